@@ -1,0 +1,84 @@
+"""An environment as plain files: a compose.yaml and, for each machine, a Dockerfile with its overlay.
+
+`docker-compose up` there gives the same environment without labenv; by its labels labenv finds it again.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from labenv import render
+from labenv.engine import Engine, environment_labels, machine_labels, recipe
+from labenv.engine.images import Images, wanted
+from labenv.environment import container_name, network_name
+from labenv.errors import UsageError
+from labenv.events import Listener
+from labenv.lifecycle import Plan, Request, made_from, network_options, new_plan
+
+_HEAD = """\
+# {student}'s {lab} at stage {stage}, written by labenv render.
+# Start it here with `docker-compose up -d` (or `docker compose up -d`), remove it with `docker-compose down`.
+# How systemd gets its cgroup was chosen for the engine that labenv met: {recipe}.
+"""
+_DOCKERFILE = """\
+# {fqdn}: the image with this student's files laid over it.
+FROM {image}
+COPY overlay/ /
+"""
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UsageError unless `folder` is empty or not there: what a person has written is never overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and not an empty folder. Name another one.")
+
+
+def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> None:
+    """Write the environment that `up` would make to `folder`.
+
+    Raises UsageError if the folder cannot be written, EngineError if the images cannot be built.
+    """
+    made = new_plan(engine, request, listen)
+    Images(engine).ensure(set(made.images().values()), listen)
+    tags = {image.name: image.tag for image in wanted().values()}
+    images = {machine: tags[name] for machine, name in made.images().items()}
+    way = recipe.choose(engine.facts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for node in made.topology.nodes:
+            render.write(made.overlay(node), folder / node.name / "overlay")
+            text = _DOCKERFILE.format(fqdn=node.fqdn, image=images[node.name])
+            (folder / node.name / "Dockerfile").write_text(text)
+        head = _HEAD.format(student=made.student.id, lab=made.lab.id, stage=made.stage, recipe=way.name)
+        body = yaml.safe_dump(document(made, images, way, network_options(engine, made)), sort_keys=False)
+        (folder / "compose.yaml").write_text(head + body)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
+
+
+def document(made: Plan, images: dict[str, str], way: recipe.Recipe, options: dict[str, str]) -> dict[str, Any]:
+    """The compose file as a tree: services with what the recipe adds, and the network with its options."""
+    labels = environment_labels(made.environment())
+    services = {}
+    for node in made.topology.nodes:
+        published = made.topology.published(node, made.student.x)
+        mark = machine_labels(node.name, made_from(images[node.name], node, render.as_tar(made.overlay(node))))
+        services[node.name] = {
+            "build": {"context": f"./{node.name}"},
+            "container_name": container_name(made.student.id, node.name),
+            "hostname": node.fqdn,
+            "stop_signal": "SIGRTMIN+3",
+            "networks": {"lan": {"ipv4_address": node.address}},
+            "ports": [f"127.0.0.1:{published[port.key]}:{port.number}/{port.protocol}" for port in node.ports],
+            **recipe.service_keys(way, made.student.id, node.name),
+            "labels": labels | mark,
+        }
+    lan = {
+        "name": network_name(made.student.id),
+        "driver": "bridge",
+        "driver_opts": options,
+        "ipam": {"config": [{"subnet": made.topology.subnet, "gateway": made.topology.gateway}]},
+        "labels": labels,
+    }
+    return {"services": services, "networks": {"lan": lan}}

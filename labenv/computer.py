@@ -1,0 +1,80 @@
+"""The computer that labenv itself runs on: what kind of system it is, who runs labenv, where its kernel's files lie.
+
+Everything is looked up below `root`, so that a test can show labenv another computer.
+"""
+
+import getpass
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+_SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"  # where daemons lie; a user's PATH often leaves them out
+
+
+@dataclass(frozen=True)
+class Computer:
+    """The computer, as seen by the user who runs labenv."""
+
+    root: Path = Path("/")
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    uid: int = field(default_factory=os.geteuid)
+    platform: str = sys.platform
+
+    @cached_property
+    def release(self) -> dict[str, str]:
+        """The fields of os-release(5); empty where there is no such file (macOS)."""
+        for name in ("etc/os-release", "usr/lib/os-release"):
+            if text := self.read(name):
+                pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+                return {key.strip(): value.strip().strip("\"'") for key, value in pairs}
+        return {}
+
+    @property
+    def families(self) -> list[str]:
+        """The distribution's id and those of its ancestors, nearest first: `["ubuntu", "debian"]`."""
+        return [name for name in (self.release.get("ID", ""), *self.release.get("ID_LIKE", "").split()) if name]
+
+    @property
+    def has_systemd(self) -> bool:
+        """Whether systemd runs this computer (sd_booted(3))."""
+        return (self.root / "run/systemd/system").is_dir()
+
+    @property
+    def is_wsl(self) -> bool:
+        """Whether this is Linux inside Windows."""
+        return "microsoft" in self.read("proc/sys/kernel/osrelease").lower()
+
+    @property
+    def is_root(self) -> bool:
+        """Whether labenv runs as root."""
+        return self.uid == 0
+
+    @property
+    def sudo(self) -> str:
+        """What a command for root starts with when the user types it: `"sudo "`, or nothing for root."""
+        return "" if self.is_root else "sudo "
+
+    @property
+    def user(self) -> str:
+        """The name of the user, for commands that need it."""
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):  # a uid without an account, as in some containers
+            return '"$USER"'
+
+    def read(self, name: str) -> str:
+        """The text of a file below the root; empty if it is not there or may not be read."""
+        try:
+            return (self.root / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def program(self, name: str) -> str | None:
+        """The path of a program, looked for in PATH and where daemons lie."""
+        folders = f"{self.environ.get('PATH', '')}:{_SYSTEM_FOLDERS}".split(":")
+        below = [str(self.root / folder.lstrip("/")) for folder in folders if folder]
+        return shutil.which(name, path=":".join(below))

@@ -1,0 +1,86 @@
+"""The records that describe a running lab: an environment and its machines.
+
+They are read off the engine by labels; nothing else remembers them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from labenv.errors import UsageError
+from labenv.student import Student
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine as the engine has it.
+
+    `state` is the engine's word ("running", "exited", "created", …) or "missing"; `container` its name there;
+    `published` maps a port of the machine ("25", "53/udp") to the port on 127.0.0.1 where it answers; `made_from` is
+    the fingerprint of what it was created from, compared to tell drift.
+    """
+
+    name: str
+    fqdn: str
+    address: str
+    state: str
+    container: str
+    image: str = ""
+    published: dict[str, int] = field(default_factory=dict)
+    made_from: str = ""
+    attached: bool = True
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One student's lab. `stage` is the stage it was brought up at, `topology` the shipped one's name or a file's path."""
+
+    student: Student
+    lab: str
+    stage: str
+    machines: tuple[Machine, ...]
+    topology: str = ""
+
+    @property
+    def network_name(self) -> str:
+        """The name of the environment's network on the engine."""
+        return network_name(self.student.id)
+
+    def machine(self, name: str) -> Machine:
+        """The machine called `name`. Raises UsageError, naming those there are, if there is none."""
+        for machine in self.machines:
+            if machine.name == name:
+                return machine
+        known = ", ".join(m.name for m in self.machines)
+        raise UsageError(f"There is no machine '{name}' in {self.student.id}'s environment. It has: {known}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The environment as `status --json` shows it (DESIGN.md, the contract)."""
+        return {
+            "student": self.student.id,
+            "first": self.student.first,
+            "lab": self.lab,
+            "stage": self.stage,
+            "domain": self.student.domain,
+            "network": str(self.student.network),
+            "password": self.student.password,
+            "machines": [
+                {
+                    "name": m.name,
+                    "address": m.address,
+                    "state": m.state,
+                    "container": m.container,
+                    "published": m.published,
+                }
+                for m in self.machines
+            ],
+        }
+
+
+def container_name(student_id: str, machine: str) -> str:
+    """The name of a machine's container, `labenv-<student>-<machine>`: part of the contract with scripts."""
+    return f"labenv-{student_id}-{machine}"
+
+
+def network_name(student_id: str) -> str:
+    """The name of a student's network on the engine."""
+    return f"labenv-{student_id}"

@@ -1,0 +1,23 @@
+"""What can go wrong, as sentences for the person at the keyboard.
+
+Every error that reaches a user is a `LabenvError`: its text says what is wrong, where, and the way out, and its
+`exit_code` follows the contract of the command line (2: wrong usage or bad input, 3: the engine or a machine).
+"""
+
+
+class LabenvError(Exception):
+    """An error with a sentence for the user and the exit code that goes with it."""
+
+    exit_code = 3
+
+
+class UsageError(LabenvError):
+    """What the user asked for cannot be done as asked: a bad value, an unknown name, a broken file."""
+
+    exit_code = 2
+
+
+class EngineError(LabenvError):
+    """The container engine, or a machine that runs on it, is not there or broke."""
+
+    exit_code = 3

@@ -1,0 +1,36 @@
+"""What the core says while it works. The core emits; a face (the command line, a log) draws."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["start", "done", "log", "note", "warn"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened.
+
+    `step` names the piece of work it belongs to ("image mail", "machine vm3"); `kind` says whether that piece of work
+    starts, is done, has a line of detail to show, or whether the person should take note (`note`) or care (`warn`).
+    """
+
+    step: str
+    message: str
+    kind: Kind = "log"
+
+
+Listener = Callable[[Event], None]
+
+
+def silent(_: Event) -> None:
+    """A listener that hears nothing."""
+
+
+@contextmanager
+def announced(listen: Listener, step: str, message: str) -> Iterator[None]:
+    """Emit `start` before and `done` after the block; nothing after a block that raised (its error speaks)."""
+    listen(Event(step, message, "start"))
+    yield
+    listen(Event(step, message, "done"))

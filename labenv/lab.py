@@ -1,0 +1,142 @@
+"""A lab as data: its stages, steps, the files of its machines (labs/<name>/lab.yaml)."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from labenv import resources
+from labenv.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named state of the whole environment that can be entered directly."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A numbered step of the sheet: the machine it is done on, the stage it belongs to, our title, where to look."""
+
+    id: str
+    machine: str
+    stage: str
+    title: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a machine's overlay: rendered from `template`, or a symbolic `link`; there from `since` to `until`."""
+
+    path: str
+    template: str | None
+    link: str | None
+    mode: int
+    since: str
+    until: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A port that a ready machine answers on: what the first line it says begins with; empty: a DNS query instead."""
+
+    machine: str
+    port: int
+    banner: str
+    since: str
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One course lab."""
+
+    id: str
+    title: str
+    topology: str
+    folder: Path
+    stages: tuple[Stage, ...]
+    steps: dict[str, Step]
+    files: dict[str, tuple[File, ...]]
+    images: dict[str, tuple[tuple[str, str], ...]]
+    answers: tuple[Answer, ...]
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        return {stage.id: place for place, stage in enumerate(self.stages)}
+
+    @property
+    def last_stage(self) -> str:
+        """The end of the sheet."""
+        return self.stages[-1].id
+
+    def reached(self, stage: str, at: str) -> bool:
+        """Whether an environment at stage `at` has reached `stage`."""
+        return self._order[at] >= self._order[stage]
+
+    def check_stage(self, stage: str) -> str:
+        """Return `stage` if the lab has it. Raises UsageError naming those it has."""
+        if stage not in self._order:
+            raise UsageError(f"{self.id} has no stage '{stage}'. Its stages are: {', '.join(self._order)}.")
+        return stage
+
+    def image_of(self, machine: str, default: str, at: str) -> str:
+        """The image folder of a machine at a stage: the last one that the lab names for it, or `default`."""
+        image = default
+        for since, name in self.images.get(machine, ()):
+            if self.reached(since, at):
+                image = name
+        return image
+
+    def files_of(self, machine: str, at: str) -> list[File]:
+        """The files of a machine's overlay at a stage."""
+        return [
+            file
+            for file in self.files.get(machine, ())
+            if self.reached(file.since, at) and not (file.until and self.reached(file.until, at))
+        ]
+
+
+def names() -> list[str]:
+    """The labs that labenv ships."""
+    return sorted(path.parent.name for path in resources.labs().glob("*/lab.yaml"))
+
+
+def load(name: str) -> Lab:
+    """The lab `name`. Raises UsageError naming the labs there are if there is none of that name."""
+    if name not in names():
+        raise UsageError(f"There is no lab '{name}'. There are: {', '.join(names())}.")
+    folder = resources.labs() / name
+    tree = resources.read_yaml(folder / "lab.yaml")
+    stages = tuple(Stage(**stage) for stage in tree["stages"])
+    return Lab(
+        id=tree["id"],
+        title=tree["title"],
+        topology=tree["topology"].removesuffix(".yaml"),
+        folder=folder,
+        stages=stages,
+        steps={step["id"]: Step(**step) for step in tree["steps"]},
+        files={
+            machine: tuple(_file(entry, stages[0].id) for entry in files) for machine, files in tree["files"].items()
+        },
+        images={
+            machine: tuple((e["since"], e["image"]) for e in entries) for machine, entries in tree["images"].items()
+        },
+        answers=tuple(
+            Answer(e["machine"], e["port"], e.get("banner", ""), e.get("since", stages[0].id)) for e in tree["answers"]
+        ),
+    )
+
+
+def _file(entry: dict[str, Any], first: str) -> File:
+    return File(
+        path=entry["path"],
+        template=entry.get("template"),
+        link=entry.get("link"),
+        mode=int(entry.get("mode", "0644"), 8),
+        since=entry.get("since", first),
+        until=entry.get("until"),
+    )

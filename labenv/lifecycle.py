@@ -1,0 +1,323 @@
+"""Bringing an environment up and down: a decision table over what the engine has.
+
+Nothing there: all is made. All there: nothing changes. Part there: the missing or stopped part comes back. Drifted: it
+is reported and left, because a student's work is in it. Running `up` twice changes nothing, and an `up` that was
+interrupted is finished by the next one.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labenv import lab as labs
+from labenv import render, student, topology
+from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels
+from labenv.engine.images import Images, wanted
+from labenv.environment import Environment, Machine, container_name
+from labenv.errors import EngineError, LabenvError, UsageError
+from labenv.events import Event, Listener, announced
+from labenv.lab import Lab
+from labenv.networks import free_x, taken_by, uplink_mtu
+from labenv.student import Student
+from labenv.topology import Node, Topology
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked `up` or `render` for; None where they left the choice to labenv."""
+
+    student_id: str
+    x: int | None = None
+    first: str | None = None
+    stage: str | None = None
+    lab: str | None = None
+    topology: Path | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that an environment is made from, for one student at one stage."""
+
+    student: Student
+    lab: Lab
+    stage: str
+    topology: Topology
+    source: str
+
+    def images(self) -> dict[str, str]:
+        """The image folder of each machine."""
+        return {node.name: self.lab.image_of(node.name, node.image, self.stage) for node in self.topology.nodes}
+
+    def overlay(self, node: Node) -> list[render.Item]:
+        """The files laid over a machine's image."""
+        return render.overlay(self.lab, self.topology, node, self.student, self.stage)
+
+    def environment(self) -> Environment:
+        """The environment as it will be, with no machine there yet."""
+        machines = tuple(
+            Machine(node.name, node.fqdn, node.address, "missing", container_name(self.student.id, node.name))
+            for node in self.topology.nodes
+        )
+        return Environment(self.student, self.lab.id, self.stage, machines, self.source)
+
+
+def validated(request: Request) -> Request:
+    """The request with every name and number checked. Raises UsageError; asks no engine."""
+    student.check_id(request.student_id)
+    if request.x is not None:
+        student.check_x(request.x)
+    if request.first is not None:
+        student.check_first(request.first, request.student_id)
+    if request.lab is not None or request.stage is not None:
+        lab = labs.load(request.lab or default_lab())
+        if request.stage is not None:
+            lab.check_stage(request.stage)
+    return request
+
+
+def default_lab() -> str:
+    """The lab that is meant when none is named."""
+    return labs.names()[0]
+
+
+def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
+    """The plan for an environment that is not there yet, on a free network. Raises UsageError, EngineError."""
+    wished = request.x if request.x is not None else student.derive_x(request.student_id)
+    return _plan_at(request, _choose_x(engine, request, wished, listen), student.new_password())
+
+
+def _plan_at(request: Request, x: int, password: str) -> Plan:
+    lab = labs.load(request.lab or default_lab())
+    first = request.first or student.derive_first(request.student_id)
+    return _plan(
+        Student(request.student_id, x, first, password), lab, request.stage or lab.last_stage, request.topology
+    )
+
+
+def _plan(who: Student, lab: Lab, stage: str, file: Path | None) -> Plan:
+    source = file.resolve() if file else topology.named(lab.topology)
+    return Plan(who, lab, stage, topology.load(source, who), str(source) if file else lab.topology)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `up` found and did: the environment, what changed (nothing: all was there), what has drifted."""
+
+    environment: Environment
+    changes: tuple[str, ...]
+    drifted: tuple[str, ...]
+
+
+def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
+    """Bring the student's environment up and wait until its services answer.
+
+    Raises UsageError for a request that cannot be met or contradicts what is there, EngineError if the engine or a
+    machine broke. What a failed first `up` had made is removed again.
+    """
+    from labenv.lock import student_lock
+
+    request = validated(request)
+    with student_lock(request.student_id, listen):
+        there = engine.environments(request.student_id)
+        outcome = _reconcile(engine, request, there[0], listen) if there else _create(engine, request, listen)
+        _await_answers(engine, outcome.environment, listen)
+    return outcome
+
+
+def down(engine: Engine, environment: Environment, listen: Listener) -> None:
+    """Remove an environment: machines, network, cgroups. Raises EngineError."""
+    from labenv.lock import student_lock
+
+    with student_lock(environment.student.id, listen):
+        with announced(listen, "down", f"removing {environment.student.id}'s machines and network"):
+            for current in engine.environments(environment.student.id):
+                engine.remove(current)
+
+
+def _create(engine: Engine, request: Request, listen: Listener) -> Outcome:
+    for _ in range(256):
+        made = new_plan(engine, request, listen)
+        Images(engine).ensure(set(made.images().values()), listen)
+        try:
+            with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
+                changes = _make(engine, made, list(made.topology.nodes), listen, with_network=True)
+            return Outcome(_found(engine, made.student.id), changes, ())
+        except NetworkTaken as error:
+            _undo(engine, made)  # somebody took it between the look and the making
+            if request.x is not None:
+                raise UsageError(f"The network {made.student.network} is taken: {error}") from error
+        except LabenvError:
+            _undo(engine, made)
+            raise
+    raise EngineError("No network 192.168.X.0/24 could be had. `labenv doctor` says who has them.")
+
+
+def _choose_x(engine: Engine, request: Request, wanted: int, listen: Listener) -> int:
+    taken = taken_by(engine)
+    if wanted not in taken:
+        return wanted
+    if request.x is not None:
+        raise UsageError(
+            f"The network 192.168.{wanted}.0/24 is taken: {taken[wanted]}. Choose another --net, or leave it out and labenv "
+            f"finds a free one."
+        )
+    free = free_x(taken, wanted)
+    listen(Event("network", f"192.168.{wanted}.0/24 is taken ({taken[wanted]}); using 192.168.{free}.0/24", "note"))
+    return free
+
+
+def _undo(engine: Engine, made: Plan) -> None:
+    """Remove what a failed `up` has made; if the engine is gone, the next command finds it by its labels."""
+    try:
+        for environment in engine.environments(made.student.id):
+            engine.remove(environment)
+    except EngineError:
+        pass
+
+
+def _make(engine: Engine, made: Plan, nodes: list[Node], listen: Listener, *, with_network: bool) -> tuple[str, ...]:
+    """Make and start machines, all at once; the network meanwhile, as an engine needs it only at the start."""
+    labels = environment_labels(made.environment())
+    shift = _free_ports(engine, made, listen)
+    with ThreadPoolExecutor(len(nodes) + 1) as pool:
+        network = pool.submit(_make_network, engine, made, labels) if with_network else None
+        overlays = {node.name: render.as_tar(made.overlay(node)) for node in nodes}
+        tags = {image.name: image.tag for image in wanted().values()}
+        if network:
+            network.result()
+
+        def make(node: Node) -> None:
+            image = tags[made.images()[node.name]]
+            mark = machine_labels(node.name, made_from(image, node, overlays[node.name]))
+            published = made.topology.published(node, made.student.x, shift)
+            engine.create_machine(node, made.student, image, published, labels | mark, overlays[node.name])
+            engine.start(container_name(made.student.id, node.name))
+
+        list(pool.map(make, nodes))
+    return tuple(f"made {node.name}" for node in nodes)
+
+
+def _make_network(engine: Engine, made: Plan, labels: dict[str, str]) -> None:
+    engine.create_network(made.student, made.topology, labels, network_options(engine, made))
+
+
+def network_options(engine: Engine, made: Plan) -> dict[str, str]:
+    """The driver options of the lab network, with the uplink's MTU where it can be known."""
+    mtu = uplink_mtu() if engine.is_local else None
+    return made.topology.options | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
+
+
+def made_from(image: str, node: Node, overlay: bytes) -> str:
+    """The fingerprint of what a machine is made from."""
+    return render.fingerprint(image, node.fqdn, node.address, overlay)
+
+
+def _free_ports(engine: Engine, made: Plan, listen: Listener) -> int:
+    """The first block of ports on 127.0.0.1 of which none is in use; 0, the usual one, where that cannot be told."""
+    from labenv.networks import port_in_use
+
+    if not engine.is_local:
+        return 0
+    for shift in range(8):
+        numbers = {
+            n for node in made.topology.nodes for n in made.topology.published(node, made.student.x, shift).values()
+        }
+        used = sorted(number for number in numbers if port_in_use(number))
+        if not used:
+            return shift
+        listen(
+            Event("ports", f"port {used[0]} of 127.0.0.1 is in use by another program; publishing on others", "note")
+        )
+    return 0
+
+
+def _reconcile(engine: Engine, request: Request, there: Environment, listen: Listener) -> Outcome:
+    _refuse_contradictions(request, there)
+    lab = labs.load(there.lab)
+    kept = Path(there.topology) if "/" in there.topology else None
+    made = _plan(there.student, lab, there.stage, request.topology or kept)
+    Images(engine).ensure(set(made.images().values()), listen)
+    changes: list[str] = []
+    if not engine.has_network(there):
+        _make_network(engine, made, environment_labels(made.environment()))
+        changes.append("made the network")
+    absent: list[Node] = []
+    drifted: list[str] = []
+    tags = {image.name: image.tag for image in wanted().values()}
+    for node in made.topology.nodes:
+        machine = there.machine(node.name)
+        change, missing = _revive(engine, machine, there.student, bool(changes))
+        changes += change
+        if missing:
+            absent.append(node)
+        elif machine.made_from != made_from(tags[made.images()[node.name]], node, render.as_tar(made.overlay(node))):
+            drifted.append(node.name)
+            listen(Event(node.name, f"{node.name} was made by another version of labenv; it is left as it is", "warn"))
+    if absent:
+        with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
+            changes += _make(engine, made, absent, listen, with_network=False)
+    return Outcome(_found(engine, there.student.id), tuple(changes), tuple(drifted))
+
+
+def _revive(engine: Engine, machine: Machine, who: Student, new_network: bool) -> tuple[list[str], bool]:
+    """Bring back a machine that is there but does not run: what was done, and whether it must be made anew."""
+    changes: list[str] = []
+    if machine.state in ("created", "dead", "removing"):
+        engine.remove_machine(machine.container)  # it never ran, so nobody's work is in it
+    if machine.state in ("missing", "created", "dead", "removing"):
+        return changes, True
+    if new_network or not machine.attached:
+        engine.reattach(machine, who)
+        changes.append(f"attached {machine.name}")
+    if machine.state == "paused":
+        engine.unpause(machine.container)
+        changes.append(f"unpaused {machine.name}")
+    elif machine.state != "running":
+        engine.start(machine.container)
+        changes.append(f"started {machine.name}")
+    return changes, False
+
+
+def _refuse_contradictions(request: Request, there: Environment) -> None:
+    asked: list[tuple[str, Any, Any]] = [
+        ("--net", request.x, there.student.x),
+        ("--first", request.first, there.student.first),
+        ("--at", request.stage, there.stage),
+        ("--lab", request.lab, there.lab),
+    ]
+    for option, new, old in asked:
+        if new is not None and new != old:
+            raise UsageError(
+                f"{there.student.id}'s environment is already there with {option} {old}, and a student's work is in it. "
+                f"Leave {option} out to bring it up as it is, or remove it first: labenv down -s {there.student.id}"
+            )
+
+
+def _found(engine: Engine, student_id: str) -> Environment:
+    there = engine.environments(student_id)
+    if not there:
+        raise EngineError(
+            f"{student_id}'s environment was removed while it was being brought up. Run `labenv up` again."
+        )
+    return there[0]
+
+
+def _await_answers(engine: Engine, environment: Environment, listen: Listener) -> None:
+    from labenv.engine.ready import await_answers
+
+    lab = labs.load(environment.lab)
+    names = {machine.name for machine in environment.machines}
+    due = [a for a in lab.answers if a.machine in names and lab.reached(a.since, environment.stage)]
+    with announced(listen, "ready", "waiting until " + ", ".join(f"{a.machine}:{a.port}" for a in due) + " answer"):
+        await_answers(engine, environment, due)
+
+
+def reboot(engine: Engine, environment: Environment, machine: Machine, listen: Listener) -> None:
+    """Stop a machine in order, start it again, and wait until the environment answers. Raises EngineError."""
+    from labenv.lock import student_lock
+
+    with student_lock(environment.student.id, listen):
+        with announced(listen, machine.name, f"rebooting {machine.name}"):
+            engine.restart(machine.container)
+        _await_answers(engine, _found(engine, environment.student.id), listen)

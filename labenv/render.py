@@ -1,0 +1,92 @@
+"""The overlay of a machine: the student's own files, rendered from the lab's templates.
+
+An overlay is laid over the machine's image before the first boot, so nothing has to be restarted to take effect.
+"""
+
+import hashlib
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from labenv.lab import Lab
+from labenv.student import Student
+from labenv.topology import Node, Topology
+
+# Postfix waits until a main.cf is two seconds old before it trusts it, so rendered files are born old. A fixed time also
+# makes the same input give the same bytes.
+BORN = 1_700_000_000
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of an overlay: an absolute path with its content, or a symbolic link."""
+
+    path: str
+    content: bytes
+    mode: int
+    link: str | None = None
+
+
+def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
+    """The files of machine `node` for that student at that stage, in the order of the lab's list."""
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(lab.folder / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    context = {
+        "student": student,
+        "network": student.prefix,
+        "machine": node,
+        "machines": topology.nodes,
+        "reached": lambda name: lab.reached(name, stage),
+    }
+    return [
+        Item(file.path, b"", 0o777, file.link)
+        if file.link
+        else Item(file.path, templates.get_template(file.template or "").render(context).encode(), file.mode)
+        for file in lab.files_of(node.name, stage)
+    ]
+
+
+def as_tar(items: list[Item]) -> bytes:
+    """The overlay as a tar archive rooted at /, owned by root; folders are left to the image."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for item in items:
+            entry = tarfile.TarInfo(item.path.lstrip("/"))
+            entry.mode, entry.mtime = item.mode, BORN
+            if item.link:
+                entry.type, entry.linkname = tarfile.SYMTYPE, item.link
+            entry.size = len(item.content)
+            archive.addfile(entry, io.BytesIO(item.content))
+    return buffer.getvalue()
+
+
+def fingerprint(*parts: str | bytes) -> str:
+    """A short hash of what a machine is made from, to tell later whether it would be made the same again."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()[:16]
+
+
+def write(items: list[Item], folder: Path) -> None:
+    """Write the overlay as a tree below `folder`."""
+    import os
+
+    for item in items:
+        target = folder / item.path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if item.link:
+            target.symlink_to(item.link)
+            continue
+        target.write_bytes(item.content)
+        target.chmod(item.mode)
+        os.utime(target, (BORN, BORN))

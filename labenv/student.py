@@ -1,0 +1,172 @@
+"""Who an environment is made for, and everything that follows from it: domain, network, addresses.
+
+The course gives each student a domain named after their id and the network 192.168.X.0/24. All input here is
+untrusted: it ends up in zone files, shell lines and Postfix maps, so only what is a DNS label passes.
+"""
+
+import hashlib
+import ipaddress
+import re
+import secrets
+from dataclasses import dataclass
+
+from labenv.errors import UsageError
+
+# RFC 1123 section 2.1 and RFC 1035 section 2.3.4 allow 63 octets a label. A login name (useradd(8)) ends at 32,
+# and the id is both.
+_LABEL = re.compile(r"[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_LONGEST = 32
+
+# Names that the machines already use, for accounts or as hosts in the zone: `useradd` or BIND would refuse them, or a
+# student's mail would land in a system mailbox.
+RESERVED = frozenset(
+    [
+        "root",
+        "daemon",
+        "bin",
+        "sys",
+        "sync",
+        "games",
+        "man",
+        "lp",
+        "mail",
+        "news",
+        "uucp",
+        "proxy",
+        "www-data",
+        "backup",
+        "list",
+        "irc",
+        "nobody",
+        "postfix",
+        "postdrop",
+        "named",
+        "bind",
+        "dovecot",
+        "dovenull",
+        "syslog",
+        "messagebus",
+        "sshd",
+        "adm",
+        "operator",
+        "postmaster",
+        "hostmaster",
+        "abuse",
+        "mailer-daemon",
+        "localhost",
+        "systemd-network",
+        "systemd-resolve",
+        "systemd-timesync",
+    ]
+)
+
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # without the look-alikes l, o, 0, 1
+
+
+@dataclass(frozen=True)
+class Student:
+    """A student: `id` (the domain is `<id>.ops`), `x` (the network is 192.168.x.0/24), `first` name, lab password."""
+
+    id: str
+    x: int
+    first: str
+    password: str
+
+    @property
+    def domain(self) -> str:
+        """The student's domain: `Student("asmith15", …).domain == "asmith15.ops"`."""
+        return f"{self.id}.ops"
+
+    @property
+    def prefix(self) -> str:
+        """The first three octets of the lab network: `"192.168.90"`."""
+        return f"192.168.{self.x}"
+
+    @property
+    def network(self) -> ipaddress.IPv4Network:
+        """The lab network, 192.168.X.0/24 (sheet; facts 1.1)."""
+        return ipaddress.IPv4Network(f"{self.prefix}.0/24")
+
+
+def check_id(text: str) -> str:
+    """Return `text` if it can be a student id.
+
+    Raises UsageError, in words, for anything that is no lower-case DNS label (RFC 1123) of at most 32 characters.
+    """
+    return _check_name(text, "student id")
+
+
+def check_first(text: str, student_id: str) -> str:
+    """Return `text` if it can be the first-name account on vm3.
+
+    Raises UsageError if it is no lower-case name or equals the id: the sheet wants an account that vm2 has not
+    (Investigation 3, "Create a new account on your vm3").
+    """
+    name = _check_name(text, "first name")
+    if name == student_id:
+        raise UsageError(
+            f"The first name '{name}' is also the student id, so vm2 would have that account too and the sheet's delivery "
+            f"test would prove nothing. Give another one: --first NAME."
+        )
+    return name
+
+
+def check_x(x: int) -> int:
+    """Return `x` if 192.168.x.0/24 is a network. Raises UsageError outside 0-255."""
+    if not 0 <= x <= 255:
+        raise UsageError(f"--net {x} is outside 0-255: X is the third octet of the network 192.168.X.0/24.")
+    return x
+
+
+def derive_x(student_id: str) -> int:
+    """The X that a student gets when none is given: stable, 2-251, from a hash of the id.
+
+    0 and 1 are left out because home routers sit there (facts 10.1).
+    """
+    return 2 + int.from_bytes(hashlib.sha256(student_id.encode()).digest()[:4], "big") % 250
+
+
+def derive_first(student_id: str) -> str:
+    """A first name for a student who gave none: the letters of the id after its initial (`asmith15` → `smith`).
+
+    An id too short for that gets `<id>-first`, so that the result never equals the id.
+    """
+    letters = re.sub(r"[^a-z]", "", student_id[1:])
+    if len(letters) >= 3 and letters not in RESERVED and letters != student_id:
+        return letters
+    return f"{student_id[: _LONGEST - 6].rstrip('-')}-first"
+
+
+def new_password() -> str:
+    """A fresh lab password: eight characters that read well aloud."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(8))
+
+
+def _check_name(text: str, what: str) -> str:
+    if not text:
+        raise UsageError(f"The {what} is empty. Use a name such as 'asmith15': lower-case letters, digits and hyphens.")
+    shown = ascii(text[:40])
+    if len(text) > _LONGEST:
+        raise UsageError(
+            f"The {what} {shown}... has {len(text)} characters; {_LONGEST} is the longest a login name can be."
+        )
+    if not _LABEL.fullmatch(text):
+        raise UsageError(
+            f"The {what} {shown} cannot be used: {_reason(text)}. It becomes a DNS name and a login, so it must start with a "
+            f"lower-case letter and hold only a-z, 0-9 and inner hyphens, such as 'asmith15'."
+        )
+    if text in RESERVED:
+        raise UsageError(f"The {what} {shown} is a system account or a reserved name on the machines. Choose another.")
+    return text
+
+
+def _reason(text: str) -> str:
+    if text.isascii() and _LABEL.fullmatch(text.lower()):
+        return "it has upper-case letters"
+    if not text.isascii():
+        return "it has characters outside ASCII"
+    if bad := re.search(r"[^A-Za-z0-9-]", text):
+        return f"it holds {bad.group()!r}"
+    if text.endswith("-"):
+        return "it ends with a hyphen"
+    return "it does not start with a letter"
