@@ -1,0 +1,27 @@
+"""The doctor command."""
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption
+
+
+def doctor(json: JsonOption = False) -> None:
+    """Say what on this machine would hinder a lab, and the mend for each.
+
+    [b]Example[/b]
+
+      labenv doctor
+    """
+    from labenv import doctor as core
+
+    with screen.progress(quiet=True) as listen:
+        found = core.examine(listen)
+    if json:
+        common.print_json({"findings": [finding.to_dict() for finding in found]})
+    else:
+        from labenv.cli import show
+
+        show.findings(found)
+    if any(finding.status == "fail" for finding in found):
+        raise typer.Exit(3)

@@ -1,0 +1,102 @@
+"""The images commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption
+
+app = typer.Typer(no_args_is_help=True, help="The machines' images: build, list, carry to another machine, remove.")
+
+
+@app.command()
+def build() -> None:
+    """Build what is missing; an unchanged image is never built again.
+
+    [b]Example[/b]
+
+      labenv images build
+    """
+    from labenv.engine.images import Images, wanted
+
+    with screen.progress() as listen:
+        built = Images(common.open_engine(listen)).ensure(wanted(), listen)
+    print("\n".join(f"built {tag}" for tag in built) or "All images are there.")
+
+
+@app.command("list")
+def list_images(json: JsonOption = False) -> None:
+    """List labenv's images on the engine, old ones included.
+
+    [b]Example[/b]
+
+      labenv images list --json
+    """
+    from labenv.engine.images import Images, wanted
+
+    with screen.progress(quiet=True) as listen:
+        images = Images(common.open_engine(listen))
+        present, missing = images.present(), images.missing(wanted())
+    if json:
+        common.print_json({"images": [i.to_dict() for i in present], "missing": [i.tag for i in missing]})
+        return
+    from labenv.cli import show
+
+    show.images(present, missing)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The bundle to write, such as labenv.tar.gz.")],
+) -> None:
+    """Write all images into one file, for a machine without a network.
+
+    [b]Example[/b]
+
+      labenv images export labenv.tar.gz
+    """
+    from labenv.engine import bundle
+    from labenv.engine.images import Images
+
+    with screen.progress() as listen:
+        size = bundle.export(Images(common.open_engine(listen)), file, listen)
+    print(f"Wrote {file}, {size / 1e6:.0f} MB. On the other machine: labenv images import {file.name}")
+
+
+@app.command("import")
+def load(file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle that `images export` wrote.")]) -> None:
+    """Load a bundle; `labenv up` then needs no network.
+
+    [b]Example[/b]
+
+      labenv images import labenv.tar.gz
+    """
+    from labenv.engine import bundle
+    from labenv.engine.images import Images
+
+    with screen.progress() as listen:
+        tags = bundle.load(Images(common.open_engine(listen)), file, listen)
+    print("\n".join(f"loaded {tag}" for tag in tags))
+
+
+@app.command()
+def remove(
+    old: Annotated[bool, typer.Option("--old", help="Only images of earlier versions.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove labenv's images; refused while a machine uses one.
+
+    [b]Examples[/b]
+
+      labenv images remove --old
+
+      labenv images remove --dry-run
+    """
+    from labenv.engine.images import Images
+
+    with screen.progress(quiet=True) as listen:
+        gone = Images(common.open_engine(listen)).remove(only_old=old, dry_run=dry_run)
+    verb = "would remove" if dry_run else "removed"
+    print("\n".join(f"{verb} {image.tag}" for image in gone) or "Nothing to remove.")

@@ -1,0 +1,88 @@
+"""Commands on one machine: shell, exec, logs, reboot."""
+
+from typing import Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import MachineArgument, StudentOption
+from labenv.errors import EngineError
+
+# Where a person looks first: all of a machine's log, mail included.
+_LOGS = ["/var/log/messages", "/var/log/maillog"]
+
+
+def shell(machine: MachineArgument, student: StudentOption = None) -> None:
+    """Open a root shell in a machine.
+
+    [b]Example[/b]
+
+      labenv shell vm3
+    """
+    raise typer.Exit(_run(machine, student, ["bash", "-l"], interactive=True))
+
+
+def execute(
+    machine: MachineArgument,
+    command: Annotated[list[str], typer.Argument(metavar="[--] CMD…", help="The command and its arguments.")],
+    student: StudentOption = None,
+) -> None:
+    """Run one command in a machine; its exit code is labenv's.
+
+    [b]Examples[/b]
+
+      labenv exec vm3 -- postconf -n
+
+      labenv exec -s asmith15 host -- dig +short MX asmith15.ops
+    """
+    raise typer.Exit(_run(machine, student, command[1:] if command[0] == "--" else command, interactive=False))
+
+
+def logs(
+    machine: MachineArgument,
+    student: StudentOption = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come in (end with Ctrl-C).")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
+) -> None:
+    """Show a machine's log: its maillog, and its messages.
+
+    [b]Example[/b]
+
+      labenv logs vm3 -f
+    """
+    with screen.progress(quiet=True) as listen:
+        engine = common.open_engine(listen)
+        target = common.chosen(engine, student).machine(machine)
+    if target.state not in ("running", "missing"):  # a dead machine still has what it said on its console
+        print(engine.last_words(target.container)[2])
+        return
+    command = ["tail", "-q", "-n", str(lines), *(["-F"] if follow else []), *_LOGS]
+    script = ' "$@" 2>/dev/null; true' if not follow else ' "$@" 2>/dev/null'
+    _run(machine, student, ["sh", "-c", script.strip(), "sh", *command], interactive=False)
+
+
+def reboot(machine: MachineArgument, student: StudentOption = None) -> None:
+    """Boot a machine again and wait until it answers: what was not saved is gone.
+
+    [b]Example[/b]
+
+      labenv reboot vm3
+    """
+    from labenv import lifecycle
+
+    with screen.progress() as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        lifecycle.reboot(engine, environment, environment.machine(machine), listen)
+
+
+def _run(machine: str, student: str | None, command: list[str], *, interactive: bool) -> int:
+    from labenv.cli import terminal
+
+    with screen.progress(quiet=True) as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        target = environment.machine(machine)
+    if target.state != "running":
+        raise EngineError(f"{machine} is {target.state}. Bring it back with: labenv up {environment.student.id}")
+    return terminal.run(engine, target.container, command, interactive=interactive)

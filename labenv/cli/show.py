@@ -1,0 +1,120 @@
+"""Records as text for a person: tables and the summary after `up`."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from labenv.checks.results import Report
+    from labenv.doctor import Finding
+    from labenv.engine.images import Built, Image
+    from labenv.environment import Environment
+
+_out = Console(highlight=False)
+_SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
+_MARKS = {"pass": "[green]✓[/]", "fail": "[red]✗[/]", "warn": "[yellow]![/]", "skip": "[dim]-[/]"}
+_FINDINGS = {"ok": _MARKS["pass"], "warn": _MARKS["warn"], "fail": _MARKS["fail"]}
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+
+
+def _published(environment: "Environment") -> str:
+    parts = []
+    for machine in environment.machines:
+        for port, here in machine.published.items():
+            if "/" not in port:
+                parts.append(f"{_SERVICES.get(port, port)} {machine.name} 127.0.0.1:{here}")
+    return ", ".join(parts)
+
+
+def environments(there: "Sequence[Environment]") -> None:
+    """The environments as a table, a line a machine."""
+    if not there:
+        _out.print("There is no environment. Make one: labenv up STUDENT")
+    for environment in there:
+        student = environment.student
+        _out.print(
+            f"[b]{student.id}[/b]  {environment.lab} at {environment.stage}  {student.domain}  {student.network}  "
+            f"password {student.password}"
+        )
+        table = _table("machine", "address", "state", "answers on 127.0.0.1")
+        for machine in environment.machines:
+            ports = ", ".join(f"{port}→{here}" for port, here in machine.published.items())
+            table.add_row(machine.name, machine.address, machine.state, ports)
+        _out.print(table)
+
+
+def summary(environment: "Environment", changes: "Sequence[str]", report: "Report | None") -> None:
+    """What a person needs after `up`: names, addresses, account, where it answers, what to type next."""
+    student = environment.student
+    if report:
+        _verdict(report)
+    _out.print(
+        f"\n[b]{student.id}'s lab is up[/b] ({environment.lab}, stage {environment.stage})"
+        + ("" if changes else "; nothing had to change")
+    )
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_row("domain", student.domain)
+    table.add_row("network", f"{student.network}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines))
+    table.add_row(
+        "account", f"{student.id}, password {student.password} (root's too); first-name account: {student.first}"
+    )
+    for number, label in _SERVICES.items():
+        for machine in environment.machines:
+            if number in machine.published:
+                table.add_row(label, f"127.0.0.1:{machine.published[number]} ({machine.name})")
+    _out.print(table)
+    suffix = f" -s {student.id}"
+    _out.print("\nNext:")
+    for command, what in (
+        (f"labenv shell vm3{suffix}", "a root shell"),
+        (f"labenv check{suffix}", "which steps hold"),
+        (f"labenv down{suffix}", "remove it"),
+    ):
+        _out.print(f"  {command:<34} {what}")
+
+
+def _verdict(report: "Report") -> None:
+    failed = [result for result in report.results if result.status == "fail"]
+    if not failed:
+        _out.print(f"[green]✓[/] all {len(report.results)} checks passed")
+        return
+    _out.print(f"[red]✗[/] {len(failed)} of {len(report.results)} checks failed:")
+    for result in failed:
+        _out.print(f"  {result.step} {result.machine}: {escape(result.evidence)}")
+
+
+def report(report: "Report") -> None:
+    """The checks, a line each, with evidence and a hint where one does not hold."""
+    for result in report.results:
+        _out.print(f"{_MARKS[result.status]} [b]{result.step:>3}[/b] {result.machine:<9} {escape(result.title)}")
+        if result.status != "pass":
+            _out.print(f"      {escape(result.evidence)}")
+            if result.hint and result.status == "fail":
+                _out.print(f"      [dim]{escape(result.hint)}[/]")
+    counts = report.summary
+    _out.print(f"\n{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+
+
+def images(present: "Sequence[Built]", missing: "Sequence[Image]") -> None:
+    """The images as a table."""
+    table = _table("image", "tag", "size", "")
+    for image in present:
+        table.add_row(image.name, image.tag, f"{image.size / 1e6:.0f} MB", "" if image.current else "old")
+    for lacking in missing:
+        table.add_row(lacking.name, lacking.tag, "", "not built")
+    _out.print(table)
+
+
+def findings(found: "Sequence[Finding]") -> None:
+    """What `doctor` found, with the mend under what needs one."""
+    for finding in found:
+        _out.print(f"{_FINDINGS[finding.status]} [b]{finding.topic}[/b]: {escape(finding.sentence)}")
+        if finding.mend:
+            _out.print(f"    {escape(finding.mend)}")

@@ -1,0 +1,101 @@
+"""A command in a machine, tied to this terminal (or to pipes) through the engine's attach stream."""
+
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from labenv.engine import Engine, refusals
+
+_HEADER = struct.Struct(">BxxxL")  # the engine's framing without a terminal: stream, length
+_BLOCK = 65536
+
+
+def run(engine: Engine, container: str, command: list[str], *, interactive: bool) -> int:
+    """Run `command`; return its exit code (127 if there is no such command).
+
+    With a terminal on both sides it gets one too, with its size kept; otherwise stdin, stdout and stderr are passed on
+    apart. Raises EngineError.
+    """
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    environment = {"TERM": os.environ.get("TERM", "xterm")} if terminal else None
+    with refusals(f"running {command[0]} in {container}"):
+        made = engine.api.exec_create(
+            container, command, stdin=True, tty=terminal, environment=environment, workdir="/root"
+        )["Id"]
+        stream = engine.api.exec_start(made, tty=terminal, socket=True)
+        channel: socket.socket = getattr(stream, "_sock", stream)
+        if terminal:
+            with _raw(engine, made):
+                _pump(channel, framed=False)
+        else:
+            if interactive:
+                sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+            _pump(channel, framed=True)
+        return int(engine.api.exec_inspect(made)["ExitCode"] or 0)
+
+
+@contextmanager
+def _raw(engine: Engine, made: str) -> Iterator[None]:
+    before = termios.tcgetattr(sys.stdin)
+
+    def resize(*_: Any) -> None:
+        size = shutil.get_terminal_size()
+        engine.api.exec_resize(made, height=size.lines, width=size.columns)
+
+    old = signal.signal(signal.SIGWINCH, resize)
+    try:
+        tty.setraw(sys.stdin)
+        resize()
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGWINCH, old)
+
+
+def _pump(channel: socket.socket, *, framed: bool) -> None:
+    """Copy both ways until the command's side ends."""
+    source = sys.stdin.fileno()
+    waiting: list[Any] = [channel, source]
+    buffer = b""
+    while True:
+        readable, _, _ = select.select(waiting, [], [])
+        if source in readable:
+            data = os.read(source, _BLOCK)
+            if data:
+                channel.sendall(data)
+            else:
+                waiting.remove(source)
+                channel.shutdown(socket.SHUT_WR)
+        if channel in readable:
+            data = channel.recv(_BLOCK)
+            if not data:
+                return
+            if framed:
+                buffer = _unframe(buffer + data)
+            else:
+                _write(1, data)
+
+
+def _unframe(buffer: bytes) -> bytes:
+    while len(buffer) >= _HEADER.size:
+        stream, length = _HEADER.unpack_from(buffer)
+        end = _HEADER.size + length
+        if len(buffer) < end:
+            break
+        _write(2 if stream == 2 else 1, buffer[_HEADER.size : end])
+        buffer = buffer[end:]
+    return buffer
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

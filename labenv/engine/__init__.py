@@ -1,0 +1,290 @@
+"""The door to the container engine: the only package that speaks to Docker (docker SDK).
+
+It finds environments by their labels, makes and removes their networks and machines, and says in words what the engine
+refused. It knows nothing of stages, templates or checks.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+
+from labenv.engine import cgroups, recipe
+from labenv.engine.find import Connection
+from labenv.environment import Environment, Machine, container_name, network_name
+from labenv.errors import EngineError
+from labenv.student import Student
+from labenv.topology import Node, Topology
+
+LABEL = "labenv.student"
+TOPOLOGY = "labenv.topology"
+# What engines answer when they do not know or cannot grant a recipe's option; the next recipe is for them.
+_REFUSED = re.compile(r"writable-cgroups|WritableCgroups", re.IGNORECASE)
+
+
+@contextmanager
+def refusals(doing: str) -> Iterator[None]:
+    """Turn what the docker SDK raises during the block into an EngineError that says what was being done."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise EngineError(f"The engine refused while {doing}: {_plain(error)}") from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise EngineError(
+            f"The engine stopped answering while {doing}. Start it again and repeat the command: what is there is kept. "
+            f"`labenv doctor` says what is wrong. ({type(error).__name__})"
+        ) from error
+
+
+class Engine:
+    """One container engine, and the environments on it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.client = connection.client
+        self.api = connection.client.api
+        self.source = connection.source
+
+    @cached_property
+    def facts(self) -> recipe.Facts:
+        """What the engine says of itself. Raises EngineError if it stopped answering."""
+        with refusals("asking the engine about itself"), ThreadPoolExecutor(2) as pool:
+            version, info = pool.submit(self.api.version), pool.submit(self.api.info)
+            return recipe.facts(version.result(), info.result(), hybrid=recipe.local_hybrid())
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether the engine shares this machine's file system and network (a socket here, not in a virtual machine)."""
+        return self.api.base_url.startswith("http+docker") and not self.facts.desktop
+
+    def architecture(self) -> str:
+        """The engine's processors in the words of image manifests ("amd64", "arm64"). Raises EngineError."""
+        with refusals("asking the engine about itself"):
+            return str(self.api.version()["Arch"])
+
+    def environments(self, student_id: str | None = None) -> list[Environment]:
+        """The environments on the engine (of one student, if given), by student. Raises EngineError."""
+        wanted = {"label": LABEL if student_id is None else f"{LABEL}={student_id}"}
+        with refusals("listing the environments"):
+            containers = self.api.containers(all=True, filters=wanted)
+            networks = self.api.networks(filters=wanted)
+        found: dict[str, list[dict[str, Any]]] = {}
+        labels: dict[str, dict[str, str]] = {}
+        alive = {network["Id"] for network in networks}
+        for network in networks:
+            labels[network["Labels"][LABEL]] = network["Labels"]
+        for container in containers:
+            owner = container["Labels"][LABEL]
+            labels.setdefault(owner, container["Labels"])
+            found.setdefault(owner, []).append(container)
+        return [_environment(labels[owner], found.get(owner, []), alive) for owner in sorted(labels)]
+
+    def has_network(self, environment: Environment) -> bool:
+        """Whether the environment's network is there. Raises EngineError."""
+        with refusals("listing the networks"):
+            return bool(self.api.networks(filters={"label": f"{LABEL}={environment.student.id}"}))
+
+    def create_network(
+        self, student: Student, topology: Topology, labels: dict[str, str], options: dict[str, str]
+    ) -> None:
+        """Make the lab network. Raises EngineError; `NetworkTaken` if another network has the addresses."""
+        pool = {"Subnet": topology.subnet, "Gateway": topology.gateway}
+        try:
+            with refusals(f"making the network {topology.subnet}"):
+                self.api.create_network(
+                    network_name(student.id),
+                    driver="bridge",
+                    options=options,
+                    ipam={"Driver": "default", "Config": [pool]},
+                    labels=labels,
+                    check_duplicate=True,
+                )
+        except EngineError as error:
+            if re.search(r"overlap|already used|conflicts with", str(error)):
+                raise NetworkTaken(str(error)) from error
+            raise
+
+    def create_machine(
+        self, node: Node, student: Student, image: str, published: dict[str, int], labels: dict[str, str], files: bytes
+    ) -> None:
+        """Make a machine, not started, with its files laid over the image. Raises EngineError."""
+        name = container_name(student.id, node.name)
+        with refusals(f"making {node.name}"):
+            for way in recipe.candidates(self.facts):
+                try:
+                    self._create(
+                        name, node, student, image, published, labels, recipe.service_keys(way, student.id, node.name)
+                    )
+                    break
+                except docker.errors.APIError as error:
+                    if not _REFUSED.search(str(error)):
+                        raise
+            self.api.put_archive(name, "/", files)
+
+    def _create(
+        self,
+        name: str,
+        node: Node,
+        student: Student,
+        image: str,
+        published: dict[str, int],
+        labels: dict[str, str],
+        keys: dict[str, Any],
+    ) -> None:
+        ports = {f"{port.number}/{port.protocol}": ("127.0.0.1", published[port.key]) for port in node.ports}
+        settings = self.api.create_host_config(
+            cap_add=keys["cap_add"],
+            tmpfs=dict.fromkeys(keys["tmpfs"], ""),
+            port_bindings=ports,
+            binds=keys.get("volumes"),
+            security_opt=keys.get("security_opt"),
+            cgroup_parent=keys.get("cgroup_parent"),
+            network_mode=network_name(student.id),
+        )
+        if "cgroup" in keys:
+            settings["CgroupnsMode"] = keys["cgroup"]
+        endpoint = self.api.create_endpoint_config(ipv4_address=node.address)
+        self.api.create_container(
+            image,
+            name=name,
+            hostname=node.fqdn,
+            command=keys["command"],
+            labels=labels,
+            ports=[(port.number, port.protocol) for port in node.ports],
+            host_config=settings,
+            networking_config=self.api.create_networking_config({network_name(student.id): endpoint}),
+        )
+
+    def start(self, container: str) -> None:
+        """Start a machine (nothing happens if it runs). Raises EngineError, saying so if a port is taken."""
+        with refusals(f"starting {container}"):
+            self.api.start(container)
+
+    def restart(self, container: str) -> None:
+        """Shut a machine down in order and boot it again. Raises EngineError."""
+        with refusals(f"restarting {container}"):
+            self.api.restart(container, timeout=30)
+
+    def unpause(self, container: str) -> None:
+        """Let a paused machine go on. Raises EngineError."""
+        with refusals(f"unpausing {container}"):
+            self.api.unpause(container)
+
+    def reattach(self, machine: Machine, student: Student) -> None:
+        """Put a stopped machine whose network was removed onto the student's network of today. Raises EngineError."""
+        name = network_name(student.id)
+        with refusals(f"attaching {machine.name} to its network"):
+            with suppress(docker.errors.APIError):  # it may not be attached to anything any more
+                self.api.disconnect_container_from_network(machine.container, name, force=True)
+            self.api.connect_container_to_network(machine.container, name, ipv4_address=machine.address)
+
+    def remove(self, environment: Environment) -> None:
+        """Remove machines, network and cgroups of an environment. What is already gone is no error."""
+        with refusals(f"removing {environment.student.id}'s environment"):
+            present = [machine.container for machine in environment.machines if machine.state != "missing"]
+            if present:
+                with ThreadPoolExecutor(len(present)) as pool:
+                    list(pool.map(self._remove_container, present))
+            with suppress(docker.errors.NotFound):
+                self.api.remove_network(environment.network_name)
+        if recipe.choose(self.facts).own_slice and self.facts.driver == "cgroupfs":
+            idents = [recipe.ident(environment.student.id, machine.name) for machine in environment.machines]
+            cgroups.remove(idents, self)
+
+    def remove_machine(self, container: str) -> None:
+        """Remove one container, running or not. Raises EngineError."""
+        with refusals(f"removing {container}"):
+            self._remove_container(container)
+
+    def _remove_container(self, container: str) -> None:
+        try:
+            self.api.remove_container(container, v=True, force=True)
+        except docker.errors.NotFound:
+            pass
+        except docker.errors.APIError as error:
+            if error.status_code != 409:  # 409: another command is removing it already
+                raise
+
+    def last_words(self, container: str) -> tuple[str, int, str]:
+        """State, exit code and last output lines of a container, for an error message. Raises EngineError."""
+        with refusals(f"looking at {container}"):
+            state = self.api.inspect_container(container)["State"]
+            output = self.api.logs(container, tail=10).decode(errors="replace").strip()
+        return state["Status"], state["ExitCode"], output or state.get("Error", "")
+
+
+class NetworkTaken(EngineError):
+    """Another network of the engine or a route of this machine has the lab network's addresses."""
+
+
+def environment_labels(environment: Environment) -> dict[str, str]:
+    """The labels that carry an environment's identity; each of its containers and its network has them all."""
+    student = environment.student
+    return {
+        LABEL: student.id,
+        "labenv.x": str(student.x),
+        "labenv.first": student.first,
+        "labenv.password": student.password,
+        "labenv.lab": environment.lab,
+        "labenv.stage": environment.stage,
+        TOPOLOGY: environment.topology,
+        "labenv.machines": json.dumps([[m.name, m.fqdn, m.address] for m in environment.machines]),
+    }
+
+
+def machine_labels(machine: str, made_from: str) -> dict[str, str]:
+    """The labels that a machine's container has on top."""
+    return {"labenv.machine": machine, "labenv.made-from": made_from}
+
+
+def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive: set[str]) -> Environment:
+    student = Student(labels[LABEL], int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
+    by_machine = {container["Labels"]["labenv.machine"]: container for container in containers}
+    machines = tuple(
+        _machine(student, name, fqdn, address, by_machine.get(name), alive)
+        for name, fqdn, address in json.loads(labels["labenv.machines"])
+    )
+    return Environment(student, labels["labenv.lab"], labels["labenv.stage"], machines, labels[TOPOLOGY])
+
+
+def _machine(
+    student: Student, name: str, fqdn: str, address: str, container: dict[str, Any] | None, alive: set[str]
+) -> Machine:
+    called = container_name(student.id, name)
+    if container is None:
+        return Machine(name, fqdn, address, "missing", called)
+    ports = {
+        str(port["PrivatePort"]) if port["Type"] == "tcp" else f"{port['PrivatePort']}/{port['Type']}": port[
+            "PublicPort"
+        ]
+        for port in container.get("Ports") or []
+        if port.get("PublicPort")
+    }
+    attached = (container["NetworkSettings"]["Networks"] or {}).get(network_name(student.id))
+    return Machine(
+        name,
+        fqdn,
+        address,
+        container["State"],
+        called,
+        image=container["Image"],
+        published=ports,
+        made_from=container["Labels"].get("labenv.made-from", ""),
+        # Before its first start a container has the network's name only.
+        attached=attached is not None and (not attached["NetworkID"] or attached["NetworkID"] in alive),
+    )
+
+
+def _plain(error: docker.errors.APIError) -> str:
+    text = " ".join(str(error.explanation or error).split())
+    if "no space left" in text:
+        return f"{text}. The disk is full where the engine keeps its data: make room (`labenv images remove --old`) and repeat."
+    if "port is already allocated" in text or "address already in use" in text:
+        return f"{text}. Another program listens on that port of 127.0.0.1: end it, or choose another --net."
+    return text if text.endswith(".") else text + "."

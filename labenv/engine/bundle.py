@@ -1,0 +1,106 @@
+"""A bundle: all images in one file, for a machine without a network.
+
+It is what `docker save` writes, gzipped, so that `docker load` reads it without labenv too.
+"""
+
+import contextlib
+import gzip
+import json
+import os
+import tarfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+from labenv.engine import refusals
+from labenv.engine.images import Image, Images, wanted
+from labenv.errors import UsageError
+from labenv.events import Event, Listener, announced
+
+_LEVEL = 4  # of gzip: the next ones cost twice the time for a twentieth of the size
+_BLOCK = 1 << 20
+
+
+def export(images: Images, file: Path, listen: Listener) -> int:
+    """Write the images of today to `file`, building none, and return its size in bytes.
+
+    Raises UsageError if one is missing or the file cannot be written; a file that was there stays as it was then.
+    """
+    missing = images.missing(wanted())
+    if missing:
+        names = ", ".join(image.name for image in missing)
+        raise UsageError(f"Not built yet: {names}. Run `labenv images build` first.")
+    part = file.with_name(file.name + ".part")
+    try:
+        with announced(listen, "export", f"writing {file}"), refusals("exporting the images"), part.open("wb") as raw:
+            tags = [image.tag for image in wanted().values()]
+            stream = images.engine.api.get_image(tags, chunk_size=_BLOCK)  # type: ignore[arg-type]  # takes a list, too
+            with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0) as packed:
+                for block in stream:
+                    packed.write(block)
+        os.replace(part, file)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}. Choose another place or make room.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return file.stat().st_size
+
+
+def load(images: Images, file: Path, listen: Listener) -> list[str]:
+    """Load a bundle and return its tags, in order.
+
+    The whole file is read through before the engine sees it. Raises UsageError for one that is broken, is no bundle,
+    or holds images of another version of labenv or another processor; then nothing is loaded.
+    """
+    with announced(listen, "import", f"checking {file}"):
+        tags = _examined(images, file)
+    with (
+        announced(listen, "import", f"loading {len(tags)} images"),
+        refusals("loading the bundle"),
+        file.open("rb") as raw,
+    ):
+        for line in images.engine.api.load_image(raw) or []:
+            if text := str(line.get("stream", "")).strip():
+                listen(Event("import", text))
+    return tags
+
+
+def _examined(images: Images, file: Path) -> list[str]:
+    try:
+        with gzip.open(file, "rb") as packed:
+            manifest, processors = _contents(packed)
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no file {file}.") from error
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, KeyError) as error:
+        raise UsageError(f"{file} is no whole labenv bundle ({error}). Copy it again, or export it anew.") from error
+    tags = [tag for entry in manifest for tag in entry["RepoTags"] or []]
+    lacking: list[Image] = [image for image in wanted().values() if image.tag not in tags]
+    if lacking:
+        raise UsageError(
+            f"{file} was made by another version of labenv: it lacks {', '.join(image.tag for image in lacking)}. "
+            f"Export it with the version that you run here."
+        )
+    here = images.engine.architecture()
+    if processors != {here}:
+        raise UsageError(f"{file} is for {', '.join(sorted(processors))} processors; this engine runs {here}.")
+    return tags
+
+
+def _contents(packed: IO[bytes]) -> tuple[list[dict[str, Any]], set[str]]:
+    manifest: list[dict[str, Any]] = []
+    documents: dict[str, dict[str, Any]] = {}
+    with tarfile.open(fileobj=packed, mode="r|") as archive:
+        for member in archive:
+            if member.isfile() and member.size < _BLOCK:
+                content = archive.extractfile(member)
+                with contextlib.suppress(ValueError):
+                    document = json.load(content) if content else None
+                    if member.name == "manifest.json":
+                        manifest = document
+                    elif isinstance(document, dict):
+                        documents[member.name] = document
+    while packed.read(_BLOCK):  # the checksum comes at the very end
+        pass
+    if not manifest:
+        raise ValueError("it has no manifest.json")
+    return manifest, {documents[entry["Config"]]["architecture"] for entry in manifest}

@@ -1,0 +1,49 @@
+"""Removing the empty cgroups that a machine with a cgroup parent of its own leaves behind (cgroupfs driver).
+
+The engine makes the parent and never removes it. A file-system look is enough where the engine is local; elsewhere a
+short-lived container does it.
+"""
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker.errors
+
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+
+_ROOT = Path("/sys/fs/cgroup")
+# Deepest first; a cgroup that is still in use refuses, and is meant to.
+_SWEEP = (
+    'for i in $IDENTS; do find /cgroup -depth -type d -path "*/labenv/$i*" -exec rmdir {} + 2>/dev/null; done; true'
+)
+
+
+def remove(idents: list[str], engine: "Engine") -> None:
+    """Remove the cgroups of the machines with these idents. Leftovers are harmless, so nothing is raised."""
+    mine = [path for ident in idents for path in (*_ROOT.glob(f"*/labenv/{ident}"), *_ROOT.glob(f"labenv/{ident}"))]
+    if mine:
+        for path in mine:
+            for inner in sorted((p for p in path.rglob("*") if p.is_dir()), reverse=True):
+                _rmdir(inner)
+            _rmdir(path)
+        return
+    with contextlib.suppress(docker.errors.DockerException):
+        image = next(
+            (tag for i in engine.api.images() for tag in i["RepoTags"] or [] if tag.startswith("labenv/")), None
+        )
+        if image:
+            engine.client.containers.run(
+                image,
+                ["sh", "-c", _SWEEP],
+                environment={"IDENTS": " ".join(idents)},
+                volumes={str(_ROOT): {"bind": "/cgroup", "mode": "rw"}},
+                network_mode="none",
+                remove=True,
+            )
+
+
+def _rmdir(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.rmdir()

@@ -1,0 +1,154 @@
+"""How systemd runs as PID 1 on a given engine with the least privilege.
+
+systemd needs a cgroup subtree that it may write. Each kind of engine has one way to grant exactly that; none of them
+is `--privileged`, and SYS_ADMIN appears only inside a rootless engine's user namespace, where it has no power over
+the host. The binding `/sys/fs/cgroup:ro` with a private cgroup namespace, seen in many guides, is no such way: it
+leaves the host's controllers writable and puts all machines in one cgroup.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SYSTEMD = "/lib/systemd/systemd"
+
+# remount needs SYS_ADMIN; setpriv drops it before systemd starts. `bind` keeps the superblock out of it, which is what a
+# user namespace may do.
+_REMOUNT = (
+    f"mount -o remount,bind,rw /sys/fs/cgroup && exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin {SYSTEMD}"
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the engine says of itself, as far as it decides how systemd can run there."""
+
+    version: tuple[int, int]
+    podman: bool = False
+    cgroup: str = "2"
+    driver: str = "cgroupfs"
+    userns: bool = False
+    rootless: bool = False
+    apparmor: bool = False
+    selinux: bool = False
+    desktop: bool = False
+    hybrid: bool = False  # cgroup v1 with a v2 tree at /sys/fs/cgroup/unified
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way: its `name`, and what it adds to a container (keys of a Compose service)."""
+
+    name: str
+    command: tuple[str, ...] = (SYSTEMD,)
+    cap_add: tuple[str, ...] = ("NET_ADMIN",)
+    security_opt: tuple[str, ...] = ()
+    cgroup: str | None = None
+    own_slice: bool = False
+    binds: tuple[str, ...] = field(default_factory=tuple)  # with {path}, the machine's own subtree
+    parent: str = ""  # with {ident}
+    path: str = ""  # with {ident}: where that parent lies below the hierarchy's root
+
+
+_SHIM = Recipe("rootless remount", ("sh", "-c", _REMOUNT), ("NET_ADMIN", "SYS_ADMIN"))
+_PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
+_USERNS = Recipe("user namespace")
+
+
+def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Facts:
+    """The facts in an engine's answers to /version and /info; `hybrid` is whether the v2 tree lies beside v1."""
+    options = {text.split(",")[0].removeprefix("name=") for text in info.get("SecurityOptions") or []}
+    number = re.match(r"(\d+)\.(\d+)", version.get("Version") or "")
+    return Facts(
+        version=(int(number[1]), int(number[2])) if number else (0, 0),
+        podman=any(part.get("Name") == "Podman Engine" for part in version.get("Components") or []),
+        cgroup=str(info.get("CgroupVersion") or "1"),
+        driver=info.get("CgroupDriver") or "cgroupfs",
+        userns="userns" in options,
+        rootless="rootless" in options,
+        apparmor="apparmor" in options,
+        selinux="selinux" in options,
+        desktop="Docker Desktop" in (info.get("OperatingSystem") or ""),
+        hybrid=hybrid,
+    )
+
+
+def candidates(known: Facts) -> list[Recipe]:
+    """The recipes to try on that engine, best first. A later one is for an engine that refuses the one before."""
+    if known.podman:
+        return [_PODMAN]  # it sets systemd mode up itself when the command is called systemd
+    if known.rootless:
+        return [_SHIM]
+    if known.userns:
+        return [_USERNS]  # the engine mounts the cgroup writable there
+    own = _own_slice(known)
+    # A back-ported or oddly numbered engine may still refuse the option: then its refusal decides.
+    return [_writable(known), own] if known.cgroup == "2" and known.version >= (28, 0) else [own]
+
+
+def choose(known: Facts) -> Recipe:
+    """The first candidate: how machines will be run unless the engine refuses."""
+    return candidates(known)[0]
+
+
+def _writable(known: Facts) -> Recipe:
+    label = ("label=disable",) if known.selinux else ()
+    return Recipe("writable cgroups", security_opt=("writable-cgroups=true", *label), cgroup="private")
+
+
+def _own_slice(known: Facts) -> Recipe:
+    systemd = known.driver == "systemd"
+    parent = "labenv-{ident}.slice" if systemd else "/labenv/{ident}"
+    path = "labenv.slice/labenv-{ident}.slice" if systemd else "labenv/{ident}"
+    if known.cgroup == "2":
+        binds: tuple[str, ...] = ("/sys/fs/cgroup/{path}:/sys/fs/cgroup/{path}:rw",)
+    elif known.hybrid:
+        binds = (
+            "/sys/fs/cgroup/unified:/sys/fs/cgroup:ro",
+            "/sys/fs/cgroup/unified/{path}:/sys/fs/cgroup/{path}:rw",
+        )
+    else:  # pure v1: only systemd's own hierarchy, again the machine's subtree alone
+        binds = (
+            "/sys/fs/cgroup/systemd:/sys/fs/cgroup/systemd:ro",
+            "/sys/fs/cgroup/systemd/{path}:/sys/fs/cgroup/systemd/{path}:rw",
+        )
+    # On v1 the host's cgroup namespace is the default and the only one old Compose can say.
+    return Recipe(
+        f"own cgroup on v{known.cgroup}",
+        cgroup="host" if known.cgroup == "2" else None,
+        own_slice=True,
+        binds=binds,
+        parent=parent,
+        path=path,
+    )
+
+
+def ident(student_id: str, machine: str) -> str:
+    """A name for the machine's cgroup; a hash, because a hyphen means hierarchy in a systemd slice's name."""
+    return hashlib.sha256(f"{student_id}/{machine}".encode()).hexdigest()[:12]
+
+
+def service_keys(recipe: Recipe, student_id: str, machine: str) -> dict[str, Any]:
+    """What the recipe adds to that machine, as keys of a Compose service (all lists of text)."""
+    name = ident(student_id, machine)
+    keys: dict[str, Any] = {
+        "command": list(recipe.command),
+        "cap_add": list(recipe.cap_add),
+        "tmpfs": ["/run", "/run/lock"],
+    }
+    if recipe.security_opt:
+        keys["security_opt"] = list(recipe.security_opt)
+    if recipe.cgroup:
+        keys["cgroup"] = recipe.cgroup
+    if recipe.own_slice:
+        path = recipe.path.format(ident=name)
+        keys["cgroup_parent"] = recipe.parent.format(ident=name)
+        keys["volumes"] = [bind.format(path=path) for bind in recipe.binds]
+    return keys
+
+
+def local_hybrid() -> bool:
+    """Whether this machine has cgroup v1 with the v2 tree beside it."""
+    return Path("/sys/fs/cgroup/unified/cgroup.controllers").exists()
