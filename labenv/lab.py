@@ -42,12 +42,17 @@ class File:
 
 @dataclass(frozen=True)
 class Answer:
-    """A port that a ready machine answers on: what the first line it says begins with; empty: a DNS query instead."""
+    """A port that a ready machine answers on.
+
+    `banner` is what the first line it says begins with; if that is empty, a DNS query for the SOA of `zone` is asked
+    instead (empty: the student's domain).
+    """
 
     machine: str
     port: int
     banner: str
     since: str
+    zone: str = ""
 
 
 @dataclass(frozen=True)

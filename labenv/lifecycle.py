@@ -129,10 +129,10 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
     """Remove an environment: machines, network, cgroups. Raises EngineError."""
     from labenv.lock import student_lock
 
-    with student_lock(environment.student.id, listen):
-        with announced(listen, "down", f"removing {environment.student.id}'s machines and network"):
-            for current in engine.environments(environment.student.id):
-                engine.remove(current)
+    who = environment.student.id
+    with student_lock(who, listen), announced(listen, "down", f"removing {who}'s machines and network"):
+        for current in engine.environments(who):
+            engine.remove(current)
 
 
 def _create(engine: Engine, request: Request, listen: Listener) -> Outcome:

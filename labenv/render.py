@@ -5,13 +5,14 @@ An overlay is laid over the machine's image before the first boot, so nothing ha
 
 import hashlib
 import io
+import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
-from labenv.lab import Lab
+from labenv.lab import File, Lab
 from labenv.student import Student
 from labenv.topology import Node, Topology
 
@@ -46,12 +47,14 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
         "machines": topology.nodes,
         "reached": lambda name: lab.reached(name, stage),
     }
-    return [
-        Item(file.path, b"", 0o777, file.link)
-        if file.link
-        else Item(file.path, templates.get_template(file.template or "").render(context).encode(), file.mode)
-        for file in lab.files_of(node.name, stage)
-    ]
+
+    def item(file: File) -> Item:
+        path = templates.from_string(file.path).render(context)
+        if file.link:
+            return Item(path, b"", 0o777, file.link)
+        return Item(path, templates.get_template(file.template or "").render(context).encode(), file.mode)
+
+    return [item(file) for file in lab.files_of(node.name, stage)]
 
 
 def as_tar(items: list[Item]) -> bytes:
@@ -79,8 +82,6 @@ def fingerprint(*parts: str | bytes) -> str:
 
 def write(items: list[Item], folder: Path) -> None:
     """Write the overlay as a tree below `folder`."""
-    import os
-
     for item in items:
         target = folder / item.path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

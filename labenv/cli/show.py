@@ -9,6 +9,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from labenv.bench import Row
     from labenv.checks.results import Report
     from labenv.doctor import Finding
     from labenv.engine.images import Built, Image
@@ -118,3 +119,15 @@ def findings(found: "Sequence[Finding]") -> None:
         _out.print(f"{_FINDINGS[finding.status]} [b]{finding.topic}[/b]: {escape(finding.sentence)}")
         if finding.mend:
             _out.print(f"    {escape(finding.mend)}")
+
+
+def bench(rows: "Sequence[Row]") -> None:
+    """The bench as a table; a target missed is marked."""
+    table = _table("what", "median", "lowest", "highest", "target")
+    for row in rows:
+        met = row.target is None or row.median <= row.target
+        target = "" if row.target is None else f"{_MARKS['pass' if met else 'fail']} ≤ {row.target:g} {row.unit}"
+        table.add_row(
+            row.name, *(f"{value:.2f} {row.unit}" for value in (row.median, min(row.values), max(row.values))), target
+        )
+    _out.print(table)

@@ -32,7 +32,7 @@ def run(engine: Engine, container: str, command: list[str], *, interactive: bool
             container, command, stdin=True, tty=terminal, environment=environment, workdir="/root"
         )["Id"]
         stream = engine.api.exec_start(made, tty=terminal, socket=True)
-        channel: socket.socket = getattr(stream, "_sock", stream)
+        channel: socket.socket = getattr(stream, "_sock", stream)  # a plain socket wears a SocketIO, a TLS one does not
         if terminal:
             with _raw(engine, made):
                 _pump(channel, framed=False)

@@ -48,7 +48,7 @@ class Engine:
 
     def __init__(self, connection: Connection) -> None:
         self.client = connection.client
-        self.api = connection.client.api
+        self.api: Any = connection.client.api  # its type stubs know only half of these calls
         self.source = connection.source
 
     @cached_property

@@ -10,7 +10,7 @@ import os
 import tarfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from labenv.engine import refusals
 from labenv.engine.images import Image, Images, wanted
@@ -34,7 +34,7 @@ def export(images: Images, file: Path, listen: Listener) -> int:
     try:
         with announced(listen, "export", f"writing {file}"), refusals("exporting the images"), part.open("wb") as raw:
             tags = [image.tag for image in wanted().values()]
-            stream = images.engine.api.get_image(tags, chunk_size=_BLOCK)  # type: ignore[arg-type]  # takes a list, too
+            stream = images.engine.api.get_image(tags, chunk_size=_BLOCK)
             with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0) as packed:
                 for block in stream:
                     packed.write(block)
@@ -86,7 +86,7 @@ def _examined(images: Images, file: Path) -> list[str]:
     return tags
 
 
-def _contents(packed: IO[bytes]) -> tuple[list[dict[str, Any]], set[str]]:
+def _contents(packed: gzip.GzipFile) -> tuple[list[dict[str, Any]], set[str]]:
     manifest: list[dict[str, Any]] = []
     documents: dict[str, dict[str, Any]] = {}
     with tarfile.open(fileobj=packed, mode="r|") as archive:
@@ -94,7 +94,7 @@ def _contents(packed: IO[bytes]) -> tuple[list[dict[str, Any]], set[str]]:
             if member.isfile() and member.size < _BLOCK:
                 content = archive.extractfile(member)
                 with contextlib.suppress(ValueError):
-                    document = json.load(content) if content else None
+                    document: Any = json.load(content) if content else None
                     if member.name == "manifest.json":
                         manifest = document
                     elif isinstance(document, dict):

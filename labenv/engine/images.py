@@ -7,27 +7,21 @@ folder and the image below, so an unchanged image is never built again and a cha
 import hashlib
 import os
 import re
-import shutil
-import subprocess
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import docker.errors
-
 from labenv import resources
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine, debian, refusals
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 
-_STOCK = "debian:bookworm-slim"
-_OWN_ROOT = "labenv/debian:bookworm"
 _LABEL = "labenv.image"
-_PARENT = re.compile(r"^ARG (?:BASE|ROOT)=(\S+)", re.MULTILINE)
+_PARENT = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
 _LAST_LINES = 15
 
 
@@ -66,7 +60,7 @@ def wanted() -> dict[str, Image]:
             raise UsageError(f"images/: {', '.join(folders)} stand on images that are not there.")
         for name in ready:
             parent = parents[name]
-            below = found[parent].tag if parent else _STOCK
+            below = found[parent].tag if parent else debian.STOCK
             found[name] = Image(name, parent, f"labenv/{name}:{_hash(folders.pop(name), below)}")
     return found
 
@@ -107,52 +101,43 @@ class Images:
         todo = self.missing(names)
         if not todo:
             return []
-        rest = {image.name: image for image in todo}
-        while rest:
-            ready = [image for image in rest.values() if image.parent not in rest]
-            with ThreadPoolExecutor(len(ready)) as pool:
-                list(pool.map(lambda image: self._build(image, listen), ready))
-            for image in ready:
-                del rest[image.name]
+        _in_order(todo, lambda image: self._build(image, listen))
         return [image.tag for image in todo]
 
     def _build(self, image: Image, listen: Listener) -> None:
-        root = wanted()[image.parent].tag if image.parent else self._root(listen)
-        step = f"image {image.name}"
-        argument = "BASE" if image.parent else "ROOT"
-        with announced(listen, step, f"building {image.tag}"), refusals(f"building the image {image.name}"):
+        below = wanted()[image.parent].tag if image.parent else debian.root(self.engine, listen)
+        self._make(image.name, resources.images() / image.name, image.tag, below, listen)
+
+    def build_afresh(self, prefix: str, listen: Listener) -> None:
+        """Build all images anew under names of their own, nothing taken from a cache (for the bench)."""
+        tags: dict[str | None, str] = {name: f"{prefix}/{name}:latest" for name in wanted()}
+        tags[None] = debian.afresh(self.engine, f"{prefix}/debian:latest", listen)
+        _in_order(
+            list(wanted().values()),
+            lambda i: self._make(
+                i.name, resources.images() / i.name, tags[i.name], tags[i.parent], listen, afresh=True
+            ),
+        )
+
+    def build_stock(self, folder: Path, tag: str, listen: Listener) -> None:
+        """Build the image in `folder` on plain Debian (for the bench)."""
+        self._make("stock", folder, tag, debian.root(self.engine, listen), listen)
+
+    def _make(self, name: str, folder: Path, tag: str, below: str, listen: Listener, afresh: bool = False) -> None:
+        step = f"image {name}"
+        with announced(listen, step, f"building {tag}"), refusals(f"building the image {name}"):
             stream = self.engine.api.build(
-                path=str(resources.images() / image.name),
-                tag=image.tag,
-                buildargs={argument: root},
-                labels={_LABEL: image.name},
+                path=str(folder),
+                tag=tag,
+                buildargs={"BASE": below},
+                labels={_LABEL: name},
                 network_mode="host",  # the packages come over this machine's own line, whatever its MTU and resolver
+                nocache=afresh,
                 rm=True,
                 forcerm=True,
                 decode=True,
             )
             _follow(stream, step, listen)
-
-    def _root(self, listen: Listener) -> str:
-        """The Debian image that the base stands on: the stock one if it is or can be had, else one made here."""
-        api = self.engine.api
-        have = {tag.removeprefix("localhost/") for image in api.images() for tag in image["RepoTags"] or []}
-        for tag in (_STOCK, _OWN_ROOT):
-            if tag in have:
-                return tag
-        with announced(listen, "debian", f"fetching {_STOCK}"):
-            try:
-                api.pull(*_STOCK.split(":"))
-                return _STOCK
-            except docker.errors.APIError as error:
-                listen(
-                    Event(
-                        "debian", f"{_STOCK} cannot be pulled ({error.explanation}); making one with mmdebstrap", "note"
-                    )
-                )
-        with announced(listen, "debian", "making Debian 12 with mmdebstrap"):
-            _bootstrap(self.engine, listen)
-        return _OWN_ROOT
 
     def remove(self, only_old: bool, dry_run: bool) -> list[Built]:
         """Remove labenv's images (only those of older versions, if asked) and return them.
@@ -173,6 +158,17 @@ class Images:
                     for built in [b for b in doomed if b.name == image.name]:
                         self.engine.api.remove_image(built.tag)
         return doomed
+
+
+def _in_order(images: list[Image], build: Callable[[Image], None]) -> None:
+    """Build images, those at once that stand on what is already there."""
+    rest = {image.name: image for image in images}
+    while rest:
+        ready = [image for image in rest.values() if image.parent not in rest]
+        with ThreadPoolExecutor(len(ready)) as pool:
+            list(pool.map(build, ready))
+        for image in ready:
+            del rest[image.name]
 
 
 def _parent(folder: Path) -> str | None:
@@ -212,49 +208,3 @@ def _follow(stream: Iterable[dict[str, Any]], step: str, listen: Listener) -> No
             if line.strip():
                 last.append(line)
                 listen(Event(step, line.strip()))
-
-
-def _bootstrap(engine: Engine, listen: Listener) -> None:
-    command = ["mmdebstrap", "--variant=apt", '--aptopt=Acquire::Languages "none"', "bookworm"]
-    if not shutil.which("mmdebstrap"):
-        _install_mmdebstrap(listen)
-    shm = Path("/dev/shm")
-    environment = dict(os.environ, TMPDIR=str(shm)) if shm.is_dir() and shutil.disk_usage(shm).free > 1 << 30 else None
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
-        assert process.stdout
-        assert process.stderr
-        with ThreadPoolExecutor(1) as pool:
-            log = pool.submit(_drain, process.stderr, listen)
-            with refusals("importing Debian 12"):
-                name, tag = _OWN_ROOT.split(":")
-                engine.api.import_image(src=process.stdout, repository=name, tag=tag)
-            last = log.result()
-    if process.returncode:
-        with refusals("removing the unfinished Debian image"):
-            engine.api.remove_image(_OWN_ROOT, force=True)
-        raise EngineError("mmdebstrap failed. Its last lines were:\n  " + "\n  ".join(last))
-
-
-def _drain(stderr: Iterable[bytes], listen: Listener) -> deque[str]:
-    last: deque[str] = deque(maxlen=_LAST_LINES)
-    for raw in stderr:
-        line = raw.decode(errors="replace").strip()
-        last.append(line)
-        listen(Event("debian", line.removeprefix("I: ")))
-    return last
-
-
-def _install_mmdebstrap(listen: Listener) -> None:
-    if not (shutil.which("apt-get") and os.geteuid() == 0):
-        raise EngineError(
-            f"No {_STOCK} on the engine, and none can be pulled. Go online once, or import a bundle made elsewhere "
-            f"(`labenv images import FILE`), or on Debian or Ubuntu let root make it: sudo apt-get install mmdebstrap."
-        )
-    listen(Event("debian", "installing mmdebstrap from the distribution", "note"))
-    packages = ["mmdebstrap", "debian-archive-keyring"]
-    for arguments in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *packages]):
-        done = subprocess.run(
-            ["apt-get", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-        )
-        if done.returncode:
-            raise EngineError(f"apt-get {arguments[0]} failed:\n{(done.stdout + done.stderr)[-1500:]}")

@@ -53,7 +53,7 @@ def _probe(environment: Environment, answer: Answer) -> str:
     address = environment.machine(answer.machine).address
     if answer.banner:
         return shlex.join(["bash", "-c", _SAYS, address, str(answer.port), answer.banner])
-    return f"dig +short +time=1 +tries=1 @{address} SOA {environment.student.domain} | grep -q ."
+    return f"dig +short +time=1 +tries=1 @{address} SOA {answer.zone or environment.student.domain} | grep -q ."
 
 
 def _refuse_dead(engine: Engine, environment: Environment) -> None:

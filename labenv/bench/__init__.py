@@ -1,0 +1,223 @@
+"""How fast labenv is on the machine it runs on: medians of several runs, and ratios within the one bench.
+
+Whole commands are timed, from the shell's point of view, because that is what a person waits for. The comparison with
+docker-compose starts the same topology: once from labenv's own images (what `labenv render` writes), once from stock
+Debian machines with the same services, which only the bench builds. Everything it makes is named bench-… and removed.
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from labenv import lab as labs
+from labenv import lifecycle
+from labenv.engine import Engine, refusals
+from labenv.engine.images import Images
+from labenv.engine.ready import await_answers
+from labenv.errors import EngineError
+from labenv.events import Event, Listener, silent
+from labenv.lab import Answer
+
+_STUDENT = "bench-labenv"
+_STOCK_TAG = "labenv-bench/stock"
+_MANY = 10
+_LIMIT = 300.0  # seconds: no single command here may take longer
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured thing: its values (seconds, or MiB), their median, and the target it is held to, if any."""
+
+    name: str
+    unit: str
+    values: tuple[float, ...]
+    target: float | None = None
+
+    @property
+    def median(self) -> float:
+        """The middle value."""
+        return statistics.median(self.values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `bench --json` shows it."""
+        values = [round(value, 3) for value in self.values]
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "median": round(self.median, 3),
+            "values": values,
+            "target": self.target,
+        }
+
+
+def run(engine: Engine, listen: Listener, *, runs: int, cold: bool) -> list[Row]:
+    """Measure and return the rows. Raises EngineError if a command that is measured fails."""
+    _sweep(engine)
+    try:
+        return list(_rows(engine, listen, runs, cold))
+    finally:
+        _sweep(engine)
+
+
+def _rows(engine: Engine, listen: Listener, runs: int, cold: bool) -> Iterator[Row]:
+    if cold:
+        with _said(listen, "building all images from nothing"):
+            yield Row(
+                "cold image build", "s", (_timed(lambda: Images(engine).build_afresh("labenv-bench", silent)),), 60
+            )
+    with _said(listen, "labenv --help"):
+        yield Row("labenv --help", "s", _repeat(runs, lambda: _labenv("--help")), 0.3)
+    times: dict[str, list[float]] = {"up": [], "check": [], "down": [], "own": [], "stock": []}
+    memory: list[float] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="labenv-bench-") as folder,
+        _compared(engine, Path(folder), listen) as compared,
+    ):
+        for round_ in range(runs):  # interleaved, so that a noisy moment hits all alike
+            with _said(listen, f"round {round_ + 1} of {runs}"):
+                times["up"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check")))
+                times["check"].append(_timed(lambda: _labenv("check", "-s", _STUDENT)))
+                memory += _memory(engine)
+                times["down"].append(_timed(lambda: _labenv("down", "-s", _STUDENT)))
+                for name, started in compared.items():
+                    times[name].append(started())
+    yield Row("warm up, until all services answer", "s", tuple(times["up"]))
+    yield Row("check, all at stage done", "s", tuple(times["check"]), 3)
+    yield Row("down", "s", tuple(times["down"]))
+    if memory:
+        yield Row("idle memory of a lab (PSS)", "MiB", tuple(memory), 75)
+    for name, what, target in (("own", "labenv's own images", 1.0), ("stock", "stock Debian machines", 0.4)):
+        if times[name]:
+            yield Row(f"docker-compose up on {what}", "s", tuple(times[name]))
+            pairs = zip(times["up"], times[name], strict=True)
+            yield Row(f"ratio: warm up / docker-compose on {what}", "x", tuple(a / b for a, b in pairs), target)
+    with _said(listen, f"{_MANY} labs at once"):
+        yield Row(f"{_MANY} labs at once", "s", (_timed(_many),), 12)
+
+
+@contextmanager
+def _said(listen: Listener, what: str) -> Iterator[None]:
+    listen(Event(what, what, "start"))
+    yield
+    listen(Event(what, what, "done"))
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    before = time.monotonic()
+    work()
+    return time.monotonic() - before
+
+
+def _repeat(runs: int, work: Callable[[], Any]) -> tuple[float, ...]:
+    return tuple(_timed(work) for _ in range(runs))
+
+
+def _labenv(*arguments: str) -> None:
+    _call([sys.executable, "-m", "labenv", *arguments])
+
+
+def _call(command: list[str], cwd: Path | None = None) -> None:
+    done = subprocess.run(
+        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT, check=False
+    )
+    if done.returncode:
+        raise EngineError(
+            f"{' '.join(command[:6])} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}"
+        )
+
+
+def _many() -> None:
+    with ThreadPoolExecutor(_MANY) as pool:
+        list(pool.map(lambda n: _labenv("up", f"{_STUDENT}-{n}", "--no-check"), range(_MANY)))
+
+
+def _sweep(engine: Engine) -> None:
+    for environment in engine.environments():
+        if environment.student.id.startswith(_STUDENT):
+            lifecycle.down(engine, environment, silent)
+
+
+def _memory(engine: Engine) -> list[float]:
+    """The proportional set size of the lab's processes in MiB (proc(5), smaps_rollup), where they can be seen."""
+    if not engine.is_local or os.geteuid() != 0:
+        return []
+    [environment] = engine.environments(_STUDENT)
+    kilobytes = 0
+    with refusals("listing processes"):
+        for machine in environment.machines:
+            for row in engine.api.top(machine.container, ps_args="-eo pid")["Processes"]:
+                rollup = Path(f"/proc/{row[0]}/smaps_rollup")
+                kilobytes += next(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))
+    return [kilobytes / 1024]
+
+
+@contextmanager
+def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[str, Callable[[], float]]]:
+    """The two docker-compose starts to compare with, ready to be timed; none where there is no docker-compose."""
+    compose = _compose_command()
+    if compose is None:
+        listen(
+            Event(
+                "compare", "no docker-compose here: the comparison is left out (apt-get install docker-compose)", "note"
+            )
+        )
+        yield {}
+        return
+    _labenv("render", str(folder / "own"), "-s", _STUDENT)
+    tree = yaml.safe_load((folder / "own" / "compose.yaml").read_text())
+    with _said(listen, "building the stock Debian machine to compare with"):
+        Images(engine).build_stock(Path(__file__).parent / "stock", _STOCK_TAG, silent)
+    for service in tree["services"].values():
+        del service["build"]
+        service["image"] = _STOCK_TAG
+    (folder / "stock").mkdir()
+    (folder / "stock" / "compose.yaml").write_text(yaml.safe_dump(tree))
+    _call([*compose, "-f", "compose.yaml", "-p", "labenv-bench", "build"], folder / "own")
+    due = labs.load(lifecycle.default_lab()).answers
+
+    def timed(kind: str, answers: list[Answer]) -> float:
+        command = [*compose, "-f", "compose.yaml", "-p", "labenv-bench"]
+        before = time.monotonic()
+        _call([*command, "up", "-d"], folder / kind)
+        await_answers(engine, engine.environments(_STUDENT)[0], answers)
+        took = time.monotonic() - before
+        _call([*command, "down"], folder / kind)
+        return took
+
+    localhost = [a if a.banner else Answer(a.machine, a.port, "", a.since, "localhost") for a in due]
+    try:
+        yield {"own": lambda: timed("own", list(due)), "stock": lambda: timed("stock", localhost)}
+    finally:
+        with refusals("removing the bench's images"):
+            for image in engine.api.images():
+                for tag in image["RepoTags"] or []:
+                    if tag.startswith(("labenv-bench/", "labenv-bench_", "labenv-bench-")):
+                        engine.api.remove_image(tag, force=True)
+
+
+def _compose_command() -> list[str] | None:
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    if (
+        shutil.which("docker")
+        and subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+    ):
+        return ["docker", "compose"]
+    return None
+
+
+def as_json(rows: list[Row]) -> dict[str, Any]:
+    """The rows with what they were measured on, as `bench --json` shows them."""
+    return {"cores": os.cpu_count(), "rows": [row.to_dict() for row in rows]}

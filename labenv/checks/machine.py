@@ -1,0 +1,146 @@
+"""The machines of one environment as the checks see them: testinfra hosts over a kept-open channel, and sockets."""
+
+import imaplib
+import smtplib
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import docker
+from testinfra.backend.base import BaseBackend
+from testinfra.host import Host
+
+from labenv import environment as records
+from labenv.checks.evidence import CheckFailed
+from labenv.engine.channel import Channel, dial
+from labenv.environment import Environment
+from labenv.student import Student
+
+
+class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
+    """A testinfra backend over one `Channel` a machine; the text of all machines is UTF-8."""
+
+    NAME = "labenv"
+
+    def __init__(self, channel: Channel, name: str) -> None:
+        """Serve the machine `name` over its channel."""
+        super().__init__(name)
+        self._channel = channel
+        self._encoding = "UTF-8"  # otherwise testinfra asks a Python in the machine, which has none
+
+    def run(self, command: str, *args: str, **_: Any) -> Any:
+        """Run a command as testinfra's hosts do: `%s` in it are replaced by the quoted arguments."""
+        line = self.get_command(command, *args)
+        result = self._channel.run(line)
+        return self.result(result.rc, self.encode(line), result.stdout, result.stderr)
+
+
+class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
+    """A machine of the lab: a testinfra host that knows its name and address, and speaks protocols to others."""
+
+    def __init__(self, record: records.Machine, api: docker.APIClient) -> None:
+        """Open nothing yet; the channel opens with the first command."""
+        self.name = record.name
+        self.fqdn = record.fqdn
+        self.address = record.address
+        self.channel = Channel(api, record.container)
+        self._api = api
+        super().__init__(ChannelBackend(self.channel, record.name))
+        self.backend.set_host(self)
+
+    def output(self, command: str, *args: str) -> str:
+        """The stripped output of a command. Raises CheckFailed with its complaint when it fails."""
+        result = self.run(command, *args)
+        if result.rc:
+            line = self.backend.quote(command, *args)
+            raise CheckFailed(f"`{line}` failed on {self.name}: {_last_line(result.stderr) or f'status {result.rc}'}")
+        return str(result.stdout).strip()
+
+    def dial(self, host: str, port: int, *, source: str | None = None, timeout: float = 10) -> socket.socket:
+        """A socket from this machine to host:port; raises OSError as `labenv.engine.channel.dial` does."""
+        return dial(self._api, self.channel.container, host, port, source=source, timeout=timeout)
+
+    def smtp(self, other: "Machine", *, source: str | None = None) -> "Smtp":
+        """An SMTP session from this machine to another's port 25. Raises CheckFailed if there is none."""
+        try:
+            return Smtp(self, other, source)
+        except (OSError, smtplib.SMTPException) as error:
+            raise CheckFailed(f"{other.name} cannot be reached from {self.name} on port 25: {_words(error)}") from error
+
+    def imap(self, other: "Machine") -> "Imap":
+        """An IMAP session from this machine to another's port 143. Raises CheckFailed if there is none."""
+        try:
+            return Imap(self, other)
+        except (OSError, imaplib.IMAP4.error) as error:
+            raise CheckFailed(f"{other.name} cannot be reached from {self.name} on port 143: {_words(error)}") from error
+
+
+class Smtp(smtplib.SMTP):
+    """smtplib's client, connecting from inside a machine. `banner` is the greeting line, with its code."""
+
+    def __init__(self, machine: Machine, other: Machine, source: str | None) -> None:
+        """Connect and read the greeting. Raises OSError, SMTPException."""
+        self._from = machine
+        self._source = source
+        self.banner = ""
+        super().__init__(other.address, 25, local_hostname=machine.fqdn, timeout=10)
+
+    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
+        """Connect as smtplib does, and keep the greeting."""
+        code, text = super().connect(host, port, source_address)
+        self.banner = f"{code} {text.decode(errors='replace')}"
+        return code, text
+
+    def ask(self, *lines: str) -> str:
+        """Send commands one after the other, and return the reply to the last one as one line."""
+        code, text = 0, b""
+        for line in lines:
+            code, text = self.docmd(line)
+        return f"{code} {text.decode(errors='replace')}".replace("\n", " ")
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        return self._from.dial(host, port, source=self._source, timeout=timeout)
+
+
+class Imap(imaplib.IMAP4):
+    """imaplib's client, connecting from inside a machine."""
+
+    def __init__(self, machine: Machine, other: Machine) -> None:
+        """Connect and read the greeting. Raises OSError, IMAP4.error."""
+        self._from = machine
+        super().__init__(other.address, 143, timeout=10)
+
+    @property
+    def greeting(self) -> str:
+        """The line that the server greeted with."""
+        return str(self.welcome.decode(errors="replace"))
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        return self._from.dial(self.host, self.port, timeout=timeout or 10)
+
+
+class Site:
+    """All machines of one environment, and whose they are."""
+
+    def __init__(self, environment: Environment, api: docker.APIClient) -> None:
+        """Open nothing yet."""
+        self.student: Student = environment.student
+        self.machines = {record.name: Machine(record, api) for record in environment.machines}
+
+    def __getitem__(self, name: str) -> Machine:
+        """The machine of that name."""
+        return self.machines[name]
+
+    def close(self) -> None:
+        """Close every channel."""
+        with ThreadPoolExecutor(len(self.machines)) as pool:
+            list(pool.map(lambda machine: machine.channel.close(), self.machines.values()))
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,33 @@
+"""The bench command."""
+
+from typing import Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption
+
+
+def bench(
+    runs: Annotated[int, typer.Option("--runs", "-n", min=1, max=20, help="How often each thing is measured.")] = 3,
+    cold: Annotated[
+        bool, typer.Option("--cold/--no-cold", help="Also build all images from nothing (a minute).")
+    ] = True,
+    json: JsonOption = False,
+) -> None:
+    """Measure how fast labenv is on this machine; removes all that it makes.
+
+    [b]Example[/b]
+
+      labenv bench --runs 5 --no-cold
+    """
+    from labenv import bench as core
+
+    with screen.progress() as listen:
+        rows = core.run(common.open_engine(listen), listen, runs=runs, cold=cold)
+    if json:
+        common.print_json(core.as_json(rows))
+    else:
+        from labenv.cli import show
+
+        show.bench(rows)

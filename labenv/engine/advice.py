@@ -1,0 +1,148 @@
+"""The way out when there is no engine to use: sentences and exact commands for this computer.
+
+Nothing here looks for an engine or starts one; find.py and start.py do, and ask here for words when they fail.
+"""
+
+import grp
+import os
+from typing import TYPE_CHECKING
+
+from labenv.computer import Computer
+from labenv.errors import EngineError
+
+if TYPE_CHECKING:
+    from labenv.engine.endpoint import Silence
+
+DEBIAN = frozenset({"debian", "ubuntu"})
+PACKAGES = ("docker.io", "iptables")
+
+# What installs an engine from the distribution's own archive, by os-release(5) ID. RHEL's family has Podman only.
+_DEBIAN_INSTALL = f"apt-get update && {{sudo}}apt-get install -y --no-install-recommends {' '.join(PACKAGES)}"
+_INSTALL = {
+    "debian": _DEBIAN_INSTALL,
+    "ubuntu": _DEBIAN_INSTALL,
+    "rhel": "dnf install -y podman",
+    "centos": "dnf install -y podman",
+    "fedora": "dnf install -y moby-engine",
+    "arch": "pacman -S --needed docker",
+    "suse": "zypper install -y docker",
+    "alpine": "apk add docker",
+}
+_PODMAN_ONLY = frozenset({"rhel", "centos"})
+
+
+class NoEngineError(EngineError):
+    """There is no engine to use: `what` is wrong, and `mend` (sentences and commands) is the way out."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        """Make the error, whose text is both."""
+        super().__init__(f"{what}\n{mend}")
+        self.what = what
+        self.mend = mend
+
+
+def for_chosen(silence: "Silence", computer: Computer) -> NoEngineError:
+    """The error for an engine that the user chose and that cannot be used."""
+    endpoint = silence.endpoint
+    what = f"The engine you chose, {endpoint.source}, {silence.detail}."
+    if silence.kind == "denied":
+        return NoEngineError(what, _permission(silence, computer))
+    if endpoint.url.startswith("ssh://"):
+        host = endpoint.url.removeprefix("ssh://").split("/")[0]
+        tunnel = f"ssh -nNT -L /tmp/engine.sock:/var/run/docker.sock {host}"
+        return NoEngineError(
+            what, f"Bring its socket here: {tunnel} &\nthen: export DOCKER_HOST=unix:///tmp/engine.sock"
+        )
+    if endpoint.source.startswith("DOCKER_HOST"):
+        other = "let labenv look for another one: unset DOCKER_HOST"
+    elif computer.environ.get("DOCKER_CONTEXT"):
+        other = "let labenv look for another one: unset DOCKER_CONTEXT"
+    else:
+        other = "let labenv look for another one: docker context use default"
+    return NoEngineError(what, f"Start that engine, or {other}")
+
+
+def for_silent(silence: "Silence", computer: Computer) -> NoEngineError:
+    """The error for an engine that is there but cannot be used, where no other answers."""
+    what = f"{silence.endpoint.source[0].upper()}{silence.endpoint.source[1:]} {silence.detail}."
+    if silence.kind == "denied":
+        return NoEngineError(what, _permission(silence, computer))
+    return NoEngineError(what, f"Restart the engine: {_service(computer, 'restart')}")
+
+
+def for_none(computer: Computer) -> NoEngineError:
+    """The error for a computer where no engine answers and labenv does not start or install one."""
+    if computer.platform == "darwin":
+        return _for_mac(computer)
+    if computer.program("dockerd"):
+        return NoEngineError("Docker is installed but does not run.", f"Start it: {_service(computer, 'start')}")
+    if computer.program("podman"):
+        return NoEngineError(
+            "Podman is installed but its Docker-compatible socket is not there.", _podman_socket(computer)
+        )
+    what = "No container engine answers on this computer, and none is installed."
+    desktop = (
+        "turn on this distribution in Docker Desktop (Settings, Resources, WSL integration), or "
+        if computer.is_wsl
+        else ""
+    )
+    family = next((name for name in computer.families if name in _INSTALL), None)
+    if family is None:
+        return NoEngineError(
+            what, f"To have one, {desktop}install Docker as docs.docker.com/engine/install says for your system."
+        )
+    command = computer.sudo + _INSTALL[family].format(sudo=computer.sudo)
+    after = _podman_socket(computer) if family in _PODMAN_ONLY else _start_and_join(computer)
+    return NoEngineError(what, f"To have one, {desktop}run: {command}\n{after}")
+
+
+def _for_mac(computer: Computer) -> NoEngineError:
+    if (computer.root / "Applications/Docker.app").exists():
+        what = "Docker Desktop is installed but does not run."
+        return NoEngineError(
+            what, "Start it (open -a Docker), wait until its menu says that it is running, and repeat the command."
+        )
+    return NoEngineError(
+        "No container engine answers on this computer.",
+        "Install Docker Desktop (brew install --cask docker-desktop), start it once (open -a Docker), and repeat the command.",
+    )
+
+
+def _start_and_join(computer: Computer) -> str:
+    start = f"Then start it: {_service(computer, 'start')}"
+    if computer.is_root:
+        return start
+    return f"{start}\nand let yourself use it: {_join('docker', computer)}"
+
+
+def _service(computer: Computer, verb: str) -> str:
+    if computer.platform == "darwin":
+        return "quit Docker Desktop from its menu, then: open -a Docker"
+    if computer.has_systemd:
+        return f"{computer.sudo}systemctl {'enable --now' if verb == 'start' else verb} docker"
+    return f"{computer.sudo}service docker {verb}"
+
+
+def _podman_socket(computer: Computer) -> str:
+    if computer.has_systemd:
+        user = "" if computer.is_root else "--user "
+        return f"Then open Podman's socket: systemctl {user}enable --now podman.socket"
+    path = "/run/podman/podman.sock" if computer.is_root else "$XDG_RUNTIME_DIR/podman/podman.sock"
+    return f"Then open Podman's socket: podman system service --time=0 unix://{path} &"
+
+
+def _join(group: str, computer: Computer) -> str:
+    return f"{computer.sudo}usermod -aG {group} {computer.user} && newgrp {group}"
+
+
+def _permission(silence: "Silence", computer: Computer) -> str:
+    path = silence.endpoint.socket
+    try:
+        group = grp.getgrgid(path.stat().st_gid) if path else None
+    except (OSError, KeyError):
+        group = None
+    if group is None or group.gr_name == "root":
+        return "Run labenv as the user whom that engine belongs to."
+    if computer.user in group.gr_mem and group.gr_gid not in os.getgroups():
+        return f"You are in the group '{group.gr_name}', but this login began before that: newgrp {group.gr_name}"
+    return f"Let yourself use it: {_join(group.gr_name, computer)}"

@@ -1,0 +1,317 @@
+"""One kept-open shell a machine, and real sockets that start inside a machine.
+
+A `docker exec` costs some 60 ms; a command sent down a shell that is already there costs two or three. The shell's
+standard output and error come back apart, in the frames of Docker's attach stream (Engine API, "Attach to a container":
+one byte of kind, three of padding, four of length). Where one command's output ends is told in band, by a mark that
+holds a random token, so no output can imitate it.
+"""
+
+import contextlib
+import ipaddress
+import math
+import secrets
+import select
+import shlex
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+import docker
+import docker.errors
+import requests
+
+from labenv.errors import EngineError
+
+_STDOUT, _STDERR = 1, 2
+# How long past its own limit a command may take to be killed in the machine before the channel itself counts as stuck.
+_GRACE = 5.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: its exit status and the bytes of both outputs."""
+
+    rc: int
+    stdout: bytes
+    stderr: bytes
+
+
+class _Stream:
+    """The hijacked connection of one exec: bytes in, frames of stdout and stderr out."""
+
+    def __init__(self, api: docker.APIClient, container: str, argv: list[str]) -> None:
+        try:
+            exec_id = api.exec_create(container, argv, stdin=True, environment={"LC_ALL": "C.UTF-8"})["Id"]
+            self._owner = cast(Any, api.exec_start(exec_id, socket=True))
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise EngineError(f"{_machine(api, container)}, so no command can run there.") from error
+        # A plain socket wears a SocketIO here, a TLS or ssh one does not.
+        self._socket = cast(socket.socket, getattr(self._owner, "_sock", self._owner))
+        # Blocking, and waited for by select: a time limit of the socket's own would hold for both directions, and
+        # `dial` reads and writes from two threads.
+        self._socket.setblocking(True)
+        self._buffer = bytearray()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def end_of_input(self) -> None:
+        """Close the standard input of the command."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def frame(self, deadline: float | None) -> tuple[int, bytes] | None:
+        """The next frame, or None when the command has ended. Raises TimeoutError past the deadline."""
+        while True:
+            if len(self._buffer) >= 8:
+                kind, length = struct.unpack_from(">BxxxI", self._buffer)
+                if len(self._buffer) >= 8 + length:
+                    data = bytes(self._buffer[8 : 8 + length])
+                    del self._buffer[: 8 + length]
+                    return kind, data
+            if not self._more(deadline):
+                return None
+
+    def alive(self) -> bool:
+        """Whether the command still runs; whatever it said unasked is thrown away."""
+        with contextlib.suppress(ConnectionError):
+            try:
+                while self.frame(time.monotonic()) is not None:
+                    pass
+            except TimeoutError:
+                return True
+        return False
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # the other end may have been faster
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._owner.close()
+        self._socket.close()
+
+    def _more(self, deadline: float | None) -> bool:
+        if deadline is not None and not self._readable(max(deadline - time.monotonic(), 0)):
+            raise TimeoutError
+        data = self._socket.recv(65536)
+        self._buffer += data
+        return bool(data)
+
+    def _readable(self, seconds: float) -> bool:
+        pending = getattr(self._socket, "pending", int)  # what TLS has decrypted already is hidden from select
+        return bool(pending() or select.select([self._socket], [], [], seconds)[0])
+
+
+class Channel:
+    """A shell in one machine that stays open from command to command; safe to share between threads.
+
+    >>> Channel(client.api, "labenv-asmith15-vm3").run("hostname -d").stdout
+    b'asmith15.ops\\n'
+    """
+
+    def __init__(self, api: docker.APIClient, container: str) -> None:
+        """Nothing is opened before the first command."""
+        self._api = api
+        self.container = container
+        self._lock = threading.Lock()
+        self._stream: _Stream | None = None
+
+    def run(self, command: str, timeout: float = 30) -> Result:
+        """Run a shell command as root, with /dev/null as its input, and return its `Result`.
+
+        A command that is still there after `timeout` seconds is killed in the machine, and with it whatever else this
+        channel left running there. Raises EngineError then, and when the machine does not run or dies meanwhile.
+        A channel that broke opens again with the next call.
+        """
+        with self._lock:
+            if self._stream is not None and not self._stream.alive():
+                self._drop()
+            if self._stream is None:
+                self._stream = _Stream(self._api, self.container, ["/bin/sh"])
+            exchange = _Exchange(self._stream, command)
+            try:
+                return exchange.result(time.monotonic() + timeout)
+            except TimeoutError as error:
+                self._kill(exchange.shell)
+                raise EngineError(
+                    f"On {self.container} this did not end within {timeout:g} s and was stopped: {_shortened(command)}"
+                ) from error
+            except (OSError, EOFError) as error:
+                self._drop()
+                raise EngineError(f"{self._afterwards()} during: {_shortened(command)}") from error
+            except BaseException:  # Ctrl-C
+                self._kill(exchange.shell)
+                raise
+
+    def close(self) -> None:
+        """End the shell. The next `run` opens another."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _kill(self, shell: int) -> None:
+        """Kill the shell with its children: an exec starts a session of its own, so they are one process group."""
+        # timeout(1) before each command would spare this, at 2 ms a command: half of what a command costs.
+        self._drop()
+        if shell:
+            try:
+                kill = self._api.exec_create(self.container, ["/bin/sh", "-c", f"kill -s KILL -- -{shell}"])
+                self._api.exec_start(kill["Id"])
+            except (docker.errors.DockerException, requests.RequestException) as error:
+                raise EngineError(f"{_machine(self._api, self.container)} and does not answer.") from error
+
+    def _afterwards(self) -> str:
+        """How the machine is after its shell ended: a clause to go on with."""
+        # A dying machine takes its shell with it first; the engine knows of it a moment later.
+        deadline = time.monotonic() + 1
+        while (said := _machine(self._api, self.container)).endswith("running"):
+            if time.monotonic() > deadline:
+                return f"{said}, but its shell ended"
+        return said
+
+
+class _Exchange:
+    """One command down the shell and its answer back. `shell` is the shell's process id, once it has said so."""
+
+    def __init__(self, stream: _Stream, command: str) -> None:
+        self.shell = 0
+        self._stream = stream
+        self._command = command
+        token = secrets.token_hex(16)
+        self._mark = b"\0" + token.encode()
+        self._say = rf"printf '\000{token}%d\n'"
+
+    def result(self, deadline: float) -> Result:
+        """The result. Raises TimeoutError past the deadline, EOFError when the shell ends before the command."""
+        # Both outputs begin and end with the mark: what comes before is from a process that an earlier command left.
+        self._stream.send(
+            f"{self._say} $$; {self._say} $$ >&2; /bin/sh -c {shlex.quote(self._command)} </dev/null; "
+            f"r=$?; {self._say} $r; {self._say} $r >&2\n".encode()
+        )
+        said = {_STDOUT: bytearray(), _STDERR: bytearray()}
+        begun: set[int] = set()
+        ended: set[int] = set()
+        status = 0
+        while len(ended) < len(said):
+            if (frame := self._stream.frame(deadline)) is None:
+                raise EOFError
+            kind, output = frame[0], said[frame[0]]
+            output += frame[1]
+            if kind not in begun and (mark := self._find(output, 0)):
+                self.shell, _, after = mark
+                del output[:after]
+                begun.add(kind)
+            if kind in begun and (mark := self._find(output, -64)):
+                status, before, _ = mark
+                del output[before:]
+                ended.add(kind)
+        return Result(status, bytes(said[_STDOUT]), bytes(said[_STDERR]))
+
+    def _find(self, output: bytearray, start: int) -> tuple[int, int, int] | None:
+        """The number that a whole mark carries, where the mark begins, and where it ends."""
+        before = output.find(self._mark, start)
+        after = output.find(b"\n", before) + 1
+        return (int(output[before + len(self._mark) : after]), before, after) if before >= 0 and after else None
+
+
+def dial(
+    api: docker.APIClient, container: str, host: str, port: int, *, source: str | None = None, timeout: float = 10
+) -> socket.socket:
+    """Connect to host:port from inside a machine and return a socket that speaks with the other end.
+
+    As with socket.create_connection, `source` is the address to come from; ConnectionRefusedError, TimeoutError,
+    socket.gaierror and OSError tell why there is no connection, in nc's own words. The connection also ends when
+    nothing moves for `timeout` seconds (whole ones, at least 1). Raises EngineError when the machine is not running.
+    """
+    nc = ["nc", "-v", "-q", "1", "-w", str(max(1, math.ceil(timeout)))]
+    nc += ["-n"] if _is_address(host) else []
+    nc += ["-s", source] if source else []
+    # nc waits for a line before it starts: bytes that come together with the engine's HTTP answer would get lost in
+    # the buffer of the library that reads it.
+    stream = _Stream(api, container, ["/bin/sh", "-c", 'read -r go; exec "$@"', "sh", *nc, host, str(port)])
+    try:
+        stream.send(b"go\n")
+        first = _connected(stream, timeout)
+    except BaseException:
+        stream.close()
+        raise
+    ours, theirs = socket.socketpair()
+    threading.Thread(target=_pump, args=(stream, theirs, first), daemon=True).start()
+    ours.settimeout(timeout)
+    return ours
+
+
+def _connected(stream: _Stream, timeout: float) -> bytes:
+    """Wait until nc has its connection; return what the other end has already said."""
+    words = b""
+    deadline = time.monotonic() + math.ceil(timeout) + _GRACE
+    while (frame := stream.frame(deadline)) is not None:
+        kind, data = frame
+        if kind == _STDOUT:
+            return data
+        words += data
+        if b"succeeded!" in words:
+            return b""
+    lines = words.decode(errors="replace").strip().splitlines()
+    reason = lines[-1].removeprefix("nc: ") if lines else "nc ended without a word"
+    if "refused" in reason:
+        raise ConnectionRefusedError(reason)
+    if "timed out" in reason:
+        raise TimeoutError(reason.partition(": Operation now in progress")[0])
+    raise socket.gaierror(reason) if "getaddrinfo" in reason else OSError(reason)
+
+
+def _pump(stream: _Stream, pair: socket.socket, first: bytes) -> None:
+    """Carry what the far end says to our end, and the other way in a second thread, until either ends."""
+    outward = threading.Thread(target=_outward, args=(stream, pair), daemon=True)
+    outward.start()
+    try:
+        pair.sendall(first)
+        while (frame := stream.frame(None)) is not None:
+            if frame[0] == _STDOUT:
+                pair.sendall(frame[1])
+    except OSError:
+        pass  # our end is closed, or the engine went away: either is the end of the connection
+    finally:
+        with contextlib.suppress(OSError):
+            pair.shutdown(socket.SHUT_RDWR)  # wakes the other thread; what is under way can still be read
+        stream.close()
+        outward.join()
+        pair.close()
+
+
+def _outward(stream: _Stream, pair: socket.socket) -> None:
+    """Carry what our end says to the far one; the end of it is nc's end of input."""
+    with contextlib.suppress(OSError):  # the connection is over, and _pump closes up
+        while data := pair.recv(65536):
+            stream.send(data)
+        stream.end_of_input()
+
+
+def _machine(api: docker.APIClient, container: str) -> str:
+    """A clause that says how the machine is: "The machine labenv-asmith15-vm3 is exited (status 137)"."""
+    try:
+        state = api.inspect_container(container)["State"]
+    except docker.errors.NotFound:
+        return f"There is no machine {container}"
+    except (docker.errors.DockerException, requests.RequestException):
+        return f"The container engine of {container} does not answer"
+    detail = f" (status {state['ExitCode']})" if state["Status"] == "exited" else ""
+    return f"The machine {container} is {state['Status']}{detail}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _shortened(command: str) -> str:
+    line = " ".join(command.split())
+    return line if len(line) <= 100 else line[:99] + "…"

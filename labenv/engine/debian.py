@@ -1,0 +1,103 @@
+"""Debian 12 itself, on which all images stand: the stock image where it can be had, else one made on the spot."""
+
+import os
+import shutil
+import subprocess
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import docker.errors
+
+from labenv.engine import Engine, refusals
+from labenv.errors import EngineError
+from labenv.events import Event, Listener, announced
+
+STOCK = "debian:bookworm-slim"
+_OWN = "labenv/debian:bookworm"
+_LAST_LINES = 15
+
+
+def root(engine: Engine, listen: Listener) -> str:
+    """The tag of a Debian 12 on the engine: there already, pulled, or made with mmdebstrap. Raises EngineError."""
+    have = _tags(engine)
+    for tag in (STOCK, _OWN):
+        if tag in have:
+            return tag
+    return _pulled(engine, listen) or _made(engine, _OWN, listen)
+
+
+def afresh(engine: Engine, tag: str, listen: Listener) -> str:
+    """As `root`, but one made here is made anew, under `tag`."""
+    if STOCK in _tags(engine):
+        return STOCK
+    return _made(engine, tag, listen)
+
+
+def _tags(engine: Engine) -> set[str]:
+    with refusals("listing the images"):
+        return {tag.removeprefix("localhost/") for image in engine.api.images() for tag in image["RepoTags"] or []}
+
+
+def _pulled(engine: Engine, listen: Listener) -> str | None:
+    with announced(listen, "debian", f"fetching {STOCK}"):
+        try:
+            engine.api.pull(*STOCK.split(":"))
+        except docker.errors.APIError as error:
+            why = " ".join(str(error.explanation).split())
+            listen(Event("debian", f"{STOCK} cannot be pulled ({why}); making one here", "note"))
+            return None
+    return STOCK
+
+
+def _made(engine: Engine, tag: str, listen: Listener) -> str:
+    with announced(listen, "debian", "making Debian 12 with mmdebstrap"):
+        _bootstrap(engine, tag, listen)
+    return tag
+
+
+def _bootstrap(engine: Engine, image: str, listen: Listener) -> None:
+    command = ["mmdebstrap", "--variant=apt", '--aptopt=Acquire::Languages "none"', "bookworm"]
+    if not shutil.which("mmdebstrap"):
+        _install_mmdebstrap(listen)
+    shm = Path("/dev/shm")
+    environment = dict(os.environ, TMPDIR=str(shm)) if shm.is_dir() and shutil.disk_usage(shm).free > 1 << 30 else None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout
+        assert process.stderr
+        with ThreadPoolExecutor(1) as pool:
+            log = pool.submit(_drain, process.stderr, listen)
+            with refusals("importing Debian 12"):
+                name, tag = image.split(":")
+                engine.api.import_image(src=process.stdout, repository=name, tag=tag)
+            last = log.result()
+    if process.returncode:
+        with refusals("removing the unfinished Debian image"):
+            engine.api.remove_image(image, force=True)
+        raise EngineError("mmdebstrap failed. Its last lines were:\n  " + "\n  ".join(last))
+
+
+def _drain(stderr: Iterable[bytes], listen: Listener) -> deque[str]:
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    for raw in stderr:
+        line = raw.decode(errors="replace").strip()
+        last.append(line)
+        listen(Event("debian", line.removeprefix("I: ")))
+    return last
+
+
+def _install_mmdebstrap(listen: Listener) -> None:
+    if not (shutil.which("apt-get") and os.geteuid() == 0):
+        raise EngineError(
+            f"No {STOCK} on the engine, and none can be pulled. Go online once, or import a bundle made elsewhere "
+            f"(`labenv images import FILE`), or on Debian or Ubuntu let root make it: sudo apt-get install mmdebstrap."
+        )
+    listen(Event("debian", "installing mmdebstrap from the distribution", "note"))
+    packages = ["mmdebstrap", "debian-archive-keyring"]
+    for arguments in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *packages]):
+        done = subprocess.run(
+            ["apt-get", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+        if done.returncode:
+            raise EngineError(f"apt-get {arguments[0]} failed:\n{(done.stdout + done.stderr)[-1500:]}")

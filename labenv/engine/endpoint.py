@@ -1,0 +1,133 @@
+"""One address where a container engine may answer, and what asking there brought: a connection, or why there is none."""
+
+import os
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import docker
+import requests
+from docker.constants import MINIMUM_DOCKER_API_VERSION
+from docker.errors import APIError, DockerException
+from docker.tls import TLSConfig
+
+from labenv.errors import EngineError
+
+# The docker SDK takes the newest API a server offers without knowing it. 1.44 is the newest that it and every engine
+# from 25 on speak alike; 1.41 (Docker 20.10) brought the cgroup namespaces that the machines need.
+_NEWEST = (1, 44)
+_OLDEST = (1, 41)
+_PROBE = 5  # seconds for the first answer: milliseconds are usual, an engine with every processor busy needs more
+_TIMEOUT = 120  # seconds for a request that does real work
+_POOL = 32  # connections kept, at least one for each thread that asks
+
+DEFAULT_SOCKET = "var/run/docker.sock"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where an engine may answer. `source` says so to a person; `chosen` means that no other may stand in for it."""
+
+    url: str
+    source: str
+    chosen: bool = False
+    tls: TLSConfig | None = None
+
+    @property
+    def socket(self) -> Path | None:
+        """The path of a local socket, or None for an engine over the network."""
+        scheme, _, rest = self.url.partition("://")
+        return Path("/" + rest.lstrip("/")) if scheme == "unix" else None
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An engine that answers: the SDK's client, a word for where it was found, and what it said of its version."""
+
+    client: docker.DockerClient
+    source: str
+    endpoint: Endpoint = field(repr=False)
+    version: dict[str, Any] = field(repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the engine runs on this very kernel, not across a network or in a virtual machine's."""
+        return self.endpoint.socket is not None and self.version.get("KernelVersion") == platform.release()
+
+
+@dataclass(frozen=True)
+class Silence:
+    """An endpoint where no usable engine answered, and why: `detail` is the end of a sentence about it."""
+
+    endpoint: Endpoint
+    kind: Literal["absent", "denied", "mute", "odd"]
+    detail: str
+
+
+def probe(endpoint: Endpoint) -> Connection | Silence:
+    """Ask an endpoint for its version, within seconds.
+
+    Raises EngineError if an engine answers that is too old or runs Windows containers.
+    """
+    if endpoint.socket and not os.path.exists(endpoint.socket):
+        return Silence(endpoint, "absent", "is not there")
+    if endpoint.url.startswith("ssh://"):
+        return Silence(endpoint, "odd", "is reached over ssh, which labenv does not speak")
+    try:
+        client = _client(endpoint, MINIMUM_DOCKER_API_VERSION, _PROBE)
+    except (DockerException, ValueError) as error:
+        return Silence(endpoint, "odd", f"cannot be used: {error}")
+    try:
+        version = client.api.version(api_version=False)
+        pinned = _api(endpoint, version)
+    except (APIError, requests.exceptions.RequestException, KeyError, TypeError, ValueError) as error:
+        return _silence(endpoint, error)
+    finally:
+        client.close()
+    return Connection(_client(endpoint, pinned, _TIMEOUT), endpoint.source, endpoint, version)
+
+
+def _client(endpoint: Endpoint, version: str, timeout: int) -> docker.DockerClient:
+    tls = endpoint.tls or False
+    return docker.DockerClient(base_url=endpoint.url, version=version, timeout=timeout, tls=tls, max_pool_size=_POOL)
+
+
+def _api(endpoint: Endpoint, version: dict[str, Any]) -> str:
+    """The API version to speak with an engine that answered so."""
+    server = _numbers(version["ApiVersion"])
+    name = f"The engine at {endpoint.source} ({version.get('Version', 'of unknown version')})"
+    if server < _OLDEST:
+        raise EngineError(f"{name} speaks API {version['ApiVersion']}. labenv needs Docker 20.10 or newer (API 1.41).")
+    if version.get("Os", "linux") != "linux":
+        raise EngineError(f"{name} runs {version['Os']} containers. Switch Docker Desktop to Linux containers.")
+    return "{}.{}".format(*max(min(server, _NEWEST), _numbers(version.get("MinAPIVersion") or "1.24")))
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
+
+
+def _silence(endpoint: Endpoint, error: Exception) -> Silence:
+    match error if isinstance(error, requests.exceptions.Timeout) else _system_error(error):
+        case PermissionError():
+            return Silence(endpoint, "denied", "is there, but this user may not use it")
+        case FileNotFoundError() | ConnectionRefusedError() if endpoint.socket:
+            return Silence(endpoint, "absent", "is there, but no engine listens on it")
+        case requests.exceptions.Timeout() | TimeoutError():
+            return Silence(endpoint, "mute", f"gives no answer within {_PROBE} seconds")
+        case OSError(strerror=str(reason)):
+            return Silence(endpoint, "odd", f"cannot be reached: {reason}")
+    return Silence(endpoint, "odd", "answers, but not as a container engine does")
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """The operating system's own error inside those that urllib3 and requests have wrapped around it."""
+    inner = [error.__cause__, error.__context__, getattr(error, "reason", None), *error.args]
+    for candidate in inner:
+        if isinstance(candidate, OSError) and not isinstance(candidate, requests.exceptions.RequestException):
+            return candidate
+        if isinstance(candidate, BaseException) and (found := _system_error(candidate)):
+            return found
+    return None

@@ -1,0 +1,199 @@
+"""Starting an engine that is installed, and installing one where labenv may.
+
+Each way to start is a row: what it is, its command, where the engine will answer, whether the command stays. A
+started engine belongs to the computer, not to labenv, and outlives it.
+"""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labenv.computer import Computer
+from labenv.engine import advice
+from labenv.engine.endpoint import DEFAULT_SOCKET, Connection, Endpoint, probe
+from labenv.errors import EngineError
+from labenv.events import Event, Listener, announced
+
+_PATIENCE = 60.0  # seconds; containerd and dockerd take 2 to 10 on a slow disk
+_POLL = 0.1  # seconds between two looks; a socket that is not there yet cannot be waited on
+_LAST_LINES = 6
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to start an engine.
+
+    A command that `stays` is the engine itself, so its end is a failure. `alive` is a command that fails when the
+    engine has died since, for a starter that does not wait until it works.
+    """
+
+    command: tuple[str, ...]
+    endpoint: Endpoint
+    stays: bool = False
+    alive: tuple[str, ...] = ()
+
+
+class _NotStartedError(Exception):
+    """One way did not lead to an engine; the text says why."""
+
+
+def start_engine(
+    listen: Listener, computer: Computer, confirm: Callable[[str], bool] | None, *, may_install: bool
+) -> Connection:
+    """Start an installed engine, or install Docker and start it, and return the connection to it.
+
+    `confirm` is asked before an installation, if given. Raises EngineError with the way out.
+    """
+    possible = ways(computer)
+    if not possible and may_install and _can_install(computer):
+        _install(listen, computer, confirm)
+        possible = ways(computer)
+    if not possible:
+        raise advice.for_none(computer)
+    reasons = []
+    for way in possible:
+        command = " ".join(way.command)
+        try:
+            with announced(listen, "engine", f"no engine answers; starting the one that is installed: {command}"):
+                return _launch(way)
+        except _NotStartedError as error:
+            reasons.append(f"{command}: {error}")
+            listen(Event("engine", reasons[-1].splitlines()[0], "warn"))
+    raise advice.NoEngineError("An engine is installed but could not be started.", "\n".join(reasons))
+
+
+def ways(computer: Computer) -> list[Way]:
+    """The ways in which this user can start an engine here, the best first. Podman's only where there is no Docker."""
+    if dockerd := computer.program("dockerd"):
+        return list(_docker_ways(computer, dockerd))
+    if podman := computer.program("podman"):
+        return list(_podman_ways(computer, podman))
+    return []
+
+
+def _docker_ways(computer: Computer, dockerd: str) -> Iterator[Way]:
+    socket = Endpoint(f"unix://{computer.root / DEFAULT_SOCKET}", f"Docker's socket /{DEFAULT_SOCKET}")
+    if not computer.is_root:
+        runtime, home = computer.environ.get("XDG_RUNTIME_DIR"), computer.environ.get("HOME")
+        if runtime and home and Path(home, ".config/systemd/user/docker.service").exists():
+            path = f"{runtime}/docker.sock"
+            rootless = Endpoint(f"unix://{path}", f"rootless Docker's socket {path}")
+            yield Way(("systemctl", "--user", "start", "docker"), rootless)
+    elif computer.has_systemd:
+        yield Way(("systemctl", "start", "docker"), socket)
+    else:
+        if (computer.root / "etc/init.d/docker").exists() and computer.program("service"):
+            yield Way(("service", "docker", "start"), socket, alive=("service", "docker", "status"))
+        yield Way((dockerd,), socket, stays=True)
+
+
+def _podman_ways(computer: Computer, podman: str) -> Iterator[Way]:
+    runtime = computer.root / "run" if computer.is_root else computer.environ.get("XDG_RUNTIME_DIR")
+    if runtime is None:
+        return
+    socket = Endpoint(f"unix://{runtime}/podman/podman.sock", f"Podman's socket {runtime}/podman/podman.sock")
+    if computer.has_systemd:
+        user = () if computer.is_root else ("--user",)
+        yield Way(("systemctl", *user, "start", "podman.socket"), socket)
+    yield Way((podman, "system", "service", "--time=0", socket.url), socket, stays=True)
+
+
+def _launch(way: Way) -> Connection:
+    if way.stays and way.endpoint.socket:
+        way.endpoint.socket.parent.mkdir(parents=True, exist_ok=True)
+    folder = "/var/log" if os.access("/var/log", os.W_OK) else tempfile.gettempdir()
+    descriptor, name = tempfile.mkstemp(prefix="labenv-engine-", suffix=".log", dir=folder)
+    log = Path(name)
+    with open(descriptor, "wb") as output:
+        # A session of its own: neither the end of labenv nor Ctrl-C in its terminal reaches the engine.
+        process = subprocess.Popen(
+            way.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+        )
+    try:
+        found = _await_engine(way, process, log)
+    except _NotStartedError:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+        log.unlink()
+        raise
+    if way.stays:
+        process.returncode = 0  # it goes on without us: keeps Python from warning of a process left behind
+    else:
+        log.unlink()
+    return found
+
+
+def _await_engine(way: Way, process: "subprocess.Popen[bytes]", log: Path) -> Connection:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        found = probe(way.endpoint)
+        if isinstance(found, Connection):
+            return found
+        status = process.poll()
+        if status is not None and not _lives(way, status):
+            raise _NotStartedError(f"it ended with status {status} and no engine runs{_tail(log)}")
+        if time.monotonic() > deadline:
+            raise _NotStartedError(f"{way.endpoint.source} {found.detail} after {_PATIENCE:.0f} seconds{_tail(log)}")
+        time.sleep(_POLL)
+
+
+def _lives(way: Way, status: int) -> bool:
+    """Whether an engine may still come up though the command that starts it has ended."""
+    if way.alive:
+        return subprocess.run(way.alive, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+    return status == 0 and not way.stays
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+    return "; the last of what it wrote:\n" + "\n".join(f"    {line}" for line in lines) if lines else ""
+
+
+def _can_install(computer: Computer) -> bool:
+    return computer.is_root and not advice.DEBIAN.isdisjoint(computer.families) and bool(computer.program("apt-get"))
+
+
+def _install(listen: Listener, computer: Computer, confirm: Callable[[str], bool] | None) -> None:
+    packages = [*advice.PACKAGES, *_parser_for_apparmor(computer)]
+    system = computer.release.get("NAME", "the distribution")
+    listen(
+        Event(
+            "engine", f"no container engine is installed: labenv needs {' and '.join(packages)} from {system}", "note"
+        )
+    )
+    if confirm and not confirm(f"Install {' '.join(packages)} with apt-get?"):
+        raise advice.for_none(computer)
+    with announced(listen, "engine", f"installing {' '.join(packages)} with apt-get"):
+        _apt(listen, "update")
+        _apt(listen, "install", "-y", "--no-install-recommends", *packages)
+
+
+def _parser_for_apparmor(computer: Computer) -> list[str]:
+    """Where the kernel has AppArmor, Docker starts no container without its parser, which it only recommends."""
+    enabled = computer.read("sys/module/apparmor/parameters/enabled").strip() == "Y"
+    return ["apparmor"] if enabled and not computer.program("apparmor_parser") else []
+
+
+def _apt(listen: Listener, *arguments: str) -> None:
+    command = ("apt-get", "-o", "DPkg::Lock::Timeout=120", *arguments)
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            last.append(line.rstrip())
+            listen(Event("engine", last[-1]))
+    if process.returncode:
+        raise EngineError(
+            f"'{' '.join(command)}' failed with status {process.returncode}; no engine was installed. The last of what it said:\n"
+            + "\n".join(f"    {line}" for line in last)
+            + "\nMend that (a network, a package source, room on the disk), then repeat the command."
+        )

@@ -1,0 +1,110 @@
+"""The contract of the command line that other people's scripts rely on."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Cli
+
+
+def test_status_json_has_the_documented_shape(cli: Cli, finished: dict[str, Any]) -> None:
+    [environment] = cli.json("status", "-s", finished["student"])["environments"]
+    assert environment.keys() >= {"student", "lab", "stage", "domain", "network", "password", "machines"}
+    for machine in environment["machines"]:
+        assert machine.keys() == {"name", "address", "state", "container", "published"}
+        assert machine["state"] == "running"
+        assert machine["container"] == f"labenv-{finished['student']}-{machine['name']}"
+    assert environment["machines"][2]["published"].keys() == {"25", "143"}
+
+
+def test_check_json_has_the_documented_shape(cli: Cli, finished: dict[str, Any]) -> None:
+    document = cli.json("check", "19", "11b", "-s", finished["student"])
+    assert document.keys() == {"student", "lab", "results", "summary"}
+    assert {result["step"] for result in document["results"]} == {"19", "11b"}
+    for result in document["results"]:
+        assert result.keys() == {"step", "check", "machine", "title", "status", "evidence", "hint"}
+
+
+def test_exec_passes_on_output_input_and_exit_code(cli: Cli, finished: dict[str, Any]) -> None:
+    student = finished["student"]
+    done = cli("exec", "-s", student, "vm2", "--", "sh", "-c", "cat; echo oops >&2; exit 42", rc=42, stdin="hello\n")
+    assert (done.stdout, done.stderr) == ("hello\n", "oops\n")
+    assert cli("exec", "vm2", "-s", student, "--", "echo", "--json", "-x").stdout == "--json -x\n"
+    big = cli("exec", "-s", student, "vm2", "--", "head", "-c", "3000000", "/dev/zero").stdout
+    assert len(big) == 3_000_000
+
+
+def test_shell_is_a_real_terminal(finished: dict[str, Any]) -> None:
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "labenv", "shell", "vm3", "-s", finished["student"]],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=os.environ | {"TERM": "xterm"},
+    ) as shell:
+        os.close(slave)
+        os.write(master, b"tty; stty size; hostname; exit 7\n")
+        screen = b""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                block = os.read(master, 4096)
+            except OSError:  # the other side has closed: the shell is over
+                break
+            screen += block
+        assert shell.wait(10) == 7, screen
+    text = screen.decode()
+    assert "/dev/pts/" in text
+    assert f"vm3.{finished['domain']}" in text
+
+
+def test_logs_show_the_machines_mail_log(cli: Cli, finished: dict[str, Any]) -> None:
+    assert "postfix" in cli("logs", "vm3", "-s", finished["student"]).stdout
+
+
+def test_completion_knows_machines_students_and_stages(finished: dict[str, Any]) -> None:
+    def completed(line: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "labenv"],
+            env=os.environ
+            | {"_LABENV_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)},
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+
+    assert {"host", "vm2", "vm3"} <= set(completed("labenv shell ").split())
+    assert finished["student"] in completed(f"labenv check -s {finished['student'][:4]}").split()
+    assert "lab4a" in completed("labenv up x --at l").split()
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "down", "status", "check", "shell", "exec", "logs", "reboot", "render", "doctor", "bench"]
+)
+def test_every_command_explains_itself_with_an_example(cli: Cli, command: str) -> None:
+    text = cli(command, "--help").stdout
+    assert re.search(rf"labenv {command}", text.split("Usage")[1].partition("\n")[2])
+
+
+def test_help_comes_at_once() -> None:
+    def once() -> float:
+        before = time.monotonic()
+        subprocess.run([sys.executable, "-m", "labenv", "--help"], capture_output=True, check=True)
+        return time.monotonic() - before
+
+    assert min(once() for _ in range(5)) < 0.6, "twice the target, as other tests may be running"
+
+
+def test_doctor_speaks_in_sentences(cli: Cli) -> None:
+    found = cli.json("doctor", rc=None)["findings"]
+    assert {"engine", "cgroup", "disk"} <= {finding["topic"] for finding in found}
+    for finding in found:
+        assert finding["sentence"].endswith(".")
+        assert finding["status"] == "ok" or finding["mend"]

@@ -1,0 +1,152 @@
+"""A machine is a machine: real systemd, least privilege, the course's dialect, nothing reaches the real world."""
+
+import imaplib
+import smtplib
+import socket
+from typing import Any
+
+import dns.message
+import dns.query
+import dns.rcode
+import pytest
+
+from labenv.engine import Engine
+from tests.e2e.conftest import Cli
+
+MACHINES = ("host", "vm2", "vm3")
+
+
+def test_systemd_runs_every_machine_without_a_failed_unit(cli: Cli, finished: dict[str, Any]) -> None:
+    for machine in MACHINES:
+        assert cli.inside(finished["student"], machine, "cat /proc/1/comm; systemctl is-system-running --wait") == (
+            "systemd\nrunning\n"
+        )
+
+
+def test_no_machine_has_power_over_its_host(cli: Cli, engine: Engine, finished: dict[str, Any]) -> None:
+    for machine in finished["machines"]:
+        settings = engine.api.inspect_container(machine["container"])["HostConfig"]
+        assert not settings["Privileged"]
+        if not engine.facts.rootless:
+            assert not any("SYS_ADMIN" in cap for cap in settings["CapAdd"])
+        held = cli.inside(finished["student"], machine["name"], "awk '/CapEff/{print $2}' /proc/self/status /proc/1/status")
+        for mask in held.split():
+            assert not int(mask, 16) & 1 << 21, "CAP_SYS_ADMIN"
+
+
+def test_a_machine_can_write_no_cgroup_but_its_own(cli: Cli, finished: dict[str, Any]) -> None:
+    written = cli.inside(
+        finished["student"],
+        "vm2",
+        "mkdir /sys/fs/cgroup/evil 2>/dev/null && echo root; "
+        "own=$(sed -n 's/^0:://p' /proc/1/cgroup | cut -d/ -f3); "
+        "for d in $(find /sys/fs/cgroup -maxdepth 3 -type d | grep -v \"$own\"); do "
+        "mkdir $d/evil 2>/dev/null && echo $d && rmdir $d/evil; done; true",
+    )
+    assert written == ""
+
+
+def test_services_of_different_machines_are_in_different_cgroups(cli: Cli, finished: dict[str, Any]) -> None:
+    status = {m: cli.inside(finished["student"], m, "systemctl status postfix") for m in ("vm2", "vm3")}
+    for text in status.values():
+        assert "active (running)" in text
+        assert text.count("/master") == 1, "the processes are listed, and only this machine's"
+
+
+def test_names_and_addresses_are_the_courses(cli: Cli, finished: dict[str, Any]) -> None:
+    domain, student = finished["domain"], finished["student"]
+    prefix = finished["network"].removesuffix("0/24")
+    for machine, last in zip(MACHINES, (1, 3, 4), strict=True):
+        said = cli.inside(student, machine, "hostname; hostname -f; hostname -d; hostname -I")
+        assert said.split() == [f"{machine}.{domain}", f"{machine}.{domain}", domain, f"{prefix}{last}"]
+        resolver = cli.inside(student, machine, "cat /etc/resolv.conf /etc/hosts")
+        assert f"nameserver {prefix}1" in resolver
+        assert "127.0.0.11" not in resolver
+        assert "vm" not in resolver.replace(domain, "").split("nameserver")[1]
+
+
+def test_every_machine_has_an_id_of_its_own(cli: Cli, finished: dict[str, Any]) -> None:
+    ids = {cli.inside(finished["student"], machine, "cat /etc/machine-id") for machine in MACHINES}
+    assert len(ids) == 3
+    assert all(len(text.strip()) == 32 for text in ids)
+
+
+def test_published_ports_answer_on_this_machine(finished: dict[str, Any], engine: Engine) -> None:
+    if not engine.is_local:
+        pytest.skip("the engine is not on this machine")
+    ports = {(m["name"], port): here for m in finished["machines"] for port, here in m["published"].items()}
+    for machine in ("vm2", "vm3"):
+        with smtplib.SMTP("127.0.0.1", ports[machine, "25"], timeout=20) as smtp:
+            assert smtp.noop()[0] == 250
+    with imaplib.IMAP4("127.0.0.1", ports["vm3", "143"], timeout=20) as imap:
+        assert imap.login(finished["student"], finished["password"])[0] == "OK"
+    query = dns.message.make_query(finished["domain"], "MX")
+    for ask in (dns.query.udp, dns.query.tcp):
+        answer = ask(query, "127.0.0.1", port=ports["host", "53/udp"], timeout=10)
+        assert f"vm3.{finished['domain']}" in str(answer)
+
+
+def test_nothing_reaches_the_real_world(cli: Cli, engine: Engine, finished: dict[str, Any]) -> None:
+    if not engine.is_local:
+        pytest.skip("the listener of this test would be on another machine than the engine")
+    with socket.create_server(("0.0.0.0", 0)) as outside:
+        port = outside.getsockname()[1]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("198.51.100.1", 9))  # sends nothing; tells this machine's own address
+            here = probe.getsockname()[0]
+        for machine in MACHINES:
+            assert "open" not in cli.inside(
+                finished["student"], machine, f"nc -zw2 {here} {port} && echo open; nc -zw2 198.51.100.1 25 && echo open; true"
+            )
+    for machine in MACHINES:
+        status = cli.inside(finished["student"], machine, "dig +time=3 +tries=1 example.org MX | grep -o 'status: [A-Z]*'")
+        assert status != "status: NOERROR\n"
+
+
+def test_a_students_edits_survive_reboot_and_power_cut(cli: Cli, engine: Engine, student: str) -> None:
+    cli("up", student, "--no-check", "--at", "lab4a")
+    edits = (
+        "echo '10.9.8.7 printer' >> /etc/hosts; echo 'options timeout:3' >> /etc/resolv.conf; "
+        "iptables -A INPUT -p tcp --dport 143 -j ACCEPT; service iptables save; "
+        "iptables -A INPUT -p tcp --dport 144 -j ACCEPT; useradd zoe; systemctl disable -q postfix"
+    )
+    cli("exec", "-s", student, "vm3", "--", "bash", "-c", edits)
+    state = "grep -c printer /etc/hosts; grep -c timeout /etc/resolv.conf; iptables -S INPUT | grep -c 'dport 14'; id -un zoe"
+    cli("exec", "-s", student, "vm3", "--", "systemctl", "start", "postfix")
+    with pytest.raises(AssertionError):  # what is not enabled does not come up, and reboot says so
+        cli("reboot", "vm3", "-s", student)
+    cli.inside(student, "vm3", "systemctl enable -q --now postfix")
+    cli("reboot", "vm3", "-s", student)
+    assert cli.inside(student, "vm3", state).split() == ["1", "1", "1", "zoe"]
+    engine.api.kill(f"labenv-{student}-vm3")
+    assert cli.json("up", student, "--no-check")["changes"] == ["started vm3"]
+    assert cli.inside(student, "vm3", state).split() == ["1", "1", "1", "zoe"]
+
+
+def test_the_baseline_is_the_end_of_lab_4a(cli: Cli, student: str) -> None:
+    domain = cli.json("up", student, "--at", "lab4a")["domain"]
+    for machine, other in (("vm2", "vm3"), ("vm3", "vm2")):
+        settings = "postconf -xh myorigin mydomain relayhost mailbox_command home_mailbox mydestination"
+        expected = [f"{machine}.{domain}", domain, "", "", "", f"{machine}.{domain}, localhost.{domain}, localhost"]
+        assert cli.inside(student, machine, settings).splitlines() == expected
+        assert cli.inside(student, machine, "command -v dovecot doveadm; true") == ""
+        assert f"root@{other}.{domain}" in cli.inside(student, machine, "cat /var/spool/mail/root")
+        assert ":INPUT DROP" in cli.inside(student, machine, "iptables-save -t filter")
+        assert cli.inside(student, machine, "cat /etc/sysconfig/iptables | grep -v '^#'") == cli.inside(
+            student, machine, "iptables-save -t filter | sed 's/\\[[0-9:]*\\]/[0:0]/' | grep -v '^#'"
+        )
+    assert cli.inside(student, "vm2", "postconf -h mynetworks_style") == "subnet\n"
+    assert cli.inside(student, "host", f"dig +short MX {domain}") == ""
+    users = [cli.inside(student, machine, "awk -F: '$3>=1000 && $3<60000{print $1}' /etc/passwd") for machine in MACHINES]
+    assert users == [f"{student}\n"] * 3
+
+
+def test_the_sheets_package_installs_without_a_network(cli: Cli, student: str) -> None:
+    cli("up", student, "--no-check", "--at", "relay")
+    cli("exec", "-s", student, "vm3", "--", "yum", "-y", "install", "dovecot")
+    assert cli.inside(student, "vm3", "systemctl is-enabled dovecot; systemctl is-active dovecot; true").split() == [
+        "disabled",
+        "inactive",
+    ]
+    said = cli.inside(student, "vm3", "test -x /usr/libexec/dovecot/dovecot-lda && doveconf -h ssl mail_location")
+    assert said.split("\n")[:2] == ["required", ""]

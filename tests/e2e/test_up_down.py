@@ -1,0 +1,131 @@
+"""`up` is a decision table, and `down` leaves nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import docker.errors
+import pytest
+
+from labenv.engine import LABEL, Engine
+from labenv.student import derive_x
+from tests.e2e.conftest import Cli
+
+
+def container_ids(engine: Engine, student: str) -> set[str]:
+    return {c["Id"] for c in engine.api.containers(all=True, filters={"label": f"{LABEL}={student}"})}
+
+
+def test_a_second_up_changes_nothing(cli: Cli, engine: Engine, student: str) -> None:
+    first = cli.json("up", student, "--no-check")
+    before = container_ids(engine, student)
+    again = cli.json("up", student, "--no-check")
+    assert first["changes"] == ["made host", "made vm2", "made vm3"]
+    assert again["changes"] == []
+    assert again["drifted"] == []
+    assert container_ids(engine, student) == before
+    assert first["password"] == again["password"]
+    assert first["machines"] == again["machines"]
+
+
+def test_a_stopped_a_paused_and_a_missing_machine_come_back(cli: Cli, engine: Engine, student: str) -> None:
+    cli("up", student, "--no-check")
+    cli.inside(student, "vm2", "echo precious > /root/work")
+    engine.api.stop(f"labenv-{student}-vm2")
+    engine.api.pause(f"labenv-{student}-host")
+    engine.api.remove_container(f"labenv-{student}-vm3", force=True)
+    states = {m["name"]: m["state"] for m in cli.json("status", "-s", student)["environments"][0]["machines"]}
+    assert states == {"host": "paused", "vm2": "exited", "vm3": "missing"}
+    assert set(cli.json("up", student)["changes"]) == {"unpaused host", "started vm2", "made vm3"}
+    assert cli.inside(student, "vm2", "cat /root/work") == "precious\n"
+
+
+def test_a_lost_network_is_made_again_and_the_work_kept(cli: Cli, engine: Engine, student: str) -> None:
+    cli("up", student, "--no-check")
+    cli.inside(student, "vm3", "echo precious > /root/work")
+    for machine in ("host", "vm2", "vm3"):
+        engine.api.stop(f"labenv-{student}-{machine}")
+        engine.api.disconnect_container_from_network(f"labenv-{student}-{machine}", f"labenv-{student}", force=True)
+    engine.api.remove_network(f"labenv-{student}")
+    cli("up", student)
+    assert cli.inside(student, "vm3", "cat /root/work") == "precious\n"
+
+
+@pytest.mark.parametrize("after", [0.3, 0.5, 0.7, 0.9, 1.2])
+def test_an_up_that_was_killed_is_finished_by_the_next(cli: Cli, student: str, after: float) -> None:
+    with subprocess.Popen([sys.executable, "-m", "labenv", "up", student], stderr=subprocess.DEVNULL) as victim:
+        time.sleep(after)  # the moment is the point of the test
+        victim.send_signal(signal.SIGKILL)
+    document = cli.json("up", student)
+    assert document["check"]["summary"]["failed"] == 0
+
+
+def test_two_at_once_give_one_environment(cli: Cli, engine: Engine, student: str) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: cli.json("up", student, "--no-check"), range(2)))
+    assert sorted(len(document["changes"]) for document in both) == [0, 3]
+    assert len(container_ids(engine, student)) == 3
+
+
+def test_down_leaves_nothing_behind(cli: Cli, engine: Engine, student: str) -> None:
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
+    cli("up", student, "--no-check")
+    volumes = {v["Name"] for v in engine.api.volumes()["Volumes"] or []}
+    cli("down", "-s", student)
+    assert not container_ids(engine, student)
+    assert not engine.api.networks(filters={"label": f"{LABEL}={student}"})
+    assert {v["Name"] for v in engine.api.volumes()["Volumes"] or []} <= volumes
+    assert not list(runtime.glob(f"labenv-*/{student}*"))
+    from labenv.engine.recipe import ident
+
+    assert not [p for m in ("host", "vm2", "vm3") for p in Path("/sys/fs/cgroup").glob(f"**/labenv/{ident(student, m)}")]
+
+
+def test_a_dry_run_of_down_removes_nothing(cli: Cli, engine: Engine, student: str) -> None:
+    cli("up", student, "--no-check")
+    said = cli("down", "-s", student, "--dry-run").stderr
+    assert f"labenv-{student}-vm3" in said
+    assert len(container_ids(engine, student)) == 3
+
+
+def test_options_that_contradict_what_is_there_are_refused(cli: Cli, engine: Engine, student: str) -> None:
+    cli("up", student, "--no-check", "--at", "lab4a")
+    before = container_ids(engine, student)
+    for option, value in (("--at", "done"), ("--net", "3"), ("--first", "zoe")):
+        said = cli("up", student, option, value, rc=2).stderr
+        assert option in said
+        assert f"labenv down -s {student}" in said
+    assert container_ids(engine, student) == before
+
+
+def test_a_taken_network_is_said_and_another_found(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> None:
+    student = new_student()
+    wanted = derive_x(student)
+    try:
+        squatter = engine.api.create_network(
+            f"squatter-{student}", ipam={"Config": [{"Subnet": f"192.168.{wanted}.0/24"}]}
+        )
+    except docker.errors.APIError:
+        pytest.skip(f"192.168.{wanted}.0/24 is in use here")
+    try:
+        done = cli("up", student, "--no-check", "--json")
+        assert f"192.168.{wanted}.0/24 is taken" in done.stderr
+        assert f"squatter-{student}" in done.stderr
+        refused = cli("up", new_student(), "--net", str(wanted), rc=2)
+        assert f"squatter-{student}" in refused.stderr
+    finally:
+        engine.api.remove_network(squatter["Id"])
+
+
+def test_several_labs_at_once_all_answer(cli: Cli, new_student: Callable[[], str]) -> None:
+    students = [new_student() for _ in range(4)]
+    with ThreadPoolExecutor(len(students)) as pool:
+        documents = list(pool.map(lambda s: cli.json("up", s, "--no-check"), students))
+    assert len({document["network"] for document in documents}) == len(students)
+    for name in students:
+        cli("down", "-s", name)
