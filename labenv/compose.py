@@ -3,14 +3,15 @@
 `docker-compose up` there gives the same environment without labenv; by its labels labenv finds it again.
 """
 
-from pathlib import Path
+import json
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from labenv import render
 from labenv.engine import Engine, environment_labels, machine_labels, recipe
-from labenv.engine.images import Images, wanted
+from labenv.engine.images import Images
 from labenv.environment import container_name, network_name
 from labenv.errors import UsageError
 from labenv.events import Listener
@@ -21,11 +22,7 @@ _HEAD = """\
 # Start it here with `docker-compose up -d` (or `docker compose up -d`), remove it with `docker-compose down`.
 # How systemd gets its cgroup was chosen for the engine that labenv met: {recipe}.
 """
-_DOCKERFILE = """\
-# {fqdn}: the image with this student's files laid over it.
-FROM {image}
-COPY overlay/ /
-"""
+_DOCKERFILE = "# {fqdn}: the image with this student's files laid over it.\nFROM {image}\n{steps}\n"
 
 
 def check_folder(folder: Path) -> None:
@@ -41,29 +38,41 @@ def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> N
     """
     made = new_plan(engine, request, listen)
     Images(engine).ensure(set(made.images().values()), listen)
-    tags = {image.name: image.tag for image in wanted().values()}
-    images = {machine: tags[name] for machine, name in made.images().items()}
     way = recipe.choose(engine.facts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for node in made.topology.nodes:
-            render.write(made.overlay(node), folder / node.name / "overlay")
-            text = _DOCKERFILE.format(fqdn=node.fqdn, image=images[node.name])
+            items = made.overlay(node)
+            render.write(items, folder / node.name)
+            text = _DOCKERFILE.format(fqdn=node.fqdn, image=made.image_tag(node), steps="\n".join(_steps(items)))
             (folder / node.name / "Dockerfile").write_text(text)
         head = _HEAD.format(student=made.student.id, lab=made.lab.id, stage=made.stage, recipe=way.name)
-        body = yaml.safe_dump(document(made, images, way, network_options(engine, made)), sort_keys=False)
+        body = yaml.safe_dump(document(made, way, network_options(engine, made)), sort_keys=False)
         (folder / "compose.yaml").write_text(head + body)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
 
 
-def document(made: Plan, images: dict[str, str], way: recipe.Recipe, options: dict[str, str]) -> dict[str, Any]:
+def _steps(items: list[render.Item]) -> list[str]:
+    """Dockerfile lines that lay the files over the image.
+
+    A COPY for each folder names its files: a COPY of the folder itself would also replace its owner and mode.
+    """
+    folders: dict[str, list[str]] = {}
+    for item in items:
+        if item.link is None:
+            folders.setdefault(str(PurePosixPath(item.path).parent), []).append(item.path.lstrip("/"))
+    copies = [f"COPY {json.dumps([*paths, folder + '/'])}" for folder, paths in folders.items()]
+    return copies + [f"RUN {json.dumps(['ln', '-sf', item.link, item.path])}" for item in items if item.link]
+
+
+def document(made: Plan, way: recipe.Recipe, options: dict[str, str]) -> dict[str, Any]:
     """The compose file as a tree: services with what the recipe adds, and the network with its options."""
     labels = environment_labels(made.environment())
     services = {}
     for node in made.topology.nodes:
         published = made.topology.published(node, made.student.x)
-        mark = machine_labels(node.name, made_from(images[node.name], node, render.as_tar(made.overlay(node))))
+        mark = machine_labels(node.name, made_from(made, node))
         services[node.name] = {
             "build": {"context": f"./{node.name}"},
             "container_name": container_name(made.student.id, node.name),

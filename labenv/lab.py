@@ -1,5 +1,6 @@
 """A lab as data: its stages, steps, the files of its machines (labs/<name>/lab.yaml)."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,6 +73,12 @@ class Lab:
     @cached_property
     def _order(self) -> dict[str, int]:
         return {stage.id: place for place, stage in enumerate(self.stages)}
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash over the lab's description and templates: what its overlays are made from."""
+        files = [self.folder / "lab.yaml", *sorted((self.folder / "templates").rglob("*.j2"))]
+        return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
     @property
     def last_stage(self) -> str:

@@ -5,7 +5,7 @@ is reported and left, because a student's work is in it. Running `up` twice chan
 interrupted is finished by the next one.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,10 @@ class Plan:
     def images(self) -> dict[str, str]:
         """The image folder of each machine."""
         return {node.name: self.lab.image_of(node.name, node.image, self.stage) for node in self.topology.nodes}
+
+    def image_tag(self, node: Node) -> str:
+        """The tag of a machine's image."""
+        return wanted()[self.images()[node.name]].tag
 
     def overlay(self, node: Node) -> list[render.Item]:
         """The files laid over a machine's image."""
@@ -177,24 +181,24 @@ def _undo(engine: Engine, made: Plan) -> None:
 
 
 def _make(engine: Engine, made: Plan, nodes: list[Node], listen: Listener, *, with_network: bool) -> tuple[str, ...]:
-    """Make and start machines, all at once; the network meanwhile, as an engine needs it only at the start."""
+    """Make and start machines, all at once; network and files come meanwhile, an engine needs them only at the start."""
     labels = environment_labels(made.environment())
     shift = _free_ports(engine, made, listen)
-    with ThreadPoolExecutor(len(nodes) + 1) as pool:
+    with ThreadPoolExecutor(2 * len(nodes) + 1) as pool:
         network = pool.submit(_make_network, engine, made, labels) if with_network else None
-        overlays = {node.name: render.as_tar(made.overlay(node)) for node in nodes}
-        tags = {image.name: image.tag for image in wanted().values()}
-        if network:
-            network.result()
 
-        def make(node: Node) -> None:
-            image = tags[made.images()[node.name]]
-            mark = machine_labels(node.name, made_from(image, node, overlays[node.name]))
+        def make(node: Node, files: Future[bytes]) -> None:
+            mark = machine_labels(node.name, made_from(made, node))
             published = made.topology.published(node, made.student.x, shift)
-            engine.create_machine(node, made.student, image, published, labels | mark, overlays[node.name])
-            engine.start(container_name(made.student.id, node.name))
+            container = engine.create_machine(node, made.student, made.image_tag(node), published, labels | mark)
+            engine.lay(container, files.result())
+            if network:
+                network.result()
+            engine.start(container)
 
-        list(pool.map(make, nodes))
+        overlays = [pool.submit(lambda node=node: render.as_tar(made.overlay(node))) for node in nodes]
+        for done in [pool.submit(make, *pair) for pair in zip(nodes, overlays, strict=True)]:
+            done.result()
     return tuple(f"made {node.name}" for node in nodes)
 
 
@@ -208,9 +212,11 @@ def network_options(engine: Engine, made: Plan) -> dict[str, str]:
     return made.topology.options | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
 
 
-def made_from(image: str, node: Node, overlay: bytes) -> str:
-    """The fingerprint of what a machine is made from."""
-    return render.fingerprint(image, node.fqdn, node.address, overlay)
+def made_from(made: Plan, node: Node) -> str:
+    """The fingerprint of what a machine is made from: its image, its name and address, the student, the templates."""
+    who = made.student
+    given = [who.id, str(who.x), who.first, who.password, made.stage, node.fqdn, node.address, made.image_tag(node)]
+    return render.fingerprint(*given, made.lab.digest)
 
 
 def _free_ports(engine: Engine, made: Plan, listen: Listener) -> int:
@@ -244,14 +250,13 @@ def _reconcile(engine: Engine, request: Request, there: Environment, listen: Lis
         changes.append("made the network")
     absent: list[Node] = []
     drifted: list[str] = []
-    tags = {image.name: image.tag for image in wanted().values()}
     for node in made.topology.nodes:
         machine = there.machine(node.name)
         change, missing = _revive(engine, machine, there.student, bool(changes))
         changes += change
         if missing:
             absent.append(node)
-        elif machine.made_from != made_from(tags[made.images()[node.name]], node, render.as_tar(made.overlay(node))):
+        elif machine.made_from != made_from(made, node):
             drifted.append(node.name)
             listen(Event(node.name, f"{node.name} was made by another version of labenv; it is left as it is", "warn"))
     if absent:

@@ -10,8 +10,6 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from labenv.lab import File, Lab
 from labenv.student import Student
 from labenv.topology import Node, Topology
@@ -33,6 +31,8 @@ class Item:
 
 def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
     """The files of machine `node` for that student at that stage, in the order of the lab's list."""
+    import jinja2  # while the engine is busy making containers, not before
+
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(lab.folder / "templates"),
         undefined=jinja2.StrictUndefined,

@@ -72,7 +72,9 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         try:
             return Imap(self, other)
         except (OSError, imaplib.IMAP4.error) as error:
-            raise CheckFailed(f"{other.name} cannot be reached from {self.name} on port 143: {_words(error)}") from error
+            raise CheckFailed(
+                f"{other.name} cannot be reached from {self.name} on port 143: {_words(error)}"
+            ) from error
 
 
 class Smtp(smtplib.SMTP):

@@ -111,9 +111,9 @@ class Engine:
             raise
 
     def create_machine(
-        self, node: Node, student: Student, image: str, published: dict[str, int], labels: dict[str, str], files: bytes
-    ) -> None:
-        """Make a machine, not started, with its files laid over the image. Raises EngineError."""
+        self, node: Node, student: Student, image: str, published: dict[str, int], labels: dict[str, str]
+    ) -> str:
+        """Make a machine, not started, and return its container's name. Raises EngineError."""
         name = container_name(student.id, node.name)
         with refusals(f"making {node.name}"):
             for way in recipe.candidates(self.facts):
@@ -125,7 +125,7 @@ class Engine:
                 except docker.errors.APIError as error:
                     if not _REFUSED.search(str(error)):
                         raise
-            self.api.put_archive(name, "/", files)
+        return name
 
     def _create(
         self,
@@ -160,6 +160,11 @@ class Engine:
             host_config=settings,
             networking_config=self.api.create_networking_config({network_name(student.id): endpoint}),
         )
+
+    def lay(self, container: str, files: bytes) -> None:
+        """Lay an overlay (a tar archive rooted at /) over a machine that has not started yet. Raises EngineError."""
+        with refusals(f"laying files over {container}"):
+            self.api.put_archive(container, "/", files)
 
     def start(self, container: str) -> None:
         """Start a machine (nothing happens if it runs). Raises EngineError, saying so if a port is taken."""

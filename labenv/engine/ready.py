@@ -1,78 +1,138 @@
-"""Waiting until an environment's services answer, spoken to from inside its network.
+"""Waiting until an environment's services answer.
 
-The wait ends when each has said its banner (or answered a query), or early, with the reason, when a machine died.
+They are spoken to where a person will: on the published ports. The wait ends when each has said its banner (or answered
+a query), or early, with the reason, when a machine died. Where the published ports are not this computer's (a remote
+engine), the same questions are asked from inside a machine.
 """
 
 import shlex
+import socket
+import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from labenv.engine import Engine
 from labenv.engine.channel import Channel
-from labenv.environment import Environment
+from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
 from labenv.lab import Answer
 
 _DEADLINE = 60.0  # seconds; a slow laptop needs about five
-_SLICE = 2  # seconds between two looks at whether the machines still live
-
-# An open port is not yet a service: the first line it says is. QUIT and LOGOUT end the conversation in order, so that
-# nothing but a connect and a disconnect is in the student's log.
-_SAYS = (
-    "exec 3<>/dev/tcp/$0/$1 && IFS= read -r -t 5 line <&3 && "
-    r"printf 'QUIT\r\n' >&3 && [[ $line == \"$2\"* ]]"
-).replace(r"\"", '"')
+_POLL = 0.01  # seconds between two tries
+_LOOK = 1.0  # seconds between two looks at whether the machine still lives
 
 
 def await_answers(engine: Engine, environment: Environment, answers: Sequence[Answer]) -> None:
-    """Return once all `answers` were had, asked for on the first machine of the environment.
+    """Return once all `answers` were had.
 
     Raises EngineError with the dead machine's last words, or with what did not answer within a minute.
     """
+
+    def wait(answer: Answer) -> None:
+        _await(engine, environment.machine(answer.machine), environment.student.domain, answer)
+
+    with ThreadPoolExecutor(max(1, len(answers))) as pool:
+        list(pool.map(wait, answers))
+
+
+def _await(engine: Engine, machine: Machine, domain: str, answer: Answer) -> None:
+    ask = _asking(machine, domain, answer)
     deadline = time.monotonic() + _DEADLINE
-    channel = Channel(engine.api, environment.machines[0].container)
-    waiting = list(answers)
+    look = time.monotonic() + _LOOK
+    channel: Channel | None = None
     try:
-        while waiting:
-            _refuse_dead(engine, environment)
-            test = _probe(environment, waiting[0])
-            loop = f"timeout {_SLICE} sh -c {shlex.quote(f'until {test}; do sleep 0.02; done')} 2>/dev/null"
-            if channel.run(loop).rc == 0:
-                waiting.pop(0)
-            elif time.monotonic() > deadline:
-                silent = ", ".join(f"{answer.machine}:{answer.port}" for answer in waiting)
+        while not (_inside(channel, machine, domain, answer) if channel else ask()):
+            now = time.monotonic()
+            if now > look:
+                refuse_dead(engine, machine)
+                look = now + _LOOK
+                if channel is None and not _is_published_here(machine, answer):
+                    channel = Channel(engine.api, machine.container)
+            if now > deadline:
                 raise EngineError(
-                    f"No answer from {silent} within {_DEADLINE:.0f} seconds. The machines run; look into the log: "
-                    f"labenv logs {waiting[0].machine} -s {environment.student.id}"
+                    f"{machine.name} runs, but nothing answers on its port {answer.port} within {_DEADLINE:.0f} seconds. "
+                    f"Its log may say why: labenv logs {machine.name}"
                 )
+            time.sleep(_POLL)
     finally:
-        channel.close()
+        if channel:
+            channel.close()
 
 
-def _probe(environment: Environment, answer: Answer) -> str:
-    address = environment.machine(answer.machine).address
-    if answer.banner:
-        return shlex.join(["bash", "-c", _SAYS, address, str(answer.port), answer.banner])
-    return f"dig +short +time=1 +tries=1 @{address} SOA {answer.zone or environment.student.domain} | grep -q ."
-
-
-def _refuse_dead(engine: Engine, environment: Environment) -> None:
-    [current] = engine.environments(environment.student.id) or [environment]
-    for machine in current.machines:
-        if machine.state == "missing":
-            raise EngineError(
-                f"{machine.name} was removed meanwhile. `labenv up {environment.student.id}` makes it again."
-            )
-        if machine.state != "running":
-            state, code, words = engine.last_words(machine.container)
-            raise EngineError(_epitaph(machine.name, state, code, words))
-
-
-def _epitaph(name: str, state: str, code: int, words: str) -> str:
+def refuse_dead(engine: Engine, machine: Machine) -> None:
+    """Raise EngineError with its last words if a machine does not run."""
+    state, code, words = engine.last_words(machine.container)
+    if state == "running":
+        return
     if code == 255 and not words:  # what systemd does when it gets no inotify instance
-        return (
-            f"{name} died at boot with exit code 255 and an empty log. The usual cause: this machine is out of inotify "
-            f"instances (fs.inotify.max_user_instances, 128 by default, lasts for some 18 to 40 machines). "
+        raise EngineError(
+            f"{machine.name} died at boot with exit code 255 and an empty log. The usual cause: this computer is out of "
+            f"inotify instances (fs.inotify.max_user_instances, 128 by default, lasts for some 18 to 40 machines). "
             f"Raise it, then run `labenv up` again: sysctl -w fs.inotify.max_user_instances=1024"
         )
-    return f"{name} is {state} (exit code {code}) instead of running. Its last output: {words or 'none'}"
+    raise EngineError(
+        f"{machine.name} is {state} (exit code {code}) instead of running. Last output: {words or 'none'}"
+    )
+
+
+def _here(machine: Machine, answer: Answer) -> int | None:
+    return machine.published.get(str(answer.port))
+
+
+def _is_published_here(machine: Machine, answer: Answer) -> bool:
+    """Whether somebody (the engine's proxy) listens on the published port at all."""
+    port = _here(machine, answer)
+    if port is None:
+        return False
+    with socket.socket() as trial:
+        trial.settimeout(1)
+        return trial.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _asking(machine: Machine, domain: str, answer: Answer) -> Callable[[], bool]:
+    port = _here(machine, answer)
+    question = b"" if answer.banner else _soa_query(answer.zone or domain)
+
+    def ask() -> bool:
+        if port is None:
+            return False
+        try:
+            # The proxy takes the connection before the service does, so only what the service says counts.
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                if question:
+                    connection.sendall(question)
+                    return _is_answer(connection.recv(512))
+                said = connection.recv(512)
+                connection.sendall(b"QUIT\r\n")
+                return said.startswith(answer.banner.encode())
+        except OSError:
+            return False
+
+    return ask
+
+
+def _soa_query(zone: str) -> bytes:
+    """A DNS query for a zone's SOA, as it is sent over TCP (RFC 1035 sections 4.1 and 4.2.2)."""
+    name = b"".join(bytes([len(label)]) + label.encode() for label in zone.split(".")) + b"\0"
+    message = struct.pack(">HHHHHH", 1, 0, 1, 0, 0, 0) + name + struct.pack(">HH", 6, 1)
+    return struct.pack(">H", len(message)) + message
+
+
+def _is_answer(reply: bytes) -> bool:
+    """Whether a reply over TCP has no error and at least one answer record."""
+    if len(reply) < 14:
+        return False
+    flags, _, answers = struct.unpack_from(">HHH", reply, 4)
+    return not flags & 0xF and answers > 0
+
+
+_SAYS = 'exec 3<>/dev/tcp/$0/$1 && IFS= read -r -t 5 line <&3 && printf "QUIT\\r\\n" >&3 && [[ $line == "$2"* ]]'
+
+
+def _inside(channel: Channel, machine: Machine, domain: str, answer: Answer) -> bool:
+    if answer.banner:
+        command = shlex.join(["bash", "-c", _SAYS, machine.address, str(answer.port), answer.banner])
+    else:
+        command = f"dig +short +time=1 +tries=1 @{machine.address} SOA {answer.zone or domain} | grep -q ."
+    return channel.run(f"timeout 5 {command} 2>/dev/null" if answer.banner else command).rc == 0

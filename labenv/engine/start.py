@@ -63,7 +63,7 @@ def start_engine(
                 return _launch(way)
         except _NotStartedError as error:
             reasons.append(f"{command}: {error}")
-            listen(Event("engine", reasons[-1].splitlines()[0], "warn"))
+            listen(Event("engine", " ".join(reasons[-1].split()), "warn"))
     raise advice.NoEngineError("An engine is installed but could not be started.", "\n".join(reasons))
 
 

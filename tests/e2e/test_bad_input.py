@@ -45,7 +45,9 @@ def test_a_wrong_word_is_refused_and_nothing_made(
 
 def test_a_hand_edited_topology_with_an_unknown_key_is_refused(cli: Cli, engine: Engine, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text(topology.named("lab4b").read_text().replace("    image: host\n", "    image: host\n    privileged: true\n"))
+    file.write_text(
+        topology.named("lab4b").read_text().replace("    image: host\n", "    image: host\n    privileged: true\n")
+    )
     said = cli("up", "tt", "--topology", str(file), rc=2).stderr
     assert "privileged" in said
     assert str(file) in said

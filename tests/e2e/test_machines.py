@@ -29,7 +29,9 @@ def test_no_machine_has_power_over_its_host(cli: Cli, engine: Engine, finished: 
         assert not settings["Privileged"]
         if not engine.facts.rootless:
             assert not any("SYS_ADMIN" in cap for cap in settings["CapAdd"])
-        held = cli.inside(finished["student"], machine["name"], "awk '/CapEff/{print $2}' /proc/self/status /proc/1/status")
+        held = cli.inside(
+            finished["student"], machine["name"], "awk '/CapEff/{print $2}' /proc/self/status /proc/1/status"
+        )
         for mask in held.split():
             assert not int(mask, 16) & 1 << 21, "CAP_SYS_ADMIN"
 
@@ -40,7 +42,7 @@ def test_a_machine_can_write_no_cgroup_but_its_own(cli: Cli, finished: dict[str,
         "vm2",
         "mkdir /sys/fs/cgroup/evil 2>/dev/null && echo root; "
         "own=$(sed -n 's/^0:://p' /proc/1/cgroup | cut -d/ -f3); "
-        "for d in $(find /sys/fs/cgroup -maxdepth 3 -type d | grep -v \"$own\"); do "
+        'for d in $(find /sys/fs/cgroup -maxdepth 3 -type d | grep -v "$own"); do '
         "mkdir $d/evil 2>/dev/null && echo $d && rmdir $d/evil; done; true",
     )
     assert written == ""
@@ -96,10 +98,14 @@ def test_nothing_reaches_the_real_world(cli: Cli, engine: Engine, finished: dict
             here = probe.getsockname()[0]
         for machine in MACHINES:
             assert "open" not in cli.inside(
-                finished["student"], machine, f"nc -zw2 {here} {port} && echo open; nc -zw2 198.51.100.1 25 && echo open; true"
+                finished["student"],
+                machine,
+                f"nc -zw2 {here} {port} && echo open; nc -zw2 198.51.100.1 25 && echo open; true",
             )
     for machine in MACHINES:
-        status = cli.inside(finished["student"], machine, "dig +time=3 +tries=1 example.org MX | grep -o 'status: [A-Z]*'")
+        status = cli.inside(
+            finished["student"], machine, "dig +time=3 +tries=1 example.org MX | grep -o 'status: [A-Z]*'"
+        )
         assert status != "status: NOERROR\n"
 
 
@@ -137,7 +143,9 @@ def test_the_baseline_is_the_end_of_lab_4a(cli: Cli, student: str) -> None:
         )
     assert cli.inside(student, "vm2", "postconf -h mynetworks_style") == "subnet\n"
     assert cli.inside(student, "host", f"dig +short MX {domain}") == ""
-    users = [cli.inside(student, machine, "awk -F: '$3>=1000 && $3<60000{print $1}' /etc/passwd") for machine in MACHINES]
+    users = [
+        cli.inside(student, machine, "awk -F: '$3>=1000 && $3<60000{print $1}' /etc/passwd") for machine in MACHINES
+    ]
     assert users == [f"{student}\n"] * 3
 
 

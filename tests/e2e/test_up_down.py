@@ -83,7 +83,9 @@ def test_down_leaves_nothing_behind(cli: Cli, engine: Engine, student: str) -> N
     assert not list(runtime.glob(f"labenv-*/{student}*"))
     from labenv.engine.recipe import ident
 
-    assert not [p for m in ("host", "vm2", "vm3") for p in Path("/sys/fs/cgroup").glob(f"**/labenv/{ident(student, m)}")]
+    assert not [
+        p for m in ("host", "vm2", "vm3") for p in Path("/sys/fs/cgroup").glob(f"**/labenv/{ident(student, m)}")
+    ]
 
 
 def test_a_dry_run_of_down_removes_nothing(cli: Cli, engine: Engine, student: str) -> None:

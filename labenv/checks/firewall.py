@@ -1,0 +1,150 @@
+"""What a saved iptables rule set would do with a new connection (iptables(8), iptables-extensions(8)).
+
+Machines have no right to load rules into a scratch network namespace, so the rules are walked here. Only what decides
+about a new TCP connection is known; a rule with any other match is held not to match.
+"""
+
+import ipaddress
+import shlex
+from dataclasses import dataclass, field
+
+_SERVICES = {"ssh": 22, "smtp": 25, "domain": 53, "http": 80, "pop3": 110, "imap": 143, "imap2": 143, "imaps": 993}
+_LONG = {
+    "--protocol": "-p",
+    "--source": "-s",
+    "--src": "-s",
+    "--destination": "-d",
+    "--dst": "-d",
+    "--in-interface": "-i",
+    "--jump": "-j",
+    "--goto": "-g",
+    "--match": "-m",
+    "--destination-port": "--dport",
+    "--destination-ports": "--dports",
+    "--ctstate": "--state",
+    "--append": "-A",
+}
+# Matches and target options that change nothing for a first packet.
+_HARMLESS = {"-m", "--comment", "--reject-with", "--log-prefix", "--log-level", "--limit", "--limit-burst", "-c"}
+_FINAL = {"ACCEPT", "DROP", "REJECT"}
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A new TCP connection that comes in: from where, to which address and port."""
+
+    source: str
+    destination: str
+    port: int
+    interface: str = "eth0"
+
+
+@dataclass
+class RuleSet:
+    """The filter table of a file in the format of iptables-save(8)."""
+
+    policies: dict[str, str] = field(default_factory=dict)
+    chains: dict[str, list[dict[str, list[str]]]] = field(default_factory=dict)
+
+    def verdict(self, connection: Connection, chain: str = "INPUT") -> str:
+        """ACCEPT, DROP or REJECT: what becomes of the connection."""
+        return self._walk(connection, chain, frozenset()) or self.policies.get(chain, "ACCEPT")
+
+    def _walk(self, connection: Connection, chain: str, above: frozenset[str]) -> str | None:
+        for rule in self.chains.get(chain, []):
+            if not _matches(rule, connection):
+                continue
+            target = (rule.get("-j") or rule.get("-g") or [""])[-1]
+            if target in _FINAL:
+                return target
+            if target == "RETURN":
+                return None
+            if target in self.chains and target not in above:
+                final = self._walk(connection, target, above | {chain})
+                if final or "-g" in rule:
+                    return final
+        return None
+
+
+def parse(text: str) -> RuleSet:
+    """The filter table of what iptables-save writes or a student typed. Lines that are no rules are passed over."""
+    rules = RuleSet()
+    table = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("*"):
+            table = line[1:]
+        elif table != "filter":
+            continue
+        elif line.startswith(":"):
+            chain, policy = line[1:].split()[:2]
+            rules.policies[chain] = policy if policy != "-" else ""
+            rules.chains.setdefault(chain, [])
+        elif line.startswith(("-A", "--append", "[")):
+            rule = _options(line)
+            rules.chains.setdefault(rule.pop("-A", ["INPUT"])[-1], []).append(rule)
+    return rules
+
+
+def _options(line: str) -> dict[str, list[str]]:
+    """The options of a rule, short names, each with its values; a "!" before or after the name leads the values."""
+    options: dict[str, list[str]] = {}
+    name, negated = "", False
+    for word in shlex.split(line, comments=True):
+        if word == "!":
+            negated = True
+        elif word.startswith("-") and not word.lstrip("-").isdigit():
+            name = _LONG.get(word, word)
+            options[name] = ["!"] if negated else []
+            negated = False
+        elif name:
+            options[name] += ["!", word] if negated else [word]
+            negated = False
+    return options
+
+
+def _matches(rule: dict[str, list[str]], connection: Connection) -> bool:
+    for name, values in rule.items():
+        if name in _HARMLESS or name in ("-j", "-g"):
+            continue
+        negated, plain = "!" in values, [value for value in values if value != "!"]
+        holds = _holds(name, plain, connection)
+        if holds is None or holds == negated:
+            return False
+    return True
+
+
+def _holds(name: str, values: list[str], connection: Connection) -> bool | None:
+    value = values[-1] if values else ""
+    match name:
+        case "-p":
+            return value in ("tcp", "6", "all", "0")
+        case "-s":
+            return _within(connection.source, value)
+        case "-d":
+            return _within(connection.destination, value)
+        case "-i":
+            return value == connection.interface or (
+                value.endswith("+") and connection.interface.startswith(value[:-1])
+            )
+        case "--dport" | "--dports":
+            return any(_covers(ports, connection.port) for ports in value.split(","))
+        case "--state":
+            return "NEW" in value.split(",")
+        case "--syn":
+            return True
+        case "--tcp-flags":
+            return values[-1:] == ["SYN"]
+    return None
+
+
+def _within(address: str, nets: str) -> bool:
+    try:
+        return any(ipaddress.ip_address(address) in ipaddress.ip_network(net, strict=False) for net in nets.split(","))
+    except ValueError:  # a host name, which iptables would resolve
+        return False
+
+
+def _covers(ports: str, port: int) -> bool:
+    first, _, last = ports.partition(":")
+    low, high = (_SERVICES.get(end, int(end) if end.isdigit() else -1) for end in (first or "0", last or first))
+    return low <= port <= (high if last or ":" not in ports else 65535)

@@ -1,0 +1,58 @@
+# Runs in a machine, as `perl -e … list` before the probe messages are sent, and as `perl -e … sweep TOKEN LISTED`
+# after them. `list` prints what there is: size, access time, modification time and name of each mailbox, and the index
+# files of each Maildir. `sweep` takes every message that holds TOKEN out again, and what came to be only for it.
+# Perl, because the machines have no Python.
+use strict;
+use warnings;
+use Fcntl qw(O_CREAT O_EXCL O_WRONLY);
+use File::Path qw(remove_tree);
+
+my ($mode, $token, $listed) = @ARGV;
+my @mboxes = grep { -f } glob('/var/mail/*');
+my @maildirs = grep { -d "$_/new" } glob('/root/* /home/*/*');
+
+if ($mode eq 'list') {
+    for my $path (@mboxes, @maildirs, map { glob("$_/dovecot*") } @maildirs) {
+        my ($size, $read, $written) = (stat $path)[7, 8, 9];
+        print "$size $read $written $path\n";
+    }
+    exit;
+}
+
+my %before = map { my ($size, $read, $written, $path) = split / /, $_, 4; ($path => [$size, $read, $written]) } split /\n/, $listed;
+
+sub content {
+    my ($path) = @_;
+    open my $file, '<:raw', $path or return '';
+    local $/;
+    return scalar(<$file>) // '';
+}
+
+for my $mbox (grep { content($_) =~ /\Q$token/ } @mboxes) {
+    # The dot lock is the one that Postfix and the mail command both take (local(8), mailbox_delivery_lock).
+    my $lock = "$mbox.lock";
+    my $tries = 100;
+    select undef, undef, undef, 0.05 until sysopen(my $held, $lock, O_WRONLY | O_CREAT | O_EXCL) or !--$tries;
+    next unless $tries;
+    my $kept = join '', grep { !/\Q$token/ } split /(?<=\n\n)(?=From )/, content($mbox);
+    my $was = $before{$mbox};
+    if ($kept eq '' && !$was) {
+        unlink $mbox;
+    } else {
+        open my $file, '+<:raw', $mbox or die "$mbox: $!";
+        print $file $kept;
+        truncate $file, length $kept;
+        close $file;
+        utime @$was[1, 2], $mbox if $was && $was->[0] == length $kept;
+    }
+    unlink $lock;
+}
+
+for my $maildir (@maildirs) {
+    unlink grep { content($_) =~ /\Q$token/ } map { glob("$maildir/$_/*") } qw(new cur tmp);
+    if ($before{$maildir}) {
+        unlink grep { !$before{$_} } glob("$maildir/dovecot*");
+    } elsif (!map { glob("$maildir/$_/*") } qw(new cur tmp)) {
+        remove_tree($maildir);
+    }
+}

@@ -1,0 +1,241 @@
+"""The pytest plugin that binds tests to steps, runs the slow probes ahead, and turns outcomes into results.
+
+    @step("19", machine="vm3")
+    def test_trusted_networks(vm3: Machine, evidence: Evidence) -> None: ...
+
+`labenv check` runs it in process (run.py). With plain pytest, for a CI job that wants pytest's own reports:
+
+    pytest --pyargs labenv.labs.lab4b.checks -p labenv.checks.plugin --labenv-student asmith15
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+
+from labenv.checks.evidence import CheckFailed, Evidence
+from labenv.checks.machine import Machine, Site
+from labenv.checks.post import Post
+from labenv.checks.results import CheckResult, Status
+from labenv.environment import Environment
+from labenv.errors import LabenvError
+from labenv.lab import Lab
+from labenv.student import Student
+
+T = TypeVar("T")
+
+# Binds a test to a step: step("19", machine="vm3"), or machine=("vm2", "vm3") to run it on each (fixture `machine`).
+step = pytest.mark.step
+
+_PROBES: dict[str, Callable[[Site, Post], Any]] = {}
+
+
+def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:
+    """Make a session fixture of `work` that starts, in a thread, before the first check that any check needs it in.
+
+    What it raises fails each check that uses it.
+    """
+    _PROBES[work.__name__] = work  # type: ignore[attr-defined]
+
+    @pytest.fixture(scope="session", name=work.__name__)  # type: ignore[attr-defined]
+    def outcome(request: pytest.FixtureRequest) -> Any:
+        return request.config.stash[RUN].outcome(work.__name__)  # type: ignore[attr-defined]
+
+    return outcome  # type: ignore[return-value]
+
+
+@dataclass
+class Run:
+    """One run of the checks over one environment: what it works on, and what came out."""
+
+    environment: Environment
+    lab: Lab
+    api: Any
+    steps: frozenset[str]
+    heard: Callable[[CheckResult], None] = lambda _: None
+    results: list[CheckResult] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Open nothing yet."""
+        self.site = Site(self.environment, self.api)
+        self.post = Post(self.site)
+        self._pool = ThreadPoolExecutor(16)
+        self._probes: dict[str, Future[Any]] = {}
+
+    def start(self, names: set[str]) -> None:
+        """Start the probes of these names."""
+        for name in sorted(names & _PROBES.keys()):
+            self._probes[name] = self._pool.submit(_PROBES[name], self.site, self.post)
+
+    def outcome(self, name: str) -> Any:
+        """What a probe found. Raises what it raised."""
+        return self._probes[name].result()
+
+    def finish(self) -> None:
+        """Wait for the probes, remove their messages, close the channels."""
+        self._pool.shutdown(cancel_futures=True)
+        try:
+            self.post.sweep()
+        finally:
+            self.site.close()
+
+
+RUN = pytest.StashKey[Run]()
+_EVIDENCE = pytest.StashKey[Evidence]()
+
+
+class Session:
+    """The part of the plugin that needs a run."""
+
+    def __init__(self, run: Run) -> None:
+        """Serve this run."""
+        self._run = run
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Hand the run to the fixtures."""
+        config.stash[RUN] = self._run
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out the checks of steps that are not wanted, and put the others into the order of the sheet."""
+        order = {name: place for place, name in enumerate(self._run.lab.steps)}
+        wanted = [item for item in items if _step(item).args[0] in self._run.steps]
+        config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+        items[:] = sorted(wanted, key=lambda item: order[_step(item).args[0]])
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Start the probes that the chosen checks need, all at once."""
+        self._run.start({name for item in session.items for name in getattr(item, "fixturenames", ())})
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+        """Keep the outcome as a result."""
+        report = yield
+        if call.when == "call" or (call.when == "setup" and call.excinfo):
+            result = self._result(item, call.excinfo.value if call.excinfo else None)
+            self._run.results.append(result)
+            self._run.heard(result)
+        return report
+
+    def pytest_sessionfinish(self) -> None:
+        """Clean up."""
+        self._run.finish()
+
+    def _result(self, item: pytest.Item, error: BaseException | None) -> CheckResult:
+        mark = _step(item)
+        bound = self._run.lab.steps[mark.args[0]]
+        evidence = item.stash.get(_EVIDENCE, Evidence())
+        status: Status = "warn" if evidence.doubts else "pass"
+        text = str(evidence)
+        if error is not None:
+            status, text = ("skip" if isinstance(error, pytest.skip.Exception) else "fail"), _sentence(error)
+        return CheckResult(
+            step=bound.id,
+            check=getattr(item, "originalname", item.name).removeprefix("test_"),
+            machine=_machine_of(item, mark.kwargs["machine"]),
+            title=bound.title,
+            status=status,
+            evidence=text,
+            hint=bound.hint,
+        )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for plain pytest."""
+    parser.getgroup("labenv").addoption(
+        "--labenv-student", metavar="ID", help="Run the checks against this student's environment."
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker; under plain pytest, find the environment that the option names."""
+    config.addinivalue_line("markers", "step(id, machine): the step of the sheet, and the machine, that a check judges")
+    if student := config.getoption("--labenv-student"):
+        from labenv import lab
+        from labenv.engine import Engine
+        from labenv.engine.find import connect
+        from labenv.events import silent
+
+        engine = Engine(connect(silent, start=False))
+        there = engine.environments(student)
+        if not there:
+            raise pytest.UsageError(f"There is no environment of {student}. Make one: labenv up {student}")
+        found = lab.load(there[0].lab)
+        config.pluginmanager.register(Session(Run(there[0], found, engine.api, frozenset(found.steps))))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a check that asks for `machine` on each machine that its step names."""
+    if "machine" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("step")
+        assert mark is not None, f"{metafunc.definition.nodeid} has no step"
+        names = mark.kwargs["machine"]
+        metafunc.parametrize("machine", (names,) if isinstance(names, str) else names, indirect=True)
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest) -> Machine:
+    """The machine under test, where a step is done on several."""
+    return request.config.stash[RUN].site[request.param]
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> Evidence:
+    """What the check says that it saw."""
+    return request.node.stash.setdefault(_EVIDENCE, Evidence())
+
+
+@pytest.fixture(scope="session")
+def site(request: pytest.FixtureRequest) -> Site:
+    """All machines of the environment."""
+    return request.config.stash[RUN].site
+
+
+@pytest.fixture(scope="session")
+def post(request: pytest.FixtureRequest) -> Post:
+    """The probe messages."""
+    return request.config.stash[RUN].post
+
+
+@pytest.fixture(scope="session")
+def student(site: Site) -> Student:
+    """Whose environment it is."""
+    return site.student
+
+
+@pytest.fixture(scope="session")
+def domain(student: Student) -> str:
+    """The student's domain."""
+    return student.domain
+
+
+def machine_fixture(name: str) -> Any:
+    """A fixture for one machine of the lab, to be assigned to its name in the lab's conftest."""
+
+    @pytest.fixture(scope="session", name=name)
+    def named(site: Site) -> Machine:
+        return site[name]
+
+    return named
+
+
+def _step(item: pytest.Item) -> pytest.Mark:
+    mark = item.get_closest_marker("step")
+    if mark is None:
+        raise pytest.UsageError(f"{item.nodeid} is bound to no step: it needs @step(ID, machine=…).")
+    return mark
+
+
+def _machine_of(item: pytest.Item, named: str | tuple[str, ...]) -> str:
+    if isinstance(named, str):
+        return named
+    chosen: str = item.callspec.params["machine"]  # type: ignore[attr-defined]
+    return chosen
+
+
+def _sentence(error: BaseException) -> str:
+    """An outcome in words: those of the errors that have some, else that the check itself broke."""
+    if isinstance(error, (CheckFailed, LabenvError, pytest.skip.Exception)):
+        return str(error)
+    return f"The check itself broke: {type(error).__name__}: {error}"

@@ -1,0 +1,117 @@
+"""The probe messages of one run: sent, followed, and taken out again, so that the student's mail stays as it was."""
+
+import contextlib
+import secrets
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from email.message import EmailMessage
+from pathlib import Path
+
+from labenv.checks import maillog
+from labenv.checks.evidence import CheckFailed
+from labenv.checks.machine import Machine, Site, Smtp
+from labenv.checks.maillog import Hop, Maillog
+from labenv.errors import EngineError
+
+_MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text()
+_WAIT = 10.0  # seconds until a message counts as lost; 0.1 is usual
+_BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
+
+
+class Post:
+    """Sends the probe messages of one run between machines that have Postfix, and cleans up after them."""
+
+    def __init__(self, site: Site) -> None:
+        """Touch nothing before the first message."""
+        self.token = f"labenv-check-{secrets.token_hex(6)}"
+        self._site = site
+        self._ready = threading.Lock()
+        self._logs: dict[str, Maillog] = {}
+        self._listed: dict[str, str] = {}
+        self._sent: set[str] = set()
+
+    def log(self, machine: Machine) -> Maillog:
+        """The machine's mail log since before the first message. Raises CheckFailed where there is no Postfix."""
+        self._prepare()
+        if machine.name not in self._logs:
+            raise CheckFailed(f"{machine.name} does not run, or has no Postfix; no message can be followed there")
+        return self._logs[machine.name]
+
+    def submit(self, machine: Machine, name: str, recipient: str, *, sender: str | None = None) -> str:
+        """Hand a message to sendmail(1) on a machine, as root's `mail` does, and return its message id.
+
+        `sender` "<>" is the null sender, whom no notice can reach. Raises CheckFailed if sendmail complains.
+        """
+        self._prepare()
+        message_id, text = self._compose(name, recipient)
+        machine.output(
+            "printf %%s %s | sendmail -i " + ("-f %s " if sender else "%s") + "-- %s", text, sender or "", recipient
+        )
+        return message_id
+
+    def send(self, session: Smtp, name: str, sender: str, recipient: str) -> str:
+        """Send a message down an SMTP session and return its message id. Raises smtplib.SMTPException if refused."""
+        self._prepare()
+        message_id, text = self._compose(name, recipient, sender)
+        session.sendmail(sender, [recipient], text)
+        return message_id
+
+    def follow(self, machine: Machine, message_id: str) -> Hop:
+        """The message's hop on a machine, once something has become of it there.
+
+        Waits ten seconds for that. Raises CheckFailed if the message is not in the machine's log by then.
+        """
+
+        def last(log: str) -> list[Hop]:
+            return maillog.hops(log, message_id)[-1:]
+
+        log = self.log(machine).until(lambda log: any(hop.deliveries or hop.removed for hop in last(log)), _WAIT)
+        if not last(log):
+            raise CheckFailed(f"/var/log/maillog on {machine.name} has no line about the message <{message_id}>")
+        return last(log)[0]
+
+    def sweep(self) -> None:
+        """Wait until every message has come to rest, then take them out of all queues and mailboxes."""
+        if not self._sent:
+            return
+        deadline = time.monotonic() + _WAIT
+        family = set(self._sent)
+        while True:
+            logs = {name: log.read() for name, log in self._logs.items()}
+            family = maillog.with_notices(logs, family)
+            if maillog.settled(logs, family) or time.monotonic() > deadline:
+                break
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda name: self._clean(name, logs[name], family), logs))
+
+    def _prepare(self) -> None:
+        with self._ready:
+            if not self._logs:
+                with ThreadPoolExecutor() as pool:
+                    list(pool.map(self._look, self._site.machines.values()))
+
+    def _look(self, machine: Machine) -> None:
+        with contextlib.suppress(EngineError):  # the check of whoever needs this machine says so
+            if machine.run("command -v postconf").rc == 0:
+                self._listed[machine.name] = machine.output("perl -e %s list", _MAILBOXES)
+                self._logs[machine.name] = Maillog(machine)
+
+    def _clean(self, name: str, log: str, family: set[str]) -> None:
+        machine = self._site[name]
+        for hop in (hop for message_id in family for hop in maillog.hops(log, message_id)):
+            if not hop.removed:
+                machine.run("postsuper -d %s", hop.queue_id)
+        machine.output("perl -e %s sweep %s %s", _MAILBOXES, self.token, self._listed[name])
+
+    def _compose(self, name: str, recipient: str, sender: str = "") -> tuple[str, str]:
+        message = EmailMessage()
+        message_id = f"{self.token}.{name}@{self._site.student.domain}"
+        message["Message-ID"] = f"<{message_id}>"
+        message["To"] = recipient
+        message["Subject"] = f"labenv check: {name}"
+        if sender:
+            message["From"] = sender
+        message.set_content(_BODY)
+        self._sent.add(message_id)
+        return message_id, message.as_string()

@@ -1,0 +1,1 @@
+"""The labs: each a folder of data, templates and checks."""

@@ -1,0 +1,210 @@
+"""What takes time, started before the first check: conversations between machines, and messages to follow."""
+
+import imaplib
+import smtplib
+from dataclasses import dataclass
+
+from labenv.checks.evidence import CheckFailed
+from labenv.checks.machine import Machine, Site
+from labenv.checks.maillog import Hop
+from labenv.checks.plugin import probe
+from labenv.checks.post import Post
+
+# RFC 2606 section 2: nobody's domain, ever.
+ELSEWHERE = "somebody@elsewhere.test"
+OUTSIDE = "203.0.113.1"  # an address of host that is in no lab network (RFC 5737)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whether a connection came about, and in words how it went."""
+
+    made: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """An SMTP conversation: the greeting, and the replies to two recipients."""
+
+    banner: str
+    postmaster: str
+    elsewhere: str
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A message from vm2 to vm3: its hop on each, on the second only where it came there."""
+
+    id: str
+    vm2: Hop
+    vm3: Hop | None
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """An IMAP session without TLS: the greeting, what became of the login, what EXAMINE found."""
+
+    greeting: str
+    login: str
+    examined: str
+
+
+@probe
+def banner_of_vm2(site: Site, post: Post) -> str:
+    return _banner(site["host"], site["vm2"])
+
+
+@probe
+def banner_of_vm3(site: Site, post: Post) -> str:
+    return _banner(site["host"], site["vm3"])
+
+
+@probe
+def vm2_asks_vm3(site: Site, post: Post) -> Dialogue:
+    """What vm3 answers when vm2 wants to hand it mail for the domain, and for somebody elsewhere. Nothing is sent."""
+    with site["vm2"].smtp(site["vm3"]) as session:
+        session.ehlo()
+        postmaster = session.ask("MAIL FROM:<>", f"RCPT TO:<postmaster@{site.student.domain}>")
+        elsewhere = session.ask("RSET", "MAIL FROM:<>", f"RCPT TO:<{ELSEWHERE}>")
+        return Dialogue(session.banner, postmaster, elsewhere)
+
+
+@probe
+def stranger_asks_vm3(site: Site, post: Post) -> str:
+    """What vm3 answers to somebody outside the network who wants to send through it."""
+    try:
+        with site["host"].smtp(site["vm3"], source=OUTSIDE) as session:
+            session.ehlo()
+            return session.ask("MAIL FROM:<>", f"RCPT TO:<{ELSEWHERE}>")
+    except CheckFailed as error:
+        return str(error)
+
+
+@probe
+def imap_from_host(site: Site, post: Post) -> Reach:
+    return _reach(site["host"], f"vm3.{site.student.domain}", 143)
+
+
+@probe
+def imap_from_vm2(site: Site, post: Post) -> Reach:
+    return _reach(site["vm2"], site["vm3"].address, 143)
+
+
+@probe
+def imap_from_outside(site: Site, post: Post) -> Reach:
+    return _reach(site["host"], site["vm3"].address, 143, source=OUTSIDE)
+
+
+@probe
+def inbox(site: Site, post: Post) -> Inbox:
+    """A login from host without TLS, with EXAMINE, which moves no message from new/ to cur/ as SELECT does."""
+    student = site.student
+    log = post.log(site["vm3"])
+    session = site["host"].imap(site["vm3"])
+    try:
+        if "LOGINDISABLED" in session.greeting:
+            return Inbox(session.greeting, "not tried", "")
+        session.login(student.id, student.password)
+        status, data = session.select("INBOX", readonly=True)
+    except imaplib.IMAP4.error as error:
+        return Inbox(session.greeting, f"NO ({error})", "")
+    finally:
+        session.shutdown()
+    log.until(lambda text: f"user=<{student.id}>" in text)
+    return Inbox(session.greeting, "OK", f"{status} {(data[0] or b'').decode(errors='replace')}")
+
+
+@probe
+def root_to_vm3(site: Site, post: Post) -> Hop:
+    """Mail of root on vm2 to a user on vm3, under the machine's own name."""
+    return _sent_across(site["vm2"], site["vm3"], site.student.id, post)
+
+
+@probe
+def root_to_vm2(site: Site, post: Post) -> Hop:
+    """The same the other way."""
+    return _sent_across(site["vm3"], site["vm2"], site.student.id, post)
+
+
+@probe
+def mail_for_user(site: Site, post: Post) -> Journey:
+    return _journey(site, post, "user", f"{site.student.id}@{site.student.domain}")
+
+
+@probe
+def mail_for_root(site: Site, post: Post) -> Journey:
+    return _journey(site, post, "root", f"root@{site.student.domain}")
+
+
+@probe
+def mail_for_elsewhere(site: Site, post: Post) -> Journey:
+    """With the null sender: whoever cannot deliver it sends no notice."""
+    return _journey(site, post, "elsewhere", ELSEWHERE, sender="<>")
+
+
+@probe
+def mail_from_client(site: Site, post: Post) -> Journey:
+    """A message to the student's outside address, as the mail client on host sends it: to vm2, without a password."""
+    return _client_sends(site, post, "client", f"{site.student.id}@myseneca.ca")
+
+
+@probe
+def mail_for_first(site: Site, post: Post) -> Journey:
+    """A message from the client on host to the first-name account; not sent where there is none to get it."""
+    first = site.student.first
+    if site["vm3"].run("getent passwd %s", first).rc:
+        raise CheckFailed(f"vm3 has no account {first}, so no message was sent (expected: the account, and its mail)")
+    return _client_sends(site, post, "first", f"{first}@{site.student.domain}")
+
+
+def _banner(machine: Machine, other: Machine) -> str:
+    with machine.smtp(other) as session:
+        return session.banner
+
+
+def _reach(machine: Machine, host: str, port: int, source: str | None = None) -> Reach:
+    try:
+        machine.dial(host, port, source=source, timeout=1 if source else 3).close()
+    except OSError as error:
+        return Reach(False, str(error))
+    return Reach(True, "the connection was made")
+
+
+def _sent_across(start: Machine, end: Machine, user: str, post: Post) -> Hop:
+    message_id = post.submit(start, f"{start.name}-{end.name}", f"{user}@{end.fqdn}")
+    sent = post.follow(start, message_id)
+    if not any(delivery.status == "sent" for delivery in sent.deliveries):
+        raise CheckFailed(f"The message did not get from {start.name} to {end.name}: {_fate(sent)} (expected: status=sent)")
+    return post.follow(end, message_id)
+
+
+def _journey(site: Site, post: Post, name: str, recipient: str, sender: str | None = None) -> Journey:
+    return _followed(site, post, post.submit(site["vm2"], name, recipient, sender=sender))
+
+
+def _client_sends(site: Site, post: Post, name: str, recipient: str) -> Journey:
+    sender = f"{site.student.id}@{site.student.domain}"
+    try:
+        with site["host"].smtp(site["vm2"]) as session:
+            message_id = post.send(session, name, sender, recipient)
+    except smtplib.SMTPException as error:
+        raise CheckFailed(f"vm2 refused the message to {recipient}: {_reply(error)} (expected: 250)") from error
+    return _followed(site, post, message_id)
+
+
+def _followed(site: Site, post: Post, message_id: str) -> Journey:
+    vm2 = post.follow(site["vm2"], message_id)
+    crossed = any(d.status == "sent" and f"[{site['vm3'].address}]" in d.relay for d in vm2.deliveries)
+    return Journey(message_id, vm2, post.follow(site["vm3"], message_id) if crossed else None)
+
+
+def _fate(hop: Hop) -> str:
+    return "; ".join(map(str, hop.deliveries)) or "it is still in the queue"
+
+
+def _reply(error: smtplib.SMTPException) -> str:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        [(code, text)] = error.recipients.values()
+        return f"{code} {text.decode(errors='replace')}"
+    return str(error)
