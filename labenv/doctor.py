@@ -51,7 +51,7 @@ def examine(listen: Listener, computer: Computer | None = None) -> list[Finding]
             info = engine.api.info()
         patient = Patient(computer, connection, engine, info, tuple(engine.environments()))
     except EngineError as error:
-        return [_no_engine(error), *_present([vitals.memory(computer), vitals.inotify(computer, 0)])]
+        return [_no_engine(error), *_present([vitals.memory(computer), vitals.inotify(computer, None)])]
     exams: list[Callable[[Patient], Finding | None]] = [
         _engine, _systemd, _images, _disk, _memory, _inotify, _networks, _ports, _firewall, _uplink,
     ]  # fmt: skip

@@ -196,7 +196,7 @@ def _make(engine: Engine, made: Plan, nodes: list[Node], listen: Listener, *, wi
                 network.result()
             engine.start(container)
 
-        overlays = [pool.submit(lambda node=node: render.as_tar(made.overlay(node))) for node in nodes]
+        overlays = [pool.submit(lambda n: render.as_tar(made.overlay(n)), node) for node in nodes]
         for done in [pool.submit(make, *pair) for pair in zip(nodes, overlays, strict=True)]:
             done.result()
     return tuple(f"made {node.name}" for node in nodes)

@@ -81,16 +81,16 @@ def memory_of(size: int, what: str) -> Finding:
     return Finding("memory", "ok", sentence)
 
 
-def inotify(computer: Computer, running: int) -> Finding | None:
+def inotify(computer: Computer, running: int | None) -> Finding | None:
     """For how many more machines the kernel's inotify instances last; None where that cannot be told.
 
     The limit is one for all processes of a user id, over all containers (inotify(7)). Root counts them; for other
-    users they are estimated from the `running` machines.
+    users they are estimated from the `running` machines, if these are known.
     """
     limit = computer.read("proc/sys/fs/inotify/max_user_instances").strip()
-    if not limit.isdecimal():
+    used = _inotify_instances(computer) if computer.is_root else running and running * _INSTANCES
+    if not limit.isdecimal() or used is None:
         return None
-    used = _inotify_instances(computer) if computer.is_root else running * _INSTANCES
     room = max(int(limit) - used, 0) // _INSTANCES
     about = "" if computer.is_root else "about "
     sentence = f"Of {limit} inotify instances {about}{used} are in use; there is room for {room} machines more."

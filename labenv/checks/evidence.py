@@ -26,12 +26,9 @@ class Evidence:
             raise CheckFailed(sentence)
         self._seen.append(sentence)
 
-    def rather(self, holds: object, saw: str, wanted: str) -> None:
-        """Like a call, but what does not hold is only a doubt: the step works, the course's marker may not see it."""
-        if holds:
-            self._seen.append(f"{saw} (expected: {wanted})")
-        else:
-            self.doubts.append(f"{saw} (better: {wanted})")
+    def doubt(self, saw: str, better: str) -> None:
+        """Note that it works, but that the course's marker may not see it, or that it will not work for ever."""
+        self.doubts.append(f"{saw} (better: {better})")
 
     def __str__(self) -> str:
         """The doubts, or if there are none, all that was seen."""

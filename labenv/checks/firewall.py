@@ -113,7 +113,7 @@ def _matches(rule: dict[str, list[str]], connection: Connection) -> bool:
     return True
 
 
-def _holds(name: str, values: list[str], connection: Connection) -> bool | None:
+def _holds(name: str, values: list[str], connection: Connection) -> bool | None:  # noqa: PLR0911  # a table of matches
     value = values[-1] if values else ""
     match name:
         case "-p":

@@ -32,6 +32,7 @@ class Delivery:
     words: str
 
     def __str__(self) -> str:
+        """The delivery as the log has it, without the timings."""
         return f"to=<{self.to}>, relay={self.relay}, status={self.status} ({self.words})"
 
 

@@ -37,13 +37,13 @@ def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:
 
     What it raises fails each check that uses it.
     """
-    _PROBES[work.__name__] = work  # type: ignore[attr-defined]
+    _PROBES[work.__name__] = work
 
-    @pytest.fixture(scope="session", name=work.__name__)  # type: ignore[attr-defined]
+    @pytest.fixture(scope="session", name=work.__name__)
     def outcome(request: pytest.FixtureRequest) -> Any:
-        return request.config.stash[RUN].outcome(work.__name__)  # type: ignore[attr-defined]
+        return request.config.stash[RUN].outcome(work.__name__)
 
-    return outcome  # type: ignore[return-value]
+    return outcome
 
 
 @dataclass
@@ -66,8 +66,9 @@ class Run:
 
     def start(self, names: set[str]) -> None:
         """Start the probes of these names."""
-        for name in sorted(names & _PROBES.keys()):
-            self._probes[name] = self._pool.submit(_PROBES[name], self.site, self.post)
+        for name, work in _PROBES.items():
+            if name in names:
+                self._probes[name] = self._pool.submit(work, self.site, self.post)
 
     def outcome(self, name: str) -> Any:
         """What a probe found. Raises what it raised."""
@@ -183,7 +184,9 @@ def machine(request: pytest.FixtureRequest) -> Machine:
 @pytest.fixture
 def evidence(request: pytest.FixtureRequest) -> Evidence:
     """What the check says that it saw."""
-    return request.node.stash.setdefault(_EVIDENCE, Evidence())
+    collected = Evidence()
+    request.node.stash[_EVIDENCE] = collected
+    return collected
 
 
 @pytest.fixture(scope="session")

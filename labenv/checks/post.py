@@ -73,8 +73,6 @@ class Post:
 
     def sweep(self) -> None:
         """Wait until every message has come to rest, then take them out of all queues and mailboxes."""
-        if not self._sent:
-            return
         deadline = time.monotonic() + _WAIT
         family = set(self._sent)
         while True:

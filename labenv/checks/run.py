@@ -41,7 +41,7 @@ def run_checks(
     wanted = _wanted(lab, environment.stage, steps, reached_only)
     run = Run(environment, lab, engine.api, wanted, lambda result: listen(_event(result)))
     folder = lab.folder / "checks"
-    arguments = [str(folder), "--quiet", "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}"]
+    arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}"]
     arguments += ["--import-mode=importlib", "--assert=plain", "-p", "labenv.checks.plugin"]
     arguments += [word for name in _WITHOUT.split() for word in ("-p", f"no:{name}")]
     with _own_environment():
@@ -63,8 +63,8 @@ def _wanted(lab: Lab, stage: str, steps: list[str] | None, reached_only: bool) -
 
 
 def _event(result: CheckResult) -> Event:
-    kind = "warn" if result.status == "fail" else "log"
-    return Event(f"check {result.step}", f"{result.machine}: {result.status}: {result.evidence}", kind)
+    said = f"{result.machine}: {result.status}: {result.evidence}"
+    return Event(f"check {result.step}", said, "warn" if result.status == "fail" else "log")
 
 
 @contextmanager

@@ -3,22 +3,30 @@
 import re
 from dataclasses import dataclass
 
-from labenv.checks.evidence import CheckFailed
+from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A parameter's effective value, and the lines of the file that set it at line start, as the course's marker greps."""
+    """A parameter's effective value, and the lines of `file` that set it at line start, as the course's marker greps."""
 
+    name: str
     value: str
+    file: str
     lines: tuple[str, ...]
+
+
+def set_in_file(setting: Setting, evidence: Evidence) -> None:
+    """Have a doubt if the value, right as it is, comes from elsewhere than the file that the sheet names."""
+    if not setting.lines:
+        evidence.doubt(f"{setting.name} is {setting.value}, but not from {setting.file}", "set there, at line start")
 
 
 def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
     """A parameter of main.cf (postconf(1)), with `$name` expanded or literally. Raises CheckFailed with the complaint."""
     value = machine.output(f"postconf -{'x' if expand else ''}h %s", name)
-    return Setting(value, _lines(machine, name, "/etc/postfix/main.cf"))
+    return _setting(machine, name, value, "/etc/postfix/main.cf")
 
 
 def doveconf(machine: Machine, name: str, file: str) -> Setting:
@@ -28,7 +36,7 @@ def doveconf(machine: Machine, name: str, file: str) -> Setting:
     """
     if machine.run("command -v doveconf").rc:
         raise CheckFailed(f"Dovecot is not installed on {machine.name} (expected: {name} set in /etc/dovecot/{file})")
-    return Setting(machine.output("doveconf -h %s", name), _lines(machine, name, f"/etc/dovecot/{file}"))
+    return _setting(machine, name, machine.output("doveconf -h %s", name), f"/etc/dovecot/{file}")
 
 
 def words(value: str) -> list[str]:
@@ -36,6 +44,6 @@ def words(value: str) -> list[str]:
     return [word for word in re.split(r"[,\s]+", value) if word]
 
 
-def _lines(machine: Machine, name: str, path: str) -> tuple[str, ...]:
-    found = machine.run("grep -E %s %s", rf"^{name}[[:space:]]*=", path)
-    return tuple(found.stdout.splitlines())
+def _setting(machine: Machine, name: str, value: str, file: str) -> Setting:
+    found = machine.run("grep -E %s %s", rf"^{name}[[:space:]]*=", file)
+    return Setting(name, value, file, tuple(found.stdout.splitlines()))

@@ -216,6 +216,19 @@ class Engine:
             if error.status_code != 409:  # 409: another command is removing it already
                 raise
 
+    def save(self, tags: list[str], block: int) -> Iterator[bytes]:
+        """The images as `docker save` gives them, in blocks; layers that they share come once. Raises EngineError.
+
+        The SDK can ask for one image only, so its session is used for what the API calls ImageGetAll.
+        """
+        url = f"{self.api.base_url}/v{self.api.api_version}/images/get"
+        with (
+            refusals("saving the images"),
+            self.api.get(url, params={"names": tags}, stream=True, timeout=600) as answer,
+        ):
+            answer.raise_for_status()
+            yield from answer.iter_content(block)
+
     def last_words(self, container: str) -> tuple[str, int, str]:
         """State, exit code and last output lines of a container, for an error message. Raises EngineError."""
         with refusals(f"looking at {container}"):

@@ -34,7 +34,7 @@ def export(images: Images, file: Path, listen: Listener) -> int:
     try:
         with announced(listen, "export", f"writing {file}"), refusals("exporting the images"), part.open("wb") as raw:
             tags = [image.tag for image in wanted().values()]
-            stream = images.engine.api.get_image(tags, chunk_size=_BLOCK)
+            stream = images.engine.save(tags, _BLOCK)
             with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0) as packed:
                 for block in stream:
                     packed.write(block)

@@ -28,6 +28,7 @@ def remove(idents: list[str], engine: "Engine") -> None:
             for inner in sorted((p for p in path.rglob("*") if p.is_dir()), reverse=True):
                 _rmdir(inner)
             _rmdir(path)
+            _rmdir(path.parent)  # goes with the last machine on the engine
         return
     with contextlib.suppress(docker.errors.DockerException):
         image = next(

@@ -17,6 +17,7 @@ from labenv.events import Event, Listener, announced
 STOCK = "debian:bookworm-slim"
 _OWN = "labenv/debian:bookworm"
 _LAST_LINES = 15
+_OFFLINE = "Without a network, import a bundle that was made elsewhere: labenv images import FILE."
 
 
 def root(engine: Engine, listen: Listener) -> str:
@@ -75,7 +76,8 @@ def _bootstrap(engine: Engine, image: str, listen: Listener) -> None:
     if process.returncode:
         with refusals("removing the unfinished Debian image"):
             engine.api.remove_image(image, force=True)
-        raise EngineError("mmdebstrap failed. Its last lines were:\n  " + "\n  ".join(last))
+        lines = "\n  ".join(last)
+        raise EngineError(f"Debian 12 could not be made. {_OFFLINE}\nThe last lines of mmdebstrap were:\n  {lines}")
 
 
 def _drain(stderr: Iterable[bytes], listen: Listener) -> deque[str]:
@@ -90,8 +92,8 @@ def _drain(stderr: Iterable[bytes], listen: Listener) -> deque[str]:
 def _install_mmdebstrap(listen: Listener) -> None:
     if not (shutil.which("apt-get") and os.geteuid() == 0):
         raise EngineError(
-            f"No {STOCK} on the engine, and none can be pulled. Go online once, or import a bundle made elsewhere "
-            f"(`labenv images import FILE`), or on Debian or Ubuntu let root make it: sudo apt-get install mmdebstrap."
+            f"No {STOCK} on the engine, and none can be pulled. {_OFFLINE} On Debian or Ubuntu root can make it, too: "
+            f"sudo apt-get install mmdebstrap"
         )
     listen(Event("debian", "installing mmdebstrap from the distribution", "note"))
     packages = ["mmdebstrap", "debian-archive-keyring"]

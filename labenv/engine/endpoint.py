@@ -117,6 +117,8 @@ def _silence(endpoint: Endpoint, error: Exception) -> Silence:
             return Silence(endpoint, "absent", "is there, but no engine listens on it")
         case requests.exceptions.Timeout() | TimeoutError():
             return Silence(endpoint, "mute", f"gives no answer within {_PROBE} seconds")
+        case BlockingIOError():  # what connect(2) gives at once when a local socket's queue is full
+            return Silence(endpoint, "mute", "takes no more connections")
         case OSError(strerror=str(reason)):
             return Silence(endpoint, "odd", f"cannot be reached: {reason}")
     return Silence(endpoint, "odd", "answers, but not as a container engine does")

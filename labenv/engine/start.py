@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from labenv.events import Event, Listener, announced
 _PATIENCE = 60.0  # seconds; containerd and dockerd take 2 to 10 on a slow disk
 _POLL = 0.1  # seconds between two looks; a socket that is not there yet cannot be waited on
 _LAST_LINES = 6
+_APT = ("-o", "DPkg::Lock::Timeout=120")  # another apt at work (unattended upgrades) is waited for
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def start_engine(
     `confirm` is asked before an installation, if given. Raises EngineError with the way out.
     """
     possible = ways(computer)
-    if not possible and may_install and _can_install(computer):
+    if not possible and may_install:
         _install(listen, computer, confirm)
         possible = ways(computer)
     if not possible:
@@ -68,7 +69,12 @@ def start_engine(
 
 
 def ways(computer: Computer) -> list[Way]:
-    """The ways in which this user can start an engine here, the best first. Podman's only where there is no Docker."""
+    """The ways in which this user can start an engine here, the best first. Podman's only where there is no Docker.
+
+    None on macOS: an engine there is an application with a window, which is the user's to start.
+    """
+    if computer.platform == "darwin":
+        return []
     if dockerd := computer.program("dockerd"):
         return list(_docker_ways(computer, dockerd))
     if podman := computer.program("podman"):
@@ -87,8 +93,9 @@ def _docker_ways(computer: Computer, dockerd: str) -> Iterator[Way]:
     elif computer.has_systemd:
         yield Way(("systemctl", "start", "docker"), socket)
     else:
-        if (computer.root / "etc/init.d/docker").exists() and computer.program("service"):
-            yield Way(("service", "docker", "start"), socket, alive=("service", "docker", "status"))
+        service = computer.program("service")
+        if service and (computer.root / "etc/init.d/docker").exists():
+            yield Way((service, "docker", "start"), socket, alive=(service, "docker", "status"))
         yield Way((dockerd,), socket, stays=True)
 
 
@@ -122,9 +129,9 @@ def _launch(way: Way) -> Connection:
             process.wait()
         log.unlink()
         raise
-    if way.stays:
+    if process.poll() is None:
         process.returncode = 0  # it goes on without us: keeps Python from warning of a process left behind
-    else:
+    if not way.stays:
         log.unlink()
     return found
 
@@ -152,26 +159,22 @@ def _lives(way: Way, status: int) -> bool:
 
 def _tail(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
-    return "; the last of what it wrote:\n" + "\n".join(f"    {line}" for line in lines) if lines else ""
-
-
-def _can_install(computer: Computer) -> bool:
-    return computer.is_root and not advice.DEBIAN.isdisjoint(computer.families) and bool(computer.program("apt-get"))
+    return f"; the last of what it wrote:\n{_indented(lines)}" if lines else ""
 
 
 def _install(listen: Listener, computer: Computer, confirm: Callable[[str], bool] | None) -> None:
     packages = [*advice.PACKAGES, *_parser_for_apparmor(computer)]
-    system = computer.release.get("NAME", "the distribution")
-    listen(
-        Event(
-            "engine", f"no container engine is installed: labenv needs {' and '.join(packages)} from {system}", "note"
-        )
-    )
-    if confirm and not confirm(f"Install {' '.join(packages)} with apt-get?"):
+    apt = computer.program("apt-get")
+    if apt is None or not computer.is_root or advice.DEBIAN.isdisjoint(computer.families):
         raise advice.for_none(computer)
-    with announced(listen, "engine", f"installing {' '.join(packages)} with apt-get"):
-        _apt(listen, "update")
-        _apt(listen, "install", "-y", "--no-install-recommends", *packages)
+    named = " and ".join(packages)
+    system = computer.release.get("PRETTY_NAME", "the distribution")
+    listen(Event("engine", f"no container engine is installed; labenv needs {named} from {system}", "note"))
+    if confirm and not confirm(f"Install {named} with apt-get?"):
+        raise advice.for_none(computer)
+    with announced(listen, "engine", f"installing {named} with apt-get"):
+        _run(listen, apt, *_APT, "update")
+        _run(listen, apt, *_APT, "install", "-y", "--no-install-recommends", *packages)
 
 
 def _parser_for_apparmor(computer: Computer) -> list[str]:
@@ -180,20 +183,22 @@ def _parser_for_apparmor(computer: Computer) -> list[str]:
     return ["apparmor"] if enabled and not computer.program("apparmor_parser") else []
 
 
-def _apt(listen: Listener, *arguments: str) -> None:
-    command = ("apt-get", "-o", "DPkg::Lock::Timeout=120", *arguments)
+def _run(listen: Listener, *command: str) -> None:
     last: deque[str] = deque(maxlen=_LAST_LINES)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet
     ) as process:
-        assert process.stdout
-        for line in process.stdout:
+        for line in process.stdout or ():
             last.append(line.rstrip())
             listen(Event("engine", last[-1]))
     if process.returncode:
         raise EngineError(
-            f"'{' '.join(command)}' failed with status {process.returncode}; no engine was installed. The last of what it said:\n"
-            + "\n".join(f"    {line}" for line in last)
-            + "\nMend that (a network, a package source, room on the disk), then repeat the command."
+            f"'{' '.join(command)}' failed with status {process.returncode}, so there is no engine yet. "
+            f"It said:\n{_indented(last)}\n"
+            f"Mend that (the network, a package source, room on the disk), then repeat the command."
         )
+
+
+def _indented(lines: Iterable[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)

@@ -1,4 +1,7 @@
-"""What takes time, started before the first check: conversations between machines, and messages to follow."""
+"""What takes time, started before the first check: messages to follow, and conversations between machines.
+
+They start in the order in which they stand here: the longest first.
+"""
 
 import imaplib
 import smtplib
@@ -51,23 +54,51 @@ class Inbox:
 
 
 @probe
-def banner_of_vm2(site: Site, post: Post) -> str:
-    return _banner(site["host"], site["vm2"])
+def mail_for_user(site: Site, post: Post) -> Journey:
+    return _journey(site, post, "user", f"{site.student.id}@{site.student.domain}")
 
 
 @probe
-def banner_of_vm3(site: Site, post: Post) -> str:
-    return _banner(site["host"], site["vm3"])
+def mail_for_first(site: Site, post: Post) -> Journey:
+    """A message from the client on host to the first-name account; not sent where there is none to get it."""
+    first = site.student.first
+    if site["vm3"].run("getent passwd %s", first).rc:
+        raise CheckFailed(f"vm3 has no account {first}, so no message was sent (expected: the account, and its mail)")
+    return _client_sends(site, post, "first", f"{first}@{site.student.domain}")
 
 
 @probe
-def vm2_asks_vm3(site: Site, post: Post) -> Dialogue:
-    """What vm3 answers when vm2 wants to hand it mail for the domain, and for somebody elsewhere. Nothing is sent."""
-    with site["vm2"].smtp(site["vm3"]) as session:
-        session.ehlo()
-        postmaster = session.ask("MAIL FROM:<>", f"RCPT TO:<postmaster@{site.student.domain}>")
-        elsewhere = session.ask("RSET", "MAIL FROM:<>", f"RCPT TO:<{ELSEWHERE}>")
-        return Dialogue(session.banner, postmaster, elsewhere)
+def mail_from_client(site: Site, post: Post) -> Journey:
+    """A message to the student's outside address, as the mail client on host sends it: to vm2, without a password."""
+    return _client_sends(site, post, "client", f"{site.student.id}@myseneca.ca")
+
+
+@probe
+def mail_for_root(site: Site, post: Post) -> Journey:
+    return _journey(site, post, "root", f"root@{site.student.domain}")
+
+
+@probe
+def mail_for_elsewhere(site: Site, post: Post) -> Journey:
+    """With the null sender: whoever cannot deliver it sends no notice."""
+    return _journey(site, post, "elsewhere", ELSEWHERE, sender="<>")
+
+
+@probe
+def root_to_vm3(site: Site, post: Post) -> Hop:
+    """Mail of root on vm2 to a user on vm3, under the machine's own name."""
+    return _sent_across(site["vm2"], site["vm3"], site.student.id, post)
+
+
+@probe
+def root_to_vm2(site: Site, post: Post) -> Hop:
+    """The same the other way."""
+    return _sent_across(site["vm3"], site["vm2"], site.student.id, post)
+
+
+@probe
+def imap_from_outside(site: Site, post: Post) -> Reach:
+    return _reach(site["host"], site["vm3"].address, 143, source=OUTSIDE)
 
 
 @probe
@@ -79,21 +110,6 @@ def stranger_asks_vm3(site: Site, post: Post) -> str:
             return session.ask("MAIL FROM:<>", f"RCPT TO:<{ELSEWHERE}>")
     except CheckFailed as error:
         return str(error)
-
-
-@probe
-def imap_from_host(site: Site, post: Post) -> Reach:
-    return _reach(site["host"], f"vm3.{site.student.domain}", 143)
-
-
-@probe
-def imap_from_vm2(site: Site, post: Post) -> Reach:
-    return _reach(site["vm2"], site["vm3"].address, 143)
-
-
-@probe
-def imap_from_outside(site: Site, post: Post) -> Reach:
-    return _reach(site["host"], site["vm3"].address, 143, source=OUTSIDE)
 
 
 @probe
@@ -116,46 +132,33 @@ def inbox(site: Site, post: Post) -> Inbox:
 
 
 @probe
-def root_to_vm3(site: Site, post: Post) -> Hop:
-    """Mail of root on vm2 to a user on vm3, under the machine's own name."""
-    return _sent_across(site["vm2"], site["vm3"], site.student.id, post)
+def vm2_asks_vm3(site: Site, post: Post) -> Dialogue:
+    """What vm3 answers when vm2 wants to hand it mail for the domain, and for somebody elsewhere. Nothing is sent."""
+    with site["vm2"].smtp(site["vm3"]) as session:
+        session.ehlo()
+        postmaster = session.ask("MAIL FROM:<>", f"RCPT TO:<postmaster@{site.student.domain}>")
+        elsewhere = session.ask("RSET", "MAIL FROM:<>", f"RCPT TO:<{ELSEWHERE}>")
+        return Dialogue(session.banner, postmaster, elsewhere)
 
 
 @probe
-def root_to_vm2(site: Site, post: Post) -> Hop:
-    """The same the other way."""
-    return _sent_across(site["vm3"], site["vm2"], site.student.id, post)
+def banner_of_vm2(site: Site, post: Post) -> str:
+    return _banner(site["host"], site["vm2"])
 
 
 @probe
-def mail_for_user(site: Site, post: Post) -> Journey:
-    return _journey(site, post, "user", f"{site.student.id}@{site.student.domain}")
+def banner_of_vm3(site: Site, post: Post) -> str:
+    return _banner(site["host"], site["vm3"])
 
 
 @probe
-def mail_for_root(site: Site, post: Post) -> Journey:
-    return _journey(site, post, "root", f"root@{site.student.domain}")
+def imap_from_host(site: Site, post: Post) -> Reach:
+    return _reach(site["host"], f"vm3.{site.student.domain}", 143)
 
 
 @probe
-def mail_for_elsewhere(site: Site, post: Post) -> Journey:
-    """With the null sender: whoever cannot deliver it sends no notice."""
-    return _journey(site, post, "elsewhere", ELSEWHERE, sender="<>")
-
-
-@probe
-def mail_from_client(site: Site, post: Post) -> Journey:
-    """A message to the student's outside address, as the mail client on host sends it: to vm2, without a password."""
-    return _client_sends(site, post, "client", f"{site.student.id}@myseneca.ca")
-
-
-@probe
-def mail_for_first(site: Site, post: Post) -> Journey:
-    """A message from the client on host to the first-name account; not sent where there is none to get it."""
-    first = site.student.first
-    if site["vm3"].run("getent passwd %s", first).rc:
-        raise CheckFailed(f"vm3 has no account {first}, so no message was sent (expected: the account, and its mail)")
-    return _client_sends(site, post, "first", f"{first}@{site.student.domain}")
+def imap_from_vm2(site: Site, post: Post) -> Reach:
+    return _reach(site["vm2"], site["vm3"].address, 143)
 
 
 def _banner(machine: Machine, other: Machine) -> str:
@@ -175,7 +178,9 @@ def _sent_across(start: Machine, end: Machine, user: str, post: Post) -> Hop:
     message_id = post.submit(start, f"{start.name}-{end.name}", f"{user}@{end.fqdn}")
     sent = post.follow(start, message_id)
     if not any(delivery.status == "sent" for delivery in sent.deliveries):
-        raise CheckFailed(f"The message did not get from {start.name} to {end.name}: {_fate(sent)} (expected: status=sent)")
+        raise CheckFailed(
+            f"The message did not get from {start.name} to {end.name}: {_fate(sent)} (expected: status=sent)"
+        )
     return post.follow(end, message_id)
 
 

@@ -1,0 +1,79 @@
+"""Investigation 3, "Sending a mail message from vm2": from the client on host through vm2 to a new user on vm3."""
+
+from email import message_from_string
+
+from labenv.checks.evidence import Evidence
+from labenv.checks.machine import Machine
+from labenv.checks.plugin import step
+from labenv.checks.post import Post
+from labenv.labs.lab4b.checks import common
+from labenv.labs.lab4b.checks.probes import Dialogue, Journey
+from labenv.labs.lab4b.checks.test_lda import in_maildir
+from labenv.student import Student
+
+
+@step("41", machine=("vm2", "vm3"))
+def test_smtp_listens_and_stays_open(machine: Machine, host: Machine, evidence: Evidence) -> None:
+    common.on_every_interface(machine, 25, evidence)
+    common.rules_load(machine, evidence)
+    verdict = common.let_in_at_boot(machine, host.address, 25)
+    evidence(verdict == "ACCEPT", f"at boot {machine.name} would {verdict} port 25 from host", "ACCEPT")
+
+
+@step("41", machine="vm2")
+def test_vm2_greets(banner_of_vm2: str, domain: str, evidence: Evidence) -> None:
+    _greets("vm2", "host", banner_of_vm2, domain, evidence)
+
+
+@step("41", machine="vm3")
+def test_vm3_greets(banner_of_vm3: str, vm2_asks_vm3: Dialogue, domain: str, evidence: Evidence) -> None:
+    _greets("vm3", "host", banner_of_vm3, domain, evidence)
+    _greets("vm3", "vm2", vm2_asks_vm3.banner, domain, evidence)
+
+
+@step("42", machine="vm3")
+def test_first_has_an_account(vm3: Machine, student: Student, evidence: Evidence) -> None:
+    entry = vm3.run("getent passwd %s", student.first).stdout.strip().split(":")
+    evidence(len(entry) == 7, f"vm3 has {'the' if len(entry) == 7 else 'no'} account {student.first}", "an account")
+    evidence(
+        int(entry[2]) >= 1000, f"{student.first} has the user id {entry[2]}", "1000 or more, as regular users have"
+    )
+    owner = vm3.run("stat -c %%U %s", entry[5]).stdout.strip()
+    evidence(
+        owner == student.first, f"the home directory {entry[5]} is of {owner or 'nobody: it is missing'}", student.first
+    )
+
+
+@step("42", machine="vm2")
+def test_only_on_vm3(vm2: Machine, vm3: Machine, student: Student, evidence: Evidence) -> None:
+    there = vm3.run("getent passwd %s", student.first).rc == 0
+    evidence(there, f"vm3 has {'the' if there else 'no'} account {student.first}", "an account")
+    absent = vm2.run("getent passwd %s", student.first).rc == 2
+    evidence(absent, f"vm2 has {'no' if absent else 'an'} account {student.first}", "none")
+
+
+@step("43", machine="vm3")
+def test_message_goes_all_the_way(
+    mail_for_first: Journey,
+    host: Machine,
+    vm2: Machine,
+    vm3: Machine,
+    post: Post,
+    student: Student,
+    evidence: Evidence,
+) -> None:
+    fate = "; ".join(map(str, mail_for_first.vm2.deliveries)) or "no delivery"
+    evidence(mail_for_first.vm3, f"on vm2 the message to {student.first} has {fate}", f"sent to {vm3.address}")
+    saved = [
+        line for line in post.log(vm3).read().splitlines() if mail_for_first.id in line and "saved mail to" in line
+    ]
+    evidence(saved, f"Dovecot on vm3 logged {len(saved)} 'saved mail' lines of it", "saved mail to INBOX")
+    path = in_maildir(vm3, student.first, mail_for_first.id, evidence)
+    received = message_from_string(vm3.output("cat %s", path)).get_all("Received", [])
+    way = [machine.name for line in received for machine in (host, vm2) if f"[{machine.address}]" in line]
+    evidence(way == ["vm2", "host"], f"its Received lines name {' after '.join(way) or 'nobody'}", "vm2 after host")
+
+
+def _greets(name: str, whom: str, banner: str, domain: str, evidence: Evidence) -> None:
+    wanted = f"220 {name}.{domain} ESMTP"
+    evidence(banner.startswith(wanted), f"{name} greets {whom} with '{banner}'", f"{wanted} Postfix")

@@ -1,0 +1,113 @@
+"""Investigation 2, "Install and configure the local delivery agent"."""
+
+import shlex
+
+from labenv.checks.evidence import CheckFailed, Evidence
+from labenv.checks.machine import Machine
+from labenv.checks.plugin import step
+from labenv.checks.post import Post
+from labenv.checks.settings import doveconf, postconf, set_in_file
+from labenv.labs.lab4b.checks.probes import Journey
+from labenv.student import Student
+
+LDA = "/usr/libexec/dovecot/dovecot-lda"
+COMMAND = f'{LDA} -f "$SENDER" -a "$RECIPIENT"'
+
+
+@step("21", machine="vm3")
+def test_dovecot_is_installed(vm3: Machine, evidence: Evidence) -> None:
+    there = vm3.run("test -x %s", LDA).rc == 0
+    evidence(there, f"{LDA} on vm3 is {'there' if there else 'not there'}", "an executable file")
+    version = vm3.output("dovecot --version").split()[0]
+    if not version.startswith(("2.2.", "2.3.")):
+        evidence.doubt(f"Dovecot is {version}", "a version before 2.4, which renamed the sheet's settings")
+
+
+@step("22", machine="vm3")
+def test_postfix_uses_the_agent(vm3: Machine, evidence: Evidence) -> None:
+    command = postconf(vm3, "mailbox_command", expand=False)
+    same = shlex.split(command.value) == shlex.split(COMMAND) if _is_shell(command.value) else False
+    evidence(same, f"mailbox_command on vm3 is {command.value or 'not set'}", COMMAND)
+    evidence(len(command.lines) == 1, f"main.cf on vm3 sets mailbox_command {len(command.lines)} times", "once")
+    home = postconf(vm3, "home_mailbox").value
+    evidence(not home, f"home_mailbox on vm3 is {home or 'not set'}", "not set")
+    if command.value != COMMAND:
+        evidence.doubt(
+            f"mailbox_command is written {command.value}", f"{COMMAND}: the quotes keep an empty sender whole"
+        )
+
+
+@step("23", machine="vm3")
+def test_mail_goes_to_maildirs(vm3: Machine, evidence: Evidence) -> None:
+    location = doveconf(vm3, "mail_location", "conf.d/10-mail.conf")
+    evidence(
+        location.value == "maildir:~/Maildir", f"mail_location is {location.value or 'not set'}", "maildir:~/Maildir"
+    )
+    set_in_file(location, evidence)
+
+
+@step("24", machine="vm3")
+def test_message_is_in_the_maildir(
+    mail_for_user: Journey, vm3: Machine, post: Post, student: Student, evidence: Evidence
+) -> None:
+    deliveries = mail_for_user.vm3.deliveries if mail_for_user.vm3 else mail_for_user.vm2.deliveries
+    saw = "; ".join(map(str, deliveries))
+    handed = [d for d in deliveries if d.status == "sent" and "delivered to command" in d.words and LDA in d.words]
+    evidence(handed and mail_for_user.vm3, f"the log has {saw}", f"delivered to command: {LDA} on vm3")
+    saved = [line for line in post.log(vm3).read().splitlines() if mail_for_user.id in line and "saved mail to" in line]
+    by_agent = [line for line in saved if f"lda({student.id})" in line]
+    evidence(by_agent, f"Dovecot's log has {len(saved)} 'saved mail' lines of it", f"one of lda({student.id})")
+    in_maildir(vm3, student.id, mail_for_user.id, evidence)
+
+
+@step("25", machine="vm2")
+def test_store_is_on_vm3_alone(
+    mail_for_user: Journey, vm2: Machine, vm3: Machine, student: Student, evidence: Evidence
+) -> None:
+    store = f"/home/{student.id}/Maildir"
+    there = vm3.run("test -d %s", store).rc == 0
+    evidence(there, f"{store} on vm3 is {'there' if there else 'not there'}", "there, once mail has come")
+    absent = vm2.run("test -e %s", store).rc != 0
+    evidence(absent, f"{store} on vm2 is {'not there' if absent else 'there'}", "not there")
+    kept = vm2.run("grep -rlF --exclude='dovecot*' %s /var/mail /home 2>/dev/null", mail_for_user.id).stdout.split()
+    evidence(not kept, f"vm2 keeps the message in {', '.join(kept) or 'no mailbox'}", "only vm3 has it")
+
+
+@step("26", machine="vm3")
+def test_mail_for_root(mail_for_root: Journey, vm3: Machine, post: Post, domain: str, evidence: Evidence) -> None:
+    hop = mail_for_root.vm3
+    if hop is None:
+        raise CheckFailed(
+            f"the message to root@{domain} did not reach vm3: {'; '.join(map(str, mail_for_root.vm2.deliveries))}"
+        )
+    saw = "; ".join(map(str, hop.deliveries))
+    aliased = [
+        d for d in hop.deliveries if d.orig_to == f"root@{domain}" and d.status == "sent" and "command" in d.words
+    ]
+    if aliased:
+        evidence(aliased, f"the log of vm3 has {saw}", "an alias takes root's mail to a user")
+        return
+    waits = [d for d in hop.deliveries if d.status == "deferred"]
+    evidence(waits, f"the log of vm3 has {saw}", "deferred, as the agent may not enter /root, or delivered by an alias")
+    reasons = [
+        line for line in post.log(vm3).read().splitlines() if "lda(root)" in line and "Permission denied" in line
+    ]
+    reason = reasons[0].partition("Error: ")[2] if reasons else "no reason"
+    evidence(reasons, f"Dovecot says: {reason}", "Permission denied")
+
+
+def in_maildir(machine: Machine, user: str, message_id: str, evidence: Evidence) -> str:
+    """The message is a file of the user's own in new/ or cur/, where a mail client may have moved it: its path."""
+    maildir = f"/home/{user}/Maildir"
+    found = machine.run("grep -rlF %s %s/new %s/cur", message_id, maildir, maildir).stdout.split()
+    evidence(found, f"{maildir} on {machine.name} has {len(found)} file with the message", "a file in new or cur")
+    facts = machine.output("stat -c '%%a %%U' %s", found[0])
+    evidence(facts == f"600 {user}", f"{found[0]} has mode and owner {facts}", f"600 {user}")
+    return str(found[0])
+
+
+def _is_shell(text: str) -> bool:
+    try:
+        return bool(shlex.split(text))
+    except ValueError:  # a quote without its fellow
+        return False
