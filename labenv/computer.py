@@ -73,8 +73,12 @@ class Computer:
         except OSError:
             return ""
 
+    @property
+    def path(self) -> str:
+        """PATH with the folders where daemons lie, and what they call (dockerd needs iptables)."""
+        return ":".join(filter(None, [self.environ.get("PATH"), _SYSTEM_FOLDERS]))
+
     def program(self, name: str) -> str | None:
         """The path of a program, looked for in PATH and where daemons lie."""
-        folders = f"{self.environ.get('PATH', '')}:{_SYSTEM_FOLDERS}".split(":")
-        below = [str(self.root / folder.lstrip("/")) for folder in folders if folder]
+        below = [str(self.root / folder.lstrip("/")) for folder in self.path.split(":")]
         return shutil.which(name, path=":".join(below))

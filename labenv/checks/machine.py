@@ -56,9 +56,9 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
             raise CheckFailed(f"`{line}` failed on {self.name}: {_last_line(result.stderr) or f'status {result.rc}'}")
         return str(result.stdout).strip()
 
-    def dial(self, host: str, port: int, *, source: str | None = None, timeout: float = 10) -> socket.socket:
+    def dial(self, host: str, port: int, *, source: str | None = None, patience: float = 3) -> socket.socket:
         """A socket from this machine to host:port; raises OSError as `labenv.engine.channel.dial` does."""
-        return dial(self._api, self.channel.container, host, port, source=source, timeout=timeout)
+        return dial(self._api, self.channel.container, host, port, source=source, patience=patience)
 
     def smtp(self, other: "Machine", *, source: str | None = None) -> "Smtp":
         """An SMTP session from this machine to another's port 25. Raises CheckFailed if there is none."""
@@ -101,7 +101,7 @@ class Smtp(smtplib.SMTP):
         return f"{code} {text.decode(errors='replace')}".replace("\n", " ")
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        return self._from.dial(host, port, source=self._source, timeout=timeout)
+        return self._from.dial(host, port, source=self._source)
 
 
 class Imap(imaplib.IMAP4):
@@ -118,7 +118,7 @@ class Imap(imaplib.IMAP4):
         return str(self.welcome.decode(errors="replace"))
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
-        return self._from.dial(self.host, self.port, timeout=timeout or 10)
+        return self._from.dial(self.host, self.port)
 
 
 class Site:

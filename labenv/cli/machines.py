@@ -24,7 +24,7 @@ def shell(machine: MachineArgument, student: StudentOption = None) -> None:
 
 def execute(
     machine: MachineArgument,
-    command: Annotated[list[str], typer.Argument(metavar="[--] CMD…", help="The command and its arguments.")],
+    command: Annotated[list[str], typer.Argument(metavar="-- CMD…", help="The command and its arguments, after `--`.")],
     student: StudentOption = None,
 ) -> None:
     """Run one command in a machine; its exit code is labenv's.
@@ -35,7 +35,7 @@ def execute(
 
       labenv exec -s asmith15 host -- dig +short MX asmith15.ops
     """
-    raise typer.Exit(_run(machine, student, command[1:] if command[0] == "--" else command, interactive=False))
+    raise typer.Exit(_run(machine, student, command, interactive=False))
 
 
 def logs(

@@ -1,5 +1,7 @@
 """Records as text for a person: tables and the summary after `up`."""
 
+import sys
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,9 +17,11 @@ if TYPE_CHECKING:
     from labenv.engine.images import Built, Image
     from labenv.environment import Environment
 
-_out = Console(highlight=False)
+# In a pipe there is no width to keep to, and a reader's grep wants whole lines.
+_out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 _SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
-_MARKS = {"pass": "[green]✓[/]", "fail": "[red]✗[/]", "warn": "[yellow]![/]", "skip": "[dim]-[/]"}
+# The worst first: a step shows the mark of its worst check.
+_MARKS = {"fail": "[red]✗[/]", "warn": "[yellow]![/]", "skip": "[dim]-[/]", "pass": "[green]✓[/]"}
 _FINDINGS = {"ok": _MARKS["pass"], "warn": _MARKS["warn"], "fail": _MARKS["fail"]}
 
 
@@ -63,9 +67,7 @@ def summary(environment: "Environment", changes: "Sequence[str]", report: "Repor
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_row("domain", student.domain)
     table.add_row("network", f"{student.network}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines))
-    table.add_row(
-        "account", f"{student.id}, password {student.password} (root's too); first-name account: {student.first}"
-    )
+    table.add_row("account", f"{student.id}, password {student.password}")
     for number, label in _SERVICES.items():
         for machine in environment.machines:
             if number in machine.published:
@@ -92,15 +94,19 @@ def _verdict(report: "Report") -> None:
 
 
 def report(report: "Report") -> None:
-    """The checks, a line each, with evidence and a hint where one does not hold."""
-    for result in report.results:
-        _out.print(f"{_MARKS[result.status]} [b]{result.step:>3}[/b] {result.machine:<9} {escape(result.title)}")
-        if result.status != "pass":
-            _out.print(f"      {escape(result.evidence)}")
-            if result.hint and result.status == "fail":
-                _out.print(f"      [dim]{escape(result.hint)}[/]")
+    """The steps, a line each; under one that does not hold, what was seen, and where to look."""
+    for step, group in groupby(report.results, key=lambda result: result.step):
+        results = list(group)
+        worst = next(status for status in _MARKS if any(result.status == status for result in results))
+        machines = ", ".join(dict.fromkeys(result.machine for result in results))
+        _out.print(f"{_MARKS[worst]} [b]{step:>3}[/b]  {machines:<9} {escape(results[0].title)}")
+        for result in results:
+            if result.status != "pass":
+                _out.print(f"        {_MARKS[result.status]} {escape(result.evidence)}")
+        if worst == "fail" and results[0].hint:
+            _out.print(f"        [dim]Hint: {escape(results[0].hint)}[/]")
     counts = report.summary
-    _out.print(f"\n{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    _out.print(f"\n{counts['passed']} checks passed, {counts['failed']} failed, {counts['skipped']} skipped")
 
 
 def images(present: "Sequence[Built]", missing: "Sequence[Image]") -> None:

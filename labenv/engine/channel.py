@@ -219,13 +219,20 @@ class _Exchange:
 
 
 def dial(
-    api: docker.APIClient, container: str, host: str, port: int, *, source: str | None = None, timeout: float = 10
+    api: docker.APIClient,
+    container: str,
+    host: str,
+    port: int,
+    *,
+    source: str | None = None,
+    patience: float = 3,
+    timeout: float = 10,
 ) -> socket.socket:
     """Connect to host:port from inside a machine and return a socket that speaks with the other end.
 
     As with socket.create_connection, `source` is the address to come from; ConnectionRefusedError, TimeoutError,
-    socket.gaierror and OSError tell why there is no connection, in nc's own words. The connection also ends when
-    nothing moves for `timeout` seconds (whole ones, at least 1). Raises EngineError when the machine is not running.
+    socket.gaierror and OSError tell why there is no connection, in nc's own words. It has `patience` seconds to come
+    about, and ends when nothing moves for `timeout` seconds. Raises EngineError when the machine is not running.
     """
     nc = ["nc", "-v", "-q", "1", "-w", str(max(1, math.ceil(timeout)))]
     nc += ["-n"] if _is_address(host) else []
@@ -235,7 +242,10 @@ def dial(
     stream = _Stream(api, container, ["/bin/sh", "-c", 'read -r go; exec "$@"', "sh", *nc, host, str(port)])
     try:
         stream.send(b"go\n")
-        first = _connected(stream, timeout)
+        first = _connected(stream, time.monotonic() + patience)
+    except TimeoutError as error:
+        stream.close()
+        raise TimeoutError(f"connect to {host} port {port} timed out") from error
     except BaseException:
         stream.close()
         raise
@@ -245,10 +255,9 @@ def dial(
     return ours
 
 
-def _connected(stream: _Stream, timeout: float) -> bytes:
+def _connected(stream: _Stream, deadline: float) -> bytes:
     """Wait until nc has its connection; return what the other end has already said."""
     words = b""
-    deadline = time.monotonic() + math.ceil(timeout) + _GRACE
     while (frame := stream.frame(deadline)) is not None:
         kind, data = frame
         if kind == _STDOUT:
@@ -261,7 +270,7 @@ def _connected(stream: _Stream, timeout: float) -> bytes:
     if "refused" in reason:
         raise ConnectionRefusedError(reason)
     if "timed out" in reason:
-        raise TimeoutError(reason.partition(": Operation now in progress")[0])
+        raise TimeoutError(reason)
     raise socket.gaierror(reason) if "getaddrinfo" in reason else OSError(reason)
 
 

@@ -61,7 +61,7 @@ def start_engine(
         command = " ".join(way.command)
         try:
             with announced(listen, "engine", f"no engine answers; starting the one that is installed: {command}"):
-                return _launch(way)
+                return _launch(way, computer)
         except _NotStartedError as error:
             reasons.append(f"{command}: {error}")
             listen(Event("engine", " ".join(reasons[-1].split()), "warn"))
@@ -110,7 +110,7 @@ def _podman_ways(computer: Computer, podman: str) -> Iterator[Way]:
     yield Way((podman, "system", "service", "--time=0", socket.url), socket, stays=True)
 
 
-def _launch(way: Way) -> Connection:
+def _launch(way: Way, computer: Computer) -> Connection:
     if way.stays and way.endpoint.socket:
         way.endpoint.socket.parent.mkdir(parents=True, exist_ok=True)
     folder = "/var/log" if os.access("/var/log", os.W_OK) else tempfile.gettempdir()
@@ -119,7 +119,13 @@ def _launch(way: Way) -> Connection:
     with open(descriptor, "wb") as output:
         # A session of its own: neither the end of labenv nor Ctrl-C in its terminal reaches the engine.
         process = subprocess.Popen(
-            way.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+            way.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
+            env={**os.environ, "PATH": computer.path},
         )
     try:
         found = _await_engine(way, process, log)
@@ -173,8 +179,8 @@ def _install(listen: Listener, computer: Computer, confirm: Callable[[str], bool
     if confirm and not confirm(f"Install {named} with apt-get?"):
         raise advice.for_none(computer)
     with announced(listen, "engine", f"installing {named} with apt-get"):
-        _run(listen, apt, *_APT, "update")
-        _run(listen, apt, *_APT, "install", "-y", "--no-install-recommends", *packages)
+        _run(listen, computer, apt, *_APT, "update")
+        _run(listen, computer, apt, *_APT, "install", "-y", "--no-install-recommends", *packages)
 
 
 def _parser_for_apparmor(computer: Computer) -> list[str]:
@@ -183,9 +189,9 @@ def _parser_for_apparmor(computer: Computer) -> list[str]:
     return ["apparmor"] if enabled and not computer.program("apparmor_parser") else []
 
 
-def _run(listen: Listener, *command: str) -> None:
+def _run(listen: Listener, computer: Computer, *command: str) -> None:
     last: deque[str] = deque(maxlen=_LAST_LINES)
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    quiet = {**os.environ, "PATH": computer.path, "DEBIAN_FRONTEND": "noninteractive"}
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet
     ) as process:

@@ -271,6 +271,11 @@ def test_an_installed_engine_is_started_and_outlives_the_command(tmp_path: Path,
     assert os.getsid(process) == process  # a session of its own: no signal of this terminal reaches it
 
 
+def test_a_started_engine_finds_what_lies_in_sbin(tmp_path: Path) -> None:
+    program(tmp_path / "usr/sbin/dockerd", "#!/bin/sh\necho PATH is $PATH; exit 1\n")
+    assert "PATH is /usr/bin:/usr/local/sbin:/usr/sbin:/sbin" in str(refused(computer_at(tmp_path)))
+
+
 def test_nothing_is_started_when_not_asked_to(tmp_path: Path, dockerd: str) -> None:
     program(tmp_path / "usr/sbin/dockerd", dockerd)
     assert "installed but does not run" in str(refused(computer_at(tmp_path), start=False))

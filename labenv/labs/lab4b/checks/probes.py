@@ -168,7 +168,7 @@ def _banner(machine: Machine, other: Machine) -> str:
 
 def _reach(machine: Machine, host: str, port: int, source: str | None = None) -> Reach:
     try:
-        machine.dial(host, port, source=source, timeout=1 if source else 3).close()
+        machine.dial(host, port, source=source, patience=1 if source else 3).close()
     except OSError as error:
         return Reach(False, str(error))
     return Reach(True, "the connection was made")
