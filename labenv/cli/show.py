@@ -2,6 +2,7 @@
 
 import sys
 from itertools import groupby
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -52,7 +53,7 @@ def environments(there: "Sequence[Environment]") -> None:
         for machine in environment.machines:
             ports = ", ".join(f"{port}→{here}" for port, here in machine.published.items())
             table.add_row(machine.name, machine.address, machine.state, ports)
-        _out.print(table)
+        _out.print(table, "")
 
 
 def summary(environment: "Environment", changes: "Sequence[str]", report: "Report | None") -> None:
@@ -124,7 +125,7 @@ def findings(found: "Sequence[Finding]") -> None:
     for finding in found:
         _out.print(f"{_FINDINGS[finding.status]} [b]{finding.topic}[/b]: {escape(finding.sentence)}")
         if finding.mend:
-            _out.print(f"    {escape(finding.mend)}")
+            _out.print(indent(escape(finding.mend), "    "))
 
 
 def bench(rows: "Sequence[Row]") -> None:

@@ -49,24 +49,19 @@ class Engine:
     def __init__(self, connection: Connection) -> None:
         self.client = connection.client
         self.api: Any = connection.client.api  # its type stubs know only half of these calls
-        self.source = connection.source
+        self.is_local = connection.is_local
+        self._version = connection.version
 
     @cached_property
     def facts(self) -> recipe.Facts:
         """What the engine says of itself. Raises EngineError if it stopped answering."""
-        with refusals("asking the engine about itself"), ThreadPoolExecutor(2) as pool:
-            version, info = pool.submit(self.api.version), pool.submit(self.api.info)
-            return recipe.facts(version.result(), info.result(), hybrid=recipe.local_hybrid())
-
-    @cached_property
-    def is_local(self) -> bool:
-        """Whether the engine shares this machine's file system and network (a socket here, not in a virtual machine)."""
-        return self.api.base_url.startswith("http+docker") and not self.facts.desktop
-
-    def architecture(self) -> str:
-        """The engine's processors in the words of image manifests ("amd64", "arm64"). Raises EngineError."""
         with refusals("asking the engine about itself"):
-            return str(self.api.version()["Arch"])
+            return recipe.facts(self._version, self.api.info(), hybrid=recipe.local_hybrid())
+
+    @property
+    def architecture(self) -> str:
+        """The engine's processors in the words of image manifests: "amd64", "arm64"."""
+        return str(self._version["Arch"])
 
     def environments(self, student_id: str | None = None) -> list[Environment]:
         """The environments on the engine (of one student, if given), by student. Raises EngineError."""

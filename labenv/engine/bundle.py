@@ -80,7 +80,7 @@ def _examined(images: Images, file: Path) -> list[str]:
             f"{file} was made by another version of labenv: it lacks {', '.join(image.tag for image in lacking)}. "
             f"Export it with the version that you run here."
         )
-    here = images.engine.architecture()
+    here = images.engine.architecture
     if processors != {here}:
         raise UsageError(f"{file} is for {', '.join(sorted(processors))} processors; this engine runs {here}.")
     return tags

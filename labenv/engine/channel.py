@@ -26,8 +26,6 @@ import requests
 from labenv.errors import EngineError
 
 _STDOUT, _STDERR = 1, 2
-# How long past its own limit a command may take to be killed in the machine before the channel itself counts as stuck.
-_GRACE = 5.0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from labenv.engine.recipe import Facts
 from labenv.events import silent
 from tests.unit import stand_in
 
+pytestmark = pytest.mark.usefixtures("unconfigured")
+
 GIB = 1 << 30
 
 
@@ -132,13 +134,6 @@ def test_the_kernels_firewall(tmp_path: Path, files: dict[str, str], status: str
 
 
 # -- the whole --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
 
 
 def test_without_an_engine_the_way_out_and_what_can_be_told(tmp_path: Path) -> None:

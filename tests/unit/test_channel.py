@@ -1,0 +1,271 @@
+"""The kept-open shell and the sockets from inside a machine, against a stand-in for the engine's exec calls."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import docker
+import docker.errors
+import pytest
+
+from labenv.engine.channel import Channel, Result, dial
+from labenv.errors import EngineError
+
+
+class LocalExec:
+    """The four calls of docker.APIClient that a channel makes, with processes of this machine for those of a container.
+
+    What they say is framed as the engine frames it (Engine API, "Attach to a container").
+    """
+
+    def __init__(self, path: str) -> None:
+        self.environment = {"PATH": path, "HOME": "/"}
+        self.state = {"Status": "running", "ExitCode": 0}
+        self.started = 0
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._argv: dict[str, list[str]] = {}
+
+    def exec_create(self, container: str, argv: list[str], **_: Any) -> dict[str, str]:
+        if self.state["Status"] != "running":
+            raise docker.errors.APIError(f"Container {container} is not running")
+        self._argv[str(len(self._argv))] = argv
+        return {"Id": str(len(self._argv) - 1)}
+
+    def exec_start(self, ident: str, **options: Any) -> Any:
+        self.started += 1
+        if "socket" not in options:
+            return subprocess.run(self._argv[ident], env=self.environment, check=False)
+        ours, theirs = socket.socketpair()
+        process = subprocess.Popen(
+            self._argv[ident],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            bufsize=0,
+        )
+        self.processes.append(process)
+        threading.Thread(target=self._engine, args=(process, theirs), daemon=True).start()
+        return ours
+
+    def inspect_container(self, _: str) -> dict[str, Any]:
+        return {"State": self.state}
+
+    def _engine(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        lock = threading.Lock()
+        outputs = [
+            threading.Thread(target=self._frames, args=(kind, pipe, connection, lock), daemon=True)
+            for kind, pipe in ((1, process.stdout), (2, process.stderr))
+        ]
+        for output in outputs:
+            output.start()
+        threading.Thread(target=self._input, args=(process, connection), daemon=True).start()
+        process.wait()
+        for output in outputs:
+            output.join(1)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def _frames(kind: int, pipe: Any, connection: socket.socket, lock: threading.Lock) -> None:
+        while data := pipe.read(4096):
+            with lock:
+                connection.sendall(struct.pack(">BxxxI", kind, len(data)) + data)
+
+    @staticmethod
+    def _input(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        assert process.stdin is not None
+        try:
+            while data := connection.recv(4096):
+                process.stdin.write(data)
+        except OSError:
+            pass
+        process.stdin.close()
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[LocalExec]:
+    local = LocalExec(f"{tmp_path}:{os.environ['PATH']}")
+    yield local
+    for process in local.processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def channel(engine: LocalExec) -> Iterator[Channel]:
+    opened = Channel(cast(docker.APIClient, engine), "labenv-anna-vm3")
+    yield opened
+    opened.close()
+
+
+def test_status_and_both_outputs(channel: Channel) -> None:
+    assert channel.run("echo out; echo err >&2; exit 3") == Result(3, b"out\n", b"err\n")
+
+
+def test_output_without_a_newline_and_none_at_all(channel: Channel) -> None:
+    assert channel.run("printf x; printf y >&2") == Result(0, b"x", b"y")
+    assert channel.run(":") == Result(0, b"", b"")
+
+
+def test_one_shell_serves_all_commands(channel: Channel, engine: LocalExec) -> None:
+    for _ in range(5):
+        channel.run("true")
+    assert engine.started == 1
+
+
+def test_binary_and_large_output(channel: Channel, tmp_path: Path) -> None:
+    blob = os.urandom(1_000_000)
+    (tmp_path / "blob").write_bytes(blob)
+    assert channel.run(f"cat {tmp_path}/blob; cat {tmp_path}/blob >&2") == Result(0, blob, blob)
+
+
+def test_quotes_newlines_and_unicode_in_a_command(channel: Channel) -> None:
+    assert channel.run("printf '%s\n' \"it's ü\"\nprintf %s '$HOME'").stdout == "it's ü\n$HOME".encode()
+
+
+def test_a_syntax_error_is_the_commands_own(channel: Channel) -> None:
+    assert channel.run("echo 'never ends").rc == 2
+    assert channel.run("echo on").stdout == b"on\n"
+
+
+def test_a_command_has_nothing_to_read(channel: Channel) -> None:
+    assert channel.run("cat; read -r line || echo none").stdout == b"none\n"
+
+
+def test_nobody_can_imitate_the_mark(channel: Channel) -> None:
+    """A token seen once is of no use later."""
+    shell = channel.run("tr '\\0' ' ' </proc/$PPID/cmdline; ls -l /proc/$PPID/fd >/dev/null").stdout
+    assert b"printf" not in shell
+    text = "printf '\\0000123456789abcdef0123456789abcdef0\\n'"
+    assert channel.run(f"{text}; {text} >&2; echo after").stdout.endswith(b"\nafter\n")
+
+
+def test_what_an_earlier_command_left_behind_is_not_mixed_in(channel: Channel, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    channel.run(f"(cat {tmp_path}/go >/dev/null; echo late; echo late >&2; : >{tmp_path}/said) &")
+    (tmp_path / "go").write_text("now")
+    while not (tmp_path / "said").exists():
+        pass
+    assert channel.run("echo mine") == Result(0, b"mine\n", b"")
+
+
+def test_a_command_that_takes_too_long_is_killed(channel: Channel, tmp_path: Path) -> None:
+    with pytest.raises(
+        EngineError, match=r"On labenv-anna-vm3 this did not end within 0\.3 s and was stopped: sleep 60"
+    ):
+        channel.run(f"sleep 60 & echo $! >{tmp_path}/pid; wait; : sleep 60".replace(": sleep", "sleep"), timeout=0.3)
+    pid = int((tmp_path / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        _until_gone(pid)
+    assert channel.run("echo again").stdout == b"again\n"
+
+
+def test_a_shell_that_died_between_two_commands_is_opened_again(channel: Channel, engine: LocalExec) -> None:
+    channel.run("true")
+    engine.processes[0].kill()
+    engine.processes[0].wait()
+    time.sleep(0)
+    assert channel.run("echo again").stdout == b"again\n"
+
+
+def test_a_machine_that_dies_under_a_command_is_named_with_its_state(channel: Channel, engine: LocalExec) -> None:
+    engine.state = {"Status": "exited", "ExitCode": 137}
+    killer = threading.Timer(0.2, lambda: os.killpg(engine.processes[0].pid, signal.SIGKILL))
+    engine.state["Status"] = "running"
+    channel.run("true")
+    killer.start()
+    engine.state = {"Status": "running", "ExitCode": 0}
+    threading.Timer(0.3, lambda: engine.state.update(Status="exited", ExitCode=137)).start()
+    with pytest.raises(EngineError, match=r"The machine labenv-anna-vm3 is exited \(status 137\) during: sleep 30"):
+        channel.run("sleep 30")
+
+
+def test_a_machine_that_does_not_run(channel: Channel, engine: LocalExec) -> None:
+    engine.state = {"Status": "exited", "ExitCode": 0}
+    with pytest.raises(EngineError, match=r"labenv-anna-vm3 is exited \(status 0\), so no command can run there\."):
+        channel.run("true")
+
+
+def test_threads_share_a_channel(channel: Channel) -> None:
+    wrong: list[str] = []
+
+    def work(name: str) -> None:
+        wrong.extend(name for n in range(20) if channel.run(f"echo {name} {n}").stdout != f"{name} {n}\n".encode())
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+# A stand-in for nc: it says what the real one says, then echoes what it gets.
+_NC = """#!/bin/sh
+for port; do :; done
+case $port in
+    25) echo "Connection to $* succeeded!" >&2; echo "220 hello"; exec cat ;;
+    26) echo "nc: connect to 192.0.2.1 port 26 (tcp) failed: Connection refused" >&2 ;;
+    27) echo 'nc: getaddrinfo for host "vm33" port 27: Name or service not known' >&2 ;;
+    28) echo "nc: connect to 192.0.2.1 port 28 (tcp) failed: No route to host" >&2 ;;
+    29) exec sleep 60 ;;
+esac
+exit 1
+"""
+
+
+@pytest.fixture
+def api(engine: LocalExec, tmp_path: Path) -> docker.APIClient:
+    nc = tmp_path / "nc"
+    nc.write_text(_NC)
+    nc.chmod(0o755)
+    return cast(docker.APIClient, engine)
+
+
+def test_dial_speaks_both_ways(api: docker.APIClient) -> None:
+    with dial(api, "labenv-anna-host", "192.0.2.1", 25) as connection:
+        file = connection.makefile("rwb")
+        assert file.readline() == b"220 hello\n"
+        blob = os.urandom(300_000)
+        file.write(blob)
+        file.flush()
+        assert file.read(len(blob)) == blob
+
+
+def test_dial_ends_when_our_end_does(api: docker.APIClient, engine: LocalExec) -> None:
+    connection = dial(api, "labenv-anna-host", "192.0.2.1", 25)
+    connection.recv(100)
+    connection.shutdown(socket.SHUT_WR)
+    assert connection.recv(100) == b""
+    connection.close()
+    assert engine.processes[0].wait(5) == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "error", "words"),
+    [
+        ("192.0.2.1", 26, ConnectionRefusedError, "Connection refused"),
+        ("vm33", 27, socket.gaierror, "Name or service not known"),
+        ("192.0.2.1", 28, OSError, "No route to host"),
+        ("192.0.2.1", 29, TimeoutError, "connect to 192.0.2.1 port 29 timed out"),
+    ],
+)
+def test_dial_tells_why_there_is_no_connection(
+    api: docker.APIClient, host: str, port: int, error: type[OSError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        dial(api, "labenv-anna-host", host, port, patience=0.3)
+
+
+def _until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        os.kill(pid, 0)
