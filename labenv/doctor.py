@@ -102,8 +102,10 @@ def _images(patient: Patient) -> Finding:
             "images", "warn", sentence, "labenv images build (or, without a network: labenv images import FILE)"
         )
     old = [image for image in present if not image.current]
-    more = f" There are {len(old)} of earlier versions: labenv images remove --old" if old else ""
-    return Finding("images", "ok", f"All {len(wanted())} images are there.{more}")
+    sentence = f"All {len(wanted())} images are there."
+    if old:
+        return Finding("images", "ok", f"{sentence} {len(old)} more are of earlier versions.", "labenv images remove --old")
+    return Finding("images", "ok", sentence)
 
 
 def _disk(patient: Patient) -> Finding | None:

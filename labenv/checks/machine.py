@@ -53,7 +53,9 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         result = self.run(command, *args)
         if result.rc:
             line = self.backend.quote(command, *args)
-            raise CheckFailed(f"`{line}` failed on {self.name}: {_last_line(result.stderr) or f'status {result.rc}'}")
+            raise CheckFailed(
+                f"`{line}` failed on {self.name}: {_last_line(result.stderr or result.stdout) or f'status {result.rc}'}"
+            )
         return str(result.stdout).strip()
 
     def dial(self, host: str, port: int, *, source: str | None = None, patience: float = 3) -> socket.socket:
@@ -65,16 +67,18 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         try:
             return Smtp(self, other, source)
         except (OSError, smtplib.SMTPException) as error:
-            raise CheckFailed(f"{other.name} cannot be reached from {self.name} on port 25: {_words(error)}") from error
+            raise self._unreached(other, 25, error) from error
 
     def imap(self, other: "Machine") -> "Imap":
         """An IMAP session from this machine to another's port 143. Raises CheckFailed if there is none."""
         try:
             return Imap(self, other)
         except (OSError, imaplib.IMAP4.error) as error:
-            raise CheckFailed(
-                f"{other.name} cannot be reached from {self.name} on port 143: {_words(error)}"
-            ) from error
+            raise self._unreached(other, 143, error) from error
+
+    def _unreached(self, other: "Machine", port: int, error: Exception) -> CheckFailed:
+        words = str(error) or type(error).__name__
+        return CheckFailed(f"{self.name} gets no greeting from {other.name} port {port}: {words} (expected: one)")
 
 
 class Smtp(smtplib.SMTP):
@@ -137,10 +141,6 @@ class Site:
         """Close every channel."""
         with ThreadPoolExecutor(len(self.machines)) as pool:
             list(pool.map(lambda machine: machine.channel.close(), self.machines.values()))
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
 
 
 def _last_line(text: str) -> str:

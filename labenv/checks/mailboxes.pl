@@ -1,6 +1,7 @@
 # Runs in a machine, as `perl -e … list` before the probe messages are sent, and as `perl -e … sweep TOKEN LISTED`
 # after them. `list` prints what there is: size, access time, modification time and name of each mailbox, and the index
-# files of each Maildir. `sweep` takes every message that holds TOKEN out again, and what came to be only for it.
+# files of each Maildir. `sweep` takes every message that holds TOKEN, notices about it included, out of Postfix's queue
+# and the mailboxes again, and what came to be only for it.
 # Perl, because the machines have no Python.
 use strict;
 use warnings;
@@ -26,6 +27,12 @@ sub content {
     open my $file, '<:raw', $path or return '';
     local $/;
     return scalar(<$file>) // '';
+}
+
+# Queue files hold the message as it is, and their name is the queue id.
+my $queues = '/var/spool/postfix/{maildrop,hold,incoming,active,deferred/?}/*';
+for my $queued (grep { -f && content($_) =~ /\Q$token/ } glob($queues)) {
+    system 'postsuper', '-d', $queued =~ s{.*/}{}r;
 }
 
 for my $mbox (grep { content($_) =~ /\Q$token/ } @mboxes) {

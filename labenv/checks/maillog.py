@@ -47,6 +47,11 @@ class Hop:
     removed: bool = False
 
     @property
+    def fate(self) -> str:
+        """What became of it here, in the log's words."""
+        return "; ".join(map(str, self.deliveries)) or "it is still in the queue"
+
+    @property
     def settled(self) -> bool:
         """Whether Postfix is done with it for now: gone, or waiting in the deferred queue."""
         return self.removed or any(delivery.status == "deferred" for delivery in self.deliveries)

@@ -26,10 +26,12 @@ from labenv.student import Student
 
 T = TypeVar("T")
 
-# Binds a test to a step: step("19", machine="vm3"), or machine=("vm2", "vm3") to run it on each (fixture `machine`).
-step = pytest.mark.step
-
 _PROBES: dict[str, Callable[[Site, Post], Any]] = {}
+
+
+def step(number: str, *, machine: str | tuple[str, ...]) -> pytest.MarkDecorator:
+    """Bind a check to a step and the machine it judges; with several machines it runs on each (fixture `machine`)."""
+    return pytest.mark.step(number, machine=machine)
 
 
 def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:

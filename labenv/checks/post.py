@@ -16,6 +16,7 @@ from labenv.errors import EngineError
 
 _MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text()
 _WAIT = 10.0  # seconds until a message counts as lost; 0.1 is usual
+_REST = 3.0  # seconds to wait at the end for what still moves
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
 
 
@@ -44,6 +45,9 @@ class Post:
         `sender` "<>" is the null sender, whom no notice can reach. Raises CheckFailed if sendmail complains.
         """
         self._prepare()
+        # Otherwise sendmail would put the message where it waits, perhaps for days, until somebody starts Postfix.
+        if machine.run("kill -0 $(cat /var/spool/postfix/pid/master.pid)").rc:
+            raise CheckFailed(f"Postfix does not run on {machine.name}, so no message was sent (expected: it runs)")
         message_id, text = self._compose(name, recipient)
         machine.output(
             "printf %%s %s | sendmail -i " + ("-f %s " if sender else "%s") + "-- %s", text, sender or "", recipient
@@ -68,20 +72,22 @@ class Post:
 
         log = self.log(machine).until(lambda log: any(hop.deliveries or hop.removed for hop in last(log)), _WAIT)
         if not last(log):
-            raise CheckFailed(f"/var/log/maillog on {machine.name} has no line about the message <{message_id}>")
+            raise CheckFailed(
+                f"/var/log/maillog on {machine.name} has no line about the message <{message_id}> (expected: its way)"
+            )
         return last(log)[0]
 
     def sweep(self) -> None:
         """Wait until every message has come to rest, then take them out of all queues and mailboxes."""
-        deadline = time.monotonic() + _WAIT
+        deadline = time.monotonic() + _REST
         family = set(self._sent)
-        while True:
-            logs = {name: log.read() for name, log in self._logs.items()}
+        while family:
+            logs = self._read()
             family = maillog.with_notices(logs, family)
             if maillog.settled(logs, family) or time.monotonic() > deadline:
                 break
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda name: self._clean(name, logs[name], family), logs))
+            list(pool.map(self._clean, self._logs))
 
     def _prepare(self) -> None:
         with self._ready:
@@ -92,15 +98,21 @@ class Post:
     def _look(self, machine: Machine) -> None:
         with contextlib.suppress(EngineError):  # the check of whoever needs this machine says so
             if machine.run("command -v postconf").rc == 0:
+                # A neighbour that was down a while ago would be left alone for minutes (qmgr(8), flush dead sites).
+                machine.run("postkick public qmgr F")
                 self._listed[machine.name] = machine.output("perl -e %s list", _MAILBOXES)
                 self._logs[machine.name] = Maillog(machine)
 
-    def _clean(self, name: str, log: str, family: set[str]) -> None:
-        machine = self._site[name]
-        for hop in (hop for message_id in family for hop in maillog.hops(log, message_id)):
-            if not hop.removed:
-                machine.run("postsuper -d %s", hop.queue_id)
-        machine.output("perl -e %s sweep %s %s", _MAILBOXES, self.token, self._listed[name])
+    def _read(self) -> dict[str, str]:
+        logs = {}
+        for name, log in self._logs.items():
+            with contextlib.suppress(EngineError):  # a machine that died meanwhile has nothing more to say
+                logs[name] = log.read()
+        return logs
+
+    def _clean(self, name: str) -> None:
+        with contextlib.suppress(EngineError):
+            self._site[name].run("perl -e %s sweep %s %s", _MAILBOXES, self.token, self._listed[name])
 
     def _compose(self, name: str, recipient: str, sender: str = "") -> tuple[str, str]:
         message = EmailMessage()

@@ -33,12 +33,13 @@ def run_checks(
     Each result is announced to `listen` as it comes. Raises UsageError for a step that the lab has not. A machine that
     does not run is no error: the checks that need it fail, and say so.
     """
-    import pytest
+    lab = labs.load(environment.lab)
+    wanted = _wanted(lab, environment.stage, steps, reached_only)
+
+    import pytest  # it and testinfra take a quarter of a second, which a wrong step number need not wait for
 
     from labenv.checks.plugin import Run, Session
 
-    lab = labs.load(environment.lab)
-    wanted = _wanted(lab, environment.stage, steps, reached_only)
     run = Run(environment, lab, engine.api, wanted, lambda result: listen(_event(result)))
     folder = lab.folder / "checks"
     arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}"]

@@ -17,7 +17,7 @@ def main() -> None:
     from labenv.cli.app import app
 
     try:
-        app()
+        app(prog_name="labenv")
     except LabenvError as error:
         print(f"labenv: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -53,7 +53,7 @@ def _raw(engine: Engine, made: str) -> Iterator[None]:
 
     old = signal.signal(signal.SIGWINCH, resize)
     try:
-        tty.setraw(sys.stdin)
+        tty.setraw(sys.stdin, termios.TCSADRAIN)  # what was typed ahead is for the shell
         resize()
         yield
     finally:

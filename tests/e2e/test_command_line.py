@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 import time
@@ -54,11 +55,12 @@ def test_shell_is_a_real_terminal(finished: dict[str, Any]) -> None:
         screen = b""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
+            if not select.select([master], [], [], 1)[0]:
+                continue
             try:
-                block = os.read(master, 4096)
+                screen += os.read(master, 4096)
             except OSError:  # the other side has closed: the shell is over
                 break
-            screen += block
         assert shell.wait(10) == 7, screen
     text = screen.decode()
     assert "/dev/pts/" in text

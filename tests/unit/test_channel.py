@@ -1,5 +1,6 @@
 """The kept-open shell and the sockets from inside a machine, against a stand-in for the engine's exec calls."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ class LocalExec:
         self.environment = {"PATH": path, "HOME": "/"}
         self.state = {"Status": "running", "ExitCode": 0}
         self.started = 0
+        self.closed = threading.Event()  # set when the engine has closed a connection
         self.processes: list[subprocess.Popen[bytes]] = []
         self._argv: dict[str, list[str]] = {}
 
@@ -71,7 +73,9 @@ class LocalExec:
         process.wait()
         for output in outputs:
             output.join(1)
-        connection.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        self.closed.set()
 
     @staticmethod
     def _frames(kind: int, pipe: Any, connection: socket.socket, lock: threading.Lock) -> None:
@@ -95,7 +99,7 @@ def engine(tmp_path: Path) -> Iterator[LocalExec]:
     local = LocalExec(f"{tmp_path}:{os.environ['PATH']}")
     yield local
     for process in local.processes:
-        if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -158,34 +162,39 @@ def test_what_an_earlier_command_left_behind_is_not_mixed_in(channel: Channel, t
 
 
 def test_a_command_that_takes_too_long_is_killed(channel: Channel, tmp_path: Path) -> None:
-    with pytest.raises(
-        EngineError, match=r"On labenv-anna-vm3 this did not end within 0\.3 s and was stopped: sleep 60"
-    ):
-        channel.run(f"sleep 60 & echo $! >{tmp_path}/pid; wait; : sleep 60".replace(": sleep", "sleep"), timeout=0.3)
-    pid = int((tmp_path / "pid").read_text())
-    with pytest.raises(ProcessLookupError):
-        _until_gone(pid)
+    words = r"On labenv-anna-vm3 this did not end within 0\.3 s and was stopped: sleep 60 & echo"
+    with pytest.raises(EngineError, match=words):
+        channel.run(f"sleep 60 & echo $! >{tmp_path}/pid; wait", timeout=0.3)
+    child = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
+    deadline = time.monotonic() + 5
+    while child.exists() and child.read_bytes() and time.monotonic() < deadline:
+        pass
+    assert not (child.exists() and child.read_bytes())
     assert channel.run("echo again").stdout == b"again\n"
 
 
 def test_a_shell_that_died_between_two_commands_is_opened_again(channel: Channel, engine: LocalExec) -> None:
     channel.run("true")
     engine.processes[0].kill()
-    engine.processes[0].wait()
-    time.sleep(0)
+    engine.closed.wait(5)
     assert channel.run("echo again").stdout == b"again\n"
 
 
 def test_a_machine_that_dies_under_a_command_is_named_with_its_state(channel: Channel, engine: LocalExec) -> None:
-    engine.state = {"Status": "exited", "ExitCode": 137}
-    killer = threading.Timer(0.2, lambda: os.killpg(engine.processes[0].pid, signal.SIGKILL))
-    engine.state["Status"] = "running"
+    def die() -> None:
+        os.killpg(engine.processes[0].pid, signal.SIGKILL)
+        engine.closed.wait(5)
+        engine.state = {"Status": "exited", "ExitCode": 137}  # the engine notices after the shell's end
+
     channel.run("true")
-    killer.start()
-    engine.state = {"Status": "running", "ExitCode": 0}
-    threading.Timer(0.3, lambda: engine.state.update(Status="exited", ExitCode=137)).start()
+    threading.Timer(0.1, die).start()
     with pytest.raises(EngineError, match=r"The machine labenv-anna-vm3 is exited \(status 137\) during: sleep 30"):
         channel.run("sleep 30")
+
+
+def test_a_shell_that_ends_in_a_living_machine(channel: Channel) -> None:
+    with pytest.raises(EngineError, match=r"labenv-anna-vm3 is running, but its shell ended during: kill"):
+        channel.run("kill -KILL $PPID")
 
 
 def test_a_machine_that_does_not_run(channel: Channel, engine: LocalExec) -> None:
@@ -263,9 +272,3 @@ def test_dial_tells_why_there_is_no_connection(
 ) -> None:
     with pytest.raises(error, match=words):
         dial(api, "labenv-anna-host", host, port, patience=0.3)
-
-
-def _until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        os.kill(pid, 0)

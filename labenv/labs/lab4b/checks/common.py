@@ -24,9 +24,7 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
     """The service runs, and starts with the machine."""
     unit = machine.service(name)
     runs, starts = unit.is_running, unit.is_enabled
-    saw = (
-        f"{name} on {machine.name} is {'active' if runs else 'not active'} and {'enabled' if starts else 'not enabled'}"
-    )
+    saw = f"{name} on {machine.name} is {'active' if runs else 'inactive'} and {'enabled' if starts else 'disabled'}"
     evidence(runs and starts, saw, "active and enabled")
 
 

@@ -62,8 +62,8 @@ def test_message_goes_all_the_way(
     student: Student,
     evidence: Evidence,
 ) -> None:
-    fate = "; ".join(map(str, mail_for_first.vm2.deliveries)) or "no delivery"
-    evidence(mail_for_first.vm3, f"on vm2 the message to {student.first} has {fate}", f"sent to {vm3.address}")
+    arrived = any(delivery.status == "sent" for delivery in mail_for_first.on_vm3().deliveries)
+    evidence(arrived, f"the logs have {mail_for_first.story}", "sent, on both")
     saved = [
         line for line in post.log(vm3).read().splitlines() if mail_for_first.id in line and "saved mail to" in line
     ]

@@ -2,7 +2,7 @@
 
 import shlex
 
-from labenv.checks.evidence import CheckFailed, Evidence
+from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
 from labenv.checks.plugin import step
 from labenv.checks.post import Post
@@ -50,10 +50,9 @@ def test_mail_goes_to_maildirs(vm3: Machine, evidence: Evidence) -> None:
 def test_message_is_in_the_maildir(
     mail_for_user: Journey, vm3: Machine, post: Post, student: Student, evidence: Evidence
 ) -> None:
-    deliveries = mail_for_user.vm3.deliveries if mail_for_user.vm3 else mail_for_user.vm2.deliveries
-    saw = "; ".join(map(str, deliveries))
-    handed = [d for d in deliveries if d.status == "sent" and "delivered to command" in d.words and LDA in d.words]
-    evidence(handed and mail_for_user.vm3, f"the log has {saw}", f"delivered to command: {LDA} on vm3")
+    hop = mail_for_user.on_vm3()
+    handed = [d for d in hop.deliveries if d.status == "sent" and "delivered to command" in d.words and LDA in d.words]
+    evidence(handed, f"the log of vm3 has {hop.fate}", f"delivered to command: {LDA}")
     saved = [line for line in post.log(vm3).read().splitlines() if mail_for_user.id in line and "saved mail to" in line]
     by_agent = [line for line in saved if f"lda({student.id})" in line]
     evidence(by_agent, f"Dovecot's log has {len(saved)} 'saved mail' lines of it", f"one of lda({student.id})")
@@ -75,20 +74,17 @@ def test_store_is_on_vm3_alone(
 
 @step("26", machine="vm3")
 def test_mail_for_root(mail_for_root: Journey, vm3: Machine, post: Post, domain: str, evidence: Evidence) -> None:
-    hop = mail_for_root.vm3
-    if hop is None:
-        raise CheckFailed(
-            f"the message to root@{domain} did not reach vm3: {'; '.join(map(str, mail_for_root.vm2.deliveries))}"
-        )
-    saw = "; ".join(map(str, hop.deliveries))
+    hop = mail_for_root.on_vm3()
     aliased = [
         d for d in hop.deliveries if d.orig_to == f"root@{domain}" and d.status == "sent" and "command" in d.words
     ]
     if aliased:
-        evidence(aliased, f"the log of vm3 has {saw}", "an alias takes root's mail to a user")
+        evidence(aliased, f"the log of vm3 has {hop.fate}", "an alias takes root's mail to a user")
         return
     waits = [d for d in hop.deliveries if d.status == "deferred"]
-    evidence(waits, f"the log of vm3 has {saw}", "deferred, as the agent may not enter /root, or delivered by an alias")
+    evidence(
+        waits, f"the log of vm3 has {hop.fate}", "deferred, as the agent may not enter /root, or delivered by an alias"
+    )
     reasons = [
         line for line in post.log(vm3).read().splitlines() if "lda(root)" in line and "Permission denied" in line
     ]
@@ -101,8 +97,10 @@ def in_maildir(machine: Machine, user: str, message_id: str, evidence: Evidence)
     maildir = f"/home/{user}/Maildir"
     found = machine.run("grep -rlF %s %s/new %s/cur", message_id, maildir, maildir).stdout.split()
     evidence(found, f"{maildir} on {machine.name} has {len(found)} file with the message", "a file in new or cur")
-    facts = machine.output("stat -c '%%a %%U' %s", found[0])
-    evidence(facts == f"600 {user}", f"{found[0]} has mode and owner {facts}", f"600 {user}")
+    mode, owner = machine.output("stat -c '%%a %%U' %s", found[0]).split()
+    evidence(owner == user, f"{found[0]} belongs to {owner}", user)
+    if mode != "600":  # Dovecot takes the permissions of the Maildir, which a student may have made by hand
+        evidence.doubt(f"{found[0]} has the mode {mode}", "600: nobody else reads it")
     return str(found[0])
 
 

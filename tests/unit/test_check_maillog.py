@@ -1,0 +1,77 @@
+"""Following a message through Postfix's log lines."""
+
+from labenv.checks.maillog import hops, settled, with_notices
+
+VM2 = """\
+Nov 22 20:22:40 vm2 postfix/pickup[50]: 5C1A41A40F8: uid=0 from=<root>
+Nov 22 20:22:40 vm2 postfix/cleanup[51]: 5C1A41A40F8: message-id=<one@anna.ops>
+Nov 22 20:22:40 vm2 postfix/pickup[50]: 5D2B41A40F9: uid=0 from=<root>
+Nov 22 20:22:40 vm2 postfix/cleanup[51]: 5D2B41A40F9: message-id=<other@anna.ops>
+Nov 22 20:22:40 vm2 postfix/qmgr[47]: 5C1A41A40F8: from=<root@anna.ops>, size=380, nrcpt=1 (queue active)
+Nov 22 20:22:40 vm2 postfix/smtp[53]: 5C1A41A40F8: to=<anna@anna.ops>, relay=vm3.anna.ops[192.168.90.4]:25, delay=0.08, \
+delays=0.02/0.01/0.02/0.03, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 6E3C41A4101)
+Nov 22 20:22:40 vm2 postfix/qmgr[47]: 5C1A41A40F8: removed
+"""
+VM3 = """\
+Nov 22 20:22:40 vm3 postfix/smtpd[60]: 6E3C41A4101: client=vm2.anna.ops[192.168.90.3]
+Nov 22 20:22:40 vm3 postfix/cleanup[61]: 6E3C41A4101: message-id=<one@anna.ops>
+Nov 22 20:22:40 vm3 postfix/qmgr[57]: 6E3C41A4101: from=<root@anna.ops>, size=580, nrcpt=1 (queue active)
+Nov 22 20:22:40 vm3 postfix/local[62]: 6E3C41A4101: to=<anna@anna.ops>, orig_to=<root@anna.ops>, relay=local, delay=0.1, \
+delays=0.01/0.01/0/0.08, dsn=2.0.0, status=sent (delivered to command: /usr/libexec/dovecot/dovecot-lda -f "$SENDER")
+Nov 22 20:22:40 vm3 postfix/qmgr[57]: 6E3C41A4101: removed
+"""
+BOUNCED = """\
+Nov 22 20:23:00 vm2 postfix/cleanup[51]: 7F4D41A40F8: message-id=<lost@anna.ops>
+Nov 22 20:23:00 vm2 postfix/qmgr[47]: 7F4D41A40F8: from=<root@anna.ops>, size=380, nrcpt=1 (queue active)
+Nov 22 20:23:00 vm2 postfix/smtp[53]: 7F4D41A40F8: to=<x@anna.ops>, relay=none, delay=0.01, delays=0/0/0/0, dsn=5.4.4, \
+status=bounced (Host or domain name not found. Name service error for name=anna.ops type=A: Host found (sic))
+Nov 22 20:23:00 vm2 postfix/cleanup[51]: 805E41A40FA: message-id=<20261122202300.805E41A40FA@vm2.anna.ops>
+Nov 22 20:23:00 vm2 postfix/bounce[55]: 7F4D41A40F8: sender non-delivery notification: 805E41A40FA
+Nov 22 20:23:00 vm2 postfix/qmgr[47]: 7F4D41A40F8: removed
+"""
+
+
+def test_a_hop_over_the_network() -> None:
+    [hop] = hops(VM2, "one@anna.ops")
+    assert (hop.sender, hop.removed, hop.client) == ("root@anna.ops", True, "")
+    [delivery] = hop.deliveries
+    assert (delivery.to, delivery.relay, delivery.status) == ("anna@anna.ops", "vm3.anna.ops[192.168.90.4]:25", "sent")
+    assert str(delivery).endswith("status=sent (250 2.0.0 Ok: queued as 6E3C41A4101)")
+
+
+def test_a_local_delivery_by_an_alias() -> None:
+    [hop] = hops(VM3, "one@anna.ops")
+    assert hop.client == "vm2.anna.ops[192.168.90.3]"
+    assert hop.deliveries[0].orig_to == "root@anna.ops"
+    assert hop.deliveries[0].words.startswith("delivered to command: /usr/libexec/dovecot/dovecot-lda")
+
+
+def test_a_message_that_was_never_there() -> None:
+    assert hops(VM2, "nobody@anna.ops") == []
+
+
+def test_a_message_that_has_just_come() -> None:
+    [hop] = hops(VM2, "other@anna.ops")
+    assert (hop.sender, hop.deliveries, hop.settled) == (None, [], False)
+
+
+def test_an_empty_sender_is_not_no_sender() -> None:
+    [hop] = hops(VM2.replace("from=<root@anna.ops>", "from=<>"), "one@anna.ops")
+    assert hop.sender == ""
+
+
+def test_a_bounce_belongs_to_the_message() -> None:
+    notice = "20261122202300.805E41A40FA@vm2.anna.ops"
+    assert with_notices({"vm2": BOUNCED}, {"lost@anna.ops"}) == {"lost@anna.ops", notice}
+    assert with_notices({"vm2": VM2}, {"one@anna.ops"}) == {"one@anna.ops"}
+
+
+def test_settled_once_every_machine_is_done() -> None:
+    assert settled({"vm2": VM2, "vm3": VM3}, {"one@anna.ops"})
+    assert not settled({"vm2": VM2, "vm3": ""}, {"one@anna.ops"}), "vm3's log lags behind"
+    assert not settled({"vm2": VM2, "vm3": VM3}, {"one@anna.ops", "other@anna.ops"})
+
+
+def test_a_deferred_message_has_come_to_rest() -> None:
+    deferred = VM2.replace("status=sent (250 2.0.0 Ok: queued as 6E3C41A4101)", "status=deferred (timeout)")
+    assert settled({"vm2": deferred.replace("5C1A41A40F8: removed", "")}, {"one@anna.ops"})

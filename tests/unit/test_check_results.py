@@ -1,0 +1,75 @@
+"""What the checks report: records, evidence, the JSON of the contract, and which steps can be asked for."""
+
+import dataclasses
+from typing import Any, cast
+
+import pytest
+
+from labenv import lab
+from labenv.checks.evidence import CheckFailed, Evidence
+from labenv.checks.results import CheckResult, Report, Status
+from labenv.checks.run import run_checks
+from labenv.environment import Environment
+from labenv.errors import UsageError
+from labenv.student import Student
+
+
+def result(status: Status, step: str = "19") -> CheckResult:
+    return CheckResult(step, "networks", "vm3", "vm3 trusts the network", status, "mynetworks is …", "look in main.cf")
+
+
+def test_the_document_is_that_of_the_contract() -> None:
+    report = Report("asmith15", "lab4b", (result("pass"), result("fail", "11b"), result("warn"), result("skip")))
+    assert report.to_dict() == {
+        "student": "asmith15",
+        "lab": "lab4b",
+        "results": [dataclasses.asdict(one) for one in report.results],
+        "summary": {"passed": 2, "failed": 1, "skipped": 1},
+    }
+    assert list(report.to_dict()["results"][0]) == [
+        "step",
+        "check",
+        "machine",
+        "title",
+        "status",
+        "evidence",
+        "hint",
+    ]
+
+
+def test_a_doubt_is_no_failure() -> None:
+    assert Report("asmith15", "lab4b", (result("pass"), result("warn"))).failed == 0
+    assert Report("asmith15", "lab4b", (result("fail"),)).failed == 1
+
+
+def test_evidence_of_a_pass_says_what_was_seen_and_expected() -> None:
+    evidence = Evidence()
+    evidence(True, "port 25 listens on 0.0.0.0", "every interface")
+    evidence("a match", "the banner is 220", "220")
+    assert str(evidence) == "port 25 listens on 0.0.0.0 (expected: every interface); the banner is 220 (expected: 220)"
+
+
+def test_evidence_of_a_failure_is_the_sentence_that_failed() -> None:
+    evidence = Evidence()
+    evidence(True, "one", "one")
+    with pytest.raises(CheckFailed, match=r"^relayhost is not set \(expected: vm3\.asmith15\.ops\)$"):
+        evidence(None, "relayhost is not set", "vm3.asmith15.ops")
+
+
+def test_doubts_are_shown_before_what_was_right() -> None:
+    evidence = Evidence()
+    evidence(True, "ssl is yes", "yes")
+    evidence.doubt("ssl is set in local.conf", "10-ssl.conf")
+    assert str(evidence) == "ssl is set in local.conf (better: 10-ssl.conf)"
+
+
+def test_an_unknown_step_is_refused_by_name() -> None:
+    environment = Environment(Student("asmith15", 90, "anna", "secret"), "lab4b", "done", ())
+    with pytest.raises(UsageError, match=r"lab4b has no step 99, 1x\. Its steps are: 0, 9, 10, 11, 11b, "):
+        run_checks(environment, cast(Any, None), steps=["19", "99", "1x"])
+
+
+def test_every_step_of_the_lab_has_a_check() -> None:
+    found = lab.load("lab4b")
+    text = "".join(path.read_text() for path in (found.folder / "checks").glob("test_*.py"))
+    assert [step for step in found.steps if f'@step("{step}"' not in text] == []
