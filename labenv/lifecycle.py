@@ -245,14 +245,15 @@ def _reconcile(engine: Engine, request: Request, there: Environment, listen: Lis
     made = _plan(there.student, lab, there.stage, request.topology or kept)
     Images(engine).ensure(set(made.images().values()), listen)
     changes: list[str] = []
-    if not engine.has_network(there):
+    new_network = not engine.has_network(there)
+    if new_network:
         _make_network(engine, made, environment_labels(made.environment()))
         changes.append("made the network")
     absent: list[Node] = []
     drifted: list[str] = []
     for node in made.topology.nodes:
         machine = there.machine(node.name)
-        change, missing = _revive(engine, machine, there.student, bool(changes))
+        change, missing = _revive(engine, machine, there.student, new_network)
         changes += change
         if missing:
             absent.append(node)

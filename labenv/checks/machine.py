@@ -112,9 +112,9 @@ class Imap(imaplib.IMAP4):
     """imaplib's client, connecting from inside a machine."""
 
     def __init__(self, machine: Machine, other: Machine) -> None:
-        """Connect and read the greeting. Raises OSError, IMAP4.error."""
+        """Connect by name, as a mail client is configured, and read the greeting. Raises OSError, IMAP4.error."""
         self._from = machine
-        super().__init__(other.address, 143, timeout=10)
+        super().__init__(other.fqdn, 143, timeout=10)
 
     @property
     def greeting(self) -> str:

@@ -138,7 +138,8 @@ def inbox(site: Site, post: Post) -> Inbox:
     except imaplib.IMAP4.error as error:
         return Inbox(session.greeting, f"NO ({error})", "")
     finally:
-        session.shutdown()
+        with suppress(imaplib.IMAP4.error, OSError):
+            session.logout()
     log.until(lambda text: f"user=<{student.id}>" in text)
     return Inbox(session.greeting, "OK", f"{status} {(data[0] or b'').decode(errors='replace')}")
 
@@ -161,11 +162,6 @@ def banner_of_vm2(site: Site, post: Post) -> str:
 @probe
 def banner_of_vm3(site: Site, post: Post) -> str:
     return _banner(site["host"], site["vm3"])
-
-
-@probe
-def imap_from_host(site: Site, post: Post) -> Reach:
-    return _reach(site["host"], f"vm3.{site.student.domain}", 143)
 
 
 @probe

@@ -27,19 +27,19 @@ def test_dovecot_runs(vm3: Machine, evidence: Evidence) -> None:
 
 
 @step("30", machine="vm3")
-def test_imap_listens(vm3: Machine, imap_from_host: Reach, domain: str, evidence: Evidence) -> None:
+def test_imap_listens(vm3: Machine, inbox: Inbox, domain: str, evidence: Evidence) -> None:
     common.on_every_interface(vm3, 143, evidence)
-    evidence(imap_from_host.made, f"host to vm3.{domain} port 143: {imap_from_host.words}", "a connection")
+    evidence(inbox.greeting, f"vm3.{domain} port 143 greets host with '{inbox.greeting}'", "a greeting")
 
 
 @step("31", machine="vm3")
 def test_firewall_lets_the_network_in(
-    imap_from_host: Reach, imap_from_vm2: Reach, imap_from_outside: Reach, evidence: Evidence
+    inbox: Inbox, imap_from_vm2: Reach, imap_from_outside: Reach, evidence: Evidence
 ) -> None:
-    for name, reach in (("host", imap_from_host), ("vm2", imap_from_vm2)):
-        evidence(reach.made, f"{name} to vm3 port 143: {reach.words}", "a connection")
-    reach = imap_from_outside
-    evidence(not reach.made, f"{OUTSIDE}, outside the network, to vm3 port 143: {reach.words}", "no connection")
+    evidence(inbox.greeting, f"host to vm3 port 143: greeted with '{inbox.greeting}'", "a greeting")
+    evidence(imap_from_vm2.made, f"vm2 to vm3 port 143: {imap_from_vm2.words}", "a connection")
+    saw = f"{OUTSIDE}, outside the network, to vm3 port 143: {imap_from_outside.words}"
+    evidence(not imap_from_outside.made, saw, "no connection")
 
 
 @step("31", machine="vm3")
