@@ -104,7 +104,9 @@ def _images(patient: Patient) -> Finding:
     old = [image for image in present if not image.current]
     sentence = f"All {len(wanted())} images are there."
     if old:
-        return Finding("images", "ok", f"{sentence} {len(old)} more are of earlier versions.", "labenv images remove --old")
+        return Finding(
+            "images", "ok", f"{sentence} {len(old)} more are of earlier versions.", "labenv images remove --old"
+        )
     return Finding("images", "ok", sentence)
 
 

@@ -5,6 +5,7 @@ is reported and left, because a student's work is in it. Running `up` twice chan
 interrupted is finished by the next one.
 """
 
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from labenv import lab as labs
 from labenv import render, student, topology
 from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels
 from labenv.engine.images import Images, wanted
+from labenv.engine.ready import NoAnswer, await_answers, await_boot
 from labenv.environment import Environment, Machine, container_name
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lab import Lab
-from labenv.networks import free_x, taken_by, uplink_mtu
+from labenv.lock import student_lock
+from labenv.networks import free_x, port_in_use, taken_by, uplink_mtu
 from labenv.student import Student
 from labenv.topology import Node, Topology
 
@@ -119,20 +122,20 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
     Raises UsageError for a request that cannot be met or contradicts what is there, EngineError if the engine or a
     machine broke. What a failed first `up` had made is removed again.
     """
-    from labenv.lock import student_lock
-
     request = validated(request)
     with student_lock(request.student_id, listen):
         there = engine.environments(request.student_id)
-        outcome = _reconcile(engine, request, there[0], listen) if there else _create(engine, request, listen)
-        _await_answers(engine, outcome.environment, listen)
+        if there:
+            outcome = _reconcile(engine, request, there[0], listen)
+            _settle(engine, outcome.environment, outcome.environment.machines, listen)
+        else:
+            outcome = _create(engine, request, listen)
+            _await_answers(engine, outcome.environment, listen)
     return outcome
 
 
 def down(engine: Engine, environment: Environment, listen: Listener) -> None:
     """Remove an environment: machines, network, cgroups. Raises EngineError."""
-    from labenv.lock import student_lock
-
     who = environment.student.id
     with student_lock(who, listen), announced(listen, "down", f"removing {who}'s machines and network"):
         for current in engine.environments(who):
@@ -221,8 +224,6 @@ def made_from(made: Plan, node: Node) -> str:
 
 def _free_ports(engine: Engine, made: Plan, listen: Listener) -> int:
     """The first block of ports on 127.0.0.1 of which none is in use; 0, the usual one, where that cannot be told."""
-    from labenv.networks import port_in_use
-
     if not engine.is_local:
         return 0
     for shift in range(8):
@@ -309,21 +310,28 @@ def _found(engine: Engine, student_id: str) -> Environment:
     return there[0]
 
 
-def _await_answers(engine: Engine, environment: Environment, listen: Listener) -> None:
-    from labenv.engine.ready import await_answers
-
+def _await_answers(engine: Engine, environment: Environment, listen: Listener, patience: float = 60) -> None:
     lab = labs.load(environment.lab)
     names = {machine.name for machine in environment.machines}
     due = [a for a in lab.answers if a.machine in names and lab.reached(a.since, environment.stage)]
     with announced(listen, "ready", "waiting until " + ", ".join(f"{a.machine}:{a.port}" for a in due) + " answer"):
-        await_answers(engine, environment, due)
+        await_answers(engine, environment, due, patience)
+
+
+def _settle(engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener) -> None:
+    """Wait for machines that a student has worked on: what they broke stays down, which is no reason to fail."""
+    for machine in machines:
+        with announced(listen, machine.name, f"waiting until {machine.name} has booted"):
+            await_boot(engine, machine)
+    try:
+        _await_answers(engine, environment, listen, patience=3)
+    except NoAnswer as error:
+        listen(Event("ready", str(error), "warn"))
 
 
 def reboot(engine: Engine, environment: Environment, machine: Machine, listen: Listener) -> None:
-    """Stop a machine in order, start it again, and wait until the environment answers. Raises EngineError."""
-    from labenv.lock import student_lock
-
+    """Stop a machine in order, start it again, and wait until it has booted. Raises EngineError."""
     with student_lock(environment.student.id, listen):
         with announced(listen, machine.name, f"rebooting {machine.name}"):
             engine.restart(machine.container)
-        _await_answers(engine, _found(engine, environment.student.id), listen)
+        _settle(engine, _found(engine, environment.student.id), [machine], listen)

@@ -49,14 +49,14 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.backend.set_host(self)
 
     def output(self, command: str, *args: str) -> str:
-        """The stripped output of a command. Raises CheckFailed with its complaint when it fails."""
+        """What a command says, without the last newline. Raises CheckFailed with its complaint when it fails."""
         result = self.run(command, *args)
         if result.rc:
             line = self.backend.quote(command, *args)
             raise CheckFailed(
                 f"`{line}` failed on {self.name}: {_last_line(result.stderr or result.stdout) or f'status {result.rc}'}"
             )
-        return str(result.stdout).strip()
+        return str(result.stdout).rstrip("\n")
 
     def dial(self, host: str, port: int, *, source: str | None = None, patience: float = 3) -> socket.socket:
         """A socket from this machine to host:port; raises OSError as `labenv.engine.channel.dial` does."""

@@ -25,8 +25,7 @@ def set_in_file(setting: Setting, evidence: Evidence) -> None:
 
 def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
     """A parameter of main.cf (postconf(1)), with `$name` expanded or literally. Raises CheckFailed with the complaint."""
-    value = machine.output(f"postconf -{'x' if expand else ''}h %s", name)
-    return _setting(machine, name, value, "/etc/postfix/main.cf")
+    return _setting(machine, f"postconf -{'x' if expand else ''}h", name, "/etc/postfix/main.cf")
 
 
 def doveconf(machine: Machine, name: str, file: str) -> Setting:
@@ -36,7 +35,7 @@ def doveconf(machine: Machine, name: str, file: str) -> Setting:
     """
     if machine.run("command -v doveconf").rc:
         raise CheckFailed(f"Dovecot is not installed on {machine.name} (expected: {name} set in /etc/dovecot/{file})")
-    return _setting(machine, name, machine.output("doveconf -h %s", name), f"/etc/dovecot/{file}")
+    return _setting(machine, "doveconf -h", name, f"/etc/dovecot/{file}")
 
 
 def words(value: str) -> list[str]:
@@ -44,6 +43,7 @@ def words(value: str) -> list[str]:
     return [word for word in re.split(r"[,\s]+", value) if word]
 
 
-def _setting(machine: Machine, name: str, value: str, file: str) -> Setting:
-    found = machine.run("grep -E %s %s", rf"^{name}[[:space:]]*=", file)
-    return Setting(name, value, file, tuple(found.stdout.splitlines()))
+def _setting(machine: Machine, ask: str, name: str, file: str) -> Setting:
+    both = f"{ask} %s && {{ grep -E %s %s || true; }}"
+    value, *lines = machine.output(both, name, rf"^{name}[[:space:]]*=", file).split("\n")
+    return Setting(name, value.strip(), file, tuple(lines))

@@ -23,22 +23,48 @@ _POLL = 0.01  # seconds between two tries
 _LOOK = 1.0  # seconds between two looks at whether the machine still lives
 
 
-def await_answers(engine: Engine, environment: Environment, answers: Sequence[Answer]) -> None:
+class NoAnswer(EngineError):
+    """A machine runs, but a service on it does not answer."""
+
+
+def await_answers(
+    engine: Engine, environment: Environment, answers: Sequence[Answer], patience: float = _DEADLINE
+) -> None:
     """Return once all `answers` were had.
 
-    Raises EngineError with the dead machine's last words, or with what did not answer within a minute.
+    Raises EngineError with the dead machine's last words, NoAnswer with what did not answer within `patience` seconds.
     """
 
     def wait(answer: Answer) -> None:
-        _await(engine, environment.machine(answer.machine), environment.student.domain, answer)
+        _await(engine, environment.machine(answer.machine), environment.student.domain, answer, patience)
 
     with ThreadPoolExecutor(max(1, len(answers))) as pool:
         list(pool.map(wait, answers))
 
 
-def _await(engine: Engine, machine: Machine, domain: str, answer: Answer) -> None:
-    ask = _asking(machine, domain, answer)
+def await_boot(engine: Engine, machine: Machine) -> None:
+    """Return once systemd has started all that is enabled on a machine, whatever came of it.
+
+    Raises EngineError with the dead machine's last words, or if it still boots after a minute.
+    """
+    channel = Channel(engine.api, machine.container)
     deadline = time.monotonic() + _DEADLINE
+    try:
+        # Early in the boot systemctl finds nobody to ask.
+        while channel.run("systemctl is-system-running --wait").stdout.strip() not in (b"running", b"degraded"):
+            refuse_dead(engine, machine)
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"{machine.name} still boots after {_DEADLINE:.0f} seconds. `labenv doctor` may know why."
+                )
+            time.sleep(_POLL)
+    finally:
+        channel.close()
+
+
+def _await(engine: Engine, machine: Machine, domain: str, answer: Answer, patience: float) -> None:
+    ask = _asking(machine, domain, answer)
+    deadline = time.monotonic() + patience
     look = time.monotonic() + _LOOK
     channel: Channel | None = None
     try:
@@ -50,8 +76,8 @@ def _await(engine: Engine, machine: Machine, domain: str, answer: Answer) -> Non
                 if channel is None and not _is_published_here(machine, answer):
                     channel = Channel(engine.api, machine.container)
             if now > deadline:
-                raise EngineError(
-                    f"{machine.name} runs, but nothing answers on its port {answer.port} within {_DEADLINE:.0f} seconds. "
+                raise NoAnswer(
+                    f"{machine.name} runs, but nothing answers on its port {answer.port} within {patience:.0f} seconds. "
                     f"Its log may say why: labenv logs {machine.name}"
                 )
             time.sleep(_POLL)

@@ -1,6 +1,7 @@
 """A machine is a machine: real systemd, least privilege, the course's dialect, nothing reaches the real world."""
 
 import imaplib
+import re
 import smtplib
 import socket
 from typing import Any
@@ -52,7 +53,7 @@ def test_services_of_different_machines_are_in_different_cgroups(cli: Cli, finis
     status = {m: cli.inside(finished["student"], m, "systemctl status postfix") for m in ("vm2", "vm3")}
     for text in status.values():
         assert "active (running)" in text
-        assert text.count("/master") == 1, "the processes are listed, and only this machine's"
+        assert len(re.findall(r"─ *\d+ \S*/master", text)) == 1, "the processes are listed, and only this machine's"
 
 
 def test_names_and_addresses_are_the_courses(cli: Cli, finished: dict[str, Any]) -> None:
@@ -112,15 +113,16 @@ def test_nothing_reaches_the_real_world(cli: Cli, engine: Engine, finished: dict
 def test_a_students_edits_survive_reboot_and_power_cut(cli: Cli, engine: Engine, student: str) -> None:
     cli("up", student, "--no-check", "--at", "lab4a")
     edits = (
-        "echo '10.9.8.7 printer' >> /etc/hosts; echo 'options timeout:3' >> /etc/resolv.conf; "
+        "echo '10.9.8.7 printer' >> /etc/hosts; echo 'options edns0' >> /etc/resolv.conf; "
         "iptables -A INPUT -p tcp --dport 143 -j ACCEPT; service iptables save; "
         "iptables -A INPUT -p tcp --dport 144 -j ACCEPT; useradd zoe; systemctl disable -q postfix"
     )
     cli("exec", "-s", student, "vm3", "--", "bash", "-c", edits)
-    state = "grep -c printer /etc/hosts; grep -c timeout /etc/resolv.conf; iptables -S INPUT | grep -c 'dport 14'; id -un zoe"
+    state = (
+        "grep -c printer /etc/hosts; grep -c edns0 /etc/resolv.conf; iptables -S INPUT | grep -c 'dport 14'; id -un zoe"
+    )
     cli("exec", "-s", student, "vm3", "--", "systemctl", "start", "postfix")
-    with pytest.raises(AssertionError):  # what is not enabled does not come up, and reboot says so
-        cli("reboot", "vm3", "-s", student)
+    assert "nothing answers on its port 25" in cli("reboot", "vm3", "-s", student).stderr, "it was not enabled"
     cli.inside(student, "vm3", "systemctl enable -q --now postfix")
     cli("reboot", "vm3", "-s", student)
     assert cli.inside(student, "vm3", state).split() == ["1", "1", "1", "zoe"]

@@ -1,6 +1,7 @@
 """The fixtures of this lab's checks: its machines, and its probes."""
 
 from labenv.checks.plugin import machine_fixture
+from labenv.labs.lab4b.checks.dns import answer_to_vm2, zone  # noqa: F401  # pytest finds fixtures by their names here
 from labenv.labs.lab4b.checks.probes import *  # noqa: F403  # pytest finds fixtures by their names here
 
 host = machine_fixture("host")
