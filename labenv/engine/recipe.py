@@ -71,7 +71,7 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Fac
         apparmor="apparmor" in options,
         selinux="selinux" in options,
         desktop="Docker Desktop" in (info.get("OperatingSystem") or ""),
-        hybrid=hybrid,
+        hybrid=hybrid and str(info.get("CgroupVersion") or "1") == "1",
     )
 
 
