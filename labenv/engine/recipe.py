@@ -52,6 +52,10 @@ class Recipe:
     path: str = ""  # with {ident}: where that parent lies below the hierarchy's root
 
 
+# A fresh network namespace lets ten log messages wait for rsyslog; journald drops the eleventh, and with it a line that
+# a student, or a check, looks for (unix(7)).
+_SYSCTLS = {"net.unix.max_dgram_qlen": "512"}
+
 _SHIM = Recipe("rootless remount", ("sh", "-c", _REMOUNT), ("NET_ADMIN", "SYS_ADMIN"))
 _PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
 _USERNS = Recipe("user namespace")
@@ -131,12 +135,13 @@ def ident(student_id: str, machine: str) -> str:
 
 
 def service_keys(recipe: Recipe, student_id: str, machine: str) -> dict[str, Any]:
-    """What the recipe adds to that machine, as keys of a Compose service (all lists of text)."""
+    """What the recipe adds to that machine, as keys of a Compose service."""
     name = ident(student_id, machine)
     keys: dict[str, Any] = {
         "command": list(recipe.command),
         "cap_add": list(recipe.cap_add),
         "tmpfs": ["/run", "/run/lock"],
+        "sysctls": dict(_SYSCTLS),
     }
     if recipe.security_opt:
         keys["security_opt"] = list(recipe.security_opt)
