@@ -13,6 +13,7 @@ def bench(
     cold: Annotated[
         bool, typer.Option("--cold/--no-cold", help="Also build all images from nothing (a minute).")
     ] = True,
+    labs: Annotated[int, typer.Option("--labs", min=1, max=40, help="How many labs to bring up at once.")] = 10,
     json: JsonOption = False,
 ) -> None:
     """Measure how fast labenv is on this machine; removes all that it makes.
@@ -24,7 +25,7 @@ def bench(
     from labenv import bench as core
 
     with screen.progress() as listen:
-        rows = core.run(common.open_engine(listen), listen, runs=runs, cold=cold)
+        rows = core.run(common.open_engine(listen), listen, runs=runs, labs_at_once=labs, cold=cold)
     if json:
         common.print_json(core.as_json(rows))
     else:

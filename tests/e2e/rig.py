@@ -25,6 +25,7 @@ from typing import Final
 _TOOLS: Final = ("dockerd", "containerd", "iptables", "ip", "mount", "umount", "unshare", "nsenter")
 _SOCKET: Final = "docker.sock"
 _LOG: Final = "dockerd.log"
+_DATA: Final = "data"
 
 # $1 is the new cgroup. The process enters it before the cgroup namespace is made, since that fixes what its root is.
 _ENTER: Final = 'echo $$ >"$1/cgroup.procs" && shift && exec unshare --mount --net --cgroup sh -euc "$@"'
@@ -52,6 +53,11 @@ class Engine:
     socket: Path
     pid: int
     log: Path
+
+    @property
+    def data(self) -> Path:
+        """Where the engine keeps its data, as seen from inside."""
+        return self.socket.with_name(_DATA)
 
     @property
     def docker_host(self) -> str:
@@ -115,29 +121,51 @@ def cgroup2_engine(workdir: Path, *, deadline: float = 60) -> Iterator[Engine]:
     Keep `workdir` short: the path of the socket in it has 107 bytes (unix(7)). A test run that was itself killed leaves
     the engine running; `echo 1 >…/labenv-rig-*/cgroup.kill` in the cgroup2 file system ends it.
     """
+    with new_home(workdir) as home, running(home, deadline=deadline) as engine:
+        yield engine
+
+
+@contextlib.contextmanager
+def new_home(workdir: Path) -> Iterator[Path]:
+    """A new directory below `workdir` for the files of an engine that runs more than once; removed on leaving."""
+    home = Path(tempfile.mkdtemp(prefix="rig-", dir=workdir.resolve()))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home)
+
+
+@contextlib.contextmanager
+def running(home: Path, *, megabytes: int | None = None, deadline: float = 60) -> Iterator[Engine]:
+    """The engine whose files are in `home`; on leaving all its processes end at once, as when a machine loses power.
+
+    With `megabytes` its data lies on a disk of that size, in memory, which goes with the engine.
+    Raises RigError as `cgroup2_engine` does.
+    """
     reason, hierarchy = available(), _hierarchy()
     if reason or hierarchy is None:
         raise RigError(reason)
-    home = Path(tempfile.mkdtemp(prefix="rig-", dir=workdir.resolve()))
     cgroup = hierarchy / f"labenv-{home.name}"
     cgroup.mkdir()
-    process = _launch(home, cgroup)
+    process = _launch(home, cgroup, megabytes)
     try:
         yield _ready(home, process, time.monotonic() + deadline)
     finally:
         _end(cgroup)
         process.wait()
-        shutil.rmtree(home)
 
 
-def _launch(home: Path, cgroup: Path) -> subprocess.Popen[bytes]:
+def _launch(home: Path, cgroup: Path, megabytes: int | None) -> subprocess.Popen[bytes]:
     """Start dockerd in that cgroup, with its files in `home`."""
     # A configuration of its own, or it would read the first engine's.
     config = home / "daemon.json"
-    config.write_text(json.dumps({"data-root": str(home / "data"), "hosts": [f"unix://{home / _SOCKET}"]}))
+    data = home / _DATA
+    data.mkdir(exist_ok=True)
+    config.write_text(json.dumps({"data-root": str(data), "hosts": [f"unix://{home / _SOCKET}"]}))
+    disk = f"mount -t tmpfs -o size={megabytes}m tmpfs {shlex.quote(str(data))}\n" if megabytes else ""
     with (home / _LOG).open("wb") as log:
         return subprocess.Popen(
-            ["sh", "-euc", _ENTER, "rig", str(cgroup), _START, "rig", str(config)],
+            ["sh", "-euc", _ENTER, "rig", str(cgroup), disk + _START, "rig", str(config)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

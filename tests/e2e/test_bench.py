@@ -1,0 +1,15 @@
+"""The benchmark is a command of the project, and cleans up after itself."""
+
+from labenv.engine import Engine
+from tests.e2e.conftest import Cli
+
+
+def test_bench_measures_and_leaves_nothing(cli: Cli, engine: Engine) -> None:
+    document = cli.json("bench", "--runs", "1", "--no-cold", "--labs", "2")
+    rows = {row["name"]: row for row in document["rows"]}
+    assert rows["labenv --help"]["median"] > 0
+    assert rows["warm up, until all services answer"]["values"]
+    assert rows["check, all at stage done"]["unit"] == "s"
+    assert not [e for e in engine.environments() if e.student.id.startswith("bench-")]
+    tags = [tag for image in engine.api.images() for tag in image["RepoTags"] or []]
+    assert not [tag for tag in tags if tag.startswith("labenv-bench")]
