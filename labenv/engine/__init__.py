@@ -136,7 +136,7 @@ class Engine:
         settings = self.api.create_host_config(
             cap_add=keys["cap_add"],
             tmpfs=dict.fromkeys(keys["tmpfs"], ""),
-            sysctls=keys["sysctls"],
+            sysctls=keys.get("sysctls"),
             port_bindings=ports,
             binds=keys.get("volumes"),
             security_opt=keys.get("security_opt"),

@@ -12,6 +12,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import docker.errors
+
 from labenv.engine import refusals
 from labenv.engine.images import Image, Images, wanted
 from labenv.errors import UsageError
@@ -60,6 +62,8 @@ def load(images: Images, file: Path, listen: Listener) -> list[str]:
         file.open("rb") as raw,
     ):
         for line in images.engine.api.load_image(raw) or []:
+            if "error" in line:  # comes in an answer that began as a success, which the SDK takes for one
+                raise docker.errors.APIError(line["error"])
             if text := str(line.get("stream", "")).strip():
                 listen(Event("import", text))
     return tags
@@ -71,7 +75,7 @@ def _examined(images: Images, file: Path) -> list[str]:
             manifest, processors = _contents(packed)
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {file}.") from error
-    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, KeyError) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, LookupError, TypeError) as error:
         raise UsageError(f"{file} is no whole labenv bundle ({error}). Copy it again, or export it anew.") from error
     tags = [tag for entry in manifest for tag in entry["RepoTags"] or []]
     lacking: list[Image] = [image for image in wanted().values() if image.tag not in tags]

@@ -8,7 +8,7 @@ leaves the host's controllers writable and puts all machines in one cgroup.
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Recipe:
     security_opt: tuple[str, ...] = ()
     cgroup: str | None = None
     own_slice: bool = False
+    userns: bool = False
     binds: tuple[str, ...] = field(default_factory=tuple)  # with {path}, the machine's own subtree
     parent: str = ""  # with {ident}
     path: str = ""  # with {ident}: where that parent lies below the hierarchy's root
@@ -56,9 +57,9 @@ class Recipe:
 # a student, or a check, looks for (unix(7)).
 _SYSCTLS = {"net.unix.max_dgram_qlen": "512"}
 
-_SHIM = Recipe("rootless remount", ("sh", "-c", _REMOUNT), ("NET_ADMIN", "SYS_ADMIN"))
+_SHIM = Recipe("rootless remount", ("sh", "-c", _REMOUNT), ("NET_ADMIN", "SYS_ADMIN"), userns=True)
 _PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
-_USERNS = Recipe("user namespace")
+_USERNS = Recipe("user namespace", userns=True)
 
 
 def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Facts:
@@ -82,7 +83,9 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Fac
 def candidates(known: Facts) -> list[Recipe]:
     """The recipes to try on that engine, best first. A later one is for an engine that refuses the one before."""
     if known.podman:
-        return [_PODMAN]  # it sets systemd mode up itself when the command is called systemd
+        return [
+            replace(_PODMAN, userns=known.rootless)
+        ]  # it sets systemd mode up itself when the command is called systemd
     if known.rootless:
         return [_SHIM]
     if known.userns:
@@ -141,8 +144,9 @@ def service_keys(recipe: Recipe, student_id: str, machine: str) -> dict[str, Any
         "command": list(recipe.command),
         "cap_add": list(recipe.cap_add),
         "tmpfs": ["/run", "/run/lock"],
-        "sysctls": dict(_SYSCTLS),
     }
+    if not recipe.userns:  # inside a user namespace the kernel does not show this setting
+        keys["sysctls"] = dict(_SYSCTLS)
     if recipe.security_opt:
         keys["security_opt"] = list(recipe.security_opt)
     if recipe.cgroup:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +63,14 @@ def cli(engine: Engine) -> Cli:
     command = Cli()
     command("images", "build")
     return command
+
+
+@pytest.fixture(scope="session")
+def bundle(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `images export` writes."""
+    file = tmp_path_factory.mktemp("bundle") / "labenv.tar.gz"
+    cli("images", "export", str(file))
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,167 @@
+"""On an engine with cgroup v2 and no network at all: a bundle is enough, and what breaks is said and mended."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.e2e import rig
+
+pytestmark = pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
+
+LABENV = (sys.executable, "-m", "labenv")
+PLAIN = {"NO_COLOR": "1", "COLUMNS": "200"}
+
+
+def labenv(engine: rig.Engine, *arguments: str, rc: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command line beside that engine; fail the test with its screen if it does not end with `rc`."""
+    done = engine.run([*LABENV, *arguments], check=False, timeout=300, env=PLAIN)
+    screen = f"labenv {' '.join(arguments)} → {done.returncode}\n{done.stdout}{done.stderr}"
+    assert done.returncode == rc, screen
+    assert "Traceback" not in screen, screen
+    return done
+
+
+def containers(engine: rig.Engine) -> str:
+    return engine.run(["docker", "ps", "--all", "--quiet"]).stdout
+
+
+def networks(engine: rig.Engine) -> str:
+    return engine.run(["docker", "network", "ls", "--quiet", "--filter", "label=labenv.student"]).stdout
+
+
+@pytest.fixture
+def student() -> str:
+    return f"t-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rig")
+
+
+@pytest.fixture(scope="module")
+def offline(workdir: Path, bundle: Path) -> Iterator[rig.Engine]:
+    """The engine with the bundle imported, and an environment at stage done that has passed its checks."""
+    with rig.cgroup2_engine(workdir) as engine:
+        labenv(engine, "images", "import", str(bundle))
+        assert "checks passed" in labenv(engine, "up", "away").stdout
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def home(workdir: Path, bundle: Path) -> Iterator[Path]:
+    """The files of an engine that has the images, and is started anew by each test."""
+    with rig.new_home(workdir) as home:
+        with rig.running(home) as engine:
+            labenv(engine, "images", "import", str(bundle))
+        yield home
+
+
+def test_without_images_and_network_up_names_the_way_out(workdir: Path) -> None:
+    with rig.cgroup2_engine(workdir) as engine:
+        said = labenv(engine, "up", "away", "--no-check", rc=3).stderr
+        assert "labenv images import FILE" in said
+        assert containers(engine) + networks(engine) == ""
+        assert engine.run(["docker", "images", "--quiet"]).stdout == ""
+
+
+def test_a_lab_from_a_bundle_works_without_a_network(offline: rig.Engine) -> None:
+    assert offline.run(["ip", "route", "show", "default"]).stdout == ""
+    assert "0 failed" in labenv(offline, "check").stdout
+
+
+def test_a_machine_comes_back_from_a_reboot_there(offline: rig.Engine) -> None:
+    boot_id = ("exec", "vm3", "--", "systemctl", "show", "--property=UserspaceTimestamp")
+    before = labenv(offline, *boot_id).stdout
+    labenv(offline, "reboot", "vm3")
+    assert labenv(offline, *boot_id).stdout != before
+    assert "0 failed" in labenv(offline, "check").stdout
+
+
+def test_systemd_runs_there_with_no_power_over_the_host(offline: rig.Engine) -> None:
+    for machine in ("host", "vm2", "vm3"):
+        script = "cat /proc/1/comm; systemctl is-system-running --wait; awk '/CapEff/{print $2}' /proc/1/status"
+        name, state, held = labenv(offline, "exec", machine, "--", "sh", "-c", script).stdout.split()
+        assert (name, state) == ("systemd", "running")
+        assert not int(held, 16) & 1 << 21, "CAP_SYS_ADMIN"
+
+
+def test_only_its_own_cgroup_is_writable_there(offline: rig.Engine) -> None:
+    script = """own=$(sed -n 's/^0:://p' /proc/1/cgroup | cut -d/ -f3)
+        for folder in $(find /sys/fs/cgroup -type d); do
+            mkdir $folder/evil 2>/dev/null && rmdir $folder/evil && echo $own $folder
+        done"""
+    for machine in ("vm2", "vm3"):
+        written = [
+            line.split() for line in labenv(offline, "exec", machine, "--", "sh", "-c", script).stdout.splitlines()
+        ]
+        assert written, "systemd needs a cgroup of its own"
+        assert all(folder.startswith(f"/sys/fs/cgroup/labenv/{own}") for own, folder in written)
+
+
+def test_down_leaves_nothing_there(offline: rig.Engine, student: str) -> None:
+    labenv(offline, "up", student, "--no-check")
+    labenv(offline, "down", "-s", student)
+    labenv(offline, "down", "-s", "away")
+    assert containers(offline) + networks(offline) == ""
+    assert offline.run(["find", "/sys/fs/cgroup", "-name", "*labenv*"]).stdout == ""
+
+
+@pytest.mark.parametrize(("event", "count"), [("create", 1), ("create", 3), ("start", 1), ("start", 3)])
+def test_an_engine_that_dies_in_the_middle_is_said_and_the_next_up_finishes(
+    home: Path, student: str, event: str, count: int
+) -> None:
+    with rig.running(home) as engine:
+        client = docker.DockerClient(engine.docker_host)
+        moments = client.events(decode=True, filters={"type": "container", "event": event})
+        with subprocess.Popen(
+            engine.inside([*LABENV, "up", student]),
+            env=engine.environment | PLAIN,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as interrupted:
+            for _ in range(count):
+                next(moments)
+            os.kill(engine.pid, signal.SIGKILL)
+            said = interrupted.communicate(timeout=120)[1]
+        client.close()
+    assert interrupted.returncode == 3, said
+    assert "The engine stopped answering while" in said
+    assert "Traceback" not in said
+    with rig.running(home) as engine:
+        assert "0 failed" in labenv(engine, "up", student).stdout
+        labenv(engine, "down", "-s", student)
+        assert containers(engine) + networks(engine) == ""
+
+
+def test_a_full_disk_is_said_and_the_next_command_goes_on(home: Path, student: str, bundle: Path) -> None:
+    with rig.running(home, megabytes=900) as engine:
+        filler = engine.data / "filler"
+
+        def fill(kilobytes: int) -> None:
+            """Leave that much room."""
+            room = int(engine.run(["df", "--output=avail", str(engine.data)]).stdout.split()[1])
+            engine.run(["fallocate", "--length", f"{room - kilobytes}KiB", str(filler)])
+
+        fill(200_000)
+        assert "The disk is full" in labenv(engine, "images", "import", str(bundle), rc=3).stderr
+        assert engine.run(["docker", "images", "--all", "--quiet"]).stdout == ""
+        engine.run(["rm", str(filler)])
+        labenv(engine, "images", "import", str(bundle))
+        for room in (0, 100, 400):  # making, filling and starting a machine fail
+            fill(room)
+            assert "The disk is full" in labenv(engine, "up", student, "--no-check", rc=3).stderr
+            engine.run(["rm", str(filler)])
+            assert containers(engine) + networks(engine) == ""
+        labenv(engine, "up", student, "--no-check")
+        labenv(engine, "down", "-s", student)
+        labenv(engine, "images", "remove")
+        assert engine.run(["docker", "images", "--all", "--quiet"]).stdout == ""
