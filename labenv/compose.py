@@ -48,7 +48,8 @@ def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> N
             (folder / node.name / "Dockerfile").write_text(text)
         head = _HEAD.format(student=made.student.id, lab=made.lab.id, stage=made.stage, recipe=way.name)
         body = yaml.safe_dump(document(made, way, network_options(engine, made)), sort_keys=False)
-        (folder / "compose.yaml").write_text(head + body)
+        # To Compose a dollar sign begins a variable; two are one that does not.
+        (folder / "compose.yaml").write_text(head + body.replace("$", "$$"))
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
 

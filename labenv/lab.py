@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,7 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in resources.labs().glob("*/lab.yaml"))
 
 
+@cache
 def load(name: str) -> Lab:
     """The lab `name`. Raises UsageError naming the labs there are if there is none of that name."""
     if name not in names():

@@ -10,10 +10,13 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import docker.errors
 
 from labenv import resources
 from labenv.engine import Engine, debian, refusals
@@ -87,6 +90,9 @@ class Images:
 
     def missing(self, names: Iterable[str]) -> list[Image]:
         """Those of the images called `names`, and of what they stand on, that the engine does not have."""
+        names = list(names)
+        if all(self._has(wanted()[name].tag) for name in names):  # the usual case, and listing takes much longer
+            return []
         have = {image.tag for image in self.present()}
         chain: dict[str, Image] = {}
         for name in names:
@@ -95,6 +101,12 @@ class Images:
                 chain[image.name] = image
                 image = wanted()[image.parent] if image.parent else None
         return [image for image in wanted().values() if image.name in chain]
+
+    def _has(self, tag: str) -> bool:
+        with refusals("looking for an image"), suppress(docker.errors.NotFound):
+            self.engine.api.inspect_image(tag)
+            return True
+        return False
 
     def ensure(self, names: Iterable[str], listen: Listener) -> list[str]:
         """Build what is missing for `names` and return the tags that were built. Raises EngineError with a step's log."""

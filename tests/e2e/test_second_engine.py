@@ -97,7 +97,7 @@ def test_only_its_own_cgroup_is_writable_there(offline: rig.Engine) -> None:
     script = """own=$(sed -n 's/^0:://p' /proc/1/cgroup | cut -d/ -f3)
         for folder in $(find /sys/fs/cgroup -type d); do
             mkdir $folder/evil 2>/dev/null && rmdir $folder/evil && echo $own $folder
-        done"""
+        done; true"""
     for machine in ("vm2", "vm3"):
         written = [
             line.split() for line in labenv(offline, "exec", machine, "--", "sh", "-c", script).stdout.splitlines()
@@ -137,7 +137,7 @@ def test_an_engine_that_dies_in_the_middle_is_said_and_the_next_up_finishes(
     assert "The engine stopped answering while" in said
     assert "Traceback" not in said
     with rig.running(home) as engine:
-        assert "0 failed" in labenv(engine, "up", student).stdout
+        assert "checks passed" in labenv(engine, "up", student).stdout
         labenv(engine, "down", "-s", student)
         assert containers(engine) + networks(engine) == ""
 
@@ -156,7 +156,7 @@ def test_a_full_disk_is_said_and_the_next_command_goes_on(home: Path, student: s
         assert engine.run(["docker", "images", "--all", "--quiet"]).stdout == ""
         engine.run(["rm", str(filler)])
         labenv(engine, "images", "import", str(bundle))
-        for room in (0, 100, 400):  # making, filling and starting a machine fail
+        for room in (0, 100):  # too little to make a machine, and to lay its files over it
             fill(room)
             assert "The disk is full" in labenv(engine, "up", student, "--no-check", rc=3).stderr
             engine.run(["rm", str(filler)])
