@@ -117,4 +117,7 @@ def _install_mmdebstrap(listen: Listener) -> None:
             ["apt-get", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
         )
         if done.returncode:
-            raise EngineError(f"apt-get {arguments[0]} failed:\n{(done.stdout + done.stderr)[-1500:]}")
+            raise EngineError(
+                f"mmdebstrap, which makes Debian 12, could not be installed. {_OFFLINE}\n"
+                f"The last lines of apt-get {arguments[0]} were:\n{(done.stdout + done.stderr)[-1500:]}"
+            )

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from labenv import topology
-from labenv.engine import LABEL, Engine
+from labenv.engine import LABEL, Engine, cgroups, recipe
 from tests.e2e.conftest import Cli
 
 Compose = Callable[..., str]
@@ -48,8 +48,10 @@ def compose(engine: Engine) -> Compose:
 
 def installed() -> list[str] | None:
     for command in (["docker", "compose"], ["docker-compose"]):
-        if shutil.which(command[0]) and not subprocess.run([*command, "version"], capture_output=True).returncode:
-            return command
+        if shutil.which(command[0]):
+            done = subprocess.run([*command, "version"], capture_output=True, check=False)
+            if done.returncode == 0:
+                return command
     return None
 
 
@@ -63,11 +65,13 @@ def install() -> list[str]:
 
 
 @pytest.fixture
-def rendered(cli: Cli, student: str, tmp_path: Path) -> Path:
+def rendered(cli: Cli, engine: Engine, student: str, tmp_path: Path) -> Iterator[Path]:
     """A folder with the student's environment."""
     folder = tmp_path / f"lab-{student}"
     cli("render", str(folder), "-s", student)
-    return folder
+    yield folder
+    # An engine keeps the cgroup parents that it has made, and Compose knows nothing of them.
+    cgroups.remove([recipe.ident(student, machine) for machine in MACHINES], engine)
 
 
 @pytest.fixture
