@@ -1,5 +1,6 @@
 """Records as text for a person: tables and the summary after `up`."""
 
+import shutil
 import sys
 from itertools import groupby
 from textwrap import indent
@@ -76,12 +77,14 @@ def summary(environment: "Environment", changes: "Sequence[str]", report: "Repor
     _out.print(table)
     suffix = f" -s {student.id}"
     _out.print("\nNext:")
+    # After `make lab` the command lies in a folder that is not on the PATH.
+    labenv = "labenv" if shutil.which("labenv") or sys.argv[0].endswith(".py") else sys.argv[0]
     for command, what in (
-        (f"labenv shell vm3{suffix}", "a root shell"),
-        (f"labenv check{suffix}", "which steps hold"),
-        (f"labenv down{suffix}", "remove it"),
+        (f"{labenv} shell vm3{suffix}", "a root shell"),
+        (f"{labenv} check{suffix}", "which steps hold"),
+        (f"{labenv} down{suffix}", "remove it"),
     ):
-        _out.print(f"  {command:<34} {what}")
+        _out.print(f"  {command:<{len(labenv) + 28}} {what}")
 
 
 def _verdict(report: "Report") -> None:
