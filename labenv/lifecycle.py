@@ -120,7 +120,8 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
     """Bring the student's environment up and wait until its services answer.
 
     Raises UsageError for a request that cannot be met or contradicts what is there, EngineError if the engine or a
-    machine broke. What a failed first `up` had made is removed again.
+    machine broke. What a first `up` had made when the engine refused the rest is removed again; machines that run but do
+    not answer stay, to be looked at.
     """
     request = validated(request)
     with student_lock(request.student_id, listen):

@@ -50,7 +50,9 @@ def _live() -> Iterator[Listener]:
 
         def listen(event: Event) -> None:
             with lock:
-                if event.kind == "start":
+                if event.kind == "start" and event.step in tasks:  # the step goes on in another way
+                    bars.update(tasks[event.step], description=_safe(event.message), line="")
+                elif event.kind == "start":
                     tasks[event.step] = bars.add_task(_safe(event.message), total=1, line="")
                 elif event.kind == "done" and event.step in tasks:
                     bars.update(tasks.pop(event.step), completed=1, line="")

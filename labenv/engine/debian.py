@@ -16,7 +16,8 @@ from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced
 
 STOCK = "debian:bookworm-slim"
-_OWN = "labenv/debian:bookworm"
+OWN = "labenv/debian:bookworm"
+LABEL = "labenv.image"  # tells labenv's images from others; its value is the image's name
 _LAST_LINES = 15
 # The base's packages come along, as one run of apt is faster than two. A merged /usr is what Debian 12 has; manuals,
 # other languages and package notes would only make the bundle bigger.
@@ -33,10 +34,10 @@ _OFFLINE = "Without a network, import a bundle that was made elsewhere: labenv i
 def root(engine: Engine, listen: Listener) -> str:
     """The tag of a Debian 12 on the engine: there already, pulled, or made with mmdebstrap. Raises EngineError."""
     have = _tags(engine)
-    for tag in (STOCK, _OWN):
+    for tag in (STOCK, OWN):
         if tag in have:
             return tag
-    return _pulled(engine, listen) or _made(engine, _OWN, listen)
+    return _pulled(engine, listen) or _made(engine, OWN, listen)
 
 
 def afresh(engine: Engine, tag: str, listen: Listener) -> str:
@@ -52,13 +53,14 @@ def _tags(engine: Engine) -> set[str]:
 
 
 def _pulled(engine: Engine, listen: Listener) -> str | None:
-    with announced(listen, "debian", f"fetching {STOCK}"):
-        try:
-            engine.api.pull(*STOCK.split(":"))
-        except docker.errors.APIError as error:
-            why = " ".join(str(error.explanation).split())
-            listen(Event("debian", f"{STOCK} cannot be pulled ({why}); making one here", "note"))
-            return None
+    listen(Event("debian", f"fetching {STOCK}", "start"))
+    try:
+        engine.api.pull(*STOCK.split(":"))
+    except docker.errors.APIError as error:
+        why = " ".join(str(error.explanation).split())
+        listen(Event("debian", f"{STOCK} cannot be pulled ({why})", "note"))
+        return None
+    listen(Event("debian", f"fetching {STOCK}", "done"))
     return STOCK
 
 
@@ -81,7 +83,7 @@ def _bootstrap(engine: Engine, image: str, listen: Listener) -> None:
             log = pool.submit(_drain, process.stderr, listen)
             with refusals("importing Debian 12"):
                 name, tag = image.split(":")
-                engine.api.import_image(src=process.stdout, repository=name, tag=tag)
+                engine.api.import_image(src=process.stdout, repository=name, tag=tag, changes=[f"LABEL {LABEL}=debian"])
             last = log.result()
     if process.returncode:
         with refusals("removing the unfinished Debian image"):

@@ -23,7 +23,6 @@ from labenv.engine import Engine, debian, refusals
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 
-_LABEL = "labenv.image"
 _PARENT = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
 _LAST_LINES = 15
 
@@ -77,8 +76,8 @@ class Images:
     def present(self) -> list[Built]:
         """The images of labenv on the engine, with older ones. Raises EngineError."""
         with refusals("listing the images"):
-            listed = self.engine.api.images(filters={"label": _LABEL})
-        current = {image.tag for image in wanted().values()}
+            listed = self.engine.api.images(filters={"label": debian.LABEL})
+        current = {debian.OWN, *(image.tag for image in wanted().values())}
         built = []
         for image in listed:
             for tag in image["RepoTags"] or []:
@@ -142,7 +141,7 @@ class Images:
                 path=str(folder),
                 tag=tag,
                 buildargs={"BASE": below},
-                labels={_LABEL: name},
+                labels={debian.LABEL: name},
                 network_mode="host",  # the packages come over this machine's own line, whatever its MTU and resolver
                 nocache=afresh,
                 rm=True,
@@ -166,9 +165,9 @@ class Images:
             raise EngineError(f"In use: {'; '.join(used)}. Bring those environments down first (`labenv status`).")
         if not dry_run:
             with refusals("removing the images"):
-                for image in reversed(list(wanted().values())):  # an image goes before the one it stands on
-                    for built in [b for b in doomed if b.name == image.name]:
-                        self.engine.api.remove_image(built.tag)
+                order = ["debian", *wanted()]  # an image goes before the one it stands on
+                for built in sorted(doomed, key=lambda b: order.index(b.name) if b.name in order else 99, reverse=True):
+                    self.engine.api.remove_image(built.tag)
         return doomed
 
 
