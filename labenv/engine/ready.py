@@ -19,7 +19,9 @@ from labenv.errors import EngineError
 from labenv.lab import Answer
 
 _DEADLINE = 60.0  # seconds; a slow laptop needs about five
-_POLL = 0.01  # seconds between two tries
+# Seconds between two tries, more from try to try: each costs the engine's proxy a connection, and the booting machines
+# the processor.
+_POLL, _SLOWER, _SLOWEST = 0.05, 1.2, 0.5
 _LOOK = 1.0  # seconds between two looks at whether the machine still lives
 
 
@@ -67,6 +69,7 @@ def _await(engine: Engine, machine: Machine, domain: str, answer: Answer, patien
     deadline = time.monotonic() + patience
     look = time.monotonic() + _LOOK
     channel: Channel | None = None
+    pause = _POLL
     try:
         while not (_inside(channel, machine, domain, answer) if channel else ask()):
             now = time.monotonic()
@@ -80,7 +83,8 @@ def _await(engine: Engine, machine: Machine, domain: str, answer: Answer, patien
                     f"{machine.name} runs, but nothing answers on its port {answer.port} within {patience:.0f} seconds. "
                     f"Its log may say why: labenv logs {machine.name}"
                 )
-            time.sleep(_POLL)
+            time.sleep(pause)
+            pause = min(pause * _SLOWER, _SLOWEST)
     finally:
         if channel:
             channel.close()
