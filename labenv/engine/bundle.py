@@ -87,7 +87,7 @@ def _examined(images: Images, file: Path) -> list[str]:
     here = images.engine.architecture
     if processors != {here}:
         raise UsageError(f"{file} is for {', '.join(sorted(processors))} processors; this engine runs {here}.")
-    return tags
+    return [image.tag for image in wanted().values()]  # the engine writes them in any order
 
 
 def _contents(packed: gzip.GzipFile) -> tuple[list[dict[str, Any]], set[str]]:
