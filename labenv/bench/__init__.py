@@ -87,8 +87,8 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
         for round_ in range(runs):  # interleaved, so that a noisy moment hits all alike
             with _said(listen, f"round {round_ + 1} of {runs}"):
                 times["up"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check")))
-                times["check"].append(_timed(lambda: _labenv("check", "-s", _STUDENT)))
                 memory += _memory(engine)
+                times["check"].append(_timed(lambda: _labenv("check", "-s", _STUDENT)))
                 times["down"].append(_timed(lambda: _labenv("down", "-s", _STUDENT)))
                 for name, started in compared.items():
                     times[name].append(started())
