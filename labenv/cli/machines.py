@@ -19,7 +19,7 @@ def shell(machine: MachineArgument, student: StudentOption = None) -> None:
 
       labenv shell vm3
     """
-    raise typer.Exit(_run(machine, student, ["bash", "-l"], interactive=True))
+    raise typer.Exit(_run(machine, student, ["bash", "-l"]))
 
 
 def execute(
@@ -35,7 +35,7 @@ def execute(
 
       labenv exec -s asmith15 host -- dig +short MX asmith15.ops
     """
-    raise typer.Exit(_run(machine, student, command, interactive=False))
+    raise typer.Exit(_run(machine, student, command))
 
 
 def logs(
@@ -57,8 +57,7 @@ def logs(
         print(engine.last_words(target.container)[2])
         return
     command = ["tail", "-q", "-n", str(lines), *(["-F"] if follow else []), *_LOGS]
-    script = ' "$@" 2>/dev/null; true' if not follow else ' "$@" 2>/dev/null'
-    _run(machine, student, ["sh", "-c", script.strip(), "sh", *command], interactive=False)
+    _run(machine, student, ["sh", "-c", '"$@" 2>/dev/null', "sh", *command])  # a machine may have only one of them
 
 
 def reboot(machine: MachineArgument, student: StudentOption = None) -> None:
@@ -76,7 +75,7 @@ def reboot(machine: MachineArgument, student: StudentOption = None) -> None:
         lifecycle.reboot(engine, environment, environment.machine(machine), listen)
 
 
-def _run(machine: str, student: str | None, command: list[str], *, interactive: bool) -> int:
+def _run(machine: str, student: str | None, command: list[str]) -> int:
     from labenv.cli import terminal
 
     with screen.progress(quiet=True) as listen:
@@ -85,4 +84,4 @@ def _run(machine: str, student: str | None, command: list[str], *, interactive: 
         target = environment.machine(machine)
     if target.state != "running":
         raise EngineError(f"{machine} is {target.state}. Bring it back with: labenv up {environment.student.id}")
-    return terminal.run(engine, target.container, command, interactive=interactive)
+    return terminal.run(engine, target.container, command)

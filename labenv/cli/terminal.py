@@ -19,7 +19,7 @@ _HEADER = struct.Struct(">BxxxL")  # the engine's framing without a terminal: st
 _BLOCK = 65536
 
 
-def run(engine: Engine, container: str, command: list[str], *, interactive: bool) -> int:
+def run(engine: Engine, container: str, command: list[str]) -> int:
     """Run `command`; return its exit code (127 if there is no such command).
 
     With a terminal on both sides it gets one too, with its size kept; otherwise stdin, stdout and stderr are passed on
@@ -37,8 +37,6 @@ def run(engine: Engine, container: str, command: list[str], *, interactive: bool
             with _raw(engine, made):
                 _pump(channel, framed=False)
         else:
-            if interactive:
-                sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
             _pump(channel, framed=True)
         return int(engine.api.exec_inspect(made)["ExitCode"] or 0)
 

@@ -31,7 +31,6 @@ class Facts:
     driver: str = "cgroupfs"
     userns: bool = False
     rootless: bool = False
-    apparmor: bool = False
     selinux: bool = False
     desktop: bool = False
     hybrid: bool = False  # cgroup v1 with a v2 tree at /sys/fs/cgroup/unified
@@ -73,7 +72,6 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Fac
         driver=info.get("CgroupDriver") or "cgroupfs",
         userns="userns" in options,
         rootless="rootless" in options,
-        apparmor="apparmor" in options,
         selinux="selinux" in options,
         desktop="Docker Desktop" in (info.get("OperatingSystem") or ""),
         hybrid=hybrid and str(info.get("CgroupVersion") or "1") == "1",
