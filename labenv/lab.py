@@ -1,4 +1,4 @@
-"""A lab as data: its stages, steps, the files of its machines (labs/<name>/lab.yaml)."""
+"""A lab as data: its stages and the files of its machines (labs/<name>/lab.yaml), its steps (steps.yaml)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,14 +19,38 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Action:
+    """A part of a solution: what is typed, line by line, as root on each of `machines`; a Jinja2 template."""
+
+    machines: tuple[str, ...]
+    type: str
+
+
+@dataclass(frozen=True)
 class Step:
-    """A numbered step of the sheet: the machine it is done on, the stage it belongs to, our title, where to look."""
+    """A step of the sheet, under the number that it has when they are counted through.
+
+    `heading` and `number` are the sheet's own; `machines` are those it is done on; from `stage` on its checks hold.
+    `by` is "person" for what no check can judge. `needs` are the steps without which this one cannot hold. `hints` are
+    three sentences: what is the matter, where to look, and the idea. `note` tells of an error of the sheet.
+    """
 
     id: str
-    machine: str
+    heading: str
+    number: str
+    machines: tuple[str, ...]
     stage: str
+    by: str
     title: str
-    hint: str
+    needs: tuple[str, ...]
+    hints: tuple[str, ...]
+    solution: tuple[Action, ...]
+    note: str
+
+    @property
+    def is_for_a_person(self) -> bool:
+        """Whether only a person can do it, so that it has neither hints nor a solution."""
+        return self.by == "person"
 
 
 @dataclass(frozen=True)
@@ -65,7 +89,6 @@ class Lab:
     topology: str
     folder: Path
     stages: tuple[Stage, ...]
-    steps: dict[str, Step]
     files: dict[str, tuple[File, ...]]
     images: dict[str, tuple[tuple[str, str], ...]]
     answers: tuple[Answer, ...]
@@ -73,6 +96,12 @@ class Lab:
     @cached_property
     def _order(self) -> dict[str, int]:
         return {stage.id: place for place, stage in enumerate(self.stages)}
+
+    @cached_property
+    def steps(self) -> dict[str, Step]:
+        """The steps in the order of the sheet, by id. They are in a file of their own, which `up` need not read."""
+        tree = resources.read_yaml(self.folder / "steps.yaml")
+        return {entry["id"]: _step(entry, tree["headings"]) for entry in tree["steps"]}
 
     @cached_property
     def digest(self) -> str:
@@ -131,7 +160,6 @@ def load(name: str) -> Lab:
         topology=tree["topology"].removesuffix(".yaml"),
         folder=folder,
         stages=stages,
-        steps={step["id"]: Step(**step) for step in tree["steps"]},
         files={
             machine: tuple(_file(entry, stages[0].id) for entry in files) for machine, files in tree["files"].items()
         },
@@ -141,6 +169,22 @@ def load(name: str) -> Lab:
         answers=tuple(
             Answer(e["machine"], e["port"], e.get("banner", ""), e.get("since", stages[0].id)) for e in tree["answers"]
         ),
+    )
+
+
+def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
+    return Step(
+        id=entry["id"],
+        heading=headings[entry["heading"]],
+        number=entry.get("number", ""),
+        machines=tuple(entry["machines"]),
+        stage=entry["stage"],
+        by=entry.get("by", "commands"),
+        title=entry["title"],
+        needs=tuple(entry.get("needs", ())),
+        hints=tuple(entry.get("hints", ())),
+        solution=tuple(Action(tuple(action["on"]), action["type"]) for action in entry.get("solution", ())),
+        note=entry.get("note", ""),
     )
 
 

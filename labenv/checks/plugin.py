@@ -140,7 +140,7 @@ class Session:
             title=bound.title,
             status=status,
             evidence=text,
-            hint=bound.hint,
+            hint=bound.hints[0] if bound.hints else "",
         )
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from labenv import lab as labs
-from labenv.checks.results import CheckResult, Report
+from labenv.checks.results import CheckResult, Report, in_chains
 from labenv.environment import Environment
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Event, Listener, silent
@@ -51,7 +51,7 @@ def run_checks(
         raise KeyboardInterrupt
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise LabenvError(f"The checks of {lab.id} could not be run: pytest ended with '{pytest.ExitCode(code).name}'.")
-    return Report(environment.student.id, lab.id, tuple(run.results))
+    return Report(environment.student.id, lab.id, in_chains(run.results, lab))
 
 
 def _wanted(lab: Lab, stage: str, steps: list[str] | None, reached_only: bool) -> frozenset[str]:
