@@ -6,7 +6,7 @@ interrupted is finished by the next one.
 """
 
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,24 +185,22 @@ def _undo(engine: Engine, made: Plan) -> None:
 
 
 def _make(engine: Engine, made: Plan, nodes: list[Node], listen: Listener, *, with_network: bool) -> tuple[str, ...]:
-    """Make and start machines, all at once; network and files come meanwhile, an engine needs them only at the start."""
+    """Make and start machines, all at once; the network comes meanwhile, an engine needs it only at the start."""
     labels = environment_labels(made.environment())
     shift = _free_ports(engine, made, listen)
-    with ThreadPoolExecutor(2 * len(nodes) + 1) as pool:
+    with ThreadPoolExecutor(len(nodes) + 1) as pool:
         network = pool.submit(_make_network, engine, made, labels) if with_network else None
 
-        def make(node: Node, files: Future[bytes]) -> None:
-            mark = machine_labels(node.name, made_from(made, node))
+        def make(node: Node) -> None:
+            labels_too = labels | machine_labels(node.name, made_from(made, node))
             published = made.topology.published(node, made.student.x, shift)
-            container = engine.create_machine(node, made.student, made.image_tag(node), published, labels | mark)
-            engine.lay(container, files.result())
+            files = render.as_tar(made.overlay(node))
+            container = engine.create_machine(node, made.student, made.image_tag(node), published, labels_too, files)
             if network:
                 network.result()
             engine.start(container)
 
-        overlays = [pool.submit(lambda n: render.as_tar(made.overlay(n)), node) for node in nodes]
-        for done in [pool.submit(make, *pair) for pair in zip(nodes, overlays, strict=True)]:
-            done.result()
+        list(pool.map(make, nodes))
     return tuple(f"made {node.name}" for node in nodes)
 
 

@@ -8,11 +8,16 @@ import io
 import os
 import tarfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labenv.lab import File, Lab
 from labenv.student import Student
 from labenv.topology import Node, Topology
+
+if TYPE_CHECKING:
+    import jinja2
 
 # Postfix waits until a main.cf is two seconds old before it trusts it, so rendered files are born old. A fixed time also
 # makes the same input give the same bytes.
@@ -31,15 +36,7 @@ class Item:
 
 def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
     """The files of machine `node` for that student at that stage, in the order of the lab's list."""
-    import jinja2  # while the engine is busy making containers, not before
-
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(lab.folder / "templates"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    templates = _templates(lab.folder / "templates")
     context = {
         "student": student,
         "network": student.prefix,
@@ -49,12 +46,25 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
     }
 
     def item(file: File) -> Item:
-        path = templates.from_string(file.path).render(context)
+        path = templates.from_string(file.path).render(context) if "{{" in file.path else file.path
         if file.link:
             return Item(path, b"", 0o777, file.link)
         return Item(path, templates.get_template(file.template or "").render(context).encode(), file.mode)
 
     return [item(file) for file in lab.files_of(node.name, stage)]
+
+
+@cache
+def _templates(folder: Path) -> "jinja2.Environment":
+    import jinja2  # while the engine is busy making the network, not before
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
 
 
 def as_tar(items: list[Item]) -> bytes:

@@ -4,6 +4,8 @@ It finds environments by their labels, makes and removes their networks and mach
 refused. It knows nothing of stages, templates or checks.
 """
 
+import base64
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -106,16 +108,21 @@ class Engine:
             raise
 
     def create_machine(
-        self, node: Node, student: Student, image: str, published: dict[str, int], labels: dict[str, str]
+        self, node: Node, student: Student, image: str, published: dict[str, int], labels: dict[str, str], files: bytes
     ) -> str:
-        """Make a machine, not started, and return its container's name. Raises EngineError."""
+        """Make a machine, not started, and return its container's name. Raises EngineError.
+
+        `files` is its overlay, a tar archive rooted at /. The machine lays it over its image itself, when it first boots:
+        the engine would start a process of its own for that, which costs a tenth of a second.
+        """
+        overlay = base64.b64encode(gzip.compress(files, mtime=0)).decode()
         name = container_name(student.id, node.name)
         with refusals(f"making {node.name}"):
             for way in recipe.candidates(self.facts):
                 try:
-                    self._create(
-                        name, node, student, image, published, labels, recipe.service_keys(way, student.id, node.name)
-                    )
+                    keys = recipe.service_keys(way, student.id, node.name)
+                    keys["command"].append(overlay)
+                    self._create(name, node, student, image, published, labels, keys)
                     break
                 except docker.errors.APIError as error:
                     if not _REFUSED.search(str(error)):
@@ -156,11 +163,6 @@ class Engine:
             host_config=settings,
             networking_config=self.api.create_networking_config({network_name(student.id): endpoint}),
         )
-
-    def lay(self, container: str, files: bytes) -> None:
-        """Lay an overlay (a tar archive rooted at /) over a machine that has not started yet. Raises EngineError."""
-        with refusals(f"laying files over {container}"):
-            self.api.put_archive(container, "/", files)
 
     def start(self, container: str) -> None:
         """Start a machine (nothing happens if it runs). Raises EngineError, saying so if a port is taken."""

@@ -35,14 +35,18 @@ def remove(idents: list[str], engine: "Engine") -> None:
             (tag for i in engine.api.images() for tag in i["RepoTags"] or [] if tag.startswith("labenv/")), None
         )
         if image:
-            engine.client.containers.run(
+            sweeper = engine.client.containers.create(
                 image,
                 ["sh", "-c", _SWEEP],
                 environment={"IDENTS": " ".join(idents)},
                 volumes={str(_ROOT): {"bind": "/cgroup", "mode": "rw"}},
                 network_mode="none",
-                remove=True,
             )
+            try:
+                sweeper.start()
+                sweeper.wait()
+            finally:  # an engine with a full disk makes a container that it then cannot start
+                sweeper.remove(force=True)
 
 
 def _rmdir(path: Path) -> None:

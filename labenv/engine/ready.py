@@ -40,8 +40,10 @@ def await_answers(
     def wait(answer: Answer) -> None:
         _await(engine, environment.machine(answer.machine), environment.student.domain, answer, patience)
 
-    with ThreadPoolExecutor(max(1, len(answers))) as pool:
-        list(pool.map(wait, answers))
+    # Name servers first: a service that is asked looks up who asks, and whoever finds no name server then waits a second.
+    for round_ in ([a for a in answers if not a.banner], [a for a in answers if a.banner]):
+        with ThreadPoolExecutor(max(1, len(round_))) as pool:
+            list(pool.map(wait, round_))
 
 
 def await_boot(engine: Engine, machine: Machine) -> None:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-SYSTEMD = "/lib/systemd/systemd"
+# Becomes systemd, once it has laid the student's files over the image (images/base). Podman knows it by this name.
+INIT = "/usr/local/sbin/init"
 
 # remount needs SYS_ADMIN; setpriv drops it before systemd starts. `bind` keeps the superblock out of it, which is what a
 # user namespace may do.
 _REMOUNT = (
-    f"mount -o remount,bind,rw /sys/fs/cgroup && exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin {SYSTEMD}"
+    'mount -o remount,bind,rw /sys/fs/cgroup && exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin "$0" "$@"'
 )
 
 
@@ -41,7 +42,7 @@ class Recipe:
     """One way: its `name`, and what it adds to a container (keys of a Compose service)."""
 
     name: str
-    command: tuple[str, ...] = (SYSTEMD,)
+    command: tuple[str, ...] = (INIT,)
     cap_add: tuple[str, ...] = ("NET_ADMIN",)
     security_opt: tuple[str, ...] = ()
     cgroup: str | None = None
@@ -53,10 +54,11 @@ class Recipe:
 
 
 # A fresh network namespace lets ten log messages wait for rsyslog; journald drops the eleventh, and with it a line that
-# a student, or a check, looks for (unix(7)).
-_SYSCTLS = {"net.unix.max_dgram_qlen": "512"}
+# a student, or a check, looks for (unix(7)). And it says only once in a while that a port is closed (icmp(7)): while the
+# name server boots, whoever asks it a third name would wait a second for nothing.
+_SYSCTLS = {"net.unix.max_dgram_qlen": "512", "net.ipv4.icmp_ratelimit": "0"}
 
-_SHIM = Recipe("rootless remount", ("sh", "-c", _REMOUNT), ("NET_ADMIN", "SYS_ADMIN"), userns=True)
+_SHIM = Recipe("rootless remount", ("sh", "-c", _REMOUNT, INIT), ("NET_ADMIN", "SYS_ADMIN"), userns=True)
 _PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
 _USERNS = Recipe("user namespace", userns=True)
 
@@ -81,9 +83,7 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Fac
 def candidates(known: Facts) -> list[Recipe]:
     """The recipes to try on that engine, best first. A later one is for an engine that refuses the one before."""
     if known.podman:
-        return [
-            replace(_PODMAN, userns=known.rootless)
-        ]  # it sets systemd mode up itself when the command is called systemd
+        return [replace(_PODMAN, userns=known.rootless)]  # it sets systemd mode up itself, by the command's name
     if known.rootless:
         return [_SHIM]
     if known.userns:

@@ -156,7 +156,7 @@ def test_a_full_disk_is_said_and_the_next_command_goes_on(home: Path, student: s
         assert engine.run(["docker", "images", "--all", "--quiet"]).stdout == ""
         engine.run(["rm", str(filler)])
         labenv(engine, "images", "import", str(bundle))
-        for room in (0, 100):  # too little to make a machine, and to lay its files over it
+        for room in (0, 100):  # too little to make a machine, and to start one
             fill(room)
             assert "The disk is full" in labenv(engine, "up", student, "--no-check", rc=3).stderr
             engine.run(["rm", str(filler)])
