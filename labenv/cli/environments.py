@@ -2,20 +2,23 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
-from labenv.errors import UsageError
+from labenv.errors import LabenvError, UsageError
 
 if TYPE_CHECKING:
+    from labenv.checks.results import Report
     from labenv.environment import Environment
+    from labenv.lifecycle import Outcome
 
-StudentArgument = Annotated[
-    str | None,
+StudentsArgument = Annotated[
+    list[str] | None,
     typer.Argument(
+        metavar="[STUDENT]…",
         envvar="LABENV_STUDENT",
         autocompletion=common.complete_student,
         help="The student id, such as asmith15; the domain is <id>.ops. Not needed while there is one environment.",
@@ -49,7 +52,7 @@ TopologyOption = Annotated[
 
 
 def up(
-    student: StudentArgument = None,
+    students: StudentsArgument = None,
     net: NetOption = None,
     first: FirstOption = None,
     at: StageOption = None,
@@ -60,7 +63,8 @@ def up(
 ) -> None:
     """Bring an environment up, wait until it answers, and verify it.
 
-    Run it again to bring back what was stopped or lost; what is there stays untouched.
+    Run it again to bring back what was stopped or lost; what is there stays untouched. Several students come up at the
+    same time.
 
     [b]Examples[/b]
 
@@ -69,32 +73,51 @@ def up(
       labenv up asmith15 --at lab4a       where the sheet starts
 
       labenv up asmith15 --net 90 --first anna
+
+      labenv up asmith15 bjones3 cwu --at lab4a
     """
     from labenv import lifecycle
 
+    if students and len(set(students)) > 1 and (net, first) != (None, None):
+        raise UsageError("--net and --first are one student's own. Bring that student up alone, the others after.")
     with screen.progress() as listen:
-        if student is None:
-            student = common.chosen(common.open_engine(listen), None).student.id
-        request = lifecycle.validated(lifecycle.Request(student, net, first, at, lab, topology))
+        if not students:
+            students = [common.chosen(common.open_engine(listen), None).student.id]
+        requests = [
+            lifecycle.validated(lifecycle.Request(student, net, first, at, lab, topology))
+            for student in dict.fromkeys(students)
+        ]
         engine = common.open_engine(listen)
-        outcome = lifecycle.up(engine, request, listen)
-        environment = outcome.environment
-        report = None
+        outcomes = lifecycle.up_together(engine, requests, listen)
+        if isinstance(outcomes[0], LabenvError) and len(outcomes) == 1:
+            raise outcomes[0]
+        done = [outcome for outcome in outcomes if not isinstance(outcome, LabenvError)]
+        reports: list[Report | None] = [None] * len(done)
         if check:
             from labenv.checks.run import run_checks
 
-            report = run_checks(environment, engine, reached_only=True, listen=listen)
+            reports = [run_checks(o.environment, engine, reached_only=True, listen=listen) for o in done]
+    documents = [_document(outcome, report) for outcome, report in zip(done, reports, strict=True)]
     if json:
-        document = environment.to_dict() | {"changes": list(outcome.changes), "drifted": list(outcome.drifted)}
-        if report:
-            document["check"] = report.to_dict()
-        common.print_json(document)
+        common.print_json(documents[0] if len(requests) == 1 else {"environments": documents})
     else:
         from labenv.cli import show
 
-        show.summary(environment, outcome.changes, report)
-    if report and report.failed:
+        for outcome, report in zip(done, reports, strict=True):
+            show.summary(outcome.environment, outcome.changes, report)
+    broken = [(r, o) for r, o in zip(requests, outcomes, strict=True) if isinstance(o, LabenvError)]
+    for request, error in broken:
+        print(f"labenv: {request.student_id}: {error}", file=sys.stderr)
+    if broken:
+        raise typer.Exit(max(error.exit_code for _, error in broken))
+    if any(report and report.failed for report in reports):
         raise typer.Exit(1)
+
+
+def _document(outcome: "Outcome", report: "Report | None") -> dict[str, Any]:
+    """An environment as `up --json` shows it."""
+    document = outcome.environment.to_dict() | {"changes": list(outcome.changes), "drifted": list(outcome.drifted)}
+    return document | ({"check": report.to_dict()} if report else {})
 
 
 def status(student: StudentOption = None, json: JsonOption = False) -> None:
