@@ -11,7 +11,8 @@ from pathlib import Path
 import docker.errors
 
 from labenv import resources
-from labenv.engine import Engine, refusals
+from labenv.computer import Computer
+from labenv.engine import Engine, apt, refusals
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced
 
@@ -107,19 +108,14 @@ def _drain(stderr: Iterable[bytes], listen: Listener) -> deque[str]:
 
 
 def _install_mmdebstrap(listen: Listener) -> None:
-    if not (shutil.which("apt-get") and os.geteuid() == 0):
+    computer = Computer()
+    if not apt.can_install(computer):
         raise EngineError(
             f"No {STOCK} on the engine, and none can be pulled. {_OFFLINE} On Debian or Ubuntu root can make it, too: "
             f"sudo apt-get install mmdebstrap"
         )
-    listen(Event("debian", "installing mmdebstrap from the distribution", "note"))
-    packages = ["mmdebstrap", "debian-archive-keyring"]
-    for arguments in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *packages]):
-        done = subprocess.run(
-            ["apt-get", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-        )
-        if done.returncode:
-            raise EngineError(
-                f"mmdebstrap, which makes Debian 12, could not be installed. {_OFFLINE}\n"
-                f"The last lines of apt-get {arguments[0]} were:\n{(done.stdout + done.stderr)[-1500:]}"
-            )
+    listen(Event("debian", "installing mmdebstrap, which makes Debian 12, from the distribution", "note"))
+    try:
+        apt.install(["mmdebstrap", "debian-archive-keyring"], "debian", listen, computer)
+    except EngineError as error:
+        raise EngineError(f"{error} {_OFFLINE}") from error

@@ -8,21 +8,18 @@ import os
 import subprocess
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from labenv.computer import Computer
-from labenv.engine import advice
+from labenv.engine import advice, apt
 from labenv.engine.endpoint import DEFAULT_SOCKET, Connection, Endpoint, probe
-from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced
 
 _PATIENCE = 60.0  # seconds; containerd and dockerd take 2 to 10 on a slow disk
 _POLL = 0.1  # seconds between two looks; a socket that is not there yet cannot be waited on
 _LAST_LINES = 6
-_APT = ("-o", "DPkg::Lock::Timeout=120")  # another apt at work (unattended upgrades) is waited for
 
 
 @dataclass(frozen=True)
@@ -170,8 +167,7 @@ def _tail(log: Path) -> str:
 
 def _install(listen: Listener, computer: Computer, confirm: Callable[[str], bool] | None) -> None:
     packages = [*advice.PACKAGES, *_parser_for_apparmor(computer)]
-    apt = computer.program("apt-get")
-    if apt is None or not computer.is_root or advice.DEBIAN.isdisjoint(computer.families):
+    if not apt.can_install(computer) or advice.DEBIAN.isdisjoint(computer.families):
         raise advice.for_none(computer)
     named = " and ".join(packages)
     system = computer.release.get("PRETTY_NAME", "the distribution")
@@ -179,31 +175,13 @@ def _install(listen: Listener, computer: Computer, confirm: Callable[[str], bool
     if confirm and not confirm(f"Install {named} with apt-get?"):
         raise advice.for_none(computer)
     with announced(listen, "engine", f"installing {named} with apt-get"):
-        _run(listen, computer, apt, *_APT, "update")
-        _run(listen, computer, apt, *_APT, "install", "-y", "--no-install-recommends", *packages)
+        apt.install(packages, "engine", listen, computer)
 
 
 def _parser_for_apparmor(computer: Computer) -> list[str]:
     """Where the kernel has AppArmor, Docker starts no container without its parser, which it only recommends."""
     enabled = computer.read("sys/module/apparmor/parameters/enabled").strip() == "Y"
     return ["apparmor"] if enabled and not computer.program("apparmor_parser") else []
-
-
-def _run(listen: Listener, computer: Computer, *command: str) -> None:
-    last: deque[str] = deque(maxlen=_LAST_LINES)
-    quiet = {**os.environ, "PATH": computer.path, "DEBIAN_FRONTEND": "noninteractive"}
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet
-    ) as process:
-        for line in process.stdout or ():
-            last.append(line.rstrip())
-            listen(Event("engine", last[-1]))
-    if process.returncode:
-        raise EngineError(
-            f"'{' '.join(command)}' failed with status {process.returncode}, so there is no engine yet. "
-            f"It said:\n{_indented(last)}\n"
-            f"Mend that (the network, a package source, room on the disk), then repeat the command."
-        )
 
 
 def _indented(lines: Iterable[str]) -> str:
