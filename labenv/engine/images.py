@@ -5,8 +5,10 @@ folder and the image below, so an unchanged image is never built again and a cha
 """
 
 import hashlib
+import io
 import os
 import re
+import tarfile
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -138,7 +140,8 @@ class Images:
         step = f"image {name}"
         with announced(listen, step, f"building {tag}"), refusals(f"building the image {name}"):
             stream = self.engine.api.build(
-                path=str(folder),
+                fileobj=_context(folder),
+                custom_context=True,
                 tag=tag,
                 buildargs={"BASE": below},
                 labels={debian.LABEL: name},
@@ -190,6 +193,24 @@ def _parent(folder: Path) -> str | None:
             f"{folder}/Dockerfile: a line such as 'ARG BASE=labenv/base' must name the image it stands on."
         )
     return match[1].removeprefix("labenv/") if match[1].startswith("labenv/") else None
+
+
+def _context(folder: Path) -> io.BytesIO:
+    """What the engine builds from, a tar archive: exactly what `_hash` covers, whatever a umask or an owner did to it."""
+
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mode = 0o755 if entry.mode & 0o100 else 0o644
+        return entry
+
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_symlink() or not path.is_dir():
+                archive.add(path, path.relative_to(folder), filter=plain)
+    context.seek(0)
+    return context
 
 
 def _hash(folder: Path, below: str) -> str:
