@@ -20,14 +20,15 @@ STOCK = "debian:bookworm-slim"
 OWN = "labenv/debian:bookworm"
 LABEL = "labenv.image"  # tells labenv's images from others; its value is the image's name
 _LAST_LINES = 15
-# The base's packages come along, as one run of apt is faster than two. A merged /usr is what Debian 12 has; manuals,
-# other languages and package notes would only make the bundle bigger.
+# The base's packages come along, as one run of apt is faster than two. A merged /usr is what Debian 12 has; other
+# languages and package notes would only make the bundle bigger.
 _OPTIONS = (
     "--variant=apt",
     "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
     '--aptopt=Acquire::Languages "none"',
     '--customize-hook=find "$1"/usr/share/doc -type f ! -name copyright -delete',
-    '--customize-hook=rm -rf "$1"/usr/share/man/* "$1"/usr/share/locale/* "$1"/usr/share/info/*',
+    '--customize-hook=find "$1"/usr/share/man -mindepth 1 -maxdepth 1 ! -name "man[1-8]" -exec rm -rf {} +',
+    '--customize-hook=rm -rf "$1"/usr/share/locale/* "$1"/usr/share/info/*',
 )
 _OFFLINE = "Without a network, import a bundle that was made elsewhere: labenv images import FILE."
 

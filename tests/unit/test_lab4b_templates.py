@@ -16,8 +16,6 @@ LAB = Path(__file__).parents[2] / "labenv" / "labs" / "lab4b"
 DATA: dict[str, Any] = yaml.safe_load((LAB / "lab.yaml").read_text())
 STAGES = [stage["id"] for stage in DATA["stages"]]
 MACHINES = {"host": 1, "vm2": 3, "vm3": 4}
-_ROWS = [0, *range(9, 27), *range(28, 32), *range(33, 36), 37, *range(39, 44), 47]
-ROWS = [row for number in _ROWS for row in ([str(number), "11b"] if number == 11 else [str(number)])]
 
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(LAB / "templates"),
@@ -252,13 +250,5 @@ def test_the_list_of_files_and_the_templates_agree() -> None:
     assert set(modes.values()) == {"0600", "0644"}
 
 
-def test_steps() -> None:
+def test_the_stages_are_the_designs() -> None:
     assert STAGES == ["lab4a", "domain", "relay", "lda", "imap", "done"]
-    assert [step["id"] for step in DATA["steps"]] == ROWS
-    for step in DATA["steps"]:
-        assert step["machine"] in MACHINES
-        assert step["stage"] in STAGES
-        assert len(step["title"]) < 90
-        assert step["hint"].endswith(".")
-        assert not re.search(r"[.?!] [A-Z]", step["hint"]), f"step {step['id']}: more than one sentence"
-        assert not re.search(r"`|postconf -|systemctl (start|enable|restart)|useradd -|mynetworks =|yum ", step["hint"])

@@ -1,12 +1,20 @@
 # /etc/bash.bashrc: what all interactive shells share
 [ -n "$PS1" ] || return
 
-shopt -s checkwinsize
+shopt -s checkwinsize histappend
 PS1='[\u@\h \W]\$ '
 alias ll='ls -l'
+# As the EL family's nc does, say why there is no connection.
+alias nc='nc -v'
+# Wrap long lines and end where everything fits on the screen, so that systemctl status does not wait for a q.
+export SYSTEMD_LESS=FRXMK
 
-# Edits of these two files are saved as soon as the next prompt appears: see /usr/lib/labenv/setup.
+# What was typed is kept as soon as the next prompt appears, not only when the shell ends.
+HISTSIZE=1000
+PROMPT_COMMAND='history -a'
+
+# Edits of these two files are saved then, too: see /usr/lib/labenv/setup.
 if [ "$EUID" = 0 ]; then
-    PROMPT_COMMAND='[[ /etc/hosts -nt /run/labenv-saved || /etc/resolv.conf -nt /run/labenv-saved ]] &&
+    PROMPT_COMMAND+='; [[ /etc/hosts -nt /run/labenv-saved || /etc/resolv.conf -nt /run/labenv-saved ]] &&
         /usr/lib/labenv/setup save'
 fi

@@ -1,0 +1,2 @@
+# ~/.bash_profile: read when you log in
+[ ! -f ~/.bashrc ] || . ~/.bashrc

@@ -1,0 +1,1 @@
+# ~/.bashrc: your own settings for interactive shells; /etc/bash.bashrc has those of everybody
