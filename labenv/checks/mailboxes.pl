@@ -6,11 +6,12 @@
 use strict;
 use warnings;
 use Fcntl qw(O_CREAT O_EXCL O_WRONLY);
+use File::Glob qw(:bsd_glob);    # a blank in a name is no end of it
 use File::Path qw(remove_tree);
 
 my ($mode, $token, $listed) = @ARGV;
 my @mboxes = grep { -f } glob('/var/mail/*');
-my @maildirs = grep { -d "$_/new" } glob('/root/* /home/*/*');
+my @maildirs = grep { -d "$_/new" } map { glob } '/root/*', '/home/*/*';
 
 if ($mode eq 'list') {
     for my $path (@mboxes, @maildirs, map { glob("$_/dovecot*") } @maildirs) {

@@ -8,15 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from pathlib import Path
 
-from labenv.checks import maillog
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, Smtp
-from labenv.checks.maillog import Hop, Maillog
+from labenv.checks.maillog import Maillog
 from labenv.errors import EngineError
+from labenv.mail import maillog
+from labenv.mail.maillog import Hop
+from labenv.mail.office import PROBE
+from labenv.mail.telling import Scene
 
 _MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text()
 _WAIT = 10.0  # seconds until a message counts as lost; 0.1 is usual
-_REST = 3.0  # seconds to wait at the end for what still moves
+_REST = (3.0, 10.0)  # seconds to wait at the end for what still moves, before it is taken out and once more after that
+_PAUSE = 0.05
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
 
 
@@ -25,7 +29,7 @@ class Post:
 
     def __init__(self, site: Site) -> None:
         """Touch nothing before the first message."""
-        self.token = f"labenv-check-{secrets.token_hex(6)}"
+        self.token = f"{PROBE}-{secrets.token_hex(6)}"
         self._site = site
         self._ready = threading.Lock()
         self._logs: dict[str, Maillog] = {}
@@ -77,17 +81,38 @@ class Post:
             )
         return last(log)[0]
 
+    def fate(self, machine: Machine, hop: Hop) -> str:
+        """What became of a message on a machine, in the log's words, and in plain ones why it did not go on."""
+        scene = Scene({m.address: m.name for m in self._site.machines.values()}, self._site.student.domain)
+        reasons = [scene.why(hop, d, machine.name) for d in hop.last if d.status in ("deferred", "bounced")]
+        return f"{hop.fate}: {'; '.join(dict.fromkeys(reasons))}" if reasons else hop.fate
+
     def sweep(self) -> None:
-        """Wait until every message has come to rest, then take them out of all queues and mailboxes."""
-        deadline = time.monotonic() + _REST
+        """Wait until every message has come to rest, then take them out of all queues and mailboxes.
+
+        What moved on too slowly is taken out of the queue where it is; if it was being delivered just then, its file is
+        removed in a second round.
+        """
+        for seconds in _REST:
+            at_rest = self._wait(seconds)
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(self._clean, self._logs))
+            if at_rest:
+                break
+
+    def _wait(self, seconds: float) -> bool:
+        """Whether every message has come to rest within so many seconds."""
+        deadline = time.monotonic() + seconds
         family = set(self._sent)
         while family:
             logs = self._read()
             family = maillog.with_notices(logs, family)
-            if maillog.settled(logs, family) or time.monotonic() > deadline:
+            if maillog.settled(logs, family):
                 break
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(self._clean, self._logs))
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_PAUSE)
+        return True
 
     def _prepare(self) -> None:
         with self._ready:

@@ -1,6 +1,8 @@
 """Following a message through Postfix's log lines."""
 
-from labenv.checks.maillog import hops, settled, with_notices
+from datetime import datetime
+
+from labenv.mail.maillog import hops, read, settled, with_notices
 
 VM2 = """\
 Nov 22 20:22:40 vm2 postfix/pickup[50]: 5C1A41A40F8: uid=0 from=<root>
@@ -75,3 +77,33 @@ def test_settled_once_every_machine_is_done() -> None:
 def test_a_deferred_message_has_come_to_rest() -> None:
     deferred = VM2.replace("status=sent (250 2.0.0 Ok: queued as 6E3C41A4101)", "status=deferred (timeout)")
     assert settled({"vm2": deferred.replace("5C1A41A40F8: removed", "")}, {"one@anna.ops"})
+
+
+def test_a_client_that_sends_nothing_after_all_is_no_message() -> None:
+    log = """\
+Nov 22 20:22:40 vm3 postfix/smtpd[60]: connect from vm2.anna.ops[192.168.90.3]
+Nov 22 20:22:40 vm3 postfix/smtpd[60]: 6E3C41A4101: client=vm2.anna.ops[192.168.90.3]
+Nov 22 20:22:40 vm3 postfix/smtpd[60]: 6E3C41A4101: reject: RCPT from vm2.anna.ops[192.168.90.3]: 454 4.7.1 \
+<b@elsewhere.test>: Relay access denied; from=<a@anna.ops> to=<b@elsewhere.test> proto=ESMTP helo=<vm2.anna.ops>
+Nov 22 20:22:40 vm3 postfix/smtpd[60]: disconnect from vm2.anna.ops[192.168.90.3] ehlo=1 mail=1 rcpt=1/2 quit=1
+"""
+    found = read(log)
+    assert found.hops == []
+    [refusal] = found.refusals
+    assert (refusal.to, refusal.reply, len(refusal.lines)) == (
+        "b@elsewhere.test",
+        "454 4.7.1 <b@elsewhere.test>: Relay access denied",
+        3,
+    )
+
+
+def test_a_queue_id_is_used_again() -> None:
+    first, second = hops(VM2 + VM2.replace("Nov 22 20:22:40", "Nov 22 20:25:00"), "one@anna.ops")
+    assert [len(hop.deliveries) for hop in (first, second)] == [1, 1]
+
+
+def test_last_years_lines_are_last_years() -> None:
+    late = VM2.replace("Nov 22 20:22:40", "Dec 31 23:59:59")
+    log = read(late + VM2.replace("Nov 22 20:22:40", "Jan  1 00:00:03"), datetime(2027, 1, 1, 0, 5))
+    assert {hop.lines[0].time.year for hop in log.hops} == {2026, 2027}
+    assert {hop.lines[0].time.year for hop in read(late, datetime(2026, 12, 31, 23, 59, 59)).hops} == {2026}

@@ -1,0 +1,207 @@
+"""Messages that the sheet has sent and read on the way, of which no setting tells: steps 8, 10, 15 and 16.
+
+They are tried. The student's own are looked up in the logs: as evidence, and for what can no longer be tried.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from labenv.checks.evidence import CheckFailed, Evidence, Waits
+from labenv.checks.machine import Machine, Site
+from labenv.checks.own import OwnMail
+from labenv.checks.own import own_mail as read_own_mail
+from labenv.checks.plugin import probe, step
+from labenv.checks.post import Post
+from labenv.checks.settings import postconf
+from labenv.labs.lab4b.checks.probes import Journey, through_relay
+from labenv.mail.maillog import Hop
+from labenv.student import Student
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A message from one machine to a user of the other: its hop on each, on the second only where it came there."""
+
+    sent: Hop
+    received: Hop | None
+
+
+@probe
+def vm2_to_vm3(site: Site, post: Post) -> Crossing:
+    """Mail of root on vm2 to a user on vm3, under the machine's own name."""
+    through_relay(site)
+    return _crossing(site["vm2"], site["vm3"], site.student.id, post)
+
+
+@probe
+def vm3_to_vm2(site: Site, post: Post) -> Crossing:
+    """The same the other way."""
+    return _crossing(site["vm3"], site["vm2"], site.student.id, post)
+
+
+@probe
+def own_mail(site: Site, post: Post) -> OwnMail:
+    return read_own_mail(site)
+
+
+@step("8", machine=("vm2", "vm3"))
+def test_messages_of_lab4a_can_be_read(machine: Machine, own_mail: OwnMail, domain: str, evidence: Evidence) -> None:
+    there = machine.run("command -v mail").rc == 0
+    evidence(there, f"the mail command is {'' if there else 'not '}on {machine.name}", "it shows root's messages")
+    other = "vm3" if machine.name == "vm2" else "vm2"
+    sender = f"root@{other}.{domain}"
+    wanted = f"a message from {sender}"
+    # What was read goes to mbox when mail(1) ends without its "hold", or to where a mail client put it.
+    places = "/var/spool/mail/root /root/mbox /root/Maildir"
+    found = machine.run(f"grep -rlsiE %s {places}", rf"^From:.*\<{re.escape(sender)}\>").stdout.split()
+    logged = own_mail.kept(machine.name, f"root@{machine.fqdn}", sender)
+    if found:
+        evidence(True, f"{found[0]} on {machine.name} has {wanted}", wanted)
+    elif logged:
+        evidence(True, f"the log of {machine.name} tells of {wanted}, {_when(logged.time)}", wanted)
+    else:
+        evidence.doubt(
+            f"neither root's mailboxes on {machine.name} nor its log have {wanted}", "keep it when it is read"
+        )
+
+
+@step("10", machine="vm2")
+def test_vm2_writes_as_the_domain(
+    vm2_to_vm3: Crossing,
+    own_mail: OwnMail,
+    post: Post,
+    vm2: Machine,
+    vm3: Machine,
+    domain: str,
+    evidence: Evidence,
+) -> None:
+    _arrives_from_the_domain(vm2_to_vm3, own_mail, post, vm2, vm3, domain, evidence)
+
+
+@step("10", machine="vm3")
+def test_vm3_writes_as_the_domain(
+    vm3_to_vm2: Crossing,
+    own_mail: OwnMail,
+    post: Post,
+    vm2: Machine,
+    vm3: Machine,
+    domain: str,
+    evidence: Evidence,
+) -> None:
+    _arrives_from_the_domain(vm3_to_vm2, own_mail, post, vm3, vm2, domain, evidence)
+
+
+@step("15", machine="vm2")
+def test_vm2_sends_to_vm3(
+    mail_for_root: Journey,
+    own_mail: OwnMail,
+    post: Post,
+    vm2: Machine,
+    vm3: Machine,
+    domain: str,
+    evidence: Evidence,
+) -> None:
+    recipient = f"root@{domain}"
+    hop = mail_for_root.vm2
+    right = [d for d in hop.deliveries if (d.to, d.status, d.address) == (recipient, "sent", vm3.address)]
+    own = own_mail.crossed("vm2", "vm3", to=recipient)
+    if own and not right:
+        _once_it_did(own[0].time, f"vm2 sent your own message to {recipient} to vm3", hop, post, vm2, evidence)
+        return
+    if not right:
+        _wait_for_the_relay_host(hop, vm2, vm3)
+    evidence(right, f"the log of vm2 has {post.fate(vm2, hop)}", f"relay=vm3.{domain}[{vm3.address}]:25, status=sent")
+    if own:
+        evidence(own, f"your own message to {recipient} went to vm3, too, {_when(own[0].time)}", "one did")
+
+
+@step("16", machine="vm3")
+def test_mail_arrives_on_vm3(
+    mail_for_user: Journey,
+    own_mail: OwnMail,
+    post: Post,
+    vm2: Machine,
+    vm3: Machine,
+    student: Student,
+    domain: str,
+    evidence: Evidence,
+) -> None:
+    recipient = f"{student.id}@{domain}"
+    own = own_mail.kept("vm3", f"root@{domain}", f"root@{domain}")
+    if mail_for_user.vm3 is None:
+        if own and own_mail.is_now(own, "vm2", "vm3"):
+            _once_it_did(
+                own.time, f"vm3 took your own message to root@{domain}", mail_for_user.vm2, post, vm2, evidence
+            )
+            return
+        _wait_for_the_relay_host(mail_for_user.vm2, vm2, vm3)
+        raise CheckFailed(f"The log of vm2 has {post.fate(vm2, mail_for_user.vm2)} (expected: sent to vm3)")
+    hop = mail_for_user.vm3
+    here = [d for d in hop.deliveries if recipient in (d.to, d.orig_to) and d.relay == "local"]
+    if not here and postconf(vm3, "mailbox_transport").value:
+        raise Waits("22")
+    command = postconf(vm3, "mailbox_command", expand=False).value
+    if command and here:  # whether the agent then does its work is asked in step 24
+        evidence(here, f"the log of vm3 has {post.fate(vm3, hop)}", f"{recipient} on vm3 itself")
+    else:
+        arrived = [delivery for delivery in here if delivery.status == "sent"]
+        evidence(arrived, f"the log of vm3 has {post.fate(vm3, hop)}", f"{recipient} delivered")
+        places = "/var/mail /home"
+        found = vm3.run(f"grep -rlF --exclude='dovecot*' %s {places} 2>/dev/null", mail_for_user.id).stdout.split()
+        evidence(found, f"the message is in {', '.join(found) or 'no mailbox'}", f"the mailbox of {student.id} on vm3")
+    if own:
+        evidence(own, f"your own message to root@{domain} was delivered, too, {_when(own.time)}", "one was")
+
+
+def _arrives_from_the_domain(
+    crossing: Crossing,
+    own_mail: OwnMail,
+    post: Post,
+    start: Machine,
+    end: Machine,
+    domain: str,
+    evidence: Evidence,
+) -> None:
+    sender = f"root@{domain}"
+    own = own_mail.crossed(start.name, end.name, sender=sender)
+    if crossing.received is None:
+        if own:
+            _once_it_did(
+                own[0].time, f"{end.name} got your own message from <{sender}>", crossing.sent, post, start, evidence
+            )
+            return
+        if start.name == "vm2":
+            _wait_for_the_relay_host(crossing.sent, start, end)
+        raise CheckFailed(
+            f"The message did not get from {start.name} to {end.name}: {post.fate(start, crossing.sent)} (expected: status=sent)"
+        )
+    got = crossing.received.sender
+    evidence(got == sender, f"{end.name} got root's mail of {start.name} from <{got}>", sender)
+    if own:
+        evidence(own, f"{end.name} got your own message so, too, {_when(own[0].time)}", "it did")
+
+
+def _once_it_did(time: datetime, what: str, now: Hop, post: Post, machine: Machine, evidence: Evidence) -> None:
+    """The student's own message went through with the configuration as it is; something else is in the way now."""
+    evidence.doubt(
+        f"{what}, {_when(time)}, but now a message does not get through: {post.fate(machine, now)}", "it still does"
+    )
+
+
+def _wait_for_the_relay_host(hop: Hop, vm2: Machine, vm3: Machine) -> None:
+    """Once vm2 has a relay host, all mail takes that way. Raises Waits where it does not lead the running Postfix to vm3."""
+    reached = [d for d in hop.deliveries if d.status == "sent" or d.address == vm3.address]
+    if not reached and postconf(vm2, "relayhost").value:
+        raise Waits("18")
+
+
+def _crossing(start: Machine, end: Machine, user: str, post: Post) -> Crossing:
+    message_id = post.submit(start, f"{start.name}-{end.name}", f"{user}@{end.fqdn}")
+    sent = post.follow(start, message_id)
+    crossed = any(delivery.status == "sent" for delivery in sent.deliveries)
+    return Crossing(sent, post.follow(end, message_id) if crossed else None)
+
+
+def _when(time: datetime) -> str:
+    return f"{time:%d %b at %H:%M:%S}"

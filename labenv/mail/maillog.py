@@ -1,0 +1,289 @@
+"""What Postfix and Dovecot write to /var/log/maillog, as records: one `Hop` for each message's time on a machine.
+
+cleanup(8) names the message id of each queue file, everything else is logged under the queue id: `QID: client=…`,
+`QID: from=<…>`, `QID: to=<…>, relay=…, status=sent (…)`, `QID: removed`. What smtpd(8) refuses before there is a queue
+file is logged as NOQUEUE. Dovecot's delivery agent logs the message id only (dovecot-lda(1)).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+_LINE = re.compile(
+    r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ "
+    r"(?:postfix/(?P<daemon>[\w/-]+)\[(?P<pid>\d+)\]|dovecot): (?P<text>.*)"
+)
+# A short queue id is hexadecimal, a long one has no vowels (postconf(5), enable_long_queue_ids).
+_QUEUED = re.compile(r"(?P<qid>NOQUEUE|[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}): (?P<text>.*)")
+_DELIVERY = re.compile(
+    r"to=<(?P<to>[^>]*)>,(?: orig_to=<(?P<orig_to>[^>]*)>,)? relay=(?P<relay>[^,]+),.*? dsn=(?P<dsn>[\d.]+), "
+    r"status=(?P<status>\w+) \((?P<words>.*)\)$"
+)
+_NOTICE = re.compile(r"notification: (?P<qid>[0-9A-Za-z]+)$")
+_QUEUED_AS = re.compile(r"(?:queued|forwarded) as (?P<qid>[0-9A-Za-z]+)")
+_ADDRESS = re.compile(r"\[(?P<address>[^\]]+)\]")
+_REJECT = re.compile(
+    r"(?:NOQUEUE|[0-9A-Za-z]{6,}): (?:\w+-)?reject: \w+ from (?P<client>\S+?): (?P<reply>\d{3} .*?); "
+    r"from=<(?P<sender>[^>]*)>(?: to=<(?P<to>[^>]*)>)? proto=\S+(?: helo=<(?P<helo>[^>]*)>)?"
+)
+_AGENT = re.compile(
+    r"(?P<session>lda(?:\((?P<user>[^)]*)\))?(?:<\d+><[^>]*>)?): (?:msgid=<?(?P<id>[^>:]*)>?: )?(?P<text>.*)"
+)
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_AFTER = timedelta(days=1)  # how far clocks may be apart before a date counts as one of last year
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the log: `text` is what follows the program and the queue id, `daemon` is "dovecot" or Postfix's."""
+
+    time: datetime
+    daemon: str
+    text: str
+    raw: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of one recipient: `relay` is "local" or "name[address]:port", `status` sent, deferred or bounced."""
+
+    to: str
+    orig_to: str
+    relay: str
+    status: str
+    words: str
+    dsn: str = ""
+    time: datetime = datetime.min
+
+    def __str__(self) -> str:
+        """The delivery as the log has it, without the timings."""
+        return f"to=<{self.to}>, relay={self.relay}, status={self.status} ({self.words})"
+
+    @property
+    def queued_as(self) -> str:
+        """The queue id that the message got where it was handed to, or by forwarding; "" where nobody said one."""
+        match = _QUEUED_AS.search(self.words) if self.status == "sent" else None
+        return match["qid"] if match else ""
+
+    @property
+    def address(self) -> str:
+        """The address of the machine that it was handed to, "" if there is none."""
+        match = _ADDRESS.search(self.relay)
+        return match["address"] if match else ""
+
+
+@dataclass
+class Hop:
+    """One message's time on one machine, as its log tells it.
+
+    `user` is who gave it to sendmail(1) there, `client` who handed it over by SMTP; `notices` are the queue ids of what
+    Postfix wrote to the sender about it, `refusals` the recipients that it did not take while it took others;
+    `requeued_from` is the queue id it had before postsuper(1) put it into the queue anew; `expired` when Postfix has
+    tried for long enough.
+    """
+
+    queue_id: str
+    message_id: str = ""
+    user: str = ""
+    client: str = ""
+    sender: str | None = None
+    deliveries: list[Delivery] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    refusals: "list[Refusal]" = field(default_factory=list)
+    requeued_from: str = ""
+    expired: bool = False
+    removed: bool = False
+    lines: list[Line] = field(default_factory=list)
+
+    @property
+    def fate(self) -> str:
+        """What became of it here, in the log's words."""
+        return "; ".join(map(str, self.deliveries)) or "it is still in the queue"
+
+    @property
+    def settled(self) -> bool:
+        """Whether Postfix is done with it for now: gone, or waiting in the deferred queue."""
+        return self.removed or any(delivery.status == "deferred" for delivery in self.deliveries)
+
+    @property
+    def last(self) -> list[Delivery]:
+        """The latest try for each recipient."""
+        return list({(delivery.to, delivery.orig_to): delivery for delivery in self.deliveries}.values())
+
+
+@dataclass
+class Refusal:
+    """What smtpd(8) answered to a client whose message it did not take.
+
+    `raw` is the line that says so, `lines` are those of the whole connection.
+    """
+
+    time: datetime
+    client: str
+    reply: str
+    sender: str
+    to: str
+    helo: str
+    raw: str
+    lines: list[Line]
+
+    @property
+    def address(self) -> str:
+        """The client's address."""
+        match = _ADDRESS.search(self.client)
+        return match["address"] if match else ""
+
+
+@dataclass
+class Log:
+    """A machine's log, read: what came, what was refused, and Postfix's own complaints, each oldest first."""
+
+    hops: list[Hop] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    complaints: list[Line] = field(default_factory=list)
+
+
+def read(text: str, now: datetime | None = None) -> Log:
+    """The log as records. Lines that are no mail are passed over; `now` tells the year, which the lines do not."""
+    return _Reader(now or datetime.now()).read(text.splitlines())
+
+
+@lru_cache(maxsize=16)  # whoever waits for a line asks again and again about the same text
+def _read_once(text: str) -> Log:
+    return read(text)
+
+
+def hops(log: str, message_id: str) -> list[Hop]:
+    """The hops of a message in a machine's log, oldest first: usually one, none if it was never there."""
+    return [hop for hop in _read_once(log).hops if hop.message_id == message_id]
+
+
+def with_notices(logs: Mapping[str, str], message_ids: set[str]) -> set[str]:
+    """The messages, and the notices (bounces) that Postfix wrote about them on any machine, and those about these."""
+    known = set(message_ids)
+    while True:
+        born = set()
+        for text in logs.values():
+            there = _read_once(text).hops
+            notices = {notice for hop in there if hop.message_id in known for notice in hop.notices}
+            born |= {hop.message_id for hop in there if hop.queue_id in notices}
+        if born <= known:
+            return known
+        known |= born
+
+
+def settled(logs: Mapping[str, str], message_ids: set[str]) -> bool:
+    """Whether each message has come to rest everywhere, those included that one machine has just handed to another."""
+    there = [hop for text in logs.values() for hop in _read_once(text).hops if hop.message_id in message_ids]
+    handed = {delivery.queued_as for hop in there for delivery in hop.deliveries} - {""}
+    return all(hop.settled for hop in there) and handed <= {hop.queue_id for hop in there}
+
+
+class _Reader:
+    """Goes through the lines once. A queue id is used again when its file is gone: `removed` ends a hop."""
+
+    def __init__(self, now: datetime) -> None:
+        self._latest = now + _AFTER
+        self._log = Log()
+        self._open: dict[str, Hop] = {}
+        self._connections: dict[str, list[Line]] = {}
+        self._agents: dict[str, list[tuple[re.Match[str], Line]]] = {}
+
+    def read(self, lines: Iterable[str]) -> Log:
+        for raw in lines:
+            if not (match := _LINE.match(raw)):
+                continue
+            line = Line(self._time(match["time"]), match["daemon"] or "dovecot", match["text"], raw)
+            if line.daemon == "dovecot":
+                self._agent(line)
+            elif queued := _QUEUED.match(line.text):
+                if queued["qid"] == "NOQUEUE":
+                    self._log.refusals += self._refused(line, match["pid"])
+                else:
+                    self._note(queued["qid"], Line(line.time, line.daemon, queued["text"], raw), line, match["pid"])
+            else:
+                self._other(line, match["pid"])
+        for queue_id in list(self._open):
+            self._given_up(queue_id)
+        return self._log
+
+    def _given_up(self, queue_id: str) -> None:
+        """A client got a queue id and sent nothing: no hop, but it may have been refused."""
+        hop = self._open.pop(queue_id, None)
+        if hop and not any(map(_came, hop.lines)):
+            self._log.refusals += hop.refusals
+
+    def _time(self, text: str) -> datetime:
+        month, day = _MONTHS.find(text[:3]) // 3 + 1, int(text[4:6])
+        hour, minute, second = map(int, text[7:].split(":"))
+        year = self._latest.year - ((month, day) > (self._latest.month, self._latest.day))
+        try:
+            return datetime(year, month, day, hour, minute, second)
+        except ValueError:  # no such month, or the 29th of February of a year that has none
+            return datetime.min
+
+    def _note(self, queue_id: str, line: Line, whole: Line, pid: str) -> None:
+        text = line.text
+        if queue_id not in self._open or text.startswith(("client=", "uid=")):
+            self._given_up(queue_id)
+            self._open[queue_id] = Hop(queue_id)
+        hop = self._open[queue_id]
+        if _came(line) and not any(map(_came, hop.lines)):
+            self._log.hops.append(hop)
+        if match := _DELIVERY.match(text):
+            hop.lines += self._agent_lines(match["to"].partition("@")[0], hop.message_id)
+            to, orig_to, relay, status, words, dsn = match.group("to", "orig_to", "relay", "status", "words", "dsn")
+            hop.deliveries.append(Delivery(to, orig_to or "", relay, status, words, dsn, line.time))
+        elif match := re.match(r"message-id=<?([^>]*)>?$", text):
+            hop.message_id = match[1]
+        elif match := re.match(r"uid=\d+ from=<([^>]*)>(?: orig_id=(\w+))?", text):
+            hop.user, hop.requeued_from = match[1], match[2] or ""
+        elif match := re.match(r"from=<([^>]*)>", text):
+            hop.sender, hop.expired = match[1], "status=expired" in text
+        elif match := _NOTICE.search(text):
+            hop.notices.append(match["qid"])
+        elif text.startswith("client="):
+            hop.client = text.removeprefix("client=").split(",")[0]
+        elif "reject: " in text:
+            hop.refusals += self._refused(whole, pid)
+        elif text == "removed":
+            hop.removed = True
+            del self._open[queue_id]
+        hop.lines.append(line)
+
+    def _refused(self, line: Line, pid: str) -> list[Refusal]:
+        connection = self._connections.setdefault(pid, [])
+        connection.append(line)
+        if not (match := _REJECT.match(line.text)):
+            return []
+        client, reply, sender, to, helo = (match[name] or "" for name in ("client", "reply", "sender", "to", "helo"))
+        return [Refusal(line.time, client, reply, sender, to, helo, line.raw, connection)]
+
+    def _other(self, line: Line, pid: str) -> None:
+        if line.text.startswith("connect from "):
+            self._connections[pid] = [line]
+        elif line.text.startswith("disconnect from ") and pid in self._connections:
+            self._connections.pop(pid).append(line)
+        elif line.text.startswith(("fatal:", "warning:", "error:")):
+            self._log.complaints.append(line)
+
+    def _agent(self, line: Line) -> None:
+        if match := _AGENT.match(line.text):
+            self._agents.setdefault(match["session"], []).append((match, line))
+
+    def _agent_lines(self, user: str, message_id: str) -> list[Line]:
+        """What the delivery agent has said of this delivery: it does so before Postfix tells the outcome."""
+        found = []
+        for session, said in list(self._agents.items()):
+            ids = {match["id"] for match, _ in said} - {None}
+            named = said[0][0]["user"]
+            if ids <= {message_id or "unspecified"} and (named == user or not named or named.isdigit()):
+                found += [line for _, line in self._agents.pop(session)]
+        return found
+
+
+def _came(line: Line) -> bool:
+    """Whether a hop's line tells more than that a client was there."""
+    return not (line.text.startswith("client=") or "reject: " in line.text)

@@ -1,0 +1,98 @@
+"""What each machine knows of its mail: the log with its rotated parts, the queue, and where a message lies."""
+
+import shlex
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from labenv.engine.channel import Channel
+from labenv.environment import Environment
+from labenv.errors import EngineError
+from labenv.mail import maillog
+from labenv.mail.maillog import Log
+
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+
+# Rotated logs bear a date or a number, and may be compressed (logrotate(8)).
+_READ = r"""
+date '+%Y-%m-%dT%H:%M:%S'
+kill -0 "$(cat /var/spool/postfix/pid/master.pid 2>/dev/null)" 2>/dev/null && echo runs || echo rests
+cd /var/spool/postfix 2>/dev/null && find maildrop hold incoming active deferred -type f -printf '%H %f\n'
+echo
+for log in $(ls -tr /var/log/maillog* 2>/dev/null); do zcat -f "$log"; done
+"""
+# Prints "owner path" of every file that has the word in a Message-ID or Received field of a header (RFC 5322 section
+# 3.6). A notice quotes the header of the message that it is about, but in its body.
+_FIND = r"""
+grep -rlF --exclude='dovecot*' --exclude='.*history' -e "$WORD" /home /root /var/spool/mail/ 2>/dev/null |
+while IFS= read -r file; do
+  awk '
+    FNR == 1 || /^From / { header = 1; field = "" }
+    /^\r?$/ { header = 0 }
+    header && /^[^ \t]/ { field = tolower($0) }
+    header && field ~ /^(message-id|received):/ && index($0, ENVIRON["WORD"]) { found = 1; exit }
+    END { exit !found }' "$file" && stat -c '%U %n' "$file"
+done
+true
+"""
+
+
+@dataclass(frozen=True)
+class Postroom:
+    """One machine's mail: its log, its queue (queue id → the queue's name), and whether Postfix runs."""
+
+    log: Log = field(default_factory=Log)
+    queue: dict[str, str] = field(default_factory=dict)
+    runs: bool = True
+
+    @property
+    def unread(self) -> int:
+        """How many messages were given to sendmail(1) that Postfix has not taken up, and that no log knows of."""
+        return sum(name == "maildrop" for name in self.queue.values())
+
+
+def look(environment: Environment, engine: "Engine") -> dict[str, Postroom | None]:
+    """The postroom of each machine that can have one, by name; None where the machine does not run."""
+
+    def one(name: str) -> Postroom | None:
+        machine = environment.machine(name)
+        if machine.state != "running":
+            return None
+        channel = Channel(engine.api, machine.container)
+        try:
+            return parse(channel.run(_READ).stdout.decode(errors="replace"))
+        except EngineError:  # it died meanwhile
+            return None
+        finally:
+            channel.close()
+
+    names = [machine.name for machine in environment.machines]
+    with ThreadPoolExecutor(len(names) or 1) as pool:
+        return dict(zip(names, pool.map(one, names), strict=True))
+
+
+def parse(text: str) -> Postroom:
+    """The postroom from what a machine said of itself."""
+    head, _, log = text.partition("\n\n")
+    now, state, *queued = head.split("\n")
+    queue = {queue_id: name for name, _, queue_id in (line.partition(" ") for line in queued)}
+    return Postroom(maillog.read(log, datetime.fromisoformat(now)), queue, state == "runs")
+
+
+def find(environment: Environment, engine: "Engine", machine: str, words: Iterable[str]) -> list[tuple[str, str]]:
+    """The files on a machine that hold a message: (owner, path) of each whose header has one of `words`.
+
+    A word is a message id in angle brackets, or "id QUEUEID" of a Received field. Raises EngineError.
+    """
+    channel = Channel(engine.api, environment.machine(machine).container)
+    try:
+        for word in words:
+            said = channel.run(f"export WORD={shlex.quote(word)}{_FIND}").stdout.decode(errors="replace")
+            if said:
+                return [(owner, path) for owner, _, path in (line.partition(" ") for line in said.splitlines())]
+        return []
+    finally:
+        channel.close()

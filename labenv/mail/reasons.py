@@ -1,0 +1,161 @@
+"""Why a message did not go on, in a student's terms: what Postfix and Dovecot log, made out.
+
+The lines are those of Postfix 3.7 and Dovecot 2.3, collected from machines on which each fault was made.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from labenv.mail.maillog import Delivery
+
+_Fields = Mapping[str, str]
+
+
+def reason(
+    delivery: Delivery, machine: str, *, agent: Iterable[str] = (), machines: Mapping[str, str], domain: str
+) -> str:
+    """A clause that tells why a delivery did not come about, to follow "because".
+
+    `agent` is what Dovecot's delivery agent said of it, `machines` are the names by address, `domain` is the student's.
+    Words that are not known here are given as they are.
+    """
+    match = re.search(r"\[(?P<address>[^\]]+)\]", delivery.words)
+    given = {
+        "here": machine,
+        "there": (machines.get(match["address"]) or match["address"]) if match else machine,
+        "to": delivery.to,
+        "user": delivery.to.partition("@")[0],
+        "of": delivery.to.partition("@")[2],
+        "dsn": delivery.dsn,
+        "domain": domain,
+    }
+    agent = list(agent)
+    for text in agent:
+        if words := _made_out(text, given):
+            return f"Dovecot's delivery agent fails: {words}"
+    if words := _made_out(delivery.words, given):
+        return words
+    errors = [text.partition(": ")[2] for text in agent if re.match(r"(Error|Fatal): ", text)]
+    return f"{'Dovecot' if errors else 'Postfix'} says: {errors[0] if errors else delivery.words}"
+
+
+def refused(reply: str, machine: str, *, client: str, to: str) -> str:
+    """A clause that tells why `machine` refused a client (its address or name) with this reply."""
+    user, _, of = to.partition("@")
+    given = {"here": machine, "there": machine, "to": to, "user": user, "of": of, "client": client}
+    return _made_out(reply, given) or f"it answers: {reply}"
+
+
+def agent_says(text: str, machine: str, user: str) -> str:
+    """A clause for what Dovecot's delivery agent logged when it failed for a user."""
+    return _made_out(text, {"here": machine, "there": machine, "user": user}) or re.sub(r"^(Error|Fatal): ", "", text)
+
+
+def stuck(complaint: str) -> str:
+    """A clause for a complaint of Postfix that names no message: a program of it that cannot even start."""
+    return _made_out(complaint, {}) or f"Postfix says: {complaint.partition(': ')[2]}"
+
+
+def _made_out(text: str, given: _Fields) -> str:
+    for pattern, words in _TABLE:
+        if match := pattern.search(text):
+            fields = {**given, **match.groupdict("")}
+            return (words(fields) if callable(words) else words.format(**fields)).strip()
+    return ""
+
+
+def _relay_denied(f: _Fields) -> str:
+    client = f.get("client") or f["here"]
+    return (
+        f"{f['there']} neither counts {f['of']} among its own domains (mydestination) "
+        f"nor passes on mail of {client} (mynetworks)"
+    )
+
+
+def _no_name(f: _Fields) -> str:
+    name = f["name"]
+    if f.get("dsn") == "4.3.5":
+        return f"the DNS does not know its relay host {name}"
+    domain = f.get("domain", "")
+    if domain and name.endswith(f".{domain}.{domain}"):
+        return f"the DNS names {name} for it, which does not exist: the domain stands in it twice"
+    return f"the DNS does not know {name}"
+
+
+def _no_answer(f: _Fields) -> str:
+    name, domain = f["name"], f.get("domain", "")
+    if name == domain or name.endswith(f".{domain}"):
+        return f"the DNS gives no answer about {name}: the name server does not run, or has not loaded the zone"
+    return f"the DNS gives no answer about {name}, which is outside the lab"
+
+
+_Words = str | Callable[[_Fields], str]
+_TABLE: list[tuple[re.Pattern[str], _Words]] = [
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"Relay access denied", _relay_denied),
+        (r"(User unknown in local recipient table|unknown user: )", "{there} has no account {user}"),
+        (
+            r"mail for (?P<of>\S+) loops back to myself",
+            "the DNS says that mail for {of} belongs on {here} itself, "
+            "but {here} does not count {of} among its own domains (mydestination)",
+        ),
+        (r"name=(?P<name>\S+) type=\w+: Host not found, try again", _no_answer),
+        (
+            r"name=(?P<name>\S+) type=\w+: Host found but no data record",
+            "the DNS has neither a mail exchanger (MX) nor an address for {name}",
+        ),
+        (r"name=(?P<name>\S+) type=\w+: Host not found", _no_name),
+        (
+            r"in server description: (?P<name>.*[<>].*)",
+            "its relay host is {name}, and the angle brackets of the sheet are still in it",
+        ),
+        (r"in server description: (?P<name>.*)", "its relay host is {name}, which is no name of a machine"),
+        (
+            r"connect to .*: Connection refused",
+            "nothing takes connections on port 25 of {there}: "
+            "Postfix does not run there or listens on loopback only, or the firewall rejects them",
+        ),
+        (
+            r"connect to .*: Connection timed out",
+            "{there} does not answer on port 25: its firewall drops the packets, or the machine does not run",
+        ),
+        (
+            r"connect to .*: No route to host",
+            "{there} cannot be reached on port 25: its firewall rejects the connection, or the machine does not run",
+        ),
+        (
+            r"(chdir|stat)\(/root\b.*failed: Permission denied.*euid=\d+\((?P<as>\w+)\)",
+            "it works not as root but as {as}, who may not enter /root",
+        ),
+        (
+            r"(chdir|stat|mkdir|open|opendir|link)\((?P<path>[^)]*)\).* failed: Permission denied.*euid=\d+\((?P<as>[^)]+)\)",
+            "it works as {as}, who may not use {path}",
+        ),
+        (
+            r"Mail storage autodetection failed",
+            "it does not know where mail is kept: mail_location is not set, and {user} has no mailbox yet",
+        ),
+        (
+            r"(Invalid settings: |Error in configuration file |Error reading configuration: )(?P<what>.*)",
+            "Dovecot cannot read its configuration: {what}",
+        ),
+        (
+            r"Command died with status 127: \"(?P<command>\S+?)[\" ]",
+            "mailbox_command names {command}, which is not there on {here}",
+        ),
+        (
+            r"Command died with (?P<how>.*?): \"(?P<command>\S+?)[\" ].*?(Command output: (?P<output>.*))?$",
+            lambda f: (
+                f"{f['command']} failed with {f['how']}" + (f": {f['output'].strip()}" if f["output"].strip() else "")
+            ),
+        ),
+        (r"deferred transport", "Postfix on {here} is told to put off such mail (defer_transports)"),
+        (r"alias database unavailable", "{here} cannot read its alias database, which is made from /etc/aliases"),
+        (r"mail transport unavailable", "Postfix on {here} cannot start the program that delivers it"),
+        (r"message size \d+ exceeds size limit", "the message is larger than {there} takes (message_size_limit)"),
+        (r"(Over quota|Quota exceeded|mailbox full|No space left)", "there is no room left for it on {there}"),
+        (r"Sender address rejected: Domain not found", "{there} finds the sender's domain in no DNS"),
+        (r"lost connection with", "the connection to {there} broke off"),
+    )
+]

@@ -1,0 +1,278 @@
+"""One message's way over every machine, from the logs: from the client that sent it to its file, or to where it stopped."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal
+
+from labenv.environment import Environment
+from labenv.errors import EngineError, UsageError
+from labenv.mail import postroom, telling
+from labenv.mail.maillog import Delivery, Refusal
+from labenv.mail.office import Office, Station, walk
+from labenv.mail.postroom import Postroom
+from labenv.mail.reasons import refused, stuck
+from labenv.mail.telling import Scene
+
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+
+_RECENT = 8
+_MAILBOX = re.compile(r"/(new|cur)/[^/]*$|^/var/spool/mail/")
+
+State = Literal["delivered", "deferred", "bounced", "refused", "discarded", "deleted", "waiting", "left"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that happened: when and on which machine, in plain words, and the lines of the log that say so."""
+
+    time: datetime
+    machine: str
+    words: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class End:
+    """What became of the message for one recipient, and on which machine.
+
+    `user`, `queue_id` and `file` belong to a delivery, `reason` to what kept it from being delivered, `notice_to` and
+    `notice` to a bounce: the sender, and what became of the notice.
+    """
+
+    recipient: str
+    state: State
+    machine: str
+    reason: str = ""
+    user: str = ""
+    queue_id: str = ""
+    file: str = ""
+    notice_to: str = ""
+    notice: tuple["End", ...] = ()
+
+    def __str__(self) -> str:
+        """The end as a clause."""
+        because = f", because {self.reason}" if self.reason else ""
+        match self.state:
+            case "delivered":
+                there = f"to {self.file} on {self.machine}"
+                gone = f"to {self.user} on {self.machine}, but no mailbox there has it any more"
+                return f"delivered {there if self.file else gone}"
+            case "left":
+                return f"sent on by {self.machine}: {self.reason}"
+            case "waiting":
+                return f"still on {self.machine}{because}"
+            case "deleted":
+                after = f" after it was deferred{because}" if because else ""
+                return f"stopped on {self.machine}: somebody took it out of the queue{after}"
+        return f"stopped on {self.machine}: {self.state}{because}{self._answer()}"
+
+    def _answer(self) -> str:
+        """What became of the notice about a bounce."""
+        if self.notice and all(end.reason == self.reason for end in self.notice):
+            return f"; the notice about it to {self.notice_to} stopped for the same reason"
+        ends = "; ".join(map(str, self.notice))
+        return f"; a notice went back to {self.notice_to}: {ends}" if ends else ""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A message's way: the moments in order, the end for each recipient, and what the logs cannot tell (`notes`).
+
+    `id` is the message id, or the first queue id of a message without; "" for an attempt that was refused at once.
+    """
+
+    id: str
+    sender: str
+    moments: tuple[Moment, ...]
+    ends: tuple[End, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: delivered where, or stopped where and why."""
+        if len(self.ends) == 1:
+            return str(self.ends[0])
+        return "; ".join(f"for {end.recipient}: {end}" for end in self.ends)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The trace as `trace --json` prints it."""
+        document = asdict(self)
+        for moment in document["moments"]:
+            moment["time"] = moment["time"].isoformat()
+        return {**document, "verdict": self.verdict}
+
+
+def trace(environment: Environment, engine: "Engine", wanted: str = "latest") -> Trace:
+    """The way of a message by its message id or a queue id, or of the `latest` message or refused attempt.
+
+    Machines that do not run are told of in the notes. Raises UsageError, with the newest ids, if nobody knows it.
+    """
+    found = Tracer(postroom.look(environment, engine), _scene(environment)).trace(wanted)
+
+    def located(end: End) -> End:
+        if end.state != "delivered":
+            return replace(end, notice=tuple(map(located, end.notice)))
+        words = [f"<{found.id}>", f"id {end.queue_id}"]
+        try:
+            files = postroom.find(environment, engine, end.machine, words)
+        except EngineError:  # it died meanwhile
+            return end
+        # The user's own, and a mailbox rather than what somebody saved elsewhere.
+        best = sorted(files, key=lambda file: (file[0] != end.user, not _MAILBOX.search(file[1])))
+        return replace(end, file=best[0][1]) if best else end
+
+    return replace(found, ends=tuple(map(located, found.ends)))
+
+
+def recent(environment: Environment, engine: "Engine") -> list[str]:
+    """The ids of the newest messages on any machine, the newest first."""
+    return Tracer(postroom.look(environment, engine), _scene(environment)).recent()
+
+
+class Tracer:
+    """Tells messages' ways from what the machines know; a machine that does not run has None for a postroom."""
+
+    def __init__(self, postrooms: Mapping[str, Postroom | None], scene: Scene) -> None:
+        there = {name: room for name, room in postrooms.items() if room}
+        self._office = Office(there, scene.machines)
+        self._scene = scene
+        self._notes = tuple(_notes(postrooms))
+
+    def recent(self) -> list[str]:
+        """The ids of the newest messages, the newest first; neither notices nor probes of labenv's checks."""
+        return list(dict.fromkeys(station.id for station in reversed(self._office.messages())))[:_RECENT]
+
+    def trace(self, wanted: str) -> Trace:
+        """See `trace`. The files that messages were delivered to are not looked for."""
+        if wanted == "latest":
+            messages, attempts = self._office.messages()[-1:], self._office.attempts()[-1:]
+            if attempts and (not messages or attempts[0][1][0].time > messages[0].time):
+                return self._attempt(*attempts[0])
+            found = self._office.find(messages[0].id) if messages else []
+        else:
+            found = self._office.find(wanted.strip("<>"))
+        if not found:
+            raise UsageError(self._unknown(wanted))
+        return self._way(found)
+
+    def _unknown(self, wanted: str) -> str:
+        sentence = f"No machine knows the message '{ascii(wanted)[1:-1]}'."
+        if wanted == "latest":
+            sentence = "No machine's log tells of a message yet."
+        known = self.recent()
+        then = f"The newest are: {', '.join(known)}." if known else "Send one, and ask again."
+        return " ".join([sentence, *self._notes, then])
+
+    def _way(self, first: list[Station]) -> Trace:
+        order = list(dict.fromkeys(station for start in first for station in walk(start)))
+        told = [(moment.time, rank, moment) for rank, station in enumerate(order) for moment in self._moments(station)]
+        moments = [moment for *_, moment in sorted(told, key=lambda entry: entry[:2])]
+        seen: set[Station] = set()
+        ends = tuple(end for station in first for end in self._ends(station, seen))
+        return Trace(first[0].id, first[0].hop.sender or "", _merged(moments), ends, self._notes)
+
+    def _moments(self, station: Station) -> Iterator[Moment]:
+        machine, hop = station.machine, station.hop
+        about = "the notice: " if station.is_notice else ""
+        place = -1
+        for line in hop.lines:
+            if line.text.startswith("to=<"):
+                place += 1
+                if place in station.behind:
+                    other, refusal = station.behind[place]
+                    yield Moment(line.time, other, about + telling.refusal(self._scene, other, refusal), (refusal.raw,))
+            words = telling.line(self._scene, machine, hop, line)
+            yield Moment(line.time, machine, about + words, (line.raw,))
+        if complaint := self._office.complaint(station):
+            words = f"{machine} cannot go on with it, because {stuck(complaint.text)}"
+            yield Moment(complaint.time, machine, about + words, (complaint.raw,))
+
+    def _ends(self, station: Station, seen: set[Station]) -> Iterator[End]:
+        if station in seen:
+            return
+        seen.add(station)
+        hop = station.hop
+        for refusal in hop.refusals:
+            yield self._refused(station.machine, refusal)
+        last = hop.last
+        for place, delivery in enumerate(hop.deliveries):
+            if delivery in last:
+                if place in station.onward:
+                    yield from self._ends(station.onward[place], seen)
+                else:
+                    yield self._end(station, delivery, seen)
+        if not last and station.onward:  # put into the queue anew before the first try
+            yield from self._ends(next(iter(station.onward.values())), seen)
+        elif not last:
+            complaint = self._office.complaint(station)
+            why = stuck(complaint.text) if complaint else ""
+            yield self._unfinished(station, "its recipients", "waiting", why)
+
+    def _end(self, station: Station, delivery: Delivery, seen: set[Station]) -> End:
+        machine, hop = station.machine, station.hop
+        recipient = delivery.orig_to or delivery.to
+        if delivery.status == "sent":
+            if delivery.address:
+                return End(recipient, "left", machine, self._taken(delivery))
+            if delivery.relay == "none":
+                return End(recipient, "discarded", machine, "a table of Postfix there says so (discard)")
+            return End(recipient, "delivered", machine, user=delivery.to.partition("@")[0], queue_id=hop.queue_id)
+        why = self._scene.why(hop, delivery, machine)
+        if delivery.status == "deferred" and not hop.expired:
+            return self._unfinished(station, recipient, "deferred", why)
+        notice = tuple(end for answer in station.notices for end in self._ends(answer, seen))
+        return End(recipient, "bounced", machine, why, notice_to=hop.sender or "", notice=notice)
+
+    def _unfinished(self, station: Station, recipient: str, state: State, why: str) -> End:
+        queue = self._office.queue(station)
+        if not queue:
+            return End(recipient, "deleted", station.machine, why)
+        return End(recipient, state, station.machine, f"{why}; it is on hold" if queue == "hold" else why)
+
+    def _taken(self, delivery: Delivery) -> str:
+        other = self._scene.name(delivery.relay)
+        known = other in self._scene.machines.values()
+        why = "its log does not tell what it did with it" if known else "it is no machine of the lab"
+        return f"{other} took it{delivery.queued_as and ' as '}{delivery.queued_as}, and {why}"
+
+    def _refused(self, machine: str, refusal: Refusal) -> End:
+        client = self._scene.name(refusal.client)
+        why = refused(refusal.reply, machine, client=client, to=refusal.to)
+        return End(refusal.to or "everybody", "refused", machine, why)
+
+    def _attempt(self, machine: str, refusals: list[Refusal]) -> Trace:
+        """The trace of a connection in which everything was refused."""
+        by_line = {refusal.raw: refusal for refusal in refusals}
+
+        def words(raw: str, text: str) -> str:
+            if raw in by_line:
+                return telling.refusal(self._scene, machine, by_line[raw])
+            return telling.connection(self._scene, machine, text)
+
+        moments = [Moment(line.time, machine, words(line.raw, line.text), (line.raw,)) for line in refusals[0].lines]
+        ends = tuple(self._refused(machine, refusal) for refusal in refusals)
+        return Trace("", refusals[0].sender, _merged(moments), ends, self._notes)
+
+
+def _merged(moments: Iterable[Moment]) -> tuple[Moment, ...]:
+    """The moments, with those that say the same one after the other made one."""
+    groups = [list(group) for _, group in groupby(moments, key=lambda moment: (moment.machine, moment.words))]
+    return tuple(replace(group[0], lines=tuple(line for m in group for line in m.lines)) for group in groups)
+
+
+def _notes(postrooms: Mapping[str, Postroom | None]) -> Iterator[str]:
+    for name, room in postrooms.items():
+        if room is None:
+            yield f"{name} does not run, so its log could not be read."
+        elif room.unread:
+            count = "1 message waits" if room.unread == 1 else f"{room.unread} messages wait"
+            why = "" if room.runs else ", because Postfix does not run there"
+            yield f"On {name} {count} to be taken up by Postfix{why}; no log tells of it yet."
+
+
+def _scene(environment: Environment) -> Scene:
+    return Scene({machine.address: machine.name for machine in environment.machines}, environment.student.domain)

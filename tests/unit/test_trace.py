@@ -1,0 +1,363 @@
+"""The way of a message from the logs of all machines.
+
+The logs in maillogs/ were collected from real machines, one case after the other; only the names were changed.
+"""
+
+import re
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from labenv.errors import UsageError
+from labenv.mail import maillog
+from labenv.mail.postroom import Postroom, parse
+from labenv.mail.telling import Scene
+from labenv.mail.trace import Trace, Tracer
+
+MACHINES = {"192.168.90.1": "host", "192.168.90.3": "vm2", "192.168.90.4": "vm3"}
+SCENE = Scene(MACHINES, "asmith15.ops")
+NOW = datetime(2026, 11, 23)
+ANNA = "asmith15@asmith15.ops"
+AGENT = "Dovecot's delivery agent fails: it works not as root but as nobody, who may not enter /root"
+
+
+@cache
+def log(machine: str) -> str:
+    return (Path(__file__).parent / "maillogs" / f"{machine}.log").read_text()
+
+
+def excerpt(machine: str, case: str) -> str:
+    """The part of a machine's log that begins with the mark of that case."""
+    parts = re.split(r"(?m)^(?=.* MARK: )", log(machine))
+    return next((part for part in parts if re.match(rf".* MARK: {case}\n", part)), "")
+
+
+def rooms(case: str, queues: dict[str, str] | None = None) -> dict[str, Postroom | None]:
+    """The postrooms as they were after a case: what is not removed waits in the deferred queue."""
+    there: dict[str, Postroom | None] = {}
+    for machine in ("vm2", "vm3"):
+        read = maillog.read(excerpt(machine, case), NOW)
+        waiting = {hop.queue_id: "deferred" for hop in read.hops if not hop.removed}
+        there[machine] = Postroom(read, waiting if queues is None else queues)
+    return there
+
+
+def traced(case: str, wanted: str = "latest", queues: dict[str, str] | None = None) -> Trace:
+    return Tracer(rooms(case, queues), SCENE).trace(wanted)
+
+
+def words(trace: Trace) -> list[str]:
+    return [f"{moment.machine}: {moment.words}" for moment in trace.moments]
+
+
+def test_the_way_from_a_command_line_to_a_maildir() -> None:
+    trace = traced("user")
+    assert (trace.id, trace.sender) == ("20261122232523.95EE128A034@vm2.asmith15.ops", "root@asmith15.ops")
+    assert words(trace) == [
+        "vm2: root gives it to Postfix on vm2, where it gets the queue id 95EE128A034",
+        "vm2: its message id is 20261122232523.95EE128A034@vm2.asmith15.ops",
+        "vm2: it is in the queue of vm2: from root@asmith15.ops, 288 bytes, 1 recipient",
+        f"vm2: vm2 hands it to vm3, for {ANNA}, where its queue id is A869F28A036",
+        "vm2: vm2 is done with it",
+        "vm3: vm3 takes it by SMTP from vm2; its queue id there is A869F28A036",
+        "vm3: its message id is 20261122232523.95EE128A034@vm2.asmith15.ops",
+        "vm3: it is in the queue of vm3: from root@asmith15.ops, 452 bytes, 1 recipient",
+        "vm3: Dovecot's delivery agent on vm3 saves it for asmith15 in INBOX",
+        f"vm3: vm3 gives it to /usr/libexec/dovecot/dovecot-lda for {ANNA}",
+        "vm3: vm3 is done with it",
+    ]
+    [end] = trace.ends
+    assert (end.state, end.machine, end.user, end.queue_id) == ("delivered", "vm3", "asmith15", "A869F28A036")
+    assert all(len(moment.lines) == 1 and moment.lines[0] in log(moment.machine) for moment in trace.moments)
+
+
+@pytest.mark.parametrize(
+    ("case", "verdict"),
+    [
+        (
+            "elsewhere",
+            "stopped on vm3: deferred, because the DNS gives no answer about example.org, which is outside the lab",
+        ),
+        (
+            "no-mail-location",
+            "stopped on vm3: deferred, because Dovecot's delivery agent fails: it does not know where mail is kept: "
+            "mail_location is not set, and asmith15 has no mailbox yet",
+        ),
+        (
+            "lda-missing",
+            "stopped on vm3: bounced, because mailbox_command names /usr/lib/dovecot/nolda, which is not there on vm3; "
+            "the notice about it to root@asmith15.ops stopped for the same reason",
+        ),
+        (
+            "denied",
+            "stopped on vm2: deferred, because vm3 neither counts asmith15.ops among its own domains (mydestination) "
+            "nor passes on mail of vm2 (mynetworks)",
+        ),
+        (
+            "loop",
+            "stopped on vm3: bounced, because the DNS says that mail for asmith15.ops belongs on vm3 itself, but vm3 does "
+            "not count asmith15.ops among its own domains (mydestination); the notice about it to root@asmith15.ops "
+            "stopped for the same reason",
+        ),
+        (
+            "nomx",
+            "stopped on vm2: bounced, because the DNS has neither a mail exchanger (MX) nor an address for asmith15.ops; "
+            "the notice about it to root@asmith15.ops stopped for the same reason",
+        ),
+        (
+            "mxdot",
+            "stopped on vm2: bounced, because the DNS names vm3.asmith15.ops.asmith15.ops for it, which does not exist: "
+            "the domain stands in it twice; the notice about it to root@asmith15.ops stopped for the same reason",
+        ),
+        (
+            "zonebroken",
+            "stopped on vm2: deferred, because the DNS gives no answer about asmith15.ops: the name server does not run, "
+            "or has not loaded the zone",
+        ),
+        ("discard", "stopped on vm2: discarded, because a table of Postfix there says so (discard)"),
+        (
+            "config",
+            "stopped on vm3: deferred, because Dovecot cannot read its configuration: "
+            "/etc/dovecot/conf.d/10-mail.conf line 179: Unknown setting: mail_locaton",
+        ),
+        (
+            "unwritable",
+            "stopped on vm3: deferred, because Dovecot's delivery agent fails: it works as asmith15, who may not use "
+            "/home/asmith15/Maildir/tmp",
+        ),
+    ],
+)
+def test_a_stop_is_explained(case: str, verdict: str) -> None:
+    assert traced(case).verdict == verdict
+
+
+def test_a_firewall_that_drops_and_one_that_rejects() -> None:
+    tracer = Tracer(rooms("ipt"), SCENE)
+    newest, before = tracer.recent()
+    assert "its firewall rejects the connection" in tracer.trace(newest).verdict
+    assert "its firewall drops the packets" in tracer.trace(before).verdict
+
+
+def test_several_recipients_have_an_end_each() -> None:
+    trace = traced("two")
+    assert [(end.recipient, end.state) for end in trace.ends] == [
+        ("root@asmith15.ops", "deferred"),
+        (ANNA, "delivered"),
+    ]
+    assert trace.verdict.startswith(f"for root@asmith15.ops: stopped on vm3: deferred, because {AGENT}; for {ANNA}: ")
+
+
+def test_what_the_agent_says_again_and_again_is_one_moment() -> None:
+    [moment] = [moment for moment in traced("two").moments if "fails for root" in moment.words]
+    assert len(moment.lines) == 3
+
+
+def test_an_alias_keeps_the_address_it_was_for() -> None:
+    [end] = traced("alias").ends
+    assert (end.recipient, end.user, end.state) == ("root@asmith15.ops", "asmith15", "delivered")
+    assert any("asmith15@asmith15.ops (it was for root@asmith15.ops)" in line for line in words(traced("alias")))
+
+
+def test_the_way_of_a_notice_is_followed() -> None:
+    trace = traced("bounce-to-user")
+    [end] = trace.ends
+    assert (end.state, end.reason, end.notice_to) == ("bounced", "vm3 has no account nobody9", ANNA)
+    [back] = end.notice
+    assert (back.state, back.machine, back.user) == ("delivered", "vm3", "asmith15")
+    assert "vm3: the notice: Dovecot's delivery agent on vm3 saves it for asmith15 in INBOX" in words(trace)
+    assert "vm3: vm3 refuses the message of vm2 for nobody9@asmith15.ops: vm3 has no account nobody9" in words(trace)
+
+
+def test_a_notice_that_stops_says_where() -> None:
+    assert traced("bounce-to-root").verdict == (
+        "stopped on vm2: bounced, because vm3 has no account nobody9; a notice went back to root@asmith15.ops: "
+        f"stopped on vm3: deferred, because {AGENT}"
+    )
+
+
+def test_a_notice_can_be_traced_by_itself() -> None:
+    trace = traced("bounce-to-user", "20261122232526.6868428A04C@vm2.asmith15.ops")
+    assert [end.state for end in trace.ends] == ["delivered"]
+
+
+def test_a_message_that_is_forwarded_goes_on_under_another_queue_id() -> None:
+    trace = traced("forward")
+    assert "vm3: asmith15 on vm3 has mail forwarded: it goes on as 0575728A057" in words(trace)
+    assert trace.verdict.startswith("stopped on vm3: bounced, because vm3 has no account first;")
+
+
+def test_a_retry_after_a_deferral() -> None:
+    trace = traced("relayhost-typo")
+    assert [end.state for end in trace.ends] == ["delivered"]
+    told = words(trace)
+    assert (
+        f"vm2: vm2 cannot deliver it to {ANNA}, because the DNS does not know its relay host vm33.asmith15.ops; "
+        "vm2 keeps it and will try again"
+    ) in told
+    assert "vm2: vm2 tries again" in told
+
+
+def test_a_machine_that_refuses_connections_and_then_takes_them() -> None:
+    trace = traced("vm3-down")
+    assert any("nothing takes connections on port 25 of vm3" in line for line in words(trace))
+    assert [end.state for end in trace.ends] == ["delivered"]
+
+
+def test_a_relay_host_that_is_no_name_leaves_no_line_about_the_message() -> None:
+    before = excerpt("vm2", "brackets").partition("Nov 22 23:26:00")[0]
+    room = Postroom(maillog.read(before, NOW), {"72DE428A076": "active"})
+    trace = Tracer({"vm2": room}, SCENE).trace("latest")
+    assert trace.verdict == (
+        "still on vm2, because its relay host is vm3.<yourdomain>.ops, and the angle brackets of the sheet are still in it"
+    )
+    assert trace.moments[-1].lines[0].endswith("in server description: vm3.<yourdomain>.ops")
+
+
+def test_the_latest_is_a_refused_attempt_when_that_is_newer() -> None:
+    trace = traced("hostdenied")
+    assert (trace.id, trace.sender) == ("", ANNA)
+    assert words(trace) == [
+        "vm2: host connects to vm2",
+        f"vm2: vm2 refuses the message of host for {ANNA}: vm2 neither counts asmith15.ops among its own domains "
+        "(mydestination) nor passes on mail of host (mynetworks)",
+        "vm2: host hangs up",
+    ]
+    assert trace.verdict.startswith("stopped on vm2: refused, because vm2 neither counts asmith15.ops")
+
+
+def test_a_refusal_that_a_message_met_is_no_attempt_of_its_own() -> None:
+    assert traced("denied").id == "20261122232628.BB02A28A008@vm2.asmith15.ops"
+    assert traced("bounce-to-root").id == "20261122232527.B407428A020@vm2.asmith15.ops"
+
+
+def test_refused_for_one_recipient_and_taken_for_another() -> None:
+    trace = traced("half-refused")
+    assert [(end.recipient, end.state) for end in trace.ends] == [
+        ("nobody9@asmith15.ops", "refused"),
+        (ANNA, "delivered"),
+    ]
+    assert any("vm3 refuses the message of host for nobody9@asmith15.ops" in line for line in words(trace))
+
+
+def test_labenvs_own_probes_are_not_the_latest() -> None:
+    probes = {
+        "vm2": excerpt("vm2", "user").replace("20261122232523.", "labenv-check-0123.") + excerpt("vm2", "hostdenied")
+    }
+    text = probes["vm2"].replace("helo=<[192.168.90.1]>", "helo=<labenv-check.host.asmith15.ops>")
+    with pytest.raises(UsageError, match=r"No machine's log tells of a message yet\. Send one, and ask again\."):
+        Tracer({"vm2": Postroom(maillog.read(text, NOW))}, SCENE).trace("latest")
+
+
+@pytest.mark.parametrize("wanted", ["tb-1@asmith15.ops", "<tb-1@asmith15.ops>", "8541728A04D", "8978828A04E"])
+def test_a_message_is_found_by_any_of_its_ids(wanted: str) -> None:
+    trace = traced("client", wanted)
+    assert trace.id == "tb-1@asmith15.ops"
+    assert words(trace)[0] == "vm2: vm2 takes it by SMTP from host; its queue id there is 8541728A04D"
+    assert [end.machine for end in trace.ends] == ["vm3"]
+
+
+@pytest.mark.parametrize("wanted", ["latest", "78D4D28A050", "C36D728A054"])
+def test_a_message_without_an_id_is_followed_by_its_queue_ids(wanted: str) -> None:
+    trace = traced("noid", wanted)
+    assert trace.id == "78D4D28A050"
+    assert "vm2: it has no message id" in words(trace)
+    assert [(end.machine, end.state) for end in trace.ends] == [("vm3", "delivered")]
+
+
+def test_an_unknown_id_is_answered_with_the_newest() -> None:
+    with pytest.raises(UsageError) as error:
+        traced("client", "nobody@asmith15.ops")
+    assert str(error.value) == (
+        "No machine knows the message 'nobody@asmith15.ops'. The newest are: tb-1@asmith15.ops."
+    )
+
+
+def test_a_machine_that_does_not_run_is_told_of() -> None:
+    tracer = Tracer({**rooms("user"), "vm3": None}, SCENE)
+    trace = tracer.trace("latest")
+    assert trace.notes == ("vm3 does not run, so its log could not be read.",)
+    assert trace.verdict == (
+        "sent on by vm2: vm3 took it as A869F28A036, and its log does not tell what it did with it"
+    )
+
+
+def test_a_message_that_one_machine_alone_knows() -> None:
+    tracer = Tracer({"vm2": Postroom(), "vm3": rooms("user")["vm3"]}, SCENE)
+    trace = tracer.trace("latest")
+    assert words(trace)[0] == "vm3: vm3 takes it by SMTP from vm2; its queue id there is A869F28A036"
+    assert [end.state for end in trace.ends] == ["delivered"]
+
+
+def test_a_message_that_somebody_deleted_from_the_queue() -> None:
+    verdict = (
+        "stopped on vm2: somebody took it out of the queue after it was deferred, because the DNS does not know its "
+        "relay host vm33.asmith15.ops"
+    )
+    assert traced("by-hand").verdict == verdict
+    assert "vm2: somebody deletes it from the queue of vm2" in words(traced("by-hand"))
+    assert traced("held", queues={}).verdict == verdict, "postsuper -d ALL logs no queue ids"
+
+
+def test_a_message_on_hold() -> None:
+    assert traced("held", queues={"7431228A006": "hold"}).verdict.endswith("vm33.asmith15.ops; it is on hold")
+
+
+def test_a_message_that_was_put_into_the_queue_anew() -> None:
+    trace = traced("requeued")
+    assert "vm2: vm2 puts it into the queue anew, now with the queue id 9435F28A01A" in words(trace)
+    assert [end.state for end in trace.ends] == ["deferred"]
+
+
+def test_a_message_that_grew_too_old() -> None:
+    trace = traced("expired")
+    assert "vm2: vm2 has tried for too long and gives up" in words(trace)
+    [end] = trace.ends
+    assert (end.state, end.notice_to) == ("bounced", ANNA)
+
+
+def test_the_moments_of_all_machines_are_in_order() -> None:
+    for case in ("user", "two", "relayhost-typo", "bounce-to-user"):
+        times = [moment.time for moment in traced(case).moments]
+        assert times == sorted(times)
+
+
+def test_a_trace_as_a_document() -> None:
+    document = traced("bounce-to-user").to_dict()
+    assert list(document) == ["id", "sender", "moments", "ends", "notes", "verdict"]
+    assert document["moments"][0]["time"] == "2026-11-22T23:25:26"
+    assert document["ends"][0]["notice"][0]["state"] == "delivered"
+
+
+def test_what_a_machine_says_of_its_mail() -> None:
+    room = parse(
+        "2026-11-23T00:10:00\nrests\nmaildrop A1F6B28A7E7\ndeferred 89C1F28A082\n\n" + excerpt("vm2", "zonebroken")
+    )
+    assert (room.runs, room.unread, room.queue["89C1F28A082"]) == (False, 1, "deferred")
+    trace = Tracer({"vm2": room}, SCENE).trace("latest")
+    assert trace.notes == (
+        "On vm2 1 message waits to be taken up by Postfix, because Postfix does not run there; no log tells of it yet.",
+    )
+
+
+def test_a_machine_without_postfix_says_nothing() -> None:
+    room = parse("2026-11-23T00:10:00\nrests\n\n")
+    assert (room.log.hops, room.queue) == ([], {})
+
+
+def test_all_messages_of_all_cases_have_an_end_and_words() -> None:
+    everything: dict[str, Postroom | None] = {}
+    for machine in ("vm2", "vm3"):
+        read = maillog.read(log(machine), NOW)
+        everything[machine] = Postroom(read, {hop.queue_id: "deferred" for hop in read.hops if not hop.removed})
+    tracer = Tracer(everything, SCENE)
+    ids = {hop.message_id for room in everything.values() if room for hop in room.log.hops if hop.message_id}
+    assert len(ids) > 30
+    for message_id in ids:
+        trace = tracer.trace(message_id)
+        assert trace.ends
+        assert trace.verdict
+        for moment in trace.moments:
+            assert "Postfix says" not in moment.words, moment
+            assert all(line in log(moment.machine) for line in moment.lines)
