@@ -1,10 +1,14 @@
 """A lab as data: its stages and the files of its machines (labs/<name>/lab.yaml), its steps (steps.yaml)."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from labenv import resources
 from labenv.errors import UsageError
@@ -99,9 +103,12 @@ class Lab:
 
     @cached_property
     def steps(self) -> dict[str, Step]:
-        """The steps in the order of the sheet, by id. They are in a file of their own, which `up` need not read."""
-        tree = resources.read_yaml(self.folder / "steps.yaml")
-        return {entry["id"]: _step(entry, tree["headings"]) for entry in tree["steps"]}
+        """The steps in the order of the sheet, by id. Raises UsageError for a file that is not as it should be.
+
+        They are in a file of their own, which `up` need not read.
+        """
+        with _understood(self.folder / "steps.yaml") as tree:
+            return {entry["id"]: _step(entry, tree["headings"]) for entry in tree["steps"]}
 
     @cached_property
     def digest(self) -> str:
@@ -151,25 +158,48 @@ def load(name: str) -> Lab:
     """The lab `name`. Raises UsageError naming the labs there are if there is none of that name."""
     if name not in names():
         raise UsageError(f"There is no lab '{name}'. There are: {', '.join(names())}.")
-    folder = resources.labs() / name
-    tree = resources.read_yaml(folder / "lab.yaml")
-    stages = tuple(Stage(**stage) for stage in tree["stages"])
-    return Lab(
-        id=tree["id"],
-        title=tree["title"],
-        topology=tree["topology"].removesuffix(".yaml"),
-        folder=folder,
-        stages=stages,
-        files={
-            machine: tuple(_file(entry, stages[0].id) for entry in files) for machine, files in tree["files"].items()
-        },
-        images={
-            machine: tuple((e["since"], e["image"]) for e in entries) for machine, entries in tree["images"].items()
-        },
-        answers=tuple(
-            Answer(e["machine"], e["port"], e.get("banner", ""), e.get("since", stages[0].id)) for e in tree["answers"]
-        ),
-    )
+    return read(resources.labs() / name)
+
+
+def read(folder: Path) -> Lab:
+    """The lab in a folder. Raises UsageError for a lab.yaml that is not as it should be."""
+    with _understood(folder / "lab.yaml") as tree:
+        stages = tuple(Stage(**stage) for stage in tree["stages"])
+        return Lab(
+            id=tree["id"],
+            title=tree["title"],
+            topology=tree["topology"].removesuffix(".yaml"),
+            folder=folder,
+            stages=stages,
+            files={m: tuple(_file(entry, stages[0].id) for entry in files) for m, files in tree["files"].items()},
+            images={m: tuple((e["since"], e["image"]) for e in entries) for m, entries in tree["images"].items()},
+            answers=tuple(
+                Answer(e["machine"], e["port"], e.get("banner", ""), e.get("since", stages[0].id))
+                for e in tree["answers"]
+            ),
+        )
+
+
+def parsed(path: Path) -> Any:
+    """The tree in a YAML file. Raises UsageError, with the place, for a file that cannot be read or is no YAML."""
+    try:
+        return resources.read_yaml(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        words = " ".join(str(error).split())
+        raise UsageError(f"{path} is no YAML: {words}. Mend that place and try again.") from error
+
+
+@contextmanager
+def _understood(path: Path) -> Iterator[Any]:
+    """The tree in a file, for a block that takes it apart and trusts that everything is there."""
+    try:
+        yield parsed(path)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UsageError(
+            f"{path} is not as a lab's file should be ({error!r}). See what is wrong: labenv lab lint {path.parent}"
+        ) from error
 
 
 def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
@@ -183,7 +213,7 @@ def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
         title=entry["title"],
         needs=tuple(entry.get("needs", ())),
         hints=tuple(entry.get("hints", ())),
-        solution=tuple(Action(tuple(action["on"]), action["type"]) for action in entry.get("solution", ())),
+        solution=tuple(Action(tuple(action["machines"]), action["type"]) for action in entry.get("solution", ())),
         note=entry.get("note", ""),
     )
 

@@ -56,9 +56,9 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
 
 @cache
 def _templates(folder: Path) -> "jinja2.Environment":
-    import jinja2  # while the engine is busy making the network, not before
+    import jinja2.sandbox  # while the engine is busy making the network, not before
 
-    return jinja2.Environment(
+    return jinja2.sandbox.SandboxedEnvironment(  # a lab's files are untrusted input
         loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,104 @@
+"""Commands for authors of labs: lint, schema, list."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labenv.cli import common
+from labenv.cli.common import JsonOption
+
+app = typer.Typer(no_args_is_help=True, help="Look a lab over: its steps, hints, solutions and checks.")
+
+
+@app.command()
+def lint(
+    lab: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME|FOLDER", autocompletion=common.complete_lab, help="A lab, or its folder. Default: all labs."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what is wrong with a lab's files: a step without a check, a hint or a solution, unknown names, and more.
+
+    Exit code 0: nothing is wrong; 2: something is.
+
+    Examples:
+
+      labenv lab lint
+
+      labenv lab lint ./mylab
+    """
+    from labenv import lab as labs
+    from labenv import lint as linting
+    from labenv import resources
+
+    if lab is None or lab in labs.names():
+        folders = [resources.labs() / name for name in ([lab] if lab else labs.names())]
+    else:
+        folders = [Path(lab)]
+    found = {folder.name: linting.lint(folder) for folder in (folder.resolve() for folder in folders)}
+    if json:
+        common.print_json(
+            {"labs": [{"lab": name, "findings": [vars(f) for f in all_]} for name, all_ in found.items()]}
+        )
+    else:
+        for name, findings in found.items():
+            for finding in findings:
+                print(f"{name}: {finding}")
+            if not findings:
+                print(f"{name}: nothing is wrong")
+    if any(found.values()):
+        raise typer.Exit(2)
+
+
+@app.command()
+def schema(
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="lab or steps: the schema of that file only.")
+    ] = None,
+) -> None:
+    """Print the JSON schemas of a lab's YAML files, for an editor that completes and marks mistakes.
+
+    Example:
+
+      labenv lab schema steps > steps.schema.json
+    """
+    from labenv import lint as linting
+    from labenv.errors import UsageError
+
+    schemas = linting.schemas()
+    if file is not None and file not in schemas:
+        raise UsageError(f"There is no schema {file!a}. There are: {', '.join(schemas)}.")
+    common.print_json(schemas[file] if file else schemas)
+
+
+@app.command("list")
+def list_(json: JsonOption = False) -> None:
+    """List the labs with their stages.
+
+    Example:
+
+      labenv lab list
+    """
+    from labenv import lab as labs
+
+    there = [labs.load(name) for name in labs.names()]
+    if json:
+        entries = [
+            {
+                "id": lab.id,
+                "title": lab.title,
+                "steps": len(lab.steps),
+                "stages": [vars(stage) for stage in lab.stages],
+            }
+            for lab in there
+        ]
+        common.print_json({"labs": entries})
+        return
+    for lab in there:
+        print(f"{lab.id}: {lab.title} ({len(lab.steps)} steps)")
+        for stage in lab.stages:
+            print(f"  {stage.id:<8} {stage.title}")

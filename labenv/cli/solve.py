@@ -1,0 +1,112 @@
+"""The solve command: what a solution types, and what the machines say to it, as on a terminal."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, StudentOption
+
+if TYPE_CHECKING:
+    from labenv.lab import Step
+    from labenv.solve import Line, Typed
+
+
+def _complete_target(incomplete: str) -> list[str]:
+    from labenv import lab, lifecycle
+
+    known = lab.load(lifecycle.default_lab())
+    steps = [step.id for step in known.steps.values() if not step.is_for_a_person]
+    return [name for name in [*(stage.id for stage in known.stages), *steps] if name.startswith(incomplete)]
+
+
+def solve(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STEP|STAGE",
+            autocompletion=_complete_target,
+            help="A step, such as 17, or a stage, such as relay.",
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All steps, in the order of the sheet.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be typed, and type nothing.")] = False,
+    student: StudentOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Do a step, the steps of a stage, or all, by typing their solutions in the machines.
+
+    It shows each line that it types and what comes back, and stops at the first that fails. What only a person can do is
+    left to you. Exit code 0: all was typed and worked; 1: a line failed.
+
+    Examples:
+
+      labenv solve 17
+
+      labenv solve relay --dry-run
+
+      labenv solve --all -s asmith15
+    """
+    from labenv import lab as labs
+    from labenv import solve as solving
+    from labenv.lock import student_lock
+
+    with screen.progress(quiet=True) as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        lab = labs.load(environment.lab)
+        steps = solving.chosen(lab, target, everything=everything)
+        lines = [line for step in steps for line in solving.lines(step, lab, environment)]
+        transcript = _Transcript(lab.steps, silent=json)
+        done: list[Typed] = []
+        if dry_run:
+            for line in lines:
+                transcript.prompt(line)
+        else:
+            with student_lock(environment.student.id, listen):
+                for outcome in solving.typed(engine, environment, lines, transcript.prompt):
+                    transcript.answer(outcome)
+                    done.append(outcome)
+    if json:
+        typed = [{**vars(line), "rc": None, "output": ""} for line in lines] if dry_run else [_entry(t) for t in done]
+        common.print_json({"student": environment.student.id, "lab": lab.id, "typed": typed})
+    if done and (last := done[-1]).rc:
+        print(
+            f"labenv: On {last.line.machine} this ended with status {last.rc}: {last.line.command}\n"
+            f"Nothing after it was typed. See what holds and what does not: labenv check {last.line.step}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1)
+
+
+class _Transcript:
+    """What a terminal would show, with a heading for each step."""
+
+    def __init__(self, steps: "dict[str, Step]", *, silent: bool) -> None:
+        self._steps = steps
+        self._silent = silent
+        self._step = ""
+
+    def prompt(self, line: "Line") -> None:
+        """The line as it is about to be typed."""
+        if self._silent:
+            return
+        if line.step != self._step:
+            step = self._steps[line.step]
+            lead = "\n" if self._step else ""
+            typer.secho(f"{lead}# Step {step.id}: {step.title}", fg="cyan")
+            if step.note:
+                typer.secho(f"# Note: {step.note}", fg="yellow")
+            self._step = line.step
+        typer.secho(f"[root@{line.machine} ~]# {line.command}", bold=True)
+        sys.stdout.flush()
+
+    def answer(self, outcome: "Typed") -> None:
+        """What came back."""
+        if not self._silent and outcome.output:
+            print(outcome.output, end="" if outcome.output.endswith("\n") else "\n", flush=True)
+
+
+def _entry(outcome: "Typed") -> "dict[str, Any]":
+    return {**vars(outcome.line), "rc": outcome.rc, "output": outcome.output}

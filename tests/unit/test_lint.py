@@ -1,0 +1,281 @@
+"""`labenv lab lint` on labs that are broken in one place each, and on the labs that labenv ships."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from labenv import lab as labs
+from labenv import lint, resources
+from labenv.cli.app import app
+from labenv.errors import UsageError
+
+Tree = dict[str, Any]
+Break = Callable[[Tree], object]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the shipped lab, to be broken."""
+    made = tmp_path / "mylab"
+    shutil.copytree(resources.labs() / "lab4b", made, ignore=shutil.ignore_patterns("__pycache__"))
+    return made
+
+
+def change(folder: Path, file: str, how: Break) -> list[str]:
+    """What lint says after a change to the tree in a file."""
+    tree = labs.parsed(folder / file)
+    how(tree)
+    (folder / file).write_text(yaml.dump(tree, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False))
+    return [str(finding) for finding in lint.lint(folder)]
+
+
+def step(tree: Tree, name: str) -> Tree:
+    entry: Tree = next(entry for entry in tree["steps"] if entry["id"] == name)
+    return entry
+
+
+def without(name: str, key: str) -> Break:
+    return lambda tree: step(tree, name).pop(key)
+
+
+def setting(name: str, key: str, value: Any) -> Break:
+    return lambda tree: step(tree, name).update({key: value})
+
+
+def typing(name: str, text: str) -> Break:
+    return setting(name, "solution", [{"machines": ["vm2"], "type": text}])
+
+
+@pytest.mark.parametrize("name", labs.names())
+def test_nothing_is_wrong_with_the_labs_that_are_shipped(name: str) -> None:
+    assert [str(finding) for finding in lint.lint(resources.labs() / name)] == []
+
+
+STEPS: list[tuple[str, Break, str]] = [
+    ("no hints", without("17", "hints"), "steps.yaml: step 17: the key 'hints' is missing. Three sentences:"),
+    ("two hints", lambda t: step(t, "17")["hints"].pop(), "steps.yaml: step 17: hints: here are 2, where 3 belong."),
+    (
+        "empty hint",
+        setting("17", "hints", ["a", " ", "c"]),
+        "step 17: hints number 2: the text is empty. Three sentences",
+    ),
+    ("no solution", without("17", "solution"), "step 17: the key 'solution' is missing. What root types"),
+    ("empty solution", setting("17", "solution", []), "step 17: solution: here are 0, where 1 belongs."),
+    ("blank commands", typing("17", "{# nothing #}"), "step 17: its solution types nothing on vm2."),
+    ("no title", without("17", "title"), "step 17: the key 'title' is missing."),
+    ("no machines", setting("17", "machines", []), "step 17: machines: here are 0, where 1 belongs."),
+    (
+        "number for text",
+        setting("17", "number", 2),
+        "step 17: number: here is a number, where text (in quotes) belongs.",
+    ),
+    ("text for a list", setting("17", "needs", "0"), "step 17: needs: here is text, where a list belongs."),
+    (
+        "unknown key",
+        setting("17", "hint", "x"),
+        "step 17: the key 'hint' is unknown here. Remove it, or write one of: by,",
+    ),
+    ("a switch for a key", setting("17", "solution", [{True: ["vm2"], "type": "x"}]), "step 17: solution number 1: "),
+    ("unknown kind", setting("17", "by", "robot"), "step 17: by: 'robot' is not known here. \"person\" for what"),
+    ("twice the same need", setting("17", "needs", ["0", "0"]), "step 17: needs: something stands here twice."),
+    ("odd id", lambda t: step(t, "17").update(id="step 17"), "step step 17: id: 'step 17' does not have the form"),
+    ("repeated id", lambda t: t["steps"].append(step(t, "17")), "step 17: 2 steps have this id. Give each its own."),
+    (
+        "unknown heading",
+        setting("17", "heading", "relais"),
+        "step 17: the heading 'relais' is unknown. There are: client",
+    ),
+    ("unknown stage", setting("17", "stage", "relais"), "step 17: the stage 'relais' is unknown. There are: domain,"),
+    ("unknown machine", setting("17", "machines", ["vm9"]), "step 17: the machine 'vm9' is unknown. There are: host,"),
+    (
+        "solution on an unknown machine",
+        setting("17", "solution", [{"machines": ["vm9"], "type": "true"}]),
+        "step 17: the machine 'vm9' is unknown. There are: host, vm2, vm3.",
+    ),
+    ("unknown need", setting("17", "needs", ["170"]), "step 17: the step '170' is unknown."),
+    (
+        "need of a later stage",
+        setting("17", "needs", ["22"]),
+        "step 17: it needs step 22, which holds from stage lda on only.",
+    ),
+    ("need of itself", setting("17", "needs", ["17"]), "step 17: it waits for itself, by way of 17."),
+    (
+        "needs in a circle",
+        lambda t: (setting("9", "needs", ["11"])(t), setting("11", "needs", ["9"])(t)),
+        "step 9: it waits for itself, by way of 9, 11. Take one of these needs away.",
+    ),
+    ("undefined name", typing("17", "echo {{ studnet.id }}"), "step 17: its solution cannot be rendered: 'studnet' is"),
+    ("broken template", typing("17", "echo {{ student.id"), "step 17: its solution cannot be rendered: unexpected end"),
+    (
+        "a template that breaks",
+        typing("17", "echo {{ 1 / 0 }}"),
+        "step 17: its solution cannot be rendered: division by zero.",
+    ),
+    (
+        "a template that reaches out",
+        typing("17", "echo {{ student.__class__.__mro__ }}"),
+        "step 17: its solution cannot be rendered: access to attribute '__class__' of 'Student' object is unsafe.",
+    ),
+    (
+        "the answer in a hint",
+        setting("18", "hints", ["a", "b", "Try systemctl restart postfix."]),
+        "step 18: hint 3 gives the answer away: systemctl restart postfix. Say it in words.",
+    ),
+    (
+        "a step without a check",
+        lambda t: t["steps"].append({**step(t, "18"), "id": "99"}),
+        'step 99: it has no check. Write one in checks/: a test marked @step("99", machine=…).',
+    ),
+    ("no steps", lambda t: t.update(steps=[]), "steps.yaml: steps: here are 0, where 1 belongs."),
+    ("no headings", lambda t: t.update(headings={}), "steps.yaml: headings: nothing stands here."),
+]
+
+
+@pytest.mark.parametrize(("how", "sentence"), [case[1:] for case in STEPS], ids=[case[0] for case in STEPS])
+def test_steps_that_lack_something_are_refused(folder: Path, how: Break, sentence: str) -> None:
+    said = change(folder, "steps.yaml", how)
+    assert any(sentence in line for line in said), said
+
+
+def file(tree: Tree, **values: Any) -> None:
+    tree["files"]["vm2"].append({"path": "/etc/x", **values})
+
+
+LAB: list[tuple[str, Break, str]] = [
+    ("unknown template", lambda t: file(t, template="none.j2"), "lab.yaml: the template 'none.j2' is unknown."),
+    ("neither template nor link", file, "one of these belongs here, and one only: template, link."),
+    ("unknown stage", lambda t: file(t, link="/etc/y", since="relais"), "lab.yaml: the stage 'relais' is unknown."),
+    ("unknown end", lambda t: file(t, link="/etc/y", until="relais"), "lab.yaml: the stage 'relais' is unknown."),
+    ("odd mode", lambda t: file(t, link="/etc/y", mode="rw"), "mode: 'rw' does not have the form that belongs here."),
+    ("files of an unknown machine", lambda t: t["files"].update(vm9=[]), "lab.yaml: the machine 'vm9' is unknown."),
+    ("answer of an unknown machine", lambda t: t["answers"].append({"machine": "vm9", "port": 1}), "machine 'vm9' is"),
+    ("port as text", lambda t: t["answers"][0].update(port="25"), "port: here is text, where a number belongs."),
+    ("stage twice", lambda t: t["stages"].append(t["stages"][0]), "lab.yaml: 2 stages are called 'lab4a'."),
+    ("no topology", lambda t: t.pop("topology"), "lab.yaml: the key 'topology' is missing. A file of compose/."),
+    ("unknown topology", lambda t: t.update(topology="none.yaml"), "lab.yaml: The topology"),
+    ("steps left in lab.yaml", lambda t: t.update(steps=[]), "lab.yaml: the key 'steps' is unknown here."),
+]
+
+
+@pytest.mark.parametrize(("how", "sentence"), [case[1:] for case in LAB], ids=[case[0] for case in LAB])
+def test_a_lab_that_does_not_hang_together_is_refused(folder: Path, how: Break, sentence: str) -> None:
+    said = change(folder, "lab.yaml", how)
+    assert any(sentence in line for line in said), said
+
+
+@pytest.mark.parametrize("name", ["lab.yaml", "steps.yaml"])
+def test_what_is_no_yaml_is_refused_with_the_place(folder: Path, name: str) -> None:
+    (folder / name).write_text("a: [1,\nb: }")
+    [said] = map(str, lint.lint(folder))
+    assert said.startswith(f"{name}: {folder / name} is no YAML: ")
+    assert "line 2" in said
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "steps:\n- 17\n- a: 1\nheadings: 3\n"])
+def test_a_file_of_another_kind_is_refused(folder: Path, text: str) -> None:
+    (folder / "steps.yaml").write_text(text)
+    assert all(str(finding).startswith("steps.yaml: ") for finding in lint.lint(folder))
+    assert lint.lint(folder)
+
+
+def test_a_lab_without_steps_is_refused(folder: Path) -> None:
+    (folder / "steps.yaml").unlink()
+    [said] = map(str, lint.lint(folder))
+    assert "steps.yaml cannot be read: No such file" in said
+
+
+def test_a_folder_that_is_no_lab_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"holds no lab.yaml, so it is no lab\. There are: lab4b"):
+        lint.lint(tmp_path)
+
+
+CHECKS = [
+    ('@step("99", machine="vm3")\ndef test_x(): ...\n', "test_x is bound to step 99, which is unknown."),
+    ('@step("17", machine=("vm2", "vm9"))\ndef test_x(): ...\n', "the machine 'vm9' is unknown."),
+    ('WHERE = ("vm9",)\n@step("17", machine=WHERE)\ndef test_x(): ...\n', "the machine 'vm9' is unknown."),
+    ("def test_x(:\n", "checks/test_more.py: is no Python"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), CHECKS)
+def test_checks_bound_to_what_is_not_there_are_refused(folder: Path, text: str, sentence: str) -> None:
+    (folder / "checks" / "test_more.py").write_text(text)
+    said = list(map(str, lint.lint(folder)))
+    assert any(line.startswith("checks/test_more.py: ") and sentence in line for line in said), said
+
+
+def test_a_template_that_cannot_be_rendered_is_refused_once(folder: Path) -> None:
+    (folder / "templates" / "resolv.conf.j2").write_text("search {{ studnet.domain }}\n")
+    said = [str(finding) for finding in lint.lint(folder)]
+    assert said == ["templates: host at stage lab4a cannot be rendered: 'studnet' is undefined."]
+
+
+def test_a_template_with_a_mistake_is_refused_with_the_place(folder: Path) -> None:
+    (folder / "templates" / "main.cf.j2").write_text("a\n{% if %}\n")
+    [said] = map(str, lint.lint(folder))
+    assert said.startswith("templates: vm2 at stage lab4a cannot be rendered: main.cf.j2 line 2: ")
+
+
+def test_mutations_are_looked_at_where_there_are_some(folder: Path) -> None:
+    said = change(folder, "mutations.yaml", lambda tree: tree["faults"][0].pop("trips"))
+    assert said == [
+        "mutations.yaml: faults number 1: the key 'trips' is missing. "
+        "The checks that must fail, and no others: step/check, or step/check@machine."
+    ]
+    shutil.copy(resources.labs() / "lab4b" / "mutations.yaml", folder)
+    said = change(
+        folder, "mutations.yaml", lambda t: t["faults"][0].update(step="99", machines=["vm9"], id=t["faults"][1]["id"])
+    )
+    assert [line.partition(" There")[0] for line in said] == [
+        f"mutations.yaml: 2 mutations are called '{labs.parsed(folder / 'mutations.yaml')['faults'][1]['id']}'. Give each its own name.",
+        "mutations.yaml: the step '99' is unknown.",
+        "mutations.yaml: the machine 'vm9' is unknown.",
+    ]
+    (folder / "mutations.yaml").unlink()
+    assert lint.lint(folder) == []
+
+
+@pytest.mark.parametrize("schema", lint.schemas().values(), ids=list(lint.schemas()))
+def test_the_schemas_are_schemas(schema: Tree) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("name", labs.names())
+def test_every_file_with_a_schema_tells_the_editor(name: str) -> None:
+    for schema in lint.schemas():
+        first = (resources.labs() / name / f"{schema}.yaml").read_text().splitlines()[0]
+        assert first == f"# yaml-language-server: $schema=../{schema}.schema.json"
+
+
+def test_the_command_prints_findings_and_ends_with_2(folder: Path) -> None:
+    change(folder, "steps.yaml", without("17", "hints"))
+    done = CliRunner().invoke(app, ["lab", "lint", str(folder)])
+    assert done.exit_code == 2
+    assert done.stdout.startswith("mylab: steps.yaml: step 17: the key 'hints' is missing. ")
+    document = json.loads(CliRunner().invoke(app, ["lab", "lint", str(folder), "--json"]).stdout)
+    [entry] = document["labs"]
+    assert (entry["lab"], entry["findings"][0]["file"], entry["findings"][0]["step"]) == ("mylab", "steps.yaml", "17")
+
+
+def test_the_command_looks_at_all_labs_by_default() -> None:
+    done = CliRunner().invoke(app, ["lab", "lint"])
+    assert (done.exit_code, done.stdout) == (0, "".join(f"{name}: nothing is wrong\n" for name in labs.names()))
+
+
+def test_the_command_prints_the_schemas() -> None:
+    assert json.loads(CliRunner().invoke(app, ["lab", "schema"]).stdout) == lint.schemas()
+    assert json.loads(CliRunner().invoke(app, ["lab", "schema", "steps"]).stdout) == lint.schemas()["steps"]
+    assert isinstance(CliRunner().invoke(app, ["lab", "schema", "none"]).exception, UsageError)
+
+
+def test_the_command_lists_the_labs() -> None:
+    assert "lab4b: " in CliRunner().invoke(app, ["lab", "list"]).stdout
+    [first, *_] = json.loads(CliRunner().invoke(app, ["lab", "list", "--json"]).stdout)["labs"]
+    assert (first["id"], first["steps"], first["stages"][0]["id"]) == ("lab4b", 53, "lab4a")
