@@ -5,6 +5,18 @@ class CheckFailed(Exception):
     """A check does not hold; the text is its evidence."""
 
 
+class Waits(Exception):
+    """A check cannot be judged before another step is mended, though its own step does not need that one as a rule.
+
+    Mail goes where relayhost says: while that is not set nothing waits for it, but when it is wrong everything does.
+    """
+
+    def __init__(self, step: str) -> None:
+        """Name the step to mend first."""
+        super().__init__(f"waits for step {step}")
+        self.step = step
+
+
 class Evidence:
     """Collects the evidence of one check.
 

@@ -23,9 +23,20 @@ _LONG = {
     "--destination-ports": "--dports",
     "--ctstate": "--state",
     "--append": "-A",
+    "--insert": "-I",
 }
 # Matches and target options that change nothing for a first packet.
-_HARMLESS = {"-m", "--comment", "--reject-with", "--log-prefix", "--log-level", "--limit", "--limit-burst", "-c"}
+_HARMLESS = {
+    "-m",
+    "--comment",
+    "--dst-type",
+    "--reject-with",
+    "--log-prefix",
+    "--log-level",
+    "--limit",
+    "--limit-burst",
+    "-c",
+}
 _FINAL = {"ACCEPT", "DROP", "REJECT"}
 
 
@@ -39,29 +50,48 @@ class Connection:
     interface: str = "eth0"
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of a connection (ACCEPT, DROP or REJECT), and by which rule, as it is written."""
+
+    verdict: str
+    by: str
+
+    def of(self, what: str) -> str:
+        """The decision as the end of a clause: "DROP port 143 (policy of INPUT)"."""
+        return f"{self.verdict} {what} ({self.by})"
+
+
+@dataclass(frozen=True)
+class _Rule:
+    options: dict[str, list[str]]
+    text: str
+
+
 @dataclass
 class RuleSet:
     """The filter table of a file in the format of iptables-save(8)."""
 
     policies: dict[str, str] = field(default_factory=dict)
-    chains: dict[str, list[dict[str, list[str]]]] = field(default_factory=dict)
+    chains: dict[str, list[_Rule]] = field(default_factory=dict)
 
-    def verdict(self, connection: Connection, chain: str = "INPUT") -> str:
-        """ACCEPT, DROP or REJECT: what becomes of the connection."""
-        return self._walk(connection, chain, frozenset()) or self.policies.get(chain, "ACCEPT")
+    def decide(self, connection: Connection, chain: str = "INPUT") -> Decision:
+        """What becomes of the connection."""
+        by_policy = Decision(self.policies.get(chain, "ACCEPT"), f"policy of {chain}")
+        return self._walk(connection, chain, frozenset()) or by_policy
 
-    def _walk(self, connection: Connection, chain: str, above: frozenset[str]) -> str | None:
+    def _walk(self, connection: Connection, chain: str, above: frozenset[str]) -> Decision | None:
         for rule in self.chains.get(chain, []):
-            if not _matches(rule, connection):
+            if not _matches(rule.options, connection):
                 continue
-            target = (rule.get("-j") or rule.get("-g") or [""])[-1]
+            target = (rule.options.get("-j") or rule.options.get("-g") or [""])[-1]
             if target in _FINAL:
-                return target
+                return Decision(target, rule.text)
             if target == "RETURN":
                 return None
             if target in self.chains and target not in above:
                 final = self._walk(connection, target, above | {chain})
-                if final or "-g" in rule:
+                if final or "-g" in rule.options:
                     return final
         return None
 
@@ -80,8 +110,15 @@ def parse(text: str) -> RuleSet:
             rules.policies[chain] = policy if policy != "-" else ""
             rules.chains.setdefault(chain, [])
         elif line.startswith(("-A", "--append", "[")):
-            rule = _options(line)
-            rules.chains.setdefault(rule.pop("-A", ["INPUT"])[-1], []).append(rule)
+            options = _options(line)
+            rules.chains.setdefault(options.pop("-A", ["INPUT"])[-1], []).append(_Rule(options, line))
+        elif line.startswith(("-I", "--insert")):
+            options = _options(line)
+            chain, *place = options.pop("-I")
+            rules.chains.setdefault(chain, []).insert(int(place[0]) - 1 if place else 0, _Rule(options, line))
+        elif line.startswith("-P "):
+            chain, policy = line.split()[1:3]
+            rules.policies[chain] = policy
     return rules
 
 
@@ -122,6 +159,9 @@ def _holds(name: str, values: list[str], connection: Connection) -> bool | None:
             return _within(connection.source, value)
         case "-d":
             return _within(connection.destination, value)
+        case "--src-range":
+            first, _, last = value.partition("-")
+            return _between(connection.source, first, last or first)
         case "-i":
             return value == connection.interface or (
                 value.endswith("+") and connection.interface.startswith(value[:-1])
@@ -142,6 +182,11 @@ def _within(address: str, nets: str) -> bool:
         return any(ipaddress.ip_address(address) in ipaddress.ip_network(net, strict=False) for net in nets.split(","))
     except ValueError:  # a host name, which iptables would resolve
         return False
+
+
+def _between(address: str, first: str, last: str) -> bool:
+    low, here, high = map(ipaddress.IPv4Address, (first, address, last))
+    return low <= here <= high
 
 
 def _covers(ports: str, port: int) -> bool:

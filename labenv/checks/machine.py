@@ -14,6 +14,7 @@ from labenv import environment as records
 from labenv.checks.evidence import CheckFailed
 from labenv.engine.channel import Channel, dial
 from labenv.environment import Environment
+from labenv.mail.office import PROBE
 from labenv.student import Student
 
 
@@ -89,14 +90,17 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
 
 
 class Smtp(smtplib.SMTP):
-    """smtplib's client, connecting from inside a machine. `banner` is the greeting line, with its code."""
+    """smtplib's client, connecting from inside a machine. `banner` is the greeting line, with its code.
+
+    It greets with a name by which the logs tell it from a student's own client.
+    """
 
     def __init__(self, machine: Machine, other: Machine, source: str | None) -> None:
         """Connect and read the greeting. Raises OSError, SMTPException."""
         self._from = machine
         self._source = source
         self.banner = ""
-        super().__init__(other.address, 25, local_hostname=machine.fqdn, timeout=10)
+        super().__init__(other.address, 25, local_hostname=f"{PROBE}.{machine.fqdn}", timeout=10)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
         """Connect as smtplib does, and keep the greeting."""

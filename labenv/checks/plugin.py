@@ -15,11 +15,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from labenv.checks.evidence import CheckFailed, Evidence
+from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.post import Post
-from labenv.checks.results import CheckResult, Status
-from labenv.environment import Environment
+from labenv.checks.results import CheckResult, Status, waiting
 from labenv.errors import LabenvError
 from labenv.lab import Lab
 from labenv.student import Student
@@ -52,16 +51,15 @@ def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:
 class Run:
     """One run of the checks over one environment: what it works on, and what came out."""
 
-    environment: Environment
+    site: Site
     lab: Lab
-    api: Any
     steps: frozenset[str]
     heard: Callable[[CheckResult], None] = lambda _: None
     results: list[CheckResult] = field(default_factory=list)
+    waits: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open nothing yet."""
-        self.site = Site(self.environment, self.api)
         self.post = Post(self.site)
         self._pool = ThreadPoolExecutor(16)
         self._probes: dict[str, Future[Any]] = {}
@@ -133,6 +131,9 @@ class Session:
         text = str(evidence)
         if error is not None:
             status, text = ("skip" if isinstance(error, pytest.skip.Exception) else "fail"), _sentence(error)
+        if isinstance(error, Waits):
+            self._run.waits.setdefault(bound.id, set()).add(error.step)
+            text = waiting(self._run.lab, error.step)  # what it is then, a failure or a skip, is told by that step
         return CheckResult(
             step=bound.id,
             check=getattr(item, "originalname", item.name).removeprefix("test_"),
@@ -165,7 +166,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if not there:
             raise pytest.UsageError(f"There is no environment of {student}. Make one: labenv up {student}")
         found = lab.load(there[0].lab)
-        config.pluginmanager.register(Session(Run(there[0], found, engine.api, frozenset(found.steps))))
+        config.pluginmanager.register(Session(Run(Site(there[0], engine.api), found, frozenset(found.steps))))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,13 +1,14 @@
 """What the checks found: the records behind `check --json` (DESIGN.md, the contract of the command line)."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from labenv.lab import Lab
 
 Status = Literal["pass", "fail", "skip", "warn"]
+PERSON = "person"  # stands in the place of a check's name where there is none
 
 
 @dataclass(frozen=True)
@@ -27,35 +28,64 @@ class CheckResult:
     hint: str
 
 
-def in_chains(results: Iterable[CheckResult], lab: Lab) -> tuple[CheckResult, ...]:
+def in_chains(
+    results: Iterable[CheckResult], lab: Lab, waits: Mapping[str, set[str]] | None = None
+) -> tuple[CheckResult, ...]:
     """The results with each failure that an earlier one explains turned into a skip which names the step to mend first.
 
-    A step waits for those that it needs, and for those that they need.
+    A step waits for those that it needs, and for those that they need. `waits` are needs that this run found out.
     """
     results = tuple(results)
     failed = {result.step for result in results if result.status == "fail"}
-
-    def waits_for(step: str) -> list[str]:
-        earlier = [name for needed in lab.steps[step].needs for name in (*waits_for(needed), needed)]
-        return [name for name in lab.steps if name in earlier and name in failed]
+    explained = {step: needed(step, lab, waits or {}) & failed for step in failed}
 
     def judged(result: CheckResult) -> CheckResult:
-        first = waits_for(result.step)[:1] if result.status == "fail" else []
-        if not first:
+        if result.status != "fail":
             return result
-        words = f"waits for step {first[0]}: {lab.steps[first[0]].title}"
-        return replace(result, status="skip", evidence=words)
+        first = [name for name in lab.steps if name in explained[result.step] and not explained[name]][:1]
+        return replace(result, status="skip", evidence=waiting(lab, first[0])) if first else result
 
     return tuple(map(judged, results))
 
 
+def waiting(lab: Lab, step: str) -> str:
+    """The evidence of a check that waits for that step."""
+    return f"waits for step {step}: {lab.steps[step].title}"
+
+
+def needed(step: str, lab: Lab, waits: Mapping[str, set[str]]) -> set[str]:
+    """The steps that a step needs, and that they need, without itself. `waits` are needs on top of the lab's."""
+    found: set[str] = set()
+    ahead = {step}
+    while ahead:
+        found |= ahead
+        ahead = {name for at in ahead for name in (*lab.steps[at].needs, *waits.get(at, ()))} - found
+    return found - {step}
+
+
+def with_persons(results: Iterable[CheckResult], lab: Lab, wanted: Iterable[str]) -> tuple[CheckResult, ...]:
+    """The results and, where the sheet has them, one for each wanted step that only a person can judge."""
+    by_step: dict[str, list[CheckResult]] = {}
+    for result in results:
+        by_step.setdefault(result.step, []).append(result)
+    for name in wanted:
+        step = lab.steps[name]
+        if step.is_for_a_person and name not in by_step:  # the log book's have checks that look whether they are filled
+            by_step[name] = [
+                CheckResult(name, PERSON, machine, step.title, "skip", "only a person can judge this", "")
+                for machine in step.machines
+            ]
+    return tuple(result for name in lab.steps for result in by_step.get(name, ()))
+
+
 @dataclass(frozen=True)
 class Report:
-    """All results of one run, in the order of the sheet."""
+    """All results of one run, in the order of the sheet. `waits` are the needs between steps that the run found out."""
 
     student: str
     lab: str
     results: tuple[CheckResult, ...]
+    waits: Mapping[str, set[str]] = field(default_factory=dict)
 
     @property
     def summary(self) -> dict[str, int]:

@@ -1,22 +1,27 @@
 """Running the checks of an environment's lab: pytest in process, apart from whatever the user's folder configures."""
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from labenv import lab as labs
-from labenv.checks.results import CheckResult, Report, in_chains
+from labenv.checks.results import CheckResult, Report, in_chains, with_persons
 from labenv.environment import Environment
-from labenv.errors import LabenvError, UsageError
-from labenv.events import Event, Listener, silent
+from labenv.errors import EngineError, LabenvError, UsageError
+from labenv.events import Event, Listener, announced, silent
 from labenv.lab import Lab
 
 if TYPE_CHECKING:
+    from labenv.checks.machine import Machine, Site
     from labenv.engine import Engine
 
 # Not needed here, and each costs time, writes into the user's folder, or prints.
-_WITHOUT = "cacheprovider terminal logging doctest unittest junitxml pastebin debugging faulthandler stepwise capture"
+_WITHOUT = (
+    "cacheprovider terminal logging doctest unittest junitxml pastebin debugging faulthandler stepwise capture subtests "
+    "setuponly setupplan tmpdir monkeypatch recwarn warnings threadexception unraisableexception"
+)
 
 
 def run_checks(
@@ -29,43 +34,68 @@ def run_checks(
 ) -> Report:
     """Check the steps of the environment's lab and return what was found, in the order of the sheet.
 
-    `steps` limits it to these step numbers, `reached_only` to the steps of the stages up to the environment's own.
-    Each result is announced to `listen` as it comes. Raises UsageError for a step that the lab has not. A machine that
-    does not run is no error: the checks that need it fail, and say so.
+    Steps that only a person can judge are among the results, as skipped. `steps` limits it to these step numbers,
+    `reached_only` to the steps of the stages up to the environment's own. Each result is announced to `listen` as it
+    comes. Raises UsageError for a step that the lab has not. A machine that does not run is no error: the checks that
+    need it fail, and say so.
     """
     lab = labs.load(environment.lab)
     wanted = _wanted(lab, environment.stage, steps, reached_only)
 
-    import pytest  # it and testinfra take a quarter of a second, which a wrong step number need not wait for
+    from labenv.checks.machine import Site  # what follows takes time, which a wrong step number need not wait for
+
+    site = Site(environment, engine.api)
+    _warm_up(site)
+
+    import pytest
 
     from labenv.checks.plugin import Run, Session
 
-    run = Run(environment, lab, engine.api, wanted, lambda result: listen(_event(result)))
+    run = Run(site, lab, wanted, lambda result: listen(_event(result)))
     folder = lab.folder / "checks"
     arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}"]
     arguments += ["--import-mode=importlib", "--assert=plain", "-p", "labenv.checks.plugin"]
     arguments += [word for name in _WITHOUT.split() for word in ("-p", f"no:{name}")]
-    with _own_environment():
+    with announced(listen, "check", f"checking {len(wanted)} steps of {lab.id}"), _own_environment():
         code = pytest.main(arguments, plugins=[Session(run)])
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+    fine = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+    if all(lab.steps[step].is_for_a_person for step in wanted):
+        fine.add(pytest.ExitCode.NO_TESTS_COLLECTED)
+    if code not in fine:
         raise LabenvError(f"The checks of {lab.id} could not be run: pytest ended with '{pytest.ExitCode(code).name}'.")
-    return Report(environment.student.id, lab.id, in_chains(run.results, lab))
+    results = with_persons(in_chains(run.results, lab, run.waits), lab, wanted)
+    return Report(environment.student.id, lab.id, results, run.waits)
+
+
+def check_known(lab: Lab, steps: list[str]) -> None:
+    """Raise UsageError for a step that the lab has not, naming those it has."""
+    unknown = [step for step in steps if step not in lab.steps]
+    if unknown:
+        raise UsageError(f"{lab.id} has no step {', '.join(unknown)}. Its steps are: {', '.join(lab.steps)}.")
 
 
 def _wanted(lab: Lab, stage: str, steps: list[str] | None, reached_only: bool) -> frozenset[str]:
-    unknown = [step for step in steps or [] if step not in lab.steps]
-    if unknown:
-        raise UsageError(f"{lab.id} has no step {', '.join(unknown)}. Its steps are: {', '.join(lab.steps)}.")
+    check_known(lab, steps or [])
     return frozenset(
         step.id for step in lab.steps.values() if not reached_only or lab.reached(step.stage, stage)
     ) & frozenset(steps or lab.steps)
 
 
+def _warm_up(site: "Site") -> None:
+    """Open a channel to each machine, which takes the engine a while, in threads that nobody waits for."""
+
+    def open_(machine: "Machine") -> None:
+        with suppress(EngineError):  # the checks that need it say so
+            machine.channel.run(":")
+
+    for machine in site.machines.values():
+        threading.Thread(target=open_, args=(machine,), daemon=True).start()
+
+
 def _event(result: CheckResult) -> Event:
-    said = f"{result.machine}: {result.status}: {result.evidence}"
-    return Event(f"check {result.step}", said, "warn" if result.status == "fail" else "log")
+    return Event("check", f"step {result.step} on {result.machine}: {result.title}")
 
 
 @contextmanager

@@ -1,41 +1,136 @@
-"""Effective settings: what Postfix and Dovecot take a parameter for, and how often the file says it."""
+"""Effective settings: what Postfix and Dovecot take a parameter for, how often the file says it, and what may be wrong."""
 
+import difflib
 import re
 from dataclasses import dataclass
 
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine
 
+_MAIN = "/etc/postfix/main.cf"
+# What the sheet has a student write into Dovecot's files; a misspelt one is most likely meant to be one of these.
+_OF_DOVECOT = ("protocols", "mail_location", "disable_plaintext_auth", "ssl", "postmaster_address", "listen")
+
 
 @dataclass(frozen=True)
 class Setting:
-    """A parameter's effective value, and the lines of `file` that set it at line start, as the course's marker greps."""
+    """A parameter's effective value, and the lines of `file` that set it at line start, as the course's marker greps.
+
+    `complaints` are what postconf(1) says about main.cf meanwhile.
+    """
 
     name: str
+    machine: str
     value: str
     file: str
     lines: tuple[str, ...]
+    complaints: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """The setting in words."""
+        return f"{self.name} on {self.machine} is {self.value or 'not set'}"
+
+    @property
+    def is_set_once(self) -> bool:
+        """Whether one line of the file sets it."""
+        return len(self.lines) == 1
+
+    @property
+    def remark(self) -> str:
+        """What may be the matter with a value that is not right, as a sentence to add, or nothing."""
+        remarks = []
+        unused = re.findall(r"unused parameter: (\w+)=", "\n".join(self.complaints))
+        if misspelt := difflib.get_close_matches(self.name, unused, 1):
+            remarks.append(f"main.cf has '{misspelt[0]}', which Postfix does not know; did you mean {self.name}?")
+        if len(self.lines) > 1:
+            remarks.append(f"main.cf sets it {len(self.lines)} times, and the last line counts")
+        unknown = re.findall(r"undefined parameter: (\w+)", "\n".join(self.complaints))
+        if used := [name for name in unknown if self.lines and f"${name}" in self.lines[-1]]:
+            meant = difflib.get_close_matches(used[0], ("mydomain", "myhostname", "myorigin", "mynetworks"), 1)
+            question = f"; did you mean ${meant[0]}?" if meant else ""
+            remarks.append(f"${used[0]} is no parameter of Postfix{question}")
+        if re.search("[<>]", self.value):
+            remarks.append("what the sheet has in angle brackets is to be replaced, brackets and all")
+        return "; ".join(remarks)
+
+
+def expect(setting: Setting, holds: object, wanted: str, evidence: Evidence, remark: str = "") -> None:
+    """Note what a setting is; where it does not hold, with what may be the matter, or else `remark`.
+
+    Raises CheckFailed then.
+    """
+    reason = "" if holds else setting.remark or remark
+    evidence(holds, f"{setting}{f' ({reason})' if reason else ''}", wanted)
 
 
 def set_in_file(setting: Setting, evidence: Evidence) -> None:
-    """Have a doubt if the value, right as it is, comes from elsewhere than the file that the sheet names."""
+    """Have a doubt if the value, right as it is, does not come from one line of the file that the sheet names."""
     if not setting.lines:
         evidence.doubt(f"{setting.name} is {setting.value}, but not from {setting.file}", "set there, at line start")
+    elif not setting.is_set_once:
+        evidence.doubt(f"{setting.file} on {setting.machine} sets {setting.name} {len(setting.lines)} times", "once")
 
 
 def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
     """A parameter of main.cf (postconf(1)), with `$name` expanded or literally. Raises CheckFailed with the complaint."""
-    return _setting(machine, f"postconf -{'x' if expand else ''}h", name, "/etc/postfix/main.cf")
+    return _setting(machine, f"postconf -{'x' if expand else ''}h", name, _MAIN)
 
 
-def doveconf(machine: Machine, name: str, file: str) -> Setting:
-    """A parameter of Dovecot (doveconf(1)) and the lines that set it in `file`, below /etc/dovecot.
+@dataclass(frozen=True)
+class Dovecot:
+    """Dovecot's configuration on a machine: whether it is installed, what it complains of, and what was asked for.
 
-    Raises CheckFailed where Dovecot is not installed or its configuration is broken.
+    doveconf(1) looks the machine's name up at each start, which takes seconds where the DNS is dead: it is run once.
     """
-    if machine.run("command -v doveconf").rc:
-        raise CheckFailed(f"Dovecot is not installed on {machine.name} (expected: {name} set in /etc/dovecot/{file})")
-    return _setting(machine, "doveconf -h", name, f"/etc/dovecot/{file}")
+
+    machine: Machine
+    is_installed: bool
+    complaint: str
+    values: dict[str, str]
+
+    def setting(self, name: str, file: str) -> Setting:
+        """A parameter, and the lines that set it in `file`, below /etc/dovecot, to what it is.
+
+        Raises CheckFailed where Dovecot is not installed or its configuration is broken.
+        """
+        path = f"/etc/dovecot/{file}"
+        if not self.is_installed:
+            raise CheckFailed(f"Dovecot is not installed on {self.machine.name} (expected: {name} set in {path})")
+        if self.complaint:
+            raise CheckFailed(f"Dovecot on {self.machine.name} cannot read its configuration: {self.complaint}")
+        value = self.values[name]
+        lines = self.machine.run("grep -E %s %s", rf"^{name}[[:space:]]*=", path).stdout.splitlines()
+        same = tuple(line for line in lines if line.partition("=")[2].strip() == value)
+        return Setting(name, self.machine.name, value, path, same)
+
+
+def dovecot_on(machine: Machine) -> Dovecot:
+    """Dovecot's configuration as it is read now."""
+    installed = machine.run("command -v doveconf").rc == 0
+    asked = machine.run("doveconf -S " + " ".join(_OF_DOVECOT))
+    values = {name: value.strip() for name, _, value in (line.partition("=") for line in asked.stdout.splitlines())}
+    return Dovecot(machine, installed, _complaint(asked.stderr) if installed and asked.rc else "", values)
+
+
+def _complaint(said: str) -> str:
+    """Why Dovecot cannot read its configuration, with file and line."""
+    line = said.strip().splitlines()[-1]
+    reason = line.partition("Fatal: ")[2] or line
+    unknown = re.search(r"Unknown setting: (.+)", reason)
+    if unknown and "{" in unknown[1]:
+        return f"{reason}; a section before that, perhaps in another file, is not closed"
+    meant = difflib.get_close_matches(unknown[1], _OF_DOVECOT, 1) if unknown else []
+    return f"{reason}; did you mean {meant[0]}?" if meant else reason
+
+
+def not_restarted(machine: Machine, service: str) -> str:
+    """A remark if the configuration of "postfix" or "dovecot" was changed after the service had started, else nothing."""
+    files, pid = {
+        "postfix": ("/etc/postfix", "/var/spool/postfix/pid/master.pid"),
+        "dovecot": ("/etc/dovecot", "/run/dovecot/master.pid"),
+    }[service]
+    changed = machine.run(f"find {files} -type f -newer {pid} | head -n 1").stdout.strip()
+    return f" ({changed} was changed after {service} had started: it wants a restart)" if changed else ""
 
 
 def words(value: str) -> list[str]:
@@ -44,6 +139,9 @@ def words(value: str) -> list[str]:
 
 
 def _setting(machine: Machine, ask: str, name: str, file: str) -> Setting:
-    both = f"{ask} %s && {{ grep -E %s %s || true; }}"
-    value, *lines = machine.output(both, name, rf"^{name}[[:space:]]*=", file).split("\n")
-    return Setting(name, value.strip(), file, tuple(lines))
+    asked = machine.run(f"{ask} %s && {{ grep -E %s %s || true; }}", name, rf"^{name}[[:space:]]*=", file)
+    if asked.rc:
+        said = (asked.stderr.strip().splitlines() or [f"status {asked.rc}"])[-1]
+        raise CheckFailed(f"{machine.name} cannot tell {name}: {said} (expected: a configuration without errors)")
+    value, *lines = asked.stdout.rstrip("\n").split("\n")
+    return Setting(name, machine.name, value.strip(), file, tuple(lines), tuple(asked.stderr.splitlines()))

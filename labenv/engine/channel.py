@@ -237,10 +237,10 @@ def dial(
     nc += ["-s", source] if source else []
     # nc waits for a line before it starts: bytes that come together with the engine's HTTP answer would get lost in
     # the buffer of the library that reads it.
-    stream = _Stream(api, container, ["/bin/sh", "-c", 'read -r go; exec "$@"', "sh", *nc, host, str(port)])
+    stream = _Stream(api, container, ["/bin/sh", "-c", 'read -r go; echo >&2; exec "$@"', "sh", *nc, host, str(port)])
     try:
         stream.send(b"go\n")
-        first = _connected(stream, time.monotonic() + patience)
+        first = _connected(stream, time.monotonic() + timeout, patience)
     except TimeoutError as error:
         stream.close()
         raise TimeoutError(f"connect to {host} port {port} timed out") from error
@@ -253,13 +253,15 @@ def dial(
     return ours
 
 
-def _connected(stream: _Stream, deadline: float) -> bytes:
+def _connected(stream: _Stream, deadline: float, patience: float) -> bytes:
     """Wait until nc has its connection; return what the other end has already said."""
     words = b""
     while (frame := stream.frame(deadline)) is not None:
         kind, data = frame
         if kind == _STDOUT:
             return data
+        if not words:  # nc starts now; the time that a busy engine takes until then is not the network's
+            deadline = time.monotonic() + patience
         words += data
         if b"succeeded!" in words:
             return b""

@@ -21,7 +21,7 @@ HEAD = """\
 def verdicts(rules: str, policy: str = "DROP") -> tuple[str, str]:
     """What becomes of a connection from the network, and of one from outside."""
     table = parse(HEAD.format(policy=policy) + rules + "\nCOMMIT\n")
-    return table.verdict(LAN), table.verdict(OUTSIDE)
+    return table.decide(LAN).verdict, table.decide(OUTSIDE).verdict
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,10 @@ def verdicts(rules: str, policy: str = "DROP") -> tuple[str, str]:
         "-A INPUT -p tcp --dport 140:150 -m conntrack --ctstate NEW,ESTABLISHED -s 192.168.90.0/24 -i eth+ -j ACCEPT",
         "-A INPUT ! -s 192.168.90.0/24 -j DROP\n-A INPUT -p tcp --dport 143 -j ACCEPT",
         "-A INPUT -s 192.168.90.0/24 -p tcp --syn -j ACCEPT",
+        "-I INPUT 1 -s 192.168.90.0/24 -p tcp --dport 143 -j ACCEPT",
+        "-A INPUT -j DROP\n--insert INPUT -p tcp --dport 143 -s 192.168.90.0/24 -j ACCEPT",
+        "-A INPUT -p tcp --dport 143 -m iprange --src-range 192.168.90.1-192.168.90.254 -j ACCEPT",
+        "-A INPUT -s 192.168.90.0/24 -p tcp -m addrtype --dst-type LOCAL -m tcp --dport 143 -j ACCEPT",
         ":MAIL - [0:0]\n-A INPUT -p tcp --dport 143 -j MAIL\n-A MAIL -s 192.168.90.0/24 -j ACCEPT\n-A MAIL -j RETURN",
     ],
 )
@@ -73,13 +77,24 @@ def test_an_open_policy_lets_everybody_in() -> None:
 
 
 def test_an_empty_file_is_an_open_machine() -> None:
-    assert parse("").verdict(OUTSIDE) == "ACCEPT"
+    assert parse("").decide(OUTSIDE).verdict == "ACCEPT"
 
 
 def test_other_tables_do_not_count() -> None:
     nat = "*nat\n:PREROUTING ACCEPT [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n"
-    assert parse(nat + HEAD.format(policy="DROP") + "COMMIT\n").verdict(LAN) == "DROP"
+    assert parse(nat + HEAD.format(policy="DROP") + "COMMIT\n").decide(LAN).verdict == "DROP"
 
 
 def test_chains_that_call_each_other_end() -> None:
     assert verdicts(":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -j B\n-A B -j A") == ("DROP", "DROP")
+
+
+def test_the_decision_tells_its_rule() -> None:
+    refuse = "-A INPUT -j REJECT --reject-with icmp-host-prohibited"
+    table = parse(HEAD.format(policy="ACCEPT") + f"{refuse}\n-A INPUT -p tcp --dport 143 -j ACCEPT\nCOMMIT\n")
+    assert table.decide(LAN).of("it") == f"REJECT it ({refuse})"
+    assert parse(HEAD.format(policy="DROP")).decide(LAN).of("it") == "DROP it (policy of INPUT)"
+
+
+def test_a_policy_may_be_set_by_a_line_of_its_own() -> None:
+    assert parse("*filter\n-P INPUT DROP\nCOMMIT\n").decide(OUTSIDE).verdict == "DROP"

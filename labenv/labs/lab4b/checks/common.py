@@ -1,8 +1,15 @@
 """What several modules of these checks look at."""
 
+import re
+
 from labenv.checks import firewall
 from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
+from labenv.student import Student
+
+# An address that is in no lab network (RFC 5737); host has it too.
+OUTSIDE = "203.0.113.1"
+NOBODYS_PORT = 9  # discard(9): no step of the course opens it
 
 
 def listening(machine: Machine, port: int) -> set[str]:
@@ -20,25 +27,60 @@ def on_every_interface(machine: Machine, port: int, evidence: Evidence) -> None:
     )
 
 
+def runs(machine: Machine, name: str) -> bool:
+    """Whether systemd has the service running."""
+    return bool(machine.run("systemctl is-active --quiet %s", name).rc == 0)
+
+
 def service(machine: Machine, name: str, evidence: Evidence) -> None:
-    """The service runs, and starts with the machine."""
-    unit = machine.service(name)
-    runs, starts = unit.is_running, unit.is_enabled
-    saw = f"{name} on {machine.name} is {'active' if runs else 'inactive'} and {'enabled' if starts else 'disabled'}"
-    evidence(runs and starts, saw, "active and enabled")
+    """The service runs, and starts with the machine (systemctl(1), UnitFileState: enabled-runtime ends with the boot)."""
+    active, enabled = machine.output(
+        "systemctl show --value -p ActiveState %s; systemctl is-enabled %s 2>/dev/null || true", name, name
+    ).split("\n")
+    saw = f"{name} on {machine.name} is {active} and {enabled or 'not installed'}"
+    if active == "failed":
+        log = machine.run(
+            "journalctl --no-pager -o cat -n 50 _SYSTEMD_UNIT=%s.service + UNIT=%s.service", name, name
+        ).stdout
+        reasons = [line for line in log.splitlines() if re.search("(fatal|error)(?!.*see logs)", line, re.IGNORECASE)]
+        saw += f" (its journal has: {reasons[-1]})" if reasons else ""
+    evidence((active, enabled) == ("active", "enabled"), saw, "active and enabled")
 
 
-def let_in_at_boot(machine: Machine, source: str, port: int) -> str:
-    """What the rules that iptables.service loads at boot do with a new connection: ACCEPT, DROP or REJECT."""
-    saved = machine.output("cat /etc/sysconfig/iptables")
-    return firewall.parse(saved).verdict(firewall.Connection(source, machine.address, port))
+def at_boot(machine: Machine, source: str, port: int) -> firewall.Decision:
+    """What the rules that iptables.service loads at boot do with a new connection."""
+    return firewall.parse(machine.output("cat /etc/sysconfig/iptables")).decide(
+        firewall.Connection(source, machine.address, port)
+    )
+
+
+def now(machine: Machine, source: str, port: int) -> firewall.Decision:
+    """The same of the rules in force."""
+    return firewall.parse(machine.output("iptables-save -t filter")).decide(
+        firewall.Connection(source, machine.address, port)
+    )
 
 
 def rules_load(machine: Machine, evidence: Evidence) -> None:
-    """The saved rules are valid and are loaded at boot."""
+    """The saved rules are valid, are loaded at boot, and do not let everything in."""
     service(machine, "iptables", evidence)
     test = machine.run("iptables-restore --test /etc/sysconfig/iptables")
-    complaint = f": {test.stderr.strip().splitlines()[0]}" if test.stderr.strip() else ""
+    said = "; ".join(line for line in test.stderr.splitlines() if line and not line.startswith("Try "))
+    complaint = f": {said}" if said else ""
     evidence(
-        test.rc == 0, f"/etc/sysconfig/iptables {'can' if test.rc == 0 else 'cannot'} be loaded{complaint}", "it can"
+        test.rc == 0,
+        f"/etc/sysconfig/iptables on {machine.name} can{'' if test.rc == 0 else 'not'} be loaded{complaint}",
+        "it can",
     )
+    for when, decision in (("now", now), ("at boot", at_boot)):
+        stray = decision(machine, OUTSIDE, NOBODYS_PORT)
+        port = f"port {NOBODYS_PORT}, which nobody serves"
+        saw = f"{when} the firewall of {machine.name} would {stray.of(port)}"
+        evidence(stray.verdict != "ACCEPT", saw, "DROP or REJECT")
+
+
+def leads_to_vm3(relayhost: str, student: Student) -> bool:
+    """Whether that is vm3 by its name, by its address or by the domain's MX record (postconf(5), relayhost)."""
+    domain = re.escape(student.domain)
+    name, address = rf"vm3\.{domain}", rf"\[{re.escape(student.prefix)}\.4\]"
+    return bool(re.fullmatch(rf"({name}|\[{name}\]|{domain}|{address})(:25|:smtp)?", relayhost, re.IGNORECASE))

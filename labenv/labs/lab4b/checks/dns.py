@@ -1,28 +1,61 @@
 """What the DNS says, and what the zone's file says."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from labenv.checks.evidence import CheckFailed
+from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post
 
 
 @dataclass(frozen=True)
-class Zone:
-    """The forward zone as its file has it, and as named serves it; MX records as "10 vm3.asmith15.ops.", best first."""
+class Exchangers:
+    """The MX records of the domain as "10 vm3.asmith15.ops.", best first, and the addresses of the names in them."""
 
-    domain: str
+    records: tuple[str, ...] = ()
+    addresses: dict[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def best(self) -> list[str]:
+        """The names of the lowest preference: senders choose among them by chance (RFC 5321 section 5.1)."""
+        return [record.split()[1] for record in self.records if record.split()[0] == self.records[0].split()[0]]
+
+    def judge(self, where: str, domain: str, address: str, evidence: Evidence) -> None:
+        """The best exchanger is vm3, at this address, by whatever name. Raises CheckFailed with what is odd else."""
+        wanted = f"vm3.{domain}."
+        others = [name for name in self.best if self.addresses.get(name.lower()) != address]
+        evidence(self.records and not others, f"{where} {self}{self._oddity(others, domain)}", f"MX {wanted}")
+        if stranger := [name for name in self.best if name.lower() != wanted]:
+            evidence.doubt(f"the MX record names {stranger[0]}, which has the address of vm3", wanted)
+
+    def _oddity(self, names: list[str], domain: str) -> str:
+        for name in names:
+            if name.lower().endswith(f".{domain}.{domain}."):
+                return f" ({name} has the domain twice: in the file the name lacks the dot at its end)"
+            if re.match(r"\d+\.\d+\.\d+\.\d+\.", name):
+                return " (an MX record has a name, not an address)"
+            if name.lower() not in self.addresses:
+                return f" ({name} has no address)"
+            if name.lower() == f"vm3.{domain}.":
+                return f" ({name} has the address {self.addresses[name.lower()]})"
+        return ""
+
+    def __str__(self) -> str:
+        """The MX records in words."""
+        return "MX " + ", MX ".join(self.records) if self.records else "no MX record"
+
+
+@dataclass(frozen=True)
+class Zone:
+    """The forward zone as its file has it, and as named serves it. `elsewhere` are MX records of other names."""
+
     path: str
     serial: str
-    in_file: tuple[str, ...]
+    in_file: Exchangers
+    elsewhere: tuple[str, ...]
     served_serial: str
-    served: tuple[str, ...]
-
-    def names_vm3(self, exchangers: tuple[str, ...]) -> bool:
-        """Whether the best of the MX records is vm3, whatever its preference."""
-        return bool(exchangers) and exchangers[0].split()[-1] == f"vm3.{self.domain}."
+    served: Exchangers
 
 
 @dataclass(frozen=True)
@@ -31,50 +64,65 @@ class Answer:
 
     status: str
     flags: tuple[str, ...]
-    exchangers: tuple[str, ...]
+    exchangers: Exchangers
     address: str
 
 
 @probe
 def zone(site: Site, post: Post) -> Zone:
-    """The zone on host, its file found by what named.conf says and read as named reads it (named-checkzone(8))."""
-    host, domain = site["host"], site.student.domain
-    path = _file_of(host, domain)
-    dumped = host.run("named-checkzone -D %s %s", domain, path)
-    if dumped.rc:
-        complaints = [line for line in (dumped.stderr + dumped.stdout).splitlines() if path in line or "error" in line]
-        raise CheckFailed(f"named-checkzone refuses {path}: {(complaints or ['it says nothing'])[0]} (expected: OK)")
-    serial = re.search(r"\sSOA\s+\S+\s+\S+\s+(\d+)", dumped.stdout)
-    records = re.findall(rf"^{re.escape(domain)}\.\s+\d+\s+IN\s+MX\s+(.+)", dumped.stdout, re.MULTILINE)
-    asked = host.run("dig @%s +short +time=2 +tries=1 %s SOA %s MX", host.address, domain, domain).stdout
-    soa = re.search(r"^\S+ \S+ (\d+) \d+ \d+ \d+ \d+$", asked, re.MULTILINE)
-    return Zone(domain, path, serial[1] if serial else "", _sorted(records), soa[1] if soa else "", _exchangers(asked))
+    """The zone on host, as its file has it and as it is served."""
+    return read_zone(site)
 
 
 @probe
 def answer_to_vm2(site: Site, post: Post) -> Answer:
     """What vm2 is told by whomever its /etc/resolv.conf names, as the sheet has it."""
     domain = site.student.domain
-    text = site["vm2"].run("dig +time=2 +tries=1 %s MX %s A", domain, f"vm3.{domain}").stdout
+    vm2, vm3 = site["vm2"], f"vm3.{domain}."
+    text = vm2.run("dig +time=2 +tries=1 %s MX", domain).stdout
     status = re.search(r"status: (\w+)", text)
     flags = re.search(r"flags: ([a-z ]+);", text)
-    address = re.search(rf"^vm3\.{re.escape(domain)}\.\s+\d+\s+IN\s+A\s+(\S+)", text, re.MULTILINE)
+    records = _records(text, domain)
+    names = {vm3, *(record.split()[1].lower() for record in records)}
+    addresses = _addresses(vm2.run("dig +time=2 +tries=1 " + " ".join("%s A" for _ in names), *names).stdout)
     return Answer(
         status[1] if status else "no answer",
         tuple(flags[1].split()) if flags else (),
-        _sorted(re.findall(rf"^{re.escape(domain)}\.\s+\d+\s+IN\s+MX\s+(.+)", text, re.MULTILINE)),
-        address[1] if address else "",
+        Exchangers(records, addresses),
+        addresses.get(vm3, ""),
     )
 
 
-def shown(exchangers: tuple[str, ...]) -> str:
-    """The MX records in words."""
-    return "MX " + ", MX ".join(exchangers) if exchangers else "no MX record"
+def read_zone(site: Site) -> Zone:
+    """The zone on host, its file found by what named.conf says and read as named reads it (named-checkzone(8)).
+
+    Raises CheckFailed, with the line, where named.conf or the file has an error.
+    """
+    host, domain = site["host"], site.student.domain
+    path = _file_of(host, domain)
+    # named refuses odd names in a zone of its own (check-names), where named-checkzone only warns if not told.
+    dumped = host.run("named-checkzone -D -k fail %s %s", domain, path)
+    if dumped.rc:
+        complaints = [line for line in (dumped.stderr + dumped.stdout).splitlines() if path in line or "error" in line]
+        raise CheckFailed(f"named-checkzone refuses {path}: {(complaints or ['it says nothing'])[0]} (expected: OK)")
+    text = dumped.stdout
+    serial = re.search(r"\sSOA\s+\S+\s+\S+\s+(\d+)", text)
+    owners = re.findall(r"^(\S+)\s+\d+\s+IN\s+MX\s", text, re.MULTILINE)
+    asked = host.run("dig @%s +noall +answer +time=2 +tries=1 %s SOA %s MX", host.address, domain, domain).stdout
+    soa = re.search(r"\sSOA\s+\S+\s+\S+\s+(\d+)", asked)
+    return Zone(
+        path,
+        serial[1] if serial else "",
+        Exchangers(_records(text, domain), _addresses(text)),
+        tuple(owner for owner in owners if owner.lower() != f"{domain}."),
+        soa[1] if soa else "",
+        Exchangers(_records(asked, domain)),
+    )
 
 
 def _file_of(host: Machine, domain: str) -> str:
     config = host.output("named-checkconf -p /etc/named.conf")
-    stanza = re.search(rf'zone "{re.escape(domain)}\.?"[^{{]*\{{(.*?)\n\}};', config, re.DOTALL)
+    stanza = re.search(rf'zone "{re.escape(domain)}\.?"[^{{]*\{{(.*?)\n\s*\}};', config, re.DOTALL)
     file = re.search(r'file "([^"]+)"', stanza[1]) if stanza else None
     if file is None:
         raise CheckFailed(f"/etc/named.conf on host has no zone {domain} with a file (expected: the forward zone)")
@@ -82,9 +130,11 @@ def _file_of(host: Machine, domain: str) -> str:
     return file[1] if file[1].startswith("/") else f"{directory[1].rstrip('/') if directory else ''}/{file[1]}"
 
 
-def _exchangers(text: str) -> tuple[str, ...]:
-    return _sorted(re.findall(r"^(\d+ \S+)$", text, re.MULTILINE))
+def _records(text: str, domain: str) -> tuple[str, ...]:
+    found = re.findall(rf"^{re.escape(domain)}\.\s+\d+\s+IN\s+MX\s+(.+)", text, re.MULTILINE | re.IGNORECASE)
+    return tuple(sorted((" ".join(record.split()) for record in found), key=lambda record: int(record.split()[0])))
 
 
-def _sorted(records: list[str]) -> tuple[str, ...]:
-    return tuple(sorted((" ".join(record.split()) for record in records), key=lambda record: int(record.split()[0])))
+def _addresses(text: str) -> dict[str, str]:
+    found = re.findall(r"^(\S+)\s+\d+\s+IN\s+A\s+(\S+)", text, re.MULTILINE)
+    return {name.lower(): address for name, address in found}

@@ -1,0 +1,45 @@
+"""The log book: whether its sections are filled. What stands there, only a person can judge."""
+
+import pytest
+
+from labenv import lab as labs
+from labenv import logbook
+from labenv.checks.evidence import Evidence
+from labenv.checks.machine import Machine
+from labenv.checks.plugin import step
+from labenv.errors import EngineError
+from labenv.student import Student
+
+
+@step("7", machine="host")
+def test_investigation_1(host: Machine, student: Student, evidence: Evidence) -> None:
+    _filled(host, student, "INVESTIGATION 1", evidence)
+
+
+@step("27", machine="host")
+def test_investigation_2(host: Machine, student: Student, evidence: Evidence) -> None:
+    _filled(host, student, "INVESTIGATION 2", evidence)
+
+
+@step("49", machine="host")
+def test_investigation_3(host: Machine, student: Student, evidence: Evidence) -> None:
+    _filled(host, student, "INVESTIGATION 3", evidence)
+
+
+@step("51", machine="host")
+def test_exploration_questions(host: Machine, student: Student, evidence: Evidence) -> None:
+    _filled(host, student, "EXPLORATION QUESTIONS", evidence)
+
+
+def _filled(host: Machine, student: Student, title: str, evidence: Evidence) -> None:
+    try:
+        text = host.run(f"head -c {logbook.LARGEST} {logbook.PATH}").stdout
+    except EngineError as error:  # that host is down is for the checks of its services to say
+        pytest.skip(f"the log book cannot be read: {error}")
+    book = logbook.sections(text, logbook.blank(labs.load("lab4b"), student))
+    section = next(section for section in book if section.title == title)
+    if section.empty:
+        first, *more = section.empty
+        others = f" and {len(more)} more" if more else ""
+        pytest.skip(f"the log book has nothing under {title}, '{first}'{others}; write it with: labenv logbook --edit")
+    evidence(section.is_filled, f"{title} of the log book is filled", "something in each of its parts")

@@ -1,0 +1,64 @@
+"""The mutation table: every single fault trips the checks that it must and no others, every right variant trips none.
+
+Each line of labs/lab4b/mutations.yaml gets a finished environment of its own. They are brought up ahead of the tests that
+ask for them, a few at a time, by processes that stay.
+"""
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+
+from labenv import lab as labs
+from labenv.checks.results import CheckResult
+from labenv.mutations import Mutation, faults, variants
+from tests.e2e.conftest import Cli
+
+LAB = labs.load("lab4b")
+TABLE = [*faults(LAB), *variants(LAB)]
+AT_ONCE = 3
+
+
+def found(mutation: Mutation) -> tuple[CheckResult, ...]:
+    """What the checks find in an environment with that one change."""
+    from labenv.checks.run import run_checks
+    from labenv.engine import Engine
+    from labenv.engine.channel import Channel
+    from labenv.engine.find import connect
+    from labenv.events import silent
+    from labenv.lifecycle import Request, down, up
+
+    engine = Engine(connect(silent))
+    who = f"m-{secrets.token_hex(4)}"
+    try:
+        environment = up(engine, Request(who, first="ada"), silent).environment
+        for name in mutation.machines:
+            channel = Channel(engine.api, environment.machine(name).container)
+            typed = channel.run(mutation.script(environment.student), timeout=120)
+            channel.close()
+            assert typed.rc == 0, f"{mutation.id} could not be typed on {name}: {typed.stderr.decode()}"
+        return run_checks(environment, engine).results
+    finally:
+        for environment in engine.environments(who):
+            down(engine, environment, silent)
+
+
+@pytest.fixture(scope="session")
+def findings(request: pytest.FixtureRequest, cli: Cli) -> Iterator[dict[str, Future[tuple[CheckResult, ...]]]]:
+    """What the checks find, of each mutation that a test of this run asks for."""
+    parameters = [getattr(item, "callspec", None) for item in request.session.items]
+    chosen = [each.params["mutation"] for each in parameters if each and "mutation" in each.params]
+    # Spawned, not forked: a copy of this process would hold locks that other threads of it had taken.
+    with ProcessPoolExecutor(AT_ONCE, mp_context=get_context("spawn")) as pool:
+        yield {mutation.id: pool.submit(found, mutation) for mutation in chosen}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("mutation", TABLE, ids=lambda mutation: mutation.id)
+def test_the_checks_tell_right_from_wrong(
+    findings: dict[str, Future[tuple[CheckResult, ...]]], mutation: Mutation
+) -> None:
+    results = findings[mutation.id].result(timeout=1200)
+    assert not mutation.disagreement(results), mutation.disagreement(results)

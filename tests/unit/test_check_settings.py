@@ -1,0 +1,111 @@
+"""What a check says of a setting that is not right: the typo, the second line, the placeholder."""
+
+import pytest
+
+from labenv.checks.evidence import CheckFailed, Evidence
+from labenv.checks.settings import Setting, expect, set_in_file
+from labenv.labs.lab4b.checks.common import leads_to_vm3
+from labenv.labs.lab4b.checks.dns import Exchangers
+from labenv.student import Student
+
+ADA = Student("asmith15", 90, "ada", "secret")
+
+
+def relayhost(value: str, lines: tuple[str, ...], *complaints: str) -> Setting:
+    said = tuple(f"postconf: warning: /etc/postfix/main.cf{complaint}" for complaint in complaints)
+    return Setting("relayhost", "vm2", value, "/etc/postfix/main.cf", lines, said)
+
+
+@pytest.mark.parametrize(
+    ("setting", "remark"),
+    [
+        (
+            relayhost("", (), ": unused parameter: relayhots=vm3.asmith15.ops"),
+            "main.cf has 'relayhots', which Postfix does not know; did you mean relayhost?",
+        ),
+        (relayhost("", (), ": unused parameter: my_own=1"), ""),
+        (
+            relayhost("a", ("relayhost = vm3", "relayhost = a"), ", line 3: overriding earlier entry: relayhost=vm3"),
+            "main.cf sets it 2 times, and the last line counts",
+        ),
+        (
+            relayhost("vm3.", ("relayhost = vm3.$mydomian",), ": undefined parameter: mydomian"),
+            "$mydomian is no parameter of Postfix; did you mean $mydomain?",
+        ),
+        (
+            relayhost("vm3.<yourdomain>.ops", ("relayhost = vm3.<yourdomain>.ops",)),
+            "what the sheet has in angle brackets is to be replaced, brackets and all",
+        ),
+        (relayhost("vm2.asmith15.ops", ("relayhost = vm2.asmith15.ops",)), ""),
+    ],
+)
+def test_the_likely_mistake_is_named(setting: Setting, remark: str) -> None:
+    assert setting.remark == remark
+
+
+def test_the_mistake_is_part_of_the_evidence_only_where_the_value_is_wrong() -> None:
+    setting = relayhost("vm3", ("relayhost = a", "relayhost = vm3"))
+    evidence = Evidence()
+    expect(setting, True, "vm3", evidence)
+    assert str(evidence) == "relayhost on vm2 is vm3 (expected: vm3)"
+    with pytest.raises(CheckFailed, match=r"relayhost on vm2 is vm3 \(main.cf sets it 2 times.*expected: vm4"):
+        expect(setting, False, "vm4", evidence, "not said, as there is a better reason")
+
+
+@pytest.mark.parametrize("lines", [(), ("relayhost = a", "relayhost = vm3")])
+def test_a_right_value_from_elsewhere_or_written_twice_is_doubted(lines: tuple[str, ...]) -> None:
+    evidence = Evidence()
+    set_in_file(relayhost("vm3", lines), evidence)
+    assert evidence.doubts
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["vm3.asmith15.ops", "[vm3.asmith15.ops]", "[VM3.asmith15.ops]:25", "asmith15.ops", "[192.168.90.4]:smtp"],
+)
+def test_relay_hosts_that_are_vm3(value: str) -> None:
+    assert leads_to_vm3(value, ADA)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "vm3", "vm3.", "vm33.asmith15.ops", "vm3xasmith15.ops", "[vm3.asmith15.ops", "vm3.<yourdomain>.ops"),
+        *("vm3.asmith15.ops:143", "vm2.asmith15.ops", "[192.168.90.3]", "192.168.90.4"),
+    ],
+)
+def test_relay_hosts_that_are_not(value: str) -> None:
+    assert not leads_to_vm3(value, ADA)
+
+
+VM3 = {"vm3.asmith15.ops.": "192.168.90.4", "vm2.asmith15.ops.": "192.168.90.3", "mail.asmith15.ops.": "192.168.90.4"}
+
+
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ((), "has no MX record"),
+        (("10 vm2.asmith15.ops.",), "MX 10 vm2"),
+        (("10 vm3.asmith15.ops.", "10 vm2.asmith15.ops."), "MX 10 vm3"),
+        (("10 vm3.asmith15.ops.asmith15.ops.",), "the domain twice"),
+        (("10 192.168.90.4.asmith15.ops.",), "a name, not an address"),
+        (("10 www.asmith15.ops.",), "no address"),
+    ],
+)
+def test_exchangers_that_are_not_vm3(records: tuple[str, ...], words: str) -> None:
+    with pytest.raises(CheckFailed, match=words):
+        Exchangers(records, VM3).judge("the zone has", "asmith15.ops", "192.168.90.4", Evidence())
+
+
+@pytest.mark.parametrize(
+    ("records", "doubts"),
+    [
+        (("0 VM3.asmith15.ops.",), 0),
+        (("10 vm3.asmith15.ops.", "20 vm2.asmith15.ops."), 0),
+        (("10 mail.asmith15.ops.",), 1),
+    ],
+)
+def test_exchangers_that_are_vm3(records: tuple[str, ...], doubts: int) -> None:
+    evidence = Evidence()
+    Exchangers(records, VM3).judge("the zone has", "asmith15.ops", "192.168.90.4", evidence)
+    assert len(evidence.doubts) == doubts

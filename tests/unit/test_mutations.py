@@ -1,0 +1,109 @@
+"""The mutation table covers the lab, and judges what the checks find."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from labenv import lab as labs
+from labenv.checks.results import CheckResult, Status
+from labenv.mutations import Mutation, faults, markdown, variants
+from labenv.student import Student
+
+LAB = labs.load("lab4b")
+PAGE = Path(__file__).parents[2] / "docs" / "mutations.md"
+FAULTS, VARIANTS = faults(LAB), variants(LAB)
+
+
+def checks() -> set[str]:
+    """Every check of the lab's modules as step/check, read from their text: their marker is known to check runs only."""
+    modules = (LAB.folder / "checks").glob("test_*.py")
+    pattern = re.compile(r'^@step\("(\w+)".*\)\ndef test_(\w+)', re.MULTILINE)
+    return {f"{step}/{name}" for module in modules for step, name in pattern.findall(module.read_text())}
+
+
+def test_the_table_is_large_enough() -> None:
+    assert len(FAULTS) >= 60
+    assert len(VARIANTS) >= 30
+
+
+def test_each_line_has_an_id_of_its_own_and_a_step_and_machines_of_the_lab() -> None:
+    lines = [*FAULTS, *VARIANTS]
+    assert len({line.id for line in lines}) == len(lines)
+    assert {line.step for line in lines} <= set(LAB.steps)
+    assert {name for line in lines for name in line.machines} <= {"host", "vm2", "vm3"}
+
+
+def test_every_check_of_the_wire_is_tripped_by_a_fault() -> None:
+    by_person = {step.id for step in LAB.steps.values() if step.is_for_a_person}
+    wanted = {name for name in checks() if name.split("/")[0] not in by_person}
+    tripped = {name.partition("@")[0] for fault in FAULTS for name in fault.trips}
+    assert wanted == tripped
+
+
+def test_every_step_of_the_wire_is_tripped_by_a_fault() -> None:
+    steps = {step.id for step in LAB.steps.values() if not step.is_for_a_person}
+    assert {name.split("/")[0] for fault in FAULTS for name in fault.trips} == steps
+
+
+def test_each_fault_says_what_it_trips_and_each_variant_trips_nothing() -> None:
+    assert all(fault.trips and not fault.warns for fault in FAULTS)
+    assert not any(variant.trips for variant in VARIANTS)
+
+
+def test_each_script_is_filled_in_for_a_student() -> None:
+    ada = Student("ada7", 7, "ada", "secret")
+    for line in (*FAULTS, *VARIANTS):
+        assert "{{" not in line.script(ada)
+    [placeholder] = [line for line in VARIANTS if line.id == "myorigin-literal"]
+    assert "postconf -e 'myorigin = ada7.ops'" in placeholder.script(ada)
+
+
+def test_the_published_table_is_what_the_data_gives() -> None:
+    assert PAGE.read_text() == markdown(LAB), f"Make it anew: python -m labenv.mutations > {PAGE}"
+
+
+FAULT = Mutation("a-fault", "A fault", "17", ("vm2",), "true", ("17/relay", "9/origin@vm3"), ())
+VARIANT = Mutation("a-variant", "A variant", "17", ("vm2",), "true", (), ("17/relay",))
+
+
+def result(step: str, check: str, machine: str, status: Status) -> CheckResult:
+    return CheckResult(step, check, machine, "Title", status, f"evidence of {machine}", "")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "lines"),
+    [
+        (("fail", "pass", "fail"), ""),
+        (("fail", "warn", "fail"), ""),
+        (("skip", "pass", "fail"), "17/relay did not fail"),
+        (("fail", "fail", "fail"), "9/origin@vm2 failed: evidence of vm2"),
+        (("fail", "fail", "pass"), "9/origin@vm3 did not fail\n9/origin@vm2 failed: evidence of vm2"),
+    ],
+)
+def test_a_fault_is_judged_by_what_fails(statuses: tuple[Status, Status, Status], lines: str) -> None:
+    found = (
+        result("17", "relay", "vm2", statuses[0]),
+        result("9", "origin", "vm2", statuses[1]),
+        result("9", "origin", "vm3", statuses[2]),
+    )
+    assert FAULT.disagreement(found) == lines
+
+
+@pytest.mark.parametrize(
+    ("status", "other", "lines"),
+    [
+        ("warn", "pass", ""),
+        ("pass", "pass", "17/relay did not warn"),
+        ("warn", "warn", "18/uses_it warned: evidence of vm2"),
+        ("warn", "fail", "18/uses_it failed: evidence of vm2"),
+    ],
+)
+def test_a_variant_may_only_warn_where_it_says_so(status: Status, other: Status, lines: str) -> None:
+    found = (result("17", "relay", "vm2", status), result("18", "uses_it", "vm2", other))
+    assert VARIANT.disagreement(found) == lines
+
+
+def test_a_bare_step_stands_for_any_check_of_it() -> None:
+    loose = Mutation("loose", "Loose", "17", ("vm2",), "true", ("17",), ())
+    assert not loose.disagreement((result("17", "relay", "vm2", "fail"),))
