@@ -18,7 +18,7 @@ def bench(
 ) -> None:
     """Measure how fast labenv is on this machine; removes all that it makes.
 
-    [b]Example[/b]
+    Example:
 
       labenv bench --runs 5 --no-cold
     """

@@ -89,5 +89,7 @@ StudentOption = Annotated[
         help="Whose environment. Not needed while there is only one.",
     ),
 ]
-MachineArgument = Annotated[str, typer.Argument(autocompletion=complete_machine, help="host, vm2 or vm3.")]
+MachineArgument = Annotated[
+    str, typer.Argument(metavar="MACHINE", autocompletion=complete_machine, help="host, vm2 or vm3.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

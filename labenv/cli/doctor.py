@@ -9,7 +9,7 @@ from labenv.cli.common import JsonOption
 def doctor(json: JsonOption = False) -> None:
     """Say what on this machine would hinder a lab, and the mend for each.
 
-    [b]Example[/b]
+    Example:
 
       labenv doctor
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 StudentsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[STUDENT]…",
+        metavar="STUDENT",
         envvar="LABENV_STUDENT",
         autocompletion=common.complete_student,
         help="The student id, such as asmith15; the domain is <id>.ops. Not needed while there is one environment.",
@@ -66,7 +66,7 @@ def up(
     Run it again to bring back what was stopped or lost; what is there stays untouched. Several students come up at the
     same time.
 
-    [b]Examples[/b]
+    Examples:
 
       labenv up asmith15                  the finished lab, verified end to end
 
@@ -123,7 +123,7 @@ def _document(outcome: "Outcome", report: "Report | None") -> dict[str, Any]:
 def status(student: StudentOption = None, json: JsonOption = False) -> None:
     """Show the environments: who, at which stage, where they answer.
 
-    [b]Examples[/b]
+    Examples:
 
       labenv status
 
@@ -147,7 +147,7 @@ def down(
 ) -> None:
     """Remove an environment: its machines, its network, and the work in them.
 
-    [b]Examples[/b]
+    Examples:
 
       labenv down -s asmith15
 
@@ -192,7 +192,7 @@ def render(
 
     `docker-compose up -d` (or `docker compose up -d`) in that folder gives the same environment without labenv.
 
-    [b]Example[/b]
+    Example:
 
       labenv render mylab -s asmith15 --at lab4a
     """

@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="The machines' images: build, list,
 def build() -> None:
     """Build what is missing; an unchanged image is never built again.
 
-    [b]Example[/b]
+    Example:
 
       labenv images build
     """
@@ -30,7 +30,7 @@ def build() -> None:
 def list_images(json: JsonOption = False) -> None:
     """List labenv's images on the engine, old ones included.
 
-    [b]Example[/b]
+    Example:
 
       labenv images list --json
     """
@@ -53,7 +53,7 @@ def export(
 ) -> None:
     """Write all images into one file, for a machine without a network.
 
-    [b]Example[/b]
+    Example:
 
       labenv images export labenv.tar.gz
     """
@@ -69,7 +69,7 @@ def export(
 def load(file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle that `images export` wrote.")]) -> None:
     """Load a bundle; `labenv up` then needs no network.
 
-    [b]Example[/b]
+    Example:
 
       labenv images import labenv.tar.gz
     """
@@ -88,7 +88,7 @@ def remove(
 ) -> None:
     """Remove labenv's images; refused while a machine uses one.
 
-    [b]Examples[/b]
+    Examples:
 
       labenv images remove --old
 

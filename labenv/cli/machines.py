@@ -15,7 +15,7 @@ _LOGS = ["/var/log/messages", "/var/log/maillog"]
 def shell(machine: MachineArgument, student: StudentOption = None) -> None:
     """Open a root shell in a machine.
 
-    [b]Example[/b]
+    Example:
 
       labenv shell vm3
     """
@@ -29,7 +29,7 @@ def execute(
 ) -> None:
     """Run one command in a machine; its exit code is labenv's.
 
-    [b]Examples[/b]
+    Examples:
 
       labenv exec vm3 -- postconf -n
 
@@ -46,7 +46,7 @@ def logs(
 ) -> None:
     """Show a machine's log: its maillog, and its messages.
 
-    [b]Example[/b]
+    Example:
 
       labenv logs vm3 -f
     """
@@ -63,7 +63,7 @@ def logs(
 def reboot(machine: MachineArgument, student: StudentOption = None) -> None:
     """Boot a machine again and wait until it answers: what was not saved is gone.
 
-    [b]Example[/b]
+    Example:
 
       labenv reboot vm3
     """

@@ -2,13 +2,13 @@
 
 import shutil
 import sys
-from itertools import groupby
 from textwrap import indent
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from labenv.doctor import Finding
     from labenv.engine.images import Built, Image
     from labenv.environment import Environment
+    from labenv.guide import Hint, Next
 
 # In a pipe there is no width to keep to, and a reader's grep wants whole lines.
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 _SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
-# The worst first: a step shows the mark of its worst check.
 _MARKS = {"fail": "[red]✗[/]", "warn": "[yellow]![/]", "skip": "[dim]-[/]", "pass": "[green]✓[/]"}
 _FINDINGS = {"ok": _MARKS["pass"], "warn": _MARKS["warn"], "fail": _MARKS["fail"]}
 
@@ -88,29 +88,39 @@ def summary(environment: "Environment", changes: "Sequence[str]", report: "Repor
 
 
 def _verdict(report: "Report") -> None:
-    failed = [result for result in report.results if result.status == "fail"]
-    if not failed:
-        _out.print(f"[green]✓[/] all {len(report.results)} checks passed")
-        return
-    _out.print(f"[red]✗[/] {len(failed)} of {len(report.results)} checks failed:")
-    for result in failed:
-        _out.print(f"  {result.step} {result.machine}: {escape(result.evidence)}")
-
-
-def report(report: "Report") -> None:
-    """The steps, a line each; under one that does not hold, what was seen, and where to look."""
-    for step, group in groupby(report.results, key=lambda result: result.step):
-        results = list(group)
-        worst = next(status for status in _MARKS if any(result.status == status for result in results))
-        machines = ", ".join(dict.fromkeys(result.machine for result in results))
-        _out.print(f"{_MARKS[worst]} [b]{step:>3}[/b]  {machines:<9} {escape(results[0].title)}")
-        for result in results:
-            if result.status != "pass":
-                _out.print(f"        {_MARKS[result.status]} {escape(result.evidence)}")
-        if worst == "fail" and results[0].hint:
-            _out.print(f"        [dim]Hint: {escape(results[0].hint)}[/]")
     counts = report.summary
-    _out.print(f"\n{counts['passed']} checks passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    if not counts["failed"]:
+        _out.print(f"[green]✓[/] all {counts['passed']} checks passed")
+        return
+    _out.print(f"[red]✗[/] {counts['failed']} of {counts['failed'] + counts['passed']} checks failed:")
+    for result in report.results:
+        if result.status == "fail":
+            _out.print(f"  {result.step} {result.machine}: {escape(result.evidence)}")
+
+
+def next_step(found: "Next") -> None:
+    """What to do next, in a sentence; the sheet's own error there in a second."""
+    _out.print(escape(found.sentence))
+    if found.note:
+        _out.print(f"Note: {escape(found.note)}", style="yellow")
+
+
+def hint(found: "Hint") -> None:
+    """What is wrong, and as much help as was asked for."""
+    from labenv.guide import SAID
+
+    if not found.level:
+        _out.print(f"Step {found.step} holds; there is nothing to hint at.")
+        return
+    if found.step != found.asked:
+        _out.print(f"Step {found.asked} waits for step {found.step}: mend that first.\n")
+    _out.print(f"[b]Step {found.step}: {escape(found.title)}[/b]")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for level, text in enumerate(found.help, 1):
+        table.add_row(SAID[level], Text("\n".join((*found.wrong, text)) if level == 1 else text))
+    if found.note:
+        table.add_row("note", Text(found.note))
+    _out.print(table)
 
 
 def images(present: "Sequence[Built]", missing: "Sequence[Image]") -> None:

@@ -1,5 +1,6 @@
 """The contract of the command line that other people's scripts rely on."""
 
+import itertools
 import os
 import pty
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from labenv.cli.app import CHAPTERS
 from tests.e2e.conftest import Cli
 
 
@@ -87,9 +89,7 @@ def test_completion_knows_machines_students_and_stages(finished: dict[str, Any])
     assert "lab4a" in completed("labenv up x --at l").split()
 
 
-@pytest.mark.parametrize(
-    "command", ["up", "down", "status", "check", "shell", "exec", "logs", "reboot", "render", "doctor", "bench"]
-)
+@pytest.mark.parametrize("command", [*itertools.chain(*CHAPTERS.values())])
 def test_every_command_explains_itself_with_an_example(cli: Cli, command: str) -> None:
     text = cli(command, "--help").stdout
     assert re.search(rf"labenv {command}", text.split("Usage")[1].partition("\n")[2])

@@ -1,0 +1,85 @@
+"""The commands that guide: next, hint."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, StudentOption
+
+
+def next_(student: StudentOption = None, json: JsonOption = False) -> None:
+    """Say in one sentence what to do next: the first step that does not hold, where, and what was seen there.
+
+    Exit code 0: nothing is left to mend; 1: a step does not hold.
+
+    Examples:
+
+      labenv next
+
+      labenv next --json | jq -r .sentence
+    """
+    with screen.progress() as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        from labenv import guide
+        from labenv import lab as labs
+        from labenv.checks.run import run_checks
+
+        report = run_checks(environment, engine, listen=listen)
+    found = guide.next_step(report, labs.load(environment.lab))
+    if json:
+        common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
+    else:
+        from labenv.cli import show
+
+        show.next_step(found)
+    if found.step:
+        raise typer.Exit(1)
+
+
+def complete_step(incomplete: str) -> list[str]:
+    """The steps of the default lab that have hints."""
+    from labenv import lab, lifecycle
+
+    steps = lab.load(lifecycle.default_lab()).steps.values()
+    return [step.id for step in steps if step.hints and step.id.startswith(incomplete)]
+
+
+def hint(
+    step: Annotated[
+        str, typer.Argument(metavar="STEP", autocompletion=complete_step, help="A step, such as 17 or 11b.")
+    ],
+    level: Annotated[
+        int | None,
+        typer.Option("--level", min=1, max=3, help="1: what is wrong; 2: where to look too; 3: the idea too."),
+    ] = None,
+    student: StudentOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Help with a step, a little more each time: what is wrong, then where to look, then the idea.
+
+    The step is checked first, so that the hint is about what is there. Each hint asked for is written down in the
+    environment, and reports show it. If the step waits for another, you get that one's hint.
+
+    Examples:
+
+      labenv hint 17
+
+      labenv hint 17 --level 3
+    """
+    with screen.progress() as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        from labenv import guide
+
+        found = guide.hint(environment, engine, step, level=level, listen=listen)
+    if json:
+        common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
+        return
+    from labenv.cli import show
+
+    show.hint(found)
+    if 0 < found.level < len(guide.SAID):
+        print(f"More: labenv hint {found.step}", file=sys.stderr)

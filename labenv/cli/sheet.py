@@ -1,0 +1,84 @@
+"""A report as the steps of the sheet, drawn for a terminal."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from labenv import guide, standing
+
+if TYPE_CHECKING:
+    from labenv.checks.results import Report
+    from labenv.lab import Lab
+    from labenv.standing import Heading, Row
+
+_STYLES = {"pass": "green", "fail": "red", "warn": "yellow", "skip": "dim", "person": "cyan"}
+_MARGIN = 2
+
+
+def show(report: "Report", lab: "Lab") -> None:
+    """Print the steps, and what to do next, on stdout."""
+    # In a pipe there is no width to keep to, and a reader's grep wants whole lines.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(drawn(report, lab))
+
+
+def drawn(report: "Report", lab: "Lab", *, compact: bool = False) -> RenderableType:
+    """The steps by the sheet's headings, how many hold, and what to do next.
+
+    `compact` draws a heading under which nothing is to be mended as one line.
+    """
+    there = standing.headings(report, lab)
+    parts: list[RenderableType] = []
+    for heading in there:
+        parts += [_line(heading)] if compact and heading.holds else [*_heading(heading), Text()]
+    return Group(*parts, *([Text()] if compact else []), *verdict(report, lab))
+
+
+def verdict(report: "Report", lab: "Lab") -> list[RenderableType]:
+    """How many steps hold, and what to do next."""
+    found = guide.next_step(report, lab)
+    lead = "Next: " if found.step else ""
+    return [
+        Text(standing.counted(standing.headings(report, lab))),
+        Text(f"{lead}{found.sentence}", style="bold" if found.step else "bold green"),
+    ]
+
+
+def _line(heading: "Heading") -> RenderableType:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    steps = Text(" ").join(Text(row.step.id, style=_STYLES[row.mark]) for row in heading.rows)
+    table.add_row(
+        Text(standing.SYMBOLS[heading.mark], style=_STYLES[heading.mark]), Text(heading.text).append("  ").append(steps)
+    )
+    return table
+
+
+def _heading(heading: "Heading") -> list[RenderableType]:
+    table = Table.grid(padding=(0, _MARGIN, 0, 0))
+    table.add_column(width=1)
+    table.add_column(width=3, justify="right")
+    table.add_column(width=2, justify="right", style="dim")
+    table.add_column(width=9, no_wrap=True)
+    table.add_column()
+    for row in heading.rows:
+        _add(table, row)
+    return [Text(heading.text, style="bold"), table]
+
+
+def _add(table: Table, row: "Row") -> None:
+    quiet = row.mark in ("skip", "person")
+    text = Text(row.step.title, style="dim" if quiet else "")
+    if row.mark == "skip":
+        text.append(f" ({row.seen[0]})")
+    elif row.mark == "person":
+        text.append(" (for you)", style="cyan")
+    mark = Text(row.symbol, style=_STYLES[row.mark])
+    number = row.step.number and f"{row.step.number}."
+    table.add_row(mark, Text(row.step.id, style="bold"), number, row.machines, text)
+    if row.mark != "skip":
+        for sentence in row.seen:
+            table.add_row("", "", "", "", Text(sentence, style=_STYLES[row.mark]))
+    if row.note:
+        table.add_row("", "", "", "", Text(f"Note: {row.note}", style="yellow"))

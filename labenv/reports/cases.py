@@ -1,0 +1,64 @@
+"""JUnit XML, as CI servers read it: a suite a heading, a case a check.
+
+There is no standard of it; what is written here are the elements and attributes that the readers of the common servers
+share (the Ant task's schema, with `testsuites` around it and `properties` in front).
+"""
+
+from datetime import UTC
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from labenv.checks.results import CheckResult
+from labenv.reports import Paper, printable
+from labenv.standing import Heading, Row
+
+
+def xml(paper: Paper) -> str:
+    """The report as an XML document."""
+    suites = Element("testsuites", {"name": f"{paper.lab.id} {paper.report.student}"})
+    _count(suites, list(paper.report.results))
+    for heading in paper.headings:
+        suites.append(_suite(paper, heading))
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _suite(paper: Paper, heading: Heading) -> Element:
+    # The schema wants a time without a zone.
+    stamp = paper.time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
+    suite = Element(
+        "testsuite", {"name": heading.text, "timestamp": stamp, "hostname": paper.environment.student.domain}
+    )
+    _count(suite, [result for row in heading.rows for result in row.results])
+    properties = SubElement(suite, "properties")
+    facts = {"student": paper.report.student, "stage": paper.environment.stage, "labenv": paper.version}
+    for row in heading.rows:
+        for place, ask in enumerate(paper.asked_about(row.step.id), 1):
+            facts[f"hint.{row.step.id}.{place}"] = f"{ask.time} level {ask.level}"
+    for name, value in facts.items():
+        SubElement(properties, "property", {"name": name, "value": printable(value)})
+    suite.extend(_case(paper, row, result) for row in heading.rows for result in row.results)
+    return suite
+
+
+def _case(paper: Paper, row: Row, result: CheckResult) -> Element:
+    name = f"{row.step.id} {result.title} ({result.machine}: {result.check})"
+    case = Element("testcase", {"classname": f"{paper.lab.id}.step-{row.step.id}", "name": name, "time": "0"})
+    said = printable(result.evidence)
+    if result.status == "fail":
+        failure = SubElement(case, "failure", {"message": said, "type": "check"})
+        failure.text = "\n".join(filter(None, (said, result.hint, row.step.note)))
+    elif result.status == "skip":
+        SubElement(case, "skipped", {"message": said})
+    elif said:
+        SubElement(case, "system-out").text = said
+    return case
+
+
+def _count(element: Element, results: list[CheckResult]) -> None:
+    statuses = [result.status for result in results]
+    element.set("tests", str(len(statuses)))
+    element.set("failures", str(statuses.count("fail")))
+    element.set("errors", "0")
+    element.set("skipped", str(statuses.count("skip")))
+    element.set("time", "0")

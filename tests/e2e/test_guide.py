@@ -1,0 +1,83 @@
+"""`check`, `next` and `hint` as a student uses them: what does not hold, what to do next, and help that is counted."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Cli
+
+
+@pytest.fixture
+def typo(cli: Cli, finished: dict[str, Any]) -> Iterator[str]:
+    """The finished lab with a typo in step 17, and back again."""
+    name = finished["student"]
+    change = "postconf -e 'relayhost = vm3.{}' && systemctl restart postfix"
+    cli.inside(name, "vm2", change.format(finished["domain"].replace("t-", "t_", 1).replace(".ops", ".osp")))
+    yield name
+    cli.inside(name, "vm2", change.format(finished["domain"]))
+    cli.inside(name, "host", "rm -rf /var/lib/labenv/hints.jsonl")
+
+
+def test_a_typo_in_step_17_gets_one_sentence_that_names_it_and_the_right_value(
+    cli: Cli, finished: dict[str, Any], typo: str
+) -> None:
+    wrong = cli.inside(typo, "vm2", "postconf -h relayhost").strip()
+    said = cli("next", "-s", typo, rc=1).stdout.strip()
+    assert len(said.splitlines()) == 1
+    assert said.startswith('Step 17 on vm2 (sheet: "Investigation 2: Relay Email Through Another Server", 2): ')
+    assert wrong in said
+    assert f"vm3.{finished['domain']}" in said
+    document = cli.json("next", "-s", typo, rc=1)
+    assert (document["step"], document["machine"], document["sentence"]) == ("17", "vm2", said)
+
+
+def test_check_ends_with_that_sentence_and_sends_dependants_to_it_in_a_line_each(cli: Cli, typo: str) -> None:
+    done = cli("check", "-s", typo, rc=1)
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines[-1].startswith("Next: Step 17 on vm2 ")
+    assert len([line for line in lines if line.startswith("✗")]) == 1
+    assert any(line.startswith("- ") and line.endswith("(waits for step 17)") for line in lines)
+    assert any(re.match(r"·\s+1\s+1\.\s+host .*\(for you\)", line) for line in lines)
+    assert "relayhost" not in done.stderr  # progress does not say again what stdout says
+
+
+def test_hints_go_further_each_time_and_are_written_down(cli: Cli, typo: str) -> None:
+    first, second, third, fourth = (cli.json("hint", "17", "-s", typo) for _ in range(4))
+    assert [len(hint["help"]) for hint in (first, second, third, fourth)] == [1, 2, 3, 3]
+    assert first["help"] == third["help"][:1]
+    assert "relayhost on vm2 is vm3." in first["wrong"][0]  # what is there now, not a sentence kept ready
+    kept = cli.inside(typo, "host", "cat /var/lib/labenv/hints.jsonl").splitlines()
+    assert [re.sub(r'"time": "[\d:T+-]+"', "", line) for line in kept] == [
+        f'{{, "step": "17", "level": {level}}}' for level in (1, 2, 3, 3)
+    ]
+    for kind in ("--html", "--markdown", "--junit"):
+        assert cli("check", "17", "-s", typo, kind, "-", rc=1).stdout.count(kept[0].split('"')[3]) >= 1
+
+
+def test_a_hint_about_a_step_that_waits_is_about_the_one_to_mend_first(cli: Cli, typo: str) -> None:
+    said = cli("hint", "18", "--level", "2", "-s", typo).stdout
+    assert said.startswith("Step 18 waits for step 17: mend that first.")
+    assert "what is wrong" in said
+    assert "where to look" in said
+    assert "the idea" not in said
+
+
+def test_there_is_nothing_to_hint_at_when_a_step_holds(cli: Cli, finished: dict[str, Any]) -> None:
+    name = finished["student"]
+    assert cli("hint", "19", "-s", name).stdout == "Step 19 holds; there is nothing to hint at.\n"
+    assert cli.inside(name, "host", "cat /var/lib/labenv/hints.jsonl 2>/dev/null || true") == ""
+
+
+def test_a_hint_about_a_persons_step_or_none_is_refused(cli: Cli, finished: dict[str, Any]) -> None:
+    name = finished["student"]
+    assert "no check judges it" in cli("hint", "32", "-s", name, rc=2).stderr
+    assert "has no step 99" in cli("hint", "99", "-s", name, rc=2).stderr
+
+
+def test_nothing_is_left_to_mend_at_the_end_of_the_sheet(cli: Cli, finished: dict[str, Any]) -> None:
+    document = cli.json("next", "-s", finished["student"])
+    assert document["step"] == document["machine"] == ""
+    assert document["sentence"].startswith("Every check holds; ")
+    assert "32" in document["left"]

@@ -1,0 +1,108 @@
+"""`check --watch`: what flips is drawn within seconds, in a terminal and as a line in a log, and Ctrl-C ends it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pexpect
+import pytest
+
+from labenv import watch
+from labenv.engine import Engine
+from tests.e2e.conftest import Cli
+
+PATIENCE = 120  # seconds for a run of the checks on a busy computer
+
+
+@pytest.fixture
+def watching(finished: dict[str, Any]) -> Iterator[pexpect.spawn]:  # type: ignore[type-arg]
+    command = ["-m", "labenv", "check", "19", "33", "-s", finished["student"], "--watch"]
+    child = pexpect.spawn(sys.executable, command, dimensions=(40, 100), encoding="utf-8", timeout=PATIENCE)
+    yield child
+    child.close(force=True)
+
+
+def test_a_flip_is_drawn_and_so_is_its_undoing(
+    cli: Cli,
+    finished: dict[str, Any],
+    watching: pexpect.spawn,  # type: ignore[type-arg]
+) -> None:
+    name = finished["student"]
+    watching.expect("2 steps hold")
+    watching.expect("Ctrl-C ends it")
+    before = cli.inside(name, "vm3", "postconf -h mynetworks").strip()
+    cli.inside(name, "vm3", "postconf -e 'mynetworks = 0.0.0.0/0'")
+    watching.expect("step 19: holds → does not hold")
+    cli.inside(name, "vm3", f"postconf -e 'mynetworks = {before}'")
+    watching.expect("step 19: does not hold → holds")
+    watching.expect("Ctrl-C ends it")
+    watching.sendintr()
+    watching.expect(pexpect.EOF)
+    watching.close()
+    assert watching.exitstatus == 0
+
+
+def test_nothing_is_checked_again_while_nothing_changes_though_the_checks_send_mail(
+    finished: dict[str, Any],
+    cli: Cli,
+) -> None:
+    name = finished["student"]
+    command = [sys.executable, "-m", "labenv", "check", "24", "33", "-s", name, "--watch"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert "steps hold" in child.stdout.readline()
+        assert "Every check holds" in child.stdout.readline()
+        cli.inside(name, "vm3", "doveconf -h disable_plaintext_auth; iptables-save; ls -R /home; postqueue -p")
+        logged = cli.inside(name, "vm3", "grep -c message-id /var/log/maillog")
+        cli.inside(
+            name, "vm3", "timeout 6 tail -f /var/log/maillog | grep -m 1 message-id || true"
+        )  # as long as it takes
+        assert cli.inside(name, "vm3", "grep -c message-id /var/log/maillog") == logged
+        cli.inside(name, "vm3", "sed -i 's/^disable_plaintext_auth.*/#&/' /etc/dovecot/conf.d/10-auth.conf")
+        assert "step 33: holds → does not hold" in child.stdout.readline()
+        assert "Step 33 on vm3" in child.stdout.readline()
+        cli.inside(
+            name, "vm3", "sed -i 's/^#disable_plaintext_auth/disable_plaintext_auth/' /etc/dovecot/conf.d/10-auth.conf"
+        )
+        assert "step 33: does not hold → holds" in child.stdout.readline()
+        os.kill(child.pid, signal.SIGINT)
+        child.communicate(timeout=PATIENCE)
+        assert child.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "undo"),
+    [
+        ("vm3", "iptables -I INPUT -p tcp --dport 9 -j ACCEPT", "iptables -D INPUT -p tcp --dport 9 -j ACCEPT"),
+        ("vm2", "systemctl reload postfix", "true"),
+        ("vm3", "systemctl restart dovecot", "true"),
+        ("vm3", "doveadm reload", "true"),
+        ("vm3", "systemctl disable dovecot", "systemctl enable dovecot"),
+        ("host", "systemctl reload named", "true"),
+        ("vm3", "useradd -M passerby", "userdel passerby"),
+        ("vm3", "echo hello | mail -s hello {student}@{domain}", "true"),
+        ("vm3", "echo hello | mail -s hello root@{domain}", "true"),
+        ("host", "echo note > /root/note", "rm /root/note"),
+    ],
+)
+def test_every_kind_of_change_is_seen(
+    cli: Cli, engine: Engine, finished: dict[str, Any], name: str, change: str, undo: str
+) -> None:
+    [environment] = engine.environments(finished["student"])
+    machine = [environment.machine(name).container]
+    before = watch.digests(engine, machine)
+    assert watch.digests(engine, machine) == before
+    cli.inside(finished["student"], name, change.format(**finished))
+    deadline = time.monotonic() + 10  # what is logged and delivered comes a moment later
+    while (after := watch.digests(engine, machine)) == before and time.monotonic() < deadline:
+        pass
+    cli.inside(finished["student"], name, undo)
+    assert after != before
+
+
+def test_a_machine_that_is_down_has_no_digest(engine: Engine) -> None:
+    assert watch.digests(engine, ["labenv-nobody-vm3"]) == {"labenv-nobody-vm3": ""}
