@@ -3,6 +3,7 @@
 import imaplib
 import smtplib
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -53,6 +54,8 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.address = record.address
         self.channel = Channel(api, record.container)
         self._api = api
+        self._known: dict[str, Any] = {}
+        self._asking = threading.Lock()
         super().__init__(ChannelBackend(self.channel, record.name))
         self.backend.set_host(self)
 
@@ -65,6 +68,13 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
                 f"`{line}` failed on {self.name}: {_last_line(result.stderr or result.stdout) or f'status {result.rc}'}"
             )
         return str(result.stdout).rstrip("\n")
+
+    def once(self, command: str) -> Any:
+        """The result of a command that only looks, asked once for all checks of a run: they change nothing it shows."""
+        with self._asking:
+            if command not in self._known:
+                self._known[command] = self.run(command)
+            return self._known[command]
 
     def dial(self, host: str, port: int, *, source: str | None = None, patience: float = 3) -> socket.socket:
         """A socket from this machine to host:port; raises OSError as `labenv.engine.channel.dial` does."""

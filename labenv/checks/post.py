@@ -50,7 +50,7 @@ class Post:
         """
         self._prepare()
         # Otherwise sendmail would put the message where it waits, perhaps for days, until somebody starts Postfix.
-        if machine.run("kill -0 $(cat /var/spool/postfix/pid/master.pid)").rc:
+        if machine.once("kill -0 $(cat /var/spool/postfix/pid/master.pid)").rc:
             raise CheckFailed(f"Postfix does not run on {machine.name}, so no message was sent (expected: it runs)")
         message_id, text = self._compose(name, recipient)
         machine.output(

@@ -73,7 +73,14 @@ def set_in_file(setting: Setting, evidence: Evidence) -> None:
 
 def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
     """A parameter of main.cf (postconf(1)), with `$name` expanded or literally. Raises CheckFailed with the complaint."""
-    return _setting(machine, f"postconf -{'x' if expand else ''}h", name, _MAIN)
+    asked = machine.once(f"postconf{' -x' if expand else ''}")
+    if asked.rc:
+        said = (asked.stderr.strip().splitlines() or [f"status {asked.rc}"])[-1]
+        raise CheckFailed(f"{machine.name} cannot tell {name}: {said} (expected: a configuration without errors)")
+    value = re.search(rf"^{name} =(.*)$", asked.stdout, re.MULTILINE)
+    lines = re.findall(rf"^{name}[ \t]*=.*$", machine.once(f"cat {_MAIN}").stdout, re.MULTILINE)
+    complaints = tuple(asked.stderr.splitlines())
+    return Setting(name, machine.name, value[1].strip() if value else "", _MAIN, tuple(lines), complaints)
 
 
 @dataclass(frozen=True)
@@ -136,12 +143,3 @@ def not_restarted(machine: Machine, service: str) -> str:
 def words(value: str) -> list[str]:
     """The members of a list value, which Postfix separates by commas or blanks."""
     return [word for word in re.split(r"[,\s]+", value) if word]
-
-
-def _setting(machine: Machine, ask: str, name: str, file: str) -> Setting:
-    asked = machine.run(f"{ask} %s && {{ grep -E %s %s || true; }}", name, rf"^{name}[[:space:]]*=", file)
-    if asked.rc:
-        said = (asked.stderr.strip().splitlines() or [f"status {asked.rc}"])[-1]
-        raise CheckFailed(f"{machine.name} cannot tell {name}: {said} (expected: a configuration without errors)")
-    value, *lines = asked.stdout.rstrip("\n").split("\n")
-    return Setting(name, machine.name, value.strip(), file, tuple(lines), tuple(asked.stderr.splitlines()))

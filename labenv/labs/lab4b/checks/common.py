@@ -3,7 +3,7 @@
 import re
 
 from labenv.checks import firewall
-from labenv.checks.evidence import Evidence
+from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine
 from labenv.student import Student
 
@@ -14,8 +14,8 @@ NOBODYS_PORT = 9  # discard(9): no step of the course opens it
 
 def listening(machine: Machine, port: int) -> set[str]:
     """The addresses on which a TCP port listens."""
-    lines = machine.output(f"ss -ltnH 'sport = :{port}'").splitlines()
-    return {line.split()[3].rpartition(":")[0] for line in lines}
+    ends = [line.split()[3].rpartition(":") for line in machine.once("ss -ltnH").stdout.splitlines()]
+    return {address for address, _, number in ends if number == str(port)}
 
 
 def on_every_interface(machine: Machine, port: int, evidence: Evidence) -> None:
@@ -34,9 +34,8 @@ def runs(machine: Machine, name: str) -> bool:
 
 def service(machine: Machine, name: str, evidence: Evidence) -> None:
     """The service runs, and starts with the machine (systemctl(1), UnitFileState: enabled-runtime ends with the boot)."""
-    active, enabled = machine.output(
-        "systemctl show --value -p ActiveState %s; systemctl is-enabled %s 2>/dev/null || true", name, name
-    ).split("\n")
+    state = f"systemctl show --value -p ActiveState {name}; systemctl is-enabled {name} 2>/dev/null || true"
+    active, enabled = (str(machine.once(state).stdout) + "\n\n").splitlines()[:2]
     saw = f"{name} on {machine.name} is {active} and {enabled or 'not installed'}"
     if active == "failed":
         log = machine.run(
@@ -49,16 +48,19 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
 
 def at_boot(machine: Machine, source: str, port: int) -> firewall.Decision:
     """What the rules that iptables.service loads at boot do with a new connection."""
-    return firewall.parse(machine.output("cat /etc/sysconfig/iptables")).decide(
-        firewall.Connection(source, machine.address, port)
-    )
+    return _decided(machine, "cat /etc/sysconfig/iptables", source, port)
 
 
 def now(machine: Machine, source: str, port: int) -> firewall.Decision:
     """The same of the rules in force."""
-    return firewall.parse(machine.output("iptables-save -t filter")).decide(
-        firewall.Connection(source, machine.address, port)
-    )
+    return _decided(machine, "iptables-save -t filter", source, port)
+
+
+def _decided(machine: Machine, rules: str, source: str, port: int) -> firewall.Decision:
+    told = machine.once(rules)
+    if told.rc:
+        raise CheckFailed(f"`{rules}` failed on {machine.name}: {told.stderr.strip()} (expected: the rules)")
+    return firewall.parse(told.stdout).decide(firewall.Connection(source, machine.address, port))
 
 
 def rules_load(machine: Machine, evidence: Evidence) -> None:
