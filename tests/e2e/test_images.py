@@ -266,7 +266,7 @@ def test_images_in_use_are_not_removed(cli: Cli, engine: Engine, student: str) -
     cli("up", student, "--at", "lab4a", "--no-check")
     before = ids(engine)
     said = cli("images", "remove", rc=3).stderr
-    assert f"{tags()['mail']} by labenv-{student}-vm" in said
+    assert f"{tags()['mail']} by labenv-" in said  # this student's, or one of whoever uses labenv here besides
     assert ids(engine) == before
 
 
