@@ -65,9 +65,9 @@ class Run:
         self._probes: dict[str, Future[Any]] = {}
 
     def start(self, names: set[str]) -> None:
-        """Start the probes of these names."""
+        """Start the probes of these names, unless they have been started."""
         for name, work in _PROBES.items():
-            if name in names:
+            if name in names and name not in self._probes:
                 self._probes[name] = self._pool.submit(work, self.site, self.post)
 
     def outcome(self, name: str) -> Any:
@@ -98,6 +98,12 @@ class Session:
         """Hand the run to the fixtures."""
         config.stash[RUN] = self._run
 
+    def pytest_sessionstart(self) -> None:
+        """Where all steps are wanted, start all the lab's probes at once: which checks there are takes a while to see."""
+        if self._run.steps == frozenset(self._run.lab.steps):
+            here = f".{self._run.lab.id}."
+            self._run.start({name for name, work in _PROBES.items() if here in work.__module__})
+
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out the checks of steps that are not wanted, and put the others into the order of the sheet."""
         order = {name: place for place, name in enumerate(self._run.lab.steps)}
@@ -106,7 +112,7 @@ class Session:
         items[:] = sorted(wanted, key=lambda item: order[_step(item).args[0]])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Start the probes that the chosen checks need, all at once."""
+        """Start the probes that the chosen checks need."""
         self._run.start({name for item in session.items for name in getattr(item, "fixturenames", ())})
 
     @pytest.hookimpl(wrapper=True)
