@@ -20,8 +20,11 @@ _MARGIN = 2
 
 def show(report: "Report", lab: "Lab") -> None:
     """Print the steps, and what to do next, on stdout."""
-    # In a pipe there is no width to keep to, and a reader's grep wants whole lines.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(drawn(report, lab))
+    # In a pipe there is no width to keep to, and a reader's grep wants whole lines, without the blanks that fill a table.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+    with console.capture() as text:
+        console.print(drawn(report, lab))
+    print("\n".join(line.rstrip() for line in text.get().splitlines()))
 
 
 def drawn(report: "Report", lab: "Lab", *, compact: bool = False) -> RenderableType:
