@@ -18,6 +18,10 @@ from labenv.environment import Environment
 from labenv.mail.office import PROBE
 from labenv.student import Student
 
+# Seconds until a mail server must have said its first word. One that cannot look up who is calling asks its resolver for
+# ten seconds before it greets (resolv.conf(5)); clients are asked to wait for five minutes (RFC 5321 section 4.5.3.2.1).
+_GREETING = 30
+
 
 class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
     """A testinfra backend over one `Channel` a machine; the text of all machines is UTF-8."""
@@ -76,9 +80,11 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
                 self._known[command] = self.run(command)
             return self._known[command]
 
-    def dial(self, host: str, port: int, *, source: str | None = None, patience: float = 3) -> socket.socket:
+    def dial(
+        self, host: str, port: int, *, source: str | None = None, patience: float = 3, timeout: float = 10
+    ) -> socket.socket:
         """A socket from this machine to host:port; raises OSError as `labenv.engine.channel.dial` does."""
-        return dial(self._api, self.channel.container, host, port, source=source, patience=patience)
+        return dial(self._api, self.channel.container, host, port, source=source, patience=patience, timeout=timeout)
 
     def smtp(self, other: "Machine", *, source: str | None = None) -> "Smtp":
         """An SMTP session from this machine to another's port 25. Raises CheckFailed if there is none."""
@@ -110,7 +116,7 @@ class Smtp(smtplib.SMTP):
         self._from = machine
         self._source = source
         self.banner = ""
-        super().__init__(other.address, 25, local_hostname=f"{PROBE}.{machine.fqdn}", timeout=10)
+        super().__init__(other.address, 25, local_hostname=f"{PROBE}.{machine.fqdn}", timeout=_GREETING)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
         """Connect as smtplib does, and keep the greeting."""
@@ -126,7 +132,7 @@ class Smtp(smtplib.SMTP):
         return f"{code} {text.decode(errors='replace')}".replace("\n", " ")
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        return self._from.dial(host, port, source=self._source)
+        return self._from.dial(host, port, source=self._source, timeout=timeout)
 
 
 class Imap(imaplib.IMAP4):

@@ -160,3 +160,33 @@ def test_the_sheets_package_installs_without_a_network(cli: Cli, student: str) -
     ]
     said = cli.inside(student, "vm3", "test -x /usr/libexec/dovecot/dovecot-lda && doveconf -h ssl mail_location")
     assert said.split("\n")[:2] == ["required", ""]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "",
+        "echo carol:x:1700: >>/etc/group",
+        "useradd -m -u 1700 carol; chown -R root: /home/carol; sed -i /^carol:/d /etc/passwd",
+        "useradd -m -u 1700 carol; rm -r /home/carol; sed -i /^carol:/d /etc/passwd",
+    ],
+    ids=["nothing", "its group", "all but its owner", "all but its home"],
+)
+def test_an_account_of_which_a_power_cut_left_a_part_is_made_whole(
+    cli: Cli, finished: dict[str, Any], left: str
+) -> None:
+    script = f"""
+        {left}
+        echo carol:secret:1700:1700:carol:/home/carol:/bin/bash | /usr/lib/labenv/accounts
+        stat -c '%U %a' /home/carol /home/carol/.bashrc
+        getent passwd carol
+        grep -c '^carol:' /etc/shadow /etc/group
+        userdel -r carol 2>/dev/null || true
+    """
+    assert cli.inside(finished["student"], "vm2", script).splitlines() == [
+        "carol 700",
+        "carol 644",
+        "carol:x:1700:1700:carol:/home/carol:/bin/bash",
+        "/etc/shadow:1",
+        "/etc/group:1",
+    ]
