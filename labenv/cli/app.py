@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from labenv import __version__
-from labenv.cli import bench, checking, doctor, environments, guide, handin, images, lab, machines, solve, trace
+from labenv.cli import bench, checking, client, doctor, environments, guide, handin, images, lab, machines, solve, trace
 
 
 class _Chapters(TyperGroup):
@@ -60,6 +60,7 @@ CHAPTERS: dict[str, dict[str, Callable[..., None]]] = {
         "shell": machines.shell,
         "exec": machines.execute,
         "logs": machines.logs,
+        "client": client.client,
         "reboot": machines.reboot,
         "down": environments.down,
     },
