@@ -166,13 +166,13 @@ def test_submission_wants_tls_a_login_and_ones_own_name(world: World) -> None:
 def test_mail_from_outside_comes_by_the_mx_into_the_maildir_on_vm3(world: World) -> None:
     with world.submission() as session:
         to = f"{world.student}@{world.domain}"
-        session.sendmail(world.account, [to], f"Subject: from afar\r\nTo: {to}\r\n\r\nhello\r\n")
+        session.sendmail(world.account, [to], f"Message-ID: <from-afar@myseneca.ca>\r\nTo: {to}\r\n\r\nhello\r\n")
     sent = world.log("outside", rf"postfix/smtp\[.*to=<{to}>")
     assert f"relay=vm3.{world.domain}[192.168.{world.x}.4]:25" in sent
     assert "status=sent" in sent
     assert f"client=unknown[198.18.{world.x}.2]" in world.log("vm3", r"client=unknown\[198")
-    world.log("vm3", rf"lda\({world.student}\).*saved mail to INBOX")
-    world.run("vm3", f"grep -r 'Subject: from afar' /home/{world.student}/Maildir/new")
+    world.log("vm3", rf"lda\({world.student}\).*msgid=<from-afar@myseneca.ca>: saved mail to INBOX")
+    world.run("vm3", f"grep -r 'from-afar@myseneca.ca' /home/{world.student}/Maildir/new")
 
 
 def test_mail_to_the_account_goes_through_vm3_and_carries_the_domain(
