@@ -69,7 +69,7 @@ class Engine:
         """The environments on the engine (of one student, if given), by student. Raises EngineError."""
         wanted = {"label": LABEL if student_id is None else f"{LABEL}={student_id}"}
         with refusals("listing the environments"):
-            containers = self.api.containers(all=True, filters=wanted)
+            containers = self.api.containers(all=True, filters={"label": [wanted["label"], "labenv.machine"]})
             networks = self.api.networks(filters=wanted)
         found: dict[str, list[dict[str, Any]]] = {}
         labels: dict[str, dict[str, str]] = {}
@@ -190,10 +190,13 @@ class Engine:
     def remove(self, environment: Environment) -> None:
         """Remove machines, network and cgroups of an environment. What is already gone is no error."""
         with refusals(f"removing {environment.student.id}'s environment"):
-            present = [machine.container for machine in environment.machines if machine.state != "missing"]
+            mine = {"label": f"{LABEL}={environment.student.id}"}
+            present = [container["Id"] for container in self.api.containers(all=True, filters=mine)]
             if present:
                 with ThreadPoolExecutor(len(present)) as pool:
                     list(pool.map(self._remove_container, present))
+            for volume in self.api.volumes(filters=mine)["Volumes"] or []:
+                self.api.remove_volume(volume["Name"], force=True)
             with suppress(docker.errors.NotFound):
                 self.api.remove_network(environment.network_name)
         if recipe.choose(self.facts).own_slice and self.facts.driver == "cgroupfs":
