@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +17,7 @@ from labenv.environment import container_name, network_name
 from labenv.errors import UsageError
 from labenv.events import Listener
 from labenv.lifecycle import Plan, Request, made_from, network_options, new_plan
+from labenv.topology import Network
 
 _HEAD = """\
 # {student}'s {lab} at stage {stage}, written by labenv render.
@@ -47,7 +49,7 @@ def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> N
             text = _DOCKERFILE.format(fqdn=node.fqdn, image=made.image_tag(node), steps="\n".join(_steps(items)))
             (folder / node.name / "Dockerfile").write_text(text)
         head = _HEAD.format(student=made.student.id, lab=made.lab.id, stage=made.stage, recipe=way.name)
-        body = yaml.safe_dump(document(made, way, network_options(engine, made)), sort_keys=False)
+        body = yaml.safe_dump(document(made, way, lambda n: network_options(engine, n)), sort_keys=False)
         # To Compose a dollar sign begins a variable; two are one that does not.
         (folder / "compose.yaml").write_text(head + body.replace("$", "$$"))
     except OSError as error:
@@ -67,28 +69,38 @@ def _steps(items: list[render.Item]) -> list[str]:
     return copies + [f"RUN {json.dumps(['ln', '-sf', item.link, item.path])}" for item in items if item.link]
 
 
-def document(made: Plan, way: recipe.Recipe, options: dict[str, str]) -> dict[str, Any]:
-    """The compose file as a tree: services with what the recipe adds, and the network with its options."""
+def document(made: Plan, way: recipe.Recipe, options: Callable[[Network], dict[str, str]]) -> dict[str, Any]:
+    """The compose file as a tree: services with what the recipe adds, and the networks with their `options`."""
     labels = environment_labels(made.environment())
     services = {}
     for node in made.topology.nodes:
         published = made.topology.published(node, made.student.x)
-        mark = machine_labels(node.name, made_from(made, node))
+        mark = machine_labels(node, made_from(made, node))
+        joined = {n.name: n.joined_by[node.name] for n in made.topology.networks if node.name in n.joined_by}
+        addresses = {node.network: node.address} | joined
         services[node.name] = {
             "build": {"context": f"./{node.name}"},
             "container_name": container_name(made.student.id, node.name),
             "hostname": node.fqdn,
-            "stop_signal": "SIGRTMIN+3",
-            "networks": {"lan": {"ipv4_address": node.address}},
+            **({"stop_signal": "SIGRTMIN+3"} if node.systemd else {}),
+            "networks": {_key(name): {"ipv4_address": address} for name, address in addresses.items()},
             "ports": [f"127.0.0.1:{published[port.key]}:{port.number}/{port.protocol}" for port in node.ports],
-            **recipe.service_keys(way, made.student.id, node.name),
+            **recipe.service_keys(way, made.student.id, node),
             "labels": labels | mark,
         }
-    lan = {
-        "name": network_name(made.student.id),
-        "driver": "bridge",
-        "driver_opts": options,
-        "ipam": {"config": [{"subnet": made.topology.subnet, "gateway": made.topology.gateway}]},
-        "labels": labels,
+    networks = {
+        _key(network.name): {
+            "name": network_name(made.student.id, network.name),
+            "driver": "bridge",
+            "driver_opts": options(network),
+            "ipam": {"config": [{"subnet": network.subnet, "gateway": network.gateway}]},
+            "labels": labels,
+        }
+        for network in made.topology.networks
     }
-    return {"services": services, "networks": {"lan": lan}}
+    return {"services": services, "networks": networks}
+
+
+def _key(network: str) -> str:
+    """What the file calls a network; an engine lets the first in the order of names be the one to the outside."""
+    return network or "lan"

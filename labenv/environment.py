@@ -17,6 +17,9 @@ class Machine:
     `state` is the engine's word ("running", "exited", "created", …) or "missing"; `container` its name there;
     `published` maps a port of the machine ("25", "53/udp") to the port on 127.0.0.1 where it answers; `made_from` is
     the fingerprint of what it was created from, compared to tell drift.
+
+    An `optional` machine is none of the sheet's: it is there if it was asked for. `network` names the one that its
+    address lies in (empty: the student's own), `addresses` are its others, `attached_to` the networks it is on.
     """
 
     name: str
@@ -28,6 +31,10 @@ class Machine:
     published: dict[str, int] = field(default_factory=dict)
     made_from: str = ""
     attached: bool = True
+    optional: bool = False
+    network: str = ""
+    addresses: tuple[str, ...] = ()
+    attached_to: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,16 @@ class Environment:
     def network_name(self) -> str:
         """The name of the environment's network on the engine."""
         return network_name(self.student.id)
+
+    @property
+    def regular(self) -> tuple[Machine, ...]:
+        """The machines that every environment of the lab has: those that the sheet is about."""
+        return tuple(machine for machine in self.machines if not machine.optional)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The name of the machine that has an address."""
+        return {address: m.name for m in self.machines for address in (m.address, *m.addresses)}
 
     def machine(self, name: str) -> Machine:
         """The machine called `name`. Raises UsageError, naming those there are, if there is none."""
@@ -81,6 +98,9 @@ def container_name(student_id: str, machine: str) -> str:
     return f"labenv-{student_id}-{machine}"
 
 
-def network_name(student_id: str) -> str:
-    """The name of a student's network on the engine."""
-    return f"labenv-{student_id}"
+def network_name(student_id: str, network: str = "") -> str:
+    """The name on the engine of a student's own network, or of the further one that the topology calls `network`.
+
+    An id holds no dot, so the names of two students' networks never meet.
+    """
+    return f"labenv-{student_id}.{network}" if network else f"labenv-{student_id}"

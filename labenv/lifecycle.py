@@ -5,7 +5,7 @@ is reported and left, because a student's work is in it. Running `up` twice chan
 interrupted is finished by the next one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,15 +15,15 @@ from labenv import lab as labs
 from labenv import render, student, topology
 from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels
 from labenv.engine.images import Images, wanted
-from labenv.engine.ready import NoAnswer, await_answers, await_boot
-from labenv.environment import Environment, Machine, container_name
+from labenv.engine.ready import NoAnswer, await_answers, await_boot, lead_out
+from labenv.environment import Environment, Machine, container_name, network_name
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lab import Lab
 from labenv.lock import student_lock
 from labenv.networks import free_x, port_in_use, taken_by, uplink_mtu
 from labenv.student import Student
-from labenv.topology import Node, Topology
+from labenv.topology import Network, Node, Topology
 
 # Environments that come up at the same time; more of them only take the processor from each other.
 _TOGETHER = 4
@@ -31,7 +31,10 @@ _TOGETHER = 4
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked `up` or `render` for; None where they left the choice to labenv."""
+    """What the user asked `up` or `render` for; None where they left the choice to labenv.
+
+    `profiles` are those of the topology whose machines are wanted as well.
+    """
 
     student_id: str
     x: int | None = None
@@ -39,11 +42,15 @@ class Request:
     stage: str | None = None
     lab: str | None = None
     topology: Path | None = None
+    profiles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that an environment is made from, for one student at one stage."""
+    """Everything that an environment is made from, for one student at one stage.
+
+    The `topology` has no other machines and networks than those that are wanted.
+    """
 
     student: Student
     lab: Lab
@@ -66,7 +73,16 @@ class Plan:
     def environment(self) -> Environment:
         """The environment as it will be, with no machine there yet."""
         machines = tuple(
-            Machine(node.name, node.fqdn, node.address, "missing", container_name(self.student.id, node.name))
+            Machine(
+                node.name,
+                node.fqdn,
+                node.address,
+                "missing",
+                container_name(self.student.id, node.name),
+                optional=bool(node.profile),
+                network=node.network,
+                addresses=node.addresses,
+            )
             for node in self.topology.nodes
         )
         return Environment(self.student, self.lab.id, self.stage, machines, self.source)
@@ -100,14 +116,14 @@ def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
 def _plan_at(request: Request, x: int, password: str) -> Plan:
     lab = labs.load(request.lab or default_lab())
     first = request.first or student.derive_first(request.student_id)
-    return _plan(
-        Student(request.student_id, x, first, password), lab, request.stage or lab.last_stage, request.topology
-    )
+    who = Student(request.student_id, x, first, password)
+    return _plan(who, lab, request.stage or lab.last_stage, request.topology, request.profiles)
 
 
-def _plan(who: Student, lab: Lab, stage: str, file: Path | None) -> Plan:
+def _plan(who: Student, lab: Lab, stage: str, file: Path | None, profiles: Collection[str]) -> Plan:
     source = file.resolve() if file else topology.named(lab.topology)
-    return Plan(who, lab, stage, topology.load(source, who), str(source) if file else lab.topology)
+    wanted = topology.load(source, who).with_profiles(profiles)
+    return Plan(who, lab, stage, wanted, str(source) if file else lab.topology)
 
 
 @dataclass(frozen=True)
@@ -134,7 +150,7 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
             _settle(engine, outcome.environment, outcome.environment.machines, listen)
         else:
             outcome = _create(engine, request, listen)
-            _await_answers(engine, outcome.environment, listen)
+            _await_answers(engine, outcome.environment, outcome.environment.machines, listen)
     return outcome
 
 
@@ -168,7 +184,7 @@ def _create(engine: Engine, request: Request, listen: Listener) -> Outcome:
         Images(engine).ensure(set(made.images().values()), listen)
         try:
             with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
-                changes = _make(engine, made, list(made.topology.nodes), listen, with_network=True)
+                changes = _make(engine, made, list(made.topology.nodes), listen, made.topology.networks)
             return Outcome(_found(engine, made.student.id), changes, ())
         except NetworkTaken as error:
             _undo(engine, made)  # somebody took it between the look and the making
@@ -203,34 +219,40 @@ def _undo(engine: Engine, made: Plan) -> None:
         pass
 
 
-def _make(engine: Engine, made: Plan, nodes: list[Node], listen: Listener, *, with_network: bool) -> tuple[str, ...]:
-    """Make and start machines, all at once; the network comes meanwhile, an engine needs it only at the start."""
+def _make(
+    engine: Engine, made: Plan, nodes: list[Node], listen: Listener, networks: Sequence[Network] = ()
+) -> tuple[str, ...]:
+    """Make and start machines, all at once; networks come meanwhile, an engine needs them only at the start."""
     labels = environment_labels(made.environment())
-    shift = _free_ports(engine, made, listen)
-    with ThreadPoolExecutor(len(nodes) + 1) as pool:
-        network = pool.submit(_make_network, engine, made, labels) if with_network else None
+    shift = _free_ports(engine, made, nodes, listen)
+    with ThreadPoolExecutor(len(nodes) + len(networks)) as pool:
+        coming = {network.name: pool.submit(_make_network, engine, made, network, labels) for network in networks}
 
         def make(node: Node) -> None:
-            labels_too = labels | machine_labels(node.name, made_from(made, node))
+            labels_too = labels | machine_labels(node, made_from(made, node))
             published = made.topology.published(node, made.student.x, shift)
             files = render.as_tar(made.overlay(node))
             container = engine.create_machine(node, made.student, made.image_tag(node), published, labels_too, files)
-            if network:
-                network.result()
+            for network in made.topology.networks:
+                if network.name == node.network or node.name in network.joined_by:
+                    if network.name in coming:
+                        coming[network.name].result()
+                    if network.name != node.network:
+                        engine.join(container, made.student, network.name, network.joined_by[node.name])
             engine.start(container)
 
         list(pool.map(make, nodes))
     return tuple(f"made {node.name}" for node in nodes)
 
 
-def _make_network(engine: Engine, made: Plan, labels: dict[str, str]) -> None:
-    engine.create_network(made.student, made.topology, labels, network_options(engine, made))
+def _make_network(engine: Engine, made: Plan, network: Network, labels: dict[str, str]) -> None:
+    engine.create_network(made.student, network, labels, network_options(engine, network))
 
 
-def network_options(engine: Engine, made: Plan) -> dict[str, str]:
-    """The driver options of the lab network, with the uplink's MTU where it can be known."""
+def network_options(engine: Engine, network: Network) -> dict[str, str]:
+    """The driver options of a network, with the uplink's MTU where it can be known."""
     mtu = uplink_mtu() if engine.is_local else None
-    return made.topology.options | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
+    return network.options | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
 
 
 def made_from(made: Plan, node: Node) -> str:
@@ -240,14 +262,12 @@ def made_from(made: Plan, node: Node) -> str:
     return render.fingerprint(*given, made.lab.digest)
 
 
-def _free_ports(engine: Engine, made: Plan, listen: Listener) -> int:
+def _free_ports(engine: Engine, made: Plan, nodes: list[Node], listen: Listener) -> int:
     """The first block of ports on 127.0.0.1 of which none is in use; 0, the usual one, where that cannot be told."""
     if not engine.is_local:
         return 0
     for shift in range(8):
-        numbers = {
-            n for node in made.topology.nodes for n in made.topology.published(node, made.student.x, shift).values()
-        }
+        numbers = {n for node in nodes for n in made.topology.published(node, made.student.x, shift).values()}
         used = sorted(number for number in numbers if port_in_use(number))
         if not used:
             return shift
@@ -261,31 +281,41 @@ def _reconcile(engine: Engine, request: Request, there: Environment, listen: Lis
     _refuse_contradictions(request, there)
     lab = labs.load(there.lab)
     kept = Path(there.topology) if "/" in there.topology else None
-    made = _plan(there.student, lab, there.stage, request.topology or kept)
+    made = _plan(there.student, lab, there.stage, request.topology or kept, request.profiles | _profiles(there, kept))
     Images(engine).ensure(set(made.images().values()), listen)
     changes: list[str] = []
-    new_network = not engine.has_network(there)
-    if new_network:
-        _make_network(engine, made, environment_labels(made.environment()))
-        changes.append("made the network")
+    new: list[str] = []
+    for network in made.topology.networks:
+        if not engine.has_network(there, network.name):
+            _make_network(engine, made, network, environment_labels(made.environment()))
+            changes.append(f"made the network{network.name and ' '}{network.name}")
+            new.append(network.name)
     absent: list[Node] = []
     drifted: list[str] = []
+    present = {machine.name: machine for machine in there.machines}
     for node in made.topology.nodes:
-        machine = there.machine(node.name)
-        change, missing = _revive(engine, machine, there.student, new_network)
+        machine = present.get(node.name)
+        change, missing = _revive(engine, machine, made, node.network in new) if machine else ([], True)
         changes += change
         if missing:
             absent.append(node)
-        elif machine.made_from != made_from(made, node):
+        elif machine and machine.made_from != made_from(made, node):
             drifted.append(node.name)
             listen(Event(node.name, f"{node.name} was made by another version of labenv; it is left as it is", "warn"))
     if absent:
         with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
-            changes += _make(engine, made, absent, listen, with_network=False)
+            changes += _make(engine, made, absent, listen)
     return Outcome(_found(engine, there.student.id), tuple(changes), tuple(drifted))
 
 
-def _revive(engine: Engine, machine: Machine, who: Student, new_network: bool) -> tuple[list[str], bool]:
+def _profiles(there: Environment, kept: Path | None) -> set[str]:
+    """The profiles whose machines an environment has."""
+    names = {machine.name for machine in there.machines if machine.optional}
+    nodes = topology.load(kept or topology.named(labs.load(there.lab).topology), there.student).nodes
+    return {node.profile for node in nodes if node.profile and node.name in names}
+
+
+def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> tuple[list[str], bool]:
     """Bring back a machine that is there but does not run: what was done, and whether it must be made anew."""
     changes: list[str] = []
     if machine.state in ("created", "dead", "removing"):
@@ -293,14 +323,24 @@ def _revive(engine: Engine, machine: Machine, who: Student, new_network: bool) -
     if machine.state in ("missing", "created", "dead", "removing"):
         return changes, True
     if new_network or not machine.attached:
-        engine.reattach(machine, who)
+        engine.reattach(machine, made.student)
         changes.append(f"attached {machine.name}")
+    joined = False
+    for network in made.topology.networks:
+        to_join = machine.name in network.joined_by
+        if to_join and network_name(made.student.id, network.name) not in machine.attached_to:
+            engine.join(machine.container, made.student, network.name, network.joined_by[machine.name])
+            changes.append(f"attached {machine.name} to the network {network.name}")
+            joined = True
     if machine.state == "paused":
         engine.unpause(machine.container)
         changes.append(f"unpaused {machine.name}")
     elif machine.state != "running":
         engine.start(machine.container)
         changes.append(f"started {machine.name}")
+        joined = False  # what it does at boot, it does with the new network
+    if joined:
+        lead_out(engine, machine)
     return changes, False
 
 
@@ -328,21 +368,29 @@ def _found(engine: Engine, student_id: str) -> Environment:
     return there[0]
 
 
-def _await_answers(engine: Engine, environment: Environment, listen: Listener, patience: float = 60) -> None:
+def _await_answers(
+    engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener, patience: float = 60
+) -> None:
     lab = labs.load(environment.lab)
-    names = {machine.name for machine in environment.machines}
+    names = {machine.name for machine in machines}
     due = [a for a in lab.answers if a.machine in names and lab.reached(a.since, environment.stage)]
+    if not due:
+        return
     with announced(listen, "ready", "waiting until " + ", ".join(f"{a.machine}:{a.port}" for a in due) + " answer"):
         await_answers(engine, environment, due, patience)
 
 
 def _settle(engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener) -> None:
     """Wait for machines that a student has worked on: what they broke stays down, which is no reason to fail."""
+    machines = list(machines)
     for machine in machines:
-        with announced(listen, machine.name, f"waiting until {machine.name} has booted"):
-            await_boot(engine, machine)
+        if not machine.optional:
+            with announced(listen, machine.name, f"waiting until {machine.name} has booted"):
+                await_boot(engine, machine)
+    # On optional machines nobody works.
+    _await_answers(engine, environment, [machine for machine in machines if machine.optional], listen)
     try:
-        _await_answers(engine, environment, listen, patience=3)
+        _await_answers(engine, environment, environment.regular, listen, patience=3)
     except NoAnswer as error:
         listen(Event("ready", str(error), "warn"))
 

@@ -105,7 +105,8 @@ def _lab(lab: Lab, plan: Topology) -> Iterator[Finding]:
     """Machines and templates that lab.yaml names."""
     named = [*(lab.files.keys() - {"desktop"}), *lab.images, *(answer.machine for answer in lab.answers)]
     yield from _unknown("lab.yaml", "", "machine", named, [node.name for node in plan.nodes])
-    there = [path.name for path in (lab.folder / "templates").glob("*")]
+    folder = lab.folder / "templates"
+    there = [path.relative_to(folder).as_posix() for path in folder.rglob("*.j2")]
     templates = [file.template for files in lab.files.values() for file in files if file.template]
     yield from _unknown("lab.yaml", "", "template", templates, there)
 

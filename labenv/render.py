@@ -41,7 +41,7 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
         "student": student,
         "network": student.prefix,
         "machine": node,
-        "machines": topology.nodes,
+        "machines": tuple(node for node in topology.nodes if not node.profile),
         "reached": lambda name: lab.reached(name, stage),
     }
 

@@ -6,7 +6,8 @@ name, so that nothing in the file is silently without effect.
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from labenv.errors import UsageError
 from labenv.student import Student
 
 _TOP = {"name", "services", "networks", "x-labenv"}
-_SERVICE = {"image", "hostname", "networks", "ports"}
-_NETWORK = {"driver", "driver_opts", "ipam"}
+_SERVICE = {"image", "hostname", "networks", "ports", "profiles", "x-labenv"}
+_NETWORK = {"driver", "driver_opts", "ipam", "x-labenv"}
+_LINKS = ipaddress.IPv4Network("198.18.0.0/15")  # RFC 2544: what an environment's further networks are taken from
 _PORT = re.compile(r"127\.0\.0\.1::(\d+)(?:/(tcp|udp))?")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -43,24 +45,62 @@ class Port:
 
 @dataclass(frozen=True)
 class Node:
-    """A machine as the topology has it: name, fully qualified host name, address, image folder, published ports."""
+    """A machine as the topology has it: name, fully qualified host name, address, image folder, published ports.
+
+    `network` is the name of the one that the address lies in. With a `profile` the machine is there only if that is
+    asked for. `addresses` are further ones that the machine gives itself.
+    """
 
     name: str
     fqdn: str
     address: str
     image: str
     ports: tuple[Port, ...]
+    network: str
+    profile: str = ""
+    systemd: bool = True
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of an environment. The student's own has no `name`; `options` are its driver options.
+
+    `joined_by` are machines of another network and the address that each gets here; they join when the network is made.
+    """
+
+    name: str
+    subnet: str
+    gateway: str
+    options: dict[str, str]
+    joined_by: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Topology:
-    """A topology filled in for one student. `options` are the driver options of its network."""
+    """A topology filled in for one student. The first of its networks is the student's own, 192.168.X.0/24."""
 
     lab: str
     nodes: tuple[Node, ...]
-    subnet: str
-    gateway: str
-    options: dict[str, str]
+    networks: tuple[Network, ...]
+
+    def with_profiles(self, profiles: Collection[str]) -> "Topology":
+        """The same without the machines, and their networks, whose profile is not among these.
+
+        Raises UsageError, naming those there are, for a profile that no machine has.
+        """
+        known = sorted({node.profile for node in self.nodes if node.profile})
+        for profile in profiles:
+            if profile not in known:
+                has = f"It has: {', '.join(known)}." if known else "It has none."
+                raise UsageError(f"The topology has no machine with the profile '{profile}'. {has}")
+        nodes = tuple(node for node in self.nodes if not node.profile or node.profile in profiles)
+        used = {node.network for node in nodes}
+        return replace(self, nodes=nodes, networks=tuple(n for n in self.networks if n.name in used))
+
+    def network(self, name: str) -> Network:
+        """The network called `name`."""
+        return next(network for network in self.networks if network.name == name)
 
     def published(self, node: Node, x: int, shift: int = 0) -> dict[str, int]:
         """The ports on 127.0.0.1 for a node's published ports: fixed by X, or `shift` blocks further on."""
@@ -86,13 +126,8 @@ def load(path: Path, student: Student) -> Topology:
     tree = _mapping(_parse(path), f"{path}", _TOP)
     settings = _mapping(tree.get("x-labenv"), f"{path}: x-labenv", {"lab"})
     services = _filled(_mapping(tree.get("services"), f"{path}: services"), values, path)
-    networks = _filled(_mapping(tree.get("networks"), f"{path}: networks"), values, path)
-    if len(networks) != 1:
-        raise UsageError(f"{path}: networks: a lab has exactly one network; here are {len(networks)}.")
-    [(lan, network)] = networks.items()
-    subnet, gateway, options = _network(network, f"{path}: networks.{lan}", student)
-    nodes = _nodes(services, path, lan, subnet)
-    return Topology(str(settings.get("lab", "")), nodes, subnet, gateway, options)
+    networks = _networks(_filled(_mapping(tree.get("networks"), f"{path}: networks"), values, path), path, student)
+    return Topology(str(settings.get("lab", "")), _nodes(services, path, networks), tuple(networks.values()))
 
 
 def _parse(path: Path) -> Any:
@@ -132,26 +167,53 @@ def _filled(value: Any, values: dict[str, str], path: Path) -> Any:
     return value
 
 
-def _network(network: Any, where: str, student: Student) -> tuple[str, str, dict[str, str]]:
-    network = _mapping(network, where, _NETWORK)
-    if network.get("driver", "bridge") != "bridge":
-        raise UsageError(f"{where}.driver: only 'bridge' is supported, not '{network['driver']}'.")
+def _networks(tree: dict[str, Any], path: Path, student: Student) -> dict[str, Network]:
+    """The networks by the names that the file has for them."""
+    networks: dict[str, Network] = {}
+    for name, raw in tree.items():
+        where = f"{path}: networks.{name}"
+        subnet = _subnet(_mapping(raw, where, _NETWORK), where)
+        if not networks and subnet != str(student.network):
+            raise UsageError(
+                f"{where}: the subnet {subnet} is not the student's network {student.network}: write ${{PREFIX}}.0/24."
+            )
+        if networks and not ipaddress.IPv4Network(subnet).subnet_of(_LINKS):
+            raise UsageError(f"{where}: the subnet {subnet} of a further network does not lie in {_LINKS}.")
+        networks[name] = _network(name if networks else "", raw, where)
+    if not networks:
+        raise UsageError(f"{path}: networks: here belongs the student's network, with the subnet ${{PREFIX}}.0/24.")
+    return networks
+
+
+def _subnet(network: dict[str, Any], where: str) -> str:
+    """The subnet of the one pool of addresses that a network has."""
     ipam = _mapping(network.get("ipam"), f"{where}.ipam", {"config"})
     config = ipam.get("config")
     if not isinstance(config, list) or len(config) != 1:
         raise UsageError(f"{where}.ipam.config: exactly one subnet with its gateway belongs here.")
-    pool = _mapping(config[0], f"{where}.ipam.config", {"subnet", "gateway"})
-    subnet, gateway = str(pool.get("subnet")), str(pool.get("gateway"))
-    if subnet != str(student.network):
-        raise UsageError(
-            f"{where}: the subnet {subnet} is not the student's network {student.network}: write ${{PREFIX}}.0/24."
-        )
+    subnet = str(_mapping(config[0], f"{where}.ipam.config", {"subnet", "gateway"}).get("subnet"))
+    try:
+        return str(ipaddress.IPv4Network(subnet))
+    except ValueError as error:
+        raise UsageError(f"{where}.ipam.config: {subnet} is no IPv4 network ({error}).") from error
+
+
+def _network(name: str, network: dict[str, Any], where: str) -> Network:
+    if network.get("driver", "bridge") != "bridge":
+        raise UsageError(f"{where}.driver: only 'bridge' is supported, not '{network['driver']}'.")
+    subnet, gateway = _subnet(network, where), str(network["ipam"]["config"][0].get("gateway"))
     _inside(gateway, subnet, f"{where}: the gateway")
     options = _mapping(network.get("driver_opts") or {}, f"{where}.driver_opts")
-    return subnet, gateway, {key: str(value) for key, value in options.items()}
+    extra = _mapping(network.get("x-labenv") or {}, f"{where}.x-labenv", {"joined_by"})
+    joined_by = _mapping(extra.get("joined_by") or {}, f"{where}.x-labenv.joined_by")
+    for machine, address in joined_by.items():
+        _inside(str(address), subnet, f"{where}: the address of {machine}")
+    return Network(
+        name, subnet, gateway, {k: str(v) for k, v in options.items()}, {k: str(v) for k, v in joined_by.items()}
+    )
 
 
-def _nodes(services: dict[str, Any], path: Path, lan: str, subnet: str) -> tuple[Node, ...]:
+def _nodes(services: dict[str, Any], path: Path, networks: dict[str, Network]) -> tuple[Node, ...]:
     nodes: list[Node] = []
     numbers: dict[tuple[str, int], int] = {}
     for name, raw in services.items():
@@ -162,29 +224,63 @@ def _nodes(services: dict[str, Any], path: Path, lan: str, subnet: str) -> tuple
         for key in ("image", "hostname", "networks"):
             if key not in service:
                 raise UsageError(f"{where}: the key '{key}' is missing.")
-        attached = _mapping(service["networks"], f"{where}.networks", {lan})
-        address = str(_mapping(attached.get(lan), f"{where}.networks.{lan}", {"ipv4_address"}).get("ipv4_address"))
-        _inside(address, subnet, f"{where}: the address")
-        ports = []
-        for text in service.get("ports") or []:
-            match = _PORT.fullmatch(str(text))
-            if not match:
-                raise UsageError(
-                    f"{where}.ports: '{text}' is not supported; write 127.0.0.1::PORT or 127.0.0.1::PORT/udp."
-                )
-            number = int(match[1])
-            # One number here for both protocols of a port, as DNS clients expect.
-            index = numbers.setdefault((name, number), len(numbers))
-            ports.append(Port(number, match[2] or "tcp", index))
-        nodes.append(Node(name, str(service["hostname"]), address, str(service["image"]), tuple(ports)))
+        network, address = _attached(service["networks"], networks, f"{where}.networks")
+        extra = _mapping(service.get("x-labenv") or {}, f"{where}.x-labenv", {"systemd", "addresses"})
+        nodes.append(
+            Node(
+                name,
+                str(service["hostname"]),
+                address,
+                str(service["image"]),
+                tuple(_ports(name, service.get("ports") or [], numbers, f"{where}.ports")),
+                network.name,
+                _profile(service.get("profiles") or [], f"{where}.profiles"),
+                bool(extra.get("systemd", True)),
+                tuple(str(address) for address in extra.get("addresses") or []),
+            )
+        )
+        if network.name and not nodes[-1].profile:
+            raise UsageError(f"{where}: a machine without a profile belongs on the student's own network.")
     if len(numbers) > _PORTS_EACH:
         raise UsageError(
             f"{path}: {len(numbers)} published ports are more than the {_PORTS_EACH} that an environment has."
         )
-    twice = {node.address for node in nodes if [other.address for other in nodes].count(node.address) > 1}
+    joined_by = [joining for network in networks.values() for joining in network.joined_by.items()]
+    addresses = [*(node.address for node in nodes), *(address for _, address in joined_by)]
+    twice = {address for address in addresses if addresses.count(address) > 1}
     if twice:
         raise UsageError(f"{path}: the address {twice.pop()} is given to two machines.")
+    strangers = {name for name, _ in joined_by} - {node.name for node in nodes}
+    if strangers:
+        raise UsageError(f"{path}: networks: '{strangers.pop()}' joins a network, but there is no such machine.")
     return tuple(nodes)
+
+
+def _attached(tree: Any, networks: dict[str, Network], where: str) -> tuple[Network, str]:
+    attached = _mapping(tree, where, set(networks))
+    if len(attached) != 1:
+        raise UsageError(f"{where}: a machine is on exactly one network; here are {len(attached)}.")
+    [(name, raw)] = attached.items()
+    address = str(_mapping(raw, f"{where}.{name}", {"ipv4_address"}).get("ipv4_address"))
+    _inside(address, networks[name].subnet, f"{where}.{name}: the address")
+    return networks[name], address
+
+
+def _profile(profiles: Any, where: str) -> str:
+    if not isinstance(profiles, list) or len(profiles) > 1:
+        raise UsageError(f"{where}: here belongs a list with one profile.")
+    return str(profiles[0]) if profiles else ""
+
+
+def _ports(name: str, texts: list[Any], numbers: dict[tuple[str, int], int], where: str) -> Iterator[Port]:
+    for text in texts:
+        match = _PORT.fullmatch(str(text))
+        if not match:
+            raise UsageError(f"{where}: '{text}' is not supported; write 127.0.0.1::PORT or 127.0.0.1::PORT/udp.")
+        number = int(match[1])
+        # One number here for both protocols of a port, as DNS clients expect.
+        index = numbers.setdefault((name, number), len(numbers))
+        yield Port(number, match[2] or "tcp", index)
 
 
 def _inside(address: str, subnet: str, what: str) -> None:

@@ -49,6 +49,10 @@ LabOption = Annotated[
 TopologyOption = Annotated[
     Path | None, typer.Option("--topology", metavar="FILE", help="A topology of your own instead of the lab's.")
 ]
+OutsideOption = Annotated[
+    bool,
+    typer.Option("--outside", help="With the world outside: other domains, and the account <id>@myseneca.ca."),
+]
 
 
 def up(
@@ -58,6 +62,7 @@ def up(
     at: StageOption = None,
     lab: LabOption = None,
     topology: TopologyOption = None,
+    outside: OutsideOption = False,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Verify the result with the lab's checks.")] = True,
     json: JsonOption = False,
 ) -> None:
@@ -74,6 +79,8 @@ def up(
 
       labenv up asmith15 --net 90 --first anna
 
+      labenv up asmith15 --outside        with the world outside, now or later
+
       labenv up asmith15 bjones3 cwu --at lab4a
     """
     from labenv import lifecycle
@@ -84,7 +91,7 @@ def up(
         if not students:
             students = [common.chosen(common.open_engine(listen), None).student.id]
         requests = [
-            lifecycle.validated(lifecycle.Request(student, net, first, at, lab, topology))
+            lifecycle.validated(lifecycle.Request(student, net, first, at, lab, topology, _profiles(outside)))
             for student in dict.fromkeys(students)
         ]
         engine = common.open_engine(listen)
@@ -112,6 +119,10 @@ def up(
         raise typer.Exit(max(error.exit_code for _, error in broken))
     if any(report and report.failed for report in reports):
         raise typer.Exit(1)
+
+
+def _profiles(outside: bool) -> frozenset[str]:
+    return frozenset({"outside"} if outside else ())
 
 
 def _document(outcome: "Outcome", report: "Report | None") -> dict[str, Any]:
@@ -187,6 +198,7 @@ def render(
     at: StageOption = None,
     lab: LabOption = None,
     topology: TopologyOption = None,
+    outside: OutsideOption = False,
 ) -> None:
     """Write an environment as plain files: compose.yaml and every machine's configuration.
 
@@ -200,7 +212,7 @@ def render(
 
     if student is None:
         raise UsageError("Whose environment? Say it: labenv render DIR -s STUDENT")
-    request = lifecycle.validated(lifecycle.Request(student, net, first, at, lab, topology))
+    request = lifecycle.validated(lifecycle.Request(student, net, first, at, lab, topology, _profiles(outside)))
     compose.check_folder(folder)
     with screen.progress() as listen:
         engine = common.open_engine(listen)

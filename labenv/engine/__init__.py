@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -23,10 +24,11 @@ from labenv.engine.find import Connection
 from labenv.environment import Environment, Machine, container_name, network_name
 from labenv.errors import EngineError
 from labenv.student import Student
-from labenv.topology import Node, Topology
+from labenv.topology import Network, Node
 
 LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
+OPTIONAL = "labenv.optional"
 # What engines answer when they do not know or cannot grant a recipe's option; the next recipe is for them.
 _REFUSED = re.compile(r"writable-cgroups|WritableCgroups", re.IGNORECASE)
 
@@ -82,20 +84,22 @@ class Engine:
             found.setdefault(owner, []).append(container)
         return [_environment(labels[owner], found.get(owner, []), alive) for owner in sorted(labels)]
 
-    def has_network(self, environment: Environment) -> bool:
-        """Whether the environment's network is there. Raises EngineError."""
+    def has_network(self, environment: Environment, network: str = "") -> bool:
+        """Whether the environment's own network is there, or the further one of that name. Raises EngineError."""
+        student = environment.student.id
         with refusals("listing the networks"):
-            return bool(self.api.networks(filters={"label": f"{LABEL}={environment.student.id}"}))
+            there = self.api.networks(filters={"label": f"{LABEL}={student}"})
+        return network_name(student, network) in {found["Name"] for found in there}
 
     def create_network(
-        self, student: Student, topology: Topology, labels: dict[str, str], options: dict[str, str]
+        self, student: Student, network: Network, labels: dict[str, str], options: dict[str, str]
     ) -> None:
-        """Make the lab network. Raises EngineError; `NetworkTaken` if another network has the addresses."""
-        pool = {"Subnet": topology.subnet, "Gateway": topology.gateway}
+        """Make a network. Raises EngineError; `NetworkTaken` if another has the addresses of the student's own."""
+        pool = {"Subnet": network.subnet, "Gateway": network.gateway}
         try:
-            with refusals(f"making the network {topology.subnet}"):
+            with refusals(f"making the network {network.subnet}"):
                 self.api.create_network(
-                    network_name(student.id),
+                    network_name(student.id, network.name),
                     driver="bridge",
                     options=options,
                     ipam={"Driver": "default", "Config": [pool]},
@@ -103,9 +107,14 @@ class Engine:
                     check_duplicate=True,
                 )
         except EngineError as error:
-            if re.search(r"overlap|already used|conflicts with", str(error)):
+            if not network.name and re.search(r"overlap|already used|conflicts with", str(error)):
                 raise NetworkTaken(str(error)) from error
             raise
+
+    def join(self, container: str, student: Student, network: str, address: str) -> None:
+        """Put a machine onto one of the student's networks (too), with that address there. Raises EngineError."""
+        with refusals(f"attaching {container} to the network {network_name(student.id, network)}"):
+            self.api.connect_container_to_network(container, network_name(student.id, network), ipv4_address=address)
 
     def create_machine(
         self, node: Node, student: Student, image: str, published: dict[str, int], labels: dict[str, str], files: bytes
@@ -120,7 +129,7 @@ class Engine:
         with refusals(f"making {node.name}"):
             for way in recipe.candidates(self.facts):
                 try:
-                    keys = recipe.service_keys(way, student.id, node.name)
+                    keys = recipe.service_keys(way, student.id, node)
                     keys["command"].append(overlay)
                     self._create(name, node, student, image, published, labels, keys)
                     break
@@ -148,7 +157,7 @@ class Engine:
             binds=keys.get("volumes"),
             security_opt=keys.get("security_opt"),
             cgroup_parent=keys.get("cgroup_parent"),
-            network_mode=network_name(student.id),
+            network_mode=network_name(student.id, node.network),
         )
         if "cgroup" in keys:
             settings["CgroupnsMode"] = keys["cgroup"]
@@ -161,7 +170,7 @@ class Engine:
             labels=labels,
             ports=[(port.number, port.protocol) for port in node.ports],
             host_config=settings,
-            networking_config=self.api.create_networking_config({network_name(student.id): endpoint}),
+            networking_config=self.api.create_networking_config({settings["NetworkMode"]: endpoint}),
         )
 
     def start(self, container: str) -> None:
@@ -181,14 +190,14 @@ class Engine:
 
     def reattach(self, machine: Machine, student: Student) -> None:
         """Put a stopped machine whose network was removed onto the student's network of today. Raises EngineError."""
-        name = network_name(student.id)
+        name = network_name(student.id, machine.network)
         with refusals(f"attaching {machine.name} to its network"):
             with suppress(docker.errors.APIError):  # it may not be attached to anything any more
                 self.api.disconnect_container_from_network(machine.container, name, force=True)
             self.api.connect_container_to_network(machine.container, name, ipv4_address=machine.address)
 
     def remove(self, environment: Environment) -> None:
-        """Remove machines, network and cgroups of an environment. What is already gone is no error."""
+        """Remove machines, networks and cgroups of an environment. What is already gone is no error."""
         with refusals(f"removing {environment.student.id}'s environment"):
             mine = {"label": f"{LABEL}={environment.student.id}"}
             present = [container["Id"] for container in self.api.containers(all=True, filters=mine)]
@@ -197,10 +206,11 @@ class Engine:
                     list(pool.map(self._remove_container, present))
             for volume in self.api.volumes(filters=mine)["Volumes"] or []:
                 self.api.remove_volume(volume["Name"], force=True)
-            with suppress(docker.errors.NotFound):
-                self.api.remove_network(environment.network_name)
+            for network in self.api.networks(filters=mine):
+                with suppress(docker.errors.NotFound):
+                    self.api.remove_network(network["Id"])
         if recipe.choose(self.facts).own_slice and self.facts.driver == "cgroupfs":
-            idents = [recipe.ident(environment.student.id, machine.name) for machine in environment.machines]
+            idents = [recipe.ident(environment.student.id, machine.name) for machine in environment.regular]
             cgroups.remove(idents, self)
 
     def remove_machine(self, container: str) -> None:
@@ -253,31 +263,42 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         "labenv.lab": environment.lab,
         "labenv.stage": environment.stage,
         TOPOLOGY: environment.topology,
-        "labenv.machines": json.dumps([[m.name, m.fqdn, m.address] for m in environment.machines]),
+        "labenv.machines": json.dumps([[m.name, m.fqdn, m.address] for m in environment.regular]),
     }
 
 
-def machine_labels(machine: str, made_from: str) -> dict[str, str]:
-    """The labels that a machine's container has on top."""
-    return {"labenv.machine": machine, "labenv.made-from": made_from}
+def machine_labels(node: Node, made_from: str) -> dict[str, str]:
+    """The labels that a machine's container has on top.
+
+    An optional machine, of which the environment's labels do not tell, carries itself what they say of the others.
+    """
+    labels = {"labenv.machine": node.name, "labenv.made-from": made_from}
+    if node.profile:
+        told = {"fqdn": node.fqdn, "address": node.address, "network": node.network, "addresses": node.addresses}
+        labels[OPTIONAL] = json.dumps(told)
+    return labels
 
 
 def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive: set[str]) -> Environment:
     student = Student(labels[LABEL], int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
-    by_machine = {container["Labels"]["labenv.machine"]: container for container in containers}
-    machines = tuple(
-        _machine(student, name, fqdn, address, by_machine.get(name), alive)
+    rest = {container["Labels"]["labenv.machine"]: container for container in containers}
+    machines = [
+        _machine(student, Machine(name, fqdn, address, "missing", ""), rest.pop(name, None), alive)
         for name, fqdn, address in json.loads(labels["labenv.machines"])
-    )
-    return Environment(student, labels["labenv.lab"], labels["labenv.stage"], machines, labels[TOPOLOGY])
+    ]
+    for name, container in sorted(rest.items()):
+        told = json.loads(container["Labels"].get(OPTIONAL, "{}"))
+        told["addresses"] = tuple(told.get("addresses", ()))
+        machine = Machine(name, told.pop("fqdn", ""), told.pop("address", ""), "missing", "", optional=True, **told)
+        machines.append(_machine(student, machine, container, alive))
+    return Environment(student, labels["labenv.lab"], labels["labenv.stage"], tuple(machines), labels[TOPOLOGY])
 
 
-def _machine(
-    student: Student, name: str, fqdn: str, address: str, container: dict[str, Any] | None, alive: set[str]
-) -> Machine:
-    called = container_name(student.id, name)
+def _machine(student: Student, machine: Machine, container: dict[str, Any] | None, alive: set[str]) -> Machine:
+    """The machine with what the engine has of it."""
+    machine = replace(machine, container=container_name(student.id, machine.name))
     if container is None:
-        return Machine(name, fqdn, address, "missing", called)
+        return machine
     ports = {
         str(port["PrivatePort"]) if port["Type"] == "tcp" else f"{port['PrivatePort']}/{port['Type']}": port[
             "PublicPort"
@@ -285,18 +306,22 @@ def _machine(
         for port in container.get("Ports") or []
         if port.get("PublicPort")
     }
-    attached = (container["NetworkSettings"]["Networks"] or {}).get(network_name(student.id))
-    return Machine(
-        name,
-        fqdn,
-        address,
-        container["State"],
-        called,
+    # Before its first start a container has the network's name only.
+    on = {
+        name: (attached.get("IPAMConfig") or {}).get("IPv4Address", "")
+        for name, attached in (container["NetworkSettings"]["Networks"] or {}).items()
+        if not attached["NetworkID"] or attached["NetworkID"] in alive
+    }
+    home = network_name(student.id, machine.network)
+    return replace(
+        machine,
+        state=container["State"],
         image=container["Image"],
         published=ports,
         made_from=container["Labels"].get("labenv.made-from", ""),
-        # Before its first start a container has the network's name only.
-        attached=attached is not None and (not attached["NetworkID"] or attached["NetworkID"] in alive),
+        attached=home in on,
+        addresses=(*(address for name, address in on.items() if address and name != home), *machine.addresses),
+        attached_to=frozenset(on),
     )
 
 

@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from labenv.engine import Engine
 from labenv.engine.channel import Channel
@@ -64,6 +65,21 @@ def await_boot(engine: Engine, machine: Machine) -> None:
             time.sleep(_POLL)
     finally:
         channel.close()
+
+
+def lead_out(engine: Engine, machine: Machine) -> None:
+    """Have a running machine that has got a further network lead others there, as it does at boot.
+
+    Raises EngineError, with the way out, if it does not know how.
+    """
+    await_boot(engine, machine)
+    with closing(Channel(engine.api, machine.container)) as channel:
+        done = channel.run("systemctl restart labenv-uplink 2>&1")
+    if done.rc:
+        raise EngineError(
+            f"{machine.name} does not lead to the new network: {done.stdout.decode(errors='replace').strip()}. If an earlier "
+            f"version of labenv made this environment, save what you need, remove it and make it anew: labenv down"
+        )
 
 
 def _await(engine: Engine, machine: Machine, domain: str, answer: Answer, patience: float) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from labenv.topology import Node
+
 # Becomes systemd, once it has laid the student's files over the image (images/base). Podman knows it by this name.
 INIT = "/usr/local/sbin/init"
 
@@ -58,7 +60,13 @@ class Recipe:
 # name server boots, whoever asks it a third name would wait a second for nothing. And someone who tries a port that a
 # firewall keeps shut, as the sheet asks them to, would wait for more than two minutes; on the course's machines nc gives
 # up after ten seconds (tcp(7)).
-_SYSCTLS = {"net.unix.max_dgram_qlen": "512", "net.ipv4.icmp_ratelimit": "0", "net.ipv4.tcp_syn_retries": "2"}
+# And host leads its LAN to the world outside (ip-sysctl).
+_SYSCTLS = {
+    "net.unix.max_dgram_qlen": "512",
+    "net.ipv4.icmp_ratelimit": "0",
+    "net.ipv4.tcp_syn_retries": "2",
+    "net.ipv4.ip_forward": "1",
+}
 
 _SHIM = Recipe("rootless remount", ("sh", "-c", _REMOUNT, INIT), ("NET_ADMIN", "SYS_ADMIN"), userns=True)
 _PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
@@ -137,16 +145,18 @@ def ident(student_id: str, machine: str) -> str:
     return hashlib.sha256(f"{student_id}/{machine}".encode()).hexdigest()[:12]
 
 
-def service_keys(recipe: Recipe, student_id: str, machine: str) -> dict[str, Any]:
-    """What the recipe adds to that machine, as keys of a Compose service."""
-    name = ident(student_id, machine)
+def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
+    """What the recipe adds to that machine, as keys of a Compose service; little to one that does without systemd."""
+    name = ident(student_id, node.name)
+    sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS)}  # inside a user namespace the kernel shows none
+    if not node.systemd:
+        return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": ["/run"], **sysctls}
     keys: dict[str, Any] = {
         "command": list(recipe.command),
         "cap_add": list(recipe.cap_add),
         "tmpfs": ["/run", "/run/lock"],
+        **sysctls,
     }
-    if not recipe.userns:  # inside a user namespace the kernel does not show this setting
-        keys["sysctls"] = dict(_SYSCTLS)
     if recipe.security_opt:
         keys["security_opt"] = list(recipe.security_opt)
     if recipe.cgroup:

@@ -47,6 +47,7 @@ class Machine:
     name: str
     fqdn: str
     address: str
+    addresses: tuple[str, ...] = ()
 
 
 STUDENTS = [
@@ -67,10 +68,11 @@ def since(stage: str) -> list[str]:
 def render(machine: str, stage: str, student: Student = ONE) -> dict[str, str]:
     """The overlay of a machine: path to content, a link as "-> target"."""
     machines = [Machine(n, f"{n}.{student.domain}", f"{student.network}.{a}") for n, a in MACHINES.items()]
+    outside = Machine("outside", "outside.test", f"198.18.{student.x}.2", ("208.67.222.222", "198.51.100.53"))
     context = {
         "student": student,
         "network": student.network,
-        "machine": next(m for m in machines if m.name == machine),
+        "machine": next(m for m in [*machines, outside] if m.name == machine),
         "machines": machines,
         "reached": lambda wanted: stage in since(wanted),
     }
@@ -93,7 +95,7 @@ def settings(text: str) -> list[tuple[str, str]]:
 
 @each_student
 @each_stage
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", [*MACHINES, "outside"])
 def test_every_file_renders_completely(machine: str, stage: str, student: Student) -> None:
     for path, text in render(machine, stage, student).items():
         assert not re.search(r"\{\{|\}\}|\{%|%\}|\{#|#\}", path + text), path
@@ -182,6 +184,8 @@ def test_zones(stage: str, student: Student) -> None:
         assert zone in {"localhost", student.domain, f"{student.x}.168.192.in-addr.arpa."}
         assert f"/var/named/{file}" in overlay
     assert named.count('zone "') == 3
+    assert "forwarders { 208.67.222.222; };" in named
+    assert f"allow-query {{ 127.0.0.1; {student.network}.0/24; 198.18.{student.x}.0/29; }};" in named
 
 
 @each_stage
@@ -241,7 +245,9 @@ def test_root_has_a_message_from_the_other_machine(machine: str, sender: str, st
 
 def test_the_list_of_files_and_the_templates_agree() -> None:
     entries = [entry for machine in DATA["files"].values() for entry in machine]
-    assert {e["template"] for e in entries if "template" in e} == {p.name for p in (LAB / "templates").iterdir()}
+    assert {e["template"] for e in entries if "template" in e} == {
+        path.relative_to(LAB / "templates").as_posix() for path in (LAB / "templates").rglob("*.j2")
+    }
     modes = {entry["path"]: entry.get("mode", "0644") for entry in entries}
     assert {path for path, mode in modes.items() if mode == "0600"} == {
         "/etc/labenv/accounts",
@@ -253,3 +259,40 @@ def test_the_list_of_files_and_the_templates_agree() -> None:
 
 def test_the_stages_are_the_designs() -> None:
     assert STAGES == ["lab4a", "domain", "relay", "lda", "imap", "done"]
+
+
+@each_student
+def test_the_world_outside_knows_the_student_by_name_and_address(student: Student) -> None:
+    overlay = render("outside", "done", student)
+    assert f"{student.id}        IN      NS      host.{student.id}\n" in overlay["/var/named/ops"]
+    assert f"host.{student.id}   IN      A       {student.network}.1\n" in overlay["/var/named/ops"]
+    assert f"{student.id}@myseneca.ca:{{PLAIN}}{student.password}:" in overlay["/etc/dovecot/users"]
+    mailbox = f"/var/mail/myseneca.ca/{student.id}/new/"
+    messages = [email.message_from_string(text) for path, text in overlay.items() if path.startswith(mailbox)]
+    assert len(messages) == 3
+    for message in messages:
+        assert message["To"] == f"{student.id}@myseneca.ca"
+        sent = email.utils.parsedate_to_datetime(message["Date"])
+        assert sent.strftime("%a") == message["Date"][:3]
+    assert len({message["Message-ID"] for message in messages}) == 3
+
+
+def test_every_address_with_manners_has_a_mailbox_and_every_manner_is_a_restriction_class() -> None:
+    overlay = render("outside", "done")
+    known = {line.split()[0] for line in overlay["/etc/postfix/mailboxes"].splitlines() if line and line[0] != "#"}
+    manners = dict(
+        line.split() for line in overlay["/etc/postfix/manners"].splitlines() if line and not line.startswith("#")
+    )
+    main = dict(settings(overlay["/etc/postfix/main.cf"]))
+    assert manners.keys() <= known
+    assert set(manners.values()) == set(main["smtpd_restriction_classes"].split(", ")) <= main.keys()
+
+
+@each_student
+def test_host_leads_to_the_world_outside(student: Student) -> None:
+    uplink = dict(re.findall(r"^(\w+)=(.*)$", render("host", "lab4a", student)["/etc/sysconfig/uplink"], re.MULTILINE))
+    assert uplink == {
+        "NETWORK": f"{student.network}.0/24",
+        "GATEWAY": f"198.18.{student.x}.2",
+        "MAIL": f"{student.network}.4",
+    }

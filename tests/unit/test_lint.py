@@ -97,7 +97,7 @@ STEPS: list[tuple[str, Break, str]] = [
     (
         "solution on an unknown machine",
         setting("17", "solution", [{"machines": ["vm9"], "type": "true"}]),
-        "step 17: the machine 'vm9' is unknown. There are: host, vm2, vm3.",
+        "step 17: the machine 'vm9' is unknown. There are: host, outside, vm2, vm3.",
     ),
     ("unknown need", setting("17", "needs", ["170"]), "step 17: the step '170' is unknown."),
     (

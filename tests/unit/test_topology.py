@@ -24,6 +24,18 @@ WRONG = {
     "published to the world": ("127.0.0.1::143", "0.0.0.0:143:143", "'0.0.0.0:143:143' is not supported"),
     "no image": ("    image: host\n", "", "the key 'image' is missing"),
     "bad machine name": ("  vm2:", "  VM_2:", "VM_2"),
+    "a further network of home routers": ("198.18.${X}.0/29", "10.0.0.0/29", "10.0.0.0/29 of a further network"),
+    "not in its further network": ("198.18.${X}.2", "192.168.90.9", "192.168.90.9 does not lie in 198.18.90.0/29"),
+    "joined from outside it": ("host: 198.18.${X}.1", "host: 10.0.0.1", "10.0.0.1 does not lie in 198.18.90.0/29"),
+    "joined by nobody": ("host: 198.18.${X}.1", "vm9: 198.18.${X}.1", "'vm9' joins a network"),
+    "joined at an address that is taken": ("host: 198.18.${X}.1", "host: 198.18.${X}.2", "is given to two machines"),
+    "outside without being asked for": (
+        "    profiles: [outside]\n",
+        "",
+        "without a profile belongs on the student's own",
+    ),
+    "two profiles": ("[outside]", "[outside, inside]", "a list with one profile"),
+    "no network": ("      wan:\n        ipv4_address: 198.18.${X}.2\n", "      {}\n", "on exactly one network"),
     "other driver": ("driver: bridge", "driver: macvlan", "'macvlan'"),
 }
 
@@ -46,13 +58,30 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 
 
 def test_the_shipped_topology_has_the_courses_addresses() -> None:
-    made = topology.load(topology.named("lab4b"), ANNA)
+    made = topology.load(topology.named("lab4b"), ANNA).with_profiles(())
     assert [(n.name, n.address, n.fqdn) for n in made.nodes] == [
         ("host", "192.168.90.1", "host.anna.ops"),
         ("vm2", "192.168.90.3", "vm2.anna.ops"),
         ("vm3", "192.168.90.4", "vm3.anna.ops"),
     ]
-    assert made.gateway == "192.168.90.254"
+    [lan] = made.networks
+    assert (lan.subnet, lan.gateway) == ("192.168.90.0/24", "192.168.90.254")
+
+
+def test_the_world_outside_comes_with_its_profile_and_its_network() -> None:
+    made = topology.load(topology.named("lab4b"), ANNA).with_profiles({"outside"})
+    outside = made.nodes[-1]
+    assert (outside.name, outside.network, outside.address) == ("outside", "wan", "198.18.90.2")
+    assert not outside.systemd
+    assert "208.67.222.222" in outside.addresses
+    wan = made.networks[1]
+    assert (wan.subnet, wan.joined_by) == ("198.18.90.0/29", {"host": "198.18.90.1"})
+    assert wan.options["com.docker.network.bridge.enable_ip_masquerade"] == "false", "no packet gets to the real world"
+
+
+def test_a_profile_that_no_machine_has_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"no machine with the profile 'mars'. It has: outside"):
+        topology.load(topology.named("lab4b"), ANNA).with_profiles({"mars"})
 
 
 def test_each_network_publishes_on_ports_of_its_own() -> None:
@@ -60,7 +89,7 @@ def test_each_network_publishes_on_ports_of_its_own() -> None:
     seen: set[int] = set()
     for x in range(256):
         numbers = {n for node in made.nodes for n in made.published(node, x).values()}
-        assert len(numbers) == 4, "DNS answers on one number for both protocols"
+        assert len(numbers) == 6, "DNS answers on one number for both protocols"
         assert not numbers & seen
         seen |= numbers
     assert max(seen) < 32768, "below the ports that Linux hands out itself"
