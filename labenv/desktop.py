@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labenv import lab as labs
-from labenv import render, student, topology
+from labenv import lifecycle, render, student, topology
 from labenv.engine import Engine
 from labenv.engine.channel import Channel
 from labenv.engine.desktop import Desk, Parts
@@ -23,6 +23,7 @@ from labenv.topology import Node, Topology
 
 _IMAGE = "desktop"
 _HOST = "host"
+_OUTSIDE = "outside"
 # The last of the ten ports that an environment has (labenv.topology); in another environment's block if it is taken.
 _PLACE = 9
 _PATIENCE = 120  # seconds for Thunderbird's window; it takes five on an idle machine
@@ -71,17 +72,23 @@ def show(
     """
     host = _host(environment)
     who = environment.student
+    _bring_outside(engine, environment, listen)
     with student_lock(who.id, listen):
         desk = Desk(engine, who, host)
         there = desk.parts()
-        if port and there.port not in (None, port):
+        if port and there.screen == "running" and there.port != port:
             raise UsageError(
-                f"{who.id}'s desktop is there already, on port {there.port}. Leave --port out, or take the desktop away "
-                f"first: labenv desktop --remove"
+                f"{who.id}'s desktop is there already, on port {there.port}. Leave --port out, or end it first: "
+                f"labenv desktop --stop -s {who.id}"
             )
-        Images(engine).ensure([_IMAGE], listen)
+        page = None
+        if there.screen != "running":
+            page = _checked(engine, port) if port else _free_port(engine, environment, listen)
+        there = _cleared(desk, there)
+        if "missing" in (there.desktop, there.screen):
+            Images(engine).ensure([_IMAGE], listen)
         with announced(listen, "desktop", f"starting {who.id}'s desktop"):
-            changes = _make(engine, environment, desk, there, listen, port)
+            changes = _make(environment, desk, there, page)
             desk.start()
             password = _open_doors(engine, desk, host)
         with announced(listen, "Thunderbird", "waiting for Thunderbird's window"):
@@ -108,11 +115,6 @@ def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: 
     return True
 
 
-def has_outside(environment: Environment) -> bool:
-    """Whether the environment's topology has the machine outside, where the reference account is."""
-    return any(node.name == "outside" for node in _topology(environment).nodes)
-
-
 def _host(environment: Environment) -> Machine:
     host = environment.machine(_HOST)
     if host.state != "running":
@@ -122,28 +124,57 @@ def _host(environment: Environment) -> Machine:
     return host
 
 
-def _make(
-    engine: Engine, environment: Environment, desk: Desk, there: Parts, listen: Listener, port: int | None
-) -> tuple[str, ...]:
-    """Make of the two what is missing, and end what cannot go on."""
+def follow(engine: Engine, environment: Environment, listen: Listener) -> None:
+    """After host was booted: have a desktop that runs start again, in host's new network. Raises EngineError."""
+    who = environment.student
+    with student_lock(who.id, listen):
+        desk = Desk(engine, who, environment.machine(_HOST))
+        there = desk.parts()
+        if there.desktop == "running" and there.behind:
+            with announced(listen, "desktop", f"starting {who.id}'s desktop again"):
+                desk.stop()
+                desk.start()
+
+
+def _bring_outside(engine: Engine, environment: Environment, listen: Listener) -> None:
+    """Bring up the world outside, where the reference account is, if the topology has it."""
+    if any(machine.name == _OUTSIDE and machine.state == "running" for machine in environment.machines):
+        return
+    if any(node.name == _OUTSIDE for node in _topology(environment).nodes):
+        request = lifecycle.Request(environment.student.id, profiles=frozenset({_OUTSIDE}))
+        lifecycle.up(engine, request, listen)
+    else:
+        text = (
+            "this environment has no machine 'outside': the account at myseneca.ca can be reached from no mail client"
+        )
+        listen(Event("outside", text, "note"))
+
+
+def _cleared(desk: Desk, there: Parts) -> Parts:
+    """Remove what cannot be started again, and say what is left."""
+    if there.desktop == "created" or (there.desktop != "missing" and not there.in_host):
+        desk.remove(desk.desktop)  # it never ran; or its host was made anew since, and its network is no more
+        there = replace(there, desktop="missing")
+    if there.screen not in ("running", "missing"):
+        desk.remove(desk.screen)  # nothing is in it, and its port may be another's by now
+        there = replace(there, screen="missing")
+    return there
+
+
+def _make(environment: Environment, desk: Desk, there: Parts, page: int | None) -> tuple[str, ...]:
+    """Make what is missing, not started, and end a desktop that is in a network of the past."""
     tag = wanted()[_IMAGE].tag
     changes = []
-    if there.desktop == "created" or (there.desktop != "missing" and not there.in_host):
-        desk.remove(desk.desktop)  # of a host that was made anew since: its network is no more
-        there = replace(there, desktop="missing")
-    elif there.desktop == "running" and there.behind:
-        desk.stop()  # host was booted since, which gave it another network
-        changes.append("restarted desktop")
     if there.desktop == "missing":
         desk.make_desktop(tag, render.as_tar(_files(environment)))
         changes.append("made desktop")
     elif there.desktop != "running":
         changes.append("started desktop")
-    if there.screen == "created":  # it never ran: its port was taken
-        desk.remove(desk.screen)
-        there = replace(there, screen="missing")
-    if there.screen == "missing":
-        desk.make_screen(tag, _checked(engine, port) if port else _free_port(engine, environment, listen))
+    elif there.behind:
+        desk.stop()  # host was booted since
+        changes.append("restarted desktop")
+    if there.screen == "missing" and page:
+        desk.make_screen(tag, page)
     return tuple(changes)
 
 

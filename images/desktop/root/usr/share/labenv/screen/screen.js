@@ -49,7 +49,7 @@ function connect(password) {
         if (refused) {
             ask('This password does not open the desktop. It is good until the next “labenv desktop”, which prints a new one.');
         } else {
-            say('The desktop does not answer. “labenv desktop” on your computer brings it back; this page then goes on.');
+            say('The desktop does not answer. If it does not come back, type “labenv desktop” on your computer.');
             setTimeout(() => connect(password), AGAIN);
         }
     });
