@@ -23,7 +23,7 @@ import yaml
 from labenv import lab as labs
 from labenv import lifecycle
 from labenv.engine import Engine, refusals
-from labenv.engine.images import Images
+from labenv.engine.images import Images, wanted
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
 from labenv.errors import EngineError
@@ -112,9 +112,29 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
             yield Row(f"docker-compose up on {what}", "s", tuple(times[name]))
             pairs = zip(times["up"], times[name], strict=True)
             yield Row(f"ratio: warm up / docker-compose on {what}", "x", tuple(a / b for a, b in pairs), target)
+    yield from _desktop(engine, listen, runs)
     with _said(listen, f"{labs_at_once} labs at once"):
         took = _timed(lambda: _many(labs_at_once))
     yield Row(f"{labs_at_once} labs at once", "s", (took,), 12 if labs_at_once == 10 else None)
+
+
+def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Row]:
+    """How large the desktop's image is, and how long it takes from the command to Thunderbird's window."""
+    images, tag = Images(engine), wanted()["desktop"].tag
+    try:
+        images.ensure(["desktop"], listen)
+    except EngineError as error:
+        listen(Event("desktop", f"its image cannot be built here, so it is left out: {error}", "note"))
+        return
+    yield Row("image of the desktop", "MB", tuple(image.size / 1e6 for image in images.present() if image.tag == tag))
+    _labenv("up", _STUDENT, "--outside", "--no-check")
+    times = []
+    with _said(listen, "labenv desktop"):
+        for _ in range(runs):
+            times.append(_timed(lambda: _labenv("desktop", "-s", _STUDENT, "--no-open")))
+            _labenv("desktop", "-s", _STUDENT, "--remove")
+    _labenv("down", "-s", _STUDENT)
+    yield Row("labenv desktop, until Thunderbird's window", "s", tuple(times), 10)
 
 
 @contextmanager

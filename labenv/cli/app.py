@@ -7,7 +7,21 @@ import typer
 from typer.core import TyperGroup
 
 from labenv import __version__
-from labenv.cli import bench, checking, client, doctor, environments, guide, handin, images, lab, machines, solve, trace
+from labenv.cli import (
+    bench,
+    checking,
+    client,
+    desktop,
+    doctor,
+    environments,
+    guide,
+    handin,
+    images,
+    lab,
+    machines,
+    solve,
+    trace,
+)
 
 
 class _Chapters(TyperGroup):
@@ -60,6 +74,7 @@ CHAPTERS: dict[str, dict[str, Callable[..., None]]] = {
         "shell": machines.shell,
         "exec": machines.execute,
         "logs": machines.logs,
+        "desktop": desktop.desktop,
         "client": client.client,
         "reboot": machines.reboot,
         "down": environments.down,

@@ -67,12 +67,13 @@ def reboot(machine: MachineArgument, student: StudentOption = None) -> None:
 
       labenv reboot vm3
     """
-    from labenv import lifecycle
+    from labenv import desktop, lifecycle
 
     with screen.progress() as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
         lifecycle.reboot(engine, environment, environment.machine(machine), listen)
+        desktop.follow(engine, environment, listen)
 
 
 def _run(machine: str, student: str | None, command: list[str]) -> int:

@@ -72,7 +72,7 @@ class Engine:
         """The environments on the engine (of one student, if given), by student. Raises EngineError."""
         wanted = {"label": LABEL if student_id is None else f"{LABEL}={student_id}"}
         with refusals("listing the environments"):
-            containers = self.api.containers(all=True, filters=wanted)
+            containers = self.api.containers(all=True, filters={"label": [wanted["label"], "labenv.machine"]})
             networks = self.api.networks(filters=wanted)
         found: dict[str, list[dict[str, Any]]] = {}
         labels: dict[str, dict[str, str]] = {}
@@ -200,11 +200,14 @@ class Engine:
     def remove(self, environment: Environment) -> None:
         """Remove machines, networks and cgroups of an environment. What is already gone is no error."""
         with refusals(f"removing {environment.student.id}'s environment"):
-            present = [machine.container for machine in environment.machines if machine.state != "missing"]
+            mine = {"label": f"{LABEL}={environment.student.id}"}
+            present = [container["Id"] for container in self.api.containers(all=True, filters=mine)]
             if present:
                 with ThreadPoolExecutor(len(present)) as pool:
                     list(pool.map(self._remove_container, present))
-            for network in self.api.networks(filters={"label": f"{LABEL}={environment.student.id}"}):
+            for volume in self.api.volumes(filters=mine)["Volumes"] or []:
+                self.api.remove_volume(volume["Name"], force=True)
+            for network in self.api.networks(filters=mine):
                 with suppress(docker.errors.NotFound):
                     self.api.remove_network(network["Id"])
         if recipe.choose(self.facts).own_slice and self.facts.driver == "cgroupfs":
