@@ -49,7 +49,7 @@ def chosen(lab: Lab, target: str | None, *, everything: bool) -> list[Step]:
     if target is None:
         raise UsageError("Say what to solve: a step (labenv solve 17), a stage (labenv solve relay), or --all.")
     if step := lab.steps.get(target):
-        if step.is_for_a_person:
+        if not step.solution:
             raise UsageError(
                 f"Step {step.id} ({step.title}) is for you: only a person can do it, so there is nothing to type."
             )

@@ -60,7 +60,7 @@ for my $maildir (@maildirs) {
     unlink grep { content($_) =~ /\Q$token/ } map { glob("$maildir/$_/*") } qw(new cur tmp);
     if ($before{$maildir}) {
         unlink grep { !$before{$_} } glob("$maildir/dovecot*");
-    } elsif (!map { glob("$maildir/$_/*") } qw(new cur tmp)) {
+    } elsif (!map { glob("$maildir/$_") } qw(new/* cur/* tmp/* .[!.]*)) {
         remove_tree($maildir);
     }
 }

@@ -253,6 +253,8 @@ def test_the_list_of_files_and_the_templates_agree() -> None:
         "/etc/labenv/accounts",
         "/etc/sysconfig/iptables",
         "/var/spool/mail/root",
+        "/home/{{ student.id }}/Maildir/.Trash/maildirfolder",
+        "/home/{{ student.id }}/Maildir/subscriptions",
     }
     assert set(modes.values()) == {"0600", "0644"}
 
@@ -263,7 +265,7 @@ def test_the_stages_are_the_designs() -> None:
 
 @each_student
 def test_the_world_outside_knows_the_student_by_name_and_address(student: Student) -> None:
-    overlay = render("outside", "done", student)
+    overlay = render("outside", "lab4a", student)
     assert f"{student.id}        IN      NS      host.{student.id}\n" in overlay["/var/named/ops"]
     assert f"host.{student.id}   IN      A       {student.network}.1\n" in overlay["/var/named/ops"]
     assert f"{student.id}@myseneca.ca:{{PLAIN}}{student.password}:" in overlay["/etc/dovecot/users"]

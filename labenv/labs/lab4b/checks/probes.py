@@ -7,7 +7,7 @@ import imaplib
 import smtplib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labenv.checks.evidence import CheckFailed, Waits
 from labenv.checks.machine import Machine, Site
@@ -15,6 +15,7 @@ from labenv.checks.plugin import probe
 from labenv.checks.post import Post
 from labenv.checks.settings import Dovecot, dovecot_on, postconf
 from labenv.labs.lab4b.checks.common import OUTSIDE, leads_to_vm3
+from labenv.labs.lab4b.checks.reference import Reference, look
 from labenv.mail.maillog import Hop
 
 # RFC 2606 section 2: nobody's domain, ever.
@@ -50,11 +51,12 @@ class Dialogue:
 
 @dataclass(frozen=True)
 class Journey:
-    """A message from vm2 to vm3: its hop on each, on the second only where it came there."""
+    """A message from vm2 to vm3, and perhaps to the world outside: its hop on each, where it came there."""
 
     id: str
     vm2: Hop
     vm3: Hop | None
+    outside: Hop | None = None
 
     @property
     def story(self) -> str:
@@ -104,7 +106,12 @@ def mail_for_first(site: Site, post: Post) -> Journey:
 @probe
 def mail_from_client(site: Site, post: Post) -> Journey:
     """A message to the student's outside address, as the mail client on host sends it: to vm2, without a password."""
-    return _client_sends(site, post, "client", f"{site.student.id}@myseneca.ca")
+    journey = _client_sends(site, post, "client", f"{site.student.id}@myseneca.ca")
+    if "outside" not in site.machines or journey.vm3 is None:
+        return journey
+    with suppress(CheckFailed):
+        return replace(journey, outside=post.follow(site["outside"], journey.id))
+    return journey
 
 
 @probe
@@ -116,6 +123,12 @@ def mail_for_root(site: Site, post: Post) -> Journey:
 def mail_for_elsewhere(site: Site, post: Post) -> Journey:
     """With the null sender: whoever cannot deliver it sends no notice."""
     return _journey(site, post, "elsewhere", ELSEWHERE, sender="<>")
+
+
+@probe
+def reference(site: Site, post: Post) -> Reference:
+    """The reference account outside, and what the student has done with it."""
+    return look(site)
 
 
 @probe

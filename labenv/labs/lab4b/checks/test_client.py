@@ -1,12 +1,32 @@
 """Investigation 3, "Connecting to IMAP servers using Thunderbird": the same session, by a client on host."""
 
-from labenv.checks.evidence import Evidence
-from labenv.checks.machine import Machine
+import pytest
+
+from labenv.checks.evidence import CheckFailed, Evidence, Waits
+from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.post import Post
 from labenv.labs.lab4b.checks.common import OUTSIDE
 from labenv.labs.lab4b.checks.probes import Inbox, Journey
 from labenv.student import Student
+
+# The folder that Thunderbird makes when an inbox is opened for the first time (sheet, the step after the inbox).
+_TRASH = "Trash"
+
+
+@step("36", machine="host")
+def test_account_was_used(inbox: Inbox, vm3: Machine, student: Student, evidence: Evidence) -> None:
+    if inbox.login != "OK":
+        raise Waits("35")
+    if _TRASH not in _folders(vm3, student):
+        pytest.skip(f"no mail client has used the account of {student.id} on vm3 yet")
+    evidence(True, f"a mail client has used the account of {student.id} on vm3", "one")
+
+
+@step("38", machine="vm3")
+def test_trash_is_there(vm3: Machine, student: Student, evidence: Evidence) -> None:
+    folders = _folders(vm3, student)
+    evidence(_TRASH in folders, f"the folders of {student.id} on vm3 are {', '.join(folders)}", f"{_TRASH} among them")
 
 
 @step("37", machine="host")
@@ -47,7 +67,14 @@ def test_vm2_refuses_strangers(stranger_asks_vm2: str, evidence: Evidence) -> No
 
 @step("40", machine="vm2")
 def test_vm2_sent_it_through_vm3(
-    inbox: Inbox, mail_from_client: Journey, vm3: Machine, student: Student, domain: str, evidence: Evidence
+    inbox: Inbox,
+    mail_from_client: Journey,
+    vm3: Machine,
+    site: Site,
+    post: Post,
+    student: Student,
+    domain: str,
+    evidence: Evidence,
 ) -> None:
     _account_works(inbox, student, evidence)
     hop = mail_from_client.vm2
@@ -56,6 +83,25 @@ def test_vm2_sent_it_through_vm3(
     )
     right = [d for d in hop.deliveries if d.status == "sent" and f"[{vm3.address}]:25" in d.relay]
     evidence(right, f"the log of vm2 has {hop.fate}", f"relay=vm3.{domain}[{vm3.address}]:25, status=sent")
+    if "outside" in site.machines:
+        _arrives_outside(mail_from_client, site, post, evidence)
+
+
+def _arrives_outside(journey: Journey, site: Site, post: Post, evidence: Evidence) -> None:
+    """The message is at myseneca.ca, where the world outside is there to show it."""
+    if journey.vm3 is None or journey.outside is None:
+        fate = post.fate(site["vm3"], journey.vm3) if journey.vm3 else "nothing"
+        raise CheckFailed(f"The message has not come to myseneca.ca; the log of vm3 has {fate} (expected: status=sent)")
+    sender, domain = journey.outside.sender or "", site.student.domain
+    evidence(sender.endswith(f"@{domain}"), f"myseneca.ca took it from <{sender}>", f"a sender at {domain}")
+    find = "grep -rl %s %s | xargs -r grep -h 'by vm3\\.'"
+    received = site["outside"].run(find, journey.id, f"/var/mail/myseneca.ca/{site.student.id}").stdout
+    evidence(received, f"the message there {'came through vm3' if received else 'does not tell of vm3'}", "through vm3")
+
+
+def _folders(vm3: Machine, student: Student) -> list[str]:
+    """The student's mailboxes, as Dovecot lists them; none where it cannot."""
+    return [str(line) for line in vm3.run("doveadm mailbox list -u %s", student.id).stdout.splitlines()]
 
 
 def _account_works(inbox: Inbox, student: Student, evidence: Evidence) -> None:

@@ -1,0 +1,70 @@
+"""The reference account at Seneca, as the machine outside stands in for it: how it answers, and what was done with it.
+
+What the student did there is read from the mailbox, not from the log: a client that opens the inbox moves its messages
+from new/ to cur/, one that shows a message marks it as seen (dovecot(1), maildir), and what is handed in on port 587 by
+somebody who has logged in says so in its Received line (RFC 3848: ESMTPSA). The checks' own session changes nothing.
+"""
+
+import base64
+from dataclasses import dataclass
+
+import pytest
+
+from labenv.checks.machine import Machine, Site
+
+SERVER = "outlook.office365.com"
+_CLIENT = f"timeout 30 openssl s_client -quiet -verify_return_error -verify_hostname {SERVER}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The last words of both servers to a client on host, and what has been done: messages unopened, seen, and sent."""
+
+    imap: str
+    smtp: str
+    unopened: int
+    seen: int
+    sent: int
+
+
+def outside(site: Site) -> Machine:
+    """The machine outside. Where there is none, whoever asks for it is skipped: what is done there only a person can tell."""
+    if "outside" not in site.machines:
+        pytest.skip(
+            "only a person can judge this; with the world outside it can be seen: "
+            f"labenv up {site.student.id} --outside"
+        )
+    return site["outside"]
+
+
+def look(site: Site) -> Reference:
+    """Log in to both servers from host, and count what lies in the mailboxes outside."""
+    machine, host = outside(site), site["host"]
+    user, password = f"{site.student.id}@myseneca.ca", site.student.password
+    imap = rf"a LOGIN {user} {password}\r\nb EXAMINE INBOX\r\nc LOGOUT\r\n"
+    token = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+    smtp = rf"EHLO host.{site.student.domain}\r\nAUTH PLAIN {token}\r\nQUIT\r\n"
+    mailbox = f"/var/mail/myseneca.ca/{site.student.id}"
+    counted = machine.output(
+        f"cd {mailbox} && find new -type f ! -newer /etc/labenv/laid | wc -l; "
+        "find . -type f -name '*:2,*S*' | wc -l; "
+        f"grep -rlE 'with ESMTPSA' /var/mail | xargs -r grep -l '^Return-Path: <{user}>' | wc -l"
+    )
+    unopened, seen, sent = map(int, counted.split())
+    return Reference(
+        _asked(host, imap, f"-connect {SERVER}:993", ("b OK", "b NO", "a NO")),
+        _asked(host, smtp, f"-starttls smtp -connect {SERVER}:587", ("235", "5", "4")),
+        unopened,
+        seen,
+        sent,
+    )
+
+
+def _asked(host: Machine, words: str, where: str, telling: tuple[str, ...]) -> str:
+    """The line of the server's answers that tells how it went, or what openssl(1) complained of."""
+    said = host.run(f"printf '{words}' | {_CLIENT} {where}")
+    lines = [str(line).strip() for line in said.stdout.splitlines()]
+    for beginning in telling:
+        if found := [line for line in lines if line.startswith(beginning)]:
+            return found[0]
+    return ([str(line) for line in said.stderr.splitlines()] or lines or ["nothing was answered"])[-1]
