@@ -81,8 +81,9 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
             )
     with _said(listen, "labenv --help"):
         yield Row("labenv --help", "s", _repeat(runs, lambda: _labenv("--help")), 0.3)
-    times: dict[str, list[float]] = {"up": [], "check": [], "down": [], "own": [], "stock": []}
+    times: dict[str, list[float]] = {"up": [], "check": [], "down": [], "outside": [], "own": [], "stock": []}
     memory: list[float] = []
+    memory_outside: list[float] = []
     with (
         tempfile.TemporaryDirectory(prefix="labenv-bench-") as folder,
         _compared(engine, Path(folder), listen) as compared,
@@ -90,9 +91,12 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
         for round_ in range(runs):  # interleaved, so that a noisy moment hits all alike
             with _said(listen, f"round {round_ + 1} of {runs}"):
                 times["up"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check")))
-                memory += _memory(engine)
+                memory += _memory(engine, optional=False)
                 times["check"].append(_timed(lambda: _labenv("check", "-s", _STUDENT)))
                 times["down"].append(_timed(lambda: _labenv("down", "-s", _STUDENT)))
+                times["outside"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check", "--outside")))
+                memory_outside += _memory(engine, optional=True)
+                _labenv("down", "-s", _STUDENT)
                 for name, started in compared.items():
                     times[name].append(started())
     yield Row("warm up, until all services answer", "s", tuple(times["up"]))
@@ -100,6 +104,9 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
     yield Row("down", "s", tuple(times["down"]))
     if memory:
         yield Row("idle memory of a lab (PSS)", "MiB", tuple(memory), 75)
+        yield Row("idle memory of the world outside (PSS)", "MiB", tuple(memory_outside), 40)
+    pairs = zip(times["outside"], times["up"], strict=True)
+    yield Row("added to a warm up by the world outside", "s", tuple(a - b for a, b in pairs), 0.3)
     for name, what, target in (("own", "labenv's own images", 1.0), ("stock", "stock Debian machines", 0.4)):
         if times[name]:
             yield Row(f"docker-compose up on {what}", "s", tuple(times[name]))
@@ -190,14 +197,17 @@ def _sweep(engine: Engine) -> None:
             lifecycle.down(engine, environment, silent)
 
 
-def _memory(engine: Engine) -> list[float]:
-    """The proportional set size of the lab's processes in MiB (proc(5), smaps_rollup), where they can be seen."""
+def _memory(engine: Engine, *, optional: bool) -> list[float]:
+    """The proportional set size in MiB (proc(5), smaps_rollup) of the machines' processes, where they can be seen.
+
+    Of those that every lab has, or of the `optional` ones.
+    """
     if not engine.is_local or os.geteuid() != 0:
         return []
     [environment] = engine.environments(_STUDENT)
     kilobytes = 0
     with refusals("listing processes"):
-        for machine in environment.machines:
+        for machine in (machine for machine in environment.machines if machine.optional == optional):
             for row in engine.api.top(machine.container, ps_args="-eo pid")["Processes"]:
                 rollup = Path(f"/proc/{row[0]}/smaps_rollup")
                 kilobytes += next(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))

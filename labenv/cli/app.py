@@ -10,6 +10,7 @@ from labenv import __version__
 from labenv.cli import (
     bench,
     checking,
+    client,
     desktop,
     doctor,
     environments,
@@ -74,6 +75,7 @@ CHAPTERS: dict[str, dict[str, Callable[..., None]]] = {
         "exec": machines.execute,
         "logs": machines.logs,
         "desktop": desktop.desktop,
+        "client": client.client,
         "reboot": machines.reboot,
         "down": environments.down,
     },

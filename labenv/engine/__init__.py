@@ -28,6 +28,7 @@ from labenv.topology import Network, Node
 
 LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
+MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 # What engines answer when they do not know or cannot grant a recipe's option; the next recipe is for them.
 _REFUSED = re.compile(r"writable-cgroups|WritableCgroups", re.IGNORECASE)
@@ -78,7 +79,7 @@ class Engine:
         alive = {network["Id"] for network in networks}
         for network in networks:
             labels[network["Labels"][LABEL]] = network["Labels"]
-        for container in containers:
+        for container in (c for c in containers if MACHINE in c["Labels"]):
             owner = container["Labels"][LABEL]
             labels.setdefault(owner, container["Labels"])
             found.setdefault(owner, []).append(container)
@@ -272,7 +273,7 @@ def machine_labels(node: Node, made_from: str) -> dict[str, str]:
 
     An optional machine, of which the environment's labels do not tell, carries itself what they say of the others.
     """
-    labels = {"labenv.machine": node.name, "labenv.made-from": made_from}
+    labels = {MACHINE: node.name, "labenv.made-from": made_from}
     if node.profile:
         told = {"fqdn": node.fqdn, "address": node.address, "network": node.network, "addresses": node.addresses}
         labels[OPTIONAL] = json.dumps(told)
@@ -281,7 +282,7 @@ def machine_labels(node: Node, made_from: str) -> dict[str, str]:
 
 def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive: set[str]) -> Environment:
     student = Student(labels[LABEL], int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
-    rest = {container["Labels"]["labenv.machine"]: container for container in containers}
+    rest = {container["Labels"][MACHINE]: container for container in containers}
     machines = [
         _machine(student, Machine(name, fqdn, address, "missing", ""), rest.pop(name, None), alive)
         for name, fqdn, address in json.loads(labels["labenv.machines"])
