@@ -4,6 +4,7 @@ Asked for again it is shown again, with a new password: the one before is good f
 for nothing else.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,6 @@ def show(
     """
     host = _host(environment)
     who = environment.student
-    _bring_outside(engine, environment, listen)
     with student_lock(who.id, listen):
         desk = Desk(engine, who, host)
         there = desk.parts()
@@ -91,9 +91,12 @@ def show(
             changes = _make(environment, desk, there, page)
             desk.start()
             password = _open_doors(engine, desk, host)
+    with ThreadPoolExecutor(1) as pool:  # the one takes as long as the other
+        outside = pool.submit(_bring_outside, engine, environment, listen)
         with announced(listen, "Thunderbird", "waiting for Thunderbird's window"):
             _open_thunderbird(engine, desk, "configured" if configured else "own")
-        found = desk.parts().port
+        outside.result()
+    found = desk.parts().port
     assert found
     return Desktop(who.id, found, password, changes)
 

@@ -22,6 +22,7 @@ def desktop(
     look: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the desktop; its accounts and files stay.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the desktop, with its accounts and files.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --remove: do not ask.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Show host's desktop in the browser: Thunderbird, a root terminal on host, a file manager.
@@ -41,10 +42,15 @@ def desktop(
 
     if (stop or remove) and (configured or port or (stop and remove)):
         raise UsageError("--stop and --remove end the desktop: each stands alone.")
-    with screen.progress() as listen:
+    with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
-        who = environment.student.id
+    who = environment.student.id
+    asked = remove and not yes and sys.stdin.isatty()  # a script means what it says
+    if asked and not typer.confirm(f"Remove {who}'s desktop, with the accounts and files in it?", err=True):
+        _say("Nothing was removed.")
+        return
+    with screen.progress() as listen:
         if stop or remove:
             was_there = core.stop(engine, environment, listen, remove=remove)
         else:

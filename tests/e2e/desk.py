@@ -35,6 +35,7 @@ class Desk:
     """A student's desktop: the environment as `up --json` shows it, and `labenv desktop`."""
 
     cli: Cli
+    engine: Engine
     environment: dict[str, Any]
 
     @property
@@ -52,6 +53,27 @@ class Desk:
         shown: dict[str, Any] = self.cli.json("desktop", "-s", self.student, *options)
         return shown
 
+    def inside(self, script: str) -> tuple[int, str]:
+        """Run a shell script as root in the desktop: status and output."""
+        api = self.engine.api
+        made = api.exec_create(self.container, ["sh", "-c", script])["Id"]
+        output = api.exec_start(made).decode()
+        return api.exec_inspect(made)["ExitCode"], output
+
+
+class Page(Chromium):
+    """A browser that shows desktops."""
+
+    def enter(self, url: str) -> None:
+        """Open a desktop's page as if for the first time, and wait until Thunderbird is seen on it."""
+        self.open("about:blank")
+        self.open(url)
+        until("Thunderbird is seen on the page", self.sees_thunderbird)
+
+    def sees_thunderbird(self) -> bool:
+        """Whether Thunderbird's window is on the page."""
+        return bool(self.run(_BRIGHT) > 0.15)
+
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -62,15 +84,15 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def desk(finished: dict[str, Any], cli: Cli) -> Desk:
+def desk(finished: dict[str, Any], cli: Cli, engine: Engine) -> Desk:
     """A finished lab with its desktop up; its image is built, as by whoever asks for the first time."""
-    made = Desk(cli, finished)
+    made = Desk(cli, engine, finished)
     made.show()
     return made
 
 
 @pytest.fixture(scope="session")
-def browser(engine: Engine, cli: Cli) -> Iterator[Chromium]:
+def browser(engine: Engine, cli: Cli) -> Iterator[Page]:
     """A browser on this computer's own network."""
     base = debian.root(engine, silent)
     folder = Path(__file__).parent / "browser"
@@ -86,7 +108,7 @@ def browser(engine: Engine, cli: Cli) -> Iterator[Chromium]:
     try:
         engine.api.start(made)
         until("the browser's driver listens", lambda: _listens(port))
-        page = Chromium(port)
+        page = Page(port)
         yield page
         page.close()
     finally:
@@ -97,22 +119,3 @@ def browser(engine: Engine, cli: Cli) -> Iterator[Chromium]:
 def _listens(port: int) -> bool:
     with socket.socket() as trial:
         return trial.connect_ex(("127.0.0.1", port)) == 0
-
-
-def sees_thunderbird(browser: Chromium) -> bool:
-    """Whether Thunderbird's window is on the page."""
-    return bool(browser.run(_BRIGHT) > 0.15)
-
-
-def entered(browser: Chromium, url: str) -> None:
-    """Open the page as if for the first time, and wait until Thunderbird is seen on it."""
-    browser.open("about:blank")
-    browser.open(url)
-    until("Thunderbird is seen on the page", lambda: sees_thunderbird(browser))
-
-
-def inside(engine: Engine, desk: Desk, script: str) -> tuple[int, str]:
-    """Run a shell script as root in the desktop: status and output."""
-    made = engine.api.exec_create(desk.container, ["sh", "-c", script])["Id"]
-    output = engine.api.exec_start(made).decode()
-    return engine.api.exec_inspect(made)["ExitCode"], output

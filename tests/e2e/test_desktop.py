@@ -3,12 +3,18 @@
 import re
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import yaml
+
+from labenv import topology
 from labenv.engine import LABEL, Engine
 from labenv.engine.images import Images
 from tests.e2e.conftest import Cli
-from tests.e2e.desk import Desk, entered, inside, sees_thunderbird
-from tests.e2e.webdriver import Chromium, until
+from tests.e2e.webdriver import until
+
+if TYPE_CHECKING:
+    from tests.e2e.desk import Desk, Page
 
 pytest_plugins = ["tests.e2e.desk"]
 
@@ -16,18 +22,18 @@ _STATE = "return document.getElementById('state').textContent"
 _WHY = "return document.getElementById('ask').hidden ? '' : document.getElementById('why').textContent"
 
 
-def test_the_page_shows_thunderbirds_window(desk: Desk, browser: Chromium, pictures: Path) -> None:
+def test_the_page_shows_thunderbirds_window(desk: "Desk", browser: "Page", pictures: Path) -> None:
     shown = desk.show()
-    entered(browser, shown["url"])
+    browser.enter(shown["url"])
     assert desk.environment["domain"] in browser.run("return document.title")
     assert shown["password"] not in browser.run("return location.href"), "no password stays in the address bar"
     browser.screenshot(pictures / "page.png")
     browser.reload()
-    until("the page shows it again after a reload", lambda: sees_thunderbird(browser))
+    until("the page shows it again after a reload", browser.sees_thunderbird)
 
 
 def test_a_wrong_password_gets_a_sentence_and_the_right_one_opens(
-    desk: Desk, browser: Chromium, pictures: Path
+    desk: "Desk", browser: "Page", pictures: Path
 ) -> None:
     right = desk.show()["url"]
     address = right.partition("#")[0]
@@ -41,12 +47,12 @@ def test_a_wrong_password_gets_a_sentence_and_the_right_one_opens(
         "document.getElementById('password').value = arguments[0];document.querySelector('#ask button').click();",
         right.partition("#")[2],
     )
-    until("the right password opens it", lambda: sees_thunderbird(browser))
+    until("the right password opens it", browser.sees_thunderbird)
 
 
-def test_asked_for_again_it_is_the_same_desktop_under_a_new_password(desk: Desk, browser: Chromium) -> None:
+def test_asked_for_again_it_is_the_same_desktop_under_a_new_password(desk: "Desk", browser: "Page") -> None:
     first = desk.show()
-    entered(browser, first["url"])
+    browser.enter(first["url"])
     second = desk.show()
     assert second["changes"] == []
     assert second["port"] == first["port"]
@@ -56,19 +62,19 @@ def test_asked_for_again_it_is_the_same_desktop_under_a_new_password(desk: Desk,
     assert "does not open" in until("the old password opens nothing any more", lambda: browser.run(_WHY))
 
 
-def test_its_terminal_is_roots_on_host(desk: Desk, engine: Engine) -> None:
-    command = inside(engine, desk, "cat /usr/local/bin/open-terminal")[1]
+def test_its_terminal_is_roots_on_host(desk: "Desk") -> None:
+    command = desk.inside("cat /usr/local/bin/open-terminal")[1]
     ssh = re.search(r"ssh [^\"]*root@localhost", command)
     assert ssh, command
-    status, said = inside(engine, desk, f"/usr/lib/labenv/as-student {ssh[0]} 'id -un; hostname; cat /etc/named.conf'")
+    status, said = desk.inside(f"/usr/lib/labenv/as-student {ssh[0]} 'id -un; hostname; cat /etc/named.conf'")
     assert status == 0, said
     assert said.startswith(f"root\nhost.{desk.environment['domain']}\n")
     assert "zone" in said
 
 
-def test_its_connections_come_from_hosts_address(desk: Desk, engine: Engine) -> None:
+def test_its_connections_come_from_hosts_address(desk: "Desk") -> None:
     vm3 = f"vm3.{desk.environment['domain']}"
-    inside(engine, desk, f"printf 'QUIT\\r\\n' | nc -w 5 {vm3} 25")
+    desk.inside(f"printf 'QUIT\\r\\n' | nc -w 5 {vm3} 25")
     host = next(m["address"] for m in desk.environment["machines"] if m["name"] == "host")
     until(
         "vm3 logs that host came",
@@ -79,20 +85,20 @@ def test_its_connections_come_from_hosts_address(desk: Desk, engine: Engine) -> 
     )
 
 
-def test_a_firewall_that_drops_all_does_not_cut_it_off(desk: Desk, browser: Chromium) -> None:
+def test_a_firewall_that_drops_all_does_not_cut_it_off(desk: "Desk", browser: "Page") -> None:
     desk.cli.inside(desk.student, "host", "iptables -I INPUT -j DROP; iptables -I OUTPUT -j DROP")
     try:
-        entered(browser, desk.show()["url"])
+        browser.enter(desk.show()["url"])
     finally:
         desk.cli.inside(desk.student, "host", "iptables -D INPUT -j DROP; iptables -D OUTPUT -j DROP")
 
 
 def test_host_booted_again_has_its_desktop_again_with_what_was_in_it(
-    desk: Desk, browser: Chromium, engine: Engine
+    desk: "Desk", browser: "Page", engine: Engine
 ) -> None:
     shown = desk.show()
-    entered(browser, shown["url"])
-    inside(engine, desk, "/usr/lib/labenv/as-student touch /home/$STUDENT/kept")
+    browser.enter(shown["url"])
+    desk.inside("/usr/lib/labenv/as-student touch /home/$STUDENT/kept")
     browser.run("document.querySelector('#screen canvas').id = 'before'")
     desk.cli("reboot", "host", "-s", desk.student)
     goes_on = "return !!document.querySelector('#screen canvas:not(#before)')?.width"
@@ -101,21 +107,19 @@ def test_host_booted_again_has_its_desktop_again_with_what_was_in_it(
     again = desk.show()
     assert again["changes"] == ["restarted desktop"]
     assert again["port"] == shown["port"]
-    assert inside(engine, desk, "ls /home/$STUDENT/kept")[0] == 0
-    test_its_connections_come_from_hosts_address(desk, engine)
-    entered(browser, again["url"])
+    assert desk.inside("ls /home/$STUDENT/kept")[0] == 0
+    test_its_connections_come_from_hosts_address(desk)
+    browser.enter(again["url"])
 
 
-def test_a_stopped_one_keeps_its_files_and_a_removed_one_does_not(
-    desk: Desk, browser: Chromium, engine: Engine
-) -> None:
-    entered(browser, desk.show()["url"])
-    inside(engine, desk, "/usr/lib/labenv/as-student touch /home/$STUDENT/kept")
+def test_a_stopped_one_keeps_its_files_and_a_removed_one_does_not(desk: "Desk", browser: "Page") -> None:
+    browser.enter(desk.show()["url"])
+    desk.inside("/usr/lib/labenv/as-student touch /home/$STUDENT/kept")
     assert "stopped" in desk.cli("desktop", "--stop", "-s", desk.student).stderr
     said = until("the page says that it is gone", lambda: browser.run(_STATE))
     assert "labenv desktop" in said
     assert desk.show()["changes"] == ["started desktop"]
-    assert inside(engine, desk, "ls /home/$STUDENT/kept")[0] == 0
+    assert desk.inside("ls /home/$STUDENT/kept")[0] == 0
     assert desk.cli.json("desktop", "--remove", "-s", desk.student)["changes"] == ["removed desktop"]
     assert desk.cli.json("desktop", "--remove", "-s", desk.student)["changes"] == []
     with socket.socket() as other:
@@ -125,27 +129,33 @@ def test_a_stopped_one_keeps_its_files_and_a_removed_one_does_not(
         said = desk.cli("desktop", "-s", desk.student, "--port", str(taken), rc=2).stderr
         assert f"Port {taken} of 127.0.0.1 is taken" in said
     assert desk.show()["changes"] == ["made desktop"]
-    assert inside(engine, desk, "ls /home/$STUDENT/kept")[0] != 0
+    assert desk.inside("ls /home/$STUDENT/kept")[0] != 0
     said = desk.cli("desktop", "-s", desk.student, "--port", "1025", rc=2).stderr
     assert "is there already, on port" in said
 
 
-def test_without_a_browser_the_address_is_printed(desk: Desk) -> None:
+def test_without_a_browser_the_address_is_printed(desk: "Desk") -> None:
     bare = Cli({"DISPLAY": "", "WAYLAND_DISPLAY": "", "BROWSER": ""})
     done = bare("desktop", "-s", desk.student)
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#\w{8}\n", done.stdout)
     assert "There is no browser here" in done.stderr
 
 
-def test_a_port_of_its_own_that_is_taken_is_said_and_another_used(cli: Cli, engine: Engine, student: str) -> None:
-    network = cli.json("up", student, "--at", "lab4a", "--no-check")["network"]
-    usual = 20000 + 10 * int(network.split(".")[2]) + 9
+def test_a_taken_port_and_a_lab_without_outside_are_said_and_it_comes_all_the_same(
+    cli: Cli, engine: Engine, student: str, tmp_path: Path
+) -> None:
+    tree = yaml.safe_load(topology.named("lab4b").read_text())
+    del tree["services"]["outside"], tree["networks"]["wan"]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    made = cli.json("up", student, "--at", "lab4a", "--no-check", "--topology", str(tmp_path / "mine.yaml"))
+    usual = 20000 + 10 * int(made["network"].split(".")[2]) + 9
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", usual))
         other.listen()
         done = cli("desktop", "-s", student, "--json")
     assert f"port {usual} of 127.0.0.1 is in use" in done.stderr
+    assert "has no machine 'outside'" in done.stderr
     cli("down", "-s", student)
     mine = {"label": f"{LABEL}={student}"}
     assert not engine.api.containers(all=True, filters=mine)

@@ -2,26 +2,29 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from labenv.engine import Engine
-from tests.e2e.desk import Desk, entered
 from tests.e2e.thunderbird import Thunderbird
-from tests.e2e.webdriver import Chromium, until
+from tests.e2e.webdriver import until
+
+if TYPE_CHECKING:
+    from tests.e2e.desk import Desk, Page
 
 pytest_plugins = ["tests.e2e.desk"]
 
 
 @pytest.fixture
-def thunderbird(request: pytest.FixtureRequest, desk: Desk, engine: Engine) -> Iterator[Thunderbird]:
+def thunderbird(request: pytest.FixtureRequest, desk: "Desk", engine: Engine) -> Iterator[Thunderbird]:
     """Thunderbird with the profile that the test names."""
     driven = Thunderbird(engine, desk.container, request.param, desk.environment["password"])
     yield driven
     driven.close()
 
 
-def _newest(desk: Desk, account: str) -> str:
+def _newest(desk: "Desk", account: str) -> str:
     """All messages in an account's Maildir on vm3."""
     return desk.cli.inside(
         desk.student, "vm3", f"cat /home/{account}/Maildir/new/* /home/{account}/Maildir/cur/* 2>&1; true"
@@ -31,8 +34,8 @@ def _newest(desk: Desk, account: str) -> str:
 @pytest.mark.parametrize("thunderbird", ["own"], indirect=True)
 def test_the_account_dialog_and_the_mailboxes_as_on_the_sheet(
     thunderbird: Thunderbird,
-    desk: Desk,
-    browser: Chromium,
+    desk: "Desk",
+    browser: "Page",
     pictures: Path,
 ) -> None:
     student, domain = desk.student, desk.environment["domain"]
@@ -90,13 +93,14 @@ def test_the_account_dialog_and_the_mailboxes_as_on_the_sheet(
 
     thunderbird.open_folder(f"imap://{student}%40myseneca.ca@outlook.office365.com/INBOX")
     until("the message is at myseneca.ca", lambda: "To myseneca" in thunderbird.subjects())
+    assert "Through vm2 and vm3." in thunderbird.read("To myseneca")
     thunderbird.screenshot(pictures / "step-40.png")
-    entered(browser, desk.show()["url"])
+    browser.enter(desk.show()["url"])
     browser.screenshot(pictures / "thunderbird.png")
 
 
 @pytest.mark.parametrize("thunderbird", ["configured"], indirect=True)
-def test_configured_it_has_both_accounts_and_they_work(thunderbird: Thunderbird, desk: Desk, pictures: Path) -> None:
+def test_configured_it_has_both_accounts_and_they_work(thunderbird: Thunderbird, desk: "Desk", pictures: Path) -> None:
     student, domain = desk.student, desk.environment["domain"]
     listed = until("both accounts are listed", lambda: [n for n in thunderbird.folders() if "@" in n])
     assert {f"{student}@myseneca.ca", f"{student}@{domain}"} <= set(listed)
@@ -110,8 +114,8 @@ def test_configured_it_has_both_accounts_and_they_work(thunderbird: Thunderbird,
 
 
 @pytest.mark.parametrize("thunderbird", ["configured"], indirect=True)
-def test_the_clipboard_goes_both_ways(thunderbird: Thunderbird, desk: Desk, browser: Chromium) -> None:
-    entered(browser, desk.show()["url"])
+def test_the_clipboard_goes_both_ways(thunderbird: Thunderbird, desk: "Desk", browser: "Page") -> None:
+    browser.enter(desk.show()["url"])
     allowed = ["clipboardReadWrite", "clipboardSanitizedWrite"]
     browser.devtools("Browser.grantPermissions", permissions=allowed, origin=browser.run("return location.origin"))
     browser.run("return navigator.clipboard.writeText('from the browser: ä')")

@@ -45,7 +45,7 @@ _TYPING = """
             if (field) dialog.setTimeout(() => {
                 field.value = password;
                 dialog.document.querySelector('dialog').acceptDialog();
-            }, 300);
+            }, 0);
         }, {once: true});
     }});
 """
@@ -130,8 +130,7 @@ class Thunderbird:
         listed = (
             f"{_PANE} return [...pane.document.querySelectorAll('#folderTree .name')].map(name => name.textContent)"
         )
-        names: list[str] = self._inside.run(listed)
-        return names
+        return self._inside.run(listed) or []
 
     def subjects(self) -> list[str]:
         """The subjects in the folder that is open, after a look for new mail."""
@@ -141,8 +140,7 @@ class Thunderbird:
             folder.getNewMessages(null, null);
             return [...folder.messages].map(message => message.mime2DecodedSubject);
         """
-        found: list[str] = self._inside.run(_PANE + script)
-        return found
+        return self._inside.run(_PANE + script) or []
 
     def read(self, subject: str) -> str:
         """Click on a message in the folder that is open; the text that is shown then."""

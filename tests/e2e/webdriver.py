@@ -70,19 +70,28 @@ class Marionette:
         self._socket.settimeout(180)
         self._read()  # what it is
         self._number = 0
-        self.command("WebDriver:NewSession", capabilities={})
+        # A dialog stays open until somebody answers it.
+        self.command("WebDriver:NewSession", capabilities={"alwaysMatch": {"unhandledPromptBehavior": "ignore"}})
         self.command("Marionette:SetContext", value="chrome")
         self.command("WebDriver:SetTimeouts", script=120_000)
 
     def command(self, name: str, **parameters: Any) -> Any:
-        """Send a command and return its result. Raises Refused with Thunderbird's message."""
+        """Send a command and return its result, once no dialog is in the way. Raises Refused with Thunderbird's message."""
+        deadline = time.monotonic() + 60
+        while True:
+            result, error = self._asked(name, parameters)
+            if not error:
+                return result
+            if error["error"] != "unexpected alert open" or time.monotonic() > deadline:
+                raise Refused(f"{name}: {error['message']}\n{error['stacktrace']}")
+            time.sleep(0.2)
+
+    def _asked(self, name: str, parameters: dict[str, Any]) -> tuple[Any, Any]:
         self._number += 1
         message = json.dumps([0, self._number, name, parameters]).encode()
         self._socket.sendall(b"%d:%s" % (len(message), message))
         _, _, error, result = self._read()
-        if error:
-            raise Refused(f"{name}: {error['message']}\n{error['stacktrace']}")
-        return result
+        return result, error
 
     def run(self, script: str, *arguments: Any) -> Any:
         """What the body of an async function in JavaScript returns."""
@@ -91,7 +100,7 @@ class Marionette:
             ".then(value => done({value: value ?? null}), error => done({error: `${error}\\n${error?.stack}`}));"
         )
         answer = self.command("WebDriver:ExecuteAsyncScript", script=body, args=list(arguments), newSandbox=True)
-        answer = answer["value"]
+        answer = answer["value"] or {"value": None}  # nothing: a dialog came in its way
         if "error" in answer:
             raise Refused(answer["error"])
         return answer["value"]
