@@ -85,33 +85,18 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class ServerEnd:
-    """Where an account's mail is read or handed in: a port of a machine, and how ("none", "SSL/TLS", "STARTTLS").
-
-    `certificate` is the name that the server's certificate is for.
-    """
-
-    machine: str
-    port: int
-    security: str = "none"
-    login: bool = True
-    certificate: str = ""
-
-
-@dataclass(frozen=True)
 class Account:
-    """A mail account that a client can be set up for. `address` and `user` are templates."""
+    """The mail account that the lab builds. `address` and `user` are templates; the rest are machines with a port."""
 
-    name: str
     address: str
     user: str
-    imap: ServerEnd
-    smtp: ServerEnd
+    imap: tuple[str, int]
+    smtp: tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Lab:
-    """One course lab. The first of its `accounts` is the one on the student's own machines."""
+    """One course lab."""
 
     id: str
     title: str
@@ -121,7 +106,7 @@ class Lab:
     files: dict[str, tuple[File, ...]]
     images: dict[str, tuple[tuple[str, str], ...]]
     answers: tuple[Answer, ...]
-    accounts: tuple[Account, ...] = ()
+    account: Account | None
 
     @cached_property
     def _order(self) -> dict[str, int]:
@@ -203,10 +188,7 @@ def read(folder: Path) -> Lab:
                 Answer(e["machine"], e["port"], e.get("banner", ""), e.get("since", stages[0].id))
                 for e in tree["answers"]
             ),
-            accounts=tuple(
-                Account(e["name"], e["address"], e["user"], ServerEnd(**e["imap"]), ServerEnd(**e["smtp"]))
-                for e in tree.get("accounts", ())
-            ),
+            account=_account(tree["account"]) if "account" in tree else None,
         )
 
 
@@ -246,6 +228,11 @@ def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
         solution=tuple(Action(tuple(action["machines"]), action["type"]) for action in entry.get("solution", ())),
         note=entry.get("note", ""),
     )
+
+
+def _account(entry: dict[str, Any]) -> Account:
+    imap, smtp = ((entry[end]["machine"], entry[end]["port"]) for end in ("imap", "smtp"))
+    return Account(entry["address"], entry["user"], imap, smtp)
 
 
 def _file(entry: dict[str, Any], first: str) -> File:

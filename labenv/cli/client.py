@@ -9,7 +9,7 @@ from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
 
 if TYPE_CHECKING:
-    from labenv.client import Account, Service
+    from labenv.client import Account
 
 
 def client(
@@ -22,7 +22,7 @@ def client(
 ) -> None:
     """Show how a mail client on this computer is set up for the lab, or write the files for it.
 
-    The ports on 127.0.0.1 stay the same when an environment is removed and made again on the same network.
+    These are ports of 127.0.0.1, for the account on vm2 and vm3; they stay the same when the environment is removed and made again on the same network.
 
     Examples:
 
@@ -36,44 +36,24 @@ def client(
 
     with screen.progress(quiet=True) as listen:
         environment = common.chosen(common.open_engine(listen), student)
-    accounts = clients.accounts(environment)
-    files = clients.write(accounts[0], environment.student.domain, write) if write else []
+    account = clients.account(environment)
+    files = clients.write(account, environment.student.domain, write) if write else []
     if json:
         common.print_json(
-            {
-                "student": environment.student.id,
-                "accounts": [account.to_dict() for account in accounts],
-                "files": [str(file) for file in files],
-            }
+            {"student": environment.student.id, "account": account.to_dict(), "files": [str(file) for file in files]}
         )
         return
-    for account in accounts:
-        print(_text(account))
-    if write:
-        print(_use(files))
-    else:
-        print("Files for Thunderbird, mutt, mbsync and msmtp: labenv client --write DIR")
+    print(_text(account))
+    print(_use(files) if write else "Files for Thunderbird, mutt, mbsync and msmtp: labenv client --write DIR")
 
 
 def _text(account: "Account") -> str:
-    lines = [
-        f"{account.address} ({account.name})",
-        f"  incoming  IMAP  {_service(account.imap)}",
-        f"  outgoing  SMTP  {_service(account.smtp)}",
-        f"  user      {account.user}",
-        f"  password  {account.password}",
-    ]
-    if account.imap.certificate:
-        lines.append(
-            f"  The certificate is for {account.imap.certificate}, signed by the lab: your client will ask whether to trust it."
-        )
-    return "\n".join([*lines, ""])
-
-
-def _service(service: "Service") -> str:
-    security = "no encryption" if service.security == "none" else service.security
     return (
-        f"{service.host} port {service.port}, {security}, {'normal password' if service.login else 'no authentication'}"
+        f"{account.address}\n"
+        f"  incoming  IMAP, {account.imap.host} port {account.imap.port}, no encryption, normal password\n"
+        f"  outgoing  SMTP, {account.smtp.host} port {account.smtp.port}, no encryption, no authentication\n"
+        f"  user      {account.user}\n"
+        f"  password  {account.password}\n"
     )
 
 

@@ -27,24 +27,16 @@ _HERE = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Service:
-    """Where a client connects: `port` of `host`, `security` "none", "SSL/TLS" or "STARTTLS", and whether it logs in.
-
-    `certificate` is the name that the server's certificate is for, empty without one.
-    """
+    """Where a client connects, unencrypted: `port` of `host`."""
 
     host: str
     port: int
-    security: str
-    login: bool
-    certificate: str
 
 
 @dataclass(frozen=True)
 class Account:
-    """A mail account as a client is told about it; `own` is the one on the student's own machines."""
+    """The student's mail account as a client is told about it: a password to read, none to send."""
 
-    own: bool
-    name: str
     address: str
     user: str
     password: str
@@ -56,17 +48,19 @@ class Account:
         return asdict(self)
 
 
-def accounts(environment: Environment) -> list[Account]:
-    """The accounts that can be used from this computer, the student's own first.
+def account(environment: Environment) -> Account:
+    """The student's account, on the ports of this computer where its servers answer.
 
-    Raises EngineError if a machine that serves the own one does not run.
+    Raises EngineError if one of their machines does not run, UsageError if the lab builds no mail account.
     """
-    found = []
-    for place, entry in enumerate(labs.load(environment.lab).accounts):
-        there = {machine.name for machine in environment.machines if machine.state != "missing"}
-        if place == 0 or {entry.imap.machine, entry.smtp.machine} <= there:
-            found.append(_account(environment, entry, own=place == 0))
-    return found
+    found = labs.load(environment.lab).account
+    if found is None:
+        raise UsageError(f"{environment.lab} builds no mail account.")
+    student = environment.student
+    address, user = (_filled(text, student) for text in (found.address, found.user))
+    return Account(
+        address, user, student.password, _service(environment, *found.imap), _service(environment, *found.smtp)
+    )
 
 
 def write(account: Account, domain: str, folder: Path) -> list[Path]:
@@ -96,18 +90,11 @@ def write(account: Account, domain: str, folder: Path) -> list[Path]:
     return written
 
 
-def _account(environment: Environment, entry: labs.Account, *, own: bool) -> Account:
-    student = environment.student
-
-    def service(end: labs.ServerEnd) -> Service:
-        machine = environment.machine(end.machine)
-        port = machine.published.get(str(end.port))
-        if port is None:
-            raise EngineError(f"{machine.name} does not run, so nothing answers. Start it: labenv up {student.id}")
-        return Service(_HERE, port, end.security, end.login, end.certificate)
-
-    address, user = (_filled(text, student) for text in (entry.address, entry.user))
-    return Account(own, entry.name, address, user, student.password, service(entry.imap), service(entry.smtp))
+def _service(environment: Environment, machine: str, port: int) -> Service:
+    published = environment.machine(machine).published.get(str(port))
+    if published is None:
+        raise EngineError(f"{machine} does not run, so nothing answers. Start it: labenv up {environment.student.id}")
+    return Service(_HERE, published)
 
 
 def _filled(text: str, student: Student) -> str:
