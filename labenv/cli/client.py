@@ -22,7 +22,7 @@ def client(
 ) -> None:
     """Show how a mail client on this computer is set up for the lab, or write the files for it.
 
-    These are ports of 127.0.0.1, for the account on vm2 and vm3; they stay the same when the environment is removed and made again on the same network.
+    It is the account on vm2 and vm3. The ports of 127.0.0.1 stay the same when the environment is made again.
 
     Examples:
 
