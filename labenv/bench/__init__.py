@@ -237,7 +237,7 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
     (folder / "stock").mkdir()
     (folder / "stock" / "compose.yaml").write_text(yaml.safe_dump(tree))
     _call([*compose, "-f", "compose.yaml", "-p", "labenv-bench", "build"], folder / "own")
-    due = labs.load(lifecycle.default_lab()).answers
+    due = [answer for answer in labs.load(lifecycle.default_lab()).answers if answer.machine in tree["services"]]
 
     def timed(kind: str, answers: list[Answer]) -> float:
         command = [*compose, "-f", "compose.yaml", "-p", "labenv-bench"]
@@ -252,7 +252,7 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
 
     localhost = [a if a.banner else Answer(a.machine, a.port, "", a.since, "localhost") for a in due]
     try:
-        yield {"own": lambda: timed("own", list(due)), "stock": lambda: timed("stock", localhost)}
+        yield {"own": lambda: timed("own", due), "stock": lambda: timed("stock", localhost)}
     finally:
         with refusals("removing the bench's images"):
             for image in engine.api.images():

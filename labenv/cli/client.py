@@ -1,5 +1,6 @@
 """The client command: settings for a mail client on the student's own computer."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,9 +59,10 @@ def _text(account: "Account") -> str:
 
 
 def _use(files: list[Path]) -> str:
-    thunderbird, mutt, mbsync, msmtp = files
+    thunderbird, *others = files
+    mutt, mbsync, msmtp = (shlex.quote(str(file)) for file in others)
     return (
-        f"Written to {mutt.parent}; the files hold the password, so keep them to yourself.\n"
+        f"Written to {thunderbird.parent}; muttrc and mbsyncrc hold the password, so keep them to yourself.\n"
         f"  Thunderbird  copy {thunderbird.name} into the folder isp of its program folder, then set up the address above\n"
         f"  mutt         mutt -F {mutt}\n"
         f"  mbsync       mbsync -c {mbsync} -a\n"

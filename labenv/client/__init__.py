@@ -14,12 +14,12 @@ from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
 from labenv.student import Student
 
-# Each name, and the template of which it is made; a file that holds the password is for its owner alone.
+# Each name with the template of which it is made and its mode: a file that holds the password is for its owner alone.
 _FILES = {
-    "{domain}.xml": "autoconfig.xml.j2",
-    "muttrc": "muttrc.j2",
-    "mbsyncrc": "mbsyncrc.j2",
-    "msmtprc": "msmtprc.j2",
+    "{domain}.xml": ("autoconfig.xml.j2", 0o644),
+    "muttrc": ("muttrc.j2", 0o600),
+    "mbsyncrc": ("mbsyncrc.j2", 0o600),
+    "msmtprc": ("msmtprc.j2", 0o644),
 }
 _TEMPLATES = Path(__file__).parent / "templates"
 _HERE = "127.0.0.1"
@@ -66,7 +66,7 @@ def account(environment: Environment) -> Account:
 def write(account: Account, domain: str, folder: Path) -> list[Path]:
     """Write the files for an account into a folder, in place of those of an earlier call, and return their paths.
 
-    They hold the password, so only their owner may read them. Raises UsageError if they cannot be written.
+    Those with the password only their owner may read. Raises UsageError if they cannot be written.
     """
     import jinja2
 
@@ -80,10 +80,10 @@ def write(account: Account, domain: str, folder: Path) -> list[Path]:
     try:
         for here in (folder, folder / "Mail"):  # mbsync makes only what goes into the second
             here.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for pattern, template in _FILES.items():
+        for pattern, (template, mode) in _FILES.items():
             path = folder / pattern.format(domain=domain)
             text = templates.get_template(template).render(account=account, domain=domain, folder=folder.resolve())
-            _replace(path, text)
+            _replace(path, text, mode)
             written.append(path)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}. Name another folder.") from error
@@ -105,12 +105,13 @@ def _filled(text: str, student: Student) -> str:
     )
 
 
-def _replace(path: Path, text: str) -> None:
-    """Put a file in place in one go; mkstemp(3) makes it readable for its owner alone."""
+def _replace(path: Path, text: str, mode: int) -> None:
+    """Put a file in place in one go; until it is there, mkstemp(3) keeps it readable for its owner alone."""
     handle, name = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
+        Path(name).chmod(mode)
         Path(name).replace(path)
     except OSError:
         Path(name).unlink()

@@ -75,14 +75,12 @@ def arrived(cli: Cli, student: str, machine: str, maildir: str, token: str) -> s
     return cli.inside(student, machine, f"cat $({find})")
 
 
-def test_only_the_owner_can_read_what_is_written(seat: Seat) -> None:
-    assert {oct(Path(file).stat().st_mode & 0o777) for file in seat.told["files"]} == {"0o600"}
-    assert {Path(file).name for file in seat.told["files"]} == {
-        f"{seat.told['student']}.ops.xml",
-        "muttrc",
-        "mbsyncrc",
-        "msmtprc",
-    }
+def test_only_the_owner_can_read_a_file_with_the_password(seat: Seat) -> None:
+    files = [Path(file) for file in seat.told["files"]]
+    assert {file.name for file in files} == {f"{seat.told['student']}.ops.xml", "muttrc", "mbsyncrc", "msmtprc"}
+    secret = {file for file in files if seat.own["password"] in file.read_text()}
+    assert {file.name for file in secret} == {"muttrc", "mbsyncrc"}
+    assert {file for file in files if file.stat().st_mode & 0o077 == 0} == secret
 
 
 def test_msmtp_sends_through_vm2_and_the_message_is_delivered_on_vm3(seat: Seat, cli: Cli) -> None:

@@ -132,7 +132,12 @@ def test_every_change_that_git_keeps_makes_another_tag(folders: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     ("changed", "others"),
-    [("base", {"base", "host", "mail", "dovecot"}), ("mail", {"mail", "dovecot"}), ("dovecot", {"dovecot"})],
+    [
+        ("base", {"base", "host", "outside", "mail", "dovecot"}),
+        ("host", {"host", "outside"}),
+        ("mail", {"mail", "dovecot"}),
+        ("dovecot", {"dovecot"}),
+    ],
 )
 def test_a_change_changes_the_images_that_stand_on_it_and_no_other(
     folders: Path, changed: str, others: set[str]

@@ -1,5 +1,6 @@
 """The parts of the sheet that are done in Thunderbird, done by Thunderbird: steps 3 and 4, 36 to 40, and 43."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,48 @@ def _newest(desk: "Desk", account: str) -> str:
     )
 
 
+def _as_before_the_sheet(desk: "Desk") -> None:
+    """Undo what a finished environment has of a mail client's doings: nothing is fetched, read or sent."""
+    account = f"/var/mail/myseneca.ca/{desk.student}"
+    desk.cli.inside(desk.student, "outside", "rm /var/mail/example.com/everybody/new/1.reply")
+    desk.cli.inside(
+        desk.student,
+        "outside",
+        f"cd {account} && install -d -o vmail -g vmail new && for file in cur/*; do mv $file new/$(basename ${{file%%:*}}); done",
+    )
+    desk.cli.inside(desk.student, "vm3", f"rm -r /home/{desk.student}/Maildir/.Trash")
+
+
+def _judged(desk: "Desk", rc: int, *steps: str) -> dict[str, set[str]]:
+    """What the checks say of steps that a mail client does."""
+    found: dict[str, set[str]] = {}
+    for result in desk.cli.json("check", "-s", desk.student, *steps, rc=rc)["results"]:
+        found.setdefault(result["step"], set()).add(result["status"])
+    return found
+
+
+@pytest.mark.parametrize("thunderbird", ["configured"], indirect=True)
+def test_it_finds_the_settings_that_labenv_client_wrote(thunderbird: Thunderbird, desk: "Desk", tmp_path: Path) -> None:
+    domain = desk.environment["domain"]
+    told = desk.cli.json("client", "-s", desk.student, "--write", str(tmp_path / "files"))["account"]
+    written = base64.b64encode((tmp_path / "files" / f"{domain}.xml").read_bytes()).decode()
+    there = f"/usr/lib/thunderbird/isp/{domain}.xml"
+    assert desk.inside(f"echo {written} | base64 -d >{there}") == (0, "")
+    found = thunderbird.configuration(domain)
+    imap, smtp = told["imap"], told["smtp"]
+    # socketType 0 is no encryption; auth 3 a password in clear, 1 none (nsMsgSocketType, nsMsgAuthMethod).
+    assert found["incoming"] == {
+        "type": "imap",
+        "hostname": imap["host"],
+        "port": imap["port"],
+        "socketType": 0,
+        "auth": 3,
+        "username": desk.student,
+    }
+    wanted = {"type": "smtp", "hostname": smtp["host"], "port": smtp["port"], "socketType": 0, "auth": 1}
+    assert found["outgoing"].items() >= wanted.items()
+
+
 @pytest.mark.parametrize("thunderbird", ["own"], indirect=True)
 def test_the_account_dialog_and_the_mailboxes_as_on_the_sheet(
     thunderbird: Thunderbird,
@@ -41,6 +84,8 @@ def test_the_account_dialog_and_the_mailboxes_as_on_the_sheet(
     student, domain = desk.student, desk.environment["domain"]
     password, first = desk.environment["password"], desk.environment["first"]
     seneca = f"{student}@myseneca.ca"
+    _as_before_the_sheet(desk)
+    assert _judged(desk, 1, "3", "4", "36", "38") == {"3": {"fail"}, "4": {"fail"}, "36": {"skip"}, "38": {"fail"}}
 
     # Step 3: the reference account; user name and servers as in the sheet's table.
     office = {"Hostname": "outlook.office365.com", "AuthMethodSelect": "3", "Username": seneca}
@@ -95,6 +140,8 @@ def test_the_account_dialog_and_the_mailboxes_as_on_the_sheet(
     until("the message is at myseneca.ca", lambda: "To myseneca" in thunderbird.subjects())
     assert "Through vm2 and vm3." in thunderbird.read("To myseneca")
     thunderbird.screenshot(pictures / "step-40.png")
+    steps = ("3", "4", "36", "37", "38", "39", "40", "43")
+    assert _judged(desk, 0, *steps) == {step: {"pass"} for step in steps}
     browser.enter(desk.show()["url"])
     browser.screenshot(pictures / "thunderbird.png")
 

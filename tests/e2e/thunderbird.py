@@ -121,6 +121,21 @@ class Thunderbird:
         self._press("#forward")
         self._until_hub("the dialog is closed", "return !seen('#forward')")
 
+    def configuration(self, domain: str) -> dict[str, Any]:
+        """The settings for a domain that it finds in the folder isp of its program folder, as its dialog would use them."""
+        found: dict[str, Any] = self._inside.run(
+            """
+            const module = "resource:///modules/accountcreation/FetchConfig.sys.mjs";
+            const found = await ChromeUtils.importESModule(module).FetchConfig.fromDisk(
+                args[0], new AbortController().signal);
+            const end = ({type, hostname, port, socketType, auth, username}) =>
+                ({type, hostname, port, socketType, auth, username});
+            return {incoming: end(found.incoming), outgoing: end(found.outgoing)};
+            """,
+            domain,
+        )
+        return found
+
     def open_folder(self, address: str) -> None:
         """Click on a folder. Thunderbird logs in then, and asks for the password if it has none."""
         self._inside.run(f"{_PANE} pane.setTimeout(folder => pane.displayFolder(folder), 0, args[0]);", address)

@@ -1,8 +1,9 @@
 """The reference account at Seneca, as the machine outside stands in for it: how it answers, and what was done with it.
 
-What the student did there is read from the mailbox, not from the log: a client that opens the inbox moves its messages
-from new/ to cur/, one that shows a message marks it as seen (dovecot(1), maildir), and what is handed in on port 587 by
-somebody who has logged in says so in its Received line (RFC 3848: ESMTPSA). The checks' own session changes nothing.
+What the student did there is read from the mailboxes: a client that opens the inbox moves its messages from new/ to
+cur/, and one that shows a message marks it as seen. What was handed in on port 587 by somebody who had logged in says so
+in its Received line (RFC 3848: ESMTPSA), and the log names who it was (smtpd(8), sasl_username), wherever it went. The
+checks' own sessions leave none of this.
 """
 
 import base64
@@ -48,7 +49,8 @@ def look(site: Site) -> Reference:
     counted = machine.output(
         f"cd {mailbox} && find new -type f ! -newer /etc/labenv/laid | wc -l; "
         "find . -type f -name '*:2,*S*' | wc -l; "
-        f"grep -rlE 'with ESMTPSA' /var/mail | xargs -r grep -l '^Return-Path: <{user}>' | wc -l"
+        f"{{ grep -rl 'with ESMTPSA' /var/mail | xargs -r grep -l '^Return-Path: <{user}>'; "
+        f"grep -hs 'sasl_username={user}$' /var/log/maillog*; }} | wc -l"
     )
     unopened, seen, sent = map(int, counted.split())
     return Reference(
