@@ -21,7 +21,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("up", "root"), "reserved"),
     (("up", "tt", "--net", "256"), "outside 0-255"),
     (("up", "tt", "--net", "-1"), "outside 0-255"),
-    (("up", "tt", "--net", "ninety"), "valid integer"),
+    (("up", "tt", "--net", "ninety"), "not a valid int"),
     (("up", "tt", "--first", "tt"), "also the student id"),
     (("up", "tt", "--first", "Zoé"), "outside ASCII"),
     (("up", "tt", "--at", "lunch"), "no stage 'lunch'"),
