@@ -5,6 +5,7 @@ seen is kept as pictures in the folder that LABENV_SCREENSHOTS names, if it does
 """
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from labenv.events import silent
 from tests.e2e.conftest import Cli
 from tests.e2e.webdriver import Chromium, until
 
-_BROWSER = "labenv-test/browser:latest"
+# One of our own: another run may hold its own at the same time.
+_BROWSER = f"labenv-test/browser:{secrets.token_hex(4)}"
 # How much of the desktop is nearly white, as Thunderbird's window is; the bare desktop is dark.
 _BRIGHT = """
     const canvas = document.querySelector('#screen canvas');
