@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from labenv import __version__
-from labenv.cli import bench, checking, doctor, environments, guide, handin, images, lab, machines, solve, trace
+from labenv.cli import bench, checking, doctor, environments, guide, handin, images, lab, machines, saves, solve, trace
 
 
 class _Chapters(TyperGroup):
@@ -62,6 +62,14 @@ CHAPTERS: dict[str, dict[str, Callable[..., None]]] = {
         "logs": machines.logs,
         "reboot": machines.reboot,
         "down": environments.down,
+    },
+    "Keeping it": {
+        "save": saves.save,
+        "restore": saves.restore,
+        "saves": saves.saves,
+        "reset": saves.reset,
+        "export": saves.export,
+        "import": saves.load,
     },
     "The sheet": {
         "check": checking.check,

@@ -183,6 +183,12 @@ class Engine:
         with refusals(f"restarting {container}"):
             self.api.restart(container, timeout=30)
 
+    def cut_power(self, container: str) -> None:
+        """Stop all of a machine at once, as when its power fails, and boot it again. Raises EngineError."""
+        with refusals(f"restarting {container}"):
+            self.api.kill(container)
+            self.api.start(container)
+
     def unpause(self, container: str) -> None:
         """Let a paused machine go on. Raises EngineError."""
         with refusals(f"unpausing {container}"):

@@ -1,0 +1,243 @@
+"""Keeping an environment: saving it, restoring a save, starting again, and what an interrupted command has left.
+
+A restore notes what it does before it touches anything. While nothing is gone, an interrupted one is forgotten; from
+then on it is carried on by the next command that changes the environment. So that finds the state before or the one
+after.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import count
+from secrets import token_hex
+
+from labenv import lab as labs
+from labenv import lifecycle
+from labenv.engine import TOPOLOGY, Engine
+from labenv.engine import saves as kept
+from labenv.engine.images import Images
+from labenv.engine.saves import Note, Save
+from labenv.environment import Environment, Machine
+from labenv.errors import EngineError, UsageError
+from labenv.events import Event, Listener, announced
+from labenv.lifecycle import Copied, Outcome, Plan
+from labenv.lock import student_lock
+from labenv.networks import taken_by
+from labenv.student import Student
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless `name` can be a save's."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"A save cannot be called {name!a}: a name has up to 40 of a-z, 0-9, '.', '-' and '_', and begins with a "
+            f"letter or a digit."
+        )
+
+
+def save(engine: Engine, environment: Environment, name: str | None, listen: Listener) -> Save:
+    """Save an environment under `name`, or the next free one of save-1, save-2, …
+
+    Raises UsageError for a name that is no name or is in use, EngineError if a machine is missing or the engine refuses;
+    then everything is as it was.
+    """
+    if name is not None:
+        check_name(name)
+    who = environment.student.id
+    with student_lock(who, listen):
+        recover(engine, who, listen)
+        there = _there(engine, who)
+        missing = [machine.name for machine in there.machines if not _is_whole(machine)]
+        if missing:
+            raise EngineError(
+                f"{' and '.join(missing)} cannot be saved: not there, or never started. Bring the environment up first: "
+                f"labenv up {who}"
+            )
+        return take(engine, there, name or _free_name(engine, who, "save"), listen)
+
+
+def take(engine: Engine, environment: Environment, name: str, listen: Listener) -> Save:
+    """Save what is there of an environment; for a command that holds the student's lock. Raises as `save` does."""
+    who = environment.student.id
+    kept.sweep(engine, who)
+    there = kept.found(engine, who)
+    if name in (other.name for other in there):
+        raise UsageError(
+            f"{who} has a save called {name} already. Choose another name, or remove it: labenv saves --remove {name} -s {who}"
+        )
+    with announced(listen, "save", f"saving {who}'s machines as {name}"):
+        return kept.make(engine, environment, [m for m in environment.machines if _is_whole(m)], name)
+
+
+def named(engine: Engine, student_id: str, name: str) -> Save:
+    """The save called `name`. Raises UsageError, naming those there are, if there is none."""
+    there = kept.found(engine, student_id)
+    for found in there:
+        if found.name == name:
+            return found
+    known = f"There are: {', '.join(found.name for found in there)}." if there else "There is none: labenv save"
+    raise UsageError(f"{student_id} has no save called {ascii(name)[1:-1]}. {known}")
+
+
+def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Outcome:
+    """Put a save in the place of what is there, which is saved first. Raises UsageError, EngineError.
+
+    `changes` of the outcome begins with the name of that save of what was there, if anything was.
+    """
+    with student_lock(student_id, listen):
+        recover(engine, student_id, listen)
+        wanted = named(engine, student_id, name)
+        plan = _plan(wanted)
+        refuse_drill(engine, student_id)
+        Images(engine).ensure(
+            {plan.images()[node.name] for node in plan.topology.nodes if node.name not in plan.copied}, listen
+        )
+        there = engine.environments(student_id)
+        _refuse_taken(engine, plan.student, there)
+        before = _before(engine, there, "before-restore", listen)
+        noted = _note(engine, wanted)
+        changes = _replace(engine, wanted, noted, listen)
+        environment = _there(engine, student_id)
+        lifecycle.settle(engine, environment, environment.machines, listen)
+    return Outcome(environment, (*before, *changes), ())
+
+
+def check_reset(environment: Environment, machine: str | None, stage: str | None) -> None:
+    """Raise UsageError for a machine or a stage that there is not."""
+    if stage:
+        labs.load(environment.lab).check_stage(stage)
+    if machine and environment.machine(machine).optional:
+        raise UsageError(
+            f"{machine} is none of the machines of the sheet, so it has no stages. Reset without a machine."
+        )
+
+
+def reset(
+    engine: Engine, environment: Environment, machine: str | None, stage: str | None, listen: Listener
+) -> Outcome:
+    """Make an environment, or one machine of it, anew as a stage begins; what is there is saved first.
+
+    Raises UsageError for an unknown machine or stage, EngineError. `changes` begins with the name of the save.
+    """
+    who = environment.student.id
+    check_reset(environment, machine, stage)
+    with student_lock(who, listen):
+        recover(engine, who, listen)
+        there = _there(engine, who)
+        refuse_drill(engine, who)
+        names = [m.name for m in there.machines]
+        fresh = lifecycle.plan_again(there.student, there.lab, stage or there.stage, there.topology, names)
+        Images(engine).ensure(set(fresh.images().values()), listen)
+        before = _before(engine, [there], "before-reset", listen)
+        # Until all is made anew, an interrupted reset leads back to what was there.
+        noted = _note(engine, named(engine, who, before[0])) if before else None
+        if machine:
+            changes = lifecycle.remake_machine(engine, there, fresh, machine, listen)
+        else:
+            changes = lifecycle.remake(engine, [there], fresh, listen)
+        if noted:
+            kept.drop(engine, noted)
+        environment = _there(engine, who)
+        again = [m for m in environment.machines if machine in (None, m.name)]
+        lifecycle.settle(engine, environment, again, listen)
+    return Outcome(environment, (*before, *changes), ())
+
+
+def remove(engine: Engine, student_id: str, name: str, listen: Listener) -> None:
+    """Remove a save. Raises UsageError if there is none of that name, EngineError."""
+    with student_lock(student_id, listen):
+        kept.remove(engine, named(engine, student_id, name))
+
+
+def recover(engine: Engine, student_id: str, listen: Listener) -> None:
+    """Carry on what an interrupted `restore`, `reset` or `down` has begun, or forget it while nothing is gone.
+
+    For a command that holds the student's lock. Raises EngineError.
+    """
+    for noted in kept.notes(engine, student_id):
+        there = engine.environments(student_id)
+        untouched = there and all(_is_whole(machine) for machine in there[0].machines)
+        if noted.doing == "removing":
+            if untouched:
+                listen(Event("down", "a `down` was interrupted before it removed anything; all is as it was", "note"))
+            else:
+                listen(Event("down", "a `down` was interrupted; what it left is removed", "note"))
+                for environment in there:
+                    engine.remove(environment)
+            kept.drop(engine, noted)
+            continue
+        wanted = next((s for s in kept.found(engine, student_id) if s.stamp == noted.stamp), None)
+        new = kept.restored(engine, noted)
+        if wanted and not (untouched and not new) and not set(wanted.machines) <= new:
+            listen(Event("restore", f"an interrupted command is finished by restoring {wanted.name}", "note"))
+            _replace(engine, wanted, noted, listen)
+        else:
+            kept.drop(engine, noted)
+
+
+def refuse_drill(engine: Engine, student_id: str) -> None:
+    """Raise UsageError while a drill runs: it would be about another environment."""
+    if kept.has_drill(engine, student_id):
+        raise UsageError(
+            f"A drill is running in {student_id}'s environment. End it first: labenv drill give-up -s {student_id}"
+        )
+
+
+def _replace(engine: Engine, wanted: Save, noted: Note, listen: Listener) -> tuple[str, ...]:
+    plan = _plan(wanted, noted.nonce)
+    changes = lifecycle.remake(engine, engine.environments(wanted.student_id), plan, listen)
+    kept.drop(engine, noted)
+    return changes
+
+
+def _note(engine: Engine, wanted: Save) -> Note:
+    return kept.note(engine, wanted.student_id, "restoring", wanted.copies[0].tag, token_hex(4))
+
+
+def _plan(wanted: Save, nonce: str = "-") -> Plan:
+    """What a save is made to run from. Raises UsageError if its lab or its topology is not there."""
+    labels = wanted.labels
+    who = Student(wanted.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
+    plan = lifecycle.plan_again(who, labels["labenv.lab"], wanted.stage, labels[TOPOLOGY], wanted.machines)
+    copied = {
+        copy.machine: Copied(
+            copy.tag, {"labenv.made-from": copy.labels.get("labenv.made-from", ""), kept.RESTORED: nonce}
+        )
+        for copy in wanted.copies
+    }
+    return replace(plan, copied=copied)
+
+
+def _refuse_taken(engine: Engine, who: Student, there: Iterable[Environment]) -> None:
+    owner = taken_by(engine).get(who.x)
+    if owner and who.x not in (environment.student.x for environment in there):
+        raise UsageError(
+            f"The save is of the network {who.network}, which is taken: {owner}. Free it first; the addresses are in "
+            f"{who.id}'s configuration."
+        )
+
+
+def _before(engine: Engine, there: list[Environment], name: str, listen: Listener) -> tuple[str, ...]:
+    if not any(_is_whole(machine) for environment in there for machine in environment.machines):
+        return ()
+    who = there[0].student.id
+    return (take(engine, there[0], _free_name(engine, who, name), listen).name,)
+
+
+def _free_name(engine: Engine, student_id: str, stem: str) -> str:
+    used = {found.name for found in kept.found(engine, student_id)}
+    return next(name for name in (f"{stem}-{number}" for number in count(1)) if name not in used)
+
+
+def _there(engine: Engine, student_id: str) -> Environment:
+    there = engine.environments(student_id)
+    if not there:
+        raise EngineError(f"{student_id} has no environment. Make one: labenv up {student_id}")
+    return there[0]
+
+
+def _is_whole(machine: Machine) -> bool:
+    """Whether a machine is there and has run."""
+    return machine.state in ("running", "paused", "exited")
