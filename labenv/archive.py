@@ -65,8 +65,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
         found = _verified(file)
         _refuse_foreign(engine, found, file)
     with student_lock(found.student_id, listen):
-        kept.sweep(engine, found.student_id)
-        for other in kept.found(engine, found.student_id):
+        for other in kept.tidied(engine, found.student_id):
             if other.stamp == found.stamp:
                 return other
             if other.name == found.name:
@@ -79,7 +78,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
                 bundle.feed(engine, file, listen)
         except BaseException:
             with suppress(EngineError):
-                kept.sweep(engine, found.student_id)
+                kept.tidied(engine, found.student_id)
             raise
         return found
 

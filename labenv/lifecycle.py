@@ -219,16 +219,14 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
     """
     who = environment.student.id
     with student_lock(who, listen), announced(listen, "down", f"removing {who}'s machines and network"):
-        there = engine.environments(who)
-        images = [machine.image for current in there for machine in current.machines if machine.image]
-        if images:
-            kept.note(engine, who, "removing", images[0])
-        for current in there:
+        noted = kept.note(engine, who, "removing")
+        for current in engine.environments(who):
             engine.remove(current)
-        for noted in kept.notes(engine, who):
-            kept.drop(engine, noted)
-        kept.sweep(engine, who)
-        count = len(kept.found(engine, who))
+        count = len(kept.tidied(engine, who))
+        for other in kept.notes(engine, who):
+            if other != noted:
+                kept.drop(engine, other)
+        kept.drop(engine, noted)
     if count:
         told = "1 save of it is" if count == 1 else f"{count} saves of it are"
         listen(Event("down", f"{told} kept; to see and to remove them: labenv saves -s {who}", "note"))

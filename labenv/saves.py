@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
-from secrets import token_hex
 
 from labenv import lab as labs
 from labenv import lifecycle
@@ -61,9 +60,7 @@ def save(engine: Engine, environment: Environment, name: str | None, listen: Lis
 def take(engine: Engine, environment: Environment, name: str, listen: Listener) -> Save:
     """Save what is there of an environment; for a command that holds the student's lock. Raises as `save` does."""
     who = environment.student.id
-    kept.sweep(engine, who)
-    there = kept.found(engine, who)
-    if name in (other.name for other in there):
+    if name in (other.name for other in kept.tidied(engine, who)):
         raise UsageError(
             f"{who} has a save called {name} already. Choose another name, or remove it: labenv saves --remove {name} -s {who}"
         )
@@ -101,7 +98,7 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
         changes = _replace(engine, wanted, noted, listen)
         environment = _there(engine, student_id)
         lifecycle.settle(engine, environment, environment.machines, listen)
-    return Outcome(environment, (*before, *changes), ())
+    return Outcome(environment, (*_names(before), *changes), ())
 
 
 def check_reset(environment: Environment, machine: str | None, stage: str | None) -> None:
@@ -132,7 +129,7 @@ def reset(
         Images(engine).ensure(set(fresh.images().values()), listen)
         before = _before(engine, [there], "before-reset", listen)
         # Until all is made anew, an interrupted reset leads back to what was there.
-        noted = _note(engine, named(engine, who, before[0])) if before else None
+        noted = _note(engine, before) if before else None
         if machine:
             changes = lifecycle.remake_machine(engine, there, fresh, machine, listen)
         else:
@@ -142,7 +139,7 @@ def reset(
         environment = _there(engine, who)
         again = [m for m in environment.machines if machine in (None, m.name)]
         lifecycle.settle(engine, environment, again, listen)
-    return Outcome(environment, (*before, *changes), ())
+    return Outcome(environment, (*_names(before), *changes), ())
 
 
 def remove(engine: Engine, student_id: str, name: str, listen: Listener) -> None:
@@ -156,18 +153,17 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
 
     For a command that holds the student's lock. Raises EngineError.
     """
-    for noted in kept.notes(engine, student_id):
+    pending = kept.notes(engine, student_id)
+    for noted in sorted(pending, key=lambda noted: noted.doing):  # a removal counts for more than what it interrupted
         there = engine.environments(student_id)
-        untouched = there and all(_is_whole(machine) for machine in there[0].machines)
-        if noted.doing == "removing":
-            if untouched:
-                listen(Event("down", "a `down` was interrupted before it removed anything; all is as it was", "note"))
-            else:
-                listen(Event("down", "a `down` was interrupted; what it left is removed", "note"))
-                for environment in there:
-                    engine.remove(environment)
-            kept.drop(engine, noted)
-            continue
+        untouched = bool(there) and all(_is_whole(machine) for machine in there[0].machines)
+        if noted.doing == "removing" and not untouched:
+            listen(Event("down", "a `down` was interrupted; what it left is removed", "note"))
+            for environment in there:
+                engine.remove(environment)
+            for other in pending:
+                kept.drop(engine, other)
+            return
         wanted = next((s for s in kept.found(engine, student_id) if s.stamp == noted.stamp), None)
         new = kept.restored(engine, noted)
         if wanted and not (untouched and not new) and not set(wanted.machines) <= new:
@@ -193,7 +189,7 @@ def _replace(engine: Engine, wanted: Save, noted: Note, listen: Listener) -> tup
 
 
 def _note(engine: Engine, wanted: Save) -> Note:
-    return kept.note(engine, wanted.student_id, "restoring", wanted.copies[0].tag, token_hex(4))
+    return kept.note(engine, wanted.student_id, "restoring", wanted.stamp)
 
 
 def _plan(wanted: Save, nonce: str = "-") -> Plan:
@@ -219,11 +215,15 @@ def _refuse_taken(engine: Engine, who: Student, there: Iterable[Environment]) ->
         )
 
 
-def _before(engine: Engine, there: list[Environment], name: str, listen: Listener) -> tuple[str, ...]:
+def _before(engine: Engine, there: list[Environment], name: str, listen: Listener) -> Save | None:
     if not any(_is_whole(machine) for environment in there for machine in environment.machines):
-        return ()
+        return None
     who = there[0].student.id
-    return (take(engine, there[0], _free_name(engine, who, name), listen).name,)
+    return take(engine, there[0], _free_name(engine, who, name), listen)
+
+
+def _names(before: Save | None) -> tuple[str, ...]:
+    return (before.name,) if before else ()
 
 
 def _free_name(engine: Engine, student_id: str, stem: str) -> str:

@@ -71,7 +71,7 @@ class Engine:
         """The environments on the engine (of one student, if given), by student. Raises EngineError."""
         wanted = {"label": LABEL if student_id is None else f"{LABEL}={student_id}"}
         with refusals("listing the environments"):
-            containers = self.api.containers(all=True, filters=wanted)
+            containers = self.api.containers(all=True, filters={"label": [wanted["label"], "labenv.machine"]})
             networks = self.api.networks(filters=wanted)
         found: dict[str, list[dict[str, Any]]] = {}
         labels: dict[str, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""Saves as the engine keeps them: an image for each machine, found by its labels, and notes of what is under way.
+"""Saves as the engine keeps them: an image for each machine, found by its tag, and notes of what is under way.
 
 A container's labels go into its image, so that of the environment itself nothing has to be written down. All images of
 a save carry the names of its machines: it counts once it has them all, however its making ended.
@@ -12,7 +12,6 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import Any
 
 import docker.errors
 
@@ -20,6 +19,7 @@ from labenv import __version__
 from labenv.engine import LABEL, Engine, recipe, refusals
 from labenv.engine.channel import Channel
 from labenv.environment import Environment, Machine
+from labenv.errors import EngineError
 
 REPOSITORY = "labenv-save"
 NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.save-machines", "labenv.version"
@@ -27,8 +27,8 @@ RESTORED = "labenv.restored"  # on a container: which restore it came from
 
 _TIME = "%Y%m%dT%H%M%S"
 _TAG = re.compile(rf"(?:localhost/)?{REPOSITORY}:([a-z0-9-]+)\.([\w-]+)\.([\w-]+)")
-_NOTES = ("restoring", "removing")
 _REMOVED = "removed"  # in place of a stamp, on an image that goes as soon as no machine stands on it
+_RECORD = "labenv.record"
 # An image may have some 125 layers (overlayfs takes no more). A restore and a save add one, what a machine stands on has
 # about ten.
 _DEEPEST = 100
@@ -75,30 +75,39 @@ class Save:
 
 @dataclass(frozen=True)
 class Note:
-    """That something is under way: a tag on an image, which an engine sets and removes in one stroke.
+    """That something is under way with a student's environment: the labels of an empty volume.
 
-    `doing` is "restoring" (the save with that `stamp`, as the restore called `nonce`) or "removing".
+    `doing` is "restoring" (the save with that `stamp`; the machines that come of it carry the `nonce`) or "removing".
     """
 
     student_id: str
     doing: str
-    nonce: str
     stamp: str
+    nonce: str
+
+    @property
+    def volume(self) -> str:
+        """The volume's name."""
+        return f"labenv-{self.student_id}-{self.doing}-{self.nonce}"
 
 
 def found(engine: Engine, student_id: str | None = None) -> list[Save]:
     """The whole saves on the engine (of one student, if given), the oldest first. Raises EngineError."""
-    sets: dict[tuple[str, str], list[Copy]] = {}
-    for (student, stamp, machine), tag, image in _tagged(engine):
-        if student_id in (None, student) and stamp not in (*_NOTES, _REMOVED):
-            sets.setdefault((stamp, student), []).append(Copy(machine, tag, image["Labels"] or {}))
-    saves = []
-    for (stamp, student), copies in sorted(sets.items()):
-        names = copies[0].labels.get(MACHINES, "").split(",")
-        by_name = {copy.machine: copy for copy in copies}
-        if set(names) == set(by_name):
-            name = copies[0].labels[NAME]
-            saves.append(Save(student, name, stamp, tuple(by_name[machine] for machine in names)))
+    return _whole([parts for parts in _tagged(engine) if student_id in (None, parts[0])])
+
+
+def tidied(engine: Engine, student_id: str) -> list[Save]:
+    """The whole saves of a student, once what interrupted saves have left, and what nothing needs any more, is removed.
+
+    Raises EngineError.
+    """
+    there = [parts for parts in _tagged(engine) if parts[0] == student_id]
+    saves = _whole(there)
+    wanted = {copy.tag for save in saves for copy in save.copies}
+    with refusals("removing what is left of saves"):
+        for _, _, copy in there:
+            if copy.tag not in wanted:
+                _untag(engine, copy.tag)
     return saves
 
 
@@ -114,15 +123,11 @@ def make(engine: Engine, environment: Environment, machines: Sequence[Machine], 
         with ThreadPoolExecutor(len(machines)) as pool:
             list(pool.map(lambda machine: _write_down(engine, machine), machines))
             with _still(engine, machines, pool), refusals(f"saving {student}'s machines"):
-                list(
-                    pool.map(
-                        lambda machine: _commit(engine, machine, f"{student}.{stamp}.{machine.name}", told), machines
-                    )
-                )
-        return next(save for save in found(engine, student) if save.stamp == stamp)
+                copies = pool.map(lambda machine: _commit(engine, student, stamp, machine, told), machines)
+                return Save(student, name, stamp, tuple(copies))
     except BaseException:
-        with suppress(docker.errors.DockerException):
-            sweep(engine, student)
+        with suppress(EngineError):
+            tidied(engine, student)
         raise
 
 
@@ -131,16 +136,6 @@ def remove(engine: Engine, save: Save) -> None:
     with refusals(f"removing the save {save.name}"):
         for copy in save.copies:
             _untag(engine, copy.tag)
-    sweep(engine, save.student_id)
-
-
-def sweep(engine: Engine, student_id: str) -> None:
-    """Remove what interrupted saves have left of a student, and images that nothing needs any more."""
-    whole = {copy.tag for save in found(engine, student_id) for copy in save.copies}
-    with refusals("removing what is left of saves"):
-        for (student, stamp, _), tag, _ in _tagged(engine):
-            if student == student_id and stamp not in _NOTES and tag not in whole:
-                _untag(engine, tag)
 
 
 def sizes(engine: Engine, save: Save) -> dict[str, int]:
@@ -149,26 +144,27 @@ def sizes(engine: Engine, save: Save) -> dict[str, int]:
         return {copy.machine: engine.api.history(copy.tag)[0]["Size"] for copy in save.copies}
 
 
-def note(engine: Engine, student_id: str, doing: str, image: str, nonce: str = "-") -> Note:
-    """Note that something is under way; `image` is one of the save's, or of what is removed. Raises EngineError."""
+def note(engine: Engine, student_id: str, doing: str, stamp: str = "") -> Note:
+    """Note that something is under way, and return the note. Raises EngineError."""
+    noted = Note(student_id, doing, stamp, token_hex(4))
+    labels = {LABEL: student_id, _RECORD: doing, STAMP: stamp, RESTORED: noted.nonce}
     with refusals(f"noting what is done with {student_id}'s machines"):
-        engine.api.tag(image, REPOSITORY, f"{student_id}.{doing}.{nonce}")
-    return Note(student_id, doing, nonce, "")
+        engine.api.create_volume(noted.volume, labels=labels)
+    return noted
 
 
 def notes(engine: Engine, student_id: str) -> list[Note]:
     """What is under way with a student's environment, or was when its command ended. Raises EngineError."""
-    return [
-        Note(student, doing, nonce, (image["Labels"] or {}).get(STAMP, ""))
-        for (student, doing, nonce), _, image in _tagged(engine)
-        if student == student_id and doing in _NOTES
-    ]
+    with refusals("asking what is under way"):
+        volumes = engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", RESTORED]})["Volumes"] or []
+    labels = [volume["Labels"] for volume in volumes]
+    return [Note(student_id, told[_RECORD], told[STAMP], told[RESTORED]) for told in labels]
 
 
 def drop(engine: Engine, noted: Note) -> None:
     """Take a note away: what it tells of is over. Raises EngineError."""
-    with refusals(f"noting that {noted.student_id}'s machines are done"):
-        _untag(engine, f"{REPOSITORY}:{noted.student_id}.{noted.doing}.{noted.nonce}")
+    with refusals(f"noting that {noted.student_id}'s machines are done"), suppress(docker.errors.NotFound):
+        engine.api.remove_volume(noted.volume)
 
 
 def restored(engine: Engine, noted: Note) -> set[str]:
@@ -185,14 +181,26 @@ def has_drill(engine: Engine, student_id: str) -> bool:
         return bool(engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", "labenv.record=drill"]})["Volumes"])
 
 
-def _tagged(engine: Engine) -> Iterator[tuple[tuple[str, str, str], str, dict[str, Any]]]:
-    """The tags of saves and notes: their three parts, the tag, the image."""
+def _tagged(engine: Engine) -> list[tuple[str, str, Copy]]:
+    """The machines in saves, whole or not: whose, of which stamp."""
     with refusals("listing the saves"):
         images = engine.api.images(name=REPOSITORY)
-    for image in images:
-        for tag in image["RepoTags"] or []:
-            if parts := _TAG.fullmatch(tag):
-                yield (parts[1], parts[2], parts[3]), tag, image
+    tags = [(_TAG.fullmatch(tag), tag, image) for image in images for tag in image["RepoTags"] or []]
+    return [(parts[1], parts[2], Copy(parts[3], tag, image["Labels"] or {})) for parts, tag, image in tags if parts]
+
+
+def _whole(tagged: list[tuple[str, str, Copy]]) -> list[Save]:
+    sets: dict[tuple[str, str], dict[str, Copy]] = {}
+    for student, stamp, copy in tagged:
+        if stamp != _REMOVED:
+            sets.setdefault((stamp, student), {})[copy.machine] = copy
+    saves = []
+    for (stamp, student), copies in sorted(sets.items()):
+        labels = next(iter(copies.values())).labels
+        machines = labels.get(MACHINES, "").split(",")
+        if set(machines) == set(copies):
+            saves.append(Save(student, labels[NAME], stamp, tuple(copies[machine] for machine in machines)))
+    return saves
 
 
 def _write_down(engine: Engine, machine: Machine) -> None:
@@ -221,22 +229,24 @@ def _still(engine: Engine, machines: Sequence[Machine], pool: ThreadPoolExecutor
         yield
 
 
-def _commit(engine: Engine, machine: Machine, tag: str, told: dict[str, str]) -> None:
+def _commit(engine: Engine, student_id: str, stamp: str, machine: Machine, told: dict[str, str]) -> Copy:
+    tag = f"{student_id}.{stamp}.{machine.name}"
     inspected = engine.api.inspect_container(machine.container)
+    config = inspected["Config"]
+    labels = (config["Labels"] or {}) | told
     layers = engine.api.inspect_image(inspected["Image"])["RootFS"].get("Layers") or []
     if len(layers) < _DEEPEST:
         changes = [f"LABEL {key}={_quoted(value)}" for key, value in told.items()]
         engine.api.commit(machine.container, REPOSITORY, tag, pause=False, changes=changes)
-        return
-    # One layer again; a file system alone tells nothing of how it is started.
-    config = inspected["Config"]
-    changes = [f"LABEL {_quoted(k)}={_quoted(v)}" for k, v in ((config["Labels"] or {}) | told).items()]
-    changes += [f"ENV {key}={_quoted(value)}" for key, _, value in (e.partition("=") for e in config["Env"] or [])]
-    changes += [f"WORKDIR {config['WorkingDir'] or '/'}", f"STOPSIGNAL {config.get('StopSignal') or 'SIGTERM'}"]
-    changes += [f"CMD {json.dumps([recipe.INIT])}"]
-    said = engine.api.import_image_from_data(engine.api.export(machine.container), REPOSITORY, tag, changes)
-    if error := re.search(r'"error":"([^"]*)"', said):  # comes in an answer that began as a success
-        raise docker.errors.APIError(error[1])
+    else:  # one layer again; and a file system alone tells nothing of how it is started
+        changes = [f"LABEL {_quoted(key)}={_quoted(value)}" for key, value in labels.items()]
+        changes += [f"ENV {key}={_quoted(value)}" for key, _, value in (e.partition("=") for e in config["Env"] or [])]
+        changes += [f"WORKDIR {config['WorkingDir'] or '/'}", f"STOPSIGNAL {config.get('StopSignal') or 'SIGTERM'}"]
+        changes += [f"CMD {json.dumps([recipe.INIT])}"]
+        said = engine.api.import_image_from_data(engine.api.export(machine.container), REPOSITORY, tag, changes)
+        if error := re.search(r'"error":"([^"]*)"', said):  # comes in an answer that began as a success
+            raise docker.errors.APIError(error[1])
+    return Copy(machine.name, f"{REPOSITORY}:{tag}", labels)
 
 
 def _quoted(value: str) -> str:
