@@ -271,7 +271,20 @@ def fresh(cli: Cli, new_student: Callable[[], str]) -> Iterator[dict[str, Any]]:
 
 
 COURSE = (
-    ["bind-utils", "iptables-services", "telnet", "net-tools", "wget", "rsync", "lynx", "nc", "nano", "vim"],
+    [
+        "bind-utils",
+        "iptables-services",
+        "telnet",
+        "net-tools",
+        "wget",
+        "rsync",
+        "lynx",
+        "nc",
+        "nano",
+        "vim",
+        "openssh-clients",
+        "openssh-server",
+    ],
     ["mailx", "postfix"],
 )
 
@@ -284,7 +297,7 @@ def test_yum_answers_for_every_package_of_the_course(
 ) -> None:
     said = cli("exec", "-s", fresh["student"], machine, "--", "yum", "-y", "install", *there).stdout
     assert [name for name in there if f"Package {name} is already installed." not in said] == []
-    absent = ["thunderbird", "nmap", "openssh-server", "dovecot-lda", "nosuchthing"]
+    absent = ["thunderbird", "nmap", "dovecot-lda", "nosuchthing"]
     done = cli("exec", "-s", fresh["student"], machine, "--", "yum", "-y", "install", *absent, rc=1)
     for name in absent:
         assert re.search(rf"^No package {name} available\. .*\.$", done.stderr, re.MULTILINE), "a reason and a way out"
@@ -311,6 +324,15 @@ def test_yum_asks_and_takes_no_for_an_answer_and_removes_what_it_installed(
 def test_what_is_typed_is_in_the_history_at_once(cli: Cli, fresh: dict[str, Any], terminal: Open) -> None:
     terminal(fresh["student"], "host").type("dig MX example.com")
     assert "dig MX example.com\n" in cli.inside(fresh["student"], "host", "cat /root/.bash_history")
+
+
+def test_ssh_and_rsync_reach_the_machines_with_the_labs_password(fresh: dict[str, Any], terminal: Open) -> None:
+    host = terminal(fresh["student"], "host")
+    password = ("password: ", f"{fresh['password']}\r")
+    said = host.type("ssh root@vm3 hostname", (r"\(yes/no", "yes\r"), password)
+    assert f"vm3.{fresh['domain']}\n" in said
+    host.type("rsync -a root@vm3:/etc/postfix /backup/", password)
+    assert "main.cf" in host.type("ls /backup/postfix")
 
 
 def test_manual_pages_open_and_can_be_searched(fresh: dict[str, Any], terminal: Open) -> None:

@@ -210,7 +210,8 @@ def test_accounts(stage: str, student: Student) -> None:
         assert all(len(fields) == 7 for fields in accounts.values())
         assert accounts[student.id][1:4] == [student.password, "1000", "1000"]
         both = machine == "vm3" and stage == "done"
-        assert set(accounts) == ({student.id, student.first} if both else {student.id})
+        assert set(accounts) == {"root", student.id} | ({student.first} if both else set())
+        assert accounts["root"][1:4] == [student.password, "0", "0"]
 
 
 @each_student
