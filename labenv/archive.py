@@ -27,6 +27,7 @@ from labenv.events import Listener, announced
 from labenv.lock import student_lock
 
 _BLOCK = 1 << 20
+_LEVEL = 1  # of gzip: somebody waits for it
 _BLOB = re.compile(r"(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?")
 
 
@@ -52,7 +53,7 @@ def export_save(engine: Engine, student_id: str, name: str, file: Path, listen: 
 
 def _write(engine: Engine, made: Save, file: Path, listen: Listener) -> int:
     with announced(listen, "export", f"writing {file}"):
-        return bundle.pack(engine, [copy.tag for copy in made.copies], file)
+        return bundle.pack(engine, [copy.tag for copy in made.copies], file, _LEVEL)
 
 
 def load(engine: Engine, file: Path, listen: Listener) -> Save:

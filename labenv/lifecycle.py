@@ -215,12 +215,16 @@ def up_together(engine: Engine, requests: Sequence[Request], listen: Listener) -
 def down(engine: Engine, environment: Environment, listen: Listener) -> None:
     """Remove an environment: machines, networks, cgroups; its saves stay. Raises EngineError.
 
-    Once a machine is gone, an interrupted `down` is finished by the next command that changes the environment.
+    While all machines are there, an interrupted `down` has only switched them off; from then on it is finished by the next
+    command that changes the environment.
     """
     who = environment.student.id
     with student_lock(who, listen), announced(listen, "down", f"removing {who}'s machines and network"):
+        there = engine.environments(who)
+        for current in there:
+            engine.switch_off(current)
         noted = kept.note(engine, who, "removing")
-        for current in engine.environments(who):
+        for current in there:
             engine.remove(current)
         count = len(kept.tidied(engine, who))
         for other in kept.notes(engine, who):

@@ -1,8 +1,9 @@
 """Keeping an environment: saving it, restoring a save, starting again, and what an interrupted command has left.
 
-A restore notes what it does before it touches anything. While nothing is gone, an interrupted one is forgotten; from
-then on it is carried on by the next command that changes the environment. So that finds the state before or the one
-after.
+A restore first switches the machines off, so that nobody works on in what is about to go, and then notes what it does.
+Interrupted before the note, it has removed nothing; after it, the next command that changes the environment carries it
+on. So that finds the state before or the one after. `reset` does the same the other way round: it leads back until all
+is made anew.
 """
 
 import re
@@ -94,7 +95,7 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
         there = engine.environments(student_id)
         _refuse_taken(engine, plan.student, there)
         before = _before(engine, there, "before-restore", listen)
-        noted = _note(engine, wanted)
+        noted = _begin(engine, there, wanted)
         changes = _replace(engine, wanted, noted, listen)
         environment = _there(engine, student_id)
         lifecycle.settle(engine, environment, environment.machines, listen)
@@ -128,14 +129,13 @@ def reset(
         fresh = lifecycle.plan_again(there.student, there.lab, stage or there.stage, there.topology, names)
         Images(engine).ensure(set(fresh.images().values()), listen)
         before = _before(engine, [there], "before-reset", listen)
-        # Until all is made anew, an interrupted reset leads back to what was there.
-        noted = _note(engine, before) if before else None
-        if machine:
+        if machine:  # what is interrupted here is a missing machine, which `up` makes anew as well
             changes = lifecycle.remake_machine(engine, there, fresh, machine, listen)
         else:
+            noted = _begin(engine, [there], before) if before else None
             changes = lifecycle.remake(engine, [there], fresh, listen)
-        if noted:
-            kept.drop(engine, noted)
+            if noted:
+                kept.drop(engine, noted)
         environment = _there(engine, who)
         again = [m for m in environment.machines if machine in (None, m.name)]
         lifecycle.settle(engine, environment, again, listen)
@@ -149,24 +149,20 @@ def remove(engine: Engine, student_id: str, name: str, listen: Listener) -> None
 
 
 def recover(engine: Engine, student_id: str, listen: Listener) -> None:
-    """Carry on what an interrupted `restore`, `reset` or `down` has begun, or forget it while nothing is gone.
+    """Carry on what an interrupted `restore`, `reset` or `down` has begun; for a command that holds the student's lock.
 
-    For a command that holds the student's lock. Raises EngineError.
+    Raises EngineError.
     """
     pending = kept.notes(engine, student_id)
-    for noted in sorted(pending, key=lambda noted: noted.doing):  # a removal counts for more than what it interrupted
-        there = engine.environments(student_id)
-        untouched = bool(there) and all(_is_whole(machine) for machine in there[0].machines)
-        if noted.doing == "removing" and not untouched:
-            listen(Event("down", "a `down` was interrupted; what it left is removed", "note"))
-            for environment in there:
-                engine.remove(environment)
-            for other in pending:
-                kept.drop(engine, other)
-            return
+    removing = any(noted.doing == "removing" for noted in pending)
+    if removing:
+        listen(Event("down", "a `down` was interrupted; what it left is removed", "note"))
+        for environment in engine.environments(student_id):
+            engine.remove(environment)
+    # The note of a removal goes last: it counts for more than what it came on top of.
+    for noted in sorted(pending, key=lambda noted: noted.doing, reverse=True):
         wanted = next((s for s in kept.found(engine, student_id) if s.stamp == noted.stamp), None)
-        new = kept.restored(engine, noted)
-        if wanted and not (untouched and not new) and not set(wanted.machines) <= new:
+        if wanted and not removing and not set(wanted.machines) <= kept.restored(engine, noted):
             listen(Event("restore", f"an interrupted command is finished by restoring {wanted.name}", "note"))
             _replace(engine, wanted, noted, listen)
         else:
@@ -188,7 +184,9 @@ def _replace(engine: Engine, wanted: Save, noted: Note, listen: Listener) -> tup
     return changes
 
 
-def _note(engine: Engine, wanted: Save) -> Note:
+def _begin(engine: Engine, there: Iterable[Environment], wanted: Save) -> Note:
+    for environment in there:
+        engine.switch_off(environment)
     return kept.note(engine, wanted.student_id, "restoring", wanted.stamp)
 
 

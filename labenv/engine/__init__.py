@@ -168,6 +168,8 @@ class Engine:
             hostname=node.fqdn,
             command=keys["command"],
             labels=labels,
+            # As the images say; one that came out of a save may say nothing (systemd(1)).
+            stop_signal="SIGRTMIN+3" if node.systemd else "SIGTERM",
             ports=[(port.number, port.protocol) for port in node.ports],
             host_config=settings,
             networking_config=self.api.create_networking_config({settings["NetworkMode"]: endpoint}),
@@ -188,6 +190,20 @@ class Engine:
         with refusals(f"restarting {container}"):
             self.api.kill(container)
             self.api.start(container)
+
+    def switch_off(self, environment: Environment) -> None:
+        """Cut the power of all machines of an environment: they stay, with what is in them. Raises EngineError."""
+
+        def kill(machine: Machine) -> None:
+            try:
+                self.api.kill(machine.container)
+            except docker.errors.APIError as error:
+                if error.status_code not in (404, 409):  # it is gone, or does not run
+                    raise
+
+        running = [machine for machine in environment.machines if machine.state in ("running", "paused", "restarting")]
+        with refusals(f"switching {environment.student.id}'s machines off"), ThreadPoolExecutor() as pool:
+            list(pool.map(kill, running))
 
     def unpause(self, container: str) -> None:
         """Let a paused machine go on. Raises EngineError."""

@@ -36,7 +36,7 @@ def export(images: Images, file: Path, listen: Listener) -> int:
         return pack(images.engine, [image.tag for image in wanted().values()], file)
 
 
-def pack(engine: Engine, tags: list[str], file: Path) -> int:
+def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL) -> int:
     """Write images to `file`, gzipped, and return its size in bytes.
 
     Raises UsageError if the file cannot be written, EngineError; a file that was there stays as it was then.
@@ -46,7 +46,7 @@ def pack(engine: Engine, tags: list[str], file: Path) -> int:
         with (
             refusals("exporting the images"),
             part.open("wb") as raw,
-            gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0) as packed,
+            gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=level, mtime=0) as packed,
         ):
             for block in engine.save(tags, _BLOCK):
                 packed.write(block)

@@ -241,8 +241,7 @@ def _commit(engine: Engine, student_id: str, stamp: str, machine: Machine, told:
     else:  # one layer again; and a file system alone tells nothing of how it is started
         changes = [f"LABEL {_quoted(key)}={_quoted(value)}" for key, value in labels.items()]
         changes += [f"ENV {key}={_quoted(value)}" for key, _, value in (e.partition("=") for e in config["Env"] or [])]
-        changes += [f"WORKDIR {config['WorkingDir'] or '/'}", f"STOPSIGNAL {config.get('StopSignal') or 'SIGTERM'}"]
-        changes += [f"CMD {json.dumps([recipe.INIT])}"]
+        changes += [f"WORKDIR {config['WorkingDir'] or '/'}", f"CMD {json.dumps([recipe.INIT])}"]
         said = engine.api.import_image_from_data(engine.api.export(machine.container), REPOSITORY, tag, changes)
         if error := re.search(r'"error":"([^"]*)"', said):  # comes in an answer that began as a success
             raise docker.errors.APIError(error[1])

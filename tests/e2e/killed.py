@@ -16,22 +16,23 @@ import requests
 
 _when, _number, _victim = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) or os.getpid()
 _send = requests.Session.send
-_lock = threading.Lock()
+_one_by_one = threading.Lock()
 _changes: list[str] = []
 
 
 def _counted(self: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-    changes = request.method != "GET" and "/exec" not in str(request.url)
-    with _lock:
-        if changes:
-            _changes.append(str(request.url))
-        here = changes and len(_changes) == _number
-    if here and _when == "before":
-        os.kill(_victim, signal.SIGKILL)
-    answer = _send(self, request, **options)
-    if here and _when == "after":
-        os.kill(_victim, signal.SIGKILL)
-    return answer
+    """Send a request; those that change something one after the other, so that a number is a place in the work."""
+    if request.method == "GET" or "/exec" in str(request.url):
+        return _send(self, request, **options)
+    with _one_by_one:
+        _changes.append(str(request.url))
+        here = len(_changes) == _number
+        if here and _when == "before":
+            os.kill(_victim, signal.SIGKILL)
+        answer = _send(self, request, **options)
+        if here and _when == "after":
+            os.kill(_victim, signal.SIGKILL)
+        return answer
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from labenv import archive as archives
 from labenv import lifecycle, saves
 from labenv.engine import LABEL, Engine
 from labenv.engine import saves as kept
 from labenv.engine.channel import Channel
+from labenv.errors import UsageError
 from labenv.events import silent
 from tests.e2e import rig
 from tests.e2e.conftest import Cli
@@ -183,6 +185,42 @@ def test_a_power_cut_loses_only_what_was_not_saved(cli: Cli, engine: Engine, wor
     assert cli.json("check", "-s", worked)["summary"]["failed"] == 0
 
 
+def test_the_sheets_own_backup_is_checked(cli: Cli, engine: Engine, worked: str) -> None:
+    def standing() -> dict[str, tuple[str, str]]:
+        results = cli.json("check", "48", "-s", worked, rc=None)["results"]
+        return {result["machine"]: (result["status"], result["evidence"]) for result in results}
+
+    assert {status for status, _ in standing().values()} == {"skip"}
+    inside(engine, worked, "vm2", "tar -czf /root/vm2.tar.gz -C / etc home var/spool")
+    password = cli.json("status", "-s", worked)["environments"][0]["password"]
+    typed = f"""mkdir -p /backup/incremental/vm3; cd /backup
+        echo 'echo {password}' >/root/ask; chmod +x /root/ask
+        export SSH_ASKPASS=/root/ask SSH_ASKPASS_REQUIRE=force
+        o='-o StrictHostKeyChecking=accept-new'
+        scp $o root@vm2:/root/vm2.tar.gz . && rsync -a -e "ssh $o" root@vm3:/etc /backup/incremental/vm3"""
+    inside(engine, worked, "host", typed)
+    assert {status for status, _ in standing().values()} == {"pass"}, standing()
+    inside(engine, worked, "vm3", "echo '# later' >>/etc/dovecot/conf.d/10-mail.conf")
+    inside(engine, worked, "host", "truncate -s -50 /backup/vm2.tar.gz")
+    broken = standing()
+    assert broken["vm2"][0] == broken["vm3"][0] == "fail"
+    assert "10-mail.conf" in broken["vm3"][1]
+    inside(engine, worked, "host", "rm -r /backup")
+    inside(engine, worked, "vm3", "sed -i '/# later/d' /etc/dovecot/conf.d/10-mail.conf")
+
+
+def test_what_a_reboot_loses_is_said(cli: Cli, engine: Engine, worked: str) -> None:
+    inside(engine, worked, "vm3", "systemctl disable -q dovecot; iptables -I INPUT -p tcp --dport 4444 -j ACCEPT")
+    found = cli.json("check", "29", "31", "41", "--after-reboot", "-s", worked, rc=1)
+    lost = {(thing["machine"], thing["kind"], thing["what"]) for thing in found["lost"]}
+    assert ("vm3", "service", "dovecot.service") in lost
+    assert ("vm3", "rule", "-A INPUT -p tcp -m tcp --dport 4444 -j ACCEPT") in lost
+    assert ("vm3", "port", "0.0.0.0:143") in lost
+    assert {machine for machine, _, _ in lost} == {"vm3"}
+    inside(engine, worked, "vm3", "systemctl enable -q --now dovecot")
+    assert "The reboot has lost nothing" in cli("check", "29", "31", "41", "--after-reboot", "-s", worked).stdout
+
+
 @pytest.fixture(scope="module")
 def archive(cli: Cli, engine: Engine, worked: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the work `travelled` in it, exported."""
@@ -224,12 +262,11 @@ def repacked(old: tarfile.TarFile, file: Path, changed: Callable[[str], bool]) -
 
 
 def test_an_archive_of_another_version_is_refused(
-    cli: Cli, worked: str, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "__version__", "99.9")
-    saves.save(engine, engine.environments(worked)[0], "future", silent)
-    cli("export", str(tmp_path / "future.labenv"), "--save", "future", "-s", worked)
-    assert "made by labenv 99.9" in cli("import", str(tmp_path / "future.labenv"), rc=2).stderr
+    monkeypatch.setattr(archives, "__version__", "99.9")
+    with pytest.raises(UsageError, match=r"was made by labenv .*, this is 99\.9"):
+        archives.load(engine, archive, silent)
 
 
 def test_an_archive_beside_a_running_environment_becomes_a_save(
