@@ -223,7 +223,7 @@ def _still(engine: Engine, machines: Sequence[Machine], pool: ThreadPoolExecutor
         with suppress(docker.errors.APIError):
             engine.api.unpause(container)
 
-    with ExitStack() as stack, refusals("holding the machines still"):
+    with refusals("holding the machines still"), ExitStack() as stack:
         stack.callback(lambda: list(pool.map(go_on, running)))
         list(pool.map(pause, running))
         yield
