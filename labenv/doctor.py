@@ -15,7 +15,7 @@ from labenv.computer import Computer
 from labenv.engine import Engine, refusals
 from labenv.engine.advice import NoEngineError
 from labenv.engine.find import Connection, connect
-from labenv.engine.images import Images, wanted
+from labenv.engine.images import Images, usual
 from labenv.environment import Environment
 from labenv.errors import EngineError
 from labenv.events import Listener
@@ -92,7 +92,7 @@ def _systemd(patient: Patient) -> Finding:
 
 def _images(patient: Patient) -> Finding:
     images = Images(patient.engine)
-    missing, present = images.missing(wanted()), images.present()
+    missing, present = images.missing(usual()), images.present()
     if missing:
         names = ", ".join(image.name for image in missing)
         sentence = (
@@ -102,7 +102,7 @@ def _images(patient: Patient) -> Finding:
             "images", "warn", sentence, "labenv images build (or, without a network: labenv images import FILE)"
         )
     old = [image for image in present if not image.current]
-    sentence = f"All {len(wanted())} images are there."
+    sentence = f"All {len(usual())} images are there."
     if old:
         return Finding(
             "images", "ok", f"{sentence} {len(old)} more are of earlier versions.", "labenv images remove --old"

@@ -85,8 +85,33 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class ServerEnd:
+    """Where an account's mail is read or handed in: a port of a machine, and how ("none", "SSL/TLS", "STARTTLS").
+
+    `certificate` is the name that the server's certificate is for.
+    """
+
+    machine: str
+    port: int
+    security: str = "none"
+    login: bool = True
+    certificate: str = ""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A mail account that a client can be set up for. `address` and `user` are templates."""
+
+    name: str
+    address: str
+    user: str
+    imap: ServerEnd
+    smtp: ServerEnd
+
+
+@dataclass(frozen=True)
 class Lab:
-    """One course lab."""
+    """One course lab. The first of its `accounts` is the one on the student's own machines."""
 
     id: str
     title: str
@@ -96,6 +121,7 @@ class Lab:
     files: dict[str, tuple[File, ...]]
     images: dict[str, tuple[tuple[str, str], ...]]
     answers: tuple[Answer, ...]
+    accounts: tuple[Account, ...] = ()
 
     @cached_property
     def _order(self) -> dict[str, int]:
@@ -176,6 +202,10 @@ def read(folder: Path) -> Lab:
             answers=tuple(
                 Answer(e["machine"], e["port"], e.get("banner", ""), e.get("since", stages[0].id))
                 for e in tree["answers"]
+            ),
+            accounts=tuple(
+                Account(e["name"], e["address"], e["user"], ServerEnd(**e["imap"]), ServerEnd(**e["smtp"]))
+                for e in tree.get("accounts", ())
             ),
         )
 

@@ -103,7 +103,7 @@ def _stages(lab: Lab) -> Iterator[Finding]:
 
 def _lab(lab: Lab, plan: Topology) -> Iterator[Finding]:
     """Machines and templates that lab.yaml names."""
-    named = [*lab.files, *lab.images, *(answer.machine for answer in lab.answers)]
+    named = [*(lab.files.keys() - {"desktop"}), *lab.images, *(answer.machine for answer in lab.answers)]
     yield from _unknown("lab.yaml", "", "machine", named, [node.name for node in plan.nodes])
     folder = lab.folder / "templates"
     there = [path.relative_to(folder).as_posix() for path in folder.rglob("*.j2")]

@@ -13,7 +13,7 @@ from itertools import count
 
 from labenv import lab as labs
 from labenv import lifecycle
-from labenv.engine import TOPOLOGY, Engine
+from labenv.engine import NOTED, TOPOLOGY, Engine
 from labenv.engine import saves as kept
 from labenv.engine.images import Images
 from labenv.engine.saves import Note, Save
@@ -196,9 +196,7 @@ def _plan(wanted: Save, nonce: str = "-") -> Plan:
     who = Student(wanted.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
     plan = lifecycle.plan_again(who, labels["labenv.lab"], wanted.stage, labels[TOPOLOGY], wanted.machines)
     copied = {
-        copy.machine: Copied(
-            copy.tag, {"labenv.made-from": copy.labels.get("labenv.made-from", ""), kept.RESTORED: nonce}
-        )
+        copy.machine: Copied(copy.tag, {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce})
         for copy in wanted.copies
     }
     return replace(plan, copied=copied)

@@ -104,8 +104,12 @@ class Topology:
 
     def published(self, node: Node, x: int, shift: int = 0) -> dict[str, int]:
         """The ports on 127.0.0.1 for a node's published ports: fixed by X, or `shift` blocks further on."""
-        base = _FIRST_PORT + _PORTS_EACH * (x + 256 * shift)
-        return {port.key: base + port.index for port in node.ports}
+        return {port.key: port_at(x, port.index, shift) for port in node.ports}
+
+
+def port_at(x: int, index: int, shift: int = 0) -> int:
+    """The port on 127.0.0.1 at place `index` of an environment's ten, or of those `shift` blocks further on."""
+    return _FIRST_PORT + _PORTS_EACH * (x + 256 * shift) + index
 
 
 def named(name: str) -> Path:

@@ -23,7 +23,7 @@ import yaml
 from labenv import lab as labs
 from labenv import lifecycle
 from labenv.engine import Engine, refusals
-from labenv.engine.images import Images
+from labenv.engine.images import Images, wanted
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
 from labenv.errors import EngineError
@@ -81,8 +81,9 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
             )
     with _said(listen, "labenv --help"):
         yield Row("labenv --help", "s", _repeat(runs, lambda: _labenv("--help")), 0.3)
-    times: dict[str, list[float]] = {"up": [], "check": [], "down": [], "own": [], "stock": []}
+    times: dict[str, list[float]] = {"up": [], "check": [], "down": [], "outside": [], "own": [], "stock": []}
     memory: list[float] = []
+    memory_outside: list[float] = []
     with (
         tempfile.TemporaryDirectory(prefix="labenv-bench-") as folder,
         _compared(engine, Path(folder), listen) as compared,
@@ -90,9 +91,12 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
         for round_ in range(runs):  # interleaved, so that a noisy moment hits all alike
             with _said(listen, f"round {round_ + 1} of {runs}"):
                 times["up"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check")))
-                memory += _memory(engine)
+                memory += _memory(engine, optional=False)
                 times["check"].append(_timed(lambda: _labenv("check", "-s", _STUDENT)))
                 times["down"].append(_timed(lambda: _labenv("down", "-s", _STUDENT)))
+                times["outside"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check", "--outside")))
+                memory_outside += _memory(engine, optional=True)
+                _labenv("down", "-s", _STUDENT)
                 for name, started in compared.items():
                     times[name].append(started())
     yield Row("warm up, until all services answer", "s", tuple(times["up"]))
@@ -100,14 +104,37 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
     yield Row("down", "s", tuple(times["down"]))
     if memory:
         yield Row("idle memory of a lab (PSS)", "MiB", tuple(memory), 75)
+        yield Row("idle memory of the world outside (PSS)", "MiB", tuple(memory_outside), 40)
+    pairs = zip(times["outside"], times["up"], strict=True)
+    yield Row("added to a warm up by the world outside", "s", tuple(a - b for a, b in pairs), 0.3)
     for name, what, target in (("own", "labenv's own images", 1.0), ("stock", "stock Debian machines", 0.4)):
         if times[name]:
             yield Row(f"docker-compose up on {what}", "s", tuple(times[name]))
             pairs = zip(times["up"], times[name], strict=True)
             yield Row(f"ratio: warm up / docker-compose on {what}", "x", tuple(a / b for a, b in pairs), target)
+    yield from _desktop(engine, listen, runs)
     with _said(listen, f"{labs_at_once} labs at once"):
         took = _timed(lambda: _many(labs_at_once))
     yield Row(f"{labs_at_once} labs at once", "s", (took,), 12 if labs_at_once == 10 else None)
+
+
+def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Row]:
+    """How large the desktop's image is, and how long it takes from the command to Thunderbird's window."""
+    images, tag = Images(engine), wanted()["desktop"].tag
+    try:
+        images.ensure(["desktop"], listen)
+    except EngineError as error:
+        listen(Event("desktop", f"its image cannot be built here, so it is left out: {error}", "note"))
+        return
+    yield Row("image of the desktop", "MB", tuple(image.size / 1e6 for image in images.present() if image.tag == tag))
+    _labenv("up", _STUDENT, "--outside", "--no-check")
+    times = []
+    with _said(listen, "labenv desktop"):
+        for _ in range(runs):
+            times.append(_timed(lambda: _labenv("desktop", "-s", _STUDENT, "--no-open")))
+            _labenv("desktop", "-s", _STUDENT, "--remove")
+    _labenv("down", "-s", _STUDENT)
+    yield Row("labenv desktop, until Thunderbird's window", "s", tuple(times), 10)
 
 
 @contextmanager
@@ -170,14 +197,17 @@ def _sweep(engine: Engine) -> None:
             lifecycle.down(engine, environment, silent)
 
 
-def _memory(engine: Engine) -> list[float]:
-    """The proportional set size of the lab's processes in MiB (proc(5), smaps_rollup), where they can be seen."""
+def _memory(engine: Engine, *, optional: bool) -> list[float]:
+    """The proportional set size in MiB (proc(5), smaps_rollup) of the machines' processes, where they can be seen.
+
+    Of those that every lab has, or of the `optional` ones.
+    """
     if not engine.is_local or os.geteuid() != 0:
         return []
     [environment] = engine.environments(_STUDENT)
     kilobytes = 0
     with refusals("listing processes"):
-        for machine in environment.machines:
+        for machine in (machine for machine in environment.machines if machine.optional == optional):
             for row in engine.api.top(machine.container, ps_args="-eo pid")["Processes"]:
                 rollup = Path(f"/proc/{row[0]}/smaps_rollup")
                 kilobytes += next(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))

@@ -158,6 +158,7 @@ class Site:
     def __init__(self, environment: Environment, api: docker.APIClient) -> None:
         """Open nothing yet."""
         self.student: Student = environment.student
+        self.names = environment.names
         self.machines = {record.name: Machine(record, api) for record in environment.machines}
 
     def __getitem__(self, name: str) -> Machine:

@@ -11,7 +11,7 @@ use File::Path qw(remove_tree);
 
 my ($mode, $token, $listed) = @ARGV;
 my @mboxes = grep { -f } glob('/var/mail/*');
-my @maildirs = grep { -d "$_/new" } map { glob } '/root/*', '/home/*/*';
+my @maildirs = grep { -d "$_/new" } map { glob } '/root/*', '/home/*/*', '/var/mail/*/*';
 
 if ($mode eq 'list') {
     for my $path (@mboxes, @maildirs, map { glob("$_/dovecot*") } @maildirs) {

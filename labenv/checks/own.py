@@ -71,7 +71,7 @@ def own_mail(site: Site) -> OwnMail:
             now, at, log = lines
             rooms[machine.name] = Postroom(maillog.read(log, datetime.fromisoformat(now)))
             changed[machine.name] = datetime.fromisoformat(at)
-    return OwnMail(Office(rooms, {machine.address: machine.name for machine in site.machines.values()}), changed)
+    return OwnMail(Office(rooms, site.names), changed)
 
 
 def _lines(machine: Machine) -> tuple[str, str, str] | None:

@@ -83,7 +83,7 @@ class Post:
 
     def fate(self, machine: Machine, hop: Hop) -> str:
         """What became of a message on a machine, in the log's words, and in plain ones why it did not go on."""
-        scene = Scene({m.address: m.name for m in self._site.machines.values()}, self._site.student.domain)
+        scene = Scene(self._site.names, self._site.student.domain)
         reasons = [scene.why(hop, d, machine.name) for d in hop.last if d.status in ("deferred", "bounced")]
         return f"{hop.fate}: {'; '.join(dict.fromkeys(reasons))}" if reasons else hop.fate
 

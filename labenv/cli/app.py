@@ -7,7 +7,22 @@ import typer
 from typer.core import TyperGroup
 
 from labenv import __version__
-from labenv.cli import bench, checking, doctor, environments, guide, handin, images, lab, machines, saves, solve, trace
+from labenv.cli import (
+    bench,
+    checking,
+    client,
+    desktop,
+    doctor,
+    environments,
+    guide,
+    handin,
+    images,
+    lab,
+    machines,
+    saves,
+    solve,
+    trace,
+)
 
 
 class _Chapters(TyperGroup):
@@ -60,6 +75,8 @@ CHAPTERS: dict[str, dict[str, Callable[..., None]]] = {
         "shell": machines.shell,
         "exec": machines.execute,
         "logs": machines.logs,
+        "desktop": desktop.desktop,
+        "client": client.client,
         "reboot": machines.reboot,
         "down": environments.down,
     },

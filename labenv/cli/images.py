@@ -12,17 +12,26 @@ app = typer.Typer(no_args_is_help=True, help="The machines' images: build, list,
 
 
 @app.command()
-def build() -> None:
+def build(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="IMAGE", help="Only these. Default: all but the desktop's.")
+    ] = None,
+) -> None:
     """Build what is missing; an unchanged image is never built again.
 
-    Example:
+    The image of the desktop is large, and built when `labenv desktop` or you ask for it.
+
+    Examples:
 
       labenv images build
-    """
-    from labenv.engine.images import Images, wanted
 
+      labenv images build desktop
+    """
+    from labenv.engine.images import Images, named, usual
+
+    which = named(names or usual())
     with screen.progress() as listen:
-        built = Images(common.open_engine(listen)).ensure(wanted(), listen)
+        built = Images(common.open_engine(listen)).ensure(which, listen)
     print("\n".join(f"built {tag}" for tag in built) or "All images are there.")
 
 
@@ -34,11 +43,11 @@ def list_images(json: JsonOption = False) -> None:
 
       labenv images list --json
     """
-    from labenv.engine.images import Images, wanted
+    from labenv.engine.images import Images, usual
 
     with screen.progress(quiet=True) as listen:
         images = Images(common.open_engine(listen))
-        present, missing = images.present(), images.missing(wanted())
+        present, missing = images.present(), images.missing(usual())
     if json:
         common.print_json({"images": [i.to_dict() for i in present], "missing": [i.tag for i in missing]})
         return
@@ -50,18 +59,24 @@ def list_images(json: JsonOption = False) -> None:
 @app.command()
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The bundle to write, such as labenv.tar.gz.")],
+    more: Annotated[
+        list[str] | None, typer.Option("--with", metavar="IMAGE", help="This image, too: desktop. May be repeated.")
+    ] = None,
 ) -> None:
-    """Write all images into one file, for a machine without a network.
+    """Write the images into one file, for a machine without a network.
 
-    Example:
+    Examples:
 
       labenv images export labenv.tar.gz
+
+      labenv images export labenv.tar.gz --with desktop
     """
     from labenv.engine import bundle
-    from labenv.engine.images import Images
+    from labenv.engine.images import Images, named, usual
 
+    which = list(dict.fromkeys([*usual(), *named(more or ())]))
     with screen.progress() as listen:
-        size = bundle.export(Images(common.open_engine(listen)), file, listen)
+        size = bundle.export(Images(common.open_engine(listen)), which, file, listen)
     print(f"Wrote {file}, {size / 1e6:.0f} MB. On the other machine: labenv images import {file.name}")
 
 

@@ -77,7 +77,7 @@ def reboot(
 
       labenv reboot --all --hard
     """
-    from labenv import lifecycle
+    from labenv import desktop, lifecycle
 
     if every == bool(machine):
         raise UsageError("Say which machine to boot again, or --all.")
@@ -86,6 +86,7 @@ def reboot(
         environment = common.chosen(engine, student)
         machines = [environment.machine(machine)] if machine else environment.regular
         lifecycle.reboot(engine, environment, machines, listen, hard=hard)
+        desktop.follow(engine, environment, listen)
 
 
 def _run(machine: str, student: str | None, command: list[str]) -> int:

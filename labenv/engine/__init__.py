@@ -28,7 +28,9 @@ from labenv.topology import Network, Node
 
 LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
+MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
+NOTED = "labenv.restored"  # which restore a machine came from, or a note tells of (labenv.engine.saves)
 # What engines answer when they do not know or cannot grant a recipe's option; the next recipe is for them.
 _REFUSED = re.compile(r"writable-cgroups|WritableCgroups", re.IGNORECASE)
 
@@ -78,7 +80,7 @@ class Engine:
         alive = {network["Id"] for network in networks}
         for network in networks:
             labels[network["Labels"][LABEL]] = network["Labels"]
-        for container in containers:
+        for container in (c for c in containers if MACHINE in c["Labels"]):
             owner = container["Labels"][LABEL]
             labels.setdefault(owner, container["Labels"])
             found.setdefault(owner, []).append(container)
@@ -221,11 +223,15 @@ class Engine:
     def remove(self, environment: Environment) -> None:
         """Remove machines, networks and cgroups of an environment. What is already gone is no error."""
         with refusals(f"removing {environment.student.id}'s environment"):
-            present = [machine.container for machine in environment.machines if machine.state != "missing"]
+            mine = {"label": f"{LABEL}={environment.student.id}"}
+            present = [container["Id"] for container in self.api.containers(all=True, filters=mine)]
             if present:
                 with ThreadPoolExecutor(len(present)) as pool:
                     list(pool.map(self._remove_container, present))
-            for network in self.api.networks(filters={"label": f"{LABEL}={environment.student.id}"}):
+            for volume in self.api.volumes(filters=mine)["Volumes"] or []:
+                if NOTED not in volume["Labels"]:  # what is under way is over only when all is done
+                    self.api.remove_volume(volume["Name"], force=True)
+            for network in self.api.networks(filters=mine):
                 with suppress(docker.errors.NotFound):
                     self.api.remove_network(network["Id"])
         if recipe.choose(self.facts).own_slice and self.facts.driver == "cgroupfs":
@@ -291,7 +297,7 @@ def machine_labels(node: Node, made_from: str) -> dict[str, str]:
 
     An optional machine, of which the environment's labels do not tell, carries itself what they say of the others.
     """
-    labels = {"labenv.machine": node.name, "labenv.made-from": made_from}
+    labels = {MACHINE: node.name, "labenv.made-from": made_from}
     if node.profile:
         told = {"fqdn": node.fqdn, "address": node.address, "network": node.network, "addresses": node.addresses}
         labels[OPTIONAL] = json.dumps(told)
@@ -300,7 +306,7 @@ def machine_labels(node: Node, made_from: str) -> dict[str, str]:
 
 def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive: set[str]) -> Environment:
     student = Student(labels[LABEL], int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
-    rest = {container["Labels"]["labenv.machine"]: container for container in containers}
+    rest = {container["Labels"][MACHINE]: container for container in containers}
     machines = [
         _machine(student, Machine(name, fqdn, address, "missing", ""), rest.pop(name, None), alive)
         for name, fqdn, address in json.loads(labels["labenv.machines"])

@@ -1,4 +1,4 @@
-"""A bundle: all images in one file, for a machine without a network.
+"""A bundle: the images in one file, for a machine without a network.
 
 It is what `docker save` writes, gzipped, so that `docker load` reads it without labenv too.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import docker.errors
 
 from labenv.engine import Engine, refusals
-from labenv.engine.images import Image, Images, wanted
+from labenv.engine.images import Image, Images, usual, wanted
 from labenv.errors import UsageError
 from labenv.events import Event, Listener, announced
 
@@ -23,17 +23,16 @@ _LEVEL = 4  # of gzip: the next ones cost twice the time for a twentieth of the 
 _BLOCK = 1 << 20
 
 
-def export(images: Images, file: Path, listen: Listener) -> int:
-    """Write the images of today to `file`, building none, and return its size in bytes.
+def export(images: Images, names: list[str], file: Path, listen: Listener) -> int:
+    """Write these images of today to `file`, building none, and return its size in bytes.
 
     Raises UsageError if one is missing or the file cannot be written; a file that was there stays as it was then.
     """
-    missing = images.missing(wanted())
+    missing = [image.name for image in images.missing(names)]
     if missing:
-        names = ", ".join(image.name for image in missing)
-        raise UsageError(f"Not built yet: {names}. Run `labenv images build` first.")
+        raise UsageError(f"Not built yet: {', '.join(missing)}. First run: labenv images build {' '.join(missing)}")
     with announced(listen, "export", f"writing {file}"):
-        return pack(images.engine, [image.tag for image in wanted().values()], file)
+        return pack(images.engine, [wanted()[name].tag for name in names], file)
 
 
 def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL) -> int:
@@ -91,7 +90,7 @@ def _examined(images: Images, file: Path) -> list[str]:
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, LookupError, TypeError) as error:
         raise UsageError(f"{file} is no whole labenv bundle ({error}). Copy it again, or export it anew.") from error
     tags = [tag for entry in manifest for tag in entry["RepoTags"] or []]
-    lacking: list[Image] = [image for image in wanted().values() if image.tag not in tags]
+    lacking: list[Image] = [wanted()[name] for name in usual() if wanted()[name].tag not in tags]
     if lacking:
         raise UsageError(
             f"{file} was made by another version of labenv: it lacks {', '.join(image.tag for image in lacking)}. "
@@ -100,7 +99,7 @@ def _examined(images: Images, file: Path) -> list[str]:
     here = images.engine.architecture
     if processors != {here}:
         raise UsageError(f"{file} is for {', '.join(sorted(processors))} processors; this engine runs {here}.")
-    return [image.tag for image in wanted().values()]  # the engine writes them in any order
+    return [image.tag for image in wanted().values() if image.tag in tags]  # the engine writes them in any order
 
 
 def _contents(packed: gzip.GzipFile) -> tuple[list[dict[str, Any]], set[str]]:

@@ -27,6 +27,8 @@ from labenv.events import Event, Listener, announced
 
 _PARENT = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
 _LAST_LINES = 15
+# What only `labenv desktop` needs, and most people never: built when it is first asked for.
+_ON_REQUEST = frozenset({"desktop"})
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,20 @@ def wanted() -> dict[str, Image]:
             below = found[parent].tag if parent else debian.STOCK
             found[name] = Image(name, parent, f"labenv/{name}:{_hash(folders.pop(name), below)}")
     return found
+
+
+def usual() -> list[str]:
+    """The names of the images that every lab may need; the others are built when somebody asks for them."""
+    return [name for name in wanted() if name not in _ON_REQUEST]
+
+
+def named(names: Iterable[str]) -> list[str]:
+    """The names if there are images of those names. Raises UsageError naming those there are."""
+    names = list(names)
+    for name in names:
+        if name not in wanted():
+            raise UsageError(f"There is no image '{name}'. There are: {', '.join(wanted())}.")
+    return names
 
 
 class Images:
@@ -122,11 +138,12 @@ class Images:
         self._make(image.name, resources.images() / image.name, image.tag, below, listen)
 
     def build_afresh(self, prefix: str, listen: Listener) -> None:
-        """Build all images anew under names of their own, nothing taken from a cache (for the bench)."""
-        tags: dict[str | None, str] = {name: f"{prefix}/{name}:latest" for name in wanted()}
+        """Build the usual images anew under names of their own, nothing taken from a cache (for the bench)."""
+        images = [wanted()[name] for name in usual()]
+        tags: dict[str | None, str] = {image.name: f"{prefix}/{image.name}:latest" for image in images}
         tags[None] = debian.afresh(self.engine, f"{prefix}/debian:latest", listen)
         _in_order(
-            list(wanted().values()),
+            images,
             lambda i: self._make(
                 i.name, resources.images() / i.name, tags[i.name], tags[i.parent], listen, afresh=True
             ),

@@ -16,14 +16,13 @@ from secrets import token_hex
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import LABEL, Engine, recipe, refusals
+from labenv.engine import LABEL, NOTED, Engine, recipe, refusals
 from labenv.engine.channel import Channel
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
 
 REPOSITORY = "labenv-save"
 NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.save-machines", "labenv.version"
-RESTORED = "labenv.restored"  # on a container: which restore it came from
 
 _TIME = "%Y%m%dT%H%M%S"
 _TAG = re.compile(rf"(?:localhost/)?{REPOSITORY}:([a-z0-9-]+)\.([\w-]+)\.([\w-]+)")
@@ -147,7 +146,7 @@ def sizes(engine: Engine, save: Save) -> dict[str, int]:
 def note(engine: Engine, student_id: str, doing: str, stamp: str = "") -> Note:
     """Note that something is under way, and return the note. Raises EngineError."""
     noted = Note(student_id, doing, stamp, token_hex(4))
-    labels = {LABEL: student_id, _RECORD: doing, STAMP: stamp, RESTORED: noted.nonce}
+    labels = {LABEL: student_id, _RECORD: doing, STAMP: stamp, NOTED: noted.nonce}
     with refusals(f"noting what is done with {student_id}'s machines"):
         engine.api.create_volume(noted.volume, labels=labels)
     return noted
@@ -156,9 +155,9 @@ def note(engine: Engine, student_id: str, doing: str, stamp: str = "") -> Note:
 def notes(engine: Engine, student_id: str) -> list[Note]:
     """What is under way with a student's environment, or was when its command ended. Raises EngineError."""
     with refusals("asking what is under way"):
-        volumes = engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", RESTORED]})["Volumes"] or []
+        volumes = engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", NOTED]})["Volumes"] or []
     labels = [volume["Labels"] for volume in volumes]
-    return [Note(student_id, told[_RECORD], told[STAMP], told[RESTORED]) for told in labels]
+    return [Note(student_id, told[_RECORD], told[STAMP], told[NOTED]) for told in labels]
 
 
 def drop(engine: Engine, noted: Note) -> None:
@@ -169,7 +168,7 @@ def drop(engine: Engine, noted: Note) -> None:
 
 def restored(engine: Engine, noted: Note) -> set[str]:
     """The machines that a restore has made and started. Raises EngineError."""
-    wanted = {"label": [f"{LABEL}={noted.student_id}", f"{RESTORED}={noted.nonce}"]}
+    wanted = {"label": [f"{LABEL}={noted.student_id}", f"{NOTED}={noted.nonce}"]}
     with refusals("listing the machines"):
         containers = engine.api.containers(all=True, filters=wanted)
     return {c["Labels"]["labenv.machine"] for c in containers if c["State"] in ("running", "paused", "exited")}

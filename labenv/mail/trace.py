@@ -275,4 +275,4 @@ def _notes(postrooms: Mapping[str, Postroom | None]) -> Iterator[str]:
 
 
 def _scene(environment: Environment) -> Scene:
-    return Scene({machine.address: machine.name for machine in environment.machines}, environment.student.domain)
+    return Scene(environment.names, environment.student.domain)

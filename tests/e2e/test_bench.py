@@ -10,6 +10,9 @@ def test_bench_measures_and_leaves_nothing(cli: Cli, engine: Engine) -> None:
     assert rows["labenv --help"]["median"] > 0
     assert rows["warm up, until all services answer"]["values"]
     assert rows["check, all at stage done"]["unit"] == "s"
+    assert rows["added to a warm up by the world outside"]["target"] == 0.3
+    assert rows["image of the desktop"]["median"] > 100
+    assert rows["labenv desktop, until Thunderbird's window"]["median"] > 0
     assert not [e for e in engine.environments() if e.student.id.startswith("bench-")]
     tags = [tag for image in engine.api.images() for tag in image["RepoTags"] or []]
     assert not [tag for tag in tags if tag.startswith("labenv-bench")]

@@ -104,6 +104,22 @@ def test_labenv_takes_machines_of_compose_for_its_own(cli: Cli, student: str, st
     assert {m["state"] for m in again["machines"]} == {"running"}
 
 
+def test_compose_makes_the_world_outside_as_well(
+    cli: Cli, engine: Engine, student: str, compose: Compose, tmp_path: Path
+) -> None:
+    cli("render", str(tmp_path / student), "-s", student, "--outside")
+    compose(tmp_path / student, "up", "-d")
+    try:
+        again = cli.json("up", student, "--outside", "--no-check")
+        assert again["changes"] == again["drifted"] == []
+        assert again["machines"][-1]["name"] == "outside"
+        assert cli.inside(student, "vm3", "dig +short MX myseneca.ca").startswith("0 myseneca-ca.")
+        assert cli.inside(student, "outside", f"dig +short MX {student}.ops") == f"10 vm3.{student}.ops.\n"
+    finally:
+        compose(tmp_path / student, *REMOVE)
+        cgroups.remove([recipe.ident(student, machine) for machine in MACHINES], engine)
+
+
 def test_compose_down_leaves_nothing(engine: Engine, student: str, rendered: Path, compose: Compose) -> None:
     volumes = {v["Name"] for v in engine.api.volumes()["Volumes"] or []}
     compose(rendered, "up", "-d")

@@ -1,0 +1,88 @@
+"""The desktop command."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, StudentOption
+from labenv.errors import UsageError
+
+
+def desktop(
+    student: StudentOption = None,
+    configured: Annotated[
+        bool, typer.Option("--configured", help="Open Thunderbird with both accounts of the sheet set up.")
+    ] = False,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1024, max=65535, help="The page's port on 127.0.0.1. Default: by X.")
+    ] = None,
+    look: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the desktop; its accounts and files stay.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the desktop, with its accounts and files.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show host's desktop in the browser: Thunderbird, a root terminal on host, a file manager.
+
+    The first time Thunderbird asks for your account, as on the sheet. Typed again, it shows the desktop that runs, under
+    a new password. Its image is built when it is first asked for.
+
+    Examples:
+
+      labenv desktop
+
+      labenv desktop --configured --no-open
+
+      labenv desktop --stop
+    """
+    from labenv import desktop as core
+
+    if (stop or remove) and (configured or port or (stop and remove)):
+        raise UsageError("--stop and --remove end the desktop: each stands alone.")
+    with screen.progress() as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        who = environment.student.id
+        if stop or remove:
+            was_there = core.stop(engine, environment, listen, remove=remove)
+        else:
+            shown = core.show(engine, environment, listen, port=port, configured=configured)
+    if stop or remove:
+        done = "removed" if remove else "stopped"
+        if json:
+            common.print_json({"student": who, "changes": [f"{done} desktop"] if was_there else []})
+        else:
+            print(f"{who}'s desktop is {done}." if was_there else f"{who} has no desktop.", file=sys.stderr)
+        return
+    if json:
+        common.print_json(shown.to_dict())
+        return
+    print(shown.url)
+    if not engine.is_local:
+        _say(
+            f"The engine is on another computer. Bring the page here: ssh -L {shown.port}:127.0.0.1:{shown.port} THERE"
+        )
+    elif look and not _opened(shown.url):
+        _say("There is no browser here that could be opened. Open that address yourself.")
+    _say(
+        f"Mail accounts of {who} have the password {environment.student.password}. End: labenv desktop --stop -s {who}"
+    )
+
+
+def _opened(url: str) -> bool:
+    """Whether a browser has it: on a computer without a screen, only one that the user names in BROWSER."""
+    import webbrowser
+
+    has_screen = sys.platform == "darwin" or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
+    try:
+        return has_screen and webbrowser.open(url)
+    except webbrowser.Error:
+        return False
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

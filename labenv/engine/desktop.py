@@ -1,0 +1,131 @@
+"""Host's desktop on the engine: two containers of one image, and a volume with the socket that they share.
+
+`desktop` runs in host's own network, so that every connection it makes comes from host's address. `screen` serves the
+page on a published port. It reaches the desktop's socket through the volume and not through the lab's network: so no
+rule of the student's firewall cuts it off, and no machine of the lab has a port that was not asked for.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import docker.errors
+
+from labenv.engine import LABEL, Engine, refusals
+from labenv.environment import Machine, container_name
+from labenv.errors import EngineError
+from labenv.student import Student
+
+PAGE = 6080  # where websockify listens in its container
+_SHARED = "/run/screen"
+_SERVE = ["/usr/lib/labenv/screen"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The two containers as the engine has them: their states ("missing" if there is none), the page's port here.
+
+    `in_host` is whether the desktop belongs to the host machine of now, `behind` whether that was booted after it.
+    """
+
+    desktop: str
+    screen: str
+    port: int | None
+    in_host: bool
+    behind: bool
+
+
+class Desk:
+    """The desktop of one student on an engine. Its methods raise EngineError."""
+
+    def __init__(self, engine: Engine, student: Student, host: Machine) -> None:
+        self._engine = engine
+        self._student = student
+        self._host = host
+        self.desktop = container_name(student.id, "desktop")
+        self.screen = container_name(student.id, "screen")
+        self._volume = self.screen
+
+    def parts(self) -> Parts:
+        """What there is of it."""
+        with refusals("looking for the desktop"):
+            host = self._engine.api.inspect_container(self._host.container)
+            desktop, screen = self._inspected(self.desktop), self._inspected(self.screen)
+        bound = screen["HostConfig"]["PortBindings"][f"{PAGE}/tcp"][0]["HostPort"] if screen else None
+        in_host = behind = False
+        if desktop:
+            mode = desktop["HostConfig"]["NetworkMode"]
+            in_host = mode.removeprefix("container:") in (host["Id"], self._host.container)
+            behind = desktop["State"]["StartedAt"] < host["State"]["StartedAt"]
+        return Parts(
+            desktop["State"]["Status"] if desktop else "missing",
+            screen["State"]["Status"] if screen else "missing",
+            int(bound) if bound else None,
+            in_host,
+            behind,
+        )
+
+    def make_desktop(self, image: str, files: bytes) -> None:
+        """Make the desktop, not started, with files laid over it (a tar archive rooted at /)."""
+        with refusals("making the desktop"):
+            self._share()
+            # Thunderbird's processes share memory; an engine's usual 64 MiB are few for large messages.
+            settings = self._settings(network_mode=f"container:{self._host.container}", shm_size="256m")
+            self._create(self.desktop, image, None, settings)
+            self._engine.api.put_archive(self.desktop, "/", files)
+
+    def make_screen(self, image: str, port: int) -> None:
+        """Make the page's server, not started, published on that port of 127.0.0.1."""
+        with refusals("making the desktop's page"):
+            self._share()
+            settings = self._settings(port_bindings={PAGE: ("127.0.0.1", port)})
+            self._create(self.screen, image, _SERVE, settings, ports=[PAGE])
+
+    def start(self) -> None:
+        """Start both; nothing happens if they run."""
+        self._engine.start(self.desktop)
+        self._engine.start(self.screen)
+
+    def stop(self) -> None:
+        """Stop both, and keep them with what is in them."""
+        with refusals("stopping the desktop"):
+            for container in (self.screen, self.desktop):
+                with suppress(docker.errors.NotFound):
+                    self._engine.api.stop(container, timeout=5)
+
+    def remove(self, container: str) -> None:
+        """Remove one of the two."""
+        self._engine.remove_machine(container)
+
+    def last_words(self) -> str:
+        """What the desktop said last, for an error message."""
+        with suppress(EngineError):
+            return self._engine.last_words(self.desktop)[2]
+        return ""
+
+    def _share(self) -> None:
+        self._engine.api.create_volume(self._volume, labels={LABEL: self._student.id})
+
+    def _settings(self, **more: object) -> dict[str, object]:
+        if self._engine.facts.selinux:  # its categories would keep the one from the other's socket
+            more["security_opt"] = ["label=disable"]
+        settings: dict[str, object] = self._engine.api.create_host_config(binds=[f"{self._volume}:{_SHARED}"], **more)
+        return settings
+
+    def _create(self, name: str, image: str, command: list[str] | None, settings: object, **more: object) -> None:
+        self._engine.api.create_container(
+            image,
+            command=command,
+            name=name,
+            labels={LABEL: self._student.id},
+            environment={"STUDENT": self._student.id},
+            host_config=settings,
+            **more,
+        )
+
+    def _inspected(self, container: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = self._engine.api.inspect_container(container)
+        except docker.errors.NotFound:
+            return None
+        return found

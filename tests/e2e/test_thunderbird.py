@@ -1,0 +1,124 @@
+"""The parts of the sheet that are done in Thunderbird, done by Thunderbird: steps 3 and 4, 36 to 40, and 43."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labenv.engine import Engine
+from tests.e2e.desk import Desk, entered
+from tests.e2e.thunderbird import Thunderbird
+from tests.e2e.webdriver import Chromium, until
+
+pytest_plugins = ["tests.e2e.desk"]
+
+
+@pytest.fixture
+def thunderbird(request: pytest.FixtureRequest, desk: Desk, engine: Engine) -> Iterator[Thunderbird]:
+    """Thunderbird with the profile that the test names."""
+    driven = Thunderbird(engine, desk.container, request.param, desk.environment["password"])
+    yield driven
+    driven.close()
+
+
+def _newest(desk: Desk, account: str) -> str:
+    """All messages in an account's Maildir on vm3."""
+    return desk.cli.inside(
+        desk.student, "vm3", f"cat /home/{account}/Maildir/new/* /home/{account}/Maildir/cur/* 2>&1; true"
+    )
+
+
+@pytest.mark.parametrize("thunderbird", ["own"], indirect=True)
+def test_the_account_dialog_and_the_mailboxes_as_on_the_sheet(
+    thunderbird: Thunderbird,
+    desk: Desk,
+    browser: Chromium,
+    pictures: Path,
+) -> None:
+    student, domain = desk.student, desk.environment["domain"]
+    password, first = desk.environment["password"], desk.environment["first"]
+    seneca = f"{student}@myseneca.ca"
+
+    # Step 3: the reference account; user name and servers as in the sheet's table.
+    office = {"Hostname": "outlook.office365.com", "AuthMethodSelect": "3", "Username": seneca}
+    thunderbird.set_up_account(
+        student,
+        seneca,
+        {"Port": "993", "ConnectionSecuritySelect": "3", **office},
+        {"Port": "587", "ConnectionSecuritySelect": "2", **office},
+        password,
+        pictures / "step-03.png",
+    )
+    # Step 36: one's own, over vm2 and vm3, without encryption.
+    thunderbird.add_another()
+    plain = {"ConnectionSecuritySelect": "0"}
+    thunderbird.set_up_account(
+        student,
+        f"{student}@{domain}",
+        {"Hostname": f"vm3.{domain}", "Port": "143", **plain, "AuthMethodSelect": "3", "Username": student},
+        {"Hostname": f"vm2.{domain}", "Port": "25", **plain, "AuthMethodSelect": "1"},
+        password,
+        pictures / "step-36.png",
+    )
+    thunderbird.finish()
+
+    # Step 4: existing mail can be read, new mail be sent; here to one's own domain, which it reaches by the MX.
+    thunderbird.open_folder(f"imap://{student}%40myseneca.ca@outlook.office365.com/INBOX")
+    until("the mail at myseneca.ca is listed", thunderbird.subjects)
+    assert student in thunderbird.read("Your student mailbox")
+    thunderbird.screenshot(pictures / "step-04.png")
+    thunderbird.send(f"{student}@{domain}", "From the reference account", "Through outside.", pictures / "step-04b.png")
+    until("it is in the mailbox on vm3", lambda: "From the reference account" in _newest(desk, student))
+
+    # Steps 37 and 38: a click on the inbox logs in to vm3, and Trash appears.
+    thunderbird.open_folder(f"imap://{student}@vm3.{domain}/INBOX")
+    until("the message from outside is listed", lambda: "From the reference account" in thunderbird.subjects())
+    until("both accounts have a Trash", lambda: thunderbird.folders().count("Trash") >= 2)
+    log = desk.cli.inside(student, "vm3", "cat /var/log/maillog")
+    [host] = [m["address"] for m in desk.environment["machines"] if m["name"] == "host"]
+    login = [line for line in log.splitlines() if f"Login: user=<{student}>" in line and f"rip={host}" in line]
+    assert login
+    assert not [line for line in login if "TLS" in line]
+    assert ".Trash" in desk.cli.inside(student, "vm3", f"ls -A /home/{student}/Maildir")
+
+    # Steps 39 and 40: to the address at myseneca.ca, through vm2 and vm3.
+    thunderbird.send(seneca, "To myseneca", "Through vm2 and vm3.", pictures / "step-39.png")
+    # Step 43: to the account that only vm3 has.
+    thunderbird.send(f"{first}@{domain}", "Only on vm3", "Through vm2.", pictures / "step-43.png")
+    until("it is in the new account's Maildir", lambda: "Only on vm3" in _newest(desk, first))
+    assert "Only on vm3" in desk.cli.inside(student, "vm3", f"cat /home/{first}/Maildir/new/*")
+
+    thunderbird.open_folder(f"imap://{student}%40myseneca.ca@outlook.office365.com/INBOX")
+    until("the message is at myseneca.ca", lambda: "To myseneca" in thunderbird.subjects())
+    thunderbird.screenshot(pictures / "step-40.png")
+    entered(browser, desk.show()["url"])
+    browser.screenshot(pictures / "thunderbird.png")
+
+
+@pytest.mark.parametrize("thunderbird", ["configured"], indirect=True)
+def test_configured_it_has_both_accounts_and_they_work(thunderbird: Thunderbird, desk: Desk, pictures: Path) -> None:
+    student, domain = desk.student, desk.environment["domain"]
+    listed = until("both accounts are listed", lambda: [n for n in thunderbird.folders() if "@" in n])
+    assert {f"{student}@myseneca.ca", f"{student}@{domain}"} <= set(listed)
+    thunderbird.open_folder(f"imap://{student}%40myseneca.ca@outlook.office365.com/INBOX")
+    until("the mail at myseneca.ca is listed", thunderbird.subjects)
+    thunderbird.send(f"{student}@{domain}", "Configured, from outside", "587", pictures / "configured.png")
+    thunderbird.open_folder(f"imap://{student}@vm3.{domain}/INBOX")
+    until("it is listed", lambda: "Configured, from outside" in thunderbird.subjects())
+    thunderbird.send(f"{student}@{domain}", "Configured, from inside", "25", pictures / "configured.png")
+    until("it is listed, too", lambda: "Configured, from inside" in thunderbird.subjects())
+
+
+@pytest.mark.parametrize("thunderbird", ["configured"], indirect=True)
+def test_the_clipboard_goes_both_ways(thunderbird: Thunderbird, desk: Desk, browser: Chromium) -> None:
+    entered(browser, desk.show()["url"])
+    allowed = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    browser.devtools("Browser.grantPermissions", permissions=allowed, origin=browser.run("return location.origin"))
+    browser.run("return navigator.clipboard.writeText('from the browser: ä')")
+    browser.run("window.dispatchEvent(new Event('focus'))")
+    until("the desktop pastes what the browser copied", lambda: thunderbird.paste() == "from the browser: ä")
+    thunderbird.copy("from the desktop: ö")
+    until(
+        "the browser pastes what the desktop copied",
+        lambda: browser.run("return navigator.clipboard.readText()") == "from the desktop: ö",
+    )

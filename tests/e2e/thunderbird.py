@@ -1,0 +1,215 @@
+"""Thunderbird on a desktop, used as a person uses it: by its own dialogs, folders and buttons.
+
+Marionette carries the clicks and the typing. Thunderbird is started anew for it, with the desktop's own profile.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labenv.engine import Engine
+from labenv.engine.channel import dial
+from labenv.errors import EngineError
+from tests.e2e.webdriver import Marionette, Refused, until
+
+_MAIN = "^/usr/lib/thunderbird/thunderbird "
+_END = f"pkill -f '{_MAIN}'; while pgrep -f '{_MAIN}' >/dev/null; do sleep 0.1; done"
+_START = (
+    "cd /home/$STUDENT && exec /usr/lib/labenv/as-student thunderbird --marionette --remote-allow-system-access "
+    "--profile /home/$STUDENT/.thunderbird/{profile}"
+)
+
+# The account dialog is made of web components, one inside the other.
+_HUB = """
+    const deep = (root, selector) => [...root.querySelectorAll('*')].flatMap(element => [
+        ...(element.matches(selector) ? [element] : []),
+        ...(element.shadowRoot ? deep(element.shadowRoot, selector) : []),
+    ]);
+    const hub = document.querySelector('account-hub-container');
+    const seen = selector => hub && deep(hub.shadowRoot ?? hub, selector).find(
+        element => element.checkVisibility() && element.getClientRects().length);
+    const type = (selector, value) => {
+        const field = seen(selector);
+        field.focus();
+        field.value = value;
+        for (const kind of ['input', 'change'])
+            field.dispatchEvent(new Event(kind, {bubbles: true, composed: true}));
+    };
+"""
+# Types the password into every dialog that asks for one, and has it kept.
+_TYPING = """
+    const [password] = args;
+    Services.ww.registerNotification({observe(dialog, what) {
+        if (what == 'domwindowopened') dialog.addEventListener('load', () => {
+            const field = dialog.document.getElementById('password1Textbox');
+            if (field) dialog.setTimeout(() => {
+                field.value = password;
+                dialog.document.querySelector('dialog').acceptDialog();
+            }, 300);
+        }, {once: true});
+    }});
+"""
+_PANE = "const pane = document.getElementById('tabmail').currentAbout3Pane;"
+_WRITE = """
+    const [to, subject, text] = args;
+    const recipient = document.getElementById('toAddrInput');
+    recipient.focus();
+    recipient.value = to;
+    recipient.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true}));
+    const line = document.getElementById('msgSubject');
+    line.focus();
+    line.value = subject;
+    line.dispatchEvent(new Event('input', {bubbles: true}));
+    const letter = document.getElementById('messageEditor').contentDocument;
+    letter.body.focus();
+    letter.execCommand('insertText', false, text);
+"""
+_CLIPBOARD = """
+    const held = Cc['@mozilla.org/widget/transferable;1'].createInstance(Ci.nsITransferable);
+    held.init(null);
+    held.addDataFlavor('text/plain');
+    Services.clipboard.getData(held, Services.clipboard.kGlobalClipboard);
+    const data = {};
+    try { held.getTransferData('text/plain', data); } catch { return ''; }
+    return data.value.QueryInterface(Ci.nsISupportsString).data;
+"""
+
+
+class Thunderbird:
+    """Thunderbird with the profile "own" or "configured" on the desktop in `container`."""
+
+    def __init__(self, engine: Engine, container: str, profile: str, password: str) -> None:
+        for command, detach in ((_END, False), (_START.format(profile=profile), True)):
+            engine.api.exec_start(engine.api.exec_create(container, ["sh", "-c", command])["Id"], detach=detach)
+        self._inside: Marionette = until("Thunderbird can be driven", lambda: _reached(engine, container))
+        self._inside.run(_TYPING, password)
+        self._main = self._inside.windows()[0]
+
+    def set_up_account(
+        self,
+        who: str,
+        address: str,
+        incoming: Mapping[str, str],
+        outgoing: Mapping[str, str],
+        password: str,
+        picture: Path,
+    ) -> None:
+        """Go through the account dialog with the settings of both servers, by the ids of its fields' ends."""
+        self._until_hub("the account dialog asks for an address", "return !!seen('#email')")
+        self._hub("type('#realName', args[0]); type('#email', args[1]);", who, address)
+        self._press("#manualConfiguration")
+        self._fill("incoming", incoming)
+        self._picture(picture)
+        self._press("#forward")
+        self._fill("outgoing", outgoing)
+        self._press("#custom")  # "Test"
+        self._press("#forward")
+        self._until_hub("it asks for the password", "return !!seen('#password')")
+        self._hub("type('#password', args[0]);", password)
+        self._press("#forward")
+        # It looks for address books and calendars then, for which there is nobody to ask: "Skip".
+        self._until_hub("the account is made", "return /Skip/.test(seen('#back')?.textContent) || !seen('#password')")
+        self._hub("if (seen('#password')) seen('#back').click();")
+        self._until_hub("it says so", "return /Finish/.test(seen('#forward')?.textContent)")
+
+    def add_another(self) -> None:
+        """Go on from one account to the next."""
+        self._press("#custom")
+
+    def finish(self) -> None:
+        """Close the account dialog."""
+        self._press("#forward")
+        self._until_hub("the dialog is closed", "return !seen('#forward')")
+
+    def open_folder(self, address: str) -> None:
+        """Click on a folder. Thunderbird logs in then, and asks for the password if it has none."""
+        self._inside.run(f"{_PANE} pane.setTimeout(folder => pane.displayFolder(folder), 0, args[0]);", address)
+
+    def folders(self) -> list[str]:
+        """The names in the list of folders, from top to bottom."""
+        listed = (
+            f"{_PANE} return [...pane.document.querySelectorAll('#folderTree .name')].map(name => name.textContent)"
+        )
+        names: list[str] = self._inside.run(listed)
+        return names
+
+    def subjects(self) -> list[str]:
+        """The subjects in the folder that is open, after a look for new mail."""
+        script = """
+            const folder = pane.gFolder;
+            if (!folder) return [];
+            folder.getNewMessages(null, null);
+            return [...folder.messages].map(message => message.mime2DecodedSubject);
+        """
+        found: list[str] = self._inside.run(_PANE + script)
+        return found
+
+    def read(self, subject: str) -> str:
+        """Click on a message in the folder that is open; the text that is shown then."""
+        script = """
+            const row = [...Array(pane.gDBView.rowCount).keys()].find(
+                row => pane.gDBView.getMsgHdrAt(row).mime2DecodedSubject == args[0]);
+            pane.threadTree.selectedIndex = row;
+        """
+        self._inside.run(_PANE + script, subject)
+        shown = f"{_PANE} return pane.messageBrowser?.contentWindow.getMessagePaneBrowser?.()?.contentDocument?.body?.textContent"
+        return str(until(f"'{subject}' is shown", lambda: self._inside.run(shown)))
+
+    def send(self, to: str, subject: str, text: str, picture: Path) -> None:
+        """Write a message from the account of the open folder and send it; wait until it has gone."""
+        self._inside.run(f"{_PANE} pane.document.getElementById('folderPaneWriteMessage').click();")
+        until("a window to write in opens", lambda: len(self._inside.windows()) == 2)
+        [window] = set(self._inside.windows()) - {self._main}
+        self._inside.use(window)
+        ready = (
+            "return document.readyState == 'complete' && !!window.gMsgCompose?.editor && !window.gLoadingComposition"
+        )
+        until("the window is ready", lambda: self._inside.run(ready))
+        self._inside.run(_WRITE, to, subject, text)
+        self._inside.screenshot(picture)
+        self._inside.run("window.setTimeout(() => document.getElementById('button-send').click(), 0);")
+        self._inside.use(self._main)
+        until(f"'{subject}' is sent", lambda: self._inside.windows() == [self._main])
+
+    def paste(self) -> str:
+        """What it would paste."""
+        return str(self._inside.run(_CLIPBOARD))
+
+    def copy(self, text: str) -> None:
+        """Copy a text."""
+        helper = "Cc['@mozilla.org/widget/clipboardhelper;1'].getService(Ci.nsIClipboardHelper)"
+        self._inside.run(f"{helper}.copyString(args[0]);", text)
+
+    def screenshot(self, file: Path) -> None:
+        """Write what its window shows to a PNG file."""
+        self._inside.screenshot(file)
+
+    def close(self) -> None:
+        """Leave it; it goes on."""
+        self._inside.close()
+
+    def _picture(self, file: Path) -> None:
+        self._inside.screenshot(file)
+
+    def _hub(self, script: str, *arguments: Any) -> Any:
+        return self._inside.run(_HUB + script, *arguments)
+
+    def _until_hub(self, what: str, script: str) -> None:
+        until(what, lambda: self._hub(script))
+
+    def _press(self, button: str) -> None:
+        """Press a button of the account dialog as soon as it can be pressed."""
+        self._until_hub(f"{button} can be pressed", f"return !!seen('{button}') && !seen('{button}').disabled")
+        self._hub(f"seen('{button}').click();")
+
+    def _fill(self, server: str, settings: Mapping[str, str]) -> None:
+        self._until_hub(f"it asks for the {server} server", f"return !!seen('#{server}Hostname')")
+        for field, value in settings.items():
+            self._hub("type(args[0], args[1]);", f"#{server}{field}", value)
+
+
+def _reached(engine: Engine, container: str) -> Marionette | None:
+    try:
+        return Marionette(dial(engine.api, container, "127.0.0.1", 2828, timeout=180))
+    except (OSError, EngineError, Refused):
+        return None

@@ -1,0 +1,137 @@
+"""Programs with a window, driven by their own automation: Chromium by WebDriver, Thunderbird by Marionette.
+
+Both take the same commands (W3C WebDriver), the one over HTTP, the other over a socket with JSON in it
+(https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html).
+"""
+
+import base64
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+class Refused(AssertionError):
+    """The program did not do what it was told; the message is its own."""
+
+
+class Chromium:
+    """A page in a headless Chromium, behind the chromedriver that listens on `port` of this computer."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}"
+        options = {"args": ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,900"]}
+        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
+        self._url += f"/session/{self._call('POST', '/session', wanted)['sessionId']}"
+
+    def open(self, address: str) -> None:
+        """Go to an address and wait until the page is loaded."""
+        self._call("POST", "/url", {"url": address})
+
+    def reload(self) -> None:
+        """Load the page again."""
+        self._call("POST", "/refresh", {})
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """What a function body in JavaScript returns; a promise is waited for."""
+        return self._call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def devtools(self, command: str, **parameters: Any) -> Any:
+        """A command of the DevTools protocol."""
+        return self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def screenshot(self, file: Path) -> None:
+        """Write what the page shows to a PNG file."""
+        file.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
+
+    def close(self) -> None:
+        """End the browser."""
+        self._call("DELETE", "")
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            raise Refused(json.load(error)["value"]["message"]) from error
+
+
+class Marionette:
+    """Thunderbird itself, from the inside: scripts run with all of its rights ("chrome context")."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._socket.settimeout(180)
+        self._read()  # what it is
+        self._number = 0
+        self.command("WebDriver:NewSession", capabilities={})
+        self.command("Marionette:SetContext", value="chrome")
+        self.command("WebDriver:SetTimeouts", script=120_000)
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        """Send a command and return its result. Raises Refused with Thunderbird's message."""
+        self._number += 1
+        message = json.dumps([0, self._number, name, parameters]).encode()
+        self._socket.sendall(b"%d:%s" % (len(message), message))
+        _, _, error, result = self._read()
+        if error:
+            raise Refused(f"{name}: {error['message']}\n{error['stacktrace']}")
+        return result
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """What the body of an async function in JavaScript returns."""
+        body = "const done = arguments[arguments.length - 1];\n" + (
+            f"(async (...args) => {{ {script} }})(...[...arguments].slice(0, -1))"
+            ".then(value => done({value: value ?? null}), error => done({error: `${error}\\n${error?.stack}`}));"
+        )
+        answer = self.command("WebDriver:ExecuteAsyncScript", script=body, args=list(arguments), newSandbox=True)
+        answer = answer["value"]
+        if "error" in answer:
+            raise Refused(answer["error"])
+        return answer["value"]
+
+    def windows(self) -> list[str]:
+        """The handles of its windows, dialogs included."""
+        handles: list[str] = self.command("WebDriver:GetWindowHandles")
+        return handles
+
+    def use(self, handle: str) -> None:
+        """Speak to another window from now on."""
+        self.command("WebDriver:SwitchToWindow", handle=handle, focus=True)
+
+    def screenshot(self, file: Path) -> None:
+        """Write what the window shows to a PNG file."""
+        file.write_bytes(base64.b64decode(self.command("WebDriver:TakeScreenshot", full=True, hash=False)["value"]))
+
+    def close(self) -> None:
+        """Leave Thunderbird; it goes on."""
+        self._socket.close()
+
+    def _read(self) -> Any:
+        length = b""
+        while (byte := self._exactly(1)) != b":":
+            length += byte
+        return json.loads(self._exactly(int(length)))
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            if not (block := self._socket.recv(count - len(data))):
+                raise Refused("Thunderbird ended the conversation.")
+            data += block
+        return data
+
+
+def until(what: str, fact: Callable[[], Any], patience: float = 90) -> Any:
+    """Wait until `fact` holds and return what it gave. Fails the test, saying `what` was waited for, when it does not."""
+    deadline = time.monotonic() + patience
+    while not (found := fact()):
+        assert time.monotonic() < deadline, f"waited for {patience:g} s until {what}"
+        time.sleep(0.2)
+    return found
