@@ -74,9 +74,10 @@ def check(
         check_known(lab, steps or [])
         lost: list[Lost] = []
         if after_reboot:
-            from labenv import rebooted
+            from labenv import desktop, rebooted
 
             lost = rebooted.all_machines(engine, environment, listen)
+            desktop.follow(engine, environment, listen)
             environment = common.chosen(engine, environment.student.id)
         if not watch:
             report = run_checks(environment, engine, steps=steps or None, listen=listen)

@@ -143,6 +143,7 @@ def reset(
 
       labenv reset --at relay --yes
     """
+    from labenv import desktop
     from labenv import saves as keeping
 
     with screen.progress(quiet=True) as listen:
@@ -156,6 +157,7 @@ def reset(
         return
     with screen.progress() as listen:
         outcome = keeping.reset(engine, environment, machine, at, listen)
+        desktop.follow(engine, outcome.environment, listen)
     _show(outcome, json, "before-reset")
 
 

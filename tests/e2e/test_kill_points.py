@@ -134,7 +134,7 @@ def test_a_killed_save_is_whole_or_not_there(cli: Cli, engine: Engine, students:
             assert number <= SAVE - 3, "all was saved, and the machines had only to go on"
             saves.save(engine, engine.environments(student)[0], f"at-{number}", silent)
 
-    spread(students, [("before", number) for number in range(1, SAVE + 1)], attempt)
+    spread(students, [("before", number) for number in (2, 4, 5, 7, SAVE)], attempt)
 
 
 def test_a_killed_restore_or_reset_leaves_the_state_before_or_the_one_after(
@@ -148,7 +148,7 @@ def test_a_killed_restore_or_reset_leaves_the_state_before_or_the_one_after(
         assert has_mail(engine, student)
 
     # It saves nine changes long, switches the machines off, and notes with its 13th what it does.
-    spread(students, [("before", number) for number in (2, 6, 9, 10, *range(12, RESTORE + 1))], restore)
+    spread(students, [("before", number) for number in (6, 10, 13, 14, 16, 17, 18, 20, 22, 24, RESTORE)], restore)
 
     def reset(student: str, when: str, number: int) -> None:
         write(engine, student, "newer")
@@ -157,7 +157,7 @@ def test_a_killed_restore_or_reset_leaves_the_state_before_or_the_one_after(
         assert work(engine, student) == "newer"
         assert has_mail(engine, student)
 
-    spread(students, [("before", number) for number in (11, 15, 18, 20, 22, RESTORE)], reset)
+    spread(students, [("before", number) for number in (15, 20, RESTORE)], reset)
 
     def reset_vm2(student: str, when: str, number: int) -> None:
         write(engine, student, "newer")
@@ -167,7 +167,7 @@ def test_a_killed_restore_or_reset_leaves_the_state_before_or_the_one_after(
         assert vm2 == ("newer" if number < RESET - 1 else "nothing")
         assert inside(engine, student, "vm3", "cat /root/work") == "newer"
 
-    spread(students, [("before", number) for number in range(RESET - 2, RESET + 1)], reset_vm2)
+    spread(students, [("before", number) for number in (RESET - 1, RESET)], reset_vm2)
 
 
 def test_a_killed_up_or_down_is_finished_by_the_next_up(
@@ -185,7 +185,7 @@ def test_a_killed_up_or_down_is_finished_by_the_next_up(
         assert has_mail(engine, student) == (state == "mine")
         clean(engine, student)
 
-    spread([new_student() for _ in range(2)], [("before", number) for number in range(1, DOWN + 1)], attempt)
+    spread([new_student() for _ in range(2)], [("before", number) for number in (1, 2, 4, 5, 6, 8, DOWN)], attempt)
 
 
 def test_a_killed_solve_is_finished_by_the_next(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> None:
@@ -236,12 +236,10 @@ def reread(engine: rig.Engine) -> set[str]:
 @pytest.mark.parametrize(
     ("command", "number", "found"),
     [
-        ("save more", 2, {"newer"}),
         ("save more", 5, {"newer"}),
         ("restore good", 11, {"newer"}),
         ("restore good", 13, {"saved"}),
         ("restore good", 15, {"saved"}),
-        ("restore good", 20, {"saved"}),
         ("restore good", 23, {"saved"}),
         ("reset", 16, {"newer"}),
     ],
