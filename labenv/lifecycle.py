@@ -5,15 +5,16 @@ is reported and left, because a student's work is in it. Running `up` twice chan
 interrupted is finished by the next one.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from labenv import lab as labs
 from labenv import render, student, topology
 from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels
+from labenv.engine import saves as kept
 from labenv.engine.images import Images, wanted
 from labenv.engine.ready import NoAnswer, await_answers, await_boot, lead_out
 from labenv.environment import Environment, Machine, container_name, network_name
@@ -46,10 +47,18 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Copied:
+    """What a machine is made from if it comes out of a save: that image, and labels that stay as they were."""
+
+    image: str
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that an environment is made from, for one student at one stage.
 
-    The `topology` has no other machines and networks than those that are wanted.
+    The `topology` has no other machines and networks than those that are wanted. `copied` are machines out of a save.
     """
 
     student: Student
@@ -57,6 +66,7 @@ class Plan:
     stage: str
     topology: Topology
     source: str
+    copied: Mapping[str, Copied] = field(default_factory=dict)
 
     def images(self) -> dict[str, str]:
         """The image folder of each machine."""
@@ -126,6 +136,35 @@ def _plan(who: Student, lab: Lab, stage: str, file: Path | None, profiles: Colle
     return Plan(who, lab, stage, wanted, str(source) if file else lab.topology)
 
 
+def plan_again(who: Student, lab: str, stage: str, source: str, machines: Collection[str]) -> Plan:
+    """The plan for an environment that is or was there, with those optional machines that are among `machines`.
+
+    `source` is what it has for its topology. Raises UsageError for a lab or a topology that is not there (any more).
+    """
+    known = labs.load(lab)
+    file = Path(source) if "/" in source else None
+    return _plan(who, known, stage, file, _profiles(who, known, file, machines))
+
+
+def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Listener) -> tuple[str, ...]:
+    """Put what a plan makes in the place of what is there, and return what was done. Raises EngineError."""
+    with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
+        for environment in there:
+            engine.remove(environment)
+        return _make(engine, made, list(made.topology.nodes), listen, made.topology.networks)
+
+
+def remake_machine(engine: Engine, there: Environment, made: Plan, name: str, listen: Listener) -> tuple[str, ...]:
+    """The same for one machine: the environment stays at its stage, whatever the plan's. Raises EngineError."""
+    node = next(node for node in made.topology.nodes if node.name == name)
+    labels = {"labenv.stage": there.stage, "labenv.made-from": made_from(replace(made, stage=there.stage), node)}
+    made = replace(made, copied={name: Copied(made.image_tag(node), labels)})
+    with announced(listen, "machines", f"making {name}"):
+        if there.machine(name).state != "missing":
+            engine.remove_machine(there.machine(name).container)
+        return _make(engine, made, [node], listen)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What `up` found and did: the environment, what changed (nothing: all was there), what has drifted."""
@@ -143,11 +182,14 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
     not answer stay, to be looked at.
     """
     request = validated(request)
+    from labenv import saves  # which make environments in the ways of this module
+
     with student_lock(request.student_id, listen):
+        saves.recover(engine, request.student_id, listen)
         there = engine.environments(request.student_id)
         if there:
             outcome = _reconcile(engine, request, there[0], listen)
-            _settle(engine, outcome.environment, outcome.environment.machines, listen)
+            settle(engine, outcome.environment, outcome.environment.machines, listen)
         else:
             outcome = _create(engine, request, listen)
             _await_answers(engine, outcome.environment, outcome.environment.machines, listen)
@@ -171,11 +213,27 @@ def up_together(engine: Engine, requests: Sequence[Request], listen: Listener) -
 
 
 def down(engine: Engine, environment: Environment, listen: Listener) -> None:
-    """Remove an environment: machines, network, cgroups. Raises EngineError."""
+    """Remove an environment: machines, networks, cgroups; its saves stay. Raises EngineError.
+
+    While all machines are there, an interrupted `down` has only switched them off; from then on it is finished by the next
+    command that changes the environment.
+    """
     who = environment.student.id
     with student_lock(who, listen), announced(listen, "down", f"removing {who}'s machines and network"):
-        for current in engine.environments(who):
+        there = engine.environments(who)
+        for current in there:
+            engine.switch_off(current)
+        noted = kept.note(engine, who, "removing")
+        for current in there:
             engine.remove(current)
+        count = len(kept.tidied(engine, who))
+        for other in kept.notes(engine, who):
+            if other != noted:
+                kept.drop(engine, other)
+        kept.drop(engine, noted)
+    if count:
+        told = "1 save of it is" if count == 1 else f"{count} saves of it are"
+        listen(Event("down", f"{told} kept; to see and to remove them: labenv saves -s {who}", "note"))
 
 
 def _create(engine: Engine, request: Request, listen: Listener) -> Outcome:
@@ -229,10 +287,11 @@ def _make(
         coming = {network.name: pool.submit(_make_network, engine, made, network, labels) for network in networks}
 
         def make(node: Node) -> None:
-            labels_too = labels | machine_labels(node, made_from(made, node))
+            copied = made.copied.get(node.name, Copied(made.image_tag(node), {}))
+            labels_too = labels | machine_labels(node, made_from(made, node)) | copied.labels
             published = made.topology.published(node, made.student.x, shift)
             files = render.as_tar(made.overlay(node))
-            container = engine.create_machine(node, made.student, made.image_tag(node), published, labels_too, files)
+            container = engine.create_machine(node, made.student, copied.image, published, labels_too, files)
             for network in made.topology.networks:
                 if network.name == node.network or node.name in network.joined_by:
                     if network.name in coming:
@@ -284,8 +343,9 @@ def _free_ports(engine: Engine, made: Plan, nodes: list[Node], listen: Listener)
 def _reconcile(engine: Engine, request: Request, there: Environment, listen: Listener) -> Outcome:
     _refuse_contradictions(request, there)
     lab = labs.load(there.lab)
-    kept = Path(there.topology) if "/" in there.topology else None
-    made = _plan(there.student, lab, there.stage, request.topology or kept, request.profiles | _profiles(there, kept))
+    own = Path(there.topology) if "/" in there.topology else None
+    profiles = request.profiles | _profiles(there.student, lab, own, [machine.name for machine in there.machines])
+    made = _plan(there.student, lab, there.stage, request.topology or own, profiles)
     Images(engine).ensure(set(made.images().values()), listen)
     changes: list[str] = []
     new: list[str] = []
@@ -312,11 +372,10 @@ def _reconcile(engine: Engine, request: Request, there: Environment, listen: Lis
     return Outcome(_found(engine, there.student.id), tuple(changes), tuple(drifted))
 
 
-def _profiles(there: Environment, kept: Path | None) -> set[str]:
-    """The profiles whose machines an environment has."""
-    names = {machine.name for machine in there.machines if machine.optional}
-    nodes = topology.load(kept or topology.named(labs.load(there.lab).topology), there.student).nodes
-    return {node.profile for node in nodes if node.profile and node.name in names}
+def _profiles(who: Student, lab: Lab, file: Path | None, machines: Collection[str]) -> set[str]:
+    """The profiles that these machines belong to."""
+    nodes = topology.load(file or topology.named(lab.topology), who).nodes
+    return {node.profile for node in nodes if node.profile and node.name in machines}
 
 
 def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> tuple[list[str], bool]:
@@ -384,7 +443,7 @@ def _await_answers(
         await_answers(engine, environment, due, patience)
 
 
-def _settle(engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener) -> None:
+def settle(engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener) -> None:
     """Wait for machines that a student has worked on: what they broke stays down, which is no reason to fail."""
     machines = list(machines)
     for machine in machines:
@@ -399,9 +458,21 @@ def _settle(engine: Engine, environment: Environment, machines: Iterable[Machine
         listen(Event("ready", str(error), "warn"))
 
 
-def reboot(engine: Engine, environment: Environment, machine: Machine, listen: Listener) -> None:
-    """Stop a machine in order, start it again, and wait until it has booted. Raises EngineError."""
+def reboot(
+    engine: Engine, environment: Environment, machines: Sequence[Machine], listen: Listener, *, hard: bool = False
+) -> None:
+    """Boot machines again and wait until they have booted; `hard`, their power fails first. Raises EngineError."""
     with student_lock(environment.student.id, listen):
-        with announced(listen, machine.name, f"rebooting {machine.name}"):
-            engine.restart(machine.container)
-        _settle(engine, _found(engine, environment.student.id), [machine], listen)
+        for machine in machines:
+            if machine.state != "running":
+                raise EngineError(
+                    f"{machine.name} is {machine.state}. Bring it back with: labenv up {environment.student.id}"
+                )
+
+        def boot(machine: Machine) -> None:
+            with announced(listen, machine.name, f"{'power cut on' if hard else 'rebooting'} {machine.name}"):
+                (engine.cut_power if hard else engine.restart)(machine.container)
+
+        with ThreadPoolExecutor(len(machines)) as pool:
+            list(pool.map(boot, machines))
+        settle(engine, _found(engine, environment.student.id), machines, listen)

@@ -19,6 +19,7 @@ from labenv.cli import (
     images,
     lab,
     machines,
+    saves,
     solve,
     trace,
 )
@@ -78,6 +79,14 @@ CHAPTERS: dict[str, dict[str, Callable[..., None]]] = {
         "client": client.client,
         "reboot": machines.reboot,
         "down": environments.down,
+    },
+    "Keeping it": {
+        "save": saves.save,
+        "restore": saves.restore,
+        "saves": saves.saves,
+        "reset": saves.reset,
+        "export": saves.export,
+        "import": saves.load,
     },
     "The sheet": {
         "check": checking.check,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
     from labenv.environment import Environment
     from labenv.lab import Lab
+    from labenv.rebooted import Lost
 
 _STDOUT = "-"
 
@@ -28,6 +29,9 @@ def check(
     ] = None,
     student: StudentOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and check again as soon as something changes.")] = False,
+    after_reboot: Annotated[
+        bool, typer.Option("--after-reboot", help="Boot all machines again first, and say what that has lost.")
+    ] = False,
     json: JsonOption = False,
     junit: Annotated[str | None, typer.Option(metavar="FILE", help="JUnit XML for a CI server; - is stdout.")] = None,
     html: Annotated[str | None, typer.Option(metavar="FILE", help="One HTML page; - is stdout.")] = None,
@@ -45,11 +49,15 @@ def check(
 
       labenv check --watch
 
+      labenv check --after-reboot
+
       labenv check --html report.html --junit results.xml
 
       labenv check --json | jq .summary
     """
     files = {kind: name for kind, name in (("junit", junit), ("html", html), ("markdown", markdown)) if name}
+    if watch and after_reboot:
+        raise UsageError("--watch looks on; it boots nothing. Leave one of --watch and --after-reboot out.")
     if watch and (json or files):
         raise UsageError("--watch draws on the screen; for a report, check once, without it.")
     if [*files.values(), *([_STDOUT] if json else [])].count(_STDOUT) > 1:
@@ -64,6 +72,13 @@ def check(
 
         lab = labs.load(environment.lab)
         check_known(lab, steps or [])
+        lost: list[Lost] = []
+        if after_reboot:
+            from labenv import desktop, rebooted
+
+            lost = rebooted.all_machines(engine, environment, listen)
+            desktop.follow(engine, environment, listen)
+            environment = common.chosen(engine, environment.student.id)
         if not watch:
             report = run_checks(environment, engine, steps=steps or None, listen=listen)
     if watch:
@@ -74,11 +89,14 @@ def check(
     if files:
         _write(files, report, lab, engine, environment)
     if json:
-        common.print_json(report.to_dict())
+        told = {"lost": [vars(thing) for thing in lost]} if after_reboot else {}
+        common.print_json(report.to_dict() | told)
     elif _STDOUT not in files.values():
         from labenv.cli import sheet
 
         sheet.show(report, lab)
+        if after_reboot:
+            print("\n".join(["", *(thing.sentence for thing in lost)]) if lost else "\nThe reboot has lost nothing.")
     if report.failed:
         raise typer.Exit(1)
 

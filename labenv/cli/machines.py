@@ -6,7 +6,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import MachineArgument, StudentOption
-from labenv.errors import EngineError
+from labenv.errors import EngineError, UsageError
 
 # Where a person looks first: all of a machine's log, mail included.
 _LOGS = ["/var/log/messages", "/var/log/maillog"]
@@ -60,19 +60,32 @@ def logs(
     _run(machine, student, ["sh", "-c", '"$@" 2>/dev/null', "sh", *command])  # a machine may have only one of them
 
 
-def reboot(machine: MachineArgument, student: StudentOption = None) -> None:
-    """Boot a machine again and wait until it answers: what was not saved is gone.
+def reboot(
+    machine: Annotated[
+        str | None,
+        typer.Argument(metavar="MACHINE", autocompletion=common.complete_machine, help="host, vm2 or vm3; or --all."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All machines, at the same time.")] = False,
+    hard: Annotated[bool, typer.Option("--hard", help="A power cut: nothing is shut down in order first.")] = False,
+    student: StudentOption = None,
+) -> None:
+    """Boot a machine again and wait until it answers: what was not enabled or not saved is gone.
 
-    Example:
+    Examples:
 
       labenv reboot vm3
+
+      labenv reboot --all --hard
     """
     from labenv import desktop, lifecycle
 
+    if every == bool(machine):
+        raise UsageError("Say which machine to boot again, or --all.")
     with screen.progress() as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
-        lifecycle.reboot(engine, environment, environment.machine(machine), listen)
+        machines = [environment.machine(machine)] if machine else environment.regular
+        lifecycle.reboot(engine, environment, machines, listen, hard=hard)
         desktop.follow(engine, environment, listen)
 
 

@@ -2,8 +2,9 @@
 
 import shutil
 import sys
+from datetime import datetime
 from textwrap import indent
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -130,6 +131,19 @@ def images(present: "Sequence[Built]", missing: "Sequence[Image]") -> None:
         table.add_row(image.name, image.tag, f"{image.size / 1e6:.0f} MB", "" if image.current else "old")
     for lacking in missing:
         table.add_row(lacking.name, lacking.tag, "", "not built")
+    _out.print(table)
+
+
+def saves(documents: "Sequence[dict[str, Any]]") -> None:
+    """The saves as a table."""
+    if not documents:
+        _out.print("There is no save yet. Make one: labenv save")
+        return
+    table = _table("student", "name", "made", "stage", "machines", "size")
+    for save in documents:
+        made = datetime.fromisoformat(save["made"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        size = f"{save['bytes'] / 1e6:.1f} MB"
+        table.add_row(save["student"], save["name"], made, save["stage"], " ".join(save["machines"]), size)
     _out.print(table)
 
 

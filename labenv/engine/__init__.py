@@ -30,6 +30,7 @@ LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
+NOTED = "labenv.restored"  # which restore a machine came from, or a note tells of (labenv.engine.saves)
 # What engines answer when they do not know or cannot grant a recipe's option; the next recipe is for them.
 _REFUSED = re.compile(r"writable-cgroups|WritableCgroups", re.IGNORECASE)
 
@@ -169,6 +170,8 @@ class Engine:
             hostname=node.fqdn,
             command=keys["command"],
             labels=labels,
+            # As the images say; one that came out of a save may say nothing (systemd(1)).
+            stop_signal="SIGRTMIN+3" if node.systemd else "SIGTERM",
             ports=[(port.number, port.protocol) for port in node.ports],
             host_config=settings,
             networking_config=self.api.create_networking_config({settings["NetworkMode"]: endpoint}),
@@ -183,6 +186,26 @@ class Engine:
         """Shut a machine down in order and boot it again. Raises EngineError."""
         with refusals(f"restarting {container}"):
             self.api.restart(container, timeout=30)
+
+    def cut_power(self, container: str) -> None:
+        """Stop all of a machine at once, as when its power fails, and boot it again. Raises EngineError."""
+        with refusals(f"restarting {container}"):
+            self.api.kill(container)
+            self.api.start(container)
+
+    def switch_off(self, environment: Environment) -> None:
+        """Cut the power of all machines of an environment: they stay, with what is in them. Raises EngineError."""
+
+        def kill(machine: Machine) -> None:
+            try:
+                self.api.kill(machine.container)
+            except docker.errors.APIError as error:
+                if error.status_code not in (404, 409):  # it is gone, or does not run
+                    raise
+
+        running = [machine for machine in environment.machines if machine.state in ("running", "paused", "restarting")]
+        with refusals(f"switching {environment.student.id}'s machines off"), ThreadPoolExecutor() as pool:
+            list(pool.map(kill, running))
 
     def unpause(self, container: str) -> None:
         """Let a paused machine go on. Raises EngineError."""
@@ -206,7 +229,8 @@ class Engine:
                 with ThreadPoolExecutor(len(present)) as pool:
                     list(pool.map(self._remove_container, present))
             for volume in self.api.volumes(filters=mine)["Volumes"] or []:
-                self.api.remove_volume(volume["Name"], force=True)
+                if NOTED not in volume["Labels"]:  # what is under way is over only when all is done
+                    self.api.remove_volume(volume["Name"], force=True)
             for network in self.api.networks(filters=mine):
                 with suppress(docker.errors.NotFound):
                     self.api.remove_network(network["Id"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import docker.errors
 
-from labenv.engine import refusals
+from labenv.engine import Engine, refusals
 from labenv.engine.images import Image, Images, usual, wanted
 from labenv.errors import UsageError
 from labenv.events import Event, Listener, announced
@@ -31,19 +31,30 @@ def export(images: Images, names: list[str], file: Path, listen: Listener) -> in
     missing = [image.name for image in images.missing(names)]
     if missing:
         raise UsageError(f"Not built yet: {', '.join(missing)}. First run: labenv images build {' '.join(missing)}")
+    with announced(listen, "export", f"writing {file}"):
+        return pack(images.engine, [wanted()[name].tag for name in names], file)
+
+
+def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL) -> int:
+    """Write images to `file`, gzipped, and return its size in bytes.
+
+    Raises UsageError if the file cannot be written, EngineError; a file that was there stays as it was then.
+    """
     part = file.with_name(file.name + ".part")
     try:
-        with announced(listen, "export", f"writing {file}"), refusals("exporting the images"), part.open("wb") as raw:
-            tags = [wanted()[name].tag for name in names]
-            stream = images.engine.save(tags, _BLOCK)
-            with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, mtime=0) as packed:
-                for block in stream:
-                    packed.write(block)
+        with (
+            refusals("exporting the images"),
+            part.open("wb") as raw,
+            gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=level, mtime=0) as packed,
+        ):
+            for block in engine.save(tags, _BLOCK):
+                packed.write(block)
         os.replace(part, file)
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}. Choose another place or make room.") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return file.stat().st_size
 
 
@@ -55,17 +66,19 @@ def load(images: Images, file: Path, listen: Listener) -> list[str]:
     """
     with announced(listen, "import", f"checking {file}"):
         tags = _examined(images, file)
-    with (
-        announced(listen, "import", f"loading {len(tags)} images"),
-        refusals("loading the bundle"),
-        file.open("rb") as raw,
-    ):
-        for line in images.engine.api.load_image(raw) or []:
+    with announced(listen, "import", f"loading {len(tags)} images"):
+        feed(images.engine, file, listen)
+    return tags
+
+
+def feed(engine: Engine, file: Path, listen: Listener) -> None:
+    """Give a file of images to the engine. Raises EngineError."""
+    with refusals(f"loading {file}"), file.open("rb") as raw:
+        for line in engine.api.load_image(raw) or []:
             if "error" in line:  # comes in an answer that began as a success, which the SDK takes for one
                 raise docker.errors.APIError(line["error"])
             if text := str(line.get("stream", "")).strip():
                 listen(Event("import", text))
-    return tags
 
 
 def _examined(images: Images, file: Path) -> list[str]:

@@ -1,0 +1,62 @@
+"""The sheet's own backup: a copy of each machine on host, by rsync or as an archive. That it is a full one, a person says."""
+
+import shlex
+
+import pytest
+
+from labenv.checks.evidence import Evidence
+from labenv.checks.machine import Machine
+from labenv.checks.plugin import step
+from labenv.errors import EngineError
+
+_FOLDER = "/backup"
+_FILES = {
+    "vm2": ("postfix/main.cf", "sysconfig/iptables"),
+    "vm3": ("postfix/main.cf", "sysconfig/iptables", "dovecot/dovecot.conf", "dovecot/conf.d/10-mail.conf"),
+}
+
+
+@step("48", machine=("vm2", "vm3"))
+def test_backup_on_host(machine: Machine, host: Machine, evidence: Evidence) -> None:
+    try:
+        found = _newest(host, machine.name)
+    except EngineError as error:  # that host is down is for the checks of its services to say
+        pytest.skip(f"the backups cannot be looked at: {error}")
+    if not found:
+        pytest.skip(
+            f"host has no backup of {machine.name}: neither an archive nor a copy of its /etc with {machine.name} in the "
+            f"path, below {_FOLDER}"
+        )
+    kind, path = found
+    if kind == "archive":
+        complaint = host.run("tar -tf %s >/dev/null", path).stderr.strip().splitlines()
+        evidence(not complaint, f"{path} on host is read with {complaint[:1] or 'no complaint'}", "a whole archive")
+    for name in _FILES[machine.name]:
+        now = machine.run(f"sha256sum </etc/{name}")
+        if now.rc:
+            continue  # a service that is not installed yet
+        kept = host.run(_read(kind, path, name))
+        same = kept.stdout == now.stdout
+        evidence(same, f"/etc/{name} in {path} is {'that' if same else 'not that'} of {machine.name} today", "the same")
+
+
+def _newest(host: Machine, name: str) -> tuple[str, str] | None:
+    """What kind the newest backup of a machine is, "archive" or "copy", and where it is."""
+    # A copy's main.cf keeps its old time, the folder it lies in tells when rsync was there.
+    looked = host.run(
+        f"cd {_FOLDER} 2>/dev/null || exit 0; "
+        f"find . -type f -path '*{name}*' \\( -name '*.tar*' -o -name '*.t?z' \\) -printf '%T@ archive %P\\n'; "
+        f"find . -type f -path '*{name}*/postfix/main.cf' -printf '%C@ copy %P\\n'"
+    )
+    rows = sorted((line.split(" ", 2) for line in looked.stdout.splitlines()), key=lambda row: float(row[0]))
+    if not rows:
+        return None
+    _, kind, path = rows[-1]
+    return kind, f"{_FOLDER}/{path.removesuffix('/postfix/main.cf')}"
+
+
+def _read(kind: str, path: str, name: str) -> str:
+    """A command that prints the digest of a file of /etc in a backup."""
+    if kind == "copy":
+        return f"sha256sum <{shlex.quote(f'{path}/{name}')}"
+    return f"tar -xOf {shlex.quote(path)} --wildcards {shlex.quote(f'*etc/{name}')} 2>/dev/null | sha256sum"

@@ -1,0 +1,321 @@
+"""What a student has made is kept: saved, restored, reset, carried to another engine, and still there after a reboot."""
+
+import gzip
+import io
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from labenv import archive as archives
+from labenv import lifecycle, saves
+from labenv.engine import LABEL, Engine
+from labenv.engine import saves as kept
+from labenv.engine.channel import Channel
+from labenv.errors import UsageError
+from labenv.events import silent
+from tests.e2e import rig
+from tests.e2e.conftest import Cli
+from tests.e2e.test_second_engine import PLAIN, labenv
+
+MACHINES = ("host", "vm2", "vm3")
+
+
+@pytest.fixture(scope="module")
+def worked(cli: Cli, new_student: Callable[[], str]) -> Iterator[str]:
+    """A student with an environment, and with work in it."""
+    student = new_student()
+    cli("up", student, "--no-check")
+    yield student
+    cli("down", "-s", student)
+    remove_saves(cli, student)
+
+
+@pytest.fixture
+def keeper(cli: Cli, student: str) -> Iterator[str]:
+    """A student for one test, whose saves go with it."""
+    yield student
+    remove_saves(cli, student)
+
+
+def remove_saves(cli: Cli, student: str) -> None:
+    for save in cli.json("saves", "-s", student)["saves"]:
+        cli("saves", "--remove", save["name"], "-s", student)
+
+
+def names(cli: Cli, student: str) -> list[str]:
+    return [save["name"] for save in cli.json("saves", "-s", student)["saves"]]
+
+
+def inside(engine: Engine, student: str, machine: str, script: str) -> str:
+    """What a script in a machine says; sooner than by the command line."""
+    with closing(Channel(engine.api, f"labenv-{student}-{machine}")) as channel:
+        return channel.run(script).stdout.decode()
+
+
+def write(engine: Engine, student: str, text: str) -> None:
+    """Work in every machine: a file, and a line in a file that the engine mounts."""
+    for machine in MACHINES:
+        inside(engine, student, machine, f"echo {text} >/root/work; echo '10.9.8.7 work.{text}' >>/etc/hosts")
+
+
+def work(engine: Engine, student: str) -> set[str]:
+    return {inside(engine, student, machine, "cat /root/work").strip() for machine in MACHINES}
+
+
+def test_a_save_brings_back_files_mail_queues_and_accounts(cli: Cli, engine: Engine, worked: str) -> None:
+    write(engine, worked, "early")
+    inside(engine, worked, "vm3", "useradd zoe; rm -rf /home/zoe/Maildir; postsuper -h ALL 2>/dev/null; true")
+    inside(
+        engine,
+        worked,
+        "vm2",
+        "postconf -e relayhost=[192.0.2.1]; postfix reload; echo body | mail -s queued x@example.org",
+    )
+    inside(engine, worked, "vm2", "timeout 20 sh -c 'until mailq | grep -q x@example.org; do :; done'")
+    saved = cli.json("save", "early", "-s", worked)
+    assert saved["machines"] == list(MACHINES)
+    assert saved["bytes"] < 20_000_000, "only what changed"
+    write(engine, worked, "late")
+    inside(engine, worked, "vm3", "userdel -r zoe 2>/dev/null")
+    inside(engine, worked, "vm2", f"postsuper -d ALL; postconf -e relayhost=[vm3.{worked}.ops]; postfix reload")
+    changes = cli.json("restore", "early", "-s", worked)["changes"]
+    assert work(engine, worked) == {"early"}
+    assert "work.early" in inside(engine, worked, "vm2", "cat /etc/hosts"), "the engine mounts that file"
+    assert "work.late" not in inside(engine, worked, "vm2", "cat /etc/hosts")
+    assert "zoe" in inside(engine, worked, "vm3", "getent passwd zoe")
+    assert "x@example.org" in inside(engine, worked, "vm2", "mailq")
+    assert inside(engine, worked, "vm2", "postconf -h relayhost") == "[192.0.2.1]\n"
+    assert changes[0] == "before-restore-1"
+    cli("restore", "before-restore-1", "-s", worked)
+    assert work(engine, worked) == {"late"}, "a restore can be undone"
+    assert cli.json("up", worked)["check"]["summary"]["failed"] == 0
+    assert cli.json("up", worked, "--no-check")["drifted"] == []
+
+
+def test_down_keeps_the_saves_and_says_so(cli: Cli, engine: Engine, keeper: str) -> None:
+    cli("up", keeper, "--no-check", "--at", "lab4a")
+    write(engine, keeper, "kept")
+    cli("save", "before-down", "-s", keeper)
+    assert f"labenv saves -s {keeper}" in cli("down", "-s", keeper).stderr
+    assert names(cli, keeper) == ["before-down"]
+    cli("up", keeper, "--no-check", "--at", "relay")
+    again = cli.json("restore", "before-down")
+    assert (again["student"], again["stage"]) == (keeper, "lab4a")
+    assert work(engine, keeper) == {"kept"}
+    cli("saves", "--remove", "before-down", "-s", keeper)
+    cli("down", "-s", keeper)
+    assert names(cli, keeper) == ["before-restore-1"]
+
+
+def test_a_reset_makes_one_machine_or_all_anew_and_can_be_undone(cli: Cli, engine: Engine, keeper: str) -> None:
+    cli("up", keeper, "--no-check")
+    write(engine, keeper, "mine")
+    cli("reset", "vm2", "-s", keeper)
+    assert work(engine, keeper) == {"mine", ""}
+    assert inside(engine, keeper, "vm3", "cat /root/work") == "mine\n"
+    fresh = cli.json("reset", "--at", "relay", "-s", keeper)
+    assert fresh["stage"] == "relay"
+    assert fresh["changes"][0] == "before-reset-2"
+    assert work(engine, keeper) == {""}
+    assert cli.json("up", keeper)["check"]["summary"]["failed"] == 0
+    assert cli.json("restore", "before-reset-1", "-s", keeper)["stage"] == "done"
+    assert work(engine, keeper) == {"mine"}
+
+
+def test_what_is_wrong_with_a_name_or_a_machine_is_said(cli: Cli, engine: Engine, worked: str) -> None:
+    cli("save", "taken", "-s", worked)
+    for arguments, said in (
+        (("save", "taken", "-s", worked), "has a save called taken already"),
+        (("save", "../up", "-s", worked), "cannot be called"),
+        (("save", "", "-s", worked), "cannot be called"),
+        (("restore", "nothing", "-s", worked), "no save called nothing"),
+        (("saves", "--remove", "nothing", "-s", worked), "no save called nothing"),
+        (("reset", "vm9", "-s", worked), "no machine 'vm9'"),
+        (("reset", "--at", "lunch", "-s", worked), "no stage 'lunch'"),
+        (("reboot", "-s", worked), "or --all"),
+        (("export", "/nowhere/x", "-s", worked), "cannot be written"),
+        (("import", "/nowhere/x"), "no file"),
+    ):
+        assert said in cli(*arguments, rc=2).stderr
+    assert names(cli, worked).count("taken") == 1
+    engine.api.remove_container(f"labenv-{worked}-vm2", force=True)
+    assert "vm2 cannot be saved" in cli("save", "half", "-s", worked, rc=3).stderr
+    assert "half" not in names(cli, worked)
+    cli("restore", "taken", "-s", worked)
+
+
+def test_a_restore_under_a_running_drill_is_refused(cli: Cli, engine: Engine, worked: str) -> None:
+    cli("save", "calm", "-s", worked)
+    labels = {LABEL: worked, "labenv.record": "drill"}
+    engine.api.create_volume(f"drill-{worked}", labels=labels)
+    try:
+        for command in (("restore", "calm"), ("reset", "vm2")):
+            assert "A drill is running" in cli(*command, "-s", worked, rc=2).stderr
+    finally:
+        engine.api.remove_volume(f"drill-{worked}")
+
+
+def test_saves_of_saves_do_not_run_out_of_layers(
+    engine: Engine, cli: Cli, worked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(engine, worked, "deep")
+    monkeypatch.setattr(kept, "_DEEPEST", 5)  # of the hundred that take an hour
+    flat = saves.save(engine, engine.environments(worked)[0], "flat", silent)
+    for copy in flat.copies:
+        assert len(engine.api.inspect_image(copy.tag)["RootFS"]["Layers"]) == 1
+    saves.restore(engine, worked, "flat", silent)
+    assert work(engine, worked) == {"deep"}
+    assert cli.json("check", "-s", worked)["summary"]["failed"] == 0
+    lifecycle.reboot(engine, engine.environments(worked)[0], engine.environments(worked)[0].regular, silent)
+    assert inside(engine, worked, "vm2", "systemctl is-system-running") == "running\n"
+
+
+def test_a_power_cut_loses_only_what_was_not_saved(cli: Cli, engine: Engine, worked: str) -> None:
+    write(engine, worked, "electric")
+    inside(engine, worked, "vm3", "systemctl disable -q dovecot; iptables -I INPUT -p tcp --dport 4444 -j ACCEPT")
+    cli("reboot", "--all", "--hard", "-s", worked)
+    assert work(engine, worked) == {"electric"}
+    assert "4444" not in inside(engine, worked, "vm3", "iptables-save")
+    assert inside(engine, worked, "vm3", "systemctl is-active dovecot") == "inactive\n"
+    inside(engine, worked, "vm3", "systemctl enable -q --now dovecot")
+    assert cli.json("check", "-s", worked)["summary"]["failed"] == 0
+
+
+def test_the_sheets_own_backup_is_checked(cli: Cli, engine: Engine, worked: str) -> None:
+    def standing() -> dict[str, tuple[str, str]]:
+        results = cli.json("check", "48", "-s", worked, rc=None)["results"]
+        return {result["machine"]: (result["status"], result["evidence"]) for result in results}
+
+    assert {status for status, _ in standing().values()} == {"skip"}
+    inside(engine, worked, "vm2", "tar -czf /root/vm2.tar.gz -C / etc home var/spool")
+    password = cli.json("status", "-s", worked)["environments"][0]["password"]
+    typed = f"""mkdir -p /backup/incremental/vm3; cd /backup
+        echo 'echo {password}' >/root/ask; chmod +x /root/ask
+        export SSH_ASKPASS=/root/ask SSH_ASKPASS_REQUIRE=force
+        o='-o StrictHostKeyChecking=accept-new'
+        scp $o root@vm2:/root/vm2.tar.gz . && rsync -a -e "ssh $o" root@vm3:/etc /backup/incremental/vm3"""
+    inside(engine, worked, "host", typed)
+    assert {status for status, _ in standing().values()} == {"pass"}, standing()
+    inside(engine, worked, "vm3", "echo '# later' >>/etc/dovecot/conf.d/10-mail.conf")
+    inside(engine, worked, "host", "truncate -s -50 /backup/vm2.tar.gz")
+    broken = standing()
+    assert broken["vm2"][0] == broken["vm3"][0] == "fail"
+    assert "10-mail.conf" in broken["vm3"][1]
+    inside(engine, worked, "host", "rm -r /backup")
+    inside(engine, worked, "vm3", "sed -i '/# later/d' /etc/dovecot/conf.d/10-mail.conf")
+
+
+def test_what_a_reboot_loses_is_said(cli: Cli, engine: Engine, worked: str) -> None:
+    inside(engine, worked, "vm3", "systemctl disable -q dovecot; iptables -I INPUT -p tcp --dport 4444 -j ACCEPT")
+    found = cli.json("check", "29", "31", "41", "--after-reboot", "-s", worked, rc=1)
+    lost = {(thing["machine"], thing["kind"], thing["what"]) for thing in found["lost"]}
+    assert ("vm3", "service", "dovecot.service") in lost
+    assert ("vm3", "rule", "-A INPUT -p tcp -m tcp --dport 4444 -j ACCEPT") in lost
+    assert ("vm3", "port", "0.0.0.0:143") in lost
+    assert {machine for machine, _, _ in lost} == {"vm3"}
+    inside(engine, worked, "vm3", "systemctl enable -q --now dovecot")
+    assert "The reboot has lost nothing" in cli("check", "29", "31", "41", "--after-reboot", "-s", worked).stdout
+
+
+@pytest.fixture(scope="module")
+def archive(cli: Cli, engine: Engine, worked: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the work `travelled` in it, exported."""
+    write(engine, worked, "travelled")
+    file = tmp_path_factory.mktemp("archive") / "lab.labenv"
+    cli("export", str(file), "-s", worked)
+    return file
+
+
+def test_a_broken_archive_is_refused_and_nothing_changes(
+    cli: Cli, engine: Engine, worked: str, archive: Path, tmp_path: Path
+) -> None:
+    before = names(cli, worked)
+    whole = archive.read_bytes()
+    cut, flipped, other = (tmp_path / name for name in ("cut", "flipped", "other"))
+    cut.write_bytes(whole[:-100_000])
+    middle = len(whole) // 2
+    flipped.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    other.write_bytes(gzip.compress(b"not a tar"))
+    for file in (cut, flipped, other):
+        assert "no whole archive" in cli("import", str(file), rc=2).stderr
+    with gzip.open(archive, "rb") as packed, tarfile.open(fileobj=packed, mode="r|") as old:
+        altered = repacked(old, tmp_path / "altered", lambda name: name.endswith(".json") and "manifest" not in name)
+    assert "was altered" in cli("import", str(altered), rc=2).stderr
+    assert names(cli, worked) == before
+    assert work(engine, worked) == {"travelled"}
+
+
+def repacked(old: tarfile.TarFile, file: Path, changed: Callable[[str], bool]) -> Path:
+    """The same archive, whole in itself, with the stage in some members altered."""
+    with gzip.open(file, "wb", compresslevel=1) as packed, tarfile.open(fileobj=packed, mode="w|") as new:
+        for member in old:
+            content = old.extractfile(member) if member.isfile() else None
+            if content and changed(member.name):
+                text = content.read().replace(b'"labenv.stage":"done"', b'"labenv.stage":"lab0"')
+                content = io.BytesIO(text)
+            new.addfile(member, content)
+    return file
+
+
+def test_an_archive_of_another_version_is_refused(
+    engine: Engine, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "__version__", "99.9")
+    with pytest.raises(UsageError, match=r"was made by labenv .*, this is 99\.9"):
+        archives.load(engine, archive, silent)
+
+
+def test_an_archive_beside_a_running_environment_becomes_a_save(
+    cli: Cli, engine: Engine, worked: str, archive: Path
+) -> None:
+    before = names(cli, worked)
+    assert "untouched" in cli("import", str(archive)).stdout
+    [imported] = set(names(cli, worked)) - set(before)
+    assert imported.startswith("export-")
+    write(engine, worked, "later")
+    cli("restore", imported, "-s", worked)
+    assert work(engine, worked) == {"travelled"}
+
+
+@pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
+def test_an_archive_comes_up_on_an_engine_without_images_or_network(
+    worked: str, archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with rig.cgroup2_engine(tmp_path_factory.mktemp("rig")) as engine:
+        moved = shutil.copy(archive, archive.with_name("moved"))
+        assert f"{worked}'s lab is up" in labenv(engine, "import", str(moved)).stdout
+        for machine in MACHINES:
+            assert labenv(engine, "exec", machine, "--", "cat", "/root/work").stdout == "travelled\n"
+        assert "Every check holds" in labenv(engine, "check").stdout
+        assert "no image" not in engine.run(["docker", "ps", "--all"], env=PLAIN).stdout
+
+
+@pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
+def test_a_full_disk_in_the_middle_of_a_save_loses_nothing(
+    bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with (
+        rig.new_home(tmp_path_factory.mktemp("rig")) as home,
+        rig.running(home, megabytes=900) as engine,
+    ):
+        labenv(engine, "images", "import", str(bundle))
+        labenv(engine, "up", "full", "--no-check")
+        labenv(
+            engine, "exec", "vm3", "--", "sh", "-c", "head -c 30000000 /dev/urandom >/root/large; echo mine >/root/work"
+        )
+        filler = engine.data / "filler"
+        room = int(engine.run(["df", "--output=avail", str(engine.data)]).stdout.split()[1])
+        engine.run(["fallocate", "--length", f"{room - 10_000}KiB", str(filler)])
+        assert "The disk is full" in labenv(engine, "save", "much", rc=3).stderr
+        engine.run(["rm", str(filler)])
+        assert '"saves": []' in labenv(engine, "saves", "--json").stdout
+        assert "labenv-save" not in engine.run(["docker", "images", "--all"]).stdout
+        assert labenv(engine, "exec", "vm3", "--", "cat", "/root/work").stdout == "mine\n"
+        labenv(engine, "save", "much")
+        labenv(engine, "down", "-s", "full")
+        labenv(engine, "restore", "much")
+        assert labenv(engine, "exec", "vm3", "--", "cat", "/root/work").stdout == "mine\n"
