@@ -13,7 +13,7 @@ from typing import Any
 
 from labenv import lab as labs
 from labenv import render, student, topology
-from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels
+from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels, records
 from labenv.engine.images import Images, wanted
 from labenv.engine.ready import NoAnswer, await_answers, await_boot, lead_out
 from labenv.environment import Environment, Machine, container_name, network_name
@@ -176,6 +176,7 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
     with student_lock(who, listen), announced(listen, "down", f"removing {who}'s machines and network"):
         for current in engine.environments(who):
             engine.remove(current)
+        records.remove(engine, who)
 
 
 def _create(engine: Engine, request: Request, listen: Listener) -> Outcome:

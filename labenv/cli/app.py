@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from labenv import __version__
-from labenv.cli import bench, checking, doctor, environments, guide, handin, images, lab, machines, solve, trace
+from labenv.cli import bench, checking, doctor, drill, environments, guide, handin, images, lab, machines, solve, trace
 
 
 class _Chapters(TyperGroup):
@@ -77,5 +77,6 @@ CHAPTERS: dict[str, dict[str, Callable[..., None]]] = {
 for _chapter, _commands in CHAPTERS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_chapter)(_command)
+app.add_typer(drill.app, name="drill", rich_help_panel="The sheet")
 app.add_typer(images.app, name="images", rich_help_panel="Upkeep")
 app.add_typer(lab.app, name="lab", rich_help_panel="Upkeep")
