@@ -179,7 +179,8 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
     who = Student("nobody", 200, "anna", "abcd2345")
     machines = [node.name for node in topology.load(topology.named(lab.topology), who).nodes]
     named: list[tuple[list[str | int], str]] = [(["machines", i], name) for i, name in enumerate(tree["machines"])]
-    for place, name in [*named, (["seen", "machine"], tree["seen"]["machine"])]:
+    named.append((["seen", "machine"], tree["seen"]["machine"]))
+    for place, name in named:
         if name not in machines:
             yield place, f"the machine '{name}' is unknown. There are: {', '.join(machines)}."
     for i, check in enumerate(tree["trips"]):
@@ -189,7 +190,8 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
         ([key], tree[key]) for key in ("break", "mend", "symptom", "explanation")
     ]
     texts += [(["hints", i], text) for i, text in enumerate(tree["hints"])]
-    for place, text in [*texts, (["seen", "type"], tree["seen"]["type"])]:
+    texts.append((["seen", "type"], tree["seen"]["type"]))
+    for place, text in texts:
         try:
             filled(text, who)
         except jinja2.TemplateError as error:
