@@ -13,7 +13,7 @@ from typing import Any
 
 from labenv import lab as labs
 from labenv import render, student, topology
-from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels
+from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels, records
 from labenv.engine import saves as kept
 from labenv.engine.images import Images, wanted
 from labenv.engine.ready import NoAnswer, await_answers, await_boot, lead_out
@@ -226,6 +226,7 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
         noted = kept.note(engine, who, "removing")
         for current in there:
             engine.remove(current)
+        records.remove(engine, who)
         count = len(kept.tidied(engine, who))
         for other in kept.notes(engine, who):
             if other != noted:

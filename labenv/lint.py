@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labenv import form, render, resources, topology
+from labenv import drills, form, render, resources, topology
 from labenv import lab as labs
 from labenv.errors import UsageError
 from labenv.lab import Action, Lab, Step
@@ -36,7 +36,7 @@ class Finding:
 
 def schemas() -> dict[str, Any]:
     """The JSON schema of each of a lab's YAML files, by the name of the file without its ending."""
-    files = sorted(resources.labs().glob("*.schema.json"))
+    files = [file for file in sorted(resources.labs().glob("*.schema.json")) if file.name != "drill.schema.json"]
     return {file.name.removesuffix(".schema.json"): json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
@@ -58,7 +58,7 @@ def lint(folder: Path) -> list[Finding]:
     except UsageError as error:
         return [Finding("lab.yaml", "", str(error))]
     stages = [*_stages(lab)]
-    found = [*stages, *_lab(lab, plan), *_steps(lab, plan), *_checks(lab, plan), *_mutations(lab, plan)]
+    found = [*stages, *_lab(lab, plan), *_steps(lab, plan), *_checks(lab, plan), *_mutations(lab, plan), *_drills(lab)]
     return found if stages else [*found, *_needs(lab), *_templates(lab, plan)]  # these go by the order of the stages
 
 
@@ -245,6 +245,13 @@ def _mutations(lab: Lab, plan: Topology) -> Iterator[Finding]:
     yield from _unknown(path.name, "", "step", steps, lab.steps)
     machines = [name for entry in entries for name in entry["machines"]]
     yield from _unknown(path.name, "", "machine", machines, [node.name for node in plan.nodes])
+
+
+def _drills(lab: Lab) -> Iterator[Finding]:
+    """The drills that come with the lab."""
+    for path in sorted((lab.folder / "drills").glob("*.yaml")):
+        for finding in drills.lint(path, lab):
+            yield Finding(f"drills/{path.name}", "", f"line {finding.line}: {finding.sentence}")
 
 
 def _unknown(file: str, step: str, what: str, named: Iterable[str], known: Iterable[str]) -> Iterator[Finding]:

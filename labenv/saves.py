@@ -13,7 +13,7 @@ from itertools import count
 
 from labenv import lab as labs
 from labenv import lifecycle
-from labenv.engine import NOTED, TOPOLOGY, Engine
+from labenv.engine import NOTED, TOPOLOGY, Engine, records
 from labenv.engine import saves as kept
 from labenv.engine.images import Images
 from labenv.engine.saves import Note, Save
@@ -159,6 +159,7 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
         listen(Event("down", "a `down` was interrupted; what it left is removed", "note"))
         for environment in engine.environments(student_id):
             engine.remove(environment)
+        records.remove(engine, student_id)
     # The note of a removal goes last: it counts for more than what it came on top of.
     for noted in sorted(pending, key=lambda noted: noted.doing, reverse=True):
         wanted = next((s for s in kept.found(engine, student_id) if s.stamp == noted.stamp), None)

@@ -13,6 +13,7 @@ from labenv.cli import (
     client,
     desktop,
     doctor,
+    drill,
     environments,
     guide,
     handin,
@@ -102,5 +103,6 @@ CHAPTERS: dict[str, dict[str, Callable[..., None]]] = {
 for _chapter, _commands in CHAPTERS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_chapter)(_command)
+app.add_typer(drill.app, name="drill", rich_help_panel="The sheet")
 app.add_typer(images.app, name="images", rich_help_panel="Upkeep")
 app.add_typer(lab.app, name="lab", rich_help_panel="Upkeep")

@@ -30,6 +30,7 @@ LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
+RECORD = "labenv.record"  # on a volume that tells something of an environment, and may outlive its machines
 NOTED = "labenv.restored"  # which restore a machine came from, or a note tells of (labenv.engine.saves)
 # What engines answer when they do not know or cannot grant a recipe's option; the next recipe is for them.
 _REFUSED = re.compile(r"writable-cgroups|WritableCgroups", re.IGNORECASE)
@@ -221,7 +222,7 @@ class Engine:
             self.api.connect_container_to_network(machine.container, name, ipv4_address=machine.address)
 
     def remove(self, environment: Environment) -> None:
-        """Remove machines, networks and cgroups of an environment. What is already gone is no error."""
+        """Remove machines, networks and cgroups of an environment, not its records. What is already gone is no error."""
         with refusals(f"removing {environment.student.id}'s environment"):
             mine = {"label": f"{LABEL}={environment.student.id}"}
             present = [container["Id"] for container in self.api.containers(all=True, filters=mine)]
@@ -229,7 +230,7 @@ class Engine:
                 with ThreadPoolExecutor(len(present)) as pool:
                     list(pool.map(self._remove_container, present))
             for volume in self.api.volumes(filters=mine)["Volumes"] or []:
-                if NOTED not in volume["Labels"]:  # what is under way is over only when all is done
+                if RECORD not in volume["Labels"]:
                     self.api.remove_volume(volume["Name"], force=True)
             for network in self.api.networks(filters=mine):
                 with suppress(docker.errors.NotFound):

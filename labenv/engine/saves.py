@@ -16,7 +16,7 @@ from secrets import token_hex
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import LABEL, NOTED, Engine, recipe, refusals
+from labenv.engine import LABEL, NOTED, RECORD, Engine, recipe, refusals
 from labenv.engine.channel import Channel
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
@@ -27,7 +27,6 @@ NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.sav
 _TIME = "%Y%m%dT%H%M%S"
 _TAG = re.compile(rf"(?:localhost/)?{REPOSITORY}:([a-z0-9-]+)\.([\w-]+)\.([\w-]+)")
 _REMOVED = "removed"  # in place of a stamp, on an image that goes as soon as no machine stands on it
-_RECORD = "labenv.record"
 # An image may have some 125 layers (overlayfs takes no more). A restore and a save add one, what a machine stands on has
 # about ten.
 _DEEPEST = 100
@@ -146,7 +145,7 @@ def sizes(engine: Engine, save: Save) -> dict[str, int]:
 def note(engine: Engine, student_id: str, doing: str, stamp: str = "") -> Note:
     """Note that something is under way, and return the note. Raises EngineError."""
     noted = Note(student_id, doing, stamp, token_hex(4))
-    labels = {LABEL: student_id, _RECORD: doing, STAMP: stamp, NOTED: noted.nonce}
+    labels = {LABEL: student_id, RECORD: doing, STAMP: stamp, NOTED: noted.nonce}
     with refusals(f"noting what is done with {student_id}'s machines"):
         engine.api.create_volume(noted.volume, labels=labels)
     return noted
@@ -157,7 +156,7 @@ def notes(engine: Engine, student_id: str) -> list[Note]:
     with refusals("asking what is under way"):
         volumes = engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", NOTED]})["Volumes"] or []
     labels = [volume["Labels"] for volume in volumes]
-    return [Note(student_id, told[_RECORD], told[STAMP], told[NOTED]) for told in labels]
+    return [Note(student_id, told[RECORD], told[STAMP], told[NOTED]) for told in labels]
 
 
 def drop(engine: Engine, noted: Note) -> None:
@@ -177,7 +176,7 @@ def restored(engine: Engine, noted: Note) -> set[str]:
 def has_drill(engine: Engine, student_id: str) -> bool:
     """Whether a drill runs in a student's environment. Raises EngineError."""
     with refusals("asking for a drill"):
-        return bool(engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", "labenv.record=drill"]})["Volumes"])
+        return bool(engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", f"{RECORD}=drill"]})["Volumes"])
 
 
 def _tagged(engine: Engine) -> list[tuple[str, str, Copy]]:

@@ -1,0 +1,86 @@
+"""What the files that matter to the sheet say at a moment, with the rules in force: to tell what was changed since."""
+
+import hashlib
+import io
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from difflib import SequenceMatcher
+
+from labenv.engine import Engine
+from labenv.engine.channel import Channel
+from labenv.environment import Environment
+from labenv.errors import EngineError
+
+# A file's place ("vm2:/etc/postfix/main.cf") and its lines.
+Content = dict[str, list[str]]
+
+_PLACES = (
+    "/etc/postfix /etc/dovecot /etc/named.conf /var/named /etc/sysconfig /etc/aliases /etc/hosts /etc/resolv.conf "
+    "/etc/passwd /etc/group /etc/shadow /etc/systemd/system /home/*/.forward"
+)
+# Postfix's own programs and lists; tables made from another file; what named writes.
+_WITHOUT = "'postfix-*' post-install 'makedefs*' '*.proto' '*.db' '*.jnl' '*.jbk' 'managed-keys*' '*.pem'"
+_COLLECT = f"""
+set -f; without=; for name in {_WITHOUT}; do without="$without ! -name $name"; done; set +f
+eval "find {_PLACES} -xdev \\( -type f -size -200k -o -type l \\) $without -print0" 2>/dev/null |
+tar -c -z --null --files-from=- --absolute-names --ignore-failed-read --warning=no-file-changed
+"""
+_RULES = "iptables-save | sed '/^#/d; s/ *\\[[0-9:]*\\]$//'"
+
+
+def content(engine: Engine, environment: Environment) -> Content:
+    """What the files of all running machines say. Raises EngineError if a machine does not answer."""
+    running = [machine for machine in environment.machines if machine.state == "running" and not machine.optional]
+
+    def of(container: str) -> dict[str, list[str]]:
+        with closing(Channel(engine.api, container)) as channel:
+            packed, rules = channel.run(_COLLECT), channel.run(_RULES)
+        if not packed.stdout:
+            raise EngineError(f"The files of {container} could not be read: {packed.stderr.decode(errors='replace')}")
+        return _unpacked(packed.stdout) | {"iptables": rules.stdout.decode(errors="replace").splitlines()}
+
+    with ThreadPoolExecutor(max(1, len(running))) as pool:
+        found = list(pool.map(of, [machine.container for machine in running]))
+    return {
+        f"{machine.name}:{path}": lines
+        for machine, files in zip(running, found, strict=True)
+        for path, lines in files.items()
+    }
+
+
+def beyond(before: Content, fault: Content, after: Content) -> int:
+    """How many lines differ after from before, apart from the places where the fault changed something."""
+    return sum(
+        _beyond(before.get(path, []), fault.get(path, []), after.get(path, []))
+        for path in {*before, *after}
+        if before.get(path) != after.get(path)
+    )
+
+
+def _beyond(before: list[str], fault: list[str], after: list[str]) -> int:
+    places = [(start, end) for start, end, _ in _changes(before, fault)]
+    return sum(
+        lines for start, end, lines in _changes(before, after) if not any(s <= end and start <= e for s, e in places)
+    )
+
+
+def _changes(old: list[str], new: list[str]) -> list[tuple[int, int, int]]:
+    """Where in the old lines something else stands in the new ones, and how many lines that is."""
+    steps = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return [(i1, i2, max(i2 - i1, j2 - j1)) for kind, i1, i2, j1, j2 in steps if kind != "equal"]
+
+
+def _unpacked(packed: bytes) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+        for member in archive:
+            path = f"/{member.name.lstrip('/')}"
+            if member.issym():
+                found[path] = [f"-> {member.linkname}"]
+            elif file := archive.extractfile(member):
+                lines = file.read().decode(errors="replace").splitlines()
+                # Nobody needs the hashes of passwords outside: that a line is another one shows all the same.
+                secret = path == "/etc/shadow"
+                found[path] = [hashlib.sha256(line.encode()).hexdigest() for line in lines] if secret else lines
+    return found
