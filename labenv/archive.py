@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labenv import __version__, lifecycle, saves, student
+from labenv import __version__, saves, student
 from labenv.engine import LABEL, TOPOLOGY, Engine, bundle
 from labenv.engine import saves as kept
 from labenv.engine.saves import Save
@@ -25,6 +25,7 @@ from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
 from labenv.events import Listener, announced
 from labenv.lock import student_lock
+from labenv.plan import plan_again
 
 _BLOCK = 1 << 20
 _LEVEL = 1  # of gzip: somebody waits for it
@@ -192,9 +193,7 @@ def _refuse_foreign(engine: Engine, found: Save, file: Path) -> None:
     except (LookupError, ValueError) as error:
         raise UsageError(f"{file} tells nothing sensible of whose environment it is ({error}).") from error
     who = student.Student(found.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
-    lifecycle.plan_again(who, labels["labenv.lab"], found.stage, labels[TOPOLOGY], found.machines).lab.check_stage(
-        found.stage
-    )
+    plan_again(who, labels["labenv.lab"], found.stage, labels[TOPOLOGY], found.machines).lab.check_stage(found.stage)
     there = {copy.labels["architecture"] for copy in found.copies}
     if there != {engine.architecture}:
         raise UsageError(

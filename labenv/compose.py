@@ -16,7 +16,7 @@ from labenv.engine.images import Images
 from labenv.environment import container_name, network_name
 from labenv.errors import UsageError
 from labenv.events import Listener
-from labenv.lifecycle import Plan, Request, made_from, network_options, new_plan
+from labenv.plan import Plan, Request, made_from, network_options, new_plan
 from labenv.topology import Network
 
 _HEAD = """\

@@ -20,6 +20,7 @@ from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lock import student_lock
 from labenv.networks import port_in_use
+from labenv.plan import Request
 from labenv.topology import Node, Topology
 
 _IMAGE = "desktop"
@@ -144,7 +145,7 @@ def _bring_outside(engine: Engine, environment: Environment, listen: Listener) -
     if any(machine.name == _OUTSIDE and machine.state == "running" for machine in environment.machines):
         return
     if any(node.name == _OUTSIDE for node in _topology(environment).nodes):
-        request = lifecycle.Request(environment.student.id, profiles=frozenset({_OUTSIDE}))
+        request = Request(environment.student.id, profiles=frozenset({_OUTSIDE}))
         lifecycle.up(engine, request, listen)
     else:
         text = (

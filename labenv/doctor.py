@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labenv import lab, lifecycle, networks, topology, vitals
+from labenv import lab, networks, plan, topology, vitals
 from labenv.computer import Computer
 from labenv.engine import Engine, refusals
 from labenv.engine.advice import NoEngineError
@@ -165,7 +165,7 @@ def _ports(patient: Patient) -> Finding | None:
     if patient.connection.endpoint.socket is None:
         return None  # published on the loopback of another computer
     anyone = Student("anyone", 2, "any", "")
-    nodes = topology.load(topology.named(lab.load(lifecycle.default_lab()).topology), anyone)
+    nodes = topology.load(topology.named(lab.load(plan.default_lab()).topology), anyone)
     ours = {port for there in patient.environments for machine in there.machines for port in machine.published.values()}
     wished = {port: x for x in range(256) for node in nodes.nodes for port in nodes.published(node, x).values()}
     return vitals.ports({port: x for port, x in wished.items() if port not in ours})

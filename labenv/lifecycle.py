@@ -5,145 +5,27 @@ is reported and left, because a student's work is in it. Running `up` twice chan
 interrupted is finished by the next one.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labenv import lab as labs
-from labenv import render, student, topology
+from labenv import render
 from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels, records
 from labenv.engine import saves as kept
-from labenv.engine.images import Images, wanted
+from labenv.engine.images import Images
 from labenv.engine.ready import NoAnswer, await_answers, await_boot, lead_out
-from labenv.environment import Environment, Machine, container_name, network_name
+from labenv.environment import Environment, Machine, network_name
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
-from labenv.lab import Lab
 from labenv.lock import student_lock
-from labenv.networks import free_x, port_in_use, taken_by, uplink_mtu
-from labenv.student import Student
-from labenv.topology import Network, Node, Topology
+from labenv.networks import port_in_use
+from labenv.plan import Copied, Plan, Request, made_from, network_options, new_plan, plan_again, validated
+from labenv.topology import Network, Node
 
 # Environments that come up at the same time; more of them only take the processor from each other.
 _TOGETHER = 4
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked `up` or `render` for; None where they left the choice to labenv.
-
-    `profiles` are those of the topology whose machines are wanted as well.
-    """
-
-    student_id: str
-    x: int | None = None
-    first: str | None = None
-    stage: str | None = None
-    lab: str | None = None
-    topology: Path | None = None
-    profiles: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Copied:
-    """What a machine is made from if it comes out of a save: that image, and labels that stay as they were."""
-
-    image: str
-    labels: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that an environment is made from, for one student at one stage.
-
-    The `topology` has no other machines and networks than those that are wanted. `copied` are machines out of a save.
-    """
-
-    student: Student
-    lab: Lab
-    stage: str
-    topology: Topology
-    source: str
-    copied: Mapping[str, Copied] = field(default_factory=dict)
-
-    def images(self) -> dict[str, str]:
-        """The image folder of each machine."""
-        return {node.name: self.lab.image_of(node.name, node.image, self.stage) for node in self.topology.nodes}
-
-    def image_tag(self, node: Node) -> str:
-        """The tag of a machine's image."""
-        return wanted()[self.images()[node.name]].tag
-
-    def overlay(self, node: Node) -> list[render.Item]:
-        """The files laid over a machine's image."""
-        return render.overlay(self.lab, self.topology, node, self.student, self.stage)
-
-    def environment(self) -> Environment:
-        """The environment as it will be, with no machine there yet."""
-        machines = tuple(
-            Machine(
-                node.name,
-                node.fqdn,
-                node.address,
-                "missing",
-                container_name(self.student.id, node.name),
-                optional=bool(node.profile),
-                network=node.network,
-                addresses=node.addresses,
-            )
-            for node in self.topology.nodes
-        )
-        return Environment(self.student, self.lab.id, self.stage, machines, self.source)
-
-
-def validated(request: Request) -> Request:
-    """The request with every name and number checked. Raises UsageError; asks no engine."""
-    student.check_id(request.student_id)
-    if request.x is not None:
-        student.check_x(request.x)
-    if request.first is not None:
-        student.check_first(request.first, request.student_id)
-    if request.lab is not None or request.stage is not None:
-        lab = labs.load(request.lab or default_lab())
-        if request.stage is not None:
-            lab.check_stage(request.stage)
-    return request
-
-
-def default_lab() -> str:
-    """The lab that is meant when none is named."""
-    return labs.names()[0]
-
-
-def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
-    """The plan for an environment that is not there yet, on a free network. Raises UsageError, EngineError."""
-    wished = request.x if request.x is not None else student.derive_x(request.student_id)
-    return _plan_at(request, _choose_x(engine, request, wished, listen), student.new_password())
-
-
-def _plan_at(request: Request, x: int, password: str) -> Plan:
-    lab = labs.load(request.lab or default_lab())
-    first = request.first or student.derive_first(request.student_id)
-    who = Student(request.student_id, x, first, password)
-    return _plan(who, lab, request.stage or lab.last_stage, request.topology, request.profiles)
-
-
-def _plan(who: Student, lab: Lab, stage: str, file: Path | None, profiles: Collection[str]) -> Plan:
-    source = file.resolve() if file else topology.named(lab.topology)
-    wanted = topology.load(source, who).with_profiles(profiles)
-    return Plan(who, lab, stage, wanted, str(source) if file else lab.topology)
-
-
-def plan_again(who: Student, lab: str, stage: str, source: str, machines: Collection[str]) -> Plan:
-    """The plan for an environment that is or was there, with those optional machines that are among `machines`.
-
-    `source` is what it has for its topology. Raises UsageError for a lab or a topology that is not there (any more).
-    """
-    known = labs.load(lab)
-    file = Path(source) if "/" in source else None
-    return _plan(who, known, stage, file, _profiles(who, known, file, machines))
 
 
 def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Listener) -> tuple[str, ...]:
@@ -255,20 +137,6 @@ def _create(engine: Engine, request: Request, listen: Listener) -> Outcome:
     raise EngineError("No network 192.168.X.0/24 could be had. `labenv doctor` says who has them.")
 
 
-def _choose_x(engine: Engine, request: Request, wanted: int, listen: Listener) -> int:
-    taken = taken_by(engine)
-    if wanted not in taken:
-        return wanted
-    if request.x is not None:
-        raise UsageError(
-            f"The network 192.168.{wanted}.0/24 is taken: {taken[wanted]}. Choose another --net, or leave it out and labenv "
-            f"finds a free one."
-        )
-    free = free_x(taken, wanted)
-    listen(Event("network", f"192.168.{wanted}.0/24 is taken ({taken[wanted]}); using 192.168.{free}.0/24", "note"))
-    return free
-
-
 def _undo(engine: Engine, made: Plan) -> None:
     """Remove what a failed `up` has made; if the engine is gone, the next command finds it by its labels."""
     try:
@@ -313,19 +181,6 @@ def _make_network(engine: Engine, made: Plan, network: Network, labels: dict[str
     engine.create_network(made.student, network, labels, network_options(engine, network))
 
 
-def network_options(engine: Engine, network: Network) -> dict[str, str]:
-    """The driver options of a network, with the uplink's MTU where it can be known."""
-    mtu = uplink_mtu() if engine.is_local else None
-    return network.options | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
-
-
-def made_from(made: Plan, node: Node) -> str:
-    """The fingerprint of what a machine is made from: its image, its name and address, the student, the templates."""
-    who = made.student
-    given = [who.id, str(who.x), who.first, who.password, made.stage, node.fqdn, node.address, made.image_tag(node)]
-    return render.fingerprint(*given, made.lab.digest)
-
-
 def _free_ports(engine: Engine, made: Plan, nodes: list[Node], listen: Listener) -> int:
     """The first block of ports on 127.0.0.1 of which none is in use; 0, the usual one, where that cannot be told."""
     if not engine.is_local:
@@ -343,10 +198,9 @@ def _free_ports(engine: Engine, made: Plan, nodes: list[Node], listen: Listener)
 
 def _reconcile(engine: Engine, request: Request, there: Environment, listen: Listener) -> Outcome:
     _refuse_contradictions(request, there)
-    lab = labs.load(there.lab)
-    own = Path(there.topology) if "/" in there.topology else None
-    profiles = request.profiles | _profiles(there.student, lab, own, [machine.name for machine in there.machines])
-    made = _plan(there.student, lab, there.stage, request.topology or own, profiles)
+    source = str(request.topology.resolve()) if request.topology else there.topology
+    machines = [machine.name for machine in there.machines]
+    made = plan_again(there.student, there.lab, there.stage, source, machines, request.profiles)
     Images(engine).ensure(set(made.images().values()), listen)
     changes: list[str] = []
     new: list[str] = []
@@ -371,12 +225,6 @@ def _reconcile(engine: Engine, request: Request, there: Environment, listen: Lis
         with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
             changes += _make(engine, made, absent, listen)
     return Outcome(_found(engine, there.student.id), tuple(changes), tuple(drifted))
-
-
-def _profiles(who: Student, lab: Lab, file: Path | None, machines: Collection[str]) -> set[str]:
-    """The profiles that these machines belong to."""
-    nodes = topology.load(file or topology.named(lab.topology), who).nodes
-    return {node.profile for node in nodes if node.profile and node.name in machines}
 
 
 def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> tuple[list[str], bool]:

@@ -20,9 +20,10 @@ from labenv.engine.saves import Note, Save
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
-from labenv.lifecycle import Copied, Outcome, Plan
+from labenv.lifecycle import Outcome
 from labenv.lock import student_lock
 from labenv.networks import taken_by
+from labenv.plan import Copied, Plan, plan_again
 from labenv.student import Student
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
@@ -126,7 +127,7 @@ def reset(
         there = _there(engine, who)
         refuse_drill(engine, who)
         names = [m.name for m in there.machines]
-        fresh = lifecycle.plan_again(there.student, there.lab, stage or there.stage, there.topology, names)
+        fresh = plan_again(there.student, there.lab, stage or there.stage, there.topology, names)
         Images(engine).ensure(set(fresh.images().values()), listen)
         before = _before(engine, [there], "before-reset", listen)
         if machine:  # what is interrupted here is a missing machine, which `up` makes anew as well
@@ -195,7 +196,7 @@ def _plan(wanted: Save, nonce: str = "-") -> Plan:
     """What a save is made to run from. Raises UsageError if its lab or its topology is not there."""
     labels = wanted.labels
     who = Student(wanted.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
-    plan = lifecycle.plan_again(who, labels["labenv.lab"], wanted.stage, labels[TOPOLOGY], wanted.machines)
+    plan = plan_again(who, labels["labenv.lab"], wanted.stage, labels[TOPOLOGY], wanted.machines)
     copied = {
         copy.machine: Copied(copy.tag, {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce})
         for copy in wanted.copies

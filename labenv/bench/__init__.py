@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from labenv import lab as labs
-from labenv import lifecycle
+from labenv import lifecycle, plan
 from labenv.engine import Engine, refusals
 from labenv.engine.images import Images, wanted
 from labenv.engine.ready import await_answers
@@ -237,7 +237,7 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
     (folder / "stock").mkdir()
     (folder / "stock" / "compose.yaml").write_text(yaml.safe_dump(tree))
     _call([*compose, "-f", "compose.yaml", "-p", "labenv-bench", "build"], folder / "own")
-    due = [answer for answer in labs.load(lifecycle.default_lab()).answers if answer.machine in tree["services"]]
+    due = [answer for answer in labs.load(plan.default_lab()).answers if answer.machine in tree["services"]]
 
     def timed(kind: str, answers: list[Answer]) -> float:
         command = [*compose, "-f", "compose.yaml", "-p", "labenv-bench"]

@@ -67,9 +67,9 @@ def complete_machine(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_stage(incomplete: str) -> list[str]:
     """The stages of the default lab."""
-    from labenv import lab, lifecycle
+    from labenv import lab, plan
 
-    return [stage.id for stage in lab.load(lifecycle.default_lab()).stages if stage.id.startswith(incomplete)]
+    return [stage.id for stage in lab.load(plan.default_lab()).stages if stage.id.startswith(incomplete)]
 
 
 def complete_lab(incomplete: str) -> list[str]:

@@ -24,9 +24,9 @@ FromOption = Annotated[
 
 
 def _complete_drill(incomplete: str) -> list[str]:
-    from labenv import drills, lab, lifecycle
+    from labenv import drills, lab, plan
 
-    found = drills.files(lab.load(lifecycle.default_lab()))
+    found = drills.files(lab.load(plan.default_lab()))
     return [path.stem for path in found if path.stem.startswith(incomplete)]
 
 
@@ -224,11 +224,11 @@ def list_(
 
       labenv drill list --from ./mydrills --answers
     """
-    from labenv import drills, lifecycle
+    from labenv import drills, plan
     from labenv import lab as labs
     from labenv.student import Student
 
-    lab = labs.load(lifecycle.default_lab())
+    lab = labs.load(plan.default_lab())
     example = Student("asmith15", 90, "ann", "")
     found = [(drill, drills.filled(drill.symptom, example)) for drill in drills.catalogue(lab, folder)]
     if json:
@@ -259,10 +259,10 @@ def lint(
 
       labenv drill lint ./mydrills
     """
-    from labenv import drills, lifecycle
+    from labenv import drills, plan
     from labenv import lab as labs
 
-    lab = labs.load(lifecycle.default_lab())
+    lab = labs.load(plan.default_lab())
     files = [path for path in drills.files(lab, folder) if folder is None or path.parent == folder]
     found = [finding for path in files for finding in drills.lint(path, lab)]
     if json:

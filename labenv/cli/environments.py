@@ -83,7 +83,7 @@ def up(
 
       labenv up asmith15 bjones3 cwu --at lab4a
     """
-    from labenv import lifecycle
+    from labenv import lifecycle, plan
 
     if students and len(set(students)) > 1 and (net, first) != (None, None):
         raise UsageError("--net and --first are one student's own. Bring that student up alone, the others after.")
@@ -91,7 +91,7 @@ def up(
         if not students:
             students = [common.chosen(common.open_engine(listen), None).student.id]
         requests = [
-            lifecycle.validated(lifecycle.Request(student, net, first, at, lab, topology, _profiles(outside)))
+            plan.validated(plan.Request(student, net, first, at, lab, topology, _profiles(outside)))
             for student in dict.fromkeys(students)
         ]
         engine = common.open_engine(listen)
@@ -208,11 +208,11 @@ def render(
 
       labenv render mylab -s asmith15 --at lab4a
     """
-    from labenv import compose, lifecycle
+    from labenv import compose, plan
 
     if student is None:
         raise UsageError("Whose environment? Say it: labenv render DIR -s STUDENT")
-    request = lifecycle.validated(lifecycle.Request(student, net, first, at, lab, topology, _profiles(outside)))
+    request = plan.validated(plan.Request(student, net, first, at, lab, topology, _profiles(outside)))
     compose.check_folder(folder)
     with screen.progress() as listen:
         engine = common.open_engine(listen)

@@ -41,9 +41,9 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
 
 def complete_step(incomplete: str) -> list[str]:
     """The steps of the default lab that have hints."""
-    from labenv import lab, lifecycle
+    from labenv import lab, plan
 
-    steps = lab.load(lifecycle.default_lab()).steps.values()
+    steps = lab.load(plan.default_lab()).steps.values()
     return [step.id for step in steps if step.hints and step.id.startswith(incomplete)]
 
 

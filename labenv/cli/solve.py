@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def _complete_target(incomplete: str) -> list[str]:
-    from labenv import lab, lifecycle
+    from labenv import lab, plan
 
-    known = lab.load(lifecycle.default_lab())
+    known = lab.load(plan.default_lab())
     steps = [step.id for step in known.steps.values() if not step.is_for_a_person]
     return [name for name in [*(stage.id for stage in known.stages), *steps] if name.startswith(incomplete)]
 

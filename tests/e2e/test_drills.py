@@ -33,8 +33,9 @@ def proven(drill: Drill) -> list[str]:
     from labenv.engine.channel import Channel
     from labenv.engine.find import connect
     from labenv.events import silent
-    from labenv.lifecycle import Request, down, reboot, up
+    from labenv.lifecycle import down, reboot, up
     from labenv.mutations import Mutation
+    from labenv.plan import Request
 
     engine = Engine(connect(silent))
     who = f"d-{secrets.token_hex(4)}"

@@ -22,6 +22,7 @@ from labenv.engine import Engine
 from labenv.engine import saves as kept
 from labenv.engine.channel import Channel
 from labenv.events import silent
+from labenv.plan import Request
 from tests.e2e import rig
 from tests.e2e.conftest import Cli
 from tests.e2e.test_second_engine import PLAIN, labenv
@@ -70,7 +71,7 @@ def up(engine: Engine, student: str) -> None:
     for container in engine.api.containers(all=True, filters={"label": f"labenv.student={student}"}):
         with suppress(docker.errors.NotFound):
             engine.api.inspect_container(container["Id"])
-    lifecycle.up(engine, lifecycle.Request(student), silent)
+    lifecycle.up(engine, Request(student), silent)
 
 
 def clean(engine: Engine, student: str) -> None:

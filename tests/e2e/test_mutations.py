@@ -28,7 +28,8 @@ def found(mutation: Mutation) -> tuple[CheckResult, ...]:
     from labenv.engine.channel import Channel
     from labenv.engine.find import connect
     from labenv.events import silent
-    from labenv.lifecycle import Request, down, up
+    from labenv.lifecycle import down, up
+    from labenv.plan import Request
 
     engine = Engine(connect(silent))
     who = f"m-{secrets.token_hex(4)}"

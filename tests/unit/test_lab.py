@@ -116,10 +116,10 @@ def test_an_unknown_lab_is_answered_with_those_there_are() -> None:
 
 def test_bringing_a_lab_up_reads_no_steps() -> None:
     script = (
-        "import sys; from labenv import lab, lifecycle, resources; real = resources.read_yaml\n"
+        "import sys; from labenv import lab, plan, resources; real = resources.read_yaml\n"
         "resources.read_yaml = lambda path: sys.exit(str(path)) if path.name == 'steps.yaml' else real(path)\n"
-        "plan = lifecycle._plan_at(lifecycle.Request('asmith15', None, None, None, None, None), 90, 'x')\n"
-        "[plan.overlay(node) for node in plan.topology.nodes]\n"
+        "made = plan._plan_at(plan.Request('asmith15', None, None, None, None, None), 90, 'x')\n"
+        "[made.overlay(node) for node in made.topology.nodes]\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
