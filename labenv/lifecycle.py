@@ -295,10 +295,14 @@ def _await_answers(
 def settle(engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener) -> None:
     """Wait for machines that a student has worked on: what they broke stays down, which is no reason to fail."""
     machines = list(machines)
-    for machine in machines:
-        if not machine.optional:
-            with announced(listen, machine.name, f"waiting until {machine.name} has booted"):
-                await_boot(engine, machine)
+    regular = [machine for machine in machines if not machine.optional]
+    if regular:
+        names = ", ".join(machine.name for machine in regular)
+        with (
+            announced(listen, "boot", f"waiting until {names} {'has' if len(regular) == 1 else 'have'} booted"),
+            ThreadPoolExecutor(len(regular)) as pool,
+        ):
+            list(pool.map(lambda machine: await_boot(engine, machine), regular))
     # On optional machines nobody works.
     _await_answers(engine, environment, [machine for machine in machines if machine.optional], listen)
     try:

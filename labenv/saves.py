@@ -56,13 +56,18 @@ def save(engine: Engine, environment: Environment, name: str | None, listen: Lis
                 f"{' and '.join(missing)} cannot be saved: not there, or never started. Bring the environment up first: "
                 f"labenv up {who}"
             )
-        return take(engine, there, name or _free_name(engine, who, "save"), listen)
+        return take(engine, there, name, listen)
 
 
-def take(engine: Engine, environment: Environment, name: str, listen: Listener) -> Save:
-    """Save what is there of an environment; for a command that holds the student's lock. Raises as `save` does."""
+def take(engine: Engine, environment: Environment, name: str | None, listen: Listener, *, stem: str = "save") -> Save:
+    """Save what is there of an environment, under `name` or the next free one of STEM-1, STEM-2, …
+
+    For a command that holds the student's lock. Raises as `save` does.
+    """
     who = environment.student.id
-    if name in (other.name for other in kept.tidied(engine, who)):
+    used = {other.name for other in kept.tidied(engine, who)}
+    name = name or next(free for free in (f"{stem}-{number}" for number in count(1)) if free not in used)
+    if name in used:
         raise UsageError(
             f"{who} has a save called {name} already. Choose another name, or remove it: labenv saves --remove {name} -s {who}"
         )
@@ -213,20 +218,14 @@ def _refuse_taken(engine: Engine, who: Student, there: Iterable[Environment]) ->
         )
 
 
-def _before(engine: Engine, there: list[Environment], name: str, listen: Listener) -> Save | None:
+def _before(engine: Engine, there: list[Environment], stem: str, listen: Listener) -> Save | None:
     if not any(_is_whole(machine) for environment in there for machine in environment.machines):
         return None
-    who = there[0].student.id
-    return take(engine, there[0], _free_name(engine, who, name), listen)
+    return take(engine, there[0], None, listen, stem=stem)
 
 
 def _names(before: Save | None) -> tuple[str, ...]:
     return (before.name,) if before else ()
-
-
-def _free_name(engine: Engine, student_id: str, stem: str) -> str:
-    used = {found.name for found in kept.found(engine, student_id)}
-    return next(name for name in (f"{stem}-{number}" for number in count(1)) if name not in used)
 
 
 def _there(engine: Engine, student_id: str) -> Environment:

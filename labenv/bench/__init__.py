@@ -23,6 +23,7 @@ import yaml
 from labenv import lab as labs
 from labenv import lifecycle, plan
 from labenv.engine import Engine, refusals
+from labenv.engine import saves as kept
 from labenv.engine.images import Images, wanted
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
@@ -81,7 +82,16 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
             )
     with _said(listen, "labenv --help"):
         yield Row("labenv --help", "s", _repeat(runs, lambda: _labenv("--help")), 0.3)
-    times: dict[str, list[float]] = {"up": [], "check": [], "down": [], "outside": [], "own": [], "stock": []}
+    times: dict[str, list[float]] = {
+        "up": [],
+        "check": [],
+        "save": [],
+        "restore": [],
+        "down": [],
+        "outside": [],
+        "own": [],
+        "stock": [],
+    }
     memory: list[float] = []
     memory_outside: list[float] = []
     with (
@@ -93,6 +103,9 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
                 times["up"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check")))
                 memory += _memory(engine, optional=False)
                 times["check"].append(_timed(lambda: _labenv("check", "-s", _STUDENT)))
+                times["save"].append(_timed(lambda: _labenv("save", "-s", _STUDENT)))
+                times["restore"].append(_timed(lambda: _labenv("restore", "save-1", "-s", _STUDENT)))
+                _remove_saves(engine)
                 times["down"].append(_timed(lambda: _labenv("down", "-s", _STUDENT)))
                 times["outside"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check", "--outside")))
                 memory_outside += _memory(engine, optional=True)
@@ -101,6 +114,8 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
                     times[name].append(started())
     yield Row("warm up, until all services answer", "s", tuple(times["up"]))
     yield Row("check, all at stage done", "s", tuple(times["check"]), 3)
+    yield Row("save", "s", tuple(times["save"]), 2)
+    yield Row("restore, with the save before it", "s", tuple(times["restore"]))
     yield Row("down", "s", tuple(times["down"]))
     if memory:
         yield Row("idle memory of a lab (PSS)", "MiB", tuple(memory), 75)
@@ -195,6 +210,13 @@ def _sweep(engine: Engine) -> None:
     for environment in engine.environments():
         if environment.student.id.startswith(_STUDENT):
             lifecycle.down(engine, environment, silent)
+    _remove_saves(engine)
+
+
+def _remove_saves(engine: Engine) -> None:
+    for save in kept.found(engine):
+        if save.student_id.startswith(_STUDENT):
+            kept.remove(engine, save)
 
 
 def _memory(engine: Engine, *, optional: bool) -> list[float]:

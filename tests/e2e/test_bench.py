@@ -1,6 +1,7 @@
 """The benchmark is a command of the project, and cleans up after itself."""
 
 from labenv.engine import Engine
+from labenv.engine import saves as kept
 from tests.e2e.conftest import Cli
 
 
@@ -10,9 +11,12 @@ def test_bench_measures_and_leaves_nothing(cli: Cli, engine: Engine) -> None:
     assert rows["labenv --help"]["median"] > 0
     assert rows["warm up, until all services answer"]["values"]
     assert rows["check, all at stage done"]["unit"] == "s"
+    assert rows["save"]["target"] == 2
+    assert rows["restore, with the save before it"]["median"] > 0
     assert rows["added to a warm up by the world outside"]["target"] == 0.3
     assert rows["image of the desktop"]["median"] > 100
     assert rows["labenv desktop, until Thunderbird's window"]["median"] > 0
     assert not [e for e in engine.environments() if e.student.id.startswith("bench-")]
+    assert not [save for save in kept.found(engine) if save.student_id.startswith("bench-")]
     tags = [tag for image in engine.api.images() for tag in image["RepoTags"] or []]
     assert not [tag for tag in tags if tag.startswith("labenv-bench")]
