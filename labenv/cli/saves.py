@@ -79,37 +79,39 @@ def restore(name: NameArgument, student: StudentOption = None, json: JsonOption 
 
 def saves(
     remove: Annotated[
-        str | None, typer.Option("--remove", metavar="NAME", autocompletion=_complete_save, help="Remove this save.")
+        list[str] | None,
+        typer.Option("--remove", metavar="NAME", autocompletion=_complete_save, help="Remove this save. Repeatable."),
     ] = None,
     student: StudentOption = None,
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
-    """List the saves, with their time, stage and the space that they take; or remove one.
+    """List the saves, with their time, stage and the space that they take; or remove some.
 
     Examples:
 
       labenv saves
 
-      labenv saves --remove save-1 --yes
+      labenv saves --remove save-1 --remove save-2 --yes
     """
     from labenv import saves as keeping
     from labenv.engine import saves as kept
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
-        if remove is None:
-            documents = [_document(engine, found) for found in kept.found(engine, student)]
+        if remove:
+            doomed = [keeping.named(engine, _whose(engine, student, name), name) for name in dict.fromkeys(remove)]
         else:
-            whose = _whose(engine, student, remove)
-            keeping.named(engine, whose, remove)
-    if remove is not None:
-        if not (yes or not sys.stdin.isatty() or typer.confirm(f"Remove {whose}'s save {remove}?", err=True)):
+            documents = [_document(engine, found) for found in kept.found(engine, student)]
+    if remove:
+        which = ", ".join(f"{found.student_id}'s save {found.name}" for found in doomed)
+        if not (yes or not sys.stdin.isatty() or typer.confirm(f"Remove {which}?", err=True)):
             print("Nothing was removed.", file=sys.stderr)
             return
         with screen.progress(quiet=True) as listen:
-            keeping.remove(engine, whose, remove, listen)
-        print(f"Removed {remove}.", file=sys.stderr)
+            for found in doomed:
+                keeping.remove(engine, found.student_id, found.name, listen)
+        print(f"Removed {which}.", file=sys.stderr)
     elif json:
         common.print_json({"saves": documents})
     else:
