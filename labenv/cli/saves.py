@@ -223,9 +223,12 @@ def load(
 
 def _whose(engine: "Engine", student: str | None, name: str) -> str:
     """Whose save is meant: the named student's, or the only one's that has one of that name."""
-    if student:
-        return student
     from labenv.engine import saves as kept
+    from labenv.student import check_id
+
+    if student:
+        check_id(student)
+        return student
 
     owners = sorted({found.student_id for found in kept.found(engine) if found.name == name})
     if len(owners) > 1:

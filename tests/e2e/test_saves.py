@@ -133,6 +133,7 @@ def test_what_is_wrong_with_a_name_or_a_machine_is_said(cli: Cli, engine: Engine
         (("save", "../up", "-s", worked), "cannot be called"),
         (("save", "", "-s", worked), "cannot be called"),
         (("restore", "nothing", "-s", worked), "no save called nothing"),
+        (("restore", "nothing", "-s", "../x"), "student id"),
         (("saves", "--remove", "nothing", "-s", worked), "no save called nothing"),
         (("reset", "vm9", "-s", worked), "no machine 'vm9'"),
         (("reset", "--at", "lunch", "-s", worked), "no stage 'lunch'"),
