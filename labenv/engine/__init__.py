@@ -19,7 +19,7 @@ import docker
 import docker.errors
 import requests
 
-from labenv.engine import cgroups, recipe
+from labenv.engine import cgroups, recipe, standstill
 from labenv.engine.find import Connection
 from labenv.environment import Environment, Machine, container_name, network_name
 from labenv.errors import EngineError
@@ -211,7 +211,7 @@ class Engine:
     def unpause(self, container: str) -> None:
         """Let a paused machine go on. Raises EngineError."""
         with refusals(f"unpausing {container}"):
-            self.api.unpause(container)
+            standstill.go_on(self.api, container)
 
     def reattach(self, machine: Machine, student: Student) -> None:
         """Put a stopped machine whose network was removed onto the student's network of today. Raises EngineError."""

@@ -16,7 +16,7 @@ from secrets import token_hex
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import LABEL, NOTED, RECORD, Engine, recipe, refusals
+from labenv.engine import LABEL, NOTED, RECORD, Engine, recipe, refusals, standstill
 from labenv.engine.channel import Channel
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
@@ -212,18 +212,9 @@ def _write_down(engine: Engine, machine: Machine) -> None:
 def _still(engine: Engine, machines: Sequence[Machine], pool: ThreadPoolExecutor) -> Iterator[None]:
     """All running machines paused: a message on its way is with the one that sends it, or with the one that takes it."""
     running = [machine.container for machine in machines if machine.state == "running"]
-
-    def pause(container: str) -> None:
-        with suppress(docker.errors.APIError):  # what cannot be paused (rootless on cgroup v1) is saved as it runs
-            engine.api.pause(container)
-
-    def go_on(container: str) -> None:
-        with suppress(docker.errors.APIError):
-            engine.api.unpause(container)
-
     with refusals("holding the machines still"), ExitStack() as stack:
-        stack.callback(lambda: list(pool.map(go_on, running)))
-        list(pool.map(pause, running))
+        stack.callback(lambda: list(pool.map(lambda container: standstill.go_on(engine.api, container), running)))
+        list(pool.map(lambda container: standstill.hold(engine.api, container), running))  # or saved as they run
         yield
 
 

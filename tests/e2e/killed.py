@@ -1,20 +1,25 @@
 """The command line, killed at its n-th change of something on the engine; or the engine killed there.
 
     python -m tests.e2e.killed before|after N PID up asmith15
+    python -m tests.e2e.killed before|after commit:2 PID save -s asmith15
 
-PID 0 is the command itself. Whoever is killed gets no chance to clean up. Nothing of labenv is another than it is: the
-HTTP requests, with which it asks and changes all, are counted as they leave.
+`commit:2` is the second change whose request has `commit` in its method and path, however many others there were. PID 0
+is the command itself. Whoever is killed gets no chance to clean up. Nothing of labenv is another than it is: the HTTP
+requests, with which it asks and changes all, are counted as they leave.
 """
 
 import os
+import re
 import signal
 import sys
 import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
-_when, _number, _victim = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) or os.getpid()
+_when, _victim = sys.argv[1], int(sys.argv[3]) or os.getpid()
+_kind, _, _number = sys.argv[2].rpartition(":")
 _send = requests.Session.send
 _one_by_one = threading.Lock()
 _changes: list[str] = []
@@ -25,8 +30,9 @@ def _counted(self: requests.Session, request: requests.PreparedRequest, **option
     if request.method == "GET" or "/exec" in str(request.url):
         return _send(self, request, **options)
     with _one_by_one:
-        _changes.append(str(request.url))
-        here = len(_changes) == _number
+        change = f"{request.method} {re.sub('^/v[0-9.]+', '', urlsplit(str(request.url)).path)}"
+        _changes.append(change)
+        here = _kind in change and len([one for one in _changes if _kind in one]) == int(_number)
         if here and _when == "before":
             os.kill(_victim, signal.SIGKILL)
         answer = _send(self, request, **options)

@@ -1,7 +1,7 @@
 """Whatever is killed, and whenever: the next command finds the state before or the state after, with all work in it.
 
-Commands are killed right before or right after their n-th change of something on the engine, which is every place where
-it matters; the engine is killed there as well, and with it all machines, as in a power cut.
+Commands are killed right before a change of something on the engine, which is every place where it matters (`commit:2` is
+the second commit, tests/e2e/killed.py); the engine is killed there as well, and with it all machines, as in a power cut.
 """
 
 import os
@@ -9,12 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
-import docker.errors
 import pytest
 
 from labenv import lifecycle, saves
@@ -28,16 +27,38 @@ from tests.e2e.conftest import Cli
 from tests.e2e.test_second_engine import PLAIN, labenv
 
 MACHINES = ("host", "vm2", "vm3")
-# How many changes each makes on the engine; a test fails where a kill came too late to hit anything.
-UP, SAVE, RESTORE, RESET, DOWN = 7, 9, 25, 12, 9
+# In the order in which they come: what leaves the state before, and, from the note on, the one after.
+SAVING = ("pause:2", "commit:1", "commit:3")
+SAVED = ("unpause:1", "unpause:3")
+SWITCHING_OFF = ("commit:2", "unpause:2", "kill:1", "kill:3", "volumes/create:1")
+REPLACING = (
+    "DELETE /containers:1",
+    "DELETE /containers:3",
+    "DELETE /networks:1",
+    "networks/create:1",
+    "containers/create:1",
+    "containers/create:3",
+    "/start:1",
+    "/start:3",
+    "DELETE /volumes:1",
+)
+MAKING = ("networks/create:1", *(f"{what}:{n}" for what in ("containers/create", "/start") for n in (1, 2, 3)))
+REMOVING = (
+    "kill:1",
+    "kill:3",
+    "volumes/create:1",
+    "DELETE /containers:1",
+    "DELETE /containers:3",
+    "DELETE /networks:1",
+)
 _MAIL = "find /home/*/Maildir/new -type f | wc -l"
 
 
-def killed(when: str, number: int, *arguments: str) -> None:
-    """Run the command line, and have it killed at that change."""
-    command = [sys.executable, "-m", "tests.e2e.killed", when, str(number), "0", *arguments]
+def killed(place: str, *arguments: str) -> None:
+    """Run the command line, and have it killed right before that change; fails if it makes none such."""
+    command = [sys.executable, "-m", "tests.e2e.killed", "before", place, "0", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | PLAIN, check=False)
-    assert done.returncode == -signal.SIGKILL, f"{when} {number} of {arguments}: {done.stdout}{done.stderr}"
+    assert done.returncode == -signal.SIGKILL, f"{place} of {arguments}: {done.stdout}{done.stderr}"
 
 
 def inside(engine: Engine, student: str, machine: str, script: str) -> str:
@@ -67,10 +88,6 @@ def deliver(engine: Engine, student: str) -> None:
 
 
 def up(engine: Engine, student: str) -> None:
-    # What the killed command had asked for last may still be under way; an engine tells of a machine when that is done.
-    for container in engine.api.containers(all=True, filters={"label": f"labenv.student={student}"}):
-        with suppress(docker.errors.NotFound):
-            engine.api.inspect_container(container["Id"])
     lifecycle.up(engine, Request(student), silent)
 
 
@@ -107,86 +124,89 @@ def students(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> Iterat
         clean(engine, student)
 
 
-def spread(students: list[str], points: list[tuple[str, int]], attempt: Callable[[str, str, int], None]) -> None:
+def spread(students: list[str], places: Iterable[str], attempt: Callable[[str, str], None]) -> None:
     """Try all kill points, each student's one after the other, the students' at the same time."""
-    waiting = iter(points)
+    waiting = iter(places)
     lock = threading.Lock()
 
     def work_off(student: str) -> None:
         while True:
             with lock:
-                point = next(waiting, None)
-            if point is None:
+                place = next(waiting, None)
+            if place is None:
                 return
-            attempt(student, *point)
+            attempt(student, place)
 
     with ThreadPoolExecutor(len(students)) as pool:
         list(pool.map(work_off, students))
 
 
 def test_a_killed_save_is_whole_or_not_there(cli: Cli, engine: Engine, students: list[str]) -> None:
-    def attempt(student: str, when: str, number: int) -> None:
-        write(engine, student, f"at-{number}")
-        killed(when, number, "save", f"at-{number}", "-s", student)
+    def attempt(student: str, place: str) -> None:
+        name = "at-" + place.replace(":", "-")
+        write(engine, student, name)
+        killed(place, "save", name, "-s", student)
         up(engine, student)
-        assert work(engine, student) == f"at-{number}"
+        assert work(engine, student) == name
         assert has_mail(engine, student)
-        if f"at-{number}" not in [save.name for save in kept.found(engine, student)]:
-            assert number <= SAVE - 3, "all was saved, and the machines had only to go on"
-            saves.save(engine, engine.environments(student)[0], f"at-{number}", silent)
+        there = name in [save.name for save in kept.found(engine, student)]
+        assert there == (place in SAVED), place
+        if not there:
+            saves.save(engine, engine.environments(student)[0], name, silent)
 
-    spread(students, [("before", number) for number in (2, 4, 5, 7, SAVE)], attempt)
+    spread(students, (*SAVING, *SAVED), attempt)
 
 
 def test_a_killed_restore_or_reset_leaves_the_state_before_or_the_one_after(
     cli: Cli, engine: Engine, students: list[str]
 ) -> None:
-    def restore(student: str, when: str, number: int) -> None:
+    def restore(student: str, place: str) -> None:
         write(engine, student, "newer")
-        killed(when, number, "restore", "good", "-s", student)
+        killed(place, "restore", "good", "-s", student)
         up(engine, student)
-        assert work(engine, student) == ("newer" if number <= 13 else "saved")
+        assert work(engine, student) == ("newer" if place in SWITCHING_OFF else "saved"), place
         assert has_mail(engine, student)
 
-    # It saves nine changes long, switches the machines off, and notes with its 13th what it does.
-    spread(students, [("before", number) for number in (6, 10, 13, 14, 16, 17, 18, 20, 22, 24, RESTORE)], restore)
+    spread(students, (*SWITCHING_OFF, *REPLACING), restore)
 
-    def reset(student: str, when: str, number: int) -> None:
+    def reset(student: str, place: str) -> None:
         write(engine, student, "newer")
-        killed(when, number, "reset", "-s", student)
+        killed(place, "reset", "-s", student)
         up(engine, student)
-        assert work(engine, student) == "newer"
+        assert work(engine, student) == "newer", place
         assert has_mail(engine, student)
 
-    spread(students, [("before", number) for number in (15, 20, RESTORE)], reset)
+    spread(students, ("DELETE /containers:2", "containers/create:2", "DELETE /volumes:1"), reset)
 
-    def reset_vm2(student: str, when: str, number: int) -> None:
+    def reset_vm2(student: str, place: str) -> None:
         write(engine, student, "newer")
-        killed(when, number, "reset", "vm2", "-s", student)
+        killed(place, "reset", "vm2", "-s", student)
         up(engine, student)
         vm2 = inside(engine, student, "vm2", "cat /root/work 2>/dev/null || echo nothing")
-        assert vm2 == ("newer" if number < RESET - 1 else "nothing")
+        assert vm2 == ("newer" if place == "DELETE /containers:1" else "nothing"), place
         assert inside(engine, student, "vm3", "cat /root/work") == "newer"
 
-    spread(students, [("before", number) for number in (RESET - 1, RESET)], reset_vm2)
+    spread(students, ("DELETE /containers:1", "containers/create:1", "/start:1"), reset_vm2)
 
 
 def test_a_killed_up_or_down_is_finished_by_the_next_up(
     cli: Cli, engine: Engine, new_student: Callable[[], str]
 ) -> None:
-    def attempt(student: str, when: str, number: int) -> None:
-        killed("before", 1 + number % UP, "up", student, "--no-check")
+    downs = dict(zip(MAKING, (*REMOVING, "DELETE /volumes:1"), strict=True))
+
+    def attempt(student: str, place: str) -> None:
+        killed(place, "up", student, "--no-check")
         assert cli.json("up", student)["check"]["summary"]["failed"] == 0
         write(engine, student, "mine")
         deliver(engine, student)
-        killed("before", number, "down", "-s", student)
+        killed(downs[place], "down", "-s", student)
         up(engine, student)
         state = work(engine, student)
-        assert state == ("mine" if number <= 4 else "nothing")
+        assert state == ("mine" if downs[place] in REMOVING[:3] else "nothing"), downs[place]
         assert has_mail(engine, student) == (state == "mine")
         clean(engine, student)
 
-    spread([new_student() for _ in range(2)], [("before", number) for number in (1, 2, 4, 5, 6, 8, DOWN)], attempt)
+    spread([new_student() for _ in range(2)], MAKING, attempt)
 
 
 def test_a_killed_solve_is_finished_by_the_next(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> None:
@@ -235,21 +255,21 @@ def reread(engine: rig.Engine) -> set[str]:
 
 @pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
 @pytest.mark.parametrize(
-    ("command", "number", "found"),
+    ("command", "place", "found"),
     [
-        ("save more", 5, {"newer"}),
-        ("restore good", 11, {"newer"}),
-        ("restore good", 13, {"saved"}),
-        ("restore good", 15, {"saved"}),
-        ("restore good", 23, {"saved"}),
-        ("reset", 16, {"newer"}),
+        ("save more", "commit:2", {"newer"}),
+        ("restore good", "kill:2", {"newer"}),
+        ("restore good", "volumes/create:1", {"saved"}),
+        ("restore good", "DELETE /containers:2", {"saved"}),
+        ("restore good", "/start:2", {"saved"}),
+        ("reset", "DELETE /containers:3", {"newer"}),
     ],
 )
-def test_an_engine_killed_in_the_middle_loses_nothing(home: Path, command: str, number: int, found: set[str]) -> None:
+def test_an_engine_killed_in_the_middle_loses_nothing(home: Path, command: str, place: str, found: set[str]) -> None:
     with rig.running(home) as engine:
         labenv(engine, "up", "cut", "--no-check")
         rewrite(engine, "newer")
-        victim = [sys.executable, "-m", "tests.e2e.killed", "after", str(number), str(engine.pid), *command.split()]
+        victim = [sys.executable, "-m", "tests.e2e.killed", "after", place, str(engine.pid), *command.split()]
         done = engine.run([*victim, "-s", "cut"], check=False, env=PLAIN, timeout=300)
         assert done.returncode == 3, done.stdout + done.stderr
         assert "The engine" in done.stderr
