@@ -13,7 +13,7 @@ from labenv import lab as labs
 from labenv import lifecycle, render, student, topology
 from labenv.engine import Engine
 from labenv.engine.channel import Channel
-from labenv.engine.desktop import Desk, Parts
+from labenv.engine.desktop import Desk, Parts, remove_home
 from labenv.engine.images import Images, wanted
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError, UsageError
@@ -108,15 +108,16 @@ def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: 
     with student_lock(who.id, listen):
         desk = Desk(engine, who, environment.machine(_HOST))
         there = desk.parts()
-        if there.desktop == there.screen == "missing":
-            return False
-        with announced(listen, "desktop", f"{'removing' if remove else 'stopping'} {who.id}'s desktop"):
-            if remove:
-                desk.remove(desk.screen)
-                desk.remove(desk.desktop)
-            else:
-                desk.stop()
-    return True
+        is_there = not there.desktop == there.screen == "missing"
+        if is_there:
+            with announced(listen, "desktop", f"{'removing' if remove else 'stopping'} {who.id}'s desktop"):
+                if remove:
+                    desk.remove(desk.screen)
+                    desk.remove(desk.desktop)
+                else:
+                    desk.stop()
+        had_home = remove and remove_home(engine, who.id)
+    return is_there or had_home
 
 
 def _host(environment: Environment) -> Machine:
@@ -129,12 +130,19 @@ def _host(environment: Environment) -> Machine:
 
 
 def follow(engine: Engine, environment: Environment, listen: Listener) -> None:
-    """After host was booted: have a desktop that runs start again, in host's new network. Raises EngineError."""
+    """After host was booted: have a desktop that runs start again, in host's new network. Raises EngineError.
+
+    After host was made anew it cannot: it goes, and what is on it stays for the next `labenv desktop`.
+    """
     who = environment.student
     with student_lock(who.id, listen):
         desk = Desk(engine, who, environment.machine(_HOST))
         there = desk.parts()
-        if there.desktop == "running" and there.behind:
+        if there.desktop != "missing" and not there.in_host:
+            desk.remove(desk.screen)
+            desk.remove(desk.desktop)
+            listen(Event("desktop", "the desktop went with its host; what is on it is kept: labenv desktop", "note"))
+        elif there.desktop == "running" and there.behind:
             with announced(listen, "desktop", f"starting {who.id}'s desktop again"):
                 desk.stop()
                 desk.start()

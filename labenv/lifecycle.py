@@ -14,6 +14,7 @@ from labenv import lab as labs
 from labenv import render
 from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels, records
 from labenv.engine import saves as kept
+from labenv.engine.desktop import remove_home
 from labenv.engine.images import Images
 from labenv.engine.ready import NoAnswer, await_answers, await_boot, lead_out
 from labenv.environment import Environment, Machine, network_name
@@ -109,6 +110,7 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
         for current in there:
             engine.remove(current)
         records.remove(engine, who)
+        remove_home(engine, who)
         count = len(kept.tidied(engine, who))
         for other in kept.notes(engine, who):
             if other != noted:

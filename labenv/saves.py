@@ -15,6 +15,7 @@ from labenv import lab as labs
 from labenv import lifecycle
 from labenv.engine import NOTED, TOPOLOGY, Engine, records
 from labenv.engine import saves as kept
+from labenv.engine.desktop import remove_home
 from labenv.engine.images import Images
 from labenv.engine.saves import Note, Save
 from labenv.environment import Environment, Machine
@@ -166,6 +167,7 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
         for environment in engine.environments(student_id):
             engine.remove(environment)
         records.remove(engine, student_id)
+        remove_home(engine, student_id)
     # The note of a removal goes last: it counts for more than what it came on top of.
     for noted in sorted(pending, key=lambda noted: noted.doing, reverse=True):
         wanted = next((s for s in kept.found(engine, student_id) if s.stamp == noted.stamp), None)

@@ -1,4 +1,6 @@
-"""Host's desktop on the engine: two containers of one image, and a volume with the socket that they share.
+"""Host's desktop on the engine: two containers of one image, a volume with the socket that they share, one with a home.
+
+The home is the student's, and outlives the two: it goes with the environment, or when asked to.
 
 `desktop` runs in host's own network, so that every connection it makes comes from host's address. `screen` serves the
 page on a published port. It reaches the desktop's socket through the volume and not through the lab's network: so no
@@ -11,7 +13,7 @@ from typing import Any
 
 import docker.errors
 
-from labenv.engine import LABEL, Engine, refusals
+from labenv.engine import LABEL, RECORD, Engine, refusals
 from labenv.environment import Machine, container_name
 from labenv.errors import EngineError
 from labenv.student import Student
@@ -19,6 +21,7 @@ from labenv.student import Student
 PAGE = 6080  # where websockify listens in its container
 _SHARED = "/run/screen"
 _SERVE = ["/usr/lib/labenv/screen"]
+_HOME = "home"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Desk:
         self.desktop = container_name(student.id, "desktop")
         self.screen = container_name(student.id, "screen")
         self._volume = self.screen
+        self._home = _home(student.id)
 
     def parts(self) -> Parts:
         """What there is of it."""
@@ -70,7 +74,10 @@ class Desk:
         with refusals("making the desktop"):
             self._share()
             # Thunderbird's processes share memory; an engine's usual 64 MiB are few for large messages.
-            settings = self._settings(network_mode=f"container:{self._host.container}", shm_size="256m")
+            home = {LABEL: self._student.id, RECORD: _HOME}
+            self._engine.api.create_volume(self._home, labels=home)
+            binds = [f"{self._home}:/home/{self._student.id}"]
+            settings = self._settings(binds, network_mode=f"container:{self._host.container}", shm_size="256m")
             self._create(self.desktop, image, None, settings)
             self._engine.api.put_archive(self.desktop, "/", files)
 
@@ -78,7 +85,7 @@ class Desk:
         """Make the page's server, not started, published on that port of 127.0.0.1."""
         with refusals("making the desktop's page"):
             self._share()
-            settings = self._settings(port_bindings={PAGE: ("127.0.0.1", port)})
+            settings = self._settings([], port_bindings={PAGE: ("127.0.0.1", port)})
             self._create(self.screen, image, _SERVE, settings, ports=[PAGE])
 
     def start(self) -> None:
@@ -106,10 +113,12 @@ class Desk:
     def _share(self) -> None:
         self._engine.api.create_volume(self._volume, labels={LABEL: self._student.id})
 
-    def _settings(self, **more: object) -> dict[str, object]:
+    def _settings(self, binds: list[str], **more: object) -> dict[str, object]:
         if self._engine.facts.selinux:  # its categories would keep the one from the other's socket
             more["security_opt"] = ["label=disable"]
-        settings: dict[str, object] = self._engine.api.create_host_config(binds=[f"{self._volume}:{_SHARED}"], **more)
+        settings: dict[str, object] = self._engine.api.create_host_config(
+            binds=[f"{self._volume}:{_SHARED}", *binds], **more
+        )
         return settings
 
     def _create(self, name: str, image: str, command: list[str] | None, settings: object, **more: object) -> None:
@@ -129,3 +138,17 @@ class Desk:
         except docker.errors.NotFound:
             return None
         return found
+
+
+def remove_home(engine: Engine, student_id: str) -> bool:
+    """Remove what the student has on the desktop, once that is gone; whether there was any. Raises EngineError."""
+    with refusals("removing what is on the desktop"):
+        try:
+            engine.api.remove_volume(_home(student_id))
+        except docker.errors.NotFound:
+            return False
+    return True
+
+
+def _home(student_id: str) -> str:
+    return container_name(student_id, f"desktop-{_HOME}")

@@ -112,6 +112,19 @@ def test_host_booted_again_has_its_desktop_again_with_what_was_in_it(
     browser.enter(again["url"])
 
 
+def test_what_is_on_it_outlives_a_reset_and_a_restore(desk: "Desk", browser: "Page") -> None:
+    browser.enter(desk.show()["url"])
+    desk.inside("/usr/lib/labenv/as-student touch /home/$STUDENT/kept")
+    assert "what is on it is kept" in desk.cli("reset", "host", "-s", desk.student).stderr
+    assert desk.show()["changes"] == ["made desktop"]
+    assert desk.inside("ls /home/$STUDENT/kept")[0] == 0
+    test_its_terminal_is_roots_on_host(desk)
+    desk.cli("restore", "before-reset-1", "-s", desk.student)
+    assert desk.show()["changes"] == ["made desktop"]
+    assert desk.inside("ls /home/$STUDENT/kept")[0] == 0
+    desk.cli("saves", "--remove", "before-reset-1", "--remove", "before-restore-1", "-s", desk.student)
+
+
 def test_a_stopped_one_keeps_its_files_and_a_removed_one_does_not(desk: "Desk", browser: "Page") -> None:
     browser.enter(desk.show()["url"])
     desk.inside("/usr/lib/labenv/as-student touch /home/$STUDENT/kept")
