@@ -31,8 +31,8 @@ def go_on(api: Any, container: str) -> None:
     """Let a machine go on; return when it does, and the engine says so. Raises EngineError if it stays paused."""
     deadline = time.monotonic() + _PATIENCE
     while not _runs(api, container):
-        if not api.inspect_container(container)["State"]["Running"]:
-            return
+        if not api.inspect_container(container)["State"]["Paused"]:
+            return  # it is another reason why nothing can be run in it
         if time.monotonic() > deadline:
             raise EngineError(
                 f"{container} stays paused though it was told to go on. Start the engine again, and then: labenv up"
