@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
+from labenv import history, render
 from labenv import lab as labs
-from labenv import render
 from labenv.engine import Engine, NetworkTaken, environment_labels, machine_labels, records
 from labenv.engine import saves as kept
 from labenv.engine.desktop import remove_home
@@ -104,6 +104,9 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
     who = environment.student.id
     with student_lock(who, listen), announced(listen, "down", f"removing {who}'s machines and network"):
         there = engine.environments(who)
+        if kept.found(engine, who):
+            for current in there:
+                history.collect_now(engine, current, listen)
         for current in there:
             engine.switch_off(current)
         noted = kept.note(engine, who, "removing")
@@ -116,6 +119,8 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
             if other != noted:
                 kept.drop(engine, other)
         kept.drop(engine, noted)
+        if not count:
+            history.forget(environment)
     if count:
         told = "1 save of it is" if count == 1 else f"{count} saves of it are"
         listen(Event("down", f"{told} kept; to see and to remove them: labenv saves -s {who}", "note"))

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
 
+from labenv import history, lifecycle
 from labenv import lab as labs
-from labenv import lifecycle
 from labenv.engine import NOTED, TOPOLOGY, Engine, records
 from labenv.engine import saves as kept
 from labenv.engine.desktop import remove_home
@@ -101,11 +101,14 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
         )
         there = engine.environments(student_id)
         _refuse_taken(engine, plan.student, there)
+        for environment in there:
+            history.collect_now(engine, environment, listen)
         before = _before(engine, there, "before-restore", listen)
         noted = _begin(engine, there, wanted)
         changes = _replace(engine, wanted, noted, listen)
         environment = _there(engine, student_id)
         lifecycle.settle(engine, environment, environment.machines, listen)
+        history.collect_now(engine, environment, listen, f"labenv restore {name}")
     return Outcome(environment, (*_names(before), *changes), ())
 
 
@@ -135,6 +138,7 @@ def reset(
         names = [m.name for m in there.machines]
         fresh = plan_again(there.student, there.lab, stage or there.stage, there.topology, names)
         Images(engine).ensure(set(fresh.images().values()), listen)
+        history.collect_now(engine, there, listen)
         before = _before(engine, [there], "before-reset", listen)
         if machine:  # what is interrupted here is a missing machine, which `up` makes anew as well
             changes = lifecycle.remake_machine(engine, there, fresh, machine, listen)
@@ -146,6 +150,7 @@ def reset(
         environment = _there(engine, who)
         again = [m for m in environment.machines if machine in (None, m.name)]
         lifecycle.settle(engine, environment, again, listen)
+        history.collect_now(engine, environment, listen, " ".join(["labenv reset", *filter(None, [machine, stage])]))
     return Outcome(environment, (*_names(before), *changes), ())
 
 

@@ -41,7 +41,7 @@ def reports(
     lookouts = [_Lookout(engine, name, digest, changes) for name, digest in before.items()]
     again = True
     while True:
-        yield run_checks(environment, engine, steps=steps, listen=listen)
+        yield run_checks(environment, engine, steps=steps, written=True, listen=listen)
         after = digests(engine, containers)
         while not changes.empty():  # told of the run itself
             changes.get()

@@ -70,6 +70,10 @@ class Run:
             if name in names and name not in self._probes:
                 self._probes[name] = self._pool.submit(work, self.site, self.post)
 
+    def beside(self, work: Callable[[], None]) -> None:
+        """Have something done in a thread while the checks run; they end when it has ended."""
+        self._pool.submit(work)
+
     def outcome(self, name: str) -> Any:
         """What a probe found. Raises what it raised."""
         return self._probes[name].result()

@@ -30,13 +30,15 @@ def run_checks(
     *,
     steps: list[str] | None = None,
     reached_only: bool = False,
+    written: bool = False,
     listen: Listener = silent,
 ) -> Report:
     """Check the steps of the environment's lab and return what was found, in the order of the sheet.
 
     Steps that only a person can judge are among the results, as skipped. `steps` limits it to these step numbers,
     `reached_only` to the steps of the stages up to the environment's own. Each result is announced to `listen` as it
-    comes. Raises UsageError for a step that the lab has not. A machine that does not run is no error: the checks that
+    comes. `written`: what has changed in the machines, and what was found, goes into the environment's history meanwhile.
+    Raises UsageError for a step that the lab has not. A machine that does not run is no error: the checks that
     need it fail, and say so.
     """
     lab = labs.load(environment.lab)
@@ -52,6 +54,11 @@ def run_checks(
     from labenv.checks.plugin import Run, Session
 
     run = Run(site, lab, wanted, lambda result: listen(_event(result)))
+    if written:
+        from labenv import history
+
+        channels = {machine.name: site[machine.name].channel for machine in environment.regular}
+        run.beside(lambda: history.collect(environment, channels, listen))
     folder = lab.folder / "checks"
     arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}"]
     arguments += ["--import-mode=importlib", "--assert=plain", "-p", "labenv.checks.plugin"]
@@ -66,7 +73,10 @@ def run_checks(
     if code not in fine:
         raise LabenvError(f"The checks of {lab.id} could not be run: pytest ended with '{pytest.ExitCode(code).name}'.")
     results = with_persons(in_chains(run.results, lab, run.waits), lab, wanted)
-    return Report(environment.student.id, lab.id, results, run.waits)
+    report = Report(environment.student.id, lab.id, results, run.waits)
+    if written:
+        history.note(environment, report, listen)
+    return report
 
 
 def check_known(lab: Lab, steps: list[str]) -> None:

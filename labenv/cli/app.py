@@ -17,6 +17,7 @@ from labenv.cli import (
     environments,
     guide,
     handin,
+    history,
     images,
     lab,
     machines,
@@ -88,6 +89,9 @@ CHAPTERS: dict[str, dict[str, Callable[..., None]]] = {
         "reset": saves.reset,
         "export": saves.export,
         "import": saves.load,
+        "history": history.history,
+        "diff": history.diff,
+        "when": history.when,
     },
     "The sheet": {
         "check": checking.check,

@@ -80,7 +80,7 @@ def check(
             desktop.follow(engine, environment, listen)
             environment = common.chosen(engine, environment.student.id)
         if not watch:
-            report = run_checks(environment, engine, steps=steps or None, listen=listen)
+            report = run_checks(environment, engine, steps=steps or None, written=True, listen=listen)
     if watch:
         from labenv.cli import watching
 

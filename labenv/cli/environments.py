@@ -103,7 +103,7 @@ def up(
         if check:
             from labenv.checks.run import run_checks
 
-            reports = [run_checks(o.environment, engine, reached_only=True, listen=listen) for o in done]
+            reports = [run_checks(o.environment, engine, reached_only=True, written=True, listen=listen) for o in done]
     documents = [_document(outcome, report) for outcome, report in zip(done, reports, strict=True)]
     if json:
         common.print_json(documents[0] if len(requests) == 1 else {"environments": documents})

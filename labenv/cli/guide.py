@@ -27,7 +27,7 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
         from labenv import lab as labs
         from labenv.checks.run import run_checks
 
-        report = run_checks(environment, engine, listen=listen)
+        report = run_checks(environment, engine, written=True, listen=listen)
     found = guide.next_step(report, labs.load(environment.lab))
     if json:
         common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})

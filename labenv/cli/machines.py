@@ -19,7 +19,7 @@ def shell(machine: MachineArgument, student: StudentOption = None) -> None:
 
       labenv shell vm3
     """
-    raise typer.Exit(_run(machine, student, ["bash", "-l"]))
+    raise typer.Exit(_run(machine, student, ["bash", "-l"], written=True))
 
 
 def execute(
@@ -89,7 +89,7 @@ def reboot(
         desktop.follow(engine, environment, listen)
 
 
-def _run(machine: str, student: str | None, command: list[str]) -> int:
+def _run(machine: str, student: str | None, command: list[str], *, written: bool = False) -> int:
     from labenv.cli import terminal
 
     with screen.progress(quiet=True) as listen:
@@ -98,4 +98,10 @@ def _run(machine: str, student: str | None, command: list[str]) -> int:
         target = environment.machine(machine)
     if target.state != "running":
         raise EngineError(f"{machine} is {target.state}. Bring it back with: labenv up {environment.student.id}")
-    return terminal.run(engine, target.container, command)
+    status = terminal.run(engine, target.container, command)
+    if written and not target.optional:
+        from labenv import history
+
+        with screen.progress(quiet=True) as listen:
+            history.collect_now(engine, environment, listen)
+    return status

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from labenv.lifecycle import Outcome
 
 
-def _complete_save(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_save(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The saves of the chosen student, or of all."""
     from labenv.engine import saves as kept
     from labenv.errors import LabenvError
     from labenv.events import silent
@@ -28,7 +29,7 @@ def _complete_save(ctx: typer.Context, incomplete: str) -> list[str]:
     return [save.name for save in there if save.name.startswith(incomplete)]
 
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=_complete_save, help="The save's name.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_save, help="The save's name.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -80,7 +81,7 @@ def restore(name: NameArgument, student: StudentOption = None, json: JsonOption 
 def saves(
     remove: Annotated[
         list[str] | None,
-        typer.Option("--remove", metavar="NAME", autocompletion=_complete_save, help="Remove this save. Repeatable."),
+        typer.Option("--remove", metavar="NAME", autocompletion=complete_save, help="Remove this save. Repeatable."),
     ] = None,
     student: StudentOption = None,
     yes: YesOption = False,
@@ -167,7 +168,7 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write, such as asmith15.labenv.")],
     name: Annotated[
         str | None,
-        typer.Option("--save", metavar="NAME", autocompletion=_complete_save, help="A save, not what is there now."),
+        typer.Option("--save", metavar="NAME", autocompletion=complete_save, help="A save, not what is there now."),
     ] = None,
     student: StudentOption = None,
 ) -> None:

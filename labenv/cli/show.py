@@ -124,6 +124,14 @@ def hint(found: "Hint") -> None:
     _out.print(table)
 
 
+def edits(rows: "Sequence[tuple[str, ...]]") -> None:
+    """Changes as a table: time, machine, file, lines, by which command."""
+    table = _table("time", "machine", "file", "lines", "by")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    _out.print(table)
+
+
 def images(present: "Sequence[Built]", missing: "Sequence[Image]") -> None:
     """The images as a table."""
     table = _table("image", "tag", "size", "")

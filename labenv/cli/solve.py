@@ -48,6 +48,7 @@ def solve(
 
       labenv solve --all -s asmith15
     """
+    from labenv import history
     from labenv import lab as labs
     from labenv import solve as solving
     from labenv.lock import student_lock
@@ -64,7 +65,8 @@ def solve(
             for line in lines:
                 transcript.prompt(line)
         else:
-            with student_lock(environment.student.id, listen):
+            name = f"labenv solve {target or '--all'}"
+            with student_lock(environment.student.id, listen), history.told(engine, environment, listen, name):
                 for outcome in solving.typed(engine, environment, lines, transcript.prompt):
                     transcript.answer(outcome)
                     done.append(outcome)

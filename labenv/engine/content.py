@@ -15,18 +15,9 @@ from labenv.errors import EngineError
 # A file's place ("vm2:/etc/postfix/main.cf") and its lines.
 Content = dict[str, list[str]]
 
-_PLACES = (
-    "/etc/postfix /etc/dovecot /etc/named.conf /var/named /etc/sysconfig /etc/aliases /etc/hosts /etc/resolv.conf "
-    "/etc/passwd /etc/group /etc/shadow /etc/systemd/system /home/*/.forward"
-)
-# Postfix's own programs and lists; tables made from another file; what named writes.
-_WITHOUT = "'postfix-*' post-install 'makedefs*' '*.proto' '*.db' '*.jnl' '*.jbk' 'managed-keys*' '*.pem'"
-_COLLECT = f"""
-set -f; without=; for name in {_WITHOUT}; do without="$without ! -name $name"; done; set +f
-eval "find {_PLACES} -xdev \\( -type f -size -200k -o -type l \\) $without -print0" 2>/dev/null |
-tar -c -z --null --files-from=- --absolute-names --ignore-failed-read --warning=no-file-changed
-"""
-_RULES = "iptables-save | sed '/^#/d; s/ *\\[[0-9:]*\\]$//'"
+# The one list of those files lies in each machine: see this script there.
+_COLLECT = "/usr/lib/labenv/history now"
+_RULES = "/run/labenv-rules"
 
 
 def content(engine: Engine, environment: Environment) -> Content:
@@ -35,10 +26,10 @@ def content(engine: Engine, environment: Environment) -> Content:
 
     def of(container: str) -> dict[str, list[str]]:
         with closing(Channel(engine.api, container)) as channel:
-            packed, rules = channel.run(_COLLECT), channel.run(_RULES)
+            packed = channel.run(_COLLECT)
         if not packed.stdout:
             raise EngineError(f"The files of {container} could not be read: {packed.stderr.decode(errors='replace')}")
-        return _unpacked(packed.stdout) | {"iptables": rules.stdout.decode(errors="replace").splitlines()}
+        return {path: data.decode(errors="replace").splitlines() for path, data in unpacked(packed.stdout).items()}
 
     with ThreadPoolExecutor(max(1, len(running))) as pool:
         found = list(pool.map(of, [machine.container for machine in running]))
@@ -47,6 +38,20 @@ def content(engine: Engine, environment: Environment) -> Content:
         for machine, files in zip(running, found, strict=True)
         for path, lines in files.items()
     }
+
+
+def unpacked(packed: bytes) -> dict[str, bytes]:
+    """What each file says in what a machine has packed: a link where it leads, "iptables-save" the rules in force."""
+    found: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+        for member in archive:
+            path = f"/{member.name.lstrip('/')}"
+            if member.issym():
+                found[path] = f"-> {member.linkname}\n".encode()
+            elif file := archive.extractfile(member):
+                data = file.read()
+                found["iptables-save" if path == _RULES else path] = _hashed(data) if path == "/etc/shadow" else data
+    return found
 
 
 def beyond(before: Content, fault: Content, after: Content) -> int:
@@ -71,16 +76,6 @@ def _changes(old: list[str], new: list[str]) -> list[tuple[int, int, int]]:
     return [(i1, i2, max(i2 - i1, j2 - j1)) for kind, i1, i2, j1, j2 in steps if kind != "equal"]
 
 
-def _unpacked(packed: bytes) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
-        for member in archive:
-            path = f"/{member.name.lstrip('/')}"
-            if member.issym():
-                found[path] = [f"-> {member.linkname}"]
-            elif file := archive.extractfile(member):
-                lines = file.read().decode(errors="replace").splitlines()
-                # Nobody needs the hashes of passwords outside: that a line is another one shows all the same.
-                secret = path == "/etc/shadow"
-                found[path] = [hashlib.sha256(line.encode()).hexdigest() for line in lines] if secret else lines
-    return found
+def _hashed(data: bytes) -> bytes:
+    """Nobody needs the hashes of passwords outside: that a line is another one shows all the same."""
+    return b"".join(hashlib.sha256(line).hexdigest().encode() + b"\n" for line in data.splitlines())

@@ -13,8 +13,23 @@ export SYSTEMD_LESS=FRXMK
 HISTSIZE=1000
 PROMPT_COMMAND='history -a'
 
+# What the files that matter say is kept for their history once one of them is newer: see /usr/lib/labenv/history.
+labenv_keep() {
+    local each watched
+    if [ -e /run/labenv-history ]; then
+        mapfile -t watched </run/labenv-watched
+        for each in "${watched[@]}"; do
+            [[ $each -nt /run/labenv-history ]] && break
+            each=
+        done
+        [ -n "$each" ] || return 0
+    fi
+    /usr/lib/labenv/history keep
+}
+
 # Edits of these two files are saved then, too: see /usr/lib/labenv/setup.
 if [ "$EUID" = 0 ]; then
     PROMPT_COMMAND+='; [[ /etc/hosts -nt /run/labenv-saved || /etc/resolv.conf -nt /run/labenv-saved ]] &&
         /usr/lib/labenv/setup save'
+    PROMPT_COMMAND+='; labenv_keep'
 fi

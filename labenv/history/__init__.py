@@ -1,0 +1,99 @@
+"""The history of an environment: what the files that matter said at each moment, and what the checks said to it.
+
+The machines keep what they say whenever it has changed (images/base, /usr/lib/labenv/history); labenv comes for it with its
+commands, and writes it down outside of them.
+"""
+
+import contextlib
+import io
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from labenv.engine.channel import Channel
+from labenv.engine.content import unpacked
+from labenv.environment import Environment
+from labenv.errors import LabenvError
+from labenv.events import Event, Listener
+from labenv.history.repository import Change, Repository, has_git
+
+__all__ = ["Repository", "collect", "collect_now", "forget", "has_git", "note", "told"]
+
+if TYPE_CHECKING:
+    from labenv.checks.results import Report
+    from labenv.engine import Engine
+
+_SCRIPT = "/usr/lib/labenv/history"
+
+
+def collect(environment: Environment, channels: Mapping[str, Channel], listen: Listener, said: str = "") -> None:
+    """Write down what the machines have kept since the last time, as done by the command `said` if it is given.
+
+    What cannot be written down is told, and stays in the machines until the next time.
+    """
+    if not has_git():
+        return
+    try:
+        with ThreadPoolExecutor(max(1, len(channels))) as pool:
+            kept = list(pool.map(lambda name: _kept(name, channels[name], said), channels))
+        changes = [change for changes in kept for change in changes]
+        if not changes:
+            return
+        Repository(environment).write(changes)
+        for changes, channel in zip(kept, channels.values(), strict=True):
+            if changes:
+                channel.run(f"{_SCRIPT} took {max(change.name for change in changes)}")
+    except LabenvError as error:
+        listen(Event("history", f"what has changed was not written down: {error}", "note"))
+
+
+def collect_now(engine: "Engine", environment: Environment, listen: Listener, said: str = "") -> None:
+    """The same over channels of its own, to the machines that run."""
+    running = [machine for machine in environment.regular if machine.state == "running"]
+    with contextlib.ExitStack() as stack:
+        channels = {m.name: stack.enter_context(contextlib.closing(Channel(engine.api, m.container))) for m in running}
+        collect(environment, channels, listen, said)
+
+
+@contextlib.contextmanager
+def told(engine: "Engine", environment: Environment, listen: Listener, said: str) -> Iterator[None]:
+    """What changes during the block is written down as done by the command `said`."""
+    collect_now(engine, environment, listen)
+    try:
+        yield
+    finally:
+        collect_now(engine, environment, listen, said)
+
+
+def note(environment: Environment, report: "Report", listen: Listener) -> None:
+    """Write down what a run of the checks found; that this cannot be done is told."""
+    if not has_git():
+        return
+    results = {
+        f"{result.step}/{result.check}/{result.machine}": {"status": result.status, "evidence": result.evidence}
+        for result in report.results
+    }
+    try:
+        Repository(environment).note(time.time(), results)
+    except LabenvError as error:
+        listen(Event("history", f"the results were not written down: {error}", "note"))
+
+
+def forget(environment: Environment) -> None:
+    """Remove the history of an environment."""
+    Repository(environment).remove()
+
+
+def _kept(name: str, channel: Channel, said: str) -> list[Change]:
+    given = channel.run(f"[ ! -x {_SCRIPT} ] || {_SCRIPT} give").stdout
+    if not given:
+        return []
+    with tarfile.open(fileobj=io.BytesIO(given)) as archive:
+        parts = [(member.name, archive.extractfile(member)) for member in archive if member.isfile()]
+        return [
+            Change(name, moment, unpacked(part.read()), float(moment), said)
+            for moment, part in sorted(parts)
+            if part is not None
+        ]
