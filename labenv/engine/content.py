@@ -6,6 +6,7 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
 from labenv.engine import Engine
 from labenv.engine.channel import Channel
@@ -29,7 +30,7 @@ def content(engine: Engine, environment: Environment) -> Content:
             packed = channel.run(_COLLECT)
         if not packed.stdout:
             raise EngineError(f"The files of {container} could not be read: {packed.stderr.decode(errors='replace')}")
-        return {path: data.decode(errors="replace").splitlines() for path, data in unpacked(packed.stdout).items()}
+        return {path: said.data.decode(errors="replace").splitlines() for path, said in unpacked(packed.stdout).items()}
 
     with ThreadPoolExecutor(max(1, len(running))) as pool:
         found = list(pool.map(of, [machine.container for machine in running]))
@@ -40,17 +41,25 @@ def content(engine: Engine, environment: Environment) -> Content:
     }
 
 
-def unpacked(packed: bytes) -> dict[str, bytes]:
+class Said(NamedTuple):
+    """What a file says, and since when (seconds since 1970)."""
+
+    data: bytes
+    time: float
+
+
+def unpacked(packed: bytes) -> dict[str, Said]:
     """What each file says in what a machine has packed: a link where it leads, "iptables-save" the rules in force."""
-    found: dict[str, bytes] = {}
+    found: dict[str, Said] = {}
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
         for member in archive:
             path = f"/{member.name.lstrip('/')}"
             if member.issym():
-                found[path] = f"-> {member.linkname}\n".encode()
+                found[path] = Said(f"-> {member.linkname}\n".encode(), member.mtime)
             elif file := archive.extractfile(member):
                 data = file.read()
-                found["iptables-save" if path == _RULES else path] = _hashed(data) if path == "/etc/shadow" else data
+                name = "iptables-save" if path == _RULES else path
+                found[name] = Said(_hashed(data) if path == "/etc/shadow" else data, member.mtime)
     return found
 
 

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from labenv.engine.content import Said
 from labenv.environment import Environment
 from labenv.errors import LabenvError
 
@@ -36,7 +37,7 @@ class Change:
 
     machine: str
     name: str
-    files: Files
+    files: Mapping[str, Said]
     time: float
     said: str = ""
 
@@ -133,16 +134,19 @@ class Repository:
         new = [change for change in changes if change.name > last.get(change.machine, "")]  # else it was seen before
         stream: list[bytes] = []
         for change in _in_order(new, last):
-            wanted = {f"{change.machine}/{path.lstrip('/')}": data for path, data in change.files.items()}
+            wanted = {f"{change.machine}/{path.lstrip('/')}": file for path, file in change.files.items()}
             mine = {path for path in there if path.startswith(f"{change.machine}/")}
-            others = {path: data for path, data in wanted.items() if there.get(path) != _blob(data)}
-            steps = [b"D " + _quoted(path) for path in mine - wanted.keys()]
-            steps += [_file(path, data) for path, data in others.items()]
+            others = {path: file for path, file in wanted.items() if there.get(path) != _blob(file.data)}
+            gone = mine - wanted.keys()
+            steps = [b"D " + _quoted(path) for path in gone]
+            steps += [_file(path, file.data) for path, file in others.items()]
             if not steps:
                 continue
             there = {path: blob for path, blob in there.items() if path in wanted or path not in mine}
-            there |= {path: _blob(data) for path, data in others.items()}
-            clock = max(clock, change.time)  # so that what was at a moment can be told
+            there |= {path: _blob(file.data) for path, file in others.items()}
+            # When it was done is known better than when it was seen; and time goes on, for what was at a moment to be told.
+            done = change.time if gone else max(file.time for file in others.values())
+            clock = max(clock, min(done, change.time)) if tip or stream else change.time
             told = f"{change.said or _UNTOLD}\n\nKept: {change.machine} {change.name}\n"
             stream += [_commit(WORK, clock, told, "" if stream else tip), *steps]
         self._import(stream)

@@ -39,7 +39,9 @@ def means(word: str, machine: str, file: str) -> bool:
     before, colon, path = word.partition(":")
     if colon:
         return before == machine and means(path, machine, file)
-    return word in (machine, file) or file.startswith(f"{word.rstrip('/')}/") or file.endswith(f"/{word}")
+    return bool(word) and (
+        word in (machine, file) or file.startswith(f"{word.rstrip('/')}/") or file.endswith(f"/{word}")
+    )
 
 
 def moment(text: str, now: datetime) -> datetime | None:
@@ -48,16 +50,16 @@ def moment(text: str, now: datetime) -> datetime | None:
     A time of day that is still to come today was yesterday's.
     """
     text = text.strip().lower()
-    if found := _AGO.fullmatch(text):
-        return now - timedelta(**{f"{found[2]}s": int(found[1])})
     if text == "yesterday":
         return now - timedelta(days=1)
     try:
+        if found := _AGO.fullmatch(text):
+            return now - timedelta(**{f"{found[2]}s": int(found[1])})
         if _CLOCK.fullmatch(text):
             then = datetime.combine(now.date(), datetime.fromisoformat(f"2000-01-01 {text:0>5}").time()).astimezone()
             return then if then <= now else then - timedelta(days=1)
         return datetime.fromisoformat(text).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

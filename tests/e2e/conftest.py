@@ -51,6 +51,15 @@ class Cli:
         return self("exec", "-s", student, machine, "--", "sh", "-c", script, rc=rc).stdout
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where histories lie while tests run: not among the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("state")
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     """The engine that labenv uses here, started or installed if need be."""
