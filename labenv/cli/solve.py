@@ -64,7 +64,11 @@ def solve(
             for line in lines:
                 transcript.prompt(line)
         else:
+            from labenv import drilling, saves
+
             with student_lock(environment.student.id, listen):
+                drilling.recover(engine, environment.student.id, listen)
+                saves.refuse_drill(engine, environment.student.id)
                 for outcome in solving.typed(engine, environment, lines, transcript.prompt):
                     transcript.answer(outcome)
                     done.append(outcome)
