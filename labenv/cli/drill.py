@@ -48,9 +48,9 @@ def start(
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Put one fault into the environment, in which every check must hold, and tell what a user reports.
+    """Put one fault into a finished environment, and tell what a user reports.
 
-    Without a name it is one that you have not had yet.
+    Every check must hold before. The environment is saved first. Without a name it is a drill that you have not had yet.
 
     Examples:
 
@@ -78,7 +78,9 @@ def start(
 
 @app.command()
 def status(student: StudentOption = None, json: JsonOption = False) -> None:
-    """Tell the symptom again, for how long the drill has been running, and what was said and asked so far.
+    """Tell the symptom again, and how the drill stands.
+
+    That is for how long it has been running, and what was said and asked so far.
 
     Example:
 
@@ -98,7 +100,9 @@ def diagnose(
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write down on which layer you take the fault to be, best before you change anything. The end says if it was.
+    """Write down on which layer you take the fault to be.
+
+    Best do so before you change anything. The end says if you were right.
 
     The layers are dns, transport, relay, lda, imap, firewall, accounts and boot.
 
@@ -189,9 +193,9 @@ def report(
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="With --all: also write it as CSV.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Report on the drills that are over in this environment, or on those of all environments.
+    """Show how the drills went: those of this environment that are over, or all students'.
 
-    They go with the environment: `labenv down` removes what is known of them.
+    What is known of them goes with the environment: `labenv down` removes it.
 
     Examples:
 
