@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LAB = labs.load("lab4b")
 TABLE = drills.catalogue(LAB)
-AT_ONCE = 2
+AT_ONCE = 3
 # What a machine keeps of what was typed or done by name.
 TRACES = "grep -rlsF -e {word} /root /home /tmp /var/tmp /var/log /etc /run --exclude-dir=journal; journalctl -q | grep -F {word}"
 RULE = "iptables -I INPUT -s {{ network }}.0/24 -p tcp --dport"
@@ -41,7 +41,7 @@ HALVES = {
     "reading-times-out": f"{RULE} 143 -j ACCEPT",
     "the-rule-is-there": f"{RULE} 143 -j ACCEPT",
     "vm2-cannot-reach-vm3": f"{RULE} 25 -j ACCEPT",
-    "vm2-will-not-start-its-mail": "systemctl unmask postfix; systemctl start postfix",
+    "vm2-will-not-start-its-mail": "postfix start",
 }
 _own: list[str] = []
 
@@ -172,22 +172,17 @@ def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_p
     assert row in (tmp_path / "class.csv").read_text()
 
 
-def test_giving_up_mends_and_tells(cli: Cli, drilled: str) -> None:
-    first = cli.json("drill", "start", "--level", "1", "--seed", "week 7", "-s", drilled)
-    given_up = cli.json("drill", "give-up", "--yes", "-s", drilled)
-    assert (given_up["result"]["mended"], given_up["summary"]["failed"]) == (False, 0)
-    again = cli.json("drill", "start", "--level", "1", "--seed", "week 7", "-s", drilled)
-    assert again["symptom"] == first["symptom"]
-    cli("drill", "give-up", "--yes", "-s", drilled)
-
-
-def test_a_drill_ends_whatever_was_done_to_its_machine(cli: Cli, engine: "Engine", drilled: str) -> None:
-    begun = cli.json("drill", "start", "inbox-stays-empty", "-s", drilled)
+def test_a_drill_ends_whatever_was_done_to_its_machine(
+    cli: Cli, engine: "Engine", drilled: str, tmp_path: Path
+) -> None:
+    drill = (LAB.folder / "drills" / "reading-times-out.yaml").read_text()
+    before, after = drill.partition("mend: |")[0], drill.partition("symptom:")[2]
+    (tmp_path / "for-ever.yaml").write_text(f"{before}mend: test -e /etc/removed-by-the-student\nsymptom:{after}")
+    begun = cli.json("drill", "start", "for-ever", "--from", str(tmp_path), "-s", drilled)
     engine.api.kill(f"labenv-{drilled}-vm3")
     assert "vm3 does not run" in cli("drill", "give-up", "--yes", "-s", drilled, rc=3).stderr
     cli("up", drilled, "--no-check")
     assert cli.json("drill", "status", "-s", drilled)["begun"] == begun["begun"]
-    cli.inside(drilled, "vm3", "rm /etc/postfix/main.cf")
     told = cli("drill", "give-up", "--yes", "-s", drilled, rc=1)
     assert f"labenv restore {begun['saved']}" in told.stderr
     cli("restore", begun["saved"], "-s", drilled)
@@ -216,23 +211,22 @@ def test_an_unhealthy_environment_gets_no_drill_and_a_fault_that_fits_nothing_st
 def test_a_start_that_was_killed_is_undone_or_has_started_a_drill(cli: Cli, drilled: str) -> None:
     def start(when: str, number: int) -> str:
         """Start a drill, killed at a change on the engine; what it said."""
-        command = [sys.executable, "-m", "tests.e2e.killed", when, str(number), "0"]
-        words = ["drill", "start", "vm3-takes-no-calls", "-s", drilled]
-        done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=600, check=False)
+        command = [sys.executable, "-m", "tests.e2e.killed", when, str(number), "0", "drill", "start", "-s", drilled]
+        words = [*command, "--level", "1", "--seed", "week 7"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == (-signal.SIGKILL if number else 0), done.stdout + done.stderr
         return done.stderr
 
-    saves = cli.json("saves", "-s", drilled)
     changes = int(start("before", 0).splitlines()[-1].split()[0])
-    cli("drill", "give-up", "--yes", "-s", drilled)
-    given_up = [save["name"] for save in cli.json("saves", "-s", drilled)["saves"]][-1]
-    cli("saves", "--remove", given_up, "--yes", "-s", drilled)
+    given_up = cli.json("drill", "give-up", "--yes", "-s", drilled)
+    assert given_up["result"]["name"] == drills.pick([d for d in TABLE if d.level == 1], drilled, "week 7").name
+    assert (given_up["result"]["mended"], given_up["summary"]["failed"]) == (False, 0)
+    saves = cli.json("saves", "-s", drilled)
     # The last four: the drill is noted, then its fault put in; what the files say; it runs; the first note goes.
     for when, number in (("after", changes - 3), ("before", changes - 2)):
         start(when, number)
         assert "was interrupted" in cli("drill", "status", "-s", drilled, rc=2).stderr
         assert "its fault is taken out" in cli("up", drilled, "--no-check").stderr
-        assert cli.json("check", "-s", drilled)["summary"]["failed"] == 0
         assert cli.json("saves", "-s", drilled) == saves
     start("after", changes - 1)
     assert cli.json("drill", "status", "-s", drilled)["begun"]
