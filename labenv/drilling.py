@@ -1,21 +1,18 @@
-"""A drill in an environment: started, diagnosed, helped with, and ended when every check holds again.
-
-What is known of it lies on the engine, outside the machines, in which a student is root.
-"""
+"""A drill in an environment: started, diagnosed, helped with, and ended when every check holds again."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from labenv import drills
+from labenv import drillbook, drills, history, saves
+from labenv.drillbook import Diagnosis, Result, Running
 from labenv.drills import Drill
-from labenv.engine import records
+from labenv.engine import saves as kept
 from labenv.engine.channel import Channel
-from labenv.engine.content import beyond, content
+from labenv.engine.content import content
 from labenv.environment import Environment
-from labenv.errors import EngineError, LabenvError, UsageError
+from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lock import student_lock
 
@@ -23,63 +20,7 @@ if TYPE_CHECKING:
     from labenv.checks.results import CheckResult, Report
     from labenv.engine import Engine
 
-# The kinds of records: the drill that runs, what the files said before and with its fault, the drills that are over.
-_RUNNING, _CONTENT, _OVER = "drill", "drill-content", "drills-over"
 _PATIENCE = 120  # seconds that putting a fault in, taking it out or looking for the symptom may take
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """A layer that the student took for the faulty one: when, and whether a file had been changed by then."""
-
-    time: str
-    layer: str
-    touched: bool
-
-
-@dataclass(frozen=True)
-class Running:
-    """A drill that runs. `begun` is empty while its fault is being put in; `hinted` are the times of hints."""
-
-    drill: Drill
-    begun: str = ""
-    saved: str = ""
-    diagnoses: tuple[Diagnosis, ...] = ()
-    hinted: tuple[str, ...] = ()
-
-    @property
-    def seconds(self) -> int:
-        """How long it has been running."""
-        return _between(self.begun, _now())
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a drill. `mended` is false where the student gave up. Seconds count from its start.
-
-    `to_diagnosis` is when the right layer was first named; None if never. `beyond` are the lines that were changed and
-    have nothing to do with the fault.
-    """
-
-    name: str
-    title: str
-    level: int
-    layer: str
-    begun: str
-    ended: str
-    mended: bool
-    seconds: int
-    to_diagnosis: int | None
-    diagnoses: tuple[Diagnosis, ...]
-    hints: int
-    beyond: int
-    explanation: str
-    saved: str = ""
-    solution: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """It as `drill report --json` shows it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -101,7 +42,7 @@ def choose(
     if not fit:
         raise UsageError(f"There is no drill of level {level}. See what there is: labenv drill list")
     if seed is None:
-        had = {result.name for result in over(engine, environment)}
+        had = {result.name for result in drillbook.over(engine, environment.student.id)}
         fit = [drill for drill in fit if drill.name not in had] or fit
     return drills.pick(fit, environment.student.id, seed or "")
 
@@ -115,64 +56,85 @@ def named(name: str, among: list[Drill]) -> Drill:
 
 
 def start(engine: "Engine", environment: Environment, drill: Drill, listen: Listener) -> Running:
-    """Put the fault of a drill into an environment in which every check holds.
+    """Save an environment in which every check holds, and put the fault of a drill into it.
 
     Raises UsageError if one runs already, a check fails, or the fault fits nothing here (then it is taken out again);
     EngineError if a machine does not do as it should.
     """
     who = environment.student.id
     with student_lock(who, listen):
-        _refuse_second(engine, environment, listen)
+        saves.recover(engine, who, listen)
+        if drillbook.running(engine, who):
+            raise UsageError(
+                f"A drill runs already in {who}'s environment. End it first: labenv drill check, or labenv drill give-up"
+            )
         for name in {*drill.machines, drill.seen[0]}:
             environment.machine(name)
-        failed = _failures(_checked(engine, environment, listen))
-        if failed:
+        if failed := _failures(_checked(engine, environment, listen)):
             raise UsageError(
-                f"A drill wants an environment in which every check holds; here step {failed[0].step} does not: "
-                f"{failed[0].evidence} Mend that first (labenv next)."
+                f"A drill wants a finished environment in which every check holds; here step {failed[0].step} does "
+                f"not: {failed[0].evidence} Do that first: labenv next"
             )
         before = content(engine, environment)
-        records.write(engine, who, _RUNNING, _packed(Running(drill)))
+        beginning = Running(drill, saved=saves.take(engine, environment, None, listen, stem="before-drill").name)
         try:
+            drillbook.keep(engine, who, beginning)
             with announced(listen, "drill", "putting the fault in"):
                 type_(engine, environment, drill, drill.breaks)
+            history.collect_now(engine, environment, listen, "labenv drill start")
             fault = content(engine, environment)
             if not _failures(_checked(engine, environment, listen)):
                 raise UsageError(f"The drill {drill.name} breaks nothing in this environment. Choose another.")
+            drillbook.keep_contents(engine, who, before, fault)
+            running = replace(beginning, begun=drillbook.now())
+            drillbook.keep(engine, who, running)
         except BaseException:  # Ctrl-C too: a fault without a drill must not stay
-            _take_out(engine, environment, drill)
+            _take_back(engine, environment, beginning, listen)
             raise
-        changed = {path: lines for path, lines in fault.items() if before.get(path) != lines}
-        gone = [path for path in before if path not in fault]
-        records.write(engine, who, _CONTENT, {"before": before, "changed": changed, "gone": gone})
-        running = Running(drill, begun=_now())
-        records.write(engine, who, _RUNNING, _packed(running))
     return running
+
+
+def recover(engine: "Engine", student_id: str, listen: Listener) -> None:
+    """Undo a start of a drill that was interrupted; for a command that holds the student's lock. Raises EngineError.
+
+    While a machine does not run it is left for later.
+    """
+    found = drillbook.running(engine, student_id)
+    if found and found.begun:
+        if any(result.begun == found.begun for result in drillbook.over(engine, student_id)):
+            drillbook.forget(engine, student_id)  # its end was interrupted
+    elif found:
+        for environment in engine.environments(student_id):
+            if _at_rest(environment, found.drill):
+                return
+            listen(Event("drill", "a start of a drill was interrupted; its fault is taken out", "note"))
+            _take_back(engine, environment, found, listen)
 
 
 def running(engine: "Engine", environment: Environment) -> Running:
     """The drill that runs. Raises UsageError if none does."""
-    kept = records.read(engine, environment.student.id, _RUNNING)
-    if not kept or not kept["begun"]:
-        raise UsageError(f"No drill runs in {environment.student.id}'s environment. Start one: labenv drill start")
-    return _unpacked(kept)
-
-
-def over(engine: "Engine", environment: Environment) -> list[Result]:
-    """The drills that are over in this environment, in their order. Raises EngineError."""
-    kept = records.read(engine, environment.student.id, _OVER) or []
-    return [Result(**{**entry, "diagnoses": tuple(Diagnosis(**d) for d in entry["diagnoses"])}) for entry in kept]
+    who = environment.student.id
+    found = drillbook.running(engine, who)
+    if found and found.begun:
+        return found
+    if found:
+        raise UsageError(
+            f"A start of a drill was interrupted in {who}'s environment. Have its fault taken out: labenv up {who}"
+        )
+    raise UsageError(f"No drill runs in {who}'s environment. Start one: labenv drill start")
 
 
 def diagnose(engine: "Engine", environment: Environment, layer: str, listen: Listener) -> Diagnosis:
     """Write down which layer the student takes for the faulty one. Raises UsageError for one that there is not."""
     if layer not in drills.LAYERS:
         raise UsageError(f"There is no layer {layer!a}. The layers are: {', '.join(drills.LAYERS)}.")
+    who = environment.student.id
     with _changing(engine, environment, listen) as found:
-        touched = content(engine, environment) != _contents(engine, environment)[1]
-        said = Diagnosis(_now(), layer, touched)
-        _keep(engine, environment, replace(found, diagnoses=(*found.diagnoses, said)))
-    return said
+        said = drillbook.contents(engine, who)
+        touched = said is not None and content(engine, environment) != said[1]
+        diagnosis = Diagnosis(drillbook.now(), layer, touched)
+        drillbook.keep(engine, who, replace(found, diagnoses=(*found.diagnoses, diagnosis)))
+    return diagnosis
 
 
 def hint(engine: "Engine", environment: Environment, listen: Listener) -> list[str]:
@@ -180,8 +142,18 @@ def hint(engine: "Engine", environment: Environment, listen: Listener) -> list[s
     with _changing(engine, environment, listen) as found:
         hints, given = found.drill.hints, len(found.hinted)
         if given < len(hints):
-            _keep(engine, environment, replace(found, hinted=(*found.hinted, _now())))
+            hinted = (*found.hinted, drillbook.now())
+            drillbook.keep(engine, environment.student.id, replace(found, hinted=hinted))
     return [drills.filled(text, environment.student) for text in hints[: given + 1]]
+
+
+def looked(engine: "Engine", environment: Environment, listen: Listener) -> None:
+    """Write down, and say, that the lab's checks are asked what is wrong, if a drill runs. Raises EngineError."""
+    who = environment.student.id
+    with student_lock(who, listen):
+        if (found := drillbook.running(engine, who)) and found.begun:
+            drillbook.keep(engine, who, replace(found, looked=(*found.looked, drillbook.now())))
+            listen(Event("drill", "a drill runs: what the checks tell is help, which its report counts", "note"))
 
 
 def check(engine: "Engine", environment: Environment, listen: Listener) -> Verdict:
@@ -191,17 +163,20 @@ def check(engine: "Engine", environment: Environment, listen: Listener) -> Verdi
         if report.failed:
             return Verdict(report)
         result = _result(engine, environment, found, mended=True)
-        _close(engine, environment, result)
+        drillbook.close(engine, environment.student.id, result)
         return Verdict(report, result)
 
 
 def give_up(engine: "Engine", environment: Environment, listen: Listener) -> Verdict:
     """Take the fault out and end the drill; the checks say whether all holds then. Raises UsageError, EngineError."""
     with _changing(engine, environment, listen) as found:
+        if resting := _at_rest(environment, found.drill):
+            raise EngineError(f"{resting} does not run. Bring it back first: labenv up {environment.student.id}")
         result = _result(engine, environment, found, mended=False)
         with announced(listen, "drill", "mending the fault"):
-            type_(engine, environment, found.drill, found.drill.mend)
-        _close(engine, environment, result)
+            _mend(engine, environment, found, listen)
+            history.collect_now(engine, environment, listen, "labenv drill give-up")
+        drillbook.close(engine, environment.student.id, result)
         return Verdict(_checked(engine, environment, listen), result)
 
 
@@ -213,12 +188,13 @@ def symptom(found: Running, environment: Environment) -> str:
 def type_(engine: "Engine", environment: Environment, drill: Drill, text: str) -> None:
     """Type a drill's commands as root on its machines; the first that fails ends it with an EngineError.
 
-    They go down a shell that keeps no history, and stand in no file and no argument of a process that stays.
+    They go down a shell that keeps no history, and stand in no file and no argument of a process that stays. What a
+    command that was killed has left running there ends first.
     """
-    script = drills.filled(text, environment.student)
+    script = f"set -e\nexec 9</etc\nflock -w {_PATIENCE // 2} 9\n{drills.filled(text, environment.student)}"
     for name in drill.machines:
         with closing(Channel(engine.api, environment.machine(name).container)) as channel:
-            done = channel.run(f"set -e\n{script}", _PATIENCE)
+            done = channel.run(script, _PATIENCE)
         if done.rc:
             said = done.stderr.decode(errors="replace").strip()
             raise EngineError(f"The drill's commands did not work on {name} (status {done.rc}): {said}")
@@ -235,93 +211,48 @@ def is_seen(engine: "Engine", environment: Environment, drill: Drill) -> bool:
 def _changing(engine: "Engine", environment: Environment, listen: Listener) -> Iterator[Running]:
     """The drill that runs, with the student's lock held."""
     with student_lock(environment.student.id, listen):
+        recover(engine, environment.student.id, listen)
         yield running(engine, environment)
 
 
-def _refuse_second(engine: "Engine", environment: Environment, listen: Listener) -> None:
-    kept = records.read(engine, environment.student.id, _RUNNING)
-    if kept and kept["begun"]:
-        raise UsageError(
-            f"A drill runs already in {environment.student.id}'s environment. End it first: labenv drill check, "
-            f"or labenv drill give-up"
-        )
-    if kept:
-        listen(Event("drill", "a start of a drill was interrupted; its fault is taken out", "note"))
-        _take_out(engine, environment, _unpacked(kept).drill)
+def _take_back(engine: "Engine", environment: Environment, found: Running, listen: Listener) -> None:
+    """Undo what a start has done; the save goes last, and stays if the fault could not be taken out."""
+    who = environment.student.id
+    mended = _mend(engine, environment, found, listen)
+    drillbook.forget(engine, who)
+    if mended:
+        for save in kept.found(engine, who):
+            if save.name == found.saved:
+                kept.remove(engine, save)
 
 
-def _take_out(engine: "Engine", environment: Environment, drill: Drill) -> None:
-    type_(engine, environment, drill, drill.mend)
-    records.remove(engine, environment.student.id, _RUNNING)
+def _mend(engine: "Engine", environment: Environment, found: Running, listen: Listener) -> bool:
+    try:
+        type_(engine, environment, found.drill, found.drill.mend)
+    except EngineError as error:  # such as a file that the student has removed; no reason to keep the drill for ever
+        way_out = f"labenv restore {found.saved} -s {environment.student.id}"
+        listen(Event("drill", f"{error} The environment as it was before the drill: {way_out}", "warn"))
+        return False
+    return True
+
+
+def _at_rest(environment: Environment, drill: Drill) -> str:
+    """The machines of a drill that do not run."""
+    return " and ".join(name for name in drill.machines if environment.machine(name).state != "running")
 
 
 def _checked(engine: "Engine", environment: Environment, listen: Listener) -> "Report":
     from labenv.checks.run import run_checks
 
-    return run_checks(environment, engine, listen=listen)
+    return run_checks(environment, engine, written=True, listen=listen)
 
 
 def _failures(report: "Report") -> list["CheckResult"]:
     return [result for result in report.results if result.status == "fail"]
 
 
-def _contents(engine: "Engine", environment: Environment) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """What the files said before the fault and with it."""
-    kept = records.read(engine, environment.student.id, _CONTENT)
-    if kept is None:
-        raise LabenvError("What the files said before the drill is lost. End the drill: labenv drill give-up")
-    before: dict[str, list[str]] = kept["before"]
-    fault = {path: lines for path, lines in (before | kept["changed"]).items() if path not in kept["gone"]}
-    return before, fault
-
-
 def _result(engine: "Engine", environment: Environment, found: Running, *, mended: bool) -> Result:
-    before, fault = _contents(engine, environment)
-    drill, ended = found.drill, _now()
-    right = [d.time for d in found.diagnoses if d.layer == drill.layer]
-    return Result(
-        name=drill.name,
-        title=drill.title,
-        level=drill.level,
-        layer=drill.layer,
-        begun=found.begun,
-        ended=ended,
-        mended=mended,
-        seconds=_between(found.begun, ended),
-        to_diagnosis=_between(found.begun, right[0]) if right else None,
-        diagnoses=found.diagnoses,
-        hints=len(found.hinted),
-        beyond=beyond(before, fault, content(engine, environment)),
-        explanation=drills.filled(drill.explanation, environment.student),
-        saved=found.saved,
-        solution=drills.filled(drill.mend, environment.student),
-    )
-
-
-def _close(engine: "Engine", environment: Environment, result: Result) -> None:
-    who = environment.student.id
-    records.write(engine, who, _OVER, [asdict(other) for other in [*over(engine, environment), result]])
-    records.remove(engine, who, _RUNNING)
-    records.remove(engine, who, _CONTENT)
-
-
-def _keep(engine: "Engine", environment: Environment, found: Running) -> None:
-    records.write(engine, environment.student.id, _RUNNING, _packed(found))
-
-
-def _packed(found: Running) -> dict[str, Any]:
-    return {**asdict(found), "drill": {"name": found.drill.name, "tree": drills.to_dict(found.drill)}}
-
-
-def _unpacked(kept: dict[str, Any]) -> Running:
-    drill = drills.from_dict(kept["drill"]["name"], kept["drill"]["tree"])
-    said = tuple(Diagnosis(**entry) for entry in kept["diagnoses"])
-    return Running(drill, kept["begun"], kept["saved"], said, tuple(kept["hinted"]))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _between(start: str, end: str) -> int:
-    return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+    who = environment.student
+    told = drills.filled(found.drill.explanation, who), drills.filled(found.drill.mend, who)
+    said = drillbook.contents(engine, who.id)
+    return drillbook.result(found, told, said, content(engine, environment), mended=mended)

@@ -65,7 +65,7 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
     not answer stay, to be looked at.
     """
     request = validated(request)
-    from labenv import saves  # which make environments in the ways of this module
+    from labenv import drilling, saves  # which make environments in the ways of this module
 
     with student_lock(request.student_id, listen):
         saves.recover(engine, request.student_id, listen)
@@ -73,6 +73,7 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
         if there:
             outcome = _reconcile(engine, request, there[0], listen)
             settle(engine, outcome.environment, outcome.environment.machines, listen)
+            drilling.recover(engine, request.student_id, listen)
         else:
             outcome = _create(engine, request, listen)
             _await_answers(engine, outcome.environment, outcome.environment.machines, listen)

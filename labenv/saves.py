@@ -161,10 +161,12 @@ def remove(engine: Engine, student_id: str, name: str, listen: Listener) -> None
 
 
 def recover(engine: Engine, student_id: str, listen: Listener) -> None:
-    """Carry on what an interrupted `restore`, `reset` or `down` has begun; for a command that holds the student's lock.
+    """Carry on what an interrupted `restore`, `reset` or `down` has begun, undo an interrupted start of a drill.
 
-    Raises EngineError.
+    For a command that holds the student's lock. Raises EngineError.
     """
+    from labenv import drilling  # which saves what is there
+
     pending = kept.notes(engine, student_id)
     removing = any(noted.doing == "removing" for noted in pending)
     if removing:
@@ -181,6 +183,7 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
             _replace(engine, wanted, noted, listen)
         else:
             kept.drop(engine, noted)
+    drilling.recover(engine, student_id, listen)
 
 
 def refuse_drill(engine: Engine, student_id: str) -> None:

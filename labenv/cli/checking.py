@@ -72,6 +72,7 @@ def check(
 
         lab = labs.load(environment.lab)
         check_known(lab, steps or [])
+        common.count_look(engine, environment, listen)
         lost: list[Lost] = []
         if after_reboot:
             from labenv import desktop, rebooted

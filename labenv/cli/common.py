@@ -40,6 +40,16 @@ def chosen(engine: "Engine", student: str | None) -> "Environment":
     raise EngineError("There is no environment yet. Make one: labenv up STUDENT")
 
 
+def count_look(engine: "Engine", environment: "Environment", listen: Listener) -> None:
+    """Have a drill that runs count that the lab's checks are asked. Raises EngineError."""
+    from labenv.engine import saves
+
+    if saves.has_drill(engine, environment.student.id):
+        from labenv import drilling
+
+        drilling.looked(engine, environment, listen)
+
+
 def print_json(document: Any) -> None:
     """One JSON document on stdout, and nothing else there."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False)

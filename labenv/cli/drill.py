@@ -1,4 +1,4 @@
-"""Commands for drills: start, status, diagnose, hint, check, give-up, report, list, lint, schema."""
+"""Commands for drills: start, status, diagnose, hint, check, give-up, report."""
 
 import sys
 from pathlib import Path
@@ -6,21 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labenv.cli import common, screen
+from labenv.cli import common, drill_files, screen
 from labenv.cli.common import JsonOption, StudentOption
+from labenv.cli.drill_files import FromOption
 
 if TYPE_CHECKING:
-    from labenv.drilling import Result, Running, Verdict
+    from labenv.drillbook import Result, Row, Running
+    from labenv.drilling import Verdict
     from labenv.engine import Engine
     from labenv.environment import Environment
     from labenv.events import Listener
 
 app = typer.Typer(no_args_is_help=True, help="Find a fault in a working environment, and mend it.")
-
-FromOption = Annotated[
-    Path | None,
-    typer.Option("--from", metavar="DIR", file_okay=False, exists=True, help="Drills of this folder too."),
-]
 
 
 def _complete_drill(incomplete: str) -> list[str]:
@@ -51,9 +48,9 @@ def start(
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Put one fault into the environment, in which every check must hold, and tell what a user reports.
+    """Put one fault into a finished environment, and tell what a user reports.
 
-    Without a name it is one that you have not had yet.
+    Every check must hold before. The environment is saved first. Without a name it is a drill that you have not had yet.
 
     Examples:
 
@@ -81,7 +78,9 @@ def start(
 
 @app.command()
 def status(student: StudentOption = None, json: JsonOption = False) -> None:
-    """Tell the symptom again, for how long the drill has been running, and what was said and asked so far.
+    """Tell the symptom again, and how the drill stands.
+
+    That is for how long it has been running, and what was said and asked so far.
 
     Example:
 
@@ -101,7 +100,9 @@ def diagnose(
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write down on which layer you take the fault to be, best before you change anything. The end says if it was.
+    """Write down on which layer you take the fault to be.
+
+    Best do so before you change anything. The end says if you were right.
 
     The layers are dns, transport, relay, lda, imap, firewall, accounts and boot.
 
@@ -186,20 +187,36 @@ def give_up(
 
 
 @app.command()
-def report(student: StudentOption = None, json: JsonOption = False) -> None:
-    """Report on the drills that are over in this environment.
+def report(
+    student: StudentOption = None,
+    all_: Annotated[bool, typer.Option("--all", help="A table of the drills of all students, for teachers.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="With --all: also write it as CSV.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show how the drills went: those of this environment that are over, or all students'.
+
+    What is known of them goes with the environment: `labenv down` removes it.
 
     Examples:
 
       labenv drill report
 
-      labenv drill report --json | jq '.drills[].seconds'
+      labenv drill report --all --csv drills.csv
     """
-    from labenv import drilling
+    from labenv import drillbook
+    from labenv.errors import UsageError
 
+    if csv and not all_:
+        raise UsageError("--csv writes the table of all students. Say --all, too.")
     with screen.progress() as listen:
-        engine, environment = _open(listen, student)
-        over = drilling.over(engine, environment)
+        if all_:
+            rows = drillbook.rows(common.open_engine(listen))
+        else:
+            engine, environment = _open(listen, student)
+            over = drillbook.over(engine, environment.student.id)
+    if all_:
+        _tell_class(rows, csv, json=json)
+        return
     if json:
         entries = [result.to_dict() for result in over]
         common.print_json({"student": environment.student.id, "lab": environment.lab, "drills": entries})
@@ -210,80 +227,35 @@ def report(student: StudentOption = None, json: JsonOption = False) -> None:
         print("No drill is over yet.", file=sys.stderr)
 
 
-@app.command("list")
-def list_(
-    folder: FromOption = None,
-    answers: Annotated[bool, typer.Option("--answers", help="With layer and fault, for teachers.")] = False,
-    json: JsonOption = False,
-) -> None:
-    """List the drills by level, each with what a user reports.
+def _tell_class(rows: "list[Row]", csv: Path | None, *, json: bool) -> None:
+    from labenv import drillbook
+    from labenv.errors import UsageError
 
-    Examples:
-
-      labenv drill list
-
-      labenv drill list --from ./mydrills --answers
-    """
-    from labenv import drills, plan
-    from labenv import lab as labs
-    from labenv.student import Student
-
-    lab = labs.load(plan.default_lab())
-    example = Student("asmith15", 90, "ann", "")
-    found = [(drill, drills.filled(drill.symptom, example)) for drill in drills.catalogue(lab, folder)]
+    if csv:
+        try:
+            csv.write_text(drillbook.as_csv(rows), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{csv} cannot be written: {error.strerror}. Give another file.") from error
     if json:
-        entries = [
-            {"name": drill.name, "level": drill.level, "symptom": text}
-            | ({"layer": drill.layer, "title": drill.title} if answers else {})
-            for drill, text in found
-        ]
-        common.print_json({"lab": lab.id, "drills": entries})
+        common.print_json({"drills": [vars(row) for row in rows]})
         return
-    for drill, text in found:
-        print(f"{drill.level}  {drill.name}\n   {f'{drill.layer}: {drill.title}' if answers else text}")
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    for title in ("student", "drill", "level", "outcome", "time", "diagnosed", "hints", "checks asked", "beyond"):
+        table.add_column(title)
+    for row in rows:
+        diagnosed = "" if row.to_diagnosis is None else _time(row.to_diagnosis)
+        beyond = "" if row.beyond is None else f"{row.beyond}"
+        cells = [row.student, row.name, f"{row.level}", row.outcome, _time(row.seconds), diagnosed]
+        table.add_row(*cells, f"{row.hints}", f"{row.looks}", beyond)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
-@app.command()
-def lint(
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="Default: the lab's drills and your own folder's.")
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Say what is wrong in the files of drills, each with its line. A file NAME.yaml is the drill NAME.
-
-    Your own drills lie in ~/.config/labenv/drills, or where LABENV_DRILLS says. Exit code 0: nothing is wrong; 2:
-    something is.
-
-    Example:
-
-      labenv drill lint ./mydrills
-    """
-    from labenv import drills, plan
-    from labenv import lab as labs
-
-    lab = labs.load(plan.default_lab())
-    files = [path for path in drills.files(lab, folder) if folder is None or path.parent == folder]
-    found = [finding for path in files for finding in drills.lint(path, lab)]
-    if json:
-        common.print_json({"drills": len(files), "findings": [vars(finding) for finding in found]})
-    else:
-        print("\n".join(map(str, found)) or f"{len(files)} drills: nothing is wrong")
-    if found:
-        raise typer.Exit(2)
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON schema of a drill's file, for an editor that completes and marks mistakes.
-
-    Example:
-
-      labenv drill schema > drill.schema.json
-    """
-    from labenv import drills
-
-    common.print_json(drills.schema())
+app.command("list")(drill_files.list_)
+app.command()(drill_files.lint)
+app.command()(drill_files.schema)
 
 
 def _open(listen: "Listener", student: str | None) -> "tuple[Engine, Environment]":
@@ -300,10 +272,12 @@ def _tell(symptom: str, environment: "Environment", running: "Running", *, json:
                 "student": environment.student.id,
                 "level": running.drill.level,
                 "symptom": symptom,
+                "saved": running.saved,
                 "begun": running.begun,
                 "seconds": running.seconds,
                 "diagnoses": said,
                 "hints": len(running.hinted),
+                "looks": len(running.looked),
             }
         )
         return
@@ -313,7 +287,8 @@ def _tell(symptom: str, environment: "Environment", running: "Running", *, json:
         print(f"You said: {', '.join(said)}")
     print(
         "What you think, before you change anything: labenv drill diagnose LAYER\n"
-        "When you have mended it: labenv drill check\nHelp: labenv drill hint",
+        "When you have mended it: labenv drill check\nHelp: labenv drill hint\n"
+        f"The environment from before the drill is saved as {running.saved}.",
         file=sys.stderr,
     )
 
@@ -329,12 +304,13 @@ def _judge(verdict: "Verdict", environment: "Environment", *, json: bool) -> Non
     else:
         if verdict.result:
             print("\n".join(_lines(verdict.result)))
-        for one in failed:
-            print(f"Step {one.step} on {one.machine}: {one.evidence}")
         if failed and verdict.result:
-            print("The fault is out, but not every check holds: see labenv next.", file=sys.stderr)
-        elif failed:
-            print("Not every check holds, so the drill goes on.", file=sys.stderr)
+            for one in failed:
+                print(f"Step {one.step} on {one.machine}: {one.evidence}")
+            way_back = f"labenv restore {verdict.result.saved}"
+            print(f"Not every check holds. Go on with labenv next, or back to before the drill: {way_back}")
+        elif failed:  # which ones would give the fault away
+            print(f"{len(failed)} {'check does' if len(failed) == 1 else 'checks do'} not hold, so the drill goes on.")
     if failed:
         raise typer.Exit(1)
 
@@ -349,7 +325,9 @@ def _lines(result: "Result") -> list[str]:
         f"  Why:          {result.explanation}",
         f"  Diagnosed:    {diagnosis}; you said {said or 'nothing'}",
         f"  Hints:        {result.hints}",
-        f"  Lines changed beyond the fault: {result.beyond}",
+        f"  Checks asked: {result.looks} (labenv check, next and hint)",
+        f"  Lines changed beyond the fault: {'not known' if result.beyond is None else result.beyond}",
+        f"  Saved before: {result.saved}; to remove it: labenv saves --remove {result.saved}",
         "  One way to mend it:",
         *(f"    {line}" for line in result.solution.splitlines()),
     ]

@@ -23,6 +23,7 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
     with screen.progress() as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
+        common.count_look(engine, environment, listen)
         from labenv import guide
         from labenv import lab as labs
         from labenv.checks.run import run_checks
@@ -72,6 +73,7 @@ def hint(
     with screen.progress() as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
+        common.count_look(engine, environment, listen)
         from labenv import guide
 
         found = guide.hint(environment, engine, step, level=level, listen=listen)

@@ -48,7 +48,6 @@ def solve(
 
       labenv solve --all -s asmith15
     """
-    from labenv import history
     from labenv import lab as labs
     from labenv import solve as solving
     from labenv.lock import student_lock
@@ -65,11 +64,16 @@ def solve(
             for line in lines:
                 transcript.prompt(line)
         else:
-            name = f"labenv solve {target or '--all'}"
-            with student_lock(environment.student.id, listen), history.told(engine, environment, listen, name):
-                for outcome in solving.typed(engine, environment, lines, transcript.prompt):
-                    transcript.answer(outcome)
-                    done.append(outcome)
+            from labenv import drilling, history, saves
+
+            who, name = environment.student.id, f"labenv solve {target or '--all'}"
+            with student_lock(who, listen):
+                drilling.recover(engine, who, listen)
+                saves.refuse_drill(engine, who)
+                with history.told(engine, environment, listen, name):
+                    for outcome in solving.typed(engine, environment, lines, transcript.prompt):
+                        transcript.answer(outcome)
+                        done.append(outcome)
     if json:
         typed = [{**vars(line), "rc": None, "output": ""} for line in lines] if dry_run else [_entry(t) for t in done]
         common.print_json({"student": environment.student.id, "lab": lab.id, "typed": typed})

@@ -1,15 +1,20 @@
 """Each drill is a fault that shows, that its mend repairs, and that outlasts a reboot if it says so; and its commands.
 
-Each drill gets an environment of its own, brought up ahead of the tests that ask for it, as in test_mutations.py.
+The drills are proven by processes of their own, each in one environment, one drill after the other: the checks that hold
+after a mend are those that must hold before the next fault.
 """
 
-import secrets
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from multiprocessing import get_context
+from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,19 +23,39 @@ from labenv import lab as labs
 from labenv.drills import Drill
 from tests.e2e.conftest import Cli
 
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+    from labenv.environment import Environment
+
 LAB = labs.load("lab4b")
 TABLE = drills.catalogue(LAB)
-AT_ONCE = 2
+AT_ONCE = 3
 # What a machine keeps of what was typed or done by name.
 TRACES = "grep -rlsF -e {word} /root /home /tmp /var/tmp /var/log /etc /run --exclude-dir=journal; journalctl -q | grep -F {word}"
+RULE = "iptables -I INPUT -s {{ network }}.0/24 -p tcp --dport"
+# What makes the symptom go away for now, and must not do.
+HALVES = {
+    "home-is-closed": "chmod 777 /home/{{ student.first }}",
+    "no-inbox-since-the-power-cut": "systemctl start dovecot",
+    "no-names-since-the-power-cut": "systemctl start named",
+    "reading-times-out": f"{RULE} 143 -j ACCEPT",
+    "the-rule-is-there": f"{RULE} 143 -j ACCEPT",
+    "vm2-cannot-reach-vm3": f"{RULE} 25 -j ACCEPT",
+    "vm2-will-not-start-its-mail": "postfix start",
+}
+_own: list[str] = []
+
+
+def take_one(students: "Queue[str]") -> None:
+    """Give the process that proves drills the student whose environment it may use."""
+    _own.append(students.get())
 
 
 def proven(drill: Drill) -> list[str]:
-    """What is not as the drill says, in an environment of its own."""
+    """What is not as the drill says, tried in the process's own environment."""
     from labenv import drilling
     from labenv.checks.run import run_checks
     from labenv.engine import Engine
-    from labenv.engine.channel import Channel
     from labenv.engine.find import connect
     from labenv.events import silent
     from labenv.lifecycle import down, reboot, up
@@ -38,44 +63,66 @@ def proven(drill: Drill) -> list[str]:
     from labenv.plan import Request
 
     engine = Engine(connect(silent))
-    who = f"d-{secrets.token_hex(4)}"
+    environment = up(engine, Request(_own[0], first="ada"), silent).environment
     wrong: list[str] = []
+
+    def expect(fact: bool, sentence: str) -> None:
+        if not fact:
+            wrong.append(sentence)
+
+    def is_seen() -> bool:
+        return drilling.is_seen(engine, environment, drill)
+
     try:
-        environment = up(engine, Request(who, first="ada"), silent).environment
-        if drilling.is_seen(engine, environment, drill):
-            wrong.append("the symptom is seen before the fault is in")
         drilling.type_(engine, environment, drill, drill.breaks)
         expected = Mutation(drill.name, drill.title, "", drill.machines, "", drill.trips, ())
-        if said := expected.disagreement(run_checks(environment, engine).results):
-            wrong.append(f"with the fault: {said}")
-        if not drilling.is_seen(engine, environment, drill):
-            wrong.append("the symptom is not seen")
-        for machine in environment.machines:
-            with closing(Channel(engine.api, machine.container)) as channel:
-                found = channel.run(TRACES.format(word=drill.name)).stdout.decode()
-            if found:
-                wrong.append(f"{machine.name} tells of the drill: {found}")
-        for name in drill.machines:
-            reboot(engine, environment, environment.machine(name), silent)
-        if drill.survives_reboot != bool(run_checks(environment, engine).failed):
-            wrong.append(f"after a reboot the fault is {'gone' if drill.survives_reboot else 'still there'}")
+        said = expected.disagreement(run_checks(environment, engine).results)
+        expect(not said, f"with the fault: {said}")
+        expect(is_seen(), "the symptom is not seen")
+        wrong += traces(engine, environment, drill.name)
+        if half := HALVES.get(drill.name):
+            drilling.type_(engine, environment, drill, half)
+            expect(not is_seen(), "the half mend does not even hide the symptom")
+            expect(run_checks(environment, engine).failed > 0, "with half a mend all checks hold")
+        reboot(engine, environment, [environment.machine(name) for name in drill.machines], silent)
+        expect(is_seen() == drill.survives_reboot or bool(half), "after a reboot the symptom is not as the drill says")
+        if half or not drill.survives_reboot:
+            failed = run_checks(environment, engine).failed > 0
+            expect(failed == drill.survives_reboot, "after a reboot the checks are not as the drill says")
         drilling.type_(engine, environment, drill, drill.mend)
         after = run_checks(environment, engine)
         wrong += [f"mended: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
-        if drilling.is_seen(engine, environment, drill):
-            wrong.append("the symptom is seen after the fault is mended")
-    finally:
-        for environment in engine.environments(who):
-            down(engine, environment, silent)
+        expect(not is_seen(), "the symptom is seen after the fault is mended")
+    except BaseException:
+        down(engine, environment, silent)
+        raise
+    if wrong:  # the next one wants an environment in which all is well
+        down(engine, environment, silent)
     return wrong
 
 
+def traces(engine: "Engine", environment: "Environment", word: str) -> list[str]:
+    """Where the machines tell of a drill by its name."""
+    from labenv.engine.channel import Channel
+
+    found = []
+    for machine in environment.machines:
+        with closing(Channel(engine.api, machine.container)) as channel:
+            if said := channel.run(TRACES.format(word=word)).stdout.decode():
+                found.append(f"{machine.name} tells of the drill: {said}")
+    return found
+
+
 @pytest.fixture(scope="session")
-def proofs(request: pytest.FixtureRequest, cli: Cli) -> Iterator[dict[str, Future[list[str]]]]:
+def proofs(request: pytest.FixtureRequest, new_student: Callable[[], str]) -> Iterator[dict[str, Future[list[str]]]]:
     """What is wrong with each drill that a test of this run asks for."""
     parameters = [getattr(item, "callspec", None) for item in request.session.items]
     chosen = [each.params["drill"] for each in parameters if each and "drill" in each.params]
-    with ProcessPoolExecutor(AT_ONCE, mp_context=get_context("spawn")) as pool:
+    apart = get_context("spawn")
+    students: Queue[str] = apart.Queue()
+    for _ in range(AT_ONCE):
+        students.put(new_student())
+    with ProcessPoolExecutor(AT_ONCE, mp_context=apart, initializer=take_one, initargs=(students,)) as pool:
         yield {drill.name: pool.submit(proven, drill) for drill in chosen}
         pool.shutdown(cancel_futures=True)
 
@@ -86,41 +133,60 @@ def test_a_drill_is_as_it_says(proofs: dict[str, Future[list[str]]], drill: Dril
 
 
 @pytest.fixture(scope="module")
-def drilled(cli: Cli, new_student: Any) -> Iterator[str]:
+def drilled(cli: Cli, new_student: Callable[[], str]) -> Iterator[str]:
     """An environment of the module's own for the commands."""
     name = new_student()
     cli("up", name, "--no-check", "--first", "ada")
     yield name
     cli("down", "-s", name, rc=None)
+    saves = [save["name"] for save in cli.json("saves", "-s", name)["saves"]]
+    cli("saves", "-s", name, "--yes", *(word for save in saves for word in ("--remove", save)))
 
 
-def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str) -> None:
+def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_path: Path) -> None:
     begun = cli.json("drill", "start", "reading-times-out", "-s", drilled)
     assert "inbox" in begun["symptom"]
     assert "reading-times-out" not in str(begun)
+    assert begun["saved"] in [save["name"] for save in cli.json("saves", "-s", drilled)["saves"]]
     assert "A drill runs already" in cli("drill", "start", "-s", drilled, rc=2).stderr
+    for refused in (["restore", begun["saved"]], ["reset", "vm3", "--yes"], ["solve", "31"]):
+        assert "drill give-up" in cli(*refused, "-s", drilled, rc=2).stderr
     assert cli.json("drill", "diagnose", "imap", "-s", drilled)["touched"] is False
     assert len(cli.json("drill", "hint", "-s", drilled)["hints"]) == 1
-    assert cli.json("drill", "check", "-s", drilled, rc=1)["over"] is False
-    assert cli.json("check", "-s", drilled, rc=1)["summary"]["failed"]
+    not_over = cli("drill", "check", "-s", drilled, rc=1)
+    assert "hold, so the drill goes on" in not_over.stdout
+    assert "iptables" not in not_over.stdout
+    assert cli.json("check", "31", "-s", drilled, rc=1)["summary"]["failed"]
     rule = "iptables -A INPUT -s $(hostname -i | cut -d. -f1-3).0/24 -p tcp --dport 143 -j ACCEPT"
     cli.inside(drilled, "vm3", f"{rule} && service iptables save && echo '# mine' >>/etc/postfix/main.cf")
     assert cli.json("drill", "diagnose", "firewall", "-s", drilled)["touched"] is True
     result = cli.json("drill", "check", "-s", drilled)["result"]
-    assert (result["name"], result["mended"], result["hints"], result["beyond"]) == ("reading-times-out", True, 1, 1)
+    assert (result["name"], result["mended"], result["hints"], result["looks"]) == ("reading-times-out", True, 1, 1)
+    assert result["beyond"] == 1
     assert result["to_diagnosis"] <= result["seconds"]
     assert [entry["layer"] for entry in result["diagnoses"]] == ["imap", "firewall"]
     assert "No drill runs" in cli("drill", "status", "-s", drilled, rc=2).stderr
     assert cli.json("drill", "report", "-s", drilled)["drills"] == [result]
+    cli("drill", "report", "--all", "--csv", str(tmp_path / "class.csv"))
+    row = f"{drilled},reading-times-out,1,firewall,mended,{result['begun']},{result['seconds']},"
+    assert row in (tmp_path / "class.csv").read_text()
 
 
-def test_giving_up_mends_and_tells(cli: Cli, drilled: str) -> None:
-    first = cli.json("drill", "start", "--level", "1", "--seed", "week 7", "-s", drilled)
-    given_up = cli.json("drill", "give-up", "--yes", "-s", drilled)
-    assert (given_up["result"]["mended"], given_up["summary"]["failed"]) == (False, 0)
-    again = cli.json("drill", "start", "--level", "1", "--seed", "week 7", "-s", drilled)
-    assert again["symptom"] == first["symptom"]
-    cli("drill", "give-up", "--yes", "-s", drilled)
+def test_a_drill_ends_whatever_was_done_to_its_machine(
+    cli: Cli, engine: "Engine", drilled: str, tmp_path: Path
+) -> None:
+    drill = (LAB.folder / "drills" / "reading-times-out.yaml").read_text()
+    before, after = drill.partition("mend: |")[0], drill.partition("symptom:")[2]
+    (tmp_path / "for-ever.yaml").write_text(f"{before}mend: test -e /etc/removed-by-the-student\nsymptom:{after}")
+    begun = cli.json("drill", "start", "for-ever", "--from", str(tmp_path), "-s", drilled)
+    engine.api.kill(f"labenv-{drilled}-vm3")
+    assert "vm3 does not run" in cli("drill", "give-up", "--yes", "-s", drilled, rc=3).stderr
+    cli("up", drilled, "--no-check")
+    assert cli.json("drill", "status", "-s", drilled)["begun"] == begun["begun"]
+    told = cli("drill", "give-up", "--yes", "-s", drilled, rc=1)
+    assert f"labenv restore {begun['saved']}" in told.stderr
+    cli("restore", begun["saved"], "-s", drilled)
+    assert cli.json("check", "-s", drilled)["summary"]["failed"] == 0
 
 
 def test_an_unhealthy_environment_gets_no_drill_and_a_fault_that_fits_nothing_stays_out(
@@ -128,6 +194,7 @@ def test_an_unhealthy_environment_gets_no_drill_and_a_fault_that_fits_nothing_st
 ) -> None:
     text = (LAB.folder / "drills" / "reading-times-out.yaml").read_text()
     rules = cli.inside(drilled, "vm3", "iptables-save | grep -v '^[#:]'")
+    saves = cli.json("saves", "-s", drilled)
     harmless = text.replace("iptables -D INPUT", "true INPUT").replace("service iptables save", "true")
     (tmp_path / "of-a-teacher.yaml").write_text(harmless)
     assert "of-a-teacher" in cli("drill", "list", "--from", str(tmp_path)).stdout
@@ -135,12 +202,59 @@ def test_an_unhealthy_environment_gets_no_drill_and_a_fault_that_fits_nothing_st
     assert "breaks nothing" in said
     cli("drill", "status", "-s", drilled, rc=2)
     assert cli.inside(drilled, "vm3", "iptables-save | grep -v '^[#:]'") == rules
+    assert cli.json("saves", "-s", drilled) == saves
     cli.inside(drilled, "vm3", "systemctl stop dovecot")
     assert "every check holds" in cli("drill", "start", "-s", drilled, rc=2).stderr
     cli.inside(drilled, "vm3", "systemctl start dovecot")
 
 
-def test_lint_names_the_line_of_a_drill_that_is_wrong(cli: Cli, tmp_path: Path) -> None:
+def test_a_start_that_was_killed_is_undone_or_has_started_a_drill(cli: Cli, drilled: str) -> None:
+    def start(when: str, number: int) -> str:
+        """Start a drill, killed at a change on the engine; what it said."""
+        command = [sys.executable, "-m", "tests.e2e.killed", when, str(number), "0", "drill", "start", "-s", drilled]
+        words = [*command, "--level", "1", "--seed", "week 7"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == (-signal.SIGKILL if number else 0), done.stdout + done.stderr
+        return done.stderr
+
+    changes = int(start("before", 0).splitlines()[-1].split()[0])
+    given_up = cli.json("drill", "give-up", "--yes", "-s", drilled)
+    assert given_up["result"]["name"] == drills.pick([d for d in TABLE if d.level == 1], drilled, "week 7").name
+    assert (given_up["result"]["mended"], given_up["summary"]["failed"]) == (False, 0)
+    saves = cli.json("saves", "-s", drilled)
+    # The last four: the drill is noted, then its fault put in; what the files say; it runs; the first note goes.
+    for when, number in (("after", changes - 3), ("before", changes - 2)):
+        start(when, number)
+        assert "was interrupted" in cli("drill", "status", "-s", drilled, rc=2).stderr
+        assert "its fault is taken out" in cli("up", drilled, "--no-check").stderr
+        assert cli.json("saves", "-s", drilled) == saves
+    start("after", changes - 1)
+    assert cli.json("drill", "status", "-s", drilled)["begun"]
+    assert cli.json("drill", "give-up", "--yes", "-s", drilled)["summary"]["failed"] == 0
+
+
+def test_what_a_killed_start_is_still_typing_ends_before_it_is_undone(cli: Cli, drilled: str, tmp_path: Path) -> None:
+    text = (LAB.folder / "drills" / "no-inbox-since-the-power-cut.yaml").read_text()
+    waits = "systemctl stop dovecot\n  until [ -e /run/go-on ]; do sleep 0.1; done\n  systemctl disable dovecot"
+    (tmp_path / "slow.yaml").write_text(text.replace("systemctl disable --now dovecot", waits))
+    command = [sys.executable, "-m", "labenv", "drill", "start", "slow", "--from", str(tmp_path), "-s", drilled]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+        await_(lambda: "inactive" in cli.inside(drilled, "vm3", "systemctl is-active dovecot", rc=None))
+        started.kill()
+    with subprocess.Popen([*command[:3], "save", "undone", "-s", drilled], stderr=subprocess.PIPE, text=True) as saved:
+        cli.inside(drilled, "vm3", "touch /run/go-on")
+        assert "its fault is taken out" in saved.communicate(timeout=300)[1]
+    cli.inside(drilled, "vm3", "rm /run/go-on && systemctl is-enabled dovecot && systemctl is-active dovecot")
+
+
+def await_(fact: Callable[[], bool], patience: float = 180) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + patience
+    while not fact():
+        assert time.monotonic() < deadline
+
+
+def test_a_teachers_folder_is_listed_and_lint_names_the_line_of_a_drill_that_is_wrong(cli: Cli, tmp_path: Path) -> None:
     text = (LAB.folder / "drills" / "reading-times-out.yaml").read_text()
     file = tmp_path / "mine.yaml"
     file.write_text(text.replace("layer: firewall", "layer: ether"))
@@ -149,3 +263,15 @@ def test_lint_names_the_line_of_a_drill_that_is_wrong(cli: Cli, tmp_path: Path) 
     assert f"{file}:5: the machine 'vm9' is unknown" in cli("drill", "lint", str(tmp_path), rc=2).stdout
     file.write_text(text)
     assert "1 drills: nothing is wrong" in cli("drill", "lint", str(tmp_path)).stdout
+    own = Cli({"LABENV_DRILLS": str(tmp_path)})
+    names = [drill["name"] for drill in own.json("drill", "list")["drills"]]
+    assert "mine" in names
+    assert len(names) == len(TABLE) + 1
+
+
+def test_the_list_gives_no_fault_away_and_holds_three_levels_over_all_layers(cli: Cli) -> None:
+    listed = cli("drill", "list", "--json").stdout
+    assert not [drill.name for drill in TABLE if drill.title in listed]
+    assert len(TABLE) >= 25
+    assert {drill.level for drill in TABLE} == {1, 2, 3}
+    assert {drill.layer for drill in TABLE} == set(drills.LAYERS)
