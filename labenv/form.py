@@ -14,7 +14,13 @@ _KINDS = {
     int: "a number",
     type(None): "nothing",
 }
-_WANTED = {"object": "keys with values", "array": "a list", "string": "text (in quotes)", "integer": "a number"}
+_WANTED = {
+    "object": "keys with values",
+    "array": "a list",
+    "string": "text (in quotes)",
+    "integer": "a number",
+    "boolean": "true or false",
+}
 
 
 def faults(tree: Any, schema: Any) -> Iterator[tuple[list[str | int], str]]:

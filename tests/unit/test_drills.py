@@ -1,0 +1,87 @@
+"""What of a drill needs no engine: which one is chosen, what counts as beyond its fault, the table of a class."""
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from labenv import drillbook, drills
+from labenv import lab as labs
+from labenv.drillbook import Diagnosis, Running
+from labenv.engine.content import beyond
+
+LAB = labs.load("lab4b")
+TABLE = drills.catalogue(LAB)
+MAIN = "vm2:/etc/postfix/main.cf"
+BEFORE = {MAIN: ["myorigin = $mydomain", "relayhost = vm3", "inet_interfaces = all"], "vm2:/etc/hosts": ["localhost"]}
+FAULT = BEFORE | {MAIN: ["myorigin = $mydomain", "relayhost = vm33", "inet_interfaces = all"]}
+
+
+def test_a_seed_gives_a_student_the_same_drill_again_and_a_class_several() -> None:
+    first = drills.pick(TABLE, "asmith15", "week 7")
+    assert drills.pick(reversed(TABLE), "asmith15", "week 7") == first
+    assert len({drills.pick(TABLE, f"student{n}", "week 7").name for n in range(20)}) > 5
+    rest = [drill for drill in TABLE if drill.name != "mail-that-vanishes"]
+    assert first.name == "mail-that-vanishes" or drills.pick(rest, "asmith15", "week 7") == first
+
+
+@pytest.mark.parametrize(
+    ("after", "lines"),
+    [
+        (BEFORE, 0),
+        (BEFORE | {MAIN: ["myorigin = $mydomain", "relayhost = vm3.asmith15.ops", "inet_interfaces = all"]}, 0),
+        (BEFORE | {MAIN: [*BEFORE[MAIN], "# mine", "# too"]}, 2),
+        (BEFORE | {"vm2:/etc/hosts": []}, 1),
+        (BEFORE | {"vm2:/etc/aliases": ["root: ann", "ann: root"]}, 2),
+    ],
+)
+def test_only_lines_away_from_the_fault_are_beyond_it(after: dict[str, list[str]], lines: int) -> None:
+    assert beyond(BEFORE, FAULT, after) == lines
+
+
+def test_the_first_right_diagnosis_counts() -> None:
+    drill = next(drill for drill in TABLE if drill.layer == "relay")
+    said = (("10:00:20", "dns"), ("10:00:50", "relay"), ("10:01:10", "relay"))
+    at = [Diagnosis(f"2026-01-05T{time}+00:00", layer, touched=False) for time, layer in said]
+    found = Running(drill, begun="2026-01-05T10:00:00+00:00", diagnoses=tuple(at))
+    result = drillbook.result(found, ("why", "how"), (BEFORE, FAULT), BEFORE, mended=True)
+    assert (result.to_diagnosis, result.beyond) == (50, 0)
+    never = replace(found, diagnoses=found.diagnoses[:1])
+    assert drillbook.result(never, ("why", "how"), None, BEFORE, mended=True).to_diagnosis is None
+
+
+def test_the_table_of_a_class_is_csv() -> None:
+    row = drillbook.Row("asmith15", "mine", 1, "dns", "mended", "2026-01-05T10:00:00+00:00", 60, None, 0, 2, 3)
+    assert next(csv.DictReader(io.StringIO(drillbook.as_csv([row])))) == {
+        "student": "asmith15",
+        "name": "mine",
+        "level": "1",
+        "layer": "dns",
+        "outcome": "mended",
+        "begun": "2026-01-05T10:00:00+00:00",
+        "seconds": "60",
+        "to_diagnosis": "",
+        "hints": "0",
+        "looks": "2",
+        "beyond": "3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("level: 1", "level: 4", ":3: level"),
+        ("{{ network }}.0/24", "{{ password }}", "cannot be filled in"),
+        ("{{ network }}.0/24", "{{ student.__class__.__mro__ }}", "cannot be filled in"),
+        ("symptom:", "symptoms:", "symptom"),
+        ("survives-reboot: true", "survives-reboot: perhaps", "survives-reboot"),
+    ],
+)
+def test_a_file_that_is_no_drill_is_refused_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = (LAB.folder / "drills" / "reading-times-out.yaml").read_text()
+    assert old in text
+    file = tmp_path / "mine.yaml"
+    file.write_text(text.replace(old, new))
+    assert said in "\n".join(map(str, drills.lint(file, LAB)))
