@@ -71,8 +71,7 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
         saves.recover(engine, request.student_id, listen)
         there = engine.environments(request.student_id)
         if there:
-            outcome = _reconcile(engine, request, there[0], listen)
-            settle(engine, outcome.environment, outcome.environment.machines, listen)
+            outcome = _brought_back(engine, request, there[0], listen)
             drilling.recover(engine, request.student_id, listen)
         else:
             outcome = _create(engine, request, listen)
@@ -202,6 +201,21 @@ def _free_ports(engine: Engine, made: Plan, nodes: list[Node], listen: Listener)
             Event("ports", f"port {used[0]} of 127.0.0.1 is in use by another program; publishing on others", "note")
         )
     return 0
+
+
+def _brought_back(engine: Engine, request: Request, there: Environment, listen: Listener) -> Outcome:
+    """What is there, complete and settled. Raises as `up` does."""
+    first = _reconcile(engine, request, there, listen)
+    try:
+        settle(engine, first.environment, first.environment.machines, listen)
+    except EngineError:
+        # What a killed command asked of the engine last, such as to switch off, may have been done only now.
+        again = _reconcile(engine, request, _found(engine, there.student.id), listen)
+        if not again.changes:
+            raise
+        settle(engine, again.environment, again.environment.machines, listen)
+        return replace(again, changes=first.changes + again.changes)
+    return first
 
 
 def _reconcile(engine: Engine, request: Request, there: Environment, listen: Listener) -> Outcome:
