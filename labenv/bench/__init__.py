@@ -24,7 +24,7 @@ from labenv import lab as labs
 from labenv import lifecycle, plan
 from labenv.engine import Engine, refusals
 from labenv.engine import saves as kept
-from labenv.engine.images import Images, wanted
+from labenv.engine.images import Images, usual, wanted
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
 from labenv.errors import EngineError
@@ -94,6 +94,7 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
     }
     memory: list[float] = []
     memory_outside: list[float] = []
+    Images(engine).ensure(usual(), listen)
     with (
         tempfile.TemporaryDirectory(prefix="labenv-bench-") as folder,
         _compared(engine, Path(folder), listen) as compared,

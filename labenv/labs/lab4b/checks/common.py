@@ -11,10 +11,20 @@ from labenv.student import Student
 OUTSIDE = "203.0.113.1"
 NOBODYS_PORT = 9  # discard(9): no step of the course opens it
 
+_LISTENERS = "ss -ltnH"
+_AT_BOOT, _NOW = "cat /etc/sysconfig/iptables", "iptables-save -t filter"
+_TEST = "iptables-restore --test /etc/sysconfig/iptables"
+
+
+def look_ahead(machine: Machine, services: list[str]) -> None:
+    """Ask a machine once for what the checks of services and firewall will look at."""
+    for command in (_LISTENERS, *map(_state, services), _TEST, _NOW, _AT_BOOT):
+        machine.once(command)
+
 
 def listening(machine: Machine, port: int) -> set[str]:
     """The addresses on which a TCP port listens."""
-    ends = [line.split()[3].rpartition(":") for line in machine.once("ss -ltnH").stdout.splitlines()]
+    ends = [line.split()[3].rpartition(":") for line in machine.once(_LISTENERS).stdout.splitlines()]
     return {address for address, _, number in ends if number == str(port)}
 
 
@@ -32,10 +42,13 @@ def runs(machine: Machine, name: str) -> bool:
     return bool(machine.run("systemctl is-active --quiet %s", name).rc == 0)
 
 
+def _state(name: str) -> str:
+    return f"systemctl show --value -p ActiveState {name}; systemctl is-enabled {name} 2>/dev/null || true"
+
+
 def service(machine: Machine, name: str, evidence: Evidence) -> None:
     """The service runs, and starts with the machine (systemctl(1), UnitFileState: enabled-runtime ends with the boot)."""
-    state = f"systemctl show --value -p ActiveState {name}; systemctl is-enabled {name} 2>/dev/null || true"
-    active, enabled = (str(machine.once(state).stdout) + "\n\n").splitlines()[:2]
+    active, enabled = (str(machine.once(_state(name)).stdout) + "\n\n").splitlines()[:2]
     saw = f"{name} on {machine.name} is {active} and {enabled or 'not installed'}"
     if active == "failed":
         log = machine.run(
@@ -48,12 +61,12 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
 
 def at_boot(machine: Machine, source: str, port: int) -> firewall.Decision:
     """What the rules that iptables.service loads at boot do with a new connection."""
-    return _decided(machine, "cat /etc/sysconfig/iptables", source, port)
+    return _decided(machine, _AT_BOOT, source, port)
 
 
 def now(machine: Machine, source: str, port: int) -> firewall.Decision:
     """The same of the rules in force."""
-    return _decided(machine, "iptables-save -t filter", source, port)
+    return _decided(machine, _NOW, source, port)
 
 
 def _decided(machine: Machine, rules: str, source: str, port: int) -> firewall.Decision:
@@ -66,7 +79,7 @@ def _decided(machine: Machine, rules: str, source: str, port: int) -> firewall.D
 def rules_load(machine: Machine, evidence: Evidence) -> None:
     """The saved rules are valid, are loaded at boot, and do not let everything in."""
     service(machine, "iptables", evidence)
-    test = machine.run("iptables-restore --test /etc/sysconfig/iptables")
+    test = machine.once(_TEST)
     said = "; ".join(line for line in test.stderr.splitlines() if line and not line.startswith("Try "))
     complaint = f": {said}" if said else ""
     evidence(

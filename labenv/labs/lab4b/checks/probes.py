@@ -14,7 +14,7 @@ from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post
 from labenv.checks.settings import Dovecot, dovecot_on, postconf
-from labenv.labs.lab4b.checks.common import OUTSIDE, leads_to_vm3
+from labenv.labs.lab4b.checks.common import OUTSIDE, leads_to_vm3, look_ahead
 from labenv.labs.lab4b.checks.reference import Reference, look
 from labenv.mail.maillog import Hop
 
@@ -211,6 +211,14 @@ def imap_from_host(site: Site, post: Post) -> Reach:
 @probe
 def imap_from_vm2(site: Site, post: Post) -> Reach:
     return _reach(site["vm2"], site["vm3"].address, 143)
+
+
+@probe
+def services(site: Site, post: Post) -> None:
+    """What the checks look at while the messages are on their way, instead of one look after the other at the end."""
+    ours = {"vm2": ["postfix", "iptables"], "vm3": ["postfix", "iptables", "dovecot"], "host": ["named"]}
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: look_ahead(site[name], ours[name]), ours))
 
 
 def _lookups(site: Site, machine: Machine) -> list[Lookup]:

@@ -100,7 +100,7 @@ def _arrives_outside(journey: Journey, site: Site, post: Post, evidence: Evidenc
 
 def _folders(vm3: Machine, student: Student) -> list[str]:
     """The student's mailboxes, as Dovecot lists them; none where it cannot."""
-    return [str(line) for line in vm3.run("doveadm mailbox list -u %s", student.id).stdout.splitlines()]
+    return [str(line) for line in vm3.once(f"doveadm mailbox list -u {student.id}").stdout.splitlines()]
 
 
 def _account_works(inbox: Inbox, student: Student, evidence: Evidence) -> None:
