@@ -5,10 +5,10 @@ a run. All is written by git-fast-import(1), which moves a branch only on from w
 beside another labenv, it has written all or nothing.
 """
 
+import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -92,10 +92,15 @@ class Repository:
         if self.exists:
             return
         try:
-            self.remove()
-            self.path.mkdir(parents=True, mode=0o700)
-            self.git("init", "-q", "--bare", "--template=", "--initial-branch=work", str(self.path))
-            (self.path / "labenv").write_text(self._key)
+            folder().mkdir(parents=True, exist_ok=True)
+            with (folder() / "lock").open("w") as lock:  # of two that come first, one makes it
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if self.exists:
+                    return
+                self.remove()
+                self.path.mkdir(mode=0o700)
+                self.git("init", "-q", "--bare", "--template=", "--initial-branch=work", str(self.path))
+                (self.path / "labenv").write_text(self._key)
         except OSError as error:
             raise LabenvError(f"The history cannot be kept in {self.path}: {error.strerror}.") from error
 
@@ -105,7 +110,7 @@ class Repository:
 
     def git(self, *arguments: str, said: bytes = b"") -> str:
         """What a git command says. Raises LabenvError with its complaint if it fails."""
-        command = ["git", f"--git-dir={self.path}", "-c", "core.quotePath=false", *arguments]
+        command = ["git", "--literal-pathspecs", f"--git-dir={self.path}", "-c", "core.quotePath=false", *arguments]
         try:
             done = subprocess.run(command, input=said, capture_output=True, env=_env(), check=False, timeout=_LIMIT)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -181,10 +186,10 @@ class Repository:
         log = self.git("log", "--numstat", "--no-renames", "-z", "--format=%x01%H%x02%ct%x02%s", f"{start}..{WORK}")
         found = []
         for entry in log.split("\x01")[1:]:
-            head, *rows = re.split(r"[\n\0]+", entry)
+            head, *rows = entry.split("\0")
             commit, time, said = head.split("\x02")
             for row in filter(None, rows):
-                added, removed, path = row.split("\t")
+                added, removed, path = row.lstrip("\n").split("\t", 2)
                 came, went = (int(count) if count.isdigit() else 0 for count in (added, removed))  # "-": no text
                 found.append(Edit(commit, int(time), *place(path), came, went, "" if said == _UNTOLD else said))
         return found

@@ -68,10 +68,12 @@ def test_a_file_that_has_gone_is_an_edit(repository: Repository) -> None:
 
 
 def test_names_that_git_would_quote_are_kept(repository: Repository) -> None:
-    odd = 'a "b"\\ ü\n'
+    odd = 'a "b"\\ ü\n\t*'
+    repository.write([kept("vm2", 1000, a="1\n")])
     said = {f"/etc/{odd}": Said(b"\xff\x00", 1100)}
     repository.write([Change("vm2", "1100.0", said, 1100)])
     assert f"vm2/etc/{odd}" in repository.files(repository.tip())
+    assert f"/etc/{odd}" in [edit.file for edit in repository.edits()]
 
 
 def test_another_environment_of_the_student_begins_anew(repository: Repository) -> None:
