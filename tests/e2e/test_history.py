@@ -111,8 +111,9 @@ def test_a_check_that_fails_is_traced_to_the_edit(cli: Cli, who: str) -> None:
 
 def test_the_present_is_compared_with_any_moment(cli: Cli, who: str) -> None:
     cli("save", "then", "-s", who)
-    time.sleep(2)  # a moment between two edits; a second is the finest that can be asked for
+    time.sleep(2)  # a second is the finest that can be asked for
     between = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    time.sleep(1.1)
     cli.inside(who, "vm3", f"echo '# late' >>{MAIN}")
     for since in ("then", between, "yesterday"):
         assert "+# late" in cli("diff", since, "--file", "vm3:main.cf", "-s", who).stdout, since
