@@ -103,5 +103,5 @@ def _run(machine: str, student: str | None, command: list[str], *, written: bool
         from labenv import history
 
         with screen.progress(quiet=True) as listen:
-            history.collect_now(engine, environment, listen)
+            history.collect_now(engine, environment, listen, machine=machine)
     return status

@@ -49,11 +49,16 @@ def collect(environment: Environment, channels: Mapping[str, Channel], listen: L
         listen(Event("history", f"what has changed was not written down: {error}", "note"))
 
 
-def collect_now(engine: "Engine", environment: Environment, listen: Listener, said: str = "") -> None:
-    """The same over channels of its own, to the machines that run."""
-    running = [machine for machine in environment.regular if machine.state == "running"]
+def collect_now(
+    engine: "Engine", environment: Environment, listen: Listener, said: str = "", *, machine: str | None = None
+) -> None:
+    """The same over channels of its own, to the machines that run or the one that is named."""
+    there = [each for each in environment.regular if machine in (None, each.name)]
+    running = [each for each in there if each.state == "running"]
     with contextlib.ExitStack() as stack:
-        channels = {m.name: stack.enter_context(contextlib.closing(Channel(engine.api, m.container))) for m in running}
+        channels = {
+            each.name: stack.enter_context(contextlib.closing(Channel(engine.api, each.container))) for each in running
+        }
         collect(environment, channels, listen, said)
 
 
