@@ -8,6 +8,7 @@ import contextlib
 import io
 import tarfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _SCRIPT = "/usr/lib/labenv/history"
+_BROKEN = (tarfile.TarError, zlib.error, OSError, EOFError, ValueError)
 
 
 def collect(environment: Environment, channels: Mapping[str, Channel], listen: Listener, said: str = "") -> None:
@@ -92,13 +94,17 @@ def forget(environment: Environment) -> None:
 
 
 def _kept(name: str, channel: Channel, said: str) -> list[Change]:
+    """What a machine has kept; a copy that cannot be read, such as of a full disk, is left out."""
     given = channel.run(f"[ ! -x {_SCRIPT} ] || {_SCRIPT} give").stdout
     if not given:
         return []
-    with tarfile.open(fileobj=io.BytesIO(given)) as archive:
-        parts = [(member.name, archive.extractfile(member)) for member in archive if member.isfile()]
-        return [
-            Change(name, moment, unpacked(part.read()), float(moment), said)
-            for moment, part in sorted(parts)
-            if part is not None
-        ]
+    changes = []
+    try:
+        with tarfile.open(fileobj=io.BytesIO(given)) as archive:
+            for member in archive:
+                if part := archive.extractfile(member):
+                    with contextlib.suppress(*_BROKEN):
+                        changes.append(Change(name, member.name, unpacked(part.read()), float(member.name), said))
+    except _BROKEN as error:
+        raise LabenvError(f"what {name} has kept cannot be read ({error})") from error
+    return changes

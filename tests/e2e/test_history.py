@@ -155,6 +155,12 @@ def test_a_collection_that_is_killed_loses_and_doubles_nothing(cli: Cli, who: st
     assert not any(edit["removed"] for edit in found)
 
 
+def test_a_copy_that_cannot_be_read_keeps_no_other_back(cli: Cli, who: str) -> None:
+    broken = "mkdir -p /var/lib/labenv/history; echo broken >/var/lib/labenv/history/$(date +%s.%N)"
+    cli.inside(who, "vm2", f"{broken}; echo '# after' >>/etc/hosts")
+    assert edits(cli, who, "vm2:hosts")[-1]["added"] == 1
+
+
 def test_a_running_drill_is_not_given_away(cli: Cli, who: str, engine: Engine) -> None:
     volume = f"drill-{who}"
     engine.api.create_volume(volume, labels={LABEL: who, "labenv.record": "drill"})
