@@ -1,7 +1,8 @@
 """An environment in one file, to go on with it on another computer.
 
-It is what `docker save` writes of a save's images, gzipped. Everything in it is named by its SHA-256 (OCI image
-specification: config and layers are content-addressed), so that it is verified as a whole before an engine sees it.
+It is what `docker save` writes of a save's images, gzipped, after its history, which an engine passes over. Everything in
+it is named by its SHA-256 (OCI image specification: config and layers are content-addressed), so that it is verified as
+a whole before an engine sees it.
 """
 
 import gzip
@@ -17,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from labenv import __version__, saves, student
-from labenv.engine import LABEL, TOPOLOGY, Engine, bundle
+from labenv import __version__, history, saves, student
+from labenv.engine import LABEL, Engine, bundle
 from labenv.engine import saves as kept
 from labenv.engine.saves import Save
 from labenv.environment import Environment
@@ -29,13 +30,15 @@ from labenv.plan import plan_again
 
 _BLOCK = 1 << 20
 _LEVEL = 1  # of gzip: somebody waits for it
-_BLOB = re.compile(r"(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?")
+_HISTORY = "history/"
+_BLOB = re.compile(rf"(?:blobs/sha256/|{_HISTORY})?([0-9a-f]{{64}})(?:\.json)?")
 
 
 def export(engine: Engine, environment: Environment, file: Path, listen: Listener) -> int:
     """Write an environment as it is now to `file` and return its size in bytes. Raises as `export_save`."""
     who = environment.student.id
     name = f"export-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    history.collect_now(engine, environment, listen)
     made = saves.save(engine, environment, name, listen)
     try:
         return _write(engine, made, file, listen)
@@ -54,7 +57,17 @@ def export_save(engine: Engine, student_id: str, name: str, file: Path, listen: 
 
 def _write(engine: Engine, made: Save, file: Path, listen: Listener) -> int:
     with announced(listen, "export", f"writing {file}"):
-        return bundle.pack(engine, [copy.tag for copy in made.copies], file, _LEVEL)
+        return bundle.pack(engine, [copy.tag for copy in made.copies], file, _LEVEL, before=_member(made))
+
+
+def _member(made: Save) -> bytes:
+    """The history of a save's environment as a member of a tar archive; nothing if there is none."""
+    told = history.packed(made.environment)
+    if not told:
+        return b""
+    member = tarfile.TarInfo(_HISTORY + hashlib.sha256(told).hexdigest())
+    member.size = len(told)
+    return member.tobuf() + told + bytes(-len(told) % tarfile.BLOCKSIZE)
 
 
 def load(engine: Engine, file: Path, listen: Listener) -> Save:
@@ -82,7 +95,17 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
             with suppress(EngineError):
                 kept.tidied(engine, found.student_id)
             raise
+        if not engine.environments(found.student_id):  # whose history it would replace
+            _take_history(found, file, listen)
         return found
+
+
+def _take_history(found: Save, file: Path, listen: Listener) -> None:
+    with gzip.open(file, "rb") as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
+        member = archive.next()
+        content = archive.extractfile(member) if member and member.name.startswith(_HISTORY) else None
+        if content:
+            history.unpack(found.environment, content.read(), listen)
 
 
 @dataclass
@@ -182,18 +205,17 @@ def _references(contents: _Contents) -> list[dict[str, Any]]:
 
 def _refuse_foreign(engine: Engine, found: Save, file: Path) -> None:
     """Raise UsageError for what cannot run here. What an archive says of itself is untrusted input."""
-    labels = found.labels
     try:
+        then = found.environment
         student.check_id(found.student_id)
-        student.check_x(int(labels["labenv.x"]))
-        student.check_first(labels["labenv.first"], found.student_id)
+        student.check_x(then.student.x)
+        student.check_first(then.student.first, found.student_id)
         saves.check_name(found.name)
-        if not re.fullmatch(r"[a-z0-9]{1,64}", labels["labenv.password"]):
+        if not re.fullmatch(r"[a-z0-9]{1,64}", then.student.password):
             raise ValueError("its password")
     except (LookupError, ValueError) as error:
         raise UsageError(f"{file} tells nothing sensible of whose environment it is ({error}).") from error
-    who = student.Student(found.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
-    plan_again(who, labels["labenv.lab"], found.stage, labels[TOPOLOGY], found.machines).lab.check_stage(found.stage)
+    plan_again(then.student, then.lab, then.stage, then.topology, found.machines).lab.check_stage(then.stage)
     there = {copy.labels["architecture"] for copy in found.copies}
     if there != {engine.architecture}:
         raise UsageError(

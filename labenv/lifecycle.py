@@ -348,6 +348,7 @@ def reboot(
             with announced(listen, machine.name, f"{'power cut on' if hard else 'rebooting'} {machine.name}"):
                 (engine.cut_power if hard else engine.restart)(machine.container)
 
-        with ThreadPoolExecutor(len(machines)) as pool:
-            list(pool.map(boot, machines))
-        settle(engine, _found(engine, environment.student.id), machines, listen)
+        with history.told(engine, environment, listen, "labenv reboot"):
+            with ThreadPoolExecutor(len(machines)) as pool:
+                list(pool.map(boot, machines))
+            settle(engine, _found(engine, environment.student.id), machines, listen)

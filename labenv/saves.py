@@ -13,7 +13,7 @@ from itertools import count
 
 from labenv import history, lifecycle
 from labenv import lab as labs
-from labenv.engine import NOTED, TOPOLOGY, Engine, records
+from labenv.engine import NOTED, Engine, records
 from labenv.engine import saves as kept
 from labenv.engine.desktop import remove_home
 from labenv.engine.images import Images
@@ -209,9 +209,8 @@ def _begin(engine: Engine, there: Iterable[Environment], wanted: Save) -> Note:
 
 def _plan(wanted: Save, nonce: str = "-") -> Plan:
     """What a save is made to run from. Raises UsageError if its lab or its topology is not there."""
-    labels = wanted.labels
-    who = Student(wanted.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
-    plan = plan_again(who, labels["labenv.lab"], wanted.stage, labels[TOPOLOGY], wanted.machines)
+    then = wanted.environment
+    plan = plan_again(then.student, then.lab, then.stage, then.topology, wanted.machines)
     copied = {
         copy.machine: Copied(copy.tag, {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce})
         for copy in wanted.copies

@@ -35,7 +35,7 @@ def execute(
 
       labenv exec -s asmith15 host -- dig +short MX asmith15.ops
     """
-    raise typer.Exit(_run(machine, student, command))
+    raise typer.Exit(_run(machine, student, command, begun=True))
 
 
 def logs(
@@ -89,7 +89,8 @@ def reboot(
         desktop.follow(engine, environment, listen)
 
 
-def _run(machine: str, student: str | None, command: list[str], *, written: bool = False) -> int:
+def _run(machine: str, student: str | None, command: list[str], *, begun: bool = False, written: bool = False) -> int:
+    from labenv import history
     from labenv.cli import terminal
 
     with screen.progress(quiet=True) as listen:
@@ -98,10 +99,11 @@ def _run(machine: str, student: str | None, command: list[str], *, written: bool
         target = environment.machine(machine)
     if target.state != "running":
         raise EngineError(f"{machine} is {target.state}. Bring it back with: labenv up {environment.student.id}")
+    if begun:
+        with screen.progress(quiet=True) as listen:
+            history.begin(engine, environment, listen)
     status = terminal.run(engine, target.container, command)
     if written and not target.optional:
-        from labenv import history
-
         with screen.progress(quiet=True) as listen:
             history.collect_now(engine, environment, listen, machine=machine)
     return status

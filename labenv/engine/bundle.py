@@ -35,8 +35,8 @@ def export(images: Images, names: list[str], file: Path, listen: Listener) -> in
         return pack(images.engine, [wanted()[name].tag for name in names], file)
 
 
-def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL) -> int:
-    """Write images to `file`, gzipped, and return its size in bytes.
+def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL, *, before: bytes = b"") -> int:
+    """Write images to `file`, gzipped, and return its size in bytes; `before` are members of a tar archive, too.
 
     Raises UsageError if the file cannot be written, EngineError; a file that was there stays as it was then.
     """
@@ -47,6 +47,7 @@ def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL) -> in
             part.open("wb") as raw,
             gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=level, mtime=0) as packed,
         ):
+            packed.write(before)
             for block in engine.save(tags, _BLOCK):
                 packed.write(block)
         os.replace(part, file)

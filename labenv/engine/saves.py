@@ -16,10 +16,11 @@ from secrets import token_hex
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import LABEL, NOTED, RECORD, Engine, recipe, refusals, standstill
+from labenv.engine import LABEL, NOTED, RECORD, TOPOLOGY, Engine, recipe, refusals, standstill
 from labenv.engine.channel import Channel
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
+from labenv.student import Student
 
 REPOSITORY = "labenv-save"
 NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.save-machines", "labenv.version"
@@ -69,6 +70,13 @@ class Save:
     def stage(self) -> str:
         """The stage that the environment began with."""
         return self.labels["labenv.stage"]
+
+    @property
+    def environment(self) -> Environment:
+        """The environment that was saved, without its machines. Raises LookupError, ValueError for odd labels."""
+        labels = self.labels
+        who = Student(self.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
+        return Environment(who, labels["labenv.lab"], self.stage, (), labels[TOPOLOGY])
 
 
 @dataclass(frozen=True)

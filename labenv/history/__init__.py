@@ -20,7 +20,7 @@ from labenv.errors import LabenvError
 from labenv.events import Event, Listener
 from labenv.history.repository import Change, Repository, has_git
 
-__all__ = ["Repository", "collect", "collect_now", "forget", "has_git", "note", "told"]
+__all__ = ["Repository", "begin", "collect", "collect_now", "forget", "has_git", "note", "packed", "told", "unpack"]
 
 if TYPE_CHECKING:
     from labenv.checks.results import Report
@@ -64,6 +64,12 @@ def collect_now(
         collect(environment, channels, listen, said)
 
 
+def begin(engine: "Engine", environment: Environment, listen: Listener) -> None:
+    """Write down what an environment began with, unless that was done: what is changed first is an edit then."""
+    if has_git() and not Repository(environment).exists:
+        collect_now(engine, environment, listen)
+
+
 @contextlib.contextmanager
 def told(engine: "Engine", environment: Environment, listen: Listener, said: str) -> Iterator[None]:
     """What changes during the block is written down as done by the command `said`."""
@@ -86,6 +92,21 @@ def note(environment: Environment, report: "Report", listen: Listener) -> None:
         Repository(environment).note(time.time(), results)
     except LabenvError as error:
         listen(Event("history", f"the results were not written down: {error}", "note"))
+
+
+def packed(environment: Environment) -> bytes:
+    """All that is written down of an environment, for `unpack`; nothing if nothing is. Raises LabenvError."""
+    return Repository(environment).packed() if has_git() else b""
+
+
+def unpack(environment: Environment, data: bytes, listen: Listener) -> None:
+    """Go on with a history that was packed elsewhere; that this cannot be done is told."""
+    try:
+        if not has_git():
+            raise LabenvError("there is no git on this computer")
+        Repository(environment).unpack(data)
+    except LabenvError as error:
+        listen(Event("history", f"the history was not taken over: {error}", "note"))
 
 
 def forget(environment: Environment) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -110,6 +111,9 @@ class Repository:
 
     def git(self, *arguments: str, said: bytes = b"") -> str:
         """What a git command says. Raises LabenvError with its complaint if it fails."""
+        return self._run(*arguments, said=said).decode(errors="replace")
+
+    def _run(self, *arguments: str, said: bytes = b"") -> bytes:
         command = ["git", "--literal-pathspecs", f"--git-dir={self.path}", "-c", "core.quotePath=false", *arguments]
         try:
             done = subprocess.run(command, input=said, capture_output=True, env=_env(), check=False, timeout=_LIMIT)
@@ -118,7 +122,7 @@ class Repository:
         if done.returncode:
             complaint = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
             raise LabenvError(f"git did not do its work on the history in {self.path}: {complaint[-1]}")
-        return done.stdout.decode(errors="replace")
+        return done.stdout
 
     def tip(self, branch: str = WORK) -> str:
         """The newest commit of a branch; nothing if it has none."""
@@ -161,6 +165,28 @@ class Repository:
         self.prepare()
         data = json.dumps(results, indent=0, sort_keys=True).encode()
         self._import([_commit(CHECKS, time, "checked\n", self.tip(CHECKS)), _file("results.json", data)])
+
+    def packed(self) -> bytes:
+        """All of it as git-bundle(1) has it; nothing if nothing is written down. Raises LabenvError."""
+        branches = [branch for branch in (WORK, CHECKS) if self.tip(branch)]
+        return self._run("bundle", "create", "-q", "-", *branches) if branches else b""
+
+    def unpack(self, data: bytes) -> None:
+        """Go on where a packed history ended, unless this one is further.
+
+        Raises LabenvError if it is none, or tells another story from this one's; then nothing has changed.
+        """
+        self.prepare()
+        with tempfile.NamedTemporaryFile(dir=self.path) as bundle:
+            bundle.write(data)
+            bundle.flush()
+            heads = [line.split() for line in self.git("bundle", "list-heads", bundle.name).splitlines()]
+            new = [f"{ref}:{ref}" for commit, ref in heads if ref in (WORK, CHECKS) and not self._knows(commit)]
+            if new:
+                self.git("-c", "transfer.fsckObjects=true", "fetch", "-q", "--atomic", "--no-tags", bundle.name, *new)
+
+    def _knows(self, commit: str) -> bool:
+        return not self.git("cat-file", "--batch-check", said=commit.encode()).endswith("missing\n")
 
     def runs(self) -> list[tuple[int, dict[str, Any]]]:
         """What the checks found, each run with its time, the newest first."""

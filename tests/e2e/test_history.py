@@ -88,6 +88,25 @@ def test_what_was_not_typed_in_a_shell_is_found(cli: Cli, who: str) -> None:
     assert "+ghost:" in cli("history", "vm3:passwd", "--patch", "-s", who).stdout
 
 
+def test_a_reboot_is_no_edit_but_for_what_it_loses(cli: Cli, who: str) -> None:
+    before = edits(cli, who)
+    cli("reboot", "vm2", "-s", who)
+    cli("reboot", "vm2", "--hard", "-s", who)
+    assert edits(cli, who) == before
+    cli.inside(who, "vm2", "iptables -I INPUT -p tcp --dport 4190 -j ACCEPT")
+    cli("reboot", "vm2", "-s", who)
+    done, lost = edits(cli, who)[-2:]
+    assert (done["file"], done["added"], done["said"]) == ("iptables-save", 1, "")
+    assert (lost["file"], lost["removed"], lost["said"]) == ("iptables-save", 1, "labenv reboot")
+
+
+def test_the_first_command_of_all_is_an_edit(cli: Cli, student: str) -> None:
+    cli("up", student, "--at", "lab4a", "--no-check")
+    cli("exec", "vm3", "-s", student, "--", "sh", "-c", "echo '# first' >>/etc/hosts")
+    assert [edit["file"] for edit in edits(cli, student)] == ["/etc/hosts"]
+    cli("down", "-s", student)
+
+
 def test_what_a_solution_typed_is_told_apart(cli: Cli, who: str) -> None:
     cli("solve", "9", "-s", who)
     assert {edit["said"] for edit in edits(cli, who, "main.cf")[-2:]} == {"labenv solve 9"}

@@ -224,8 +224,9 @@ def test_what_a_reboot_loses_is_said(cli: Cli, engine: Engine, worked: str) -> N
 
 @pytest.fixture(scope="module")
 def archive(cli: Cli, engine: Engine, worked: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the work `travelled` in it, exported."""
+    """An environment with the work `travelled` and an edit in it, exported."""
     write(engine, worked, "travelled")
+    cli("exec", "vm2", "-s", worked, "--", "sh", "-c", "echo '10.9.8.6 further' >>/etc/hosts")
     file = tmp_path_factory.mktemp("archive") / "lab.labenv"
     cli("export", str(file), "-s", worked)
     return file
@@ -284,14 +285,16 @@ def test_an_archive_beside_a_running_environment_becomes_a_save(
 
 @pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
 def test_an_archive_comes_up_on_an_engine_without_images_or_network(
-    worked: str, archive: Path, tmp_path_factory: pytest.TempPathFactory
+    worked: str, archive: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("elsewhere")))
     with rig.cgroup2_engine(tmp_path_factory.mktemp("rig")) as engine:
         moved = shutil.copy(archive, archive.with_name("moved"))
         assert f"{worked}'s lab is up" in labenv(engine, "import", str(moved)).stdout
         for machine in MACHINES:
             assert labenv(engine, "exec", machine, "--", "cat", "/root/work").stdout == "travelled\n"
         assert "Every check holds" in labenv(engine, "check").stdout
+        assert "10.9.8.6" in labenv(engine, "history", "hosts", "--patch").stdout
         assert "no image" not in engine.run(["docker", "ps", "--all"], env=PLAIN).stdout
 
 

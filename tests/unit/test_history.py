@@ -46,6 +46,30 @@ def test_a_copy_that_comes_twice_is_written_down_once(repository: Repository) ->
     assert [time for time, _, _ in edits(repository)] == [1200, 1300]
 
 
+def test_a_history_goes_on_elsewhere(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert repository.packed() == b""
+    repository.write([kept("vm2", 1100, a="1\n"), kept("vm2", 1200, a="2\n")])
+    early = repository.packed()
+    repository.note(1300, {"8": {"status": "pass"}})
+    repository.write([kept("vm2", 1400, a="3\n")])
+    late = repository.packed()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    other = Repository(ASMITH)
+    other.unpack(early)
+    assert (edits(other), other.runs()) == ([(1200, "vm2", "/etc/a")], [])
+    other.unpack(late)
+    other.unpack(early)
+    assert edits(other) == edits(repository)
+    assert other.runs() == repository.runs()
+    other.write([kept("vm2", 1500, a="4\n")])
+    repository.write([kept("vm2", 1500, a="5\n")])
+    with pytest.raises(LabenvError, match="did not do its work"):
+        other.unpack(repository.packed())
+    with pytest.raises(LabenvError, match="did not do its work"):
+        other.unpack(b"no bundle")
+    assert [time for time, _, _ in edits(other)] == [1200, 1400, 1500]
+
+
 def test_a_copy_that_says_nothing_new_is_not_written_down(repository: Repository) -> None:
     repository.write([kept("vm2", 1100, a="1\n"), kept("vm2", 1200, a="1\n")])
     assert edits(repository) == []
