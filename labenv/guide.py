@@ -91,7 +91,7 @@ def next_step(report: Report, lab: Lab) -> Next:
     elif left:
         sentence = f"Every check holds; what is left, only you can judge: {_steps(left, lab)}."
     else:
-        sentence = "Every check holds."
+        sentence = "All that was checked holds."
     return Next("", "", sentence, "", left)
 
 

@@ -48,7 +48,7 @@ def test_what_only_a_person_can_judge_is_named_when_nothing_else_is_left() -> No
 
 
 def test_nothing_at_all_is_left() -> None:
-    assert guide.next_step(report(found("9", "pass")), LAB).sentence == "Every check holds."
+    assert guide.next_step(report(found("9", "pass")), LAB).sentence == "All that was checked holds."
 
 
 def test_a_chain_is_mended_from_its_beginning() -> None:
