@@ -211,7 +211,7 @@ def _moment(
     lab = labs.load(environment.lab)
     for save in _saves(engine, environment):
         if save.name == since:
-            return book.at(int(save.made.timestamp()) + 1)  # what a save keeps, it keeps within its first second
+            return book.kept_by(save.made.timestamp())
     if since in [stage.id for stage in lab.stages]:
         if not teacher:
             raise UsageError("What a stage looks like in the reference solution is for teachers: --teacher shows it.")

@@ -244,7 +244,7 @@ def _document(engine: "Engine", found: "Save") -> "dict[str, Any]":
     return {
         "student": found.student_id,
         "name": found.name,
-        "made": found.made.isoformat(),
+        "made": found.made.isoformat(timespec="seconds"),
         "lab": found.labels["labenv.lab"],
         "stage": found.stage,
         "machines": list(found.machines),

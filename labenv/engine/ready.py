@@ -63,6 +63,9 @@ def await_boot(engine: Engine, machine: Machine) -> None:
                     f"{machine.name} still boots after {_DEADLINE:.0f} seconds. `labenv doctor` may know why."
                 )
             time.sleep(_POLL)
+    except EngineError:
+        refuse_dead(engine, machine)  # which says more
+        raise
     finally:
         channel.close()
 

@@ -25,7 +25,7 @@ from labenv.student import Student
 REPOSITORY = "labenv-save"
 NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.save-machines", "labenv.version"
 
-_TIME = "%Y%m%dT%H%M%S"
+_TIME = "%Y%m%dT%H%M%S%f"
 _TAG = re.compile(rf"(?:localhost/)?{REPOSITORY}:([a-z0-9-]+)\.([\w-]+)\.([\w-]+)")
 _REMOVED = "removed"  # in place of a stamp, on an image that goes as soon as no machine stands on it
 # An image may have some 125 layers (overlayfs takes no more). A restore and a save add one, what a machine stands on has
@@ -123,11 +123,11 @@ def make(engine: Engine, environment: Environment, machines: Sequence[Machine], 
     Of a save that fails nothing stays.
     """
     student = environment.student.id
-    stamp = f"{datetime.now(UTC).strftime(_TIME)}-{token_hex(4)}"
-    told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines), VERSION: __version__}
     try:
         with ThreadPoolExecutor(len(machines)) as pool:
             list(pool.map(lambda machine: _write_down(engine, machine), machines))
+            stamp = f"{datetime.now(UTC).strftime(_TIME)}-{token_hex(4)}"
+            told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines), VERSION: __version__}
             with _still(engine, machines, pool), refusals(f"saving {student}'s machines"):
                 copies = pool.map(lambda machine: _commit(engine, student, stamp, machine, told), machines)
                 return Save(student, name, stamp, tuple(copies))

@@ -229,6 +229,15 @@ class Repository:
         """The commit of a moment in seconds since 1970; the start for any before."""
         return self.git("rev-list", "-1", f"--before={time}", WORK).strip() or self.start()
 
+    def kept_by(self, time: float) -> str:
+        """The commit of all that the machines had kept by a moment in seconds since 1970; the start for any before."""
+        found = self.start()
+        for commit, _, name in self._kept(f"{found}..{WORK}"):
+            if float(name) > time:
+                break
+            found = commit
+        return found
+
     def began(self) -> int:
         """When the environment began, in seconds since 1970; 0 if nothing is written down."""
         start = self.start()
@@ -238,11 +247,9 @@ class Repository:
         """The commit that the environment began with: the last of those that brought the first of a machine."""
         if not self.tip():
             return ""
-        listed = self.git("log", "--reverse", "--format=%H %(trailers:key=Kept,valueonly,separator=%x20)", WORK)
         seen: set[str] = set()
         begun = ""
-        for line in listed.splitlines():
-            commit, machine = line.split()[:2]
+        for commit, machine, _ in self._kept(WORK):
             if machine in seen:
                 break
             seen.add(machine)
@@ -271,6 +278,11 @@ class Repository:
         if commit == self.tip("refs/heads/reference"):
             return list(self.files(commit))
         return self.git("ls-tree", "--name-only", commit).split()
+
+    def _kept(self, commits: str) -> list[list[str]]:
+        """Commits, the oldest first, each with its machine and the name of what it was made from."""
+        form = "%H %(trailers:key=Kept,valueonly,separator=%x20)"
+        return [line.split() for line in self.git("log", "--reverse", f"--format={form}", commits).splitlines()]
 
     def _last(self, tip: str) -> tuple[dict[str, str], float]:
         """The name of the newest that was taken from each machine, and the time of the newest of all."""

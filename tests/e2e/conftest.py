@@ -82,9 +82,9 @@ def bundle(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
-def new_student(cli: Cli) -> Iterator[Callable[[], str]]:
-    """Hands out student ids that nobody has; their environments are removed at the end of the session at the latest."""
+@pytest.fixture(scope="module")
+def new_student(cli: Cli, engine: Engine) -> Iterator[Callable[[], str]]:
+    """Hands out student ids that nobody has; their environments are removed at the end of the module at the latest."""
     given: list[str] = []
 
     def make() -> str:
@@ -93,15 +93,17 @@ def new_student(cli: Cli) -> Iterator[Callable[[], str]]:
 
     yield make
     for student in given:
-        cli("down", "-s", student, rc=None)
+        if engine.environments(student):
+            cli("down", "-s", student, rc=None)
 
 
 @pytest.fixture
-def student(cli: Cli, new_student: Callable[[], str]) -> Iterator[str]:
+def student(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> Iterator[str]:
     """A student id for one test; the environment goes with the test."""
     name = new_student()
     yield name
-    cli("down", "-s", name, rc=None)
+    if engine.environments(name):
+        cli("down", "-s", name, rc=None)
 
 
 @pytest.fixture(scope="module")

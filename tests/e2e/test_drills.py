@@ -113,7 +113,7 @@ def traces(engine: "Engine", environment: "Environment", word: str) -> list[str]
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def proofs(request: pytest.FixtureRequest, new_student: Callable[[], str]) -> Iterator[dict[str, Future[list[str]]]]:
     """What is wrong with each drill that a test of this run asks for."""
     parameters = [getattr(item, "callspec", None) for item in request.session.items]

@@ -108,11 +108,14 @@ def test_the_first_command_of_all_is_an_edit(cli: Cli, student: str) -> None:
 
 
 def test_what_a_solution_typed_is_told_apart(cli: Cli, who: str) -> None:
+    for machine in ("vm2", "vm3"):
+        cli.inside(who, machine, "postconf -e 'myorigin = $myhostname'")
     cli("solve", "9", "-s", who)
     assert {edit["said"] for edit in edits(cli, who, "main.cf")[-2:]} == {"labenv solve 9"}
 
 
 def test_a_check_that_fails_is_traced_to_the_edit(cli: Cli, who: str) -> None:
+    cli("solve", "9", "-s", who)
     cli("check", "9", "-s", who)
     cli.inside(who, "vm2", f"sed -i 's/^myorigin.*/myorigin = $myhostname/' {MAIN}; postfix reload")
     cli("check", "9", "-s", who, rc=1)
@@ -129,6 +132,7 @@ def test_a_check_that_fails_is_traced_to_the_edit(cli: Cli, who: str) -> None:
 
 
 def test_the_present_is_compared_with_any_moment(cli: Cli, who: str) -> None:
+    cli.inside(who, "vm2", f"echo '# early' >>{MAIN}")
     cli("save", "then", "-s", who)
     time.sleep(2)  # a second is the finest that can be asked for
     between = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
@@ -139,7 +143,7 @@ def test_the_present_is_compared_with_any_moment(cli: Cli, who: str) -> None:
     time.sleep(2)
     now = datetime.now().strftime("%H:%M:%S")
     assert cli("diff", now, "--file", "vm3:main.cf", "-s", who).stdout == ""
-    assert "+myorigin = $mydomain" in cli("diff", "-s", who).stdout
+    assert "+# early" in cli("diff", "-s", who).stdout
     told = cli.json("diff", "--file", "/etc/postfix", "-s", who)
     assert told["files"] == ["vm2/etc/postfix/main.cf", "vm3/etc/postfix/main.cf"]
 

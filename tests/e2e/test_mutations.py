@@ -46,7 +46,7 @@ def found(mutation: Mutation) -> tuple[CheckResult, ...]:
             down(engine, environment, silent)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def findings(request: pytest.FixtureRequest, cli: Cli) -> Iterator[dict[str, Future[tuple[CheckResult, ...]]]]:
     """What the checks find, of each mutation that a test of this run asks for."""
     parameters = [getattr(item, "callspec", None) for item in request.session.items]

@@ -39,6 +39,12 @@ def test_what_a_machine_began_with_is_no_edit(repository: Repository) -> None:
     assert repository.differing(repository.start()) == ["vm2/etc/a"]
 
 
+def test_a_save_is_told_from_an_edit_in_the_same_second(repository: Repository) -> None:
+    repository.write([kept("vm2", 1100, a="1\n"), kept("vm2", 1200.25, a="2\n"), kept("vm2", 1200.75, a="3\n")])
+    assert repository.diff(repository.kept_by(1200.5)).splitlines()[-2:] == ["-2", "+3"]
+    assert repository.kept_by(1000) == repository.start()
+
+
 def test_a_copy_that_comes_twice_is_written_down_once(repository: Repository) -> None:
     first, second = kept("vm2", 1100, a="1\n"), kept("vm2", 1200, a="2\n")
     repository.write([first, second])
