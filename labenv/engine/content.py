@@ -54,12 +54,13 @@ def unpacked(packed: bytes) -> dict[str, Said]:
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
         for member in archive:
             path = f"/{member.name.lstrip('/')}"
+            since = float(member.pax_headers.get("ctime", member.mtime))  # `cp -p` and `mv` bring an old mtime along
             if member.issym():
-                found[path] = Said(f"-> {member.linkname}\n".encode(), member.mtime)
+                found[path] = Said(f"-> {member.linkname}\n".encode(), since)
             elif file := archive.extractfile(member):
                 data = file.read()
                 name = "iptables-save" if path == _RULES else path
-                found[name] = Said(_hashed(data) if path == "/etc/shadow" else data, member.mtime)
+                found[name] = Said(_hashed(data) if path == "/etc/shadow" else data, since)
     return found
 
 

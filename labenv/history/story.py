@@ -83,5 +83,6 @@ def _story(key: str, seen: list[tuple[int, dict[str, str]]], edits: list[Edit]) 
             before = time
             break
         since = time
-    between = tuple(e for e in edits if since and (before or 0) < e.time <= since) if before else ()
+    # Of the second in which it was last otherwise, too: what is finer is not known.
+    between = tuple(e for e in edits if since and before <= e.time <= since) if before else ()
     return Story(step, check, machine, holds, seen[0][1]["evidence"], since, before, between)

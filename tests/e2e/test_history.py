@@ -107,6 +107,13 @@ def test_the_first_command_of_all_is_an_edit(cli: Cli, student: str) -> None:
     cli("down", "-s", student)
 
 
+def test_a_copy_that_brings_an_old_time_along_is_an_edit_of_now(cli: Cli, who: str) -> None:
+    cli.inside(who, "vm3", "sed '1i # an old one' /etc/aliases >/root/old; touch -d 2001-01-01 /root/old")
+    begun = time.time()
+    cli.inside(who, "vm3", "cp -p /root/old /etc/aliases")
+    assert edits(cli, who, "vm3:/etc/aliases")[-1]["time"] >= int(begun)
+
+
 def test_what_a_solution_typed_is_told_apart(cli: Cli, who: str) -> None:
     for machine in ("vm2", "vm3"):
         cli.inside(who, machine, "postconf -e 'myorigin = $myhostname'")

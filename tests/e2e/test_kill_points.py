@@ -4,6 +4,7 @@ Commands are killed right before a change of something on the engine, which is e
 the second commit, tests/e2e/killed.py); the engine is killed there as well, and with it all machines, as in a power cut.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -253,6 +254,15 @@ def reread(engine: rig.Engine) -> set[str]:
     return {done.stdout.strip() for done in said}
 
 
+def kill_after(engine: rig.Engine, place: str, *command: str) -> None:
+    """Run the command line, and have the engine killed right after that change; what it says then is a sentence."""
+    victim = [sys.executable, "-m", "tests.e2e.killed", "after", place, str(engine.pid), *command, "-s", "cut"]
+    done = engine.run(victim, check=False, env=PLAIN, timeout=300)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "The engine" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
 @pytest.mark.parametrize(
     ("command", "place", "found"),
@@ -269,14 +279,23 @@ def test_an_engine_killed_in_the_middle_loses_nothing(home: Path, command: str, 
     with rig.running(home) as engine:
         labenv(engine, "up", "cut", "--no-check")
         rewrite(engine, "newer")
-        victim = [sys.executable, "-m", "tests.e2e.killed", "after", place, str(engine.pid), *command.split()]
-        done = engine.run([*victim, "-s", "cut"], check=False, env=PLAIN, timeout=300)
-        assert done.returncode == 3, done.stdout + done.stderr
-        assert "The engine" in done.stderr
-        assert "Traceback" not in done.stderr
+        kill_after(engine, place, *command.split())
     with rig.running(home) as engine:
         labenv(engine, "up", "cut", "--no-check")
         assert reread(engine) == found
         for save in labenv(engine, "saves", "--json").stdout.split('"name": "')[1:]:
             if not save.startswith("good"):
                 labenv(engine, "saves", "--remove", save.partition('"')[0], "-s", "cut")
+
+
+@pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
+def test_a_drill_goes_on_after_the_engine_was_killed(home: Path) -> None:
+    with rig.running(home) as engine:
+        labenv(engine, "up", "cut", "--no-check")
+        saved = json.loads(labenv(engine, "drill", "start", "reading-times-out", "--json", "-s", "cut").stdout)["saved"]
+        kill_after(engine, "volumes/create:1", "drill", "diagnose", "firewall")
+    with rig.running(home) as engine:
+        labenv(engine, "up", "cut", "--no-check")
+        assert json.loads(labenv(engine, "drill", "status", "--json").stdout)["diagnoses"] == ["firewall"]
+        assert json.loads(labenv(engine, "drill", "give-up", "--yes", "--json").stdout)["summary"]["failed"] == 0
+        labenv(engine, "saves", "--remove", saved, "-s", "cut")
