@@ -288,8 +288,11 @@ def test_it_joins_an_environment_that_runs_outlives_reboots_and_leaves_with_it(
     look = "getent hosts outlook.office365.com >/dev/null && nc -z -w 20 outlook.office365.com 993"
     cli.inside(student, "vm2", look)
 
+    cli("history", "-s", student)
     cli("reboot", "-s", student, "host")
     cli.inside(student, "vm2", look)
+    told = cli("history", "host", "-s", student, rc=None).stdout
+    assert "labenv reboot" not in told, "interfaces may have other numbers now; that is no edit"
     cli("reboot", "-s", student, "outside")
     cli.inside(student, "vm2", look)
 
