@@ -177,10 +177,7 @@ def _understood(contents: _Contents, file: Path) -> Save:
         [tag] = entry["RepoTags"]
         labels = config["config"]["Labels"] or {}
         machine = labels.get("labenv.machine", "")
-        if (
-            tag.removeprefix("localhost/")
-            != f"{kept.REPOSITORY}:{labels.get(LABEL)}.{labels.get(kept.STAMP)}.{machine}"
-        ):
+        if tag.rpartition("/")[2] != f"{kept.REPOSITORY}:{labels.get(LABEL)}.{labels.get(kept.STAMP)}.{machine}":
             raise UsageError(f"{file} is no archive of an environment: it holds the image {tag!a}.")
         if labels[kept.VERSION] != __version__:
             raise UsageError(

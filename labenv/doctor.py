@@ -53,7 +53,7 @@ def examine(listen: Listener, computer: Computer | None = None) -> list[Finding]
     except EngineError as error:
         return [_no_engine(error), *_present([vitals.memory(computer), vitals.inotify(computer, None)])]
     exams: list[Callable[[Patient], Finding | None]] = [
-        _engine, _systemd, _images, _disk, _memory, _inotify, _networks, _ports, _firewall, _uplink,
+        _engine, _systemd, _images, _disk, _memory, _inotify, _networks, _bridges, _ports, _firewall, _uplink,
     ]  # fmt: skip
     found = []
     for exam in exams:
@@ -173,6 +173,10 @@ def _ports(patient: Patient) -> Finding | None:
 
 def _firewall(patient: Patient) -> Finding | None:
     return vitals.firewall(patient.computer, patient.info.get("KernelVersion") or "") if patient.here else None
+
+
+def _bridges(patient: Patient) -> Finding | None:
+    return vitals.bridges(patient.computer) if patient.here and patient.engine.facts.podman else None
 
 
 def _uplink(patient: Patient) -> Finding | None:

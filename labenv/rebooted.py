@@ -12,12 +12,13 @@ from labenv.environment import Environment, Machine
 from labenv.events import Listener, announced
 
 # One fact a line: what it is, a blank, its name. Template units come and go with whoever connects, and a service with a
-# socket starts when somebody does; the engine's resolver listens on 127.0.0.11 on a port that changes.
+# socket starts when somebody does; the engine's resolver listens on 127.0.0.11 on a port that changes, and an interface gets
+# another link-local address.
 _FACTS = """\
 running=$(systemctl list-units --type=service --state=running --plain --no-legend | awk '$1 !~ /@/ {print $1}')
 systemctl show -p Id,TriggeredBy $running | awk -F= '$1 == "Id" {id = $2} $0 == "TriggeredBy=" {print "service", id}'
 iptables -S | sed 's/^/rule /'
-ss -Hltn | awk '$4 !~ /^127\\.0\\.0\\.11:/ {print "port", $4}'
+ss -Hltn | awk '$4 !~ /^(127\\.0\\.0\\.11:|\\[fe80:)/ {print "port", $4}'
 """
 _SAID = {
     "service": "the service {} ran and does not any more: it is not enabled",

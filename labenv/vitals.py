@@ -130,6 +130,14 @@ def ports(wished: Mapping[int, int]) -> Finding:
     return Finding("ports", "warn", f"{sentence}.", mend)
 
 
+def bridges(computer: Computer) -> Finding | None:
+    """Whether Podman would translate addresses between the machines of one network; None if it would not."""
+    if computer.read("proc/sys/net/bridge/bridge-nf-call-iptables").strip() != "1":
+        return None
+    sentence = "The kernel filters what passes bridges, as Docker has it; with Podman the world outside is not reached."
+    return Finding("bridges", "warn", sentence, f"{computer.sudo}sysctl -w net.bridge.bridge-nf-call-iptables=0")
+
+
 def firewall(computer: Computer, kernel: str) -> Finding | None:
     """Whether the kernel has what iptables in the machines needs; None where that cannot be told."""
     if " nft_do_chain" in computer.read("proc/kallsyms"):

@@ -26,7 +26,8 @@ REPOSITORY = "labenv-save"
 NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.save-machines", "labenv.version"
 
 _TIME = "%Y%m%dT%H%M%S%f"
-_TAG = re.compile(rf"(?:localhost/)?{REPOSITORY}:([a-z0-9-]+)\.([\w-]+)\.([\w-]+)")
+# Podman puts the name of a registry before it.
+_TAG = re.compile(rf"(?:[^:]+/)?{REPOSITORY}:([a-z0-9-]+)\.([\w-]+)\.([\w-]+)")
 _REMOVED = "removed"  # in place of a stamp, on an image that goes as soon as no machine stands on it
 # An image may have some 125 layers (overlayfs takes no more). A restore and a save add one, what a machine stands on has
 # about ten.

@@ -153,8 +153,9 @@ class Repository:
                 continue
             there = {path: blob for path, blob in there.items() if path in wanted or path not in mine}
             there |= {path: _blob(file.data) for path, file in others.items()}
-            # When it was done is known better than when it was seen; and time goes on, for what was at a moment to be told.
-            done = change.time if gone else max(file.time for file in others.values())
+            # When a person did it is known better than when it was seen; and time goes on, for what was at a moment to be
+            # told. What a restore lays is as old as the save.
+            done = change.time if gone or change.said else max(file.time for file in others.values())
             clock = max(clock, min(done, change.time)) if tip or stream else change.time
             told = f"{change.said or _UNTOLD}\n\nKept: {change.machine} {change.name}\n"
             stream += [_commit(WORK, clock, told, "" if stream else tip), *steps]

@@ -96,6 +96,14 @@ def test_others_estimate_inotify_instances(tmp_path: Path) -> None:
     assert vitals.inotify(here, None) is None
 
 
+def test_bridges_that_are_filtered_are_told_of(tmp_path: Path) -> None:
+    switch = "proc/sys/net/bridge/bridge-nf-call-iptables"
+    found = vitals.bridges(computer(tmp_path, {switch: "1\n"}))
+    assert found
+    assert (found.status, "sysctl -w net.bridge" in found.mend) == ("warn", True)
+    assert vitals.bridges(computer(tmp_path, {switch: "0\n"})) is None
+
+
 def test_where_there_is_no_proc_nothing_is_said(tmp_path: Path) -> None:
     elsewhere = Computer(tmp_path, {}, 0, "darwin")
     assert vitals.memory(elsewhere) is None
