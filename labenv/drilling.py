@@ -1,6 +1,6 @@
 """A drill in an environment: started, diagnosed, helped with, and ended when every check holds again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,9 +10,9 @@ from labenv.drillbook import Diagnosis, Result, Running
 from labenv.drills import Drill
 from labenv.engine import saves as kept
 from labenv.engine.channel import Channel
-from labenv.engine.content import content
+from labenv.engine.content import Content, content
 from labenv.environment import Environment
-from labenv.errors import EngineError, UsageError
+from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lock import student_lock
 
@@ -31,10 +31,14 @@ class Verdict:
     result: Result | None = None
 
 
-def choose(
+class Misfit(UsageError):
+    """A fault that cannot be put into what is there, or that breaks nothing there."""
+
+
+def drawn(
     engine: "Engine", environment: Environment, among: list[Drill], *, level: int | None, seed: str | None
-) -> Drill:
-    """A drill for this student, of a level if one is given: by `seed`, else the next that the student has not had.
+) -> list[Drill]:
+    """The drills for this student by lot, of a level if one is given: by `seed`, else those that the student has not had.
 
     Raises UsageError if there is none of that level, EngineError.
     """
@@ -44,7 +48,7 @@ def choose(
     if seed is None:
         had = {result.name for result in drillbook.over(engine, environment.student.id)}
         fit = [drill for drill in fit if drill.name not in had] or fit
-    return drills.pick(fit, environment.student.id, seed or "")
+    return drills.drawn(fit, environment.student.id, seed or "")
 
 
 def named(name: str, among: list[Drill]) -> Drill:
@@ -55,11 +59,11 @@ def named(name: str, among: list[Drill]) -> Drill:
     raise UsageError(f"There is no drill {name!a}. There are: {', '.join(drill.name for drill in among)}.")
 
 
-def start(engine: "Engine", environment: Environment, drill: Drill, listen: Listener) -> Running:
-    """Save an environment in which every check holds, and put the fault of a drill into it.
+def start(engine: "Engine", environment: Environment, wanted: Sequence[Drill], listen: Listener) -> Running:
+    """Save an environment in which every check holds, and put the fault of the first drill that fits into it.
 
-    Raises UsageError if one runs already, a check fails, or the fault fits nothing here (then it is taken out again);
-    EngineError if a machine does not do as it should.
+    Raises UsageError if one runs already or a check fails, `Misfit` if none fits, EngineError if a machine does not do as
+    it should.
     """
     who = environment.student.id
     with student_lock(who, listen):
@@ -68,29 +72,45 @@ def start(engine: "Engine", environment: Environment, drill: Drill, listen: List
             raise UsageError(
                 f"A drill runs already in {who}'s environment. End it first: labenv drill check, or labenv drill give-up"
             )
-        for name in {*drill.machines, drill.seen[0]}:
-            environment.machine(name)
         if failed := _failures(_checked(engine, environment, listen)):
             raise UsageError(
                 f"A drill wants a finished environment in which every check holds; here step {failed[0].step} does "
                 f"not: {failed[0].evidence} Do that first: labenv next"
             )
         before = content(engine, environment)
-        beginning = Running(drill, saved=saves.take(engine, environment, None, listen, stem="before-drill").name)
-        try:
-            drillbook.keep(engine, who, beginning)
-            with announced(listen, "drill", "putting the fault in"):
-                type_(engine, environment, drill, drill.breaks)
-            history.collect_now(engine, environment, listen, "labenv drill start")
-            fault = content(engine, environment)
-            if not _failures(_checked(engine, environment, listen)):
-                raise UsageError(f"The drill {drill.name} breaks nothing in this environment. Choose another.")
-            drillbook.keep_contents(engine, who, before, fault)
-            running = replace(beginning, begun=drillbook.now())
-            drillbook.keep(engine, who, running)
-        except BaseException:  # Ctrl-C too: a fault without a drill must not stay
-            _take_back(engine, environment, beginning, listen)
-            raise
+        *others, last = wanted
+        for drill in others:
+            try:
+                return _begin(engine, environment, drill, before, listen)
+            except Misfit:
+                if content(engine, environment) != before:
+                    raise
+                listen(Event("drill", "that one does not fit this environment; trying another", "note"))
+        return _begin(engine, environment, last, before, listen)
+
+
+def _begin(engine: "Engine", environment: Environment, drill: Drill, before: Content, listen: Listener) -> Running:
+    who = environment.student.id
+    for name in {*drill.machines, drill.seen[0]}:
+        environment.machine(name)
+    beginning = Running(drill, saved=saves.take(engine, environment, None, listen, stem="before-drill").name)
+    try:
+        drillbook.keep(engine, who, beginning)
+        with announced(listen, "drill", "putting the fault in"):
+            type_(engine, environment, drill, drill.breaks)
+        history.collect_now(engine, environment, listen, "labenv drill start")
+        fault = content(engine, environment)
+        if not _failures(_checked(engine, environment, listen)):
+            raise Misfit(f"The drill {drill.name} breaks nothing in this environment. Choose another.")
+        drillbook.keep_contents(engine, who, before, fault)
+        running = replace(beginning, begun=drillbook.now())
+        drillbook.keep(engine, who, running)
+    except Misfit:
+        _back_out(engine, environment, beginning, before, listen)
+        raise
+    except BaseException:  # Ctrl-C too: a fault without a drill must not stay
+        _take_back(engine, environment, beginning, listen)
+        raise
     return running
 
 
@@ -186,7 +206,7 @@ def symptom(found: Running, environment: Environment) -> str:
 
 
 def type_(engine: "Engine", environment: Environment, drill: Drill, text: str) -> None:
-    """Type a drill's commands as root on its machines; the first that fails ends it with an EngineError.
+    """Type a drill's commands as root on its machines; the first that fails ends it with a `Misfit`.
 
     They go down a shell that keeps no history, and stand in no file and no argument of a process that stays. What a
     command that was killed has left running there ends first.
@@ -197,7 +217,7 @@ def type_(engine: "Engine", environment: Environment, drill: Drill, text: str) -
             done = channel.run(script, _PATIENCE)
         if done.rc:
             said = done.stderr.decode(errors="replace").strip()
-            raise EngineError(f"The drill's commands did not work on {name} (status {done.rc}): {said}")
+            raise Misfit(f"The drill's commands did not work on {name} (status {done.rc}): {said}")
 
 
 def is_seen(engine: "Engine", environment: Environment, drill: Drill) -> bool:
@@ -217,19 +237,36 @@ def _changing(engine: "Engine", environment: Environment, listen: Listener) -> I
 
 def _take_back(engine: "Engine", environment: Environment, found: Running, listen: Listener) -> None:
     """Undo what a start has done; the save goes last, and stays if the fault could not be taken out."""
-    who = environment.student.id
     mended = _mend(engine, environment, found, listen)
+    _forget(engine, environment, found, keep=not mended)
+
+
+def _back_out(engine: "Engine", environment: Environment, found: Running, before: Content, listen: Listener) -> None:
+    """The same where the fault does not fit: what is right is not mended, for a mend may fit no better."""
+    if content(engine, environment) == before and not _failures(_checked(engine, environment, listen)):
+        _forget(engine, environment, found)
+        return
+    mended = _mend(engine, environment, found, listen)
+    other = mended and content(engine, environment) != before
+    if other:
+        way_out = f"labenv restore {found.saved} -s {environment.student.id}"
+        listen(Event("drill", f"files are not quite as they were before; exactly so again: {way_out}", "warn"))
+    _forget(engine, environment, found, keep=other or not mended)
+
+
+def _forget(engine: "Engine", environment: Environment, found: Running, *, keep: bool = False) -> None:
+    """Forget a start, and remove its save unless that is to be kept."""
+    who = environment.student.id
     drillbook.forget(engine, who)
-    if mended:
-        for save in kept.found(engine, who):
-            if save.name == found.saved:
-                kept.remove(engine, save)
+    for save in kept.found(engine, who):
+        if save.name == found.saved and not keep:
+            kept.remove(engine, save)
 
 
 def _mend(engine: "Engine", environment: Environment, found: Running, listen: Listener) -> bool:
     try:
         type_(engine, environment, found.drill, found.drill.mend)
-    except EngineError as error:  # such as a file that the student has removed; no reason to keep the drill for ever
+    except LabenvError as error:  # such as a file that the student has removed; no reason to keep the drill for ever
         way_out = f"labenv restore {found.saved} -s {environment.student.id}"
         listen(Event("drill", f"{error} The environment as it was before the drill: {way_out}", "warn"))
         return False

@@ -138,13 +138,13 @@ def filled(text: str, student: Student) -> str:
     return templates.from_string(text).render(student=student, domain=student.domain, network=student.prefix)
 
 
-def pick(drills: Iterable[Drill], student_id: str, seed: str) -> Drill:
-    """One of them: for the same student and seed always the same, whatever others there are beside the two's choice."""
+def drawn(drills: Iterable[Drill], student_id: str, seed: str) -> list[Drill]:
+    """Them by lot: for the same student and seed always in the same order, whatever others there are among them."""
 
     def lot(drill: Drill) -> bytes:
         return hashlib.sha256(f"{student_id}\0{seed}\0{drill.name}".encode()).digest()
 
-    return min(drills, key=lot)
+    return sorted(drills, key=lot)
 
 
 def lint(path: Path, lab: Lab) -> list[Finding]:

@@ -69,10 +69,12 @@ def start(
     with screen.progress() as listen:
         engine, environment = _open(listen, student)
         among = drills.catalogue(labs.load(environment.lab), folder)
-        chosen = (
-            drilling.named(name, among) if name else drilling.choose(engine, environment, among, level=level, seed=seed)
+        wanted = (
+            [drilling.named(name, among)]
+            if name
+            else drilling.drawn(engine, environment, among, level=level, seed=seed)
         )
-        running = drilling.start(engine, environment, chosen, listen)
+        running = drilling.start(engine, environment, wanted, listen)
     _tell(drilling.symptom(running, environment), environment, running, json=json)
 
 

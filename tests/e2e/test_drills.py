@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from labenv import drills
+from labenv import drilling, drills
 from labenv import lab as labs
 from labenv.drills import Drill
+from labenv.engine import Engine
+from labenv.events import silent
 from tests.e2e.conftest import Cli
 
 if TYPE_CHECKING:
-    from labenv.engine import Engine
     from labenv.environment import Environment
 
 LAB = labs.load("lab4b")
@@ -53,11 +54,8 @@ def take_one(students: "Queue[str]") -> None:
 
 def proven(drill: Drill) -> list[str]:
     """What is not as the drill says, tried in the process's own environment."""
-    from labenv import drilling
     from labenv.checks.run import run_checks
-    from labenv.engine import Engine
     from labenv.engine.find import connect
-    from labenv.events import silent
     from labenv.lifecycle import down, reboot, up
     from labenv.mutations import Mutation
     from labenv.plan import Request
@@ -101,7 +99,7 @@ def proven(drill: Drill) -> list[str]:
     return wrong
 
 
-def traces(engine: "Engine", environment: "Environment", word: str) -> list[str]:
+def traces(engine: Engine, environment: "Environment", word: str) -> list[str]:
     """Where the machines tell of a drill by its name."""
     from labenv.engine.channel import Channel
 
@@ -172,9 +170,7 @@ def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_p
     assert row in (tmp_path / "class.csv").read_text()
 
 
-def test_a_drill_ends_whatever_was_done_to_its_machine(
-    cli: Cli, engine: "Engine", drilled: str, tmp_path: Path
-) -> None:
+def test_a_drill_ends_whatever_was_done_to_its_machine(cli: Cli, engine: Engine, drilled: str, tmp_path: Path) -> None:
     drill = (LAB.folder / "drills" / "reading-times-out.yaml").read_text()
     before, after = drill.partition("mend: |")[0], drill.partition("symptom:")[2]
     (tmp_path / "for-ever.yaml").write_text(f"{before}mend: test -e /etc/removed-by-the-student\nsymptom:{after}")
@@ -208,27 +204,45 @@ def test_an_unhealthy_environment_gets_no_drill_and_a_fault_that_fits_nothing_st
     cli.inside(drilled, "vm3", "systemctl start dovecot")
 
 
-def test_a_start_that_was_killed_is_undone_or_has_started_a_drill(cli: Cli, drilled: str) -> None:
-    def start(when: str, number: int) -> str:
-        """Start a drill, killed at a change on the engine; what it said."""
-        command = [sys.executable, "-m", "tests.e2e.killed", when, str(number), "0", "drill", "start", "-s", drilled]
-        words = [*command, "--level", "1", "--seed", "week 7"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
-        assert done.returncode == (-signal.SIGKILL if number else 0), done.stdout + done.stderr
-        return done.stderr
+def test_a_drill_that_does_not_fit_what_was_built_is_passed_over(cli: Cli, engine: Engine, drilled: str) -> None:
+    def rules() -> str:
+        return cli.inside(drilled, "vm3", "iptables-save | grep -v '^[#:]'; cat /etc/sysconfig/iptables.mine")
 
-    changes = int(start("before", 0).splitlines()[-1].split()[0])
+    cli.inside(drilled, "vm3", "cp /etc/sysconfig/iptables /etc/sysconfig/iptables.mine")
+    own = "sed -i 's/-m tcp --dport 143/-m multiport --dports 143/' /etc/sysconfig/iptables"
+    cli.inside(drilled, "vm3", f"{own}; systemctl reload iptables")
+    before, saves = rules(), cli.json("saves", "-s", drilled)
+    said = cli("drill", "start", "reading-times-out", "-s", drilled, rc=2).stderr
+    assert "did not work on vm3" in said
+    assert (rules(), cli.json("saves", "-s", drilled)) == (before, saves), "nothing is mended that was not broken"
+    [environment] = engine.environments(drilled)
+    wanted = [drilling.named(name, list(TABLE)) for name in ("reading-times-out", "vm3-takes-no-calls")]
+    assert drilling.start(engine, environment, wanted, silent).drill == wanted[1]
+    assert drilling.give_up(engine, environment, silent).report.failed == 0
+    cli.inside(drilled, "vm3", "mv /etc/sysconfig/iptables.mine /etc/sysconfig/iptables; systemctl reload iptables")
+
+
+def test_a_start_that_was_killed_is_undone_or_has_started_a_drill(cli: Cli, drilled: str) -> None:
+    words = ["drill", "start", "-s", drilled, "--level", "1", "--seed", "week 7"]
+
+    def start(when: str, place: str) -> None:
+        """Start a drill, killed at a change on the engine."""
+        command = [sys.executable, "-m", "tests.e2e.killed", when, place, "0", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+
+    cli(*words)
     given_up = cli.json("drill", "give-up", "--yes", "-s", drilled)
-    assert given_up["result"]["name"] == drills.pick([d for d in TABLE if d.level == 1], drilled, "week 7").name
+    assert given_up["result"]["name"] == drills.drawn([d for d in TABLE if d.level == 1], drilled, "week 7")[0].name
     assert (given_up["result"]["mended"], given_up["summary"]["failed"]) == (False, 0)
     saves = cli.json("saves", "-s", drilled)
-    # The last four: the drill is noted, then its fault put in; what the files say; it runs; the first note goes.
-    for when, number in (("after", changes - 3), ("before", changes - 2)):
-        start(when, number)
+    # The drill is noted, then its fault put in; what the files say is noted; the drill runs, and the first note goes.
+    for when, place in (("after", "volumes/create:1"), ("before", "volumes/create:2")):
+        start(when, place)
         assert "was interrupted" in cli("drill", "status", "-s", drilled, rc=2).stderr
         assert "its fault is taken out" in cli("up", drilled, "--no-check").stderr
         assert cli.json("saves", "-s", drilled) == saves
-    start("after", changes - 1)
+    start("after", "volumes/create:3")
     assert cli.json("drill", "status", "-s", drilled)["begun"]
     assert cli.json("drill", "give-up", "--yes", "-s", drilled)["summary"]["failed"] == 0
 

@@ -20,11 +20,11 @@ FAULT = BEFORE | {MAIN: ["myorigin = $mydomain", "relayhost = vm33", "inet_inter
 
 
 def test_a_seed_gives_a_student_the_same_drill_again_and_a_class_several() -> None:
-    first = drills.pick(TABLE, "asmith15", "week 7")
-    assert drills.pick(reversed(TABLE), "asmith15", "week 7") == first
-    assert len({drills.pick(TABLE, f"student{n}", "week 7").name for n in range(20)}) > 5
+    first = drills.drawn(TABLE, "asmith15", "week 7")[0]
+    assert drills.drawn(reversed(TABLE), "asmith15", "week 7")[0] == first
+    assert len({drills.drawn(TABLE, f"student{n}", "week 7")[0].name for n in range(20)}) > 5
     rest = [drill for drill in TABLE if drill.name != "mail-that-vanishes"]
-    assert first.name == "mail-that-vanishes" or drills.pick(rest, "asmith15", "week 7") == first
+    assert first.name == "mail-that-vanishes" or drills.drawn(rest, "asmith15", "week 7")[0] == first
 
 
 @pytest.mark.parametrize(
