@@ -6,6 +6,7 @@ Each test makes environments for students of its own and takes them down; nothin
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,10 @@ import pytest
 from labenv.engine import Engine
 from labenv.engine.find import connect
 from labenv.events import silent
+
+
+# A shell starts what runs in the background with SIGINT ignored, and all that the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

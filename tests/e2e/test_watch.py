@@ -70,7 +70,10 @@ def test_nothing_is_checked_again_while_nothing_changes_though_the_checks_send_m
         )
         assert "step 33: does not hold → holds" in child.stdout.readline()
         os.kill(child.pid, signal.SIGINT)
-        child.communicate(timeout=PATIENCE)
+        try:
+            child.communicate(timeout=PATIENCE)
+        finally:
+            child.kill()
         assert child.returncode == 0
 
 
