@@ -20,7 +20,6 @@ from labenv.engine import Engine
 from labenv.engine.find import connect
 from labenv.events import silent
 
-
 # A shell starts what runs in the background with SIGINT ignored, and all that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
