@@ -57,12 +57,12 @@ def export_save(engine: Engine, student_id: str, name: str, file: Path, listen: 
 
 def _write(engine: Engine, made: Save, file: Path, listen: Listener) -> int:
     with announced(listen, "export", f"writing {file}"):
-        return bundle.pack(engine, [copy.tag for copy in made.copies], file, _LEVEL, before=_member(made))
+        return bundle.pack(engine, [copy.tag for copy in made.copies], file, _LEVEL, before=_member(made, listen))
 
 
-def _member(made: Save) -> bytes:
+def _member(made: Save, listen: Listener) -> bytes:
     """The history of a save's environment as a member of a tar archive; nothing if there is none."""
-    told = history.packed(made.environment)
+    told = history.packed(made.environment, listen)
     if not told:
         return b""
     member = tarfile.TarInfo(_HISTORY + hashlib.sha256(told).hexdigest())

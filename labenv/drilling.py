@@ -83,8 +83,6 @@ def start(engine: "Engine", environment: Environment, wanted: Sequence[Drill], l
             try:
                 return _begin(engine, environment, drill, before, listen)
             except Misfit:
-                if content(engine, environment) != before:
-                    raise
                 listen(Event("drill", "that one does not fit this environment; trying another", "note"))
         return _begin(engine, environment, last, before, listen)
 
@@ -105,8 +103,9 @@ def _begin(engine: "Engine", environment: Environment, drill: Drill, before: Con
         drillbook.keep_contents(engine, who, before, fault)
         running = replace(beginning, begun=drillbook.now())
         drillbook.keep(engine, who, running)
-    except Misfit:
-        _back_out(engine, environment, beginning, before, listen)
+    except Misfit as error:
+        if not _back_out(engine, environment, beginning, before, listen):
+            raise UsageError(str(error)) from error  # another drill would be about another environment
         raise
     except BaseException:  # Ctrl-C too: a fault without a drill must not stay
         _take_back(engine, environment, beginning, listen)
@@ -241,36 +240,42 @@ def _take_back(engine: "Engine", environment: Environment, found: Running, liste
     _forget(engine, environment, found, keep=not mended)
 
 
-def _back_out(engine: "Engine", environment: Environment, found: Running, before: Content, listen: Listener) -> None:
-    """The same where the fault does not fit: what is right is not mended, for a mend may fit no better."""
-    if content(engine, environment) == before and not _failures(_checked(engine, environment, listen)):
-        _forget(engine, environment, found)
-        return
-    mended = _mend(engine, environment, found, listen)
-    other = mended and content(engine, environment) != before
-    if other:
-        way_out = f"labenv restore {found.saved} -s {environment.student.id}"
-        listen(Event("drill", f"files are not quite as they were before; exactly so again: {way_out}", "warn"))
-    _forget(engine, environment, found, keep=other or not mended)
+def _back_out(engine: "Engine", environment: Environment, found: Running, before: Content, listen: Listener) -> bool:
+    """The same where the fault does not fit; whether all is as it was.
+
+    What is right is not mended, for a mend may fit no better.
+    """
+    same = content(engine, environment) == before
+    if not (same and not _failures(_checked(engine, environment, listen))):
+        same = _mend(engine, environment, found, listen)
+        if same and content(engine, environment) != before:
+            same = False
+            listen(Event("drill", f"The files are not quite as they were. {_way_back(environment, found)}", "warn"))
+    _forget(engine, environment, found, keep=not same)
+    return same
 
 
 def _forget(engine: "Engine", environment: Environment, found: Running, *, keep: bool = False) -> None:
     """Forget a start, and remove its save unless that is to be kept."""
     who = environment.student.id
     drillbook.forget(engine, who)
-    for save in kept.found(engine, who):
-        if save.name == found.saved and not keep:
-            kept.remove(engine, save)
+    if not keep:
+        for save in kept.found(engine, who):
+            if save.name == found.saved:
+                kept.remove(engine, save)
 
 
 def _mend(engine: "Engine", environment: Environment, found: Running, listen: Listener) -> bool:
     try:
         type_(engine, environment, found.drill, found.drill.mend)
     except LabenvError as error:  # such as a file that the student has removed; no reason to keep the drill for ever
-        way_out = f"labenv restore {found.saved} -s {environment.student.id}"
-        listen(Event("drill", f"{error} The environment as it was before the drill: {way_out}", "warn"))
+        listen(Event("drill", f"{error} {_way_back(environment, found)}", "warn"))
         return False
     return True
+
+
+def _way_back(environment: Environment, found: Running) -> str:
+    return f"The environment as it was before the drill: labenv restore {found.saved} -s {environment.student.id}"
 
 
 def _at_rest(environment: Environment, drill: Drill) -> str:

@@ -90,7 +90,6 @@ def reboot(
 
 
 def _run(machine: str, student: str | None, command: list[str], *, begun: bool = False, written: bool = False) -> int:
-    from labenv import history
     from labenv.cli import terminal
 
     with screen.progress(quiet=True) as listen:
@@ -99,6 +98,8 @@ def _run(machine: str, student: str | None, command: list[str], *, begun: bool =
         target = environment.machine(machine)
     if target.state != "running":
         raise EngineError(f"{machine} is {target.state}. Bring it back with: labenv up {environment.student.id}")
+    if begun or written:
+        from labenv import history  # which `logs` need not wait for
     if begun:
         with screen.progress(quiet=True) as listen:
             history.begin(engine, environment, listen)

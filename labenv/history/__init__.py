@@ -37,7 +37,7 @@ def collect(environment: Environment, channels: Mapping[str, Channel], listen: L
     """
     if not has_git():
         return
-    try:
+    with _telling(listen, "what has changed was not written down"):
         with ThreadPoolExecutor(max(1, len(channels))) as pool:
             kept = list(pool.map(lambda name: _kept(name, channels[name], said), channels))
         changes = [change for changes in kept for change in changes]
@@ -47,8 +47,6 @@ def collect(environment: Environment, channels: Mapping[str, Channel], listen: L
         for changes, channel in zip(kept, channels.values(), strict=True):
             if changes:
                 channel.run(f"{_SCRIPT} took {max(change.name for change in changes)}")
-    except LabenvError as error:
-        listen(Event("history", f"what has changed was not written down: {error}", "note"))
 
 
 def collect_now(
@@ -88,30 +86,37 @@ def note(environment: Environment, report: "Report", listen: Listener) -> None:
         f"{result.step}/{result.check}/{result.machine}": {"status": result.status, "evidence": result.evidence}
         for result in report.results
     }
-    try:
+    with _telling(listen, "the results were not written down"):
         Repository(environment).note(time.time(), results)
-    except LabenvError as error:
-        listen(Event("history", f"the results were not written down: {error}", "note"))
 
 
-def packed(environment: Environment) -> bytes:
-    """All that is written down of an environment, for `unpack`; nothing if nothing is. Raises LabenvError."""
-    return Repository(environment).packed() if has_git() else b""
+def packed(environment: Environment, listen: Listener) -> bytes:
+    """All that is written down of an environment, for `unpack`; nothing if nothing is, or, told, if it cannot be had."""
+    with _telling(listen, "the history is left out"):
+        return Repository(environment).packed() if has_git() else b""
+    return b""
 
 
 def unpack(environment: Environment, data: bytes, listen: Listener) -> None:
     """Go on with a history that was packed elsewhere; that this cannot be done is told."""
-    try:
+    with _telling(listen, "the history was not taken over"):
         if not has_git():
             raise LabenvError("there is no git on this computer")
         Repository(environment).unpack(data)
-    except LabenvError as error:
-        listen(Event("history", f"the history was not taken over: {error}", "note"))
 
 
 def forget(environment: Environment) -> None:
     """Remove the history of an environment."""
     Repository(environment).remove()
+
+
+@contextlib.contextmanager
+def _telling(listen: Listener, what: str) -> Iterator[None]:
+    """Nothing fails for want of a history: what cannot be done with it is told."""
+    try:
+        yield
+    except LabenvError as error:
+        listen(Event("history", f"{what}: {error}", "note"))
 
 
 def _kept(name: str, channel: Channel, said: str) -> list[Change]:

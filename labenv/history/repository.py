@@ -289,11 +289,7 @@ class Repository:
         """The name of the newest that was taken from each machine, and the time of the newest of all."""
         if not tip:
             return {}, 0
-        last: dict[str, str] = {}
-        for line in self.git("log", "--format=%(trailers:key=Kept,valueonly)", tip).splitlines():
-            machine, _, name = line.partition(" ")
-            if name:
-                last.setdefault(machine, name)
+        last = {machine: name for _, machine, name in self._kept(tip)}
         return last, float(self.git("log", "-1", "--format=%ct", tip))
 
     def _import(self, stream: list[bytes]) -> None:
