@@ -177,7 +177,7 @@ def test_an_account_of_which_a_power_cut_left_a_part_is_made_whole(
 ) -> None:
     script = f"""
         {left}
-        echo carol:secret:1700:1700:carol:/home/carol:/bin/bash | /usr/lib/labenv/accounts
+        echo carol:secret:1700:1700:carol:/home/carol:/bin/bash >/etc/labenv/accounts; /usr/lib/labenv/boot
         stat -c '%U %a' /home/carol /home/carol/.bashrc
         getent passwd carol
         grep -c '^carol:' /etc/shadow /etc/group
