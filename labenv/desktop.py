@@ -4,7 +4,6 @@ Asked for again it is shown again, with a new password: the one before is good f
 for nothing else.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lock import student_lock
 from labenv.networks import port_in_use
+from labenv.parallel import Together
 from labenv.plan import Request
 from labenv.topology import Node, Topology
 
@@ -92,7 +92,7 @@ def show(
             changes = _make(environment, desk, there, page)
             desk.start()
             password = _open_doors(engine, desk, host)
-    with ThreadPoolExecutor(1) as pool:  # the one takes as long as the other
+    with Together(1) as pool:  # the one takes as long as the other
         outside = pool.submit(_bring_outside, engine, environment, listen)
         with announced(listen, "Thunderbird", "waiting for Thunderbird's window"):
             _open_thunderbird(engine, desk, "configured" if configured else "own")

@@ -21,3 +21,12 @@ class EngineError(LabenvError):
     """The container engine, or a machine that runs on it, is not there or broke."""
 
     exit_code = 3
+
+
+class Interrupted(LabenvError):
+    """Ctrl-C. The exit code is what a shell says of a command that SIGINT ended."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted. What was made is kept; the same command goes on from there.")

@@ -5,8 +5,9 @@ is reported and left, because a student's work is in it. Running `up` twice chan
 interrupted is finished by the next one.
 """
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lock import student_lock
 from labenv.networks import port_in_use
+from labenv.parallel import Together
 from labenv.plan import Copied, Plan, Request, made_from, network_options, new_plan, plan_again, validated
 from labenv.topology import Network, Node
 
@@ -34,7 +36,8 @@ def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Lis
     with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
         for environment in there:
             engine.remove(environment)
-        return _make(engine, made, list(made.topology.nodes), listen, made.topology.networks)
+        with _networks(engine, made) as coming:
+            return _make(engine, made, list(made.topology.nodes), listen, coming)
 
 
 def remake_machine(engine: Engine, there: Environment, made: Plan, name: str, listen: Listener) -> tuple[str, ...]:
@@ -65,14 +68,14 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
     not answer stay, to be looked at.
     """
     request = validated(request)
-    from labenv import drilling, saves  # which make environments in the ways of this module
+    from labenv import saves  # which makes environments in the ways of this module
 
     with student_lock(request.student_id, listen):
         saves.recover(engine, request.student_id, listen)
         there = engine.environments(request.student_id)
         if there:
             outcome = _brought_back(engine, request, there[0], listen)
-            drilling.recover(engine, request.student_id, listen)
+            saves.recover_drill(engine, request.student_id, listen)
         else:
             outcome = _create(engine, request, listen)
             _await_answers(engine, outcome.environment, outcome.environment.machines, listen)
@@ -91,7 +94,7 @@ def up_together(engine: Engine, requests: Sequence[Request], listen: Listener) -
         except LabenvError as error:
             return error
 
-    with ThreadPoolExecutor(_TOGETHER) as pool:
+    with Together(_TOGETHER) as pool:
         return list(pool.map(each, requests))
 
 
@@ -129,10 +132,11 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
 def _create(engine: Engine, request: Request, listen: Listener) -> Outcome:
     for _ in range(256):
         made = new_plan(engine, request, listen)
-        Images(engine).ensure(set(made.images().values()), listen)
         try:
-            with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
-                changes = _make(engine, made, list(made.topology.nodes), listen, made.topology.networks)
+            with _networks(engine, made) as coming:
+                Images(engine).ensure(set(made.images().values()), listen)
+                with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
+                    changes = _make(engine, made, list(made.topology.nodes), listen, coming)
             return Outcome(_found(engine, made.student.id), changes, ())
         except NetworkTaken as error:
             _undo(engine, made)  # somebody took it between the look and the making
@@ -153,34 +157,40 @@ def _undo(engine: Engine, made: Plan) -> None:
         pass
 
 
+@contextmanager
+def _networks(engine: Engine, made: Plan) -> Iterator[Mapping[str, Future[None]]]:
+    """The networks of a plan by name, being made while the block goes on, with what else the machines wait for."""
+    labels = environment_labels(made.environment())
+    with Together(1 + len(made.topology.networks)) as pool:
+        coming = {n.name: pool.submit(_make_network, engine, made, n, labels) for n in made.topology.networks}
+        pool.submit(lambda: engine.facts)
+        yield coming
+
+
 def _make(
-    engine: Engine, made: Plan, nodes: list[Node], listen: Listener, networks: Sequence[Network] = ()
+    engine: Engine, made: Plan, nodes: list[Node], listen: Listener, coming: Mapping[str, Future[None]] | None = None
 ) -> tuple[str, ...]:
-    """Make and start machines, all at once; networks come meanwhile, an engine needs them only at the start."""
+    """Make and start machines, all at once; each waits for those of its networks that are only coming."""
     labels = environment_labels(made.environment())
     shift = _free_ports(engine, made, nodes, listen)
-    with ThreadPoolExecutor(len(nodes) + len(networks)) as pool:
-        coming = {network.name: pool.submit(_make_network, engine, made, network, labels) for network in networks}
+    coming = coming or {}
 
-        def make(node: Node) -> None:
-            copied = made.copied.get(node.name, Copied(made.image_tag(node), {}))
-            labels_too = labels | machine_labels(node, made_from(made, node)) | copied.labels
-            published = made.topology.published(node, made.student.x, shift)
-            files = render.as_tar(made.overlay(node))
-            container = engine.create_machine(node, made.student, copied.image, published, labels_too, files)
-            for network in made.topology.networks:
-                if network.name == node.network or node.name in network.joined_by:
-                    if network.name in coming:
-                        coming[network.name].result()
-                    if network.name != node.network:
-                        engine.join(container, made.student, network.name, network.joined_by[node.name])
-            if node.profile:  # it would only keep the others from starting, and they take longer to boot
-                wait(regular)
-            engine.start(container)
+    def make(node: Node) -> None:
+        copied = made.copied.get(node.name, Copied(made.image_tag(node), {}))
+        labels_too = labels | machine_labels(node, made_from(made, node)) | copied.labels
+        published = made.topology.published(node, made.student.x, shift)
+        files = render.as_tar(made.overlay(node))
+        container = engine.create_machine(node, made.student, copied.image, published, labels_too, files)
+        for network in made.topology.networks:
+            if network.name == node.network or node.name in network.joined_by:
+                if network.name in coming:
+                    coming[network.name].result()
+                if network.name != node.network:
+                    engine.join(container, made.student, network.name, network.joined_by[node.name])
+        engine.start(container)
 
-        regular = [pool.submit(make, node) for node in nodes if not node.profile]
-        for each in [*regular, *[pool.submit(make, node) for node in nodes if node.profile]]:
-            each.result()
+    with Together(len(nodes)) as pool:
+        list(pool.map(make, nodes))
     return tuple(f"made {node.name}" for node in nodes)
 
 
@@ -322,7 +332,7 @@ def settle(engine: Engine, environment: Environment, machines: Iterable[Machine]
         names = ", ".join(machine.name for machine in regular)
         with (
             announced(listen, "boot", f"waiting until {names} {'has' if len(regular) == 1 else 'have'} booted"),
-            ThreadPoolExecutor(len(regular)) as pool,
+            Together(len(regular)) as pool,
         ):
             list(pool.map(lambda machine: await_boot(engine, machine), regular))
     # On optional machines nobody works.
@@ -349,6 +359,6 @@ def reboot(
                 (engine.cut_power if hard else engine.restart)(machine.container)
 
         with history.told(engine, environment, listen, "labenv reboot"):
-            with ThreadPoolExecutor(len(machines)) as pool:
+            with Together(len(machines)) as pool:
                 list(pool.map(boot, machines))
             settle(engine, _found(engine, environment.student.id), machines, listen)

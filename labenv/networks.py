@@ -44,7 +44,7 @@ def taken_by(engine: "Engine") -> dict[int, str]:
     with refusals("listing the networks"):
         networks = engine.api.networks()
     found = taken(networks, Computer() if engine.is_local else None)
-    if engine.facts.desktop:
+    if not engine.is_local and engine.facts.desktop:  # it runs in a virtual machine
         found.setdefault(_DESKTOP_X, "Docker Desktop itself")
     return found
 

@@ -1,7 +1,6 @@
 """What a reboot loses: services that ran and were not enabled, firewall rules that were in force and not saved, ports."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from labenv.engine import Engine
 from labenv.engine.channel import Channel
 from labenv.environment import Environment, Machine
 from labenv.events import Listener, announced
+from labenv.parallel import Together
 
 # One fact a line: what it is, a blank, its name. Template units come and go with whoever connects, and a service with a
 # socket starts when somebody does; the engine's resolver listens on 127.0.0.11 on a port that changes, and an interface gets
@@ -60,5 +60,5 @@ def _facts(engine: Engine, machines: Iterable[Machine]) -> dict[str, set[str]]:
         with closing(Channel(engine.api, machine.container)) as channel:
             return machine.name, set(channel.run(_FACTS).stdout.decode(errors="replace").splitlines())
 
-    with ThreadPoolExecutor() as pool:
+    with Together() as pool:
         return dict(pool.map(of, machines))

@@ -165,8 +165,6 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
 
     For a command that holds the student's lock. Raises EngineError.
     """
-    from labenv import drilling  # which saves what is there
-
     pending = kept.notes(engine, student_id)
     removing = any(noted.doing == "removing" for noted in pending)
     if removing:
@@ -183,7 +181,15 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
             _replace(engine, wanted, noted, listen)
         else:
             kept.drop(engine, noted)
-    drilling.recover(engine, student_id, listen)
+    recover_drill(engine, student_id, listen)
+
+
+def recover_drill(engine: Engine, student_id: str, listen: Listener) -> None:
+    """Undo a start of a drill that was interrupted, if its machines run. As `recover` otherwise."""
+    if kept.has_drill(engine, student_id):
+        from labenv import drilling  # which saves what is there
+
+        drilling.recover(engine, student_id, listen)
 
 
 def refuse_drill(engine: Engine, student_id: str) -> None:

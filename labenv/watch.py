@@ -8,7 +8,6 @@ import queue
 import shlex
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from labenv.engine.channel import Channel
 from labenv.environment import Environment
 from labenv.errors import EngineError
 from labenv.events import Listener, silent
+from labenv.parallel import Together
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
@@ -88,7 +88,7 @@ def digests(engine: "Engine", containers: list[str]) -> dict[str, str]:
         with closing(Channel(engine.api, container)) as channel:
             return _looked(channel, "", 0)
 
-    with ThreadPoolExecutor(len(containers)) as pool:
+    with Together(len(containers)) as pool:
         return dict(zip(containers, pool.map(look, containers), strict=True))
 
 

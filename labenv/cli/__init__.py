@@ -3,27 +3,50 @@
 It turns options into calls of the core, draws its events, prints its records, and maps its errors to exit codes.
 """
 
+import errno
+import gc
 import os
 import sys
 
-from labenv.errors import LabenvError
+from labenv.errors import EngineError, Interrupted, LabenvError
 
 
 def main() -> None:
-    """Run the command line and exit by the contract: 0, 1 (a check failed), 2 (usage), 3 (engine or machine)."""
-    import gc
+    """Run the command line and end the process by the contract: 0, 1 (a check failed), 2 (usage), 3 (engine or machine)."""
+    # There is nothing to put away: taking all modules apart again would take as long as printing the summary, and
+    # threads that still ask an engine would be waited for.
+    os._exit(run())
 
+
+def run() -> int:
+    """Run the command line with the arguments of this process, and return its exit code."""
     gc.disable()  # a short-lived process: collecting while it imports costs a tenth of its start
-    from labenv.cli.app import app
-
     try:
+        code = _called()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has left (| head)
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _failed(EngineError("The disk is full, so what this command prints could not all be written."))
+    return code
+
+
+def _called() -> int:
+    try:
+        from labenv.cli.app import app
+
         app(prog_name="labenv")
     except LabenvError as error:
-        print(f"labenv: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("\nlabenv: interrupted. What was made is kept; the same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has left (| head); Python would complain again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return _failed(error)
+    except KeyboardInterrupt:  # before a command began
+        return _failed(Interrupted())
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+def _failed(error: LabenvError) -> int:
+    print(f"labenv: {error}", file=sys.stderr)
+    return error.exit_code

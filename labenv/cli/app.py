@@ -1,44 +1,120 @@
-"""The `labenv` command with its commands in the order in which a person meets them."""
+"""The `labenv` command with its commands in the order in which a person meets them.
 
-from collections.abc import Callable
+A command's module is loaded when that command is called: to load all of them takes as long as the work of most.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command_from_info, get_group_from_info
+from typer.models import CommandInfo, TyperInfo
 
 from labenv import __version__
-from labenv.cli import (
-    bench,
-    checking,
-    client,
-    desktop,
-    doctor,
-    drill,
-    environments,
-    guide,
-    handin,
-    history,
-    images,
-    lab,
-    machines,
-    saves,
-    solve,
-    trace,
-)
+from labenv.errors import Interrupted
+
+# Each command with the module and the name there of its function, or of its own group of commands.
+CHAPTERS: dict[str, dict[str, str]] = {
+    "The machines": {
+        "up": "environments.up",
+        "status": "environments.status",
+        "shell": "machines.shell",
+        "exec": "machines.execute",
+        "logs": "machines.logs",
+        "desktop": "desktop.desktop",
+        "client": "client.client",
+        "reboot": "machines.reboot",
+        "down": "environments.down",
+    },
+    "Keeping it": {
+        "save": "saves.save",
+        "restore": "saves.restore",
+        "saves": "saves.saves",
+        "reset": "saves.reset",
+        "export": "saves.export",
+        "import": "saves.load",
+        "history": "history.history",
+        "diff": "history.diff",
+        "when": "history.when",
+    },
+    "The sheet": {
+        "check": "checking.check",
+        "next": "guide.next_",
+        "hint": "guide.hint",
+        "solve": "solve.solve",
+        "trace": "trace.trace",
+        "logbook": "handin.logbook",
+        "drill": "drill.app",
+    },
+    "Handing in": {"evidence": "handin.evidence", "submit": "handin.submit", "review": "handin.review"},
+    "Upkeep": {
+        "doctor": "doctor.doctor",
+        "render": "environments.render",
+        "bench": "bench.bench",
+        "images": "images.app",
+        "lab": "lab.app",
+    },
+}
+_PLACES = {name: place for chapter in CHAPTERS.values() for name, place in chapter.items()}
 
 
-class _Chapters(TyperGroup):
-    """Lists the commands in chapters, as many as they are."""
+@cache
+def _loaded(name: str) -> Any:
+    module, attribute = _PLACES[name].split(".")
+    found = getattr(import_module(f"labenv.cli.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        group = TyperInfo(found, name=name, cls=_Group)
+        return get_group_from_info(group, pretty_exceptions_short=False, suggest_commands=True, rich_markup_mode=None)
+    command = CommandInfo(name, callback=found)
+    return get_command_from_info(command, pretty_exceptions_short=False, rich_markup_mode=None)
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name, each loaded when it is asked for."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+    def __getitem__(self, name: str) -> Any:
+        return _loaded(name)
+
+
+class _Group(TyperGroup):
+    """Says of each of its commands the whole first sentence."""
+
+    def chapters(self) -> Mapping[str, Iterable[str]]:
+        """Which commands stand under which heading."""
+        return {"Commands": self.commands}
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each chapter with its commands, in the order in which they were added."""
-        chapters: dict[str, list[tuple[str, str]]] = {}
-        for name, command in self.commands.items():
-            chapter = getattr(command, "rich_help_panel", None)
-            chapters.setdefault(str(chapter), []).append((name, command.get_short_help_str(limit=200)))
-        for chapter, rows in chapters.items():
-            with formatter.section(chapter):
-                formatter.write_dl(rows)
+        """Write the commands, as many as they are."""
+        for heading, names in self.chapters().items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(limit=200)) for name in names])
+
+
+class _Chapters(_Group):
+    """The commands of `labenv` itself."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"commands": _Commands()})
+
+    def chapters(self) -> Mapping[str, Iterable[str]]:
+        """As a person meets them."""
+        return CHAPTERS
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Raises Interrupted at Ctrl-C, of which Typer would say nothing."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
 
 
 app = typer.Typer(
@@ -68,45 +144,3 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-CHAPTERS: dict[str, dict[str, Callable[..., None]]] = {
-    "The machines": {
-        "up": environments.up,
-        "status": environments.status,
-        "shell": machines.shell,
-        "exec": machines.execute,
-        "logs": machines.logs,
-        "desktop": desktop.desktop,
-        "client": client.client,
-        "reboot": machines.reboot,
-        "down": environments.down,
-    },
-    "Keeping it": {
-        "save": saves.save,
-        "restore": saves.restore,
-        "saves": saves.saves,
-        "reset": saves.reset,
-        "export": saves.export,
-        "import": saves.load,
-        "history": history.history,
-        "diff": history.diff,
-        "when": history.when,
-    },
-    "The sheet": {
-        "check": checking.check,
-        "next": guide.next_,
-        "hint": guide.hint,
-        "solve": solve.solve,
-        "trace": trace.trace,
-        "logbook": handin.logbook,
-    },
-    "Handing in": {"evidence": handin.evidence, "submit": handin.submit, "review": handin.review},
-    "Upkeep": {"doctor": doctor.doctor, "render": environments.render, "bench": bench.bench},
-}
-for _chapter, _commands in CHAPTERS.items():
-    for _name, _command in _commands.items():
-        app.command(_name, rich_help_panel=_chapter)(_command)
-app.add_typer(drill.app, name="drill", rich_help_panel="The sheet")
-app.add_typer(images.app, name="images", rich_help_panel="Upkeep")
-app.add_typer(lab.app, name="lab", rich_help_panel="Upkeep")

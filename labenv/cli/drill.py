@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from labenv.environment import Environment
     from labenv.events import Listener
 
-app = typer.Typer(no_args_is_help=True, help="Find a fault in a working environment, and mend it.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Find a fault in a working environment, and mend it.",
+    epilog="Example: labenv drill start --level 1",
+)
 
 
 def _complete_drill(incomplete: str) -> list[str]:

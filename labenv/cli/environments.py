@@ -108,10 +108,10 @@ def up(
     if json:
         common.print_json(documents[0] if len(requests) == 1 else {"environments": documents})
     else:
-        from labenv.cli import show
+        from labenv.cli import summary
 
         for outcome, report in zip(done, reports, strict=True):
-            show.summary(outcome.environment, outcome.changes, report)
+            summary.show(outcome.environment, outcome.changes, report)
     broken = [(r, o) for r, o in zip(requests, outcomes, strict=True) if isinstance(o, LabenvError)]
     for request, error in broken:
         print(f"labenv: {request.student_id}: {error}", file=sys.stderr)

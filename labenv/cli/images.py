@@ -8,7 +8,11 @@ import typer
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption
 
-app = typer.Typer(no_args_is_help=True, help="The machines' images: build, list, carry to another machine, remove.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Build the machines' images, list them, carry them to another computer, or remove them.",
+    epilog="Example: labenv images export labenv.tar.gz",
+)
 
 
 @app.command()

@@ -8,7 +8,11 @@ import typer
 from labenv.cli import common
 from labenv.cli.common import JsonOption
 
-app = typer.Typer(no_args_is_help=True, help="Look a lab over: its steps, hints, solutions and checks.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look a lab over: its steps, hints, solutions and checks.",
+    epilog="Example: labenv lab lint ./mylab",
+)
 
 
 @app.command()

@@ -256,9 +256,9 @@ def _show(outcome: "Outcome", json: bool, stem: str) -> None:
     if json:
         common.print_json(outcome.environment.to_dict() | {"changes": list(outcome.changes)})
         return
-    from labenv.cli import show
+    from labenv.cli import summary
 
-    show.summary(outcome.environment, outcome.changes, None)
+    summary.show(outcome.environment, outcome.changes, None)
     if outcome.changes and outcome.changes[0].startswith(stem):
         who = outcome.environment.student.id
         print(f"\nWhat was there before: labenv restore {outcome.changes[0]} -s {who}")

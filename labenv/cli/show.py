@@ -1,6 +1,5 @@
-"""Records as text for a person: tables and the summary after `up`."""
+"""Records as text for a person, in tables."""
 
-import shutil
 import sys
 from datetime import datetime
 from textwrap import indent
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from labenv.bench import Row
-    from labenv.checks.results import Report
     from labenv.doctor import Finding
     from labenv.engine.images import Built, Image
     from labenv.environment import Environment
@@ -23,22 +21,12 @@ if TYPE_CHECKING:
 
 # In a pipe there is no width to keep to, and a reader's grep wants whole lines.
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
-_SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
 _MARKS = {"fail": "[red]✗[/]", "warn": "[yellow]![/]", "skip": "[dim]-[/]", "pass": "[green]✓[/]"}
 _FINDINGS = {"ok": _MARKS["pass"], "warn": _MARKS["warn"], "fail": _MARKS["fail"]}
 
 
 def _table(*columns: str) -> Table:
     return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-
-
-def _published(environment: "Environment") -> str:
-    parts = []
-    for machine in environment.machines:
-        for port, here in machine.published.items():
-            if "/" not in port:
-                parts.append(f"{_SERVICES.get(port, port)} {machine.name} 127.0.0.1:{here}")
-    return ", ".join(parts)
 
 
 def environments(there: "Sequence[Environment]") -> None:
@@ -56,47 +44,6 @@ def environments(there: "Sequence[Environment]") -> None:
             ports = ", ".join(f"{port}→{here}" for port, here in machine.published.items())
             table.add_row(machine.name, machine.address, machine.state, ports)
         _out.print(table, "")
-
-
-def summary(environment: "Environment", changes: "Sequence[str]", report: "Report | None") -> None:
-    """What a person needs after `up`: names, addresses, account, where it answers, what to type next."""
-    student = environment.student
-    if report:
-        _verdict(report)
-    _out.print(
-        f"\n[b]{student.id}'s lab is up[/b] ({environment.lab}, stage {environment.stage})"
-        + ("" if changes else "; nothing had to change")
-    )
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_row("domain", student.domain)
-    table.add_row("network", f"{student.network}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines))
-    table.add_row("account", f"{student.id}, password {student.password}")
-    for number, label in _SERVICES.items():
-        for machine in environment.machines:
-            if number in machine.published:
-                table.add_row(label, f"127.0.0.1:{machine.published[number]} ({machine.name})")
-    _out.print(table)
-    suffix = f" -s {student.id}"
-    _out.print("\nNext:")
-    # After `make lab` the command lies in a folder that is not on the PATH.
-    labenv = "labenv" if shutil.which("labenv") or sys.argv[0].endswith(".py") else sys.argv[0]
-    for command, what in (
-        (f"{labenv} shell vm3{suffix}", "a root shell"),
-        (f"{labenv} check{suffix}", "which steps hold"),
-        (f"{labenv} down{suffix}", "remove it"),
-    ):
-        _out.print(f"  {command:<{len(labenv) + 28}} {what}")
-
-
-def _verdict(report: "Report") -> None:
-    counts = report.summary
-    if not counts["failed"]:
-        _out.print(f"[green]✓[/] all {counts['passed']} checks passed")
-        return
-    _out.print(f"[red]✗[/] {counts['failed']} of {counts['failed'] + counts['passed']} checks failed:")
-    for result in report.results:
-        if result.status == "fail":
-            _out.print(f"  {result.step} {result.machine}: {escape(result.evidence)}")
 
 
 def next_step(found: "Next") -> None:

@@ -9,7 +9,6 @@ import gzip
 import json
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -23,6 +22,7 @@ from labenv.engine import cgroups, recipe, standstill
 from labenv.engine.find import Connection
 from labenv.environment import Environment, Machine, container_name, network_name
 from labenv.errors import EngineError
+from labenv.parallel import Together
 from labenv.student import Student
 from labenv.topology import Network, Node
 
@@ -205,7 +205,7 @@ class Engine:
                     raise
 
         running = [machine for machine in environment.machines if machine.state in ("running", "paused", "restarting")]
-        with refusals(f"switching {environment.student.id}'s machines off"), ThreadPoolExecutor() as pool:
+        with refusals(f"switching {environment.student.id}'s machines off"), Together() as pool:
             list(pool.map(kill, running))
 
     def unpause(self, container: str) -> None:
@@ -227,7 +227,7 @@ class Engine:
             mine = {"label": f"{LABEL}={environment.student.id}"}
             present = [container["Id"] for container in self.api.containers(all=True, filters=mine)]
             if present:
-                with ThreadPoolExecutor(len(present)) as pool:
+                with Together(len(present)) as pool:
                     list(pool.map(self._remove_container, present))
             for volume in self.api.volumes(filters=mine)["Volumes"] or []:
                 if RECORD not in volume["Labels"]:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import tarfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from difflib import SequenceMatcher
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from labenv.engine import Engine
 from labenv.engine.channel import Channel
 from labenv.environment import Environment
 from labenv.errors import EngineError
+from labenv.parallel import Together
 
 # A file's place ("vm2:/etc/postfix/main.cf") and its lines.
 Content = dict[str, list[str]]
@@ -32,7 +32,7 @@ def content(engine: Engine, environment: Environment) -> Content:
             raise EngineError(f"The files of {container} could not be read: {packed.stderr.decode(errors='replace')}")
         return {path: said.data.decode(errors="replace").splitlines() for path, said in unpacked(packed.stdout).items()}
 
-    with ThreadPoolExecutor(max(1, len(running))) as pool:
+    with Together(max(1, len(running))) as pool:
         found = list(pool.map(of, [machine.container for machine in running]))
     return {
         f"{machine.name}:{path}": lines

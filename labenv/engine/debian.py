@@ -5,7 +5,6 @@ import shutil
 import subprocess
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker.errors
@@ -15,6 +14,7 @@ from labenv.computer import Computer
 from labenv.engine import Engine, apt, refusals
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced
+from labenv.parallel import Together
 
 STOCK = "debian:bookworm-slim"
 OWN = "labenv/debian:bookworm"
@@ -81,7 +81,7 @@ def _bootstrap(engine: Engine, image: str, listen: Listener) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         assert process.stdout
         assert process.stderr
-        with ThreadPoolExecutor(1) as pool:
+        with Together(1) as pool:
             log = pool.submit(_drain, process.stderr, listen)
             with refusals("importing Debian 12"):
                 name, tag = image.split(":")

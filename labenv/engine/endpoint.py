@@ -90,7 +90,9 @@ def probe(endpoint: Endpoint) -> Connection | Silence:
 
 def _client(endpoint: Endpoint, version: str, timeout: int) -> docker.DockerClient:
     tls = endpoint.tls or False
-    return docker.DockerClient(base_url=endpoint.url, version=version, timeout=timeout, tls=tls, max_pool_size=_POOL)
+    client = docker.DockerClient(base_url=endpoint.url, version=version, timeout=timeout, tls=tls, max_pool_size=_POOL)
+    client.api.trust_env = not endpoint.socket  # else each request looks for the proxy that leads to a local socket
+    return client
 
 
 def _api(endpoint: Endpoint, version: dict[str, Any]) -> str:

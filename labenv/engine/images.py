@@ -11,7 +11,6 @@ import re
 import tarfile
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +23,7 @@ from labenv import resources
 from labenv.engine import Engine, debian, refusals
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
+from labenv.parallel import Together
 
 _PARENT = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
 _LAST_LINES = 15
@@ -108,8 +108,9 @@ class Images:
     def missing(self, names: Iterable[str]) -> list[Image]:
         """Those of the images called `names`, and of what they stand on, that the engine does not have."""
         names = list(names)
-        if all(self._has(wanted()[name].tag) for name in names):  # the usual case, and listing takes much longer
-            return []
+        with Together(max(1, len(names))) as pool:
+            if all(pool.map(lambda name: self._has(wanted()[name].tag), names)):  # the usual case; listing takes longer
+                return []
         have = {image.tag for image in self.present()}
         chain: dict[str, Image] = {}
         for name in names:
@@ -196,7 +197,7 @@ def _in_order(images: list[Image], build: Callable[[Image], None]) -> None:
     rest = {image.name: image for image in images}
     while rest:
         ready = [image for image in rest.values() if image.parent not in rest]
-        with ThreadPoolExecutor(len(ready)) as pool:
+        with Together(len(ready)) as pool:
             list(pool.map(build, ready))
         for image in ready:
             del rest[image.name]

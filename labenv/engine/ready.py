@@ -10,7 +10,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from labenv.engine import Engine
@@ -18,6 +17,7 @@ from labenv.engine.channel import Channel
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
 from labenv.lab import Answer
+from labenv.parallel import Together
 
 _DEADLINE = 60.0  # seconds; a slow laptop needs about five
 # Seconds between two tries, more from try to try: each costs the engine's proxy a connection, and the booting machines
@@ -43,7 +43,7 @@ def await_answers(
 
     # Name servers first: a service that is asked looks up who asks, and whoever finds no name server then waits a second.
     for round_ in ([a for a in answers if not a.banner], [a for a in answers if a.banner]):
-        with ThreadPoolExecutor(max(1, len(round_))) as pool:
+        with Together(max(1, len(round_))) as pool:
             list(pool.map(wait, round_))
 
 

@@ -10,7 +10,6 @@ import tarfile
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from labenv.engine.channel import Channel
@@ -19,6 +18,7 @@ from labenv.environment import Environment
 from labenv.errors import LabenvError
 from labenv.events import Event, Listener
 from labenv.history.repository import Change, Repository, has_git
+from labenv.parallel import Together
 
 __all__ = ["Repository", "begin", "collect", "collect_now", "forget", "has_git", "note", "packed", "told", "unpack"]
 
@@ -38,7 +38,7 @@ def collect(environment: Environment, channels: Mapping[str, Channel], listen: L
     if not has_git():
         return
     with _telling(listen, "what has changed was not written down"):
-        with ThreadPoolExecutor(max(1, len(channels))) as pool:
+        with Together(max(1, len(channels))) as pool:
             kept = list(pool.map(lambda name: _kept(name, channels[name], said), channels))
         changes = [change for changes in kept for change in changes]
         if not changes:

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from labenv.environment import Environment
 from labenv.errors import EngineError
 from labenv.mail import maillog
 from labenv.mail.maillog import Log
+from labenv.parallel import Together
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
@@ -70,7 +70,7 @@ def look(environment: Environment, engine: "Engine") -> dict[str, Postroom | Non
             channel.close()
 
     names = [machine.name for machine in environment.machines]
-    with ThreadPoolExecutor(len(names) or 1) as pool:
+    with Together(len(names) or 1) as pool:
         return dict(zip(names, pool.map(one, names), strict=True))
 
 

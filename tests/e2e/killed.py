@@ -44,9 +44,9 @@ def _counted(self: requests.Session, request: requests.PreparedRequest, **option
 if __name__ == "__main__":
     requests.Session.send = _counted  # type: ignore[method-assign]
     sys.argv[1:] = sys.argv[4:]
-    from labenv.cli import main
+    from labenv.cli import run
 
     try:
-        main()
+        sys.exit(run())
     finally:
         print(f"{len(_changes)} changes", file=sys.stderr)

@@ -1,0 +1,56 @@
+"""What a person needs after `up`. Without Rich, which takes longer to load than the rest of the summary takes."""
+
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from labenv.checks.results import Report
+    from labenv.environment import Environment
+
+_SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
+
+
+def show(environment: "Environment", changes: "Sequence[str]", report: "Report | None") -> None:
+    """Print names, addresses, account, where it answers, what to type next."""
+    student = environment.student
+    if report:
+        _verdict(report)
+    name = typer.style(f"{student.id}'s lab is up", bold=True)
+    same = "" if changes else "; nothing had to change"
+    typer.echo(f"\n{name} ({environment.lab}, stage {environment.stage}){same}")
+    rows = list(_rows(environment))
+    for label, value in rows:
+        typer.echo(f"{label:<{max(len(label) for label, _ in rows)}}  {value}")
+    typer.echo("\nNext:")
+    # After `make lab` the command lies in a folder that is not on the PATH.
+    labenv = "labenv" if shutil.which("labenv") or sys.argv[0].endswith(".py") else sys.argv[0]
+    for command, what in (("shell vm3", "a root shell"), ("check", "which steps hold"), ("down", "remove it")):
+        typer.echo(f"  {f'{labenv} {command} -s {student.id}':<{len(labenv) + 28}} {what}")
+
+
+def _rows(environment: "Environment") -> "Iterator[tuple[str, str]]":
+    student = environment.student
+    yield "domain", student.domain
+    yield "network", f"{student.network}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines)
+    yield "account", f"{student.id}, password {student.password}"
+    for number, service in _SERVICES.items():
+        for machine in environment.machines:
+            if number in machine.published:
+                yield service, f"127.0.0.1:{machine.published[number]} ({machine.name})"
+
+
+def _verdict(report: "Report") -> None:
+    counts = report.summary
+    if not counts["failed"]:
+        typer.echo(f"{typer.style('✓', fg='green')} all {counts['passed']} checks passed")
+        return
+    mark = typer.style("✗", fg="red")
+    typer.echo(f"{mark} {counts['failed']} of {counts['failed'] + counts['passed']} checks failed:")
+    for result in report.results:
+        if result.status == "fail":
+            typer.echo(f"  {result.step} {result.machine}: {result.evidence}")
