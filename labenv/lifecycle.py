@@ -18,6 +18,7 @@ from labenv.engine import saves as kept
 from labenv.engine.desktop import remove_home
 from labenv.engine.images import Images
 from labenv.engine.ready import NoAnswer, await_answers, await_boot, lead_out
+from labenv.engine.turns import in_turn
 from labenv.environment import Environment, Machine, network_name
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
@@ -187,9 +188,10 @@ def _make(
                     coming[network.name].result()
                 if network.name != node.network:
                     engine.join(container, made.student, network.name, network.joined_by[node.name])
-        engine.start(container)
+        start(container)
 
-    with Together(len(nodes)) as pool:
+    on = [network_name(made.student.id, network.name) for network in made.topology.networks]
+    with in_turn(engine, on) as start, Together(len(nodes)) as pool:
         list(pool.map(make, nodes))
     return tuple(f"made {node.name}" for node in nodes)
 
