@@ -8,8 +8,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from labenv import resources
 from labenv.errors import UsageError
 
@@ -198,7 +196,7 @@ def parsed(path: Path) -> Any:
         return resources.read_yaml(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         words = " ".join(str(error).split())
         raise UsageError(f"{path} is no YAML: {words}. Mend that place and try again.") from error
 

@@ -3,12 +3,17 @@
 In a checkout images/ and compose/ stand beside the package; a wheel carries them inside it (pyproject.toml).
 """
 
+import hashlib
+import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
+from labenv import cache
 
 _PACKAGE = Path(__file__).resolve().parent
+_LARGEST = 1_000_000  # characters
 
 
 def _data(name: str) -> Path:
@@ -32,5 +37,40 @@ def labs() -> Path:
 
 
 def read_yaml(path: Path) -> Any:
-    """The tree in a YAML file. Raises OSError, yaml.YAMLError, UnicodeDecodeError."""
-    return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    """The tree in a YAML file. Raises OSError, and ValueError with the place for a file that is no YAML.
+
+    It is kept as JSON, which is read before a program for YAML is so much as loaded.
+    """
+    text = path.read_bytes()
+    folder = cache.folder("yaml")
+    kept = folder and folder / f"{hashlib.sha256(text).hexdigest()}.json"
+    if kept:
+        with suppress(OSError, ValueError):  # not kept yet, or damaged
+            return json.loads(kept.read_bytes())
+    tree = _parsed(text)
+    if kept:
+        _keep(kept, tree)
+    return tree
+
+
+def _parsed(text: bytes) -> Any:
+    import yaml
+
+    try:
+        return yaml.load(text.decode(), yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _keep(file: Path, tree: Any) -> None:
+    """Keep a tree if JSON can say the same; one that refers to itself, or is vast by its references, is not kept."""
+    said = ""
+    with suppress(OSError, TypeError, ValueError, RecursionError):
+        for part in json.JSONEncoder(allow_nan=False).iterencode(tree):
+            said += part
+            if len(said) > _LARGEST:
+                return
+        if json.loads(said) == tree:
+            draft = file.with_suffix(f".{os.getpid()}")
+            draft.write_text(said)
+            draft.replace(file)

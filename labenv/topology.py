@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from labenv import resources
 from labenv.errors import UsageError
 from labenv.student import Student
@@ -135,7 +133,7 @@ def _parse(path: Path) -> Any:
         return resources.read_yaml(path)
     except OSError as error:
         raise UsageError(f"The topology {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(
             f"{path} is no YAML: {' '.join(str(error).split())}. Mend that place and try again."
         ) from error
