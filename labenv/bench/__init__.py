@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ import yaml
 
 from labenv import lab as labs
 from labenv import lifecycle, plan
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine, bundle, refusals
 from labenv.engine import saves as kept
+from labenv.engine.channel import Channel
 from labenv.engine.images import Images, usual, wanted
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
@@ -41,7 +42,7 @@ _LOOK = 0.3  # seconds over which that is told
 
 @dataclass(frozen=True)
 class Row:
-    """One measured thing: its values (seconds, or MiB), their median, and the target it is held to, if any."""
+    """One measured thing: its values (seconds, or what `unit` says), their median, and the target it is held to, if any."""
 
     name: str
     unit: str
@@ -92,6 +93,7 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
         "own": [],
         "stock": [],
     }
+    commands: list[float] = []
     memory: list[float] = []
     memory_outside: list[float] = []
     Images(engine).ensure(usual(), listen)
@@ -101,8 +103,11 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
     ):
         for round_ in range(runs):  # interleaved, so that a noisy moment hits all alike
             with _said(listen, f"round {round_ + 1} of {runs}"):
+                for name, started in compared.items():
+                    times[name].append(started())
                 times["up"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check")))
                 memory += _memory(engine, optional=False)
+                commands += _commands(engine)
                 times["check"].append(_timed(lambda: _labenv("check", "-s", _STUDENT)))
                 times["save"].append(_timed(lambda: _labenv("save", "-s", _STUDENT)))
                 times["restore"].append(_timed(lambda: _labenv("restore", "save-1", "-s", _STUDENT)))
@@ -111,9 +116,8 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
                 times["outside"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check", "--outside")))
                 memory_outside += _memory(engine, optional=True)
                 _labenv("down", "-s", _STUDENT)
-                for name, started in compared.items():
-                    times[name].append(started())
     yield Row("warm up, until all services answer", "s", tuple(times["up"]))
+    yield Row("one command in a machine", "ms", tuple(commands), 5)
     yield Row("check, all at stage done", "s", tuple(times["check"]), 3)
     yield Row("save", "s", tuple(times["save"]), 2)
     yield Row("restore, with the save before it", "s", tuple(times["restore"]))
@@ -128,6 +132,13 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
             yield Row(f"docker-compose up on {what}", "s", tuple(times[name]))
             pairs = zip(times["up"], times[name], strict=True)
             yield Row(f"ratio: warm up / docker-compose on {what}", "x", tuple(a / b for a, b in pairs), target)
+    with _said(listen, "exporting all images"), tempfile.TemporaryDirectory(prefix="labenv-bench-") as folder:
+        yield Row(
+            "bundle of all images",
+            "MB",
+            (bundle.export(Images(engine), usual(), Path(folder) / "all", silent) / 1e6,),
+            250,
+        )
     yield from _desktop(engine, listen, runs)
     with _said(listen, f"{labs_at_once} labs at once"):
         took = _timed(lambda: _many(labs_at_once))
@@ -218,6 +229,18 @@ def _remove_saves(engine: Engine) -> None:
     for save in kept.found(engine):
         if save.student_id.startswith(_STUDENT):
             kept.remove(engine, save)
+
+
+def _commands(engine: Engine) -> list[float]:
+    """Milliseconds that a command in a machine takes over a channel that is open, the median of twenty."""
+    with closing(Channel(engine.api, engine.environments(_STUDENT)[0].machine("vm3").container)) as channel:
+        channel.run("true")
+        took = []
+        for _ in range(20):
+            before = time.monotonic()
+            channel.run("true")
+            took.append(1000 * (time.monotonic() - before))
+    return [statistics.median(took)]
 
 
 def _memory(engine: Engine, *, optional: bool) -> list[float]:

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from labenv.cli.app import CHAPTERS
+from labenv.events import silent
+from labenv.lock import student_lock
 from tests.e2e.conftest import Cli
 
 
@@ -93,6 +96,7 @@ def test_completion_knows_machines_students_and_stages(finished: dict[str, Any])
 def test_every_command_explains_itself_with_an_example(cli: Cli, command: str) -> None:
     text = cli(command, "--help").stdout
     assert re.search(rf"labenv {command}", text.split("Usage")[1].partition("\n")[2])
+    assert "..." not in text.partition("Commands:")[2], "the sentences are whole"
 
 
 def test_help_comes_at_once() -> None:
@@ -102,6 +106,35 @@ def test_help_comes_at_once() -> None:
         return time.monotonic() - before
 
     assert min(once() for _ in range(5)) < 0.6, "twice the target, as other tests may be running"
+
+
+def test_ctrl_c_ends_a_command_at_once_and_says_how_to_go_on(student: str) -> None:
+    with (
+        student_lock(student, silent),
+        subprocess.Popen([sys.executable, "-m", "labenv", "up", student], stderr=subprocess.PIPE, text=True) as waiting,
+    ):
+        assert waiting.stderr
+        assert "waiting for process" in waiting.stderr.readline()
+        before = time.monotonic()
+        waiting.send_signal(signal.SIGINT)
+        said = waiting.communicate(timeout=60)[1]
+        assert waiting.returncode == 130
+    assert said == "labenv: interrupted. What was made is kept; the same command goes on from there.\n"
+    assert time.monotonic() - before < 10
+
+
+def test_a_full_disk_for_what_is_printed_is_told_in_a_sentence(finished: dict[str, Any]) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        for arguments in (["--help"], ["status"], ["status", "--json"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "labenv", *arguments],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+            assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+            assert "The disk is full" in done.stderr
 
 
 def test_doctor_speaks_in_sentences(cli: Cli) -> None:
