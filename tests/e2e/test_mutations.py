@@ -5,7 +5,7 @@ ask for them, a few at a time, by processes that stay.
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -47,19 +47,20 @@ def found(mutation: Mutation) -> tuple[CheckResult, ...]:
 
 
 @pytest.fixture(scope="module")
-def findings(request: pytest.FixtureRequest, cli: Cli) -> Iterator[dict[str, Future[tuple[CheckResult, ...]]]]:
-    """What the checks find, of each mutation that a test of this run asks for."""
+def find(request: pytest.FixtureRequest, cli: Cli) -> Iterator[Callable[[Mutation], Future[tuple[CheckResult, ...]]]]:
+    """What the checks find: of each mutation that a test of this run asks for it is looked for ahead, but once only."""
     parameters = [getattr(item, "callspec", None) for item in request.session.items]
     chosen = [each.params["mutation"] for each in parameters if each and "mutation" in each.params]
     # Spawned, not forked: a copy of this process would hold locks that other threads of it had taken.
     with ProcessPoolExecutor(AT_ONCE, mp_context=get_context("spawn")) as pool:
-        yield {mutation.id: pool.submit(found, mutation) for mutation in chosen}
+        ahead = {mutation.id: pool.submit(found, mutation) for mutation in chosen}
+        yield lambda mutation: ahead.pop(mutation.id, None) or pool.submit(found, mutation)
         pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("mutation", TABLE, ids=lambda mutation: mutation.id)
 def test_the_checks_tell_right_from_wrong(
-    findings: dict[str, Future[tuple[CheckResult, ...]]], mutation: Mutation
+    find: Callable[[Mutation], Future[tuple[CheckResult, ...]]], mutation: Mutation
 ) -> None:
-    results = findings[mutation.id].result(timeout=1200)
+    results = find(mutation).result(timeout=1200)
     assert not mutation.disagreement(results), mutation.disagreement(results)
