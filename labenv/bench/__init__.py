@@ -36,7 +36,7 @@ _STUDENT = "bench-labenv"
 _SYSTEMD = "/lib/systemd/systemd"  # what INIT becomes, and all that a stock machine has
 _STOCK_TAG = "labenv-bench/stock"
 _LIMIT = 300.0  # seconds: no single command here may take longer
-_REST = 10.0  # seconds to wait at most for processors at rest
+_REST = 4.0  # seconds to wait at most for processors at rest
 _LOOK = 0.3  # seconds over which that is told
 
 
