@@ -8,10 +8,10 @@ import base64
 import gzip
 import json
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import docker
@@ -58,12 +58,16 @@ class Engine:
         self.api: Any = connection.client.api  # its type stubs know only half of these calls
         self.is_local = connection.is_local
         self._version = connection.version
+        self._facts: recipe.Facts | None = None
+        self._asking = threading.Lock()  # an engine starts programs to answer, so threads ask it once
 
-    @cached_property
+    @property
     def facts(self) -> recipe.Facts:
         """What the engine says of itself. Raises EngineError if it stopped answering."""
-        with refusals("asking the engine about itself"):
-            return recipe.facts(self._version, self.api.info(), hybrid=recipe.local_hybrid())
+        with self._asking, refusals("asking the engine about itself"):
+            if not self._facts:
+                self._facts = recipe.facts(self._version, self.api.info(), hybrid=recipe.local_hybrid())
+            return self._facts
 
     @property
     def architecture(self) -> str:
