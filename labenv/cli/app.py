@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_command_from_info, get_group_from_info
-from typer.models import CommandInfo, TyperInfo
+from typer.main import get_command
 
 from labenv import __version__
 from labenv.errors import Interrupted
@@ -65,11 +64,13 @@ _PLACES = {name: place for chapter in CHAPTERS.values() for name, place in chapt
 def _loaded(name: str) -> Any:
     module, attribute = _PLACES[name].split(".")
     found = getattr(import_module(f"labenv.cli.{module}"), attribute)
+    around = typer.Typer(add_completion=False, rich_markup_mode=None)
     if isinstance(found, typer.Typer):
-        group = TyperInfo(found, name=name, cls=_Group)
-        return get_group_from_info(group, pretty_exceptions_short=False, suggest_commands=True, rich_markup_mode=None)
-    command = CommandInfo(name, callback=found)
-    return get_command_from_info(command, pretty_exceptions_short=False, rich_markup_mode=None)
+        around.add_typer(found, name=name, cls=_Group)
+    else:
+        around.command(name)(found)
+    made = get_command(around)
+    return made.commands[name] if isinstance(made, TyperGroup) else made
 
 
 class _Commands(Mapping[str, Any]):
