@@ -57,7 +57,10 @@ def logs(
         print(engine.last_words(target.container)[2])
         return
     command = ["tail", "-q", "-n", str(lines), *(["-F"] if follow else []), *_LOGS]
-    _run(machine, student, ["sh", "-c", '"$@" 2>/dev/null', "sh", *command])  # a machine may have only one of them
+    try:
+        _run(machine, student, ["sh", "-c", '"$@" 2>/dev/null', "sh", *command])  # a machine may have only one of them
+    except KeyboardInterrupt:  # the way to end it
+        raise typer.Exit(130) from None
 
 
 def reboot(
