@@ -104,9 +104,10 @@ def test_mutt_reads_the_inbox_and_sends(seat: Seat, cli: Cli) -> None:
     student, token = seat.told["student"], secrets.token_hex(8)
     seat(f"echo Hello | mutt -F muttrc -s {token} {seat.own['address']}")
     arrived(cli, student, "vm3", f"/home/{student}/Maildir/new", token)
-    seat(f"echo \"push '<limit>{token}<enter><pipe-message>cat >seen<enter><quit>'\" >keys")
+    seat(f"echo \"set wait_key=no quit=yes; push '<limit>{token}<enter><pipe-message>cat >seen<enter><quit>'\" >keys")
     # Standard input stays open, as a terminal's does.
-    seat("sleep 60 | TERM=xterm timeout 60 script -qec \"mutt -F muttrc -e 'source keys'\" screen >/dev/null; true")
+    typed = "TERM=xterm timeout 60 script -qec \"mutt -F muttrc -e 'source keys'\" screen"
+    seat(f"mkfifo keyboard; {typed} <>keyboard >/dev/null; true")
     assert f"Subject: {token}" in seat("cat seen")
 
 
