@@ -79,6 +79,12 @@ def _compiled() -> "jinja2.BytecodeCache | None":
         return None
 
     class Compiled(jinja2.FileSystemBytecodeCache):
+        def load_bytecode(self, bucket: "jinja2.bccache.Bucket") -> None:
+            try:
+                super().load_bytecode(bucket)
+            except Exception:  # whatever unpickling a damaged file may raise: it is compiled anew
+                bucket.reset()
+
         def dump_bytecode(self, bucket: "jinja2.bccache.Bucket") -> None:
             with suppress(OSError):  # a full disk
                 super().dump_bytecode(bucket)
