@@ -12,7 +12,11 @@ from pathlib import Path
 import docker.errors
 import pytest
 
-from labenv.engine import LABEL, Engine
+from labenv.engine import LABEL, Engine, turns
+from labenv.engine.find import connect
+from labenv.events import silent
+from labenv.lifecycle import up
+from labenv.plan import Request
 from labenv.student import derive_x
 from tests.e2e.conftest import Cli
 
@@ -31,6 +35,28 @@ def test_a_second_up_changes_nothing(cli: Cli, engine: Engine, student: str) -> 
     assert container_ids(engine, student) == before
     assert first["password"] == again["password"]
     assert first["machines"] == again["machines"]
+
+
+def test_a_machine_starts_when_the_one_before_has_its_network(cli: Cli, engine: Engine, student: str) -> None:
+    if engine.facts.podman or engine.facts.version >= (28, 0):
+        pytest.skip("this engine does not sleep where starts meet")
+    asked: list[float] = []
+
+    class Watched(Engine):
+        def start(self, container: str) -> None:
+            asked.append(time.time())
+            super().start(container)
+
+    began = int(time.time())
+    up(Watched(connect(silent)), Request(student), silent)
+    own = {"type": "network", "event": "connect", "network": f"labenv-{student}"}
+    told = engine.api.events(decode=True, since=began, until=int(time.time()) + 1, filters=own)
+    connected = sorted(event["timeNano"] / 1e9 for event in told)
+    asked.sort()
+    assert len(asked) == len(connected) == 3
+    for before, network, start in zip(asked, connected, asked[1:], strict=False):
+        assert start >= min(network, before + turns._PATIENCE) - 0.01
+    assert asked[-1] < connected[-1]
 
 
 def test_a_stopped_a_paused_and_a_missing_machine_come_back(cli: Cli, engine: Engine, student: str) -> None:
