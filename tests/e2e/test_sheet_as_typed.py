@@ -35,6 +35,10 @@ class Terminal:
         )
         self.prompt = rf"\[[\w-]+@{machine} [^\]]+\][#$] "
         self.screen.expect(self.prompt)
+        # A shell that learns its terminal's size only after its first prompt draws that prompt again.
+        self.screen.send("echo $((6 * 7)) words\r")
+        self.until("42 words")
+        self.until(self.prompt)
 
     def until(self, pattern: str) -> str:
         """Read until the pattern is on the screen; what came, without the terminal's control sequences."""
