@@ -26,14 +26,20 @@ def _plain(quiet: bool) -> Listener:
         if event.kind == "start":
             started[event.step] = time.monotonic()
             if not quiet:
-                print(f"{event.step}: {event.message} …", file=sys.stderr, flush=True)
+                _say(f"{event.step}: {event.message} …")
         elif event.kind == "done" and not quiet:
             took = time.monotonic() - started.pop(event.step, time.monotonic())
-            print(f"{event.step}: done in {took:.1f} s", file=sys.stderr, flush=True)
+            _say(f"{event.step}: done in {took:.1f} s")
         elif event.kind in ("note", "warn"):
-            print(f"{event.step}: {event.message}", file=sys.stderr, flush=True)
+            _say(f"{event.step}: {event.message}")
 
     return listen
+
+
+def _say(line: str) -> None:
+    """Write a line in one go: `print` writes its end apart, and another thread's line may come between."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 @contextmanager
