@@ -287,8 +287,8 @@ def _followed(site: Site, post: Post, message_id: str) -> Journey:
     if any(d.status == "sent" and f"[{site['vm3'].address}]" in d.relay for d in vm2.deliveries):
         with suppress(CheckFailed):  # it left, and that is all that some checks ask
             vm3 = post.follow(site["vm3"], message_id)
-    elif seen := maillog.hops(post.log(site["vm3"]).read(), message_id):  # it went round in circles until it was refused
-        vm3 = seen[-1]
+    elif seen := maillog.hops(post.log(site["vm3"]).read(), message_id):
+        vm3 = seen[-1]  # it went round in circles until it was refused
     return Journey(message_id, vm2, vm3)
 
 
