@@ -28,9 +28,8 @@ def in_turn(engine: Engine, networks: Sequence[str]) -> Iterator[Callable[[str],
         events = engine.api.events(decode=True, filters=wanted)
 
     def listen() -> None:
-        with suppress(
-            Exception
-        ):  # the stream was closed, or the engine has gone: whoever starts a machine hears of that
+        # The stream was closed, or the engine has gone: whoever starts a machine hears of that.
+        with suppress(Exception):
             for _ in events:
                 turn.release()
 
