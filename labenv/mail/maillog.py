@@ -7,7 +7,7 @@ file is logged as NOQUEUE. Dovecot's delivery agent logs the message id only (do
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -40,9 +40,15 @@ class Line:
     """One line of the log: `text` is what follows the program and the queue id, `daemon` is "dovecot" or Postfix's."""
 
     time: datetime
+    place: int  # in the log, which tells the time to a second only
     daemon: str
     text: str
     raw: str
+
+    @property
+    def when(self) -> tuple[datetime, int]:
+        """What to compare to tell which of two lines came first."""
+        return self.time, self.place
 
 
 @dataclass(frozen=True)
@@ -117,16 +123,15 @@ class Hop:
 class Refusal:
     """What smtpd(8) answered to a client whose message it did not take.
 
-    `raw` is the line that says so, `lines` are those of the whole connection.
+    `line` is the one that says so, `lines` are those of the whole connection.
     """
 
-    time: datetime
+    line: Line
     client: str
     reply: str
     sender: str
     to: str
     helo: str
-    raw: str
     lines: list[Line]
 
     @property
@@ -192,17 +197,17 @@ class _Reader:
         self._agents: dict[str, list[tuple[re.Match[str], Line]]] = {}
 
     def read(self, lines: Iterable[str]) -> Log:
-        for raw in lines:
+        for place, raw in enumerate(lines):
             if not (match := _LINE.match(raw)):
                 continue
-            line = Line(self._time(match["time"]), match["daemon"] or "dovecot", match["text"], raw)
+            line = Line(self._time(match["time"]), place, match["daemon"] or "dovecot", match["text"], raw)
             if line.daemon == "dovecot":
                 self._agent(line)
             elif queued := _QUEUED.match(line.text):
                 if queued["qid"] == "NOQUEUE":
                     self._log.refusals += self._refused(line, match["pid"])
                 else:
-                    self._note(queued["qid"], Line(line.time, line.daemon, queued["text"], raw), line, match["pid"])
+                    self._note(queued["qid"], replace(line, text=queued["text"]), line, match["pid"])
             else:
                 self._other(line, match["pid"])
         for queue_id in list(self._open):
@@ -259,7 +264,7 @@ class _Reader:
         if not (match := _REJECT.match(line.text)):
             return []
         client, reply, sender, to, helo = (match[name] or "" for name in ("client", "reply", "sender", "to", "helo"))
-        return [Refusal(line.time, client, reply, sender, to, helo, line.raw, connection)]
+        return [Refusal(line, client, reply, sender, to, helo, connection)]
 
     def _other(self, line: Line, pid: str) -> None:
         if line.text.startswith("connect from "):

@@ -34,6 +34,11 @@ class Station:
         return self.hop.lines[0].time
 
     @property
+    def when(self) -> tuple[datetime, int]:
+        """What to compare to tell which of two came first."""
+        return self.hop.lines[0].when
+
+    @property
     def id(self) -> str:
         """The message id, or the queue id of a message without."""
         return self.hop.message_id or self.hop.queue_id
@@ -60,7 +65,7 @@ class Office:
     def messages(self) -> list[Station]:
         """Where each message began, the newest last; neither notices nor probes of labenv's checks."""
         began = [s for s in self.stations if s.first and not s.is_notice and not s.hop.message_id.startswith(PROBE)]
-        return sorted(began, key=lambda station: station.time)
+        return sorted(began, key=lambda station: station.when)
 
     def attempts(self) -> list[tuple[str, list[Refusal]]]:
         """The connections in which a client was refused, by machine, the newest last.
@@ -74,7 +79,7 @@ class Office:
                 if id(refusal) not in self._claimed and not refusal.helo.startswith(PROBE):
                     connections.setdefault(id(refusal.lines), []).append(refusal)
             found += [(name, refusals) for refusals in connections.values()]
-        return sorted(found, key=lambda attempt: attempt[1][0].time)
+        return sorted(found, key=lambda attempt: attempt[1][0].line.when)
 
     def find(self, name: str) -> list[Station]:
         """The stations at which a message began, by its message id or any of its queue ids; [] if nobody knows it."""
@@ -132,8 +137,8 @@ class Office:
             for refusal in (self.postrooms[machine].log.refusals if machine in self.postrooms else ())
             if refusal.to == delivery.to and refusal.reply in delivery.words and id(refusal) not in self._claimed
         ]
-        nearest = min(fitting, key=lambda refusal: abs(refusal.time - delivery.time), default=None)
-        return nearest if nearest and abs(nearest.time - delivery.time) < _MOMENT else None
+        nearest = min(fitting, key=lambda refusal: abs(refusal.line.time - delivery.time), default=None)
+        return nearest if nearest and abs(nearest.line.time - delivery.time) < _MOMENT else None
 
 
 def walk(station: Station) -> Iterator[Station]:

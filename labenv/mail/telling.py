@@ -61,7 +61,7 @@ def line(scene: Scene, machine: str, hop: Hop, line: Line) -> str:  # noqa: PLR0
     if line.daemon == "dovecot":
         return _agent(scene, machine, text)
     if "reject: " in text and hop.refusals:
-        return refusal(scene, machine, next(r for r in hop.refusals if r.raw == line.raw))
+        return refusal(scene, machine, next(r for r in hop.refusals if r.line.raw == line.raw))
     return f"somebody works on the queue of {machine}: {text}" if line.daemon == "postsuper" else f"{machine}: {text}"
 
 

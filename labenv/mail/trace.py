@@ -150,7 +150,7 @@ class Tracer:
         """See `trace`. The files that messages were delivered to are not looked for."""
         if wanted == "latest":
             messages, attempts = self._office.messages()[-1:], self._office.attempts()[-1:]
-            if attempts and (not messages or attempts[0][1][0].time > messages[0].time):
+            if attempts and (not messages or attempts[0][1][0].line.when > messages[0].when):
                 return self._attempt(*attempts[0])
             found = self._office.find(messages[0].id) if messages else []
         else:
@@ -184,7 +184,9 @@ class Tracer:
                 place += 1
                 if place in station.behind:
                     other, refusal = station.behind[place]
-                    yield Moment(line.time, other, about + telling.refusal(self._scene, other, refusal), (refusal.raw,))
+                    yield Moment(
+                        line.time, other, about + telling.refusal(self._scene, other, refusal), (refusal.line.raw,)
+                    )
             words = telling.line(self._scene, machine, hop, line)
             yield Moment(line.time, machine, about + words, (line.raw,))
         if complaint := self._office.complaint(station):
@@ -246,7 +248,7 @@ class Tracer:
 
     def _attempt(self, machine: str, refusals: list[Refusal]) -> Trace:
         """The trace of a connection in which everything was refused."""
-        by_line = {refusal.raw: refusal for refusal in refusals}
+        by_line = {refusal.line.raw: refusal for refusal in refusals}
 
         def words(raw: str, text: str) -> str:
             if raw in by_line:

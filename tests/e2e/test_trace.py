@@ -104,6 +104,7 @@ def test_an_attempt_that_is_refused(lab: Lab) -> None:
         session.ehlo("stranger")
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             session.sendmail("a@elsewhere.test", ["b@elsewhere.test"], "hello")
+    lab.wait("vm2", "reject: .*to=<b@elsewhere.test>")
     assert lab.verdict("latest") == (
         "stopped on vm2: refused, because vm2 neither counts elsewhere.test among its own domains (mydestination) "
         f"nor passes on mail of {OUTSIDE} (mynetworks)"

@@ -227,6 +227,13 @@ def test_the_latest_is_a_refused_attempt_when_that_is_newer() -> None:
     assert trace.verdict.startswith("stopped on vm2: refused, because vm2 neither counts asmith15.ops")
 
 
+@pytest.mark.parametrize(("order", "latest"), [(["user", "refused"], "refused"), (["refused", "user"], "sent on")])
+def test_within_a_second_the_log_tells_which_came_last(order: list[str], latest: str) -> None:
+    text = "".join(re.sub(r"(?m)^Nov 22 23:..:..", "Nov 22 23:30:00", excerpt("vm2", case)) for case in order)
+    verdict = Tracer({"vm2": Postroom(maillog.read(text, NOW))}, SCENE).trace("latest").verdict
+    assert latest in verdict.partition(",")[0]
+
+
 def test_a_refusal_that_a_message_met_is_no_attempt_of_its_own() -> None:
     assert traced("denied").id == "20261122232628.BB02A28A008@vm2.asmith15.ops"
     assert traced("bounce-to-root").id == "20261122232527.B407428A020@vm2.asmith15.ops"
