@@ -24,10 +24,10 @@ lint: $(VENV)/dev
 unit: $(VENV)/dev
 	@$(PYTEST) tests/unit
 
-# Real services run into a time limit where a computer is starved of processor time. A test that failed is run once more,
-# and named as RERUN; one that fails twice has failed.
+# Real services run into a time limit where a computer is starved of processor time. A test that failed is run once more
+# after a moment, and named as RERUN; one that fails twice has failed.
 e2e: $(VENV)/dev  ## the tests on a real engine
-	@$(PYTEST) tests/e2e --reruns 1 -rfERs --durations 30
+	@$(PYTEST) tests/e2e --reruns 1 --reruns-delay 3 -rfERs --durations 30
 
 bench: $(VENV)/run  ## how fast labenv is on this machine
 	@$(BIN)/labenv bench

@@ -184,9 +184,8 @@ class Tracer:
                 place += 1
                 if place in station.behind:
                     other, refusal = station.behind[place]
-                    yield Moment(
-                        line.time, other, about + telling.refusal(self._scene, other, refusal), (refusal.line.raw,)
-                    )
+                    words = about + telling.refusal(self._scene, other, refusal)
+                    yield Moment(line.time, other, words, (refusal.line.raw,))
             words = telling.line(self._scene, machine, hop, line)
             yield Moment(line.time, machine, about + words, (line.raw,))
         if complaint := self._office.complaint(station):
