@@ -85,6 +85,7 @@ def saves(
     ] = None,
     student: StudentOption = None,
     yes: YesOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     json: JsonOption = False,
 ) -> None:
     """List the saves, with their time, stage and the space that they take; or remove some.
@@ -92,6 +93,8 @@ def saves(
     Examples:
 
       labenv saves
+
+      labenv saves --remove save-1 --dry-run
 
       labenv saves --remove save-1 --remove save-2 --yes
     """
@@ -106,8 +109,8 @@ def saves(
             documents = [_document(engine, found) for found in kept.found(engine, student)]
     if remove:
         which = ", ".join(f"{found.student_id}'s save {found.name}" for found in doomed)
-        if not (yes or not sys.stdin.isatty() or typer.confirm(f"Remove {which}?", err=True)):
-            print("Nothing was removed.", file=sys.stderr)
+        if dry_run or not (yes or not sys.stdin.isatty() or typer.confirm(f"Remove {which}?", err=True)):
+            print(f"Would remove {which}." if dry_run else "Nothing was removed.", file=sys.stderr)
             return
         with screen.progress(quiet=True) as listen:
             for found in doomed:

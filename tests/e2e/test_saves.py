@@ -106,6 +106,9 @@ def test_down_keeps_the_saves_and_says_so(cli: Cli, engine: Engine, keeper: str)
     again = cli.json("restore", "before-down")
     assert (again["student"], again["stage"]) == (keeper, "lab4a")
     assert work(engine, keeper) == {"kept"}
+    would = cli("saves", "--remove", "before-down", "-s", keeper, "--dry-run").stderr
+    assert would == f"Would remove {keeper}'s save before-down.\n"
+    assert "before-down" in names(cli, keeper)
     cli("saves", "--remove", "before-down", "-s", keeper)
     cli("down", "-s", keeper)
     assert names(cli, keeper) == ["before-restore-1"]
