@@ -190,3 +190,14 @@ def test_an_account_of_which_a_power_cut_left_a_part_is_made_whole(
         "/etc/shadow:1",
         "/etc/group:1",
     ]
+
+
+def test_a_link_to_nowhere_among_the_network_files_is_passed_over(cli: Cli, finished: dict[str, Any]) -> None:
+    script = """
+        ln -s /nowhere /etc/sysconfig/network-scripts/ifcfg-old
+        ip route del default
+        /usr/lib/labenv/boot; echo $?
+        rm /etc/sysconfig/network-scripts/ifcfg-old
+        ip -o route show default | wc -l
+    """
+    assert cli.inside(finished["student"], "vm2", script).split() == ["0", "1"]
