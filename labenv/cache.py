@@ -11,8 +11,11 @@ def folder(name: str) -> Path | None:
     The place is that of the XDG Base Directory Specification.
     """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    path = (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "labenv" / name
     try:
+        path = (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "labenv" / name
+        there = next(each for each in (path, *path.parents) if each.exists())
+        if there.stat().st_uid != os.geteuid():
+            return None
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()
     except (OSError, RuntimeError):  # no home, a full disk, a file in the way

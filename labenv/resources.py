@@ -45,7 +45,7 @@ def read_yaml(path: Path) -> Any:
     folder = cache.folder("yaml")
     kept = folder and folder / f"{hashlib.sha256(text).hexdigest()}.json"
     if kept:
-        with suppress(OSError, ValueError):  # not kept yet, or damaged
+        with suppress(OSError, ValueError, RecursionError):  # not kept yet, or damaged
             return json.loads(kept.read_bytes())
     tree = _parsed(text)
     if kept:
@@ -72,5 +72,8 @@ def _keep(file: Path, tree: Any) -> None:
                 return
         if json.loads(said) == tree:
             draft = file.with_suffix(f".{os.getpid()}")
-            draft.write_text(said)
-            draft.replace(file)
+            try:
+                draft.write_text(said)
+                draft.replace(file)
+            finally:
+                draft.unlink(missing_ok=True)

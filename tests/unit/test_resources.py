@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_an_edit_is_seen(file: Path) -> None:
         assert resources.read_yaml(file) == {"a": int(text[-1])}
 
 
-@pytest.mark.parametrize("damage", [b"", b'{"a":', b"\xff\xfe"])
+@pytest.mark.parametrize("damage", [b"", b'{"a":', b"\xff\xfe", b"[" * 100_000])
 def test_what_is_damaged_is_read_anew_and_mended(file: Path, damage: bytes) -> None:
     file.write_text("a: 1")
     resources.read_yaml(file)
@@ -55,6 +56,35 @@ def test_what_json_cannot_say_is_read_and_not_kept(file: Path, text: str) -> Non
     file.write_text(text)
     assert repr(resources.read_yaml(file)) == repr(yaml.load(text, yaml.CSafeLoader))
     assert not kept()
+
+
+def test_without_a_home_nothing_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    file.write_text("a: 1")
+    assert resources.read_yaml(file) == {"a": 1}
+    assert not kept()
+
+
+def test_in_somebody_elses_home_nothing_is_made(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    file.write_text("a: 1")
+    assert resources.read_yaml(file) == {"a": 1}
+    assert not (file.parent / "cache").exists()
+
+
+def test_a_folder_in_the_place_of_what_is_kept_leaves_no_draft(file: Path) -> None:
+    file.write_text("a: 1")
+    resources.read_yaml(file)
+    [one] = kept()
+    one.unlink()
+    one.mkdir()
+    assert resources.read_yaml(file) == {"a": 1}
+    assert kept() == [one]
 
 
 def test_what_is_vast_by_its_references_is_not_kept(file: Path) -> None:
