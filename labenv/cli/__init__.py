@@ -21,6 +21,9 @@ def main() -> None:
 def run() -> int:
     """Run the command line with the arguments of this process, and return its exit code."""
     gc.disable()  # a short-lived process: collecting while it imports costs a tenth of its start
+    # Whoever does not want to hear of it may have closed them (>&-).
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # it stays open until the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
         code = _called()
         sys.stdout.flush()
