@@ -6,7 +6,7 @@ interrupted is finished by the next one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -74,6 +74,8 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
     with student_lock(request.student_id, listen):
         saves.recover(engine, request.student_id, listen)
         there = engine.environments(request.student_id)
+        if there and _never_made(there[0]) and _contradiction(request, there[0]):
+            engine.remove(there.pop())
         if there:
             outcome = _brought_back(engine, request, there[0], listen)
             saves.recover_drill(engine, request.student_id, listen)
@@ -135,7 +137,12 @@ def _create(engine: Engine, request: Request, listen: Listener) -> Outcome:
         made = new_plan(engine, request, listen)
         try:
             with _networks(engine, made) as coming:
-                Images(engine).ensure(set(made.images().values()), listen)
+                try:
+                    Images(engine).ensure(set(made.images().values()), listen)
+                except KeyboardInterrupt:  # building takes a while; nothing else is there yet
+                    wait(coming.values())
+                    _undo(engine, made)
+                    raise
                 with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
                     changes = _make(engine, made, list(made.topology.nodes), listen, coming)
             return Outcome(_found(engine, made.student.id), changes, ())
@@ -231,7 +238,12 @@ def _brought_back(engine: Engine, request: Request, there: Environment, listen: 
 
 
 def _reconcile(engine: Engine, request: Request, there: Environment, listen: Listener) -> Outcome:
-    _refuse_contradictions(request, there)
+    if contradiction := _contradiction(request, there):
+        option, old = contradiction
+        raise UsageError(
+            f"{there.student.id}'s environment is already there with {option} {old}, and a student's work is in it. "
+            f"Leave {option} out to bring it up as it is, or remove it first: labenv down -s {there.student.id}"
+        )
     source = str(request.topology.resolve()) if request.topology else there.topology
     machines = [machine.name for machine in there.machines]
     made = plan_again(there.student, there.lab, there.stage, source, machines, request.profiles)
@@ -290,19 +302,20 @@ def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> 
     return changes, False
 
 
-def _refuse_contradictions(request: Request, there: Environment) -> None:
+def _never_made(there: Environment) -> bool:
+    """Whether an `up` was broken off before any machine ran; nobody's work is in such an environment."""
+    return all(machine.state in ("missing", "created") for machine in there.machines)
+
+
+def _contradiction(request: Request, there: Environment) -> tuple[str, Any] | None:
+    """The first option that asks for something else than what is there, and what is there."""
     asked: list[tuple[str, Any, Any]] = [
         ("--net", request.x, there.student.x),
         ("--first", request.first, there.student.first),
         ("--at", request.stage, there.stage),
         ("--lab", request.lab, there.lab),
     ]
-    for option, new, old in asked:
-        if new is not None and new != old:
-            raise UsageError(
-                f"{there.student.id}'s environment is already there with {option} {old}, and a student's work is in it. "
-                f"Leave {option} out to bring it up as it is, or remove it first: labenv down -s {there.student.id}"
-            )
+    return next(((option, old) for option, new, old in asked if new not in (None, old)), None)
 
 
 def _found(engine: Engine, student_id: str) -> Environment:

@@ -9,8 +9,12 @@ other sleep for a tenth of a second or two, with idle processors. Docker says wh
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine
+
+if TYPE_CHECKING:
+    from docker.types import CancellableStream
 
 # Seconds until the next one starts all the same: the engine may be at something else, or have refused the one before.
 _PATIENCE = 0.2
@@ -24,13 +28,13 @@ def in_turn(engine: Engine, networks: Sequence[str]) -> Iterator[Callable[[str],
         return
     turn = threading.Semaphore()
     wanted = {"type": ["network"], "event": ["connect"], "network": list(networks)}
-    with refusals("asking for its events"):
-        events = engine.api.events(decode=True, filters=wanted)
+    events: list[CancellableStream[dict[str, Any]]] = []
 
     def listen() -> None:
-        # The stream was closed, or the engine has gone: whoever starts a machine hears of that.
+        # The stream was closed, or the engine gives none: whoever starts a machine hears what is wrong with it.
         with suppress(Exception):
-            for _ in events:
+            events.append(engine.api.events(decode=True, filters=wanted))
+            for _ in events[0]:
                 turn.release()
 
     def start(container: str) -> None:
@@ -41,5 +45,6 @@ def in_turn(engine: Engine, networks: Sequence[str]) -> Iterator[Callable[[str],
     try:
         yield start
     finally:
-        with suppress(Exception):
-            events.close()
+        for stream in events:
+            with suppress(Exception):
+                stream.close()

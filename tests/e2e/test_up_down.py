@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import pytest
 
 from labenv.engine import LABEL, Engine, turns
 from labenv.engine.find import connect
+from labenv.engine.images import Images
 from labenv.events import silent
 from labenv.lifecycle import up
 from labenv.plan import Request
@@ -57,6 +59,12 @@ def test_a_machine_starts_when_the_one_before_has_its_network(cli: Cli, engine: 
     for before, network, start in zip(asked, connected, asked[1:], strict=False):
         assert start >= min(network, before + turns._PATIENCE) - 0.01
     assert asked[-1] < connected[-1]
+
+
+def test_an_engine_that_tells_of_no_events_brings_all_up(student: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(connect(silent))
+    monkeypatch.setattr(engine.api, "events", lambda **_: threading.Event().wait())
+    assert up(engine, Request(student), silent).changes == ("made host", "made vm2", "made vm3")
 
 
 def test_a_stopped_a_paused_and_a_missing_machine_come_back(cli: Cli, engine: Engine, student: str) -> None:
@@ -129,6 +137,27 @@ def test_options_that_contradict_what_is_there_are_refused(cli: Cli, engine: Eng
         assert option in said
         assert f"labenv down -s {student}" in said
     assert container_ids(engine, student) == before
+
+
+def test_what_was_broken_off_before_a_machine_ran_contradicts_nothing(cli: Cli, engine: Engine, student: str) -> None:
+    cli("up", student, "--no-check", "--at", "lab4a")
+    for container in container_ids(engine, student):
+        engine.api.remove_container(container, force=True)
+    made = cli.json("up", student, "--no-check", "--at", "imap", "--first", "zoe")
+    assert (made["stage"], made["first"]) == ("imap", "zoe")
+
+
+def test_ctrl_c_while_images_are_built_leaves_nothing(
+    engine: Engine, new_student: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Images, "ensure", broken_off)
+    student = new_student()
+    with pytest.raises(KeyboardInterrupt):
+        up(engine, Request(student), silent)
+    assert not engine.environments(student)
 
 
 def test_a_taken_network_is_said_and_another_found(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> None:
