@@ -4,6 +4,7 @@ import imaplib
 import re
 import smtplib
 import socket
+import time
 from typing import Any
 
 import dns.message
@@ -201,3 +202,12 @@ def test_a_link_to_nowhere_among_the_network_files_is_passed_over(cli: Cli, fini
         ip -o route show default | wc -l
     """
     assert cli.inside(finished["student"], "vm2", script).split() == ["0", "1"]
+
+
+def test_a_reboot_waits_for_nobody_who_came_in_from_outside(cli: Cli, engine: Engine, student: str) -> None:
+    cli("up", student, "--no-check", "--at", "lab4a")
+    deaf = engine.api.exec_create(f"labenv-{student}-vm2", ["sh", "-c", "trap '' HUP TERM; exec sleep 300"])
+    engine.api.exec_start(deaf, detach=True)
+    before = time.monotonic()
+    cli("reboot", "vm2", "-s", student)
+    assert time.monotonic() - before < 8, "systemd alone would wait for ten"
