@@ -148,7 +148,7 @@ def ident(student_id: str, machine: str) -> str:
 def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
     """What the recipe adds to that machine, as keys of a Compose service; little to one that does without systemd."""
     name = ident(student_id, node.name)
-    sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS)}  # inside a user namespace the kernel shows none
+    sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS)}  # inside a user namespace older kernels show none
     if not node.systemd:
         return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": ["/run"], **sysctls}
     keys: dict[str, Any] = {
