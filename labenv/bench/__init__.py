@@ -13,24 +13,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from labenv import lab as labs
-from labenv import lifecycle, plan
 from labenv.engine import Engine, bundle, refusals
-from labenv.engine import saves as kept
-from labenv.engine.channel import Channel
+from labenv.engine import save_store as kept
 from labenv.engine.images import Images, usual, wanted
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
+from labenv.environments.down import down
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, silent
-from labenv.lab import Answer
+from labenv.lab import labs
+from labenv.lab.model import Answer
 
 _STUDENT = "bench-labenv"
 _SYSTEMD = "/lib/systemd/systemd"  # what INIT becomes, and all that a stock machine has
@@ -221,7 +220,7 @@ def _many(count: int) -> None:
 def _sweep(engine: Engine) -> None:
     for environment in engine.environments():
         if environment.student.id.startswith(_STUDENT):
-            lifecycle.down(engine, environment, silent)
+            down(engine, environment, silent)
     _remove_saves(engine)
 
 
@@ -233,7 +232,7 @@ def _remove_saves(engine: Engine) -> None:
 
 def _commands(engine: Engine) -> list[float]:
     """Milliseconds that a command in a machine takes over a channel that is open, the median of twenty."""
-    with closing(Channel(engine.api, engine.environments(_STUDENT)[0].machine("vm3").container)) as channel:
+    with engine.shell(engine.environments(_STUDENT)[0].machine("vm3")) as channel:
         channel.run("true")
         took = []
         for _ in range(20):
@@ -283,7 +282,7 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
     (folder / "stock").mkdir()
     (folder / "stock" / "compose.yaml").write_text(yaml.safe_dump(tree))
     _call([*compose, "-f", "compose.yaml", "-p", "labenv-bench", "build"], folder / "own")
-    due = [answer for answer in labs.load(plan.default_lab()).answers if answer.machine in tree["services"]]
+    due = [answer for answer in labs.load(labs.default()).answers if answer.machine in tree["services"]]
 
     def timed(kind: str, answers: list[Answer]) -> float:
         command = [*compose, "-f", "compose.yaml", "-p", "labenv-bench"]

@@ -7,13 +7,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import docker
 from testinfra.backend.base import BaseBackend
 from testinfra.host import Host
 
 from labenv import environment as records
 from labenv.checks.evidence import CheckFailed
-from labenv.engine.channel import Channel, dial
+from labenv.engine import Engine
+from labenv.engine.channel import Channel
 from labenv.environment import Environment
 from labenv.mail.office import PROBE
 from labenv.student import Student
@@ -51,13 +51,13 @@ class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no t
 class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
     """A machine of the lab: a testinfra host that knows its name and address, and speaks protocols to others."""
 
-    def __init__(self, record: records.Machine, api: docker.APIClient) -> None:
+    def __init__(self, engine: Engine, record: records.Machine) -> None:
         """Open nothing yet; the channel opens with the first command."""
         self.name = record.name
         self.fqdn = record.fqdn
         self.address = record.address
-        self.channel = Channel(api, record.container)
-        self._api = api
+        self.channel = engine.shell(record)
+        self._engine = engine
         self._known: dict[str, Any] = {}
         self._asking = threading.Lock()
         super().__init__(ChannelBackend(self.channel, record.name))
@@ -84,7 +84,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self, host: str, port: int, *, source: str | None = None, patience: float = 3, timeout: float = 10
     ) -> socket.socket:
         """A socket from this machine to host:port; raises OSError as `labenv.engine.channel.dial` does."""
-        return dial(self._api, self.channel.container, host, port, source=source, patience=patience, timeout=timeout)
+        return self._engine.dial(self.channel.container, host, port, source=source, patience=patience, timeout=timeout)
 
     def smtp(self, other: "Machine", *, source: str | None = None) -> "Smtp":
         """An SMTP session from this machine to another's port 25. Raises CheckFailed if there is none."""
@@ -155,11 +155,11 @@ class Imap(imaplib.IMAP4):
 class Site:
     """All machines of one environment, and whose they are."""
 
-    def __init__(self, environment: Environment, api: docker.APIClient) -> None:
+    def __init__(self, engine: Engine, environment: Environment) -> None:
         """Open nothing yet."""
         self.student: Student = environment.student
         self.names = environment.names
-        self.machines = {record.name: Machine(record, api) for record in environment.machines}
+        self.machines = {record.name: Machine(engine, record) for record in environment.machines}
 
     def __getitem__(self, name: str) -> Machine:
         """The machine of that name."""

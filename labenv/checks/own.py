@@ -76,7 +76,7 @@ def own_mail(site: Site) -> OwnMail:
 
 def _lines(machine: Machine) -> tuple[str, str, str] | None:
     try:
-        said = machine.channel.run(_LINES).stdout.decode(errors="replace")
+        said = machine.channel.run(_LINES).text
     except EngineError:  # the check of whoever needs this machine says so
         return None
     now, _, rest = said.partition("\n")

@@ -20,7 +20,7 @@ from labenv.checks.machine import Machine, Site
 from labenv.checks.post import Post
 from labenv.checks.results import CheckResult, Status, waiting
 from labenv.errors import LabenvError
-from labenv.lab import Lab
+from labenv.lab.model import Lab
 from labenv.student import Student
 
 T = TypeVar("T")
@@ -166,17 +166,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker; under plain pytest, find the environment that the option names."""
     config.addinivalue_line("markers", "step(id, machine): the step of the sheet, and the machine, that a check judges")
     if student := config.getoption("--labenv-student"):
-        from labenv import lab
         from labenv.engine import Engine
         from labenv.engine.find import connect
         from labenv.events import silent
+        from labenv.lab import labs
 
         engine = Engine(connect(silent, start=False))
         there = engine.environments(student)
         if not there:
             raise pytest.UsageError(f"There is no environment of {student}. Make one: labenv up {student}")
-        found = lab.load(there[0].lab)
-        config.pluginmanager.register(Session(Run(Site(there[0], engine.api), found, frozenset(found.steps))))
+        found = labs.load(there[0].lab)
+        config.pluginmanager.register(Session(Run(Site(engine, there[0]), found, frozenset(found.steps))))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from labenv.lab import Lab
+from labenv.lab.model import Lab
 
 Status = Literal["pass", "fail", "skip", "warn"]
 PERSON = "person"  # stands in the place of a check's name where there is none

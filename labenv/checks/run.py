@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from labenv import lab as labs
 from labenv.checks.results import CheckResult, Report, in_chains, with_persons
 from labenv.environment import Environment
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced, silent
-from labenv.lab import Lab
+from labenv.lab import labs
+from labenv.lab.model import Lab
 
 if TYPE_CHECKING:
     from labenv.checks.machine import Machine, Site
@@ -25,8 +25,8 @@ _WITHOUT = (
 
 
 def run_checks(
-    environment: Environment,
     engine: "Engine",
+    environment: Environment,
     *,
     steps: list[str] | None = None,
     reached_only: bool = False,
@@ -46,7 +46,7 @@ def run_checks(
 
     from labenv.checks.machine import Site  # what follows takes time, which a wrong step number need not wait for
 
-    site = Site(environment, engine.api)
+    site = Site(engine, environment)
     _warm_up(site)
 
     import pytest
@@ -55,7 +55,7 @@ def run_checks(
 
     run = Run(site, lab, wanted, lambda result: listen(_event(result)))
     if written:
-        from labenv import history
+        from labenv.environments import history
 
         channels = {machine.name: site[machine.name].channel for machine in environment.regular}
         run.beside(lambda: history.collect(environment, channels, listen))
@@ -75,7 +75,8 @@ def run_checks(
     results = with_persons(in_chains(run.results, lab, run.waits), lab, wanted)
     report = Report(environment.student.id, lab.id, results, run.waits)
     if written:
-        history.note(environment, report, listen)
+        found = {f"{r.step}/{r.check}/{r.machine}": {"status": r.status, "evidence": r.evidence} for r in results}
+        history.note(environment, found, listen)
     return report
 
 

@@ -10,7 +10,7 @@ from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
 
 if TYPE_CHECKING:
-    from labenv.client import Account
+    from labenv.mail.client import Account
 
 
 def client(
@@ -33,7 +33,7 @@ def client(
 
       mutt -F ~/labmail/muttrc
     """
-    from labenv import client as clients
+    from labenv.mail import client as clients
 
     with screen.progress(quiet=True) as listen:
         environment = common.chosen(common.open_engine(listen), student)

@@ -2,11 +2,12 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labenv.errors import EngineError, LabenvError, UsageError
+from labenv.errors import LabenvError, UsageError
 from labenv.events import Listener, silent
 
 if TYPE_CHECKING:
@@ -23,37 +24,35 @@ def open_engine(listen: Listener, *, start: bool = True) -> "Engine":
 
 
 def chosen(engine: "Engine", student: str | None) -> "Environment":
-    """The environment that is meant: the named student's, or the only one there is.
+    """The environment that is meant. Raises EngineError, UsageError."""
+    from labenv.environments import choose
 
-    Raises EngineError if it is not there, UsageError if none was named and there are several.
-    """
-    there = engine.environments(student)
-    if len(there) == 1:
-        return there[0]
-    if there:
-        names = ", ".join(environment.student.id for environment in there)
-        raise UsageError(f"There are several environments: {names}. Say which one: -s STUDENT (or set LABENV_STUDENT).")
-    if student:
-        others = ", ".join(environment.student.id for environment in engine.environments())
-        known = f" There are: {others}." if others else ""
-        raise EngineError(f"{ascii(student)[1:-1]} has no environment.{known} Make one: labenv up STUDENT")
-    raise EngineError("There is no environment yet. Make one: labenv up STUDENT")
+    return choose.chosen(engine, student)
 
 
 def count_look(engine: "Engine", environment: "Environment", listen: Listener) -> None:
     """Have a drill that runs count that the lab's checks are asked. Raises EngineError."""
-    from labenv.engine import saves
+    from labenv.engine import save_store
 
-    if saves.has_drill(engine, environment.student.id):
-        from labenv import drilling
+    if save_store.has_drill(engine, environment.student.id):
+        from labenv.sheet import drill
 
-        drilling.looked(engine, environment, listen)
+        drill.looked(engine, environment, listen)
 
 
 def print_json(document: Any) -> None:
     """One JSON document on stdout, and nothing else there."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file that the user has named, and say so. Raises UsageError if it cannot be written."""
+    try:
+        file.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}. Give another file.") from error
+    print(f"Wrote {file}", file=sys.stderr)
 
 
 def _there() -> "list[Environment]":
@@ -77,16 +76,27 @@ def complete_machine(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_stage(incomplete: str) -> list[str]:
     """The stages of the default lab."""
-    from labenv import lab, plan
+    from labenv.lab import labs
 
-    return [stage.id for stage in lab.load(plan.default_lab()).stages if stage.id.startswith(incomplete)]
+    return [stage.id for stage in labs.load(labs.default()).stages if stage.id.startswith(incomplete)]
 
 
 def complete_lab(incomplete: str) -> list[str]:
     """The labs that labenv ships."""
-    from labenv import lab
+    from labenv.lab import labs
 
-    return [name for name in lab.names() if name.startswith(incomplete)]
+    return [name for name in labs.names() if name.startswith(incomplete)]
+
+
+def complete_save(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The saves of the chosen student, or of all."""
+    from labenv.engine import save_store
+
+    try:
+        there = save_store.found(open_engine(silent, start=False), ctx.params.get("student"))
+    except LabenvError:  # completion stays quiet
+        return []
+    return [save.name for save in there if save.name.startswith(incomplete)]
 
 
 StudentOption = Annotated[
@@ -103,3 +113,6 @@ MachineArgument = Annotated[
     str, typer.Argument(metavar="MACHINE", autocompletion=complete_machine, help="host, vm2 or vm3.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+SaveArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_save, help="The save's name.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+PatchOption = Annotated[bool, typer.Option("--patch", "-p", help="With the lines that came and went.")]

@@ -38,7 +38,7 @@ def desktop(
 
       labenv desktop --stop
     """
-    from labenv import desktop as core
+    from labenv.environments import desktop as core
 
     if (stop or remove) and (configured or port or (stop and remove)):
         raise UsageError("--stop and --remove end the desktop: each stands alone.")

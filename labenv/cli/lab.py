@@ -35,9 +35,9 @@ def lint(
 
       labenv lab lint ./mylab
     """
-    from labenv import lab as labs
-    from labenv import lint as linting
     from labenv import resources
+    from labenv.lab import labs
+    from labenv.lab import lint as linting
 
     if lab is None or lab in labs.names():
         folders = [resources.labs() / name for name in ([lab] if lab else labs.names())]
@@ -70,8 +70,8 @@ def schema(
 
       labenv lab schema steps > steps.schema.json
     """
-    from labenv import lint as linting
     from labenv.errors import UsageError
+    from labenv.lab import lint as linting
 
     schemas = linting.schemas()
     if file is not None and file not in schemas:
@@ -87,7 +87,7 @@ def list_(json: JsonOption = False) -> None:
 
       labenv lab list
     """
-    from labenv import lab as labs
+    from labenv.lab import labs
 
     there = [labs.load(name) for name in labs.names()]
     if json:

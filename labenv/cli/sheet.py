@@ -7,12 +7,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from labenv import guide, standing
+from labenv.sheet import guide, progress
 
 if TYPE_CHECKING:
     from labenv.checks.results import Report
-    from labenv.lab import Lab
-    from labenv.standing import Heading, Row
+    from labenv.lab.model import Lab
+    from labenv.sheet.progress import Heading, Row
 
 _STYLES = {"pass": "green", "fail": "red", "warn": "yellow", "skip": "dim", "person": "cyan"}
 _MARGIN = 2
@@ -32,7 +32,7 @@ def drawn(report: "Report", lab: "Lab", *, compact: bool = False) -> RenderableT
 
     `compact` draws a heading under which nothing is to be mended as one line.
     """
-    there = standing.headings(report, lab)
+    there = progress.headings(report, lab)
     parts: list[RenderableType] = []
     for heading in there:
         parts += [_line(heading)] if compact and heading.holds else [*_heading(heading), Text()]
@@ -44,7 +44,7 @@ def verdict(report: "Report", lab: "Lab") -> list[RenderableType]:
     found = guide.next_step(report, lab)
     lead = "Next: " if found.step else ""
     return [
-        Text(standing.counted(standing.headings(report, lab))),
+        Text(progress.counted(progress.headings(report, lab))),
         Text(f"{lead}{found.sentence}", style="bold" if found.step else "bold green"),
     ]
 
@@ -53,7 +53,7 @@ def _line(heading: "Heading") -> RenderableType:
     table = Table.grid(padding=(0, 1, 0, 0))
     steps = Text(" ").join(Text(row.step.id, style=_STYLES[row.mark]) for row in heading.rows)
     table.add_row(
-        Text(standing.SYMBOLS[heading.mark], style=_STYLES[heading.mark]), Text(heading.text).append("  ").append(steps)
+        Text(progress.SYMBOLS[heading.mark], style=_STYLES[heading.mark]), Text(heading.text).append("  ").append(steps)
     )
     return table
 

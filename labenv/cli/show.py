@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from labenv.doctor import Finding
     from labenv.engine.images import Built, Image
     from labenv.environment import Environment
-    from labenv.guide import Hint, Next
+    from labenv.environments.history.repository import Edit
+    from labenv.sheet.guide import Hint, Next
 
 # In a pipe there is no width to keep to, and a reader's grep wants whole lines.
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
@@ -55,7 +56,7 @@ def next_step(found: "Next") -> None:
 
 def hint(found: "Hint") -> None:
     """What is wrong, and as much help as was asked for."""
-    from labenv.guide import SAID
+    from labenv.sheet.guide import SAID
 
     if not found.level:
         _out.print(f"Step {found.step} holds; there is nothing to hint at.")
@@ -69,6 +70,16 @@ def hint(found: "Hint") -> None:
     if found.note:
         table.add_row("note", Text(found.note))
     _out.print(table)
+
+
+def edit_row(edit: "Edit") -> tuple[str, ...]:
+    """A change as a row of that table."""
+    return moment(edit.time), edit.machine, edit.file, f"+{edit.added} -{edit.removed}", edit.said
+
+
+def moment(seconds: int | None) -> str:
+    """A time (seconds since 1970) as a person here reads it."""
+    return datetime.fromtimestamp(seconds or 0).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def edits(rows: "Sequence[tuple[str, ...]]") -> None:

@@ -9,14 +9,14 @@ from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
 
 if TYPE_CHECKING:
-    from labenv.lab import Step
-    from labenv.solve import Line, Typed
+    from labenv.lab.model import Step
+    from labenv.sheet.solve import Line, Typed
 
 
 def _complete_target(incomplete: str) -> list[str]:
-    from labenv import lab, plan
+    from labenv.lab import labs
 
-    known = lab.load(plan.default_lab())
+    known = labs.load(labs.default())
     steps = [step.id for step in known.steps.values() if not step.is_for_a_person]
     return [name for name in [*(stage.id for stage in known.stages), *steps] if name.startswith(incomplete)]
 
@@ -48,32 +48,30 @@ def solve(
 
       labenv solve --all -s asmith15
     """
-    from labenv import lab as labs
-    from labenv import solve as solving
-    from labenv.lock import student_lock
+    from labenv.lab import labs
+    from labenv.sheet import solve as core
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
         lab = labs.load(environment.lab)
-        steps = solving.chosen(lab, target, everything=everything)
-        lines = [line for step in steps for line in solving.lines(step, lab, environment)]
+        steps = core.chosen(lab, target, everything=everything)
+        lines = [line for step in steps for line in core.lines(step, lab, environment)]
         transcript = _Transcript(lab.steps, silent=json)
         done: list[Typed] = []
         if dry_run:
             for line in lines:
                 transcript.prompt(line)
         else:
-            from labenv import drilling, history, saves
-
-            who, name = environment.student.id, f"labenv solve {target or '--all'}"
-            with student_lock(who, listen):
-                drilling.recover(engine, who, listen)
-                saves.refuse_drill(engine, who)
-                with history.told(engine, environment, listen, name):
-                    for outcome in solving.typed(engine, environment, lines, transcript.prompt):
-                        transcript.answer(outcome)
-                        done.append(outcome)
+            done = core.solve(
+                engine,
+                environment,
+                lines,
+                listen,
+                said=f"labenv solve {target or '--all'}",
+                about_to=transcript.prompt,
+                answered=transcript.answer,
+            )
     if json:
         typed = [{**vars(line), "rc": None, "output": ""} for line in lines] if dry_run else [_entry(t) for t in done]
         common.print_json({"student": environment.student.id, "lab": lab.id, "typed": typed})

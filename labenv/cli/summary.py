@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from labenv.cli import common
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from labenv.checks.results import Report
     from labenv.environment import Environment
+    from labenv.environments.up import Outcome
 
 _SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
 
@@ -31,6 +34,17 @@ def show(environment: "Environment", changes: "Sequence[str]", report: "Report |
     labenv = "labenv" if shutil.which("labenv") or sys.argv[0].endswith(".py") else sys.argv[0]
     for command, what in (("shell vm3", "a root shell"), ("check", "which steps hold"), ("down", "remove it")):
         typer.echo(f"  {f'{labenv} {command} -s {student.id}':<{len(labenv) + 28}} {what}")
+
+
+def show_restored(outcome: "Outcome", stem: str, *, json: bool) -> None:
+    """Print what a restore or a reset has come to, and how to get back to what was there, saved as STEM-1, STEM-2, …"""
+    if json:
+        common.print_json(outcome.environment.to_dict() | {"changes": list(outcome.changes)})
+        return
+    show(outcome.environment, outcome.changes, None)
+    if outcome.changes and outcome.changes[0].startswith(stem):
+        who = outcome.environment.student.id
+        print(f"\nWhat was there before: labenv restore {outcome.changes[0]} -s {who}")
 
 
 def _rows(environment: "Environment") -> "Iterator[tuple[str, str]]":

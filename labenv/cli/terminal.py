@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from labenv.cli import common, screen
 from labenv.engine import Engine, refusals
+from labenv.errors import EngineError
 
 _HEADER = struct.Struct(">BxxxL")  # the engine's framing without a terminal: stream, length
 _BLOCK = 65536
@@ -39,6 +41,29 @@ def run(engine: Engine, container: str, command: list[str]) -> int:
         else:
             _pump(channel, framed=True)
         return int(engine.api.exec_inspect(made)["ExitCode"] or 0)
+
+
+def run_in(machine: str, student: str | None, command: list[str], *, begun: bool = False, written: bool = False) -> int:
+    """Run a command in a machine of the environment that is meant, and return its exit code. Raises LabenvError.
+
+    With `begun` what was there before is kept for the history, with `written` what the command has changed.
+    """
+    with screen.progress(quiet=True) as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        target = environment.machine(machine)
+    if target.state != "running":
+        raise EngineError(f"{machine} is {target.state}. Bring it back with: labenv up {environment.student.id}")
+    if begun or written:
+        from labenv.environments import history  # which `logs` need not wait for
+    if begun:
+        with screen.progress(quiet=True) as listen:
+            history.begin(engine, environment, listen)
+    status = run(engine, target.container, command)
+    if written and not target.optional:
+        with screen.progress(quiet=True) as listen:
+            history.collect_now(engine, environment, listen, machine=machine)
+    return status
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,13 +19,14 @@ import docker
 import docker.errors
 import requests
 
-from labenv.engine import cgroups, recipe, standstill
+from labenv.engine import cgroups, pause, recipe
+from labenv.engine.channel import Channel, dial
 from labenv.engine.find import Connection
 from labenv.environment import Environment, Machine, container_name, network_name
 from labenv.errors import EngineError
+from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
 from labenv.student import Student
-from labenv.topology import Network, Node
 
 LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
@@ -68,6 +70,36 @@ class Engine:
             if not self._facts:
                 self._facts = recipe.facts(self._version, self.api.info(), hybrid=recipe.local_hybrid())
             return self._facts
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The engine's answer to /info (Engine API). Raises EngineError if it stopped answering."""
+        with refusals("asking the engine about itself"):
+            answer: dict[str, Any] = self.api.info()
+            return answer
+
+    def shell(self, machine: Machine | str) -> Channel:
+        """A shell in a machine, or in the container of that name, which opens with its first command."""
+        return Channel(self.api, machine if isinstance(machine, str) else machine.container)
+
+    def dial(
+        self,
+        container: str,
+        host: str,
+        port: int,
+        *,
+        source: str | None = None,
+        patience: float = 3,
+        timeout: float = 10,
+    ) -> socket.socket:
+        """A socket from a machine to host:port. Raises OSError, EngineError as `labenv.engine.channel.dial`."""
+        return dial(self.api, container, host, port, source=source, patience=patience, timeout=timeout)
+
+    def networks(self) -> list[dict[str, Any]]:
+        """All networks of the engine as it lists them (Engine API, NetworkList). Raises EngineError."""
+        with refusals("listing the networks"):
+            there: list[dict[str, Any]] = self.api.networks()
+            return there
 
     @property
     def architecture(self) -> str:
@@ -215,7 +247,7 @@ class Engine:
     def unpause(self, container: str) -> None:
         """Let a paused machine go on. Raises EngineError."""
         with refusals(f"unpausing {container}"):
-            standstill.go_on(self.api, container)
+            pause.go_on(self.api, container)
 
     def reattach(self, machine: Machine, student: Student) -> None:
         """Put a stopped machine whose network was removed onto the student's network of today. Raises EngineError."""

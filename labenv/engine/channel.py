@@ -17,7 +17,7 @@ import struct
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import docker
 import docker.errors
@@ -35,6 +35,16 @@ class Result:
     rc: int
     stdout: bytes
     stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """The output as text, whatever is in it."""
+        return self.stdout.decode(errors="replace")
+
+    @property
+    def complaint(self) -> str:
+        """The error output as text, without the blanks around it."""
+        return self.stderr.decode(errors="replace").strip()
 
 
 class _Stream:
@@ -140,6 +150,14 @@ class Channel:
             except BaseException:  # Ctrl-C
                 self._kill(exchange.shell)
                 raise
+
+    def __enter__(self) -> Self:
+        """The channel, to be closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
     def close(self) -> None:
         """End the shell. The next `run` opens another."""

@@ -3,12 +3,10 @@
 import hashlib
 import io
 import tarfile
-from contextlib import closing
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from labenv.engine import Engine
-from labenv.engine.channel import Channel
 from labenv.environment import Environment
 from labenv.errors import EngineError
 from labenv.parallel import Together
@@ -26,10 +24,10 @@ def content(engine: Engine, environment: Environment) -> Content:
     running = [machine for machine in environment.machines if machine.state == "running" and not machine.optional]
 
     def of(container: str) -> dict[str, list[str]]:
-        with closing(Channel(engine.api, container)) as channel:
+        with engine.shell(container) as channel:
             packed = channel.run(_COLLECT)
         if not packed.stdout:
-            raise EngineError(f"The files of {container} could not be read: {packed.stderr.decode(errors='replace')}")
+            raise EngineError(f"The files of {container} could not be read: {packed.complaint}")
         return {path: said.data.decode(errors="replace").splitlines() for path, said in unpacked(packed.stdout).items()}
 
     with Together(max(1, len(running))) as pool:

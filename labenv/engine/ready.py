@@ -10,13 +10,12 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 
 from labenv.engine import Engine
 from labenv.engine.channel import Channel
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
-from labenv.lab import Answer
+from labenv.lab.model import Answer
 from labenv.parallel import Together
 
 _DEADLINE = 60.0  # seconds; a slow laptop needs about five
@@ -52,7 +51,7 @@ def await_boot(engine: Engine, machine: Machine) -> None:
 
     Raises EngineError with the dead machine's last words, or if it still boots after a minute.
     """
-    channel = Channel(engine.api, machine.container)
+    channel = engine.shell(machine)
     deadline = time.monotonic() + _DEADLINE
     try:
         # Early in the boot systemctl finds nobody to ask.
@@ -76,11 +75,11 @@ def lead_out(engine: Engine, machine: Machine) -> None:
     Raises EngineError, with the way out, if it does not know how.
     """
     await_boot(engine, machine)
-    with closing(Channel(engine.api, machine.container)) as channel:
+    with engine.shell(machine) as channel:
         done = channel.run("systemctl restart labenv-uplink 2>&1")
     if done.rc:
         raise EngineError(
-            f"{machine.name} does not lead to the new network: {done.stdout.decode(errors='replace').strip()}. If an earlier "
+            f"{machine.name} does not lead to the new network: {done.text.strip()}. If an earlier "
             f"version of labenv made this environment, save what you need, remove it and make it anew: labenv down"
         )
 
@@ -98,7 +97,7 @@ def _await(engine: Engine, machine: Machine, domain: str, answer: Answer, patien
                 refuse_dead(engine, machine)
                 look = now + _LOOK
                 if channel is None and not _is_published_here(machine, answer):
-                    channel = Channel(engine.api, machine.container)
+                    channel = engine.shell(machine)
             if now > deadline:
                 raise NoAnswer(
                     f"{machine.name} runs, but nothing answers on its port {answer.port} within {patience:.0f} seconds. "

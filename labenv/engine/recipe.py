@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from labenv.topology import Node
+from labenv.lab.topology import Node
 
 # Becomes systemd, once it has laid the student's files over the image (images/base). Podman knows it by this name.
 INIT = "/usr/local/sbin/init"

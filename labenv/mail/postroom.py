@@ -2,11 +2,11 @@
 
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from labenv.engine.channel import Channel
 from labenv.environment import Environment
 from labenv.errors import EngineError
 from labenv.mail import maillog
@@ -54,20 +54,16 @@ class Postroom:
         return sum(name == "maildrop" for name in self.queue.values())
 
 
-def look(environment: Environment, engine: "Engine") -> dict[str, Postroom | None]:
+def look(engine: "Engine", environment: Environment) -> dict[str, Postroom | None]:
     """The postroom of each machine that can have one, by name; None where the machine does not run."""
 
     def one(name: str) -> Postroom | None:
         machine = environment.machine(name)
         if machine.state != "running":
             return None
-        channel = Channel(engine.api, machine.container)
-        try:
-            return parse(channel.run(_READ).stdout.decode(errors="replace"))
-        except EngineError:  # it died meanwhile
-            return None
-        finally:
-            channel.close()
+        with engine.shell(machine) as shell, suppress(EngineError):  # it may have died meanwhile
+            return parse(shell.run(_READ).text)
+        return None
 
     names = [machine.name for machine in environment.machines]
     with Together(len(names) or 1) as pool:
@@ -82,17 +78,13 @@ def parse(text: str) -> Postroom:
     return Postroom(maillog.read(log, datetime.fromisoformat(now)), queue, state == "runs")
 
 
-def find(environment: Environment, engine: "Engine", machine: str, words: Iterable[str]) -> list[tuple[str, str]]:
+def find(engine: "Engine", environment: Environment, machine: str, words: Iterable[str]) -> list[tuple[str, str]]:
     """The files on a machine that hold a message: (owner, path) of each whose header has one of `words`.
 
     A word is a message id in angle brackets, or "id QUEUEID" of a Received field. Raises EngineError.
     """
-    channel = Channel(engine.api, environment.machine(machine).container)
-    try:
+    with engine.shell(environment.machine(machine)) as shell:
         for word in words:
-            said = channel.run(f"export WORD={shlex.quote(word)}{_FIND}").stdout.decode(errors="replace")
-            if said:
+            if said := shell.run(f"export WORD={shlex.quote(word)}{_FIND}").text:
                 return [(owner, path) for owner, _, path in (line.partition(" ") for line in said.splitlines())]
-        return []
-    finally:
-        channel.close()
+    return []

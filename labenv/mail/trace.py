@@ -111,14 +111,14 @@ def trace(environment: Environment, engine: "Engine", wanted: str = "latest") ->
 
     Machines that do not run are told of in the notes. Raises UsageError, with the newest ids, if nobody knows it.
     """
-    found = Tracer(postroom.look(environment, engine), _scene(environment)).trace(wanted)
+    found = Tracer(postroom.look(engine, environment), _scene(environment)).trace(wanted)
 
     def located(end: End) -> End:
         if end.state != "delivered":
             return replace(end, notice=tuple(map(located, end.notice)))
         words = [f"<{found.id}>", f"id {end.queue_id}"]
         try:
-            files = postroom.find(environment, engine, end.machine, words)
+            files = postroom.find(engine, environment, end.machine, words)
         except EngineError:  # it died meanwhile
             return end
         # The user's own, and a mailbox rather than what somebody saved elsewhere.
@@ -130,7 +130,7 @@ def trace(environment: Environment, engine: "Engine", wanted: str = "latest") ->
 
 def recent(environment: Environment, engine: "Engine") -> list[str]:
     """The ids of the newest messages on any machine, the newest first."""
-    return Tracer(postroom.look(environment, engine), _scene(environment)).recent()
+    return Tracer(postroom.look(engine, environment), _scene(environment)).recent()
 
 
 class Tracer:

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from labenv import __version__, guide, standing
+from labenv import __version__
 from labenv.checks.results import Report
 from labenv.environment import Environment
-from labenv.guide import Asked, Next
-from labenv.lab import Lab
-from labenv.standing import Heading
+from labenv.lab.model import Lab
+from labenv.sheet import guide, progress
+from labenv.sheet.guide import Asked, Next
+from labenv.sheet.progress import Heading
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # What XML 1.0 cannot hold (its section 2.2, Char), and no reader of a page or a file wants.
@@ -36,12 +37,12 @@ class Paper:
     @cached_property
     def headings(self) -> list[Heading]:
         """The steps by the headings of the sheet."""
-        return standing.headings(self.report, self.lab)
+        return progress.headings(self.report, self.lab)
 
     @property
     def counted(self) -> str:
         """How many steps stand how."""
-        return standing.counted(self.headings)
+        return progress.counted(self.headings)
 
     @property
     def next(self) -> Next:
@@ -101,4 +102,4 @@ def _rendered(template: str, paper: Paper) -> str:
     )
     templates.filters["text"] = as_text
     page = templates.get_template(template)
-    return printable(page.render(paper=paper, symbols=standing.SYMBOLS, words=standing.WORDS, levels=guide.SAID))
+    return printable(page.render(paper=paper, symbols=progress.SYMBOLS, words=progress.WORDS, levels=guide.SAID))

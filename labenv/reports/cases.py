@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from labenv.checks.results import CheckResult
 from labenv.reports import Paper, printable
-from labenv.standing import Heading, Row
+from labenv.sheet.progress import Heading, Row
 
 
 def xml(paper: Paper) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from labenv import topology
 from labenv.engine import LABEL, Engine
+from labenv.lab import topology
 from tests.e2e.conftest import Cli
 
 WRONG: list[tuple[tuple[str, ...], str]] = [

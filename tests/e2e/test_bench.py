@@ -1,7 +1,7 @@
 """The benchmark is a command of the project, and cleans up after itself."""
 
 from labenv.engine import Engine
-from labenv.engine import saves as kept
+from labenv.engine import save_store as kept
 from tests.e2e.conftest import Cli
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from labenv.cli.app import CHAPTERS
+from labenv.environments.lock import student_lock
 from labenv.events import silent
-from labenv.lock import student_lock
 from tests.e2e.conftest import Cli
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from labenv import topology
 from labenv.engine import LABEL, Engine
 from labenv.engine.images import Images
+from labenv.lab import topology
 from tests.e2e.conftest import Cli
 from tests.e2e.webdriver import until
 

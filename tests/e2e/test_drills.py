@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from labenv import drilling, drills
-from labenv import lab as labs
-from labenv.drills import Drill
 from labenv.engine import Engine
+from labenv.environments import fault
 from labenv.events import silent
+from labenv.lab import drills, labs
+from labenv.lab.drills import Drill
+from labenv.sheet import drill as practice
 from tests.e2e.conftest import Cli
+from tests.mutations import disagreement
 
 if TYPE_CHECKING:
     from labenv.environment import Environment
@@ -56,9 +58,11 @@ def proven(drill: Drill) -> list[str]:
     """What is not as the drill says, tried in the process's own environment."""
     from labenv.checks.run import run_checks
     from labenv.engine.find import connect
-    from labenv.lifecycle import down, reboot, up
-    from labenv.mutations import Mutation
-    from labenv.plan import Request
+    from labenv.environments.down import down
+    from labenv.environments.plan import Request
+    from labenv.environments.reboot import reboot
+    from labenv.environments.up import up
+    from labenv.lab.mutations import Mutation
 
     engine = Engine(connect(silent))
     environment = up(engine, Request(_own[0], first="ada"), silent).environment
@@ -69,26 +73,26 @@ def proven(drill: Drill) -> list[str]:
             wrong.append(sentence)
 
     def is_seen() -> bool:
-        return drilling.is_seen(engine, environment, drill)
+        return fault.is_seen(engine, environment, drill)
 
     try:
-        drilling.type_(engine, environment, drill, drill.breaks)
+        fault.type_(engine, environment, drill, drill.breaks)
         expected = Mutation(drill.name, drill.title, "", drill.machines, "", drill.trips, ())
-        said = expected.disagreement(run_checks(environment, engine).results)
+        said = disagreement(expected, run_checks(engine, environment).results)
         expect(not said, f"with the fault: {said}")
         expect(is_seen(), "the symptom is not seen")
         wrong += traces(engine, environment, drill.name)
         if half := HALVES.get(drill.name):
-            drilling.type_(engine, environment, drill, half)
+            fault.type_(engine, environment, drill, half)
             expect(not is_seen(), "the half mend does not even hide the symptom")
-            expect(run_checks(environment, engine).failed > 0, "with half a mend all checks hold")
+            expect(run_checks(engine, environment).failed > 0, "with half a mend all checks hold")
         reboot(engine, environment, [environment.machine(name) for name in drill.machines], silent)
         expect(is_seen() == drill.survives_reboot or bool(half), "after a reboot the symptom is not as the drill says")
         if half or not drill.survives_reboot:
-            failed = run_checks(environment, engine).failed > 0
+            failed = run_checks(engine, environment).failed > 0
             expect(failed == drill.survives_reboot, "after a reboot the checks are not as the drill says")
-        drilling.type_(engine, environment, drill, drill.mend)
-        after = run_checks(environment, engine)
+        fault.type_(engine, environment, drill, drill.mend)
+        after = run_checks(engine, environment)
         wrong += [f"mended: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
         expect(not is_seen(), "the symptom is seen after the fault is mended")
     except BaseException:
@@ -219,9 +223,9 @@ def test_a_drill_that_does_not_fit_what_was_built_is_passed_over(cli: Cli, engin
     assert "did not work on vm3" in said
     assert (rules(), cli.json("saves", "-s", drilled)) == (before, saves), "nothing is mended that was not broken"
     [environment] = engine.environments(drilled)
-    wanted = [drilling.named(name, list(TABLE)) for name in ("reading-times-out", "vm3-takes-no-calls")]
-    assert drilling.start(engine, environment, wanted, silent).drill == wanted[1]
-    assert drilling.give_up(engine, environment, silent).report.failed == 0
+    wanted = [practice.named(name, list(TABLE)) for name in ("reading-times-out", "vm3-takes-no-calls")]
+    assert practice.start(engine, environment, wanted, silent).drill == wanted[1]
+    assert practice.give_up(engine, environment, silent).report.failed == 0
     cli.inside(drilled, "vm3", "mv /etc/sysconfig/iptables.mine /etc/sysconfig/iptables; systemctl reload iptables")
 
 

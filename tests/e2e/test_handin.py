@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from labenv import lab as labs
-from labenv import logbook
+from labenv.lab import labs
+from labenv.sheet import logbook
 from labenv.student import Student
 from tests.e2e.conftest import Cli
 from tests.unit.made_submissions import manifest, tarred

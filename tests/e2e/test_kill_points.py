@@ -17,12 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from labenv import lifecycle, saves
 from labenv.engine import Engine
-from labenv.engine import saves as kept
+from labenv.engine import save_store as kept
 from labenv.engine.channel import Channel
+from labenv.environments import saves
+from labenv.environments import up as bringing
+from labenv.environments.down import down
+from labenv.environments.plan import Request
 from labenv.events import silent
-from labenv.plan import Request
 from tests.e2e import rig
 from tests.e2e.conftest import Cli
 from tests.e2e.test_second_engine import PLAIN, labenv
@@ -89,13 +91,13 @@ def deliver(engine: Engine, student: str) -> None:
 
 
 def up(engine: Engine, student: str) -> None:
-    lifecycle.up(engine, Request(student), silent)
+    bringing.up(engine, Request(student), silent)
 
 
 def clean(engine: Engine, student: str) -> None:
     """Remove all there is of a student, and see that nothing else was left."""
     for environment in engine.environments(student):
-        lifecycle.down(engine, environment, silent)
+        down(engine, environment, silent)
     for save in kept.tidied(engine, student):
         kept.remove(engine, save)
     label = {"label": f"labenv.student={student}"}

@@ -16,7 +16,7 @@ STEPS = ("8", "10", "15", "16")
 def site(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> Iterator[Site]:
     student = new_student()
     cli("up", student, "--at", "domain", "--no-check")
-    site = Site(engine.environments(student)[0], engine.api)
+    site = Site(engine, engine.environments(student)[0])
     yield site
     site.close()
     cli("down", "-s", student, rc=None)

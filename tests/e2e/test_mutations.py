@@ -11,10 +11,11 @@ from multiprocessing import get_context
 
 import pytest
 
-from labenv import lab as labs
 from labenv.checks.results import CheckResult
-from labenv.mutations import Mutation, faults, variants
+from labenv.lab import labs
+from labenv.lab.mutations import Mutation, faults, variants
 from tests.e2e.conftest import Cli
+from tests.mutations import disagreement
 
 LAB = labs.load("lab4b")
 TABLE = [*faults(LAB), *variants(LAB)]
@@ -27,9 +28,10 @@ def found(mutation: Mutation) -> tuple[CheckResult, ...]:
     from labenv.engine import Engine
     from labenv.engine.channel import Channel
     from labenv.engine.find import connect
+    from labenv.environments.down import down
+    from labenv.environments.plan import Request
+    from labenv.environments.up import up
     from labenv.events import silent
-    from labenv.lifecycle import down, up
-    from labenv.plan import Request
 
     engine = Engine(connect(silent))
     who = f"m-{secrets.token_hex(4)}"
@@ -40,7 +42,7 @@ def found(mutation: Mutation) -> tuple[CheckResult, ...]:
             typed = channel.run(mutation.script(environment.student), timeout=120)
             channel.close()
             assert typed.rc == 0, f"{mutation.id} could not be typed on {name}: {typed.stderr.decode()}"
-        return run_checks(environment, engine).results
+        return run_checks(engine, environment).results
     finally:
         for environment in engine.environments(who):
             down(engine, environment, silent)
@@ -63,4 +65,4 @@ def test_the_checks_tell_right_from_wrong(
     find: Callable[[Mutation], Future[tuple[CheckResult, ...]]], mutation: Mutation
 ) -> None:
     results = find(mutation).result(timeout=1200)
-    assert not mutation.disagreement(results), mutation.disagreement(results)
+    assert not disagreement(mutation, results), disagreement(mutation, results)

@@ -28,7 +28,7 @@ class World:
         self.student, self.domain, self.password = made["student"], made["domain"], made["password"]
         self.x = made["network"].split(".")[2]
         self.account = f"{self.student}@myseneca.ca"
-        self.site = Site(engine.environments(self.student)[0], engine.api)
+        self.site = Site(engine, engine.environments(self.student)[0])
         self.tls = ssl.create_default_context(cadata=self.run("host", "cat /etc/pki/labenv/ca.crt"))
 
     def run(self, machine: str, script: str, rc: int = 0) -> str:

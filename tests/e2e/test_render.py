@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from labenv import topology
 from labenv.engine import LABEL, Engine, cgroups, recipe
+from labenv.lab import topology
 from tests.e2e.conftest import Cli
 
 Compose = Callable[..., str]

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from labenv import archive as archives
-from labenv import lifecycle, saves
 from labenv.engine import LABEL, Engine
-from labenv.engine import saves as kept
+from labenv.engine import save_store as kept
 from labenv.engine.channel import Channel
+from labenv.environments import saves
+from labenv.environments import transfer as archives
+from labenv.environments.reboot import reboot
 from labenv.errors import UsageError
 from labenv.events import silent
 from tests.e2e import rig
@@ -174,7 +175,7 @@ def test_saves_of_saves_do_not_run_out_of_layers(
     saves.restore(engine, worked, "flat", silent)
     assert work(engine, worked) == {"deep"}
     assert cli.json("check", "-s", worked)["summary"]["failed"] == 0
-    lifecycle.reboot(engine, engine.environments(worked)[0], engine.environments(worked)[0].regular, silent)
+    reboot(engine, engine.environments(worked)[0], engine.environments(worked)[0].regular, silent)
     assert inside(engine, worked, "vm2", "systemctl is-system-running") == "running\n"
 
 

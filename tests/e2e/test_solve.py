@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from labenv import lab as labs
 from labenv.engine import Engine
+from labenv.lab import labs
 from tests.e2e.conftest import Cli
 
 LAB = labs.load("lab4b")

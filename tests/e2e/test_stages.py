@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from labenv import lab as labs
+from labenv.lab import labs
 from tests.e2e.conftest import Cli
 
 LAB = labs.load("lab4b")

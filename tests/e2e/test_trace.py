@@ -59,7 +59,7 @@ class Lab:
 def lab(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> Iterator[Lab]:
     student = new_student()
     cli("up", student, "--no-check")
-    site = Site(engine.environments(student)[0], engine.api)
+    site = Site(engine, engine.environments(student)[0])
     yield Lab(cli, student, site)
     site.close()
     cli("down", "-s", student, rc=None)

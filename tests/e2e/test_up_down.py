@@ -16,9 +16,9 @@ import pytest
 from labenv.engine import LABEL, Engine, turns
 from labenv.engine.find import connect
 from labenv.engine.images import Images
+from labenv.environments.plan import Request
+from labenv.environments.up import up
 from labenv.events import silent
-from labenv.lifecycle import up
-from labenv.plan import Request
 from labenv.student import derive_x
 from tests.e2e.conftest import Cli
 

@@ -11,8 +11,8 @@ from typing import Any
 import pexpect
 import pytest
 
-from labenv import watch
 from labenv.engine import Engine
+from labenv.sheet import watch
 from tests.e2e.conftest import Cli
 
 PATIENCE = 120  # seconds for a run of the checks on a busy computer

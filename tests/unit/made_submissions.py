@@ -8,8 +8,9 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from labenv import __version__, logbook
-from labenv import lab as labs
+from labenv import __version__
+from labenv.lab import labs
+from labenv.sheet import logbook
 from labenv.student import Student
 
 LAB = labs.load("lab4b")

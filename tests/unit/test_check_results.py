@@ -5,12 +5,12 @@ from typing import Any, cast
 
 import pytest
 
-from labenv import lab
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.results import CheckResult, Report, Status
 from labenv.checks.run import run_checks
 from labenv.environment import Environment
 from labenv.errors import UsageError
+from labenv.lab import labs
 from labenv.student import Student
 
 
@@ -66,11 +66,11 @@ def test_doubts_are_shown_before_what_was_right() -> None:
 def test_an_unknown_step_is_refused_by_name() -> None:
     environment = Environment(Student("asmith15", 90, "anna", "secret"), "lab4b", "done", ())
     with pytest.raises(UsageError, match=r"lab4b has no step 99, 1x\. Its steps are: 0, 1, .*, 11, 11b, "):
-        run_checks(environment, cast(Any, None), steps=["19", "99", "1x"])
+        run_checks(cast(Any, None), environment, steps=["19", "99", "1x"])
 
 
 def test_every_step_that_is_no_persons_has_a_check() -> None:
-    found = lab.load("lab4b")
+    found = labs.load("lab4b")
     text = "".join(path.read_text() for path in (found.folder / "checks").glob("test_*.py"))
     judged = [step.id for step in found.steps.values() if not step.is_for_a_person]
     assert [step for step in judged if f'@step("{step}"' not in text] == []

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from labenv import doctor, vitals
+from labenv import doctor
 from labenv.computer import Computer
+from labenv.doctor import findings
 from labenv.engine.recipe import Facts
 from labenv.events import silent
 from tests.unit import stand_in
@@ -29,7 +30,7 @@ def computer(root: Path, files: dict[str, str], uid: int = 1000) -> Computer:
 
 @pytest.mark.parametrize(("free", "status"), [(20 * GIB, "ok"), (2 * GIB, "warn"), (GIB // 2, "fail")])
 def test_disk(free: int, status: str) -> None:
-    found = vitals.disk("/var/lib/docker", free)
+    found = findings.disk("/var/lib/docker", free)
     assert found.status == status
     assert f"{free / GIB:.1f} GiB are free" in found.sentence
     assert bool(found.mend) == (status != "ok")
@@ -37,7 +38,7 @@ def test_disk(free: int, status: str) -> None:
 
 @pytest.mark.parametrize(("kib", "status"), [(4_000_000, "ok"), (120_000, "warn"), (50_000, "fail")])
 def test_memory(tmp_path: Path, kib: int, status: str) -> None:
-    found = vitals.memory(computer(tmp_path, {"proc/meminfo": f"MemTotal: 9999999 kB\nMemAvailable: {kib} kB\n"}))
+    found = findings.memory(computer(tmp_path, {"proc/meminfo": f"MemTotal: 9999999 kB\nMemAvailable: {kib} kB\n"}))
     assert found
     assert found.status == status
 
@@ -56,7 +57,7 @@ def test_memory(tmp_path: Path, kib: int, status: str) -> None:
     ],
 )
 def test_how_systemd_will_run(facts: Facts, status: str, word: str) -> None:
-    found = vitals.systemd(facts)
+    found = findings.systemd(facts)
     assert found.status == status
     assert word in found.sentence + found.mend
 
@@ -77,7 +78,7 @@ def processes(root: Path, instances: int) -> None:
 def test_root_counts_inotify_instances(tmp_path: Path, each: int, status: str, room: int) -> None:
     processes(tmp_path, each)
     here = computer(tmp_path, {"proc/sys/fs/inotify/max_user_instances": "128\n"}, uid=0)
-    found = vitals.inotify(here, None)
+    found = findings.inotify(here, None)
     assert found
     assert found.status == status
     assert f"{2 * each} are in use; there is room for {room} machines more" in found.sentence
@@ -87,38 +88,38 @@ def test_root_counts_inotify_instances(tmp_path: Path, each: int, status: str, r
 
 def test_others_estimate_inotify_instances(tmp_path: Path) -> None:
     here = computer(tmp_path, {"proc/sys/fs/inotify/max_user_instances": "128\n"})
-    found = vitals.inotify(here, 41)
+    found = findings.inotify(here, 41)
     assert found
     assert found.status == "fail"
     assert "about 123 are in use" in found.sentence
     assert "exit code 255" in found.sentence
     assert found.mend.startswith("sudo sysctl -w ")
-    assert vitals.inotify(here, None) is None
+    assert findings.inotify(here, None) is None
 
 
 def test_bridges_that_are_filtered_are_told_of(tmp_path: Path) -> None:
     switch = "proc/sys/net/bridge/bridge-nf-call-iptables"
-    found = vitals.bridges(computer(tmp_path, {switch: "1\n"}))
+    found = findings.bridges(computer(tmp_path, {switch: "1\n"}))
     assert found
     assert (found.status, "sysctl -w net.bridge" in found.mend) == ("warn", True)
-    assert vitals.bridges(computer(tmp_path, {switch: "0\n"})) is None
+    assert findings.bridges(computer(tmp_path, {switch: "0\n"})) is None
 
 
 def test_where_there_is_no_proc_nothing_is_said(tmp_path: Path) -> None:
     elsewhere = Computer(tmp_path, {}, 0, "darwin")
-    assert vitals.memory(elsewhere) is None
-    assert vitals.inotify(elsewhere, 3) is None
-    assert vitals.firewall(elsewhere, "6.1") is None
+    assert findings.memory(elsewhere) is None
+    assert findings.inotify(elsewhere, 3) is None
+    assert findings.firewall(elsewhere, "6.1") is None
 
 
 def test_ports_of_others_are_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         number = other.getsockname()[1]
-        found = vitals.ports({number: 90})
+        found = findings.ports({number: 90})
         assert found.status == "warn"
         assert found.sentence == f"Another program has port {number} of 127.0.0.1."
         assert "X = 90" in found.mend
-    assert vitals.ports({number: 90}).status == "ok"
+    assert findings.ports({number: 90}).status == "ok"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_ports_of_others_are_told() -> None:
     ],
 )
 def test_the_kernels_firewall(tmp_path: Path, files: dict[str, str], status: str, word: str) -> None:
-    found = vitals.firewall(computer(tmp_path, files), "6.1")
+    found = findings.firewall(computer(tmp_path, files), "6.1")
     assert found
     assert found.status == status
     assert word in found.sentence + found.mend

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from labenv import drillbook, drills
-from labenv import lab as labs
-from labenv.drillbook import Diagnosis, Running
 from labenv.engine.content import beyond
+from labenv.environments import drill_records
+from labenv.environments.drill_records import Diagnosis, Running
+from labenv.lab import drills, labs
 
 LAB = labs.load("lab4b")
 TABLE = drills.catalogue(LAB)
@@ -46,15 +46,15 @@ def test_the_first_right_diagnosis_counts() -> None:
     said = (("10:00:20", "dns"), ("10:00:50", "relay"), ("10:01:10", "relay"))
     at = [Diagnosis(f"2026-01-05T{time}+00:00", layer, touched=False) for time, layer in said]
     found = Running(drill, begun="2026-01-05T10:00:00+00:00", diagnoses=tuple(at))
-    result = drillbook.result(found, ("why", "how"), (BEFORE, FAULT), BEFORE, mended=True)
+    result = drill_records.result(found, ("why", "how"), (BEFORE, FAULT), BEFORE, mended=True)
     assert (result.to_diagnosis, result.beyond) == (50, 0)
     never = replace(found, diagnoses=found.diagnoses[:1])
-    assert drillbook.result(never, ("why", "how"), None, BEFORE, mended=True).to_diagnosis is None
+    assert drill_records.result(never, ("why", "how"), None, BEFORE, mended=True).to_diagnosis is None
 
 
 def test_the_table_of_a_class_is_csv() -> None:
-    row = drillbook.Row("asmith15", "mine", 1, "dns", "mended", "2026-01-05T10:00:00+00:00", 60, None, 0, 2, 3)
-    assert next(csv.DictReader(io.StringIO(drillbook.as_csv([row])))) == {
+    row = drill_records.Row("asmith15", "mine", 1, "dns", "mended", "2026-01-05T10:00:00+00:00", 60, None, 0, 2, 3)
+    assert next(csv.DictReader(io.StringIO(drill_records.as_csv([row])))) == {
         "student": "asmith15",
         "name": "mine",
         "level": "1",

@@ -1,9 +1,9 @@
 """What to do next, in one sentence, from a report; and the hints that were asked for, read back from a machine."""
 
-from labenv import guide
-from labenv import lab as labs
 from labenv.checks.results import PERSON, CheckResult, Report, Status, in_chains, with_persons
-from labenv.guide import Asked
+from labenv.lab import labs
+from labenv.sheet import guide
+from labenv.sheet.guide import Asked
 
 LAB = labs.load("lab4b")
 

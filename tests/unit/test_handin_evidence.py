@@ -1,8 +1,8 @@
 """The course's evidence: what is in force but hidden from the course's marker is remarked on."""
 
-from labenv import handin
-from labenv import lab as labs
-from labenv.handin.evidence import unseen
+from labenv.classroom import handin
+from labenv.classroom.evidence import unseen
+from labenv.lab import labs
 
 WANTED = handin.wanted(labs.load("lab4b"))
 FIELDS = {entry.title: entry for entry in WANTED.fields}

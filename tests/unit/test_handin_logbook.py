@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labenv import lab as labs
-from labenv import logbook
+from labenv.lab import labs
+from labenv.sheet import logbook
 from labenv.student import Student
 
 BLANK = logbook.blank(labs.load("lab4b"), Student("asmith15", 90, "anna", "secret99"))

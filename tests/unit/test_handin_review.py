@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from labenv.classroom import archive
+from labenv.classroom.review import Row, as_csv, as_html, review
 from labenv.errors import UsageError
-from labenv.handin import archive
-from labenv.handin.review import Row, as_csv, as_html, review
 from tests.unit.made_submissions import entry, manifest, members, saved, tarred
 from tests.unit.test_handin_logbook import filled
 

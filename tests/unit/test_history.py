@@ -7,9 +7,9 @@ import pytest
 
 from labenv.engine.content import Said
 from labenv.environment import Environment
+from labenv.environments.history import story
+from labenv.environments.history.repository import Change, Repository
 from labenv.errors import LabenvError, UsageError
-from labenv.history import story
-from labenv.history.repository import Change, Repository
 from labenv.student import Student
 
 NOW = datetime(2026, 11, 23, 10, 0, 0).astimezone()

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from labenv import lab as labs
 from labenv import resources
 from labenv.errors import UsageError
-from labenv.solve import chosen, commands
+from labenv.lab import labs, model
+from labenv.lab.solution import commands
+from labenv.lab.topology import load, named
+from labenv.sheet.solve import chosen
 from labenv.student import Student
-from labenv.topology import load, named
 
 LAB = labs.load("lab4b")
 ROWS = [str(number) for number in range(52)]
@@ -85,7 +86,7 @@ def test_what_cannot_be_solved_is_refused(target: str | None, everything: bool, 
 def test_a_broken_lab_is_answered_with_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "lab.yaml").write_text(text)
     with pytest.raises(UsageError, match=r"lab\.yaml is (no YAML: |not as a lab's file should be .* labenv lab lint)"):
-        labs.read(tmp_path)
+        model.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_a_broken_lab_is_answered_with_a_sentence(tmp_path: Path, text: str) -> 
 def test_broken_steps_are_answered_with_a_sentence(tmp_path: Path, text: str) -> None:
     shutil.copy(resources.labs() / "lab4b" / "lab.yaml", tmp_path)
     (tmp_path / "steps.yaml").write_text(text)
-    lab = labs.read(tmp_path)  # the steps are read when they are asked for
+    lab = model.read(tmp_path)  # the steps are read when they are asked for
     if text == "steps: []":
         assert lab.steps == {}
         return
@@ -106,7 +107,7 @@ def test_broken_steps_are_answered_with_a_sentence(tmp_path: Path, text: str) ->
 
 def test_a_folder_without_a_lab_is_answered_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"lab\.yaml cannot be read: No such file or directory\."):
-        labs.read(tmp_path)
+        model.read(tmp_path)
 
 
 def test_an_unknown_lab_is_answered_with_those_there_are() -> None:
@@ -116,7 +117,7 @@ def test_an_unknown_lab_is_answered_with_those_there_are() -> None:
 
 def test_bringing_a_lab_up_reads_no_steps() -> None:
     script = (
-        "import sys; from labenv import lab, plan, resources; real = resources.read_yaml\n"
+        "import sys; from labenv import resources; from labenv.environments import plan; from labenv.lab import labs; real = resources.read_yaml\n"
         "resources.read_yaml = lambda path: sys.exit(str(path)) if path.name == 'steps.yaml' else real(path)\n"
         "made = plan._plan_at(plan.Request('asmith15', None, None, None, None, None), 90, 'x')\n"
         "[made.overlay(node) for node in made.topology.nodes]\n"

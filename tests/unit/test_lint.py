@@ -11,10 +11,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from labenv import lab as labs
-from labenv import lint, resources
+from labenv import resources
 from labenv.cli.app import app
 from labenv.errors import UsageError
+from labenv.lab import labs, lint, model
 
 Tree = dict[str, Any]
 Break = Callable[[Tree], object]
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 def change(folder: Path, file: str, how: Break) -> list[str]:
     """What lint says after a change to the tree in a file."""
-    tree = labs.parsed(folder / file)
+    tree = model.parsed(folder / file)
     how(tree)
     (folder / file).write_text(yaml.dump(tree, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False))
     return [str(finding) for finding in lint.lint(folder)]
@@ -234,7 +234,7 @@ def test_mutations_are_looked_at_where_there_are_some(folder: Path) -> None:
         folder, "mutations.yaml", lambda t: t["faults"][0].update(step="99", machines=["vm9"], id=t["faults"][1]["id"])
     )
     assert [line.partition(" There")[0] for line in said] == [
-        f"mutations.yaml: 2 mutations are called '{labs.parsed(folder / 'mutations.yaml')['faults'][1]['id']}'. Give each its own name.",
+        f"mutations.yaml: 2 mutations are called '{model.parsed(folder / 'mutations.yaml')['faults'][1]['id']}'. Give each its own name.",
         "mutations.yaml: the step '99' is unknown.",
         "mutations.yaml: the machine 'vm9' is unknown.",
     ]

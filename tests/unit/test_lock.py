@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from labenv.environments.lock import student_lock
 from labenv.errors import EngineError
 from labenv.events import Event, silent
-from labenv.lock import student_lock
 
 HOLDER = """
 import sys
 from labenv.events import silent
-from labenv.lock import student_lock
+from labenv.environments.lock import student_lock
 with student_lock("anna", silent):
     print("held", flush=True)
     sys.stdin.read()

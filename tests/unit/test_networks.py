@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from labenv.computer import Computer
+from labenv.environments.networks import free_x, port_in_use, taken, uplink_mtu, wide_routes
 from labenv.errors import EngineError
-from labenv.networks import free_x, port_in_use, taken, uplink_mtu, wide_routes
 
 HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT"
 

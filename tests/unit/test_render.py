@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from labenv import cache, plan, render
+from labenv import cache
+from labenv.environments import plan
+from labenv.lab import overlay
 
 
 @pytest.fixture(autouse=True)
@@ -13,9 +15,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def overlays() -> list[list[render.Item]]:
+def overlays() -> list[list[overlay.Item]]:
     """All overlays, rendered as by a new process."""
-    render._templates.cache_clear()
+    overlay._templates.cache_clear()
     made = plan._plan_at(plan.Request("asmith15"), 90, "secret")
     return [made.overlay(node) for node in made.topology.nodes]
 

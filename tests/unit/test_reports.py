@@ -8,12 +8,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from labenv import lab as labs
 from labenv import reports
 from labenv.checks.results import CheckResult, Report, Status, in_chains, with_persons
 from labenv.environment import Environment, Machine
-from labenv.guide import Asked
+from labenv.lab import labs
 from labenv.reports import Paper
+from labenv.sheet.guide import Asked
 from labenv.student import Student
 
 LAB = labs.load("lab4b")

@@ -3,10 +3,10 @@
 import pytest
 from rich.console import Console
 
-from labenv import lab as labs
-from labenv import standing
 from labenv.checks.results import CheckResult, Report, Status, in_chains, with_persons
 from labenv.cli import sheet
+from labenv.lab import labs
+from labenv.sheet import progress
 
 LAB = labs.load("lab4b")
 
@@ -36,7 +36,7 @@ def drawn(width: int, *, compact: bool = False) -> str:
 
 
 def test_a_step_shows_the_mark_of_its_worst_check() -> None:
-    marks = {row.step.id: row.mark for heading in standing.headings(report(), LAB) for row in heading.rows}
+    marks = {row.step.id: row.mark for heading in progress.headings(report(), LAB) for row in heading.rows}
     assert marks == {
         "9": "warn",
         "11b": "fail",
@@ -49,7 +49,7 @@ def test_a_step_shows_the_mark_of_its_worst_check() -> None:
 
 
 def test_the_same_thing_seen_twice_is_said_once_and_a_dependant_in_a_line() -> None:
-    said = {row.step.id: row.seen for heading in standing.headings(report(), LAB) for row in heading.rows}
+    said = {row.step.id: row.seen for heading in progress.headings(report(), LAB) for row in heading.rows}
     assert said["11b"] == ("454 4.7.1 Relay access denied",)
     assert said["16"] == ("waits for step 11b",)
     assert said["27"] == said["33"] == ()
@@ -57,7 +57,7 @@ def test_the_same_thing_seen_twice_is_said_once_and_a_dependant_in_a_line() -> N
 
 
 def test_steps_are_counted_in_words() -> None:
-    assert standing.counted(standing.headings(report(), LAB)) == (
+    assert progress.counted(progress.headings(report(), LAB)) == (
         "3 steps hold, 1 of them with a reservation, 1 does not, 1 waits, 2 are for you to judge"
     )
 

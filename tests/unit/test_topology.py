@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from labenv import topology
 from labenv.errors import UsageError
+from labenv.lab import topology
 from labenv.student import Student
 
 ANNA = Student("anna", 90, "smith", "secret")

@@ -2,12 +2,12 @@
 
 import pytest
 
-from labenv import lab as labs
-from labenv import logbook
 from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
 from labenv.checks.plugin import step
 from labenv.errors import EngineError
+from labenv.lab import labs
+from labenv.sheet import logbook
 from labenv.student import Student
 
 

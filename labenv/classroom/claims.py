@@ -1,0 +1,151 @@
+"""Whether a submission's parts agree: what its check results claim, and what its own files and evidence say.
+
+Who packs an archive anew can make its manifest match. A claim that a step holds has to match the files too.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+
+from labenv.checks import firewall
+from labenv.classroom.archive import Archive
+
+_MAIN = "etc/postfix/main.cf"
+_LARGEST = 200_000  # of a file that is looked into: far more than any that a person writes
+_RULES = 20_000
+_MARKED = r"my(?:hostname|domain|origin|destination|networks)|relay_domains|relayhost|inet_interfaces|mailbox_command"
+
+
+def contradictions(archive: Archive, student: str, network: str, holding: set[str]) -> list[str]:
+    """A sentence for each thing in an archive that its own files contradict. `holding` are the steps it says hold."""
+    files = _Files(archive, f"{student}.ops", network)
+    notes = []
+    for machine in ("vm2", "vm3"):
+        given = files.postfix(machine).get("mydomain", "")
+        if given and given.casefold() != files.domain.casefold():
+            notes.append(f"the domain in main.cf of {machine} is {given}, not the student's")
+    for step, (test, wanted) in _CLAIMS.items():
+        if step in holding and not test(files):
+            notes.append(f"check.json says that step {step} holds, but {wanted}")
+    return notes + list(_evidence(files))
+
+
+class _Files:
+    """What the configuration files of an archive set."""
+
+    def __init__(self, archive: Archive, domain: str, network: str) -> None:
+        self.archive, self.domain = archive, domain
+        self.network = ipaddress.IPv4Network(network)
+
+    def text(self, machine: str, path: str) -> str:
+        return self.archive.text(f"config/{machine}/{path}")[:_LARGEST]
+
+    def postfix(self, machine: str) -> dict[str, str]:
+        """main.cf as Postfix reads it (postconf(5)): a line that begins with a blank goes on, and the last one counts."""
+        lines = [line for line in self.text(machine, _MAIN).splitlines() if line.strip() and line.lstrip()[0] != "#"]
+        logical = re.sub(r"\n\s+", " ", "\n".join(lines)).splitlines()
+        return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in logical)}
+
+    def expanded(self, machine: str, name: str) -> str:
+        """A parameter of main.cf, with the two names that the sheet uses expanded."""
+        value = self.postfix(machine).get(name, "")
+        for used, meant in (("mydomain", self.domain), ("myhostname", f"{machine}.{self.domain}")):
+            value = re.sub(rf"\$(?:{used}\b|\{{{used}\}}|\({used}\))", meant, value)
+        return value.casefold()
+
+    def dovecot(self, name: str) -> set[str]:
+        """The values that any file of Dovecot's on vm3 sets a parameter to."""
+        texts = [self.archive.text(n) for n in self.archive.members if n.startswith("config/vm3/etc/dovecot/")]
+        pattern = re.compile(rf"^[^\S\n]*{name}[^\S\n]*=[^\S\n]*(.*)$", re.MULTILINE)
+        return {value.partition("#")[0].strip() for text in texts for value in pattern.findall(text)}
+
+    def zone(self) -> str:
+        return "\n".join(self.archive.text(n) for n in self.archive.members if n.startswith("config/host/var/named/"))
+
+    def lets_in(self, machine: str, last: int, port: int) -> bool:
+        """Whether the saved firewall of a machine lets `host` in to a port."""
+        text = self.text(machine, "etc/sysconfig/iptables")
+        host, address = str(self.network[1]), str(self.network[last])
+        try:
+            rules = firewall.parse(text[:_RULES])
+            if _is_deep(rules) or len(text) > _RULES:
+                return True  # a walk through it might never end, so nothing is said
+            return rules.decide(firewall.Connection(host, address, port)).verdict == "ACCEPT"
+        except (ValueError, IndexError, KeyError, RecursionError):  # rules that iptables-restore would refuse
+            return False
+
+
+def _is_deep(rules: firewall.RuleSet) -> bool:
+    """Whether a chain of the student's own jumps to another such chain."""
+    own = set(rules.chains) - {"INPUT", "OUTPUT", "FORWARD"}
+    jumps = (rule.options.get(way, []) for name in own for rule in rules.chains[name] for way in ("-j", "-g"))
+    return any(own & set(targets) for targets in jumps)
+
+
+def _untold(value: str) -> bool:
+    """Whether a value is told by a table, a file or another parameter, which is not looked into here."""
+    return bool(re.search(r"[$:]|(^|[\s,])/", value))
+
+
+def _trusts_network(files: _Files) -> bool:
+    given = files.postfix("vm3")
+    nets = files.expanded("vm3", "mynetworks")
+    return _untold(nets) or (
+        any(_covers(net, files.network) for net in re.split(r"[,\s]+", nets))
+        if nets
+        else given.get("mynetworks_style") in ("subnet", "class")
+    )
+
+
+def _covers(net: str, network: ipaddress.IPv4Network) -> bool:
+    try:
+        return network.subnet_of(ipaddress.IPv4Network(net, strict=False))
+    except ValueError:  # a name or a negation
+        return False
+
+
+# For a step: what its claim needs in the files, and what is said if that is missing. A file is held to what every right
+# way of doing the step has in common, so that right work is not doubted.
+_CLAIMS: dict[str, tuple[Callable[[_Files], object], str]] = {
+    "9": (
+        lambda f: all(_untold(v) or v == f.domain for v in (f.expanded(m, "myorigin") for m in ("vm2", "vm3"))),
+        "myorigin is not the domain in main.cf of vm2 and vm3",
+    ),
+    "11": (
+        lambda f: (
+            _untold(f.expanded("vm3", "mydestination"))
+            or f.domain in re.split(r"[,\s]+", f.expanded("vm3", "mydestination"))
+        ),
+        "mydestination in main.cf of vm3 lacks the domain",
+    ),
+    "12": (
+        lambda f: re.search(r"^[^;\n]*\sMX\s", f.zone(), re.MULTILINE | re.IGNORECASE),
+        "no zone file has an MX record",
+    ),
+    "17": (lambda f: f.expanded("vm2", "relayhost"), "main.cf of vm2 sets no relayhost"),
+    "19": (_trusts_network, "mynetworks in main.cf of vm3 lacks the network"),
+    "22": (lambda f: "dovecot" in f.expanded("vm3", "mailbox_command"), "main.cf of vm3 runs no Dovecot for delivery"),
+    "23": (
+        lambda f: any("maildir:" in v for v in f.dovecot("mail_location")),
+        "no file of Dovecot's sets mail_location to a Maildir",
+    ),
+    "28": (lambda f: any("imap" in v for v in f.dovecot("protocols")), "no file of Dovecot's sets protocols to imap"),
+    "31": (lambda f: f.lets_in("vm3", 4, 143), "the saved firewall of vm3 lets host not in to port 143"),
+    "33": (
+        lambda f: "no" in f.dovecot("disable_plaintext_auth"),
+        "no file of Dovecot's sets disable_plaintext_auth to no",
+    ),
+    "41": (lambda f: f.lets_in("vm3", 4, 25), "the saved firewall of vm3 lets host not in to port 25"),
+}
+
+
+def _evidence(files: _Files) -> Iterator[str]:
+    """Whether the evidence quotes main.cf as it is in the archive, and comes from the student's machine."""
+    for machine in ("vm2", "vm3"):
+        text = files.archive.text(f"evidence/{machine}.txt")
+        lines = re.findall(rf"^(?:{_MARKED}).*$", files.text(machine, _MAIN), re.MULTILINE)
+        quoted = {line.strip() for line in text.splitlines()}
+        if missing := [line for line in lines if line.strip() not in quoted]:
+            yield f"evidence of {machine} lacks the line '{missing[0][:80]}' of its main.cf"
+        if text and f"\n{machine}.{files.domain}\n" not in text:
+            yield f"evidence of {machine} does not show the host name {machine}.{files.domain}"

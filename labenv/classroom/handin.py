@@ -1,0 +1,70 @@
+"""Handing in: the course's own evidence, one archive of everything, and reading such archives back without trust."""
+
+import re
+from dataclasses import dataclass
+
+from labenv.errors import UsageError
+from labenv.lab.model import Lab, parsed
+
+# The members of a submission, and how large each may be.
+MANIFEST, CHECKS, HINTS, BOOK = "manifest.json", "check.json", "hints.jsonl", "logbook.md"
+LARGEST = 4_000_000
+FORMAT = 1
+_LONGEST = 100  # of a name, in the plain tar format
+_PART = r"[\w.:+@-]*[\w:+@-][\w.:+@-]*"  # neither `.` nor `..`
+_NAMES = re.compile(
+    rf"{re.escape(MANIFEST)}|{re.escape(CHECKS)}|{re.escape(HINTS)}|{re.escape(BOOK)}"
+    rf"|evidence/{_PART}\.txt|(config|history)/{_PART}(/{_PART})+",
+    re.ASCII,
+)
+
+
+def is_name(name: str) -> bool:
+    """Whether a member of a submission can have that name."""
+    return len(name) <= _LONGEST and bool(_NAMES.fullmatch(name))
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the evidence: the command for it, and what is said where that says nothing, and always.
+
+    `effective` is a command for what holds, as `name = value` lines, whether or not the field shows it.
+    """
+
+    title: str
+    command: str
+    machines: tuple[str, ...]
+    silent: str
+    note: str
+    effective: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a lab wants handed in: the machines and fields of its evidence, and patterns of files, by machine."""
+
+    machines: tuple[str, ...]
+    fields: tuple[Field, ...]
+    files: dict[str, tuple[str, ...]]
+
+
+def wanted(lab: Lab) -> Wanted:
+    """What the lab's handin.yaml wants. Raises UsageError if there is none or it is not as it should be."""
+    path = lab.folder / "handin.yaml"
+    tree = parsed(path)
+    try:
+        machines = tuple(tree["machines"])
+        fields = tuple(
+            Field(
+                entry["title"],
+                entry["command"],
+                tuple(entry.get("machines", machines)),
+                entry.get("silent", "(nothing)"),
+                entry.get("note", ""),
+                entry.get("effective", ""),
+            )
+            for entry in tree["evidence"]
+        )
+        return Wanted(machines, fields, {name: tuple(paths) for name, paths in tree["files"].items()})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} is not as a lab's file should be ({error!r}).") from error

@@ -1,0 +1,163 @@
+"""One archive of all that a student hands in, with a manifest of checksums."""
+
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import os
+import shlex
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labenv import __version__
+from labenv.checks.results import Report
+from labenv.checks.run import run_checks
+from labenv.classroom import evidence, handin
+from labenv.environment import Environment
+from labenv.errors import LabenvError, UsageError
+from labenv.events import Listener, announced, silent
+from labenv.lab import labs
+from labenv.sheet import guide, logbook
+
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+
+_HISTORIES = ("/root/.bash_history", "/home/*/.bash_history")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was packed: the names of the members, and sentences on what is missing in them."""
+
+    file: str
+    members: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as `submit --json` shows it."""
+        return asdict(self)
+
+
+def submit(
+    engine: "Engine", environment: Environment, file: Path, *, force: bool = False, listen: Listener = silent
+) -> Submission:
+    """Pack evidence, check results, files, hints asked, log book and histories of an environment into `file`.
+
+    The password of the lab is struck out wherever it stands. Raises UsageError for a file that is there (unless `force`)
+    or cannot be written, EngineError if a machine does not run.
+    """
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder. Give the name of a file, such as {environment.student.id}.tar.gz.")
+    if file.exists() and not force:
+        raise UsageError(f"{file} is there already. Give another name, or --force to replace it.")
+    if not file.parent.is_dir():
+        raise UsageError(f"There is no folder {file.parent}. Make it, or give another name.")
+    lab = labs.load(environment.lab)
+    wanted = handin.wanted(lab)
+    missing: list[str] = []
+    members: dict[str, bytes] = {}
+    report = run_checks(engine, environment, listen=listen)
+    missing += _not_held(report)
+    members[handin.CHECKS] = _json(report.to_dict())
+    with announced(listen, "submit", "collecting what is handed in"):
+        text = logbook.read(engine, environment)
+        members[handin.BOOK] = text.encode()
+        book = logbook.sections(text, logbook.blank(lab, environment.student))
+        missing += [f"The log book has nothing under {s.title}, '{s.empty[0]}'." for s in book if s.empty]
+        asked = guide.asked(engine, environment)
+        members[handin.HINTS] = "".join(json.dumps(asdict(ask)) + "\n" for ask in asked).encode()
+        for machine in wanted.machines:
+            found = evidence.collect(engine, environment, machine)
+            members[f"evidence/{machine}.txt"] = found.text.encode()
+            missing += found.remarks
+        for machine, patterns in wanted.files.items():
+            for path, content in _files(engine, environment, machine, (*patterns, *_HISTORIES)).items():
+                place = "history" if path.endswith(".bash_history") else "config"
+                members[f"{place}/{machine}{path}"] = content
+    left_out = [n for n, content in members.items() if len(content) > handin.LARGEST or not handin.is_name(n)]
+    missing += [f"{name!r} was left out: its name is unusual, or it is very large." for name in left_out]
+    secret = environment.student.password.encode()
+    packed = {
+        name: members[name].replace(secret, b"*" * len(secret)) for name in sorted(members) if name not in left_out
+    }
+    write(file, packed, manifest(environment, packed))
+    return Submission(str(file), (handin.MANIFEST, *packed), tuple(missing))
+
+
+def manifest(environment: Environment, members: dict[str, bytes]) -> dict[str, Any]:
+    """What the archive says of itself: whose it is, made when and by what, and each member's size and checksum."""
+    return {
+        "format": handin.FORMAT,
+        "student": environment.student.id,
+        "domain": environment.student.domain,
+        "network": str(environment.student.network),
+        "lab": environment.lab,
+        "labenv": __version__,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "members": [
+            {"name": name, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+            for name, content in members.items()
+        ],
+    }
+
+
+def write(file: Path, members: dict[str, bytes], about: dict[str, Any]) -> None:
+    """Write the archive, whole or not at all, with the manifest first. Raises UsageError if that fails."""
+    buffer = io.BytesIO()
+    # The plain format of POSIX.1-1988: one header a member, so that a reader needs to understand no extensions.
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in ((handin.MANIFEST, _json(about)), *members.items()):
+            entry = tarfile.TarInfo(name)
+            entry.mode, entry.size = 0o644, len(content)
+            entry.mtime = int(datetime.fromisoformat(about["time"]).timestamp())
+            archive.addfile(entry, io.BytesIO(content))
+    _replace(file, lambda out: out.write(gzip.compress(buffer.getvalue(), mtime=0)))
+
+
+def _replace(file: Path, fill: Callable[[Any], object]) -> None:
+    draft = ""
+    try:
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as out:
+            draft = out.name
+            fill(out)
+        os.chmod(draft, 0o644)
+        os.replace(draft, file)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}. Give another file.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+
+
+def _files(engine: "Engine", environment: Environment, machine: str, patterns: tuple[str, ...]) -> dict[str, bytes]:
+    """The files of a machine that match the patterns, fetched in one go as a tar archive."""
+    listed = f'for f in {" ".join(patterns)}; do [ ! -f "$f" ] || printf \'%s\\0\' "$f"; done'
+    # A link to a file is followed: what counts is what is in force.
+    pack = f"sh -c {shlex.quote(listed)} | tar -chPf - --hard-dereference --null --files-from=-"
+    with engine.shell(environment.machine(machine)) as shell:
+        result = shell.run(pack)
+    if result.rc:
+        raise LabenvError(f"The files of {machine} could not be read: {result.complaint}")
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(result.stdout), mode="r:") as archive:
+        for entry in archive:
+            content = archive.extractfile(entry)
+            if content is not None:
+                found[entry.name] = content.read()
+    return found
+
+
+def _not_held(report: Report) -> list[str]:
+    return list(
+        dict.fromkeys(f"Step {r.step} does not hold: {r.evidence}" for r in report.results if r.status == "fail")
+    )
+
+
+def _json(document: Any) -> bytes:
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,135 @@
+"""The check command."""
+
+import os
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, StudentOption
+from labenv.errors import EngineError, UsageError
+
+if TYPE_CHECKING:
+    from labenv.checks.results import Report
+    from labenv.engine import Engine
+    from labenv.environment import Environment
+    from labenv.environments.reboot import Lost
+    from labenv.lab.model import Lab
+
+_STDOUT = "-"
+
+
+def check(
+    steps: Annotated[
+        list[str] | None, typer.Argument(metavar="STEP", help="Only these steps, such as 19 or 11b.")
+    ] = None,
+    student: StudentOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and check again as soon as something changes.")] = False,
+    after_reboot: Annotated[
+        bool, typer.Option("--after-reboot", help="Boot all machines again first, and say what that has lost.")
+    ] = False,
+    json: JsonOption = False,
+    junit: Annotated[str | None, typer.Option(metavar="FILE", help="JUnit XML for a CI server; - is stdout.")] = None,
+    html: Annotated[str | None, typer.Option(metavar="FILE", help="One HTML page; - is stdout.")] = None,
+    markdown: Annotated[str | None, typer.Option(metavar="FILE", help="Markdown; - is stdout.")] = None,
+) -> None:
+    """Check the steps of the sheet against the running machines, and say what to do next.
+
+    Exit code 0: all passed; 1: one failed. A watch ends with Ctrl-C, and then always with 0.
+
+    Examples:
+
+      labenv check
+
+      labenv check 19 20 -s asmith15
+
+      labenv check --watch
+
+      labenv check --after-reboot
+
+      labenv check --html report.html --junit results.xml
+
+      labenv check --json | jq .summary
+    """
+    files = {kind: name for kind, name in (("junit", junit), ("html", html), ("markdown", markdown)) if name}
+    if watch and after_reboot:
+        raise UsageError("--watch looks on; it boots nothing. Leave one of --watch and --after-reboot out.")
+    if watch and (json or files):
+        raise UsageError("--watch draws on the screen; for a report, check once, without it.")
+    if [*files.values(), *([_STDOUT] if json else [])].count(_STDOUT) > 1:
+        raise UsageError("Only one report can go to stdout. Give the others a file's name.")
+    for name in files.values():
+        _check_writable(name)
+    with screen.progress(quiet=watch) as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        from labenv.checks.run import check_known, run_checks
+        from labenv.lab import labs
+
+        lab = labs.load(environment.lab)
+        check_known(lab, steps or [])
+        common.count_look(engine, environment, listen)
+        lost: list[Lost] = []
+        if after_reboot:
+            from labenv.environments.reboot import reboot_and_compare
+
+            lost = reboot_and_compare(engine, environment, listen)
+            environment = common.chosen(engine, environment.student.id)
+        if not watch:
+            report = run_checks(engine, environment, steps=steps or None, written=True, listen=listen)
+    if watch:
+        from labenv.cli import watch as drawn
+
+        drawn.watch(engine, environment, lab, steps or None)
+        return
+    if files:
+        _write(files, report, lab, engine, environment)
+    if json:
+        told = {"lost": [vars(thing) for thing in lost]} if after_reboot else {}
+        common.print_json(report.to_dict() | told)
+    elif _STDOUT not in files.values():
+        from labenv.cli import sheet
+
+        sheet.show(report, lab)
+        if after_reboot:
+            print("\n".join(["", *(thing.sentence for thing in lost)]) if lost else "\nThe reboot has lost nothing.")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _check_writable(name: str) -> None:
+    """Raise UsageError, before anything is checked, for a file that cannot be written."""
+    if name == _STDOUT:
+        return
+    there = os.path.lexists(name)
+    try:
+        with open(name, "ab"):
+            pass
+    except OSError as error:
+        raise UsageError(f"The report {name} cannot be written: {error.strerror}. Give another file.") from error
+    if not there:
+        Path(name).unlink()  # what comes of the checks is not known yet
+
+
+def _write(files: dict[str, str], report: "Report", lab: "Lab", engine: "Engine", environment: "Environment") -> None:
+    from labenv import reports
+    from labenv.sheet import guide
+
+    asked: tuple[guide.Asked, ...] = ()
+    with suppress(EngineError):  # a host that is down is told of by the checks
+        asked = tuple(guide.asked(engine, environment))
+    paper = reports.Paper(report, lab, environment, asked, datetime.now(UTC))
+    for kind, name in files.items():
+        text = reports.KINDS[kind](paper)
+        if name == _STDOUT:
+            sys.stdout.write(text)
+            continue
+        try:
+            Path(name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"The report {name} cannot be written: {error.strerror}. Give another file.") from error
+        print(f"Wrote {name}", file=sys.stderr)

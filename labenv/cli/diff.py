@@ -1,0 +1,68 @@
+"""The diff command."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, StudentOption
+
+if TYPE_CHECKING:
+    pass
+
+
+def _complete_moment(ctx: typer.Context, incomplete: str) -> list[str]:
+    return [*common.complete_save(ctx, incomplete), *common.complete_stage(incomplete)]
+
+
+def diff(
+    since: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STAGE|SAVE|TIME",
+            autocompletion=_complete_moment,
+            help="Default: the start. A time is 10:30, '2026-11-23 10:30', '20 minutes ago' or yesterday.",
+        ),
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", metavar="FILE", help="Only this, as `history` takes it.")
+    ] = None,
+    teacher: Annotated[
+        bool, typer.Option("--teacher", envvar="LABENV_TEACHER", help="A stage's solution may be shown.")
+    ] = False,
+    student: StudentOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show in which lines the files that matter are now others than at the start, or at any moment since.
+
+    With a stage it is the reference solution that they are compared with; that is for teachers.
+
+    Examples:
+
+      labenv diff
+
+      labenv diff before-tls --file main.cf
+
+      labenv diff '20 minutes ago'
+
+      labenv diff relay --teacher -s asmith15
+    """
+    from labenv.environments.history import look_back, story
+    from labenv.environments.history.repository import place
+
+    with screen.progress(quiet=True) as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        book = look_back.opened(engine, environment, listen)
+        old = look_back.moment(engine, environment, book, since, teacher=teacher)
+        paths = [path for path in book.differing(old) if file is None or story.means(file, *place(path))]
+        patch = book.diff(old, *paths, colour=sys.stdout.isatty() and not json) if paths else ""
+    if json:
+        common.print_json(
+            {"student": environment.student.id, "since": since or "start", "files": paths, "patch": patch}
+        )
+    elif patch:
+        print(patch, end="")
+    else:
+        print(f"Nothing is different since {since or 'the start'}.", file=sys.stderr)

@@ -1,0 +1,85 @@
+"""Commands for the files of drills: list, lint, schema."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labenv.cli import common
+from labenv.cli.common import JsonOption
+
+FromOption = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="DIR", file_okay=False, exists=True, help="Drills of this folder too."),
+]
+
+
+def list_(
+    folder: FromOption = None,
+    answers: Annotated[bool, typer.Option("--answers", help="With layer and fault, for teachers.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the drills by level, each with what a user reports.
+
+    Examples:
+
+      labenv drill list
+
+      labenv drill list --from ./mydrills --answers
+    """
+    from labenv.lab import drills, labs
+    from labenv.student import Student
+
+    lab = labs.load(labs.default())
+    example = Student("asmith15", 90, "ann", "")
+    found = [(drill, drills.filled(drill.symptom, example)) for drill in drills.catalogue(lab, folder)]
+    if json:
+        entries = [
+            {"name": drill.name, "level": drill.level, "symptom": text}
+            | ({"layer": drill.layer, "title": drill.title} if answers else {})
+            for drill, text in found
+        ]
+        common.print_json({"lab": lab.id, "drills": entries})
+        return
+    for drill, text in found:
+        print(f"{drill.level}  {drill.name}\n   {f'{drill.layer}: {drill.title}' if answers else text}")
+
+
+def lint(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Default: the lab's drills and your own folder's.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what is wrong in the files of drills, each with its line. A file NAME.yaml is the drill NAME.
+
+    Your own drills lie in ~/.config/labenv/drills, or where LABENV_DRILLS says. Exit code 0: nothing is wrong; 2:
+    something is.
+
+    Example:
+
+      labenv drill lint ./mydrills
+    """
+    from labenv.lab import drills, labs
+
+    lab = labs.load(labs.default())
+    files = [path for path in drills.files(lab, folder) if folder is None or path.parent == folder]
+    found = [finding for path in files for finding in drills.lint(path, lab)]
+    if json:
+        common.print_json({"drills": len(files), "findings": [vars(finding) for finding in found]})
+    else:
+        print("\n".join(map(str, found)) or f"{len(files)} drills: nothing is wrong")
+    if found:
+        raise typer.Exit(2)
+
+
+def schema() -> None:
+    """Print the JSON schema of a drill's file, for an editor that completes and marks mistakes.
+
+    Example:
+
+      labenv drill schema > drill.schema.json
+    """
+    from labenv.lab import drills
+
+    common.print_json(drills.schema())

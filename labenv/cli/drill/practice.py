@@ -1,0 +1,217 @@
+"""Commands for a drill that runs: start, status, diagnose, hint, check, give-up."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, StudentOption
+from labenv.cli.drill import report
+from labenv.cli.drill.files import FromOption
+from labenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+    from labenv.environment import Environment
+    from labenv.environments.drill_records import Running
+    from labenv.events import Listener
+    from labenv.sheet.drill import Verdict
+
+
+def _complete_drill(incomplete: str) -> list[str]:
+    from labenv.lab import drills, labs
+
+    found = drills.files(labs.load(labs.default()))
+    return [path.stem for path in found if path.stem.startswith(incomplete)]
+
+
+def _complete_layer(incomplete: str) -> list[str]:
+    from labenv.lab.drills import LAYERS
+
+    return [layer for layer in LAYERS if layer.startswith(incomplete)]
+
+
+def start(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", autocompletion=_complete_drill, help="A drill; see: drill list.")
+    ] = None,
+    random: Annotated[bool, typer.Option("--random", help="Any drill; that is so without a name, too.")] = False,
+    level: Annotated[int | None, typer.Option(min=1, max=3, help="One of this level: 1 is the easiest.")] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(help="The same for a class: each student gets the same drill again, and another's not."),
+    ] = None,
+    folder: FromOption = None,
+    student: StudentOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Put one fault into a finished environment, and tell what a user reports.
+
+    Every check must hold before. The environment is saved first. Without a name it is a drill that you have not had yet.
+
+    Examples:
+
+      labenv drill start
+
+      labenv drill start --level 2 --seed week7 -s asmith15
+
+      labenv drill start reading-times-out
+    """
+    from labenv.lab import drills, labs
+    from labenv.sheet import drill
+
+    if name and (random or level or seed is not None):
+        raise UsageError("Say either a name, or --random, --level and --seed.")
+    with screen.progress() as listen:
+        engine, environment = _open(listen, student)
+        among = drills.catalogue(labs.load(environment.lab), folder)
+        wanted = [drill.named(name, among)] if name else drill.drawn(engine, environment, among, level=level, seed=seed)
+        running = drill.start(engine, environment, wanted, listen)
+    _tell(drill.symptom(running, environment), environment, running, json=json)
+
+
+def status(student: StudentOption = None, json: JsonOption = False) -> None:
+    """Tell the symptom again, and how the drill stands.
+
+    That is for how long it has been running, and what was said and asked so far.
+
+    Example:
+
+      labenv drill status
+    """
+    from labenv.sheet import drill
+
+    with screen.progress() as listen:
+        engine, environment = _open(listen, student)
+        running = drill.running(engine, environment)
+    _tell(drill.symptom(running, environment), environment, running, json=json)
+
+
+def diagnose(
+    layer: Annotated[str, typer.Argument(metavar="LAYER", autocompletion=_complete_layer)],
+    student: StudentOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write down on which layer you take the fault to be.
+
+    Best do so before you change anything. The end says if you were right.
+
+    The layers are dns, transport, relay, lda, imap, firewall, accounts and boot.
+
+    Example:
+
+      labenv drill diagnose firewall
+    """
+    from labenv.sheet import drill
+
+    with screen.progress() as listen:
+        engine, environment = _open(listen, student)
+        said = drill.diagnose(engine, environment, layer, listen)
+    if json:
+        common.print_json({"student": environment.student.id, **vars(said)})
+    else:
+        late = " Something had been changed already." if said.touched else ""
+        print(f"Written down: {said.layer}.{late}")
+
+
+def hint(student: StudentOption = None, json: JsonOption = False) -> None:
+    """Help a little more each time, three times. The report counts them.
+
+    Example:
+
+      labenv drill hint
+    """
+    from labenv.sheet import drill
+
+    with screen.progress() as listen:
+        engine, environment = _open(listen, student)
+        hints = drill.hint(engine, environment, listen)
+    if json:
+        common.print_json({"student": environment.student.id, "hints": hints})
+    else:
+        for number, text in enumerate(hints, 1):
+            print(f"{number}. {text}")
+
+
+def check(student: StudentOption = None, json: JsonOption = False) -> None:
+    """Run all checks. If they hold, the drill is over, and the report is shown.
+
+    Exit code 0: it is over; 1: a check fails.
+
+    Example:
+
+      labenv drill check
+    """
+    from labenv.sheet import drill
+
+    with screen.progress() as listen:
+        engine, environment = _open(listen, student)
+        verdict = drill.check(engine, environment, listen)
+    _judge(verdict, environment, json=json)
+
+
+def give_up(
+    student: StudentOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Have the fault mended, and be told what it was.
+
+    Exit code 0: all checks hold then; 1: one fails.
+
+    Example:
+
+      labenv drill give-up --yes
+    """
+    from labenv.sheet import drill
+
+    with screen.progress() as listen:
+        engine, environment = _open(listen, student)
+        drill.running(engine, environment)
+    if not yes:
+        typer.confirm("End the drill, have the fault mended and be told what it was?", err=True, abort=True)
+    with screen.progress() as listen:
+        verdict = drill.give_up(engine, environment, listen)
+    _judge(verdict, environment, json=json)
+
+
+def _open(listen: "Listener", student: str | None) -> "tuple[Engine, Environment]":
+    engine = common.open_engine(listen)
+    return engine, common.chosen(engine, student)
+
+
+def _tell(symptom: str, environment: "Environment", running: "Running", *, json: bool) -> None:
+    """What a student may know of a drill that runs: never its name."""
+    said = [entry.layer for entry in running.diagnoses]
+    if json:
+        common.print_json({"student": environment.student.id, **running.to_dict(symptom)})
+        return
+    typer.secho(f"A user reports: {symptom}", bold=True)
+    print(f"Level {running.drill.level}, for {report.time(running.seconds)}, hints: {len(running.hinted)}")
+    if said:
+        print(f"You said: {', '.join(said)}")
+    print(
+        "What you think, before you change anything: labenv drill diagnose LAYER\n"
+        "When you have mended it: labenv drill check\nHelp: labenv drill hint\n"
+        f"The environment from before the drill is saved as {running.saved}.",
+        file=sys.stderr,
+    )
+
+
+def _judge(verdict: "Verdict", environment: "Environment", *, json: bool) -> None:
+    failed = [result for result in verdict.report.results if result.status == "fail"]
+    if json:
+        common.print_json({"student": environment.student.id, **verdict.to_dict()})
+    else:
+        if verdict.result:
+            print("\n".join(report.lines(verdict.result)))
+        if failed and verdict.result:
+            for one in failed:
+                print(f"Step {one.step} on {one.machine}: {one.evidence}")
+            way_back = f"labenv restore {verdict.result.saved}"
+            print(f"Not every check holds. Go on with labenv next, or back to before the drill: {way_back}")
+        elif failed:  # which ones would give the fault away
+            print(f"{len(failed)} {'check does' if len(failed) == 1 else 'checks do'} not hold, so the drill goes on.")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,59 @@
+"""The hint command."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, StudentOption
+
+if TYPE_CHECKING:
+    pass
+
+
+def complete_step(incomplete: str) -> list[str]:
+    """The steps of the default lab that have hints."""
+    from labenv.lab import labs
+
+    steps = labs.load(labs.default()).steps.values()
+    return [step.id for step in steps if step.hints and step.id.startswith(incomplete)]
+
+
+def hint(
+    step: Annotated[
+        str, typer.Argument(metavar="STEP", autocompletion=complete_step, help="A step, such as 17 or 11b.")
+    ],
+    level: Annotated[
+        int | None,
+        typer.Option("--level", min=1, max=3, help="1: what is wrong; 2: where to look too; 3: the idea too."),
+    ] = None,
+    student: StudentOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Help with a step, a little more each time: what is wrong, then where to look, then the idea.
+
+    The step is checked first, so that the hint is about what is there. Each hint asked for is written down in the
+    environment, and reports show it. If the step waits for another, you get that one's hint.
+
+    Examples:
+
+      labenv hint 17
+
+      labenv hint 17 --level 3
+    """
+    with screen.progress() as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        common.count_look(engine, environment, listen)
+        from labenv.sheet import guide
+
+        found = guide.hint(engine, environment, step, level=level, listen=listen)
+    if json:
+        common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
+        return
+    from labenv.cli import show
+
+    show.hint(found)
+    if 0 < found.level < len(guide.SAID):
+        print(f"More: labenv hint {found.step}", file=sys.stderr)

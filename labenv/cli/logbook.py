@@ -1,0 +1,106 @@
+"""The logbook command."""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, StudentOption, write_text
+from labenv.errors import LabenvError, UsageError
+
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+    from labenv.environment import Environment
+
+
+def logbook(
+    edit: Annotated[bool, typer.Option("--edit", "-e", help="Open it in $VISUAL, or else $EDITOR.")] = False,
+    export: Annotated[Path | None, typer.Option("--export", metavar="FILE", help="Copy it to a file.")] = None,
+    import_: Annotated[Path | None, typer.Option("--import", metavar="FILE", help="Put a file in its place.")] = None,
+    student: StudentOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show, edit or copy the log book, a Markdown file that labenv started for you on host.
+
+    Examples:
+
+      labenv logbook --edit
+
+      labenv logbook --export logbook.md
+
+      labenv logbook --json | jq '.sections[] | {section, filled}'
+    """
+    from labenv.lab import labs
+    from labenv.sheet import logbook as books
+
+    if sum(map(bool, (edit, export, import_, json))) > 1:
+        raise UsageError("--edit, --export, --import and --json are different things to do. Give one of them.")
+    new = _from_file(import_, books.LARGEST) if import_ else None
+    with screen.progress(quiet=True) as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        if new is not None:
+            books.write(engine, environment, new)
+            print(f"The log book on host is now {import_}; the one before is {books.PATH}~ there.", file=sys.stderr)
+            return
+        text = books.read(engine, environment)
+    if edit:
+        _edit(engine, environment, text)
+    elif export:
+        write_text(export, text)
+    elif json:
+        book = books.sections(text, books.blank(labs.load(environment.lab), environment.student))
+        common.print_json(books.as_json(environment.student.id, book))
+    else:
+        sys.stdout.write(text)
+
+
+def _edit(engine: "Engine", environment: "Environment", text: str) -> None:
+    """Edit a copy and put it back; whatever goes wrong, the copy stays and its path is said."""
+    from labenv.sheet import logbook as books
+
+    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    handle, name = tempfile.mkstemp(prefix=f"logbook-{environment.student.id}-", suffix=".md")
+    copy = Path(name)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(text)
+    try:
+        try:
+            ended = subprocess.run([*editor, name], check=False).returncode
+        except OSError as error:
+            raise UsageError(
+                f"The editor {editor[0]} cannot be started: {error.strerror}. Set EDITOR, as in EDITOR=nano."
+            ) from error
+        if ended:
+            raise UsageError(f"The editor {editor[0]} ended with status {ended}, so the log book is as it was.")
+        new = _from_file(copy, books.LARGEST)
+        if new != text:
+            if books.read(engine, environment) != text:
+                raise UsageError("The log book on host has changed meanwhile, so it was not replaced.")
+            books.write(engine, environment, new)
+    except BaseException as error:
+        if isinstance(error, OSError | LabenvError | KeyboardInterrupt):
+            command = shlex.join(["labenv", "logbook", "-s", environment.student.id, "--import", name])
+            print(f"What you wrote is kept in {name}. Put it in place with: {command}", file=sys.stderr)
+        raise
+    copy.unlink()
+    print("The log book is as it was." if new == text else "The log book is kept on host.", file=sys.stderr)
+
+
+def _from_file(file: Path, most: int) -> str:
+    try:
+        with open(file, "rb") as source:
+            data = source.read(most + 1)
+        if len(data) > most:
+            raise UsageError(f"{file} is larger than {most} bytes, which no log book is.")
+        return data.decode()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is no UTF-8 text. Save it as UTF-8 and try again.") from error

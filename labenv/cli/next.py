@@ -1,0 +1,42 @@
+"""The next command."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, StudentOption
+
+if TYPE_CHECKING:
+    pass
+
+
+def next_(student: StudentOption = None, json: JsonOption = False) -> None:
+    """Say in one sentence what to do next: the first step that does not hold, where, and what was seen there.
+
+    Exit code 0: nothing is left to mend; 1: a step does not hold.
+
+    Examples:
+
+      labenv next
+
+      labenv next --json | jq -r .sentence
+    """
+    with screen.progress() as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        common.count_look(engine, environment, listen)
+        from labenv.checks.run import run_checks
+        from labenv.lab import labs
+        from labenv.sheet import guide
+
+        report = run_checks(engine, environment, written=True, listen=listen)
+    found = guide.next_step(report, labs.load(environment.lab))
+    if json:
+        common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
+    else:
+        from labenv.cli import show
+
+        show.next_step(found)
+    if found.step:
+        raise typer.Exit(1)

@@ -1,0 +1,40 @@
+"""The reboot command."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import StudentOption
+from labenv.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+
+def reboot(
+    machine: Annotated[
+        str | None,
+        typer.Argument(metavar="MACHINE", autocompletion=common.complete_machine, help="host, vm2 or vm3; or --all."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All machines, at the same time.")] = False,
+    hard: Annotated[bool, typer.Option("--hard", help="A power cut: nothing is shut down in order first.")] = False,
+    student: StudentOption = None,
+) -> None:
+    """Boot a machine again and wait until it answers: what was not enabled or not saved is gone.
+
+    Examples:
+
+      labenv reboot vm3
+
+      labenv reboot --all --hard
+    """
+    from labenv.environments import reboot as core
+
+    if every == bool(machine):
+        raise UsageError("Say which machine to boot again, or --all.")
+    with screen.progress() as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        machines = [environment.machine(machine)] if machine else environment.regular
+        core.reboot(engine, environment, machines, listen, hard=hard)

@@ -1,0 +1,47 @@
+"""The options that say what environment to make: of `up` and `render`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common
+
+if TYPE_CHECKING:
+    pass
+
+
+NetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--net", metavar="X", help="The network is 192.168.X.0/24. Default: derived from the id, the next if taken."
+    ),
+]
+FirstOption = Annotated[
+    str | None,
+    typer.Option("--first", metavar="NAME", help="First name, for the test account on vm3. Default: from the id."),
+]
+StageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="STAGE",
+        autocompletion=common.complete_stage,
+        help="Stage to enter: lab4a (where the sheet starts), domain, relay, lda, imap or done (default).",
+    ),
+]
+LabOption = Annotated[
+    str | None, typer.Option("--lab", autocompletion=common.complete_lab, help="The lab. Default: lab4b.")
+]
+TopologyOption = Annotated[
+    Path | None, typer.Option("--topology", metavar="FILE", help="A topology of your own instead of the lab's.")
+]
+OutsideOption = Annotated[
+    bool,
+    typer.Option("--outside", help="With the world outside: other domains, and the account <id>@myseneca.ca."),
+]
+
+
+def profiles(outside: bool) -> frozenset[str]:
+    """The profiles of the topology that the options ask for."""
+    return frozenset({"outside"} if outside else ())

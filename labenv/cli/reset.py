@@ -1,0 +1,54 @@
+"""The reset command."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, StudentOption, YesOption
+
+if TYPE_CHECKING:
+    pass
+
+
+def reset(
+    machine: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MACHINE", autocompletion=common.complete_machine, help="Only this one: host, vm2 or vm3."
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", metavar="STAGE", autocompletion=common.complete_stage, help="The stage to begin. Default: its own."
+        ),
+    ] = None,
+    student: StudentOption = None,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Make an environment, or one machine, anew as a stage begins. What is there is saved first.
+
+    Examples:
+
+      labenv reset vm3
+
+      labenv reset --at relay --yes
+    """
+    from labenv.cli import summary
+    from labenv.environments import saves as core
+
+    with screen.progress(quiet=True) as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        core.check_reset(environment, machine, at)
+    what = f"{environment.student.id}'s {machine or 'environment'}"
+    question = f"Make {what} anew, as {at or environment.stage} begins? What is there is saved first."
+    if sys.stdin.isatty() and not yes and not typer.confirm(question, err=True):
+        print("Nothing was changed.", file=sys.stderr)
+        return
+    with screen.progress() as listen:
+        outcome = core.reset(engine, environment, machine, at, listen)
+    summary.show_restored(outcome, "before-reset", json=json)

@@ -1,0 +1,25 @@
+"""The restore command."""
+
+from typing import TYPE_CHECKING
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, SaveArgument, StudentOption
+
+if TYPE_CHECKING:
+    pass
+
+
+def restore(name: SaveArgument, student: StudentOption = None, json: JsonOption = False) -> None:
+    """Put a save in the place of what is there. What is there is saved first, so this can be undone.
+
+    Example:
+
+      labenv restore before-tls
+    """
+    from labenv.cli import summary
+    from labenv.environments import saves as core
+
+    with screen.progress() as listen:
+        engine = common.open_engine(listen)
+        outcome = core.restore(engine, core.owner(engine, student, name), name, listen)
+    summary.show_restored(outcome, "before-restore", json=json)

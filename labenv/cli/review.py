@@ -1,0 +1,65 @@
+"""The review command."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common
+from labenv.cli.common import JsonOption, write_text
+
+if TYPE_CHECKING:
+    from labenv.classroom.review import Row
+
+
+def review(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Archives that `labenv submit` wrote.")],
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the table as CSV.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write it as an HTML page.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Read archives that were handed in into one table, without unpacking or trusting them.
+
+    Exit code 1: an archive cannot be read or does not match its manifest; its row says why.
+
+    Example:
+
+      labenv review *.tar.gz --csv class.csv --html class.html
+    """
+    from labenv.classroom import review as core
+
+    rows = core.review(files)
+    if csv:
+        write_text(csv, core.as_csv(rows))
+    if html:
+        write_text(html, core.as_html(rows))
+    if json:
+        common.print_json([row.to_dict() for row in rows])
+    else:
+        _show(rows)
+    if not all(row.sound for row in rows):
+        raise typer.Exit(1)
+
+
+def _show(rows: "list[Row]") -> None:
+    """The table, and below it what is to be noted of each archive."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from labenv.classroom import review as core
+
+    out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
+    shown = [place for place, name in enumerate(core.COLUMNS) if name not in ("domain", "notes")]
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    titles = list(core.COLUMNS.values())
+    for place in shown:
+        table.add_column(titles[place], overflow="fold")
+    for row in rows:
+        cells = row.cells()
+        table.add_row(*(Text(cells[place]) for place in shown), style="" if row.sound else "red")
+    out.print(table, soft_wrap=False)
+    for row in rows:
+        for note in row.notes:
+            out.print(Text(core.plain(f"{row.file}: {note}"), style="yellow" if row.sound else "red"))

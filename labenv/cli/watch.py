@@ -1,0 +1,65 @@
+"""The face of `check --watch`: the steps, drawn anew when something flips; in a log, a line for each flip."""
+
+import gc
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from labenv.sheet import guide, progress
+from labenv.sheet.progress import Mark
+
+if TYPE_CHECKING:
+    from labenv.checks.results import Report
+    from labenv.engine import Engine
+    from labenv.environment import Environment
+    from labenv.lab.model import Lab
+
+
+def watch(engine: "Engine", environment: "Environment", lab: "Lab", steps: list[str] | None) -> None:
+    """Check, draw, wait for a change, and so on, until Ctrl-C."""
+    from labenv.sheet import watch as watching
+
+    gc.enable()  # unlike other commands this one may run for hours
+    draw = _screen if sys.stdout.isatty() else _log
+    before: dict[str, Mark] = {}
+    try:
+        for report in watching.reports(engine, environment, steps=steps):
+            marks = {row.step.id: row.mark for heading in progress.headings(report, lab) for row in heading.rows}
+            draw(report, lab, before, marks)
+            before = marks
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+
+
+def _screen(report: "Report", lab: "Lab", before: dict[str, Mark], marks: dict[str, Mark]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from labenv.cli import sheet
+
+    console = Console(highlight=False)
+    console.clear()
+    console.print(sheet.drawn(report, lab, compact=True))
+    flips = _flips(before, marks)
+    console.print(Text("; ".join(flips), style="bold cyan") if flips else Text())
+    console.print(Text(f"Checked at {_now()}. Watching for changes; Ctrl-C ends it.", style="dim"))
+
+
+def _log(report: "Report", lab: "Lab", before: dict[str, Mark], marks: dict[str, Mark]) -> None:
+    flips = _flips(before, marks)
+    if not before:
+        print(f"{_now()} {progress.counted(progress.headings(report, lab))}", flush=True)
+    for flip in flips:
+        print(f"{_now()} {flip}", flush=True)
+    if flips or not before:
+        print(f"{_now()} {guide.next_step(report, lab).sentence}", flush=True)
+
+
+def _flips(before: dict[str, Mark], marks: dict[str, Mark]) -> list[str]:
+    """What is not as it was, a clause a step."""
+    changed = [step for step, mark in marks.items() if before.get(step, mark) != mark]
+    return [f"step {step}: {progress.WORDS[before[step]]} → {progress.WORDS[marks[step]]}" for step in changed]
+
+
+def _now() -> str:
+    return time.strftime("%H:%M:%S")

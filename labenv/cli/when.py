@@ -1,0 +1,68 @@
+"""The when command."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common, screen
+from labenv.cli.common import JsonOption, PatchOption, StudentOption
+
+if TYPE_CHECKING:
+    from labenv.environments.history.repository import Repository
+    from labenv.environments.history.story import Story
+
+
+def when(
+    check: Annotated[str, typer.Argument(metavar="CHECK", help="A step, such as 17, or a check's name from --json.")],
+    patch: PatchOption = False,
+    student: StudentOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say since when a check has been failing (or holding), and what was changed before that was seen.
+
+    It goes by all runs of `labenv check`, `next` and `up` in this environment.
+
+    Examples:
+
+      labenv when 17
+
+      labenv when 31 --patch
+    """
+    from labenv.environments.history import look_back, story
+
+    with screen.progress(quiet=True) as listen:
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        book = look_back.opened(engine, environment, listen)
+        stories = story.when(book, check)
+    if json:
+        common.print_json({"student": environment.student.id, "checks": [told.to_dict() for told in stories]})
+        return
+    for told in stories:
+        _tell(told, book, patch=patch)
+
+
+def _tell(told: "Story", book: "Repository", *, patch: bool) -> None:
+    from labenv.cli import show
+
+    name = f"{told.step}  {told.check} on {told.machine}"
+    if told.since is None:
+        print(f"{name}: not judged so far; {told.evidence}")
+        return
+    now, then = ("holds", "failed") if told.holds else ("fails", "held")
+    past = (
+        f"it last {then} at {show.moment(told.before)}"
+        if told.before
+        else f"it has never {then if told.holds else 'held'}"
+    )
+    typer.secho(f"{name}: {now} since {show.moment(told.since)}; {past}", fg="green" if told.holds else "red")
+    if told.evidence and not told.holds:
+        print(f"  {told.evidence}")
+    if told.before and not told.edits:
+        print("  No file that matters was changed in between: look at what runs, and at what was started again.")
+    if patch:
+        for edit in told.edits:
+            print(book.patch(edit, colour=sys.stdout.isatty()))
+    elif told.edits:
+        show.edits([show.edit_row(edit) for edit in told.edits])

@@ -1,0 +1,266 @@
+"""Saves as the engine keeps them: an image for each machine, found by its tag, and notes of what is under way.
+
+A container's labels go into its image, so that of the environment itself nothing has to be written down. All images of
+a save carry the names of its machines: it counts once it has them all, however its making ended.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from secrets import token_hex
+
+import docker.errors
+
+from labenv import __version__
+from labenv.engine import LABEL, NOTED, RECORD, TOPOLOGY, Engine, pause, recipe, refusals
+from labenv.environment import Environment, Machine
+from labenv.errors import EngineError
+from labenv.student import Student
+
+REPOSITORY = "labenv-save"
+NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.save-machines", "labenv.version"
+
+_TIME = "%Y%m%dT%H%M%S%f"
+# Podman puts the name of a registry before it.
+_TAG = re.compile(rf"(?:[^:]+/)?{REPOSITORY}:([a-z0-9-]+)\.([\w-]+)\.([\w-]+)")
+_REMOVED = "removed"  # in place of a stamp, on an image that goes as soon as no machine stands on it
+# An image may have some 125 layers (overlayfs takes no more). A restore and a save add one, what a machine stands on has
+# about ten.
+_DEEPEST = 100
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A machine in a save: the image's tag, the labels that its container had."""
+
+    machine: str
+    tag: str
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Save:
+    """A whole save of a student's environment. `stamp` tells it from every other, and when it was made."""
+
+    student_id: str
+    name: str
+    stamp: str
+    copies: tuple[Copy, ...]
+
+    @property
+    def made(self) -> datetime:
+        """When it was made."""
+        return datetime.strptime(self.stamp.partition("-")[0], _TIME).replace(tzinfo=UTC)
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """The machines in it."""
+        return tuple(copy.machine for copy in self.copies)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of the environment that was saved."""
+        return self.copies[0].labels
+
+    @property
+    def stage(self) -> str:
+        """The stage that the environment began with."""
+        return self.labels["labenv.stage"]
+
+    @property
+    def environment(self) -> Environment:
+        """The environment that was saved, without its machines. Raises LookupError, ValueError for odd labels."""
+        labels = self.labels
+        who = Student(self.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
+        return Environment(who, labels["labenv.lab"], self.stage, (), labels[TOPOLOGY])
+
+
+@dataclass(frozen=True)
+class Note:
+    """That something is under way with a student's environment: the labels of an empty volume.
+
+    `doing` is "restoring" (the save with that `stamp`; the machines that come of it carry the `nonce`) or "removing".
+    """
+
+    student_id: str
+    doing: str
+    stamp: str
+    nonce: str
+
+    @property
+    def volume(self) -> str:
+        """The volume's name."""
+        return f"labenv-{self.student_id}-{self.doing}-{self.nonce}"
+
+
+def found(engine: Engine, student_id: str | None = None) -> list[Save]:
+    """The whole saves on the engine (of one student, if given), the oldest first. Raises EngineError."""
+    return _whole([parts for parts in _tagged(engine) if student_id in (None, parts[0])])
+
+
+def tidied(engine: Engine, student_id: str) -> list[Save]:
+    """The whole saves of a student, once what interrupted saves have left, and what nothing needs any more, is removed.
+
+    Raises EngineError.
+    """
+    there = [parts for parts in _tagged(engine) if parts[0] == student_id]
+    saves = _whole(there)
+    wanted = {copy.tag for save in saves for copy in save.copies}
+    with refusals("removing what is left of saves"):
+        for _, _, copy in there:
+            if copy.tag not in wanted:
+                _untag(engine, copy.tag)
+    return saves
+
+
+def make(engine: Engine, environment: Environment, machines: Sequence[Machine], name: str) -> Save:
+    """Save machines as they are at one moment; those that run stand still meanwhile. Raises EngineError.
+
+    Of a save that fails nothing stays.
+    """
+    student = environment.student.id
+    try:
+        with ThreadPoolExecutor(len(machines)) as pool:
+            list(pool.map(lambda machine: _write_down(engine, machine), machines))
+            stamp = f"{datetime.now(UTC).strftime(_TIME)}-{token_hex(4)}"
+            told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines), VERSION: __version__}
+            with _still(engine, machines, pool), refusals(f"saving {student}'s machines"):
+                copies = pool.map(lambda machine: _commit(engine, student, stamp, machine, told), machines)
+                return Save(student, name, stamp, tuple(copies))
+    except BaseException:
+        with suppress(EngineError):
+            tidied(engine, student)
+        raise
+
+
+def remove(engine: Engine, save: Save) -> None:
+    """Remove a save. Machines that were restored from it keep what they need of it. Raises EngineError."""
+    with refusals(f"removing the save {save.name}"):
+        for copy in save.copies:
+            _untag(engine, copy.tag)
+
+
+def sizes(engine: Engine, save: Save) -> dict[str, int]:
+    """The bytes that each machine of a save takes on top of what it stood on. Raises EngineError."""
+    with refusals("looking at the saves"):
+        return {copy.machine: engine.api.history(copy.tag)[0]["Size"] for copy in save.copies}
+
+
+def note(engine: Engine, student_id: str, doing: str, stamp: str = "") -> Note:
+    """Note that something is under way, and return the note. Raises EngineError."""
+    noted = Note(student_id, doing, stamp, token_hex(4))
+    labels = {LABEL: student_id, RECORD: doing, STAMP: stamp, NOTED: noted.nonce}
+    with refusals(f"noting what is done with {student_id}'s machines"):
+        engine.api.create_volume(noted.volume, labels=labels)
+    return noted
+
+
+def notes(engine: Engine, student_id: str) -> list[Note]:
+    """What is under way with a student's environment, or was when its command ended. Raises EngineError."""
+    with refusals("asking what is under way"):
+        volumes = engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", NOTED]})["Volumes"] or []
+    labels = [volume["Labels"] for volume in volumes]
+    return [Note(student_id, told[RECORD], told[STAMP], told[NOTED]) for told in labels]
+
+
+def drop(engine: Engine, noted: Note) -> None:
+    """Take a note away: what it tells of is over. Raises EngineError."""
+    with refusals(f"noting that {noted.student_id}'s machines are done"), suppress(docker.errors.NotFound):
+        engine.api.remove_volume(noted.volume)
+
+
+def restored(engine: Engine, noted: Note) -> set[str]:
+    """The machines that a restore has made and started. Raises EngineError."""
+    wanted = {"label": [f"{LABEL}={noted.student_id}", f"{NOTED}={noted.nonce}"]}
+    with refusals("listing the machines"):
+        containers = engine.api.containers(all=True, filters=wanted)
+    return {c["Labels"]["labenv.machine"] for c in containers if c["State"] in ("running", "paused", "exited")}
+
+
+def has_drill(engine: Engine, student_id: str) -> bool:
+    """Whether a drill runs in a student's environment. Raises EngineError."""
+    with refusals("asking for a drill"):
+        return bool(engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", f"{RECORD}=drill"]})["Volumes"])
+
+
+def _tagged(engine: Engine) -> list[tuple[str, str, Copy]]:
+    """The machines in saves, whole or not: whose, of which stamp."""
+    with refusals("listing the saves"):
+        images = engine.api.images(name=REPOSITORY)
+    tags = [(_TAG.fullmatch(tag), tag, image) for image in images for tag in image["RepoTags"] or []]
+    return [(parts[1], parts[2], Copy(parts[3], tag, image["Labels"] or {})) for parts, tag, image in tags if parts]
+
+
+def _whole(tagged: list[tuple[str, str, Copy]]) -> list[Save]:
+    sets: dict[tuple[str, str], dict[str, Copy]] = {}
+    for student, stamp, copy in tagged:
+        if stamp != _REMOVED:
+            sets.setdefault((stamp, student), {})[copy.machine] = copy
+    saves = []
+    for (stamp, student), copies in sorted(sets.items()):
+        labels = next(iter(copies.values())).labels
+        machines = labels.get(MACHINES, "").split(",")
+        if set(machines) == set(copies):
+            saves.append(Save(student, labels[NAME], stamp, tuple(copies[machine] for machine in machines)))
+    return saves
+
+
+def _write_down(engine: Engine, machine: Machine) -> None:
+    """Have a running machine keep what the engine mounts into it, which no image holds."""
+    if machine.state == "running":
+        with engine.shell(machine) as channel:
+            channel.run("[ ! -x /usr/lib/labenv/setup ] || /usr/lib/labenv/setup save")
+
+
+@contextmanager
+def _still(engine: Engine, machines: Sequence[Machine], pool: ThreadPoolExecutor) -> Iterator[None]:
+    """All running machines paused: a message on its way is with the one that sends it, or with the one that takes it."""
+    running = [machine.container for machine in machines if machine.state == "running"]
+    with refusals("holding the machines still"), ExitStack() as stack:
+        stack.callback(lambda: list(pool.map(lambda container: pause.go_on(engine.api, container), running)))
+        list(pool.map(lambda container: pause.hold(engine.api, container), running))  # or saved as they run
+        yield
+
+
+def _commit(engine: Engine, student_id: str, stamp: str, machine: Machine, told: dict[str, str]) -> Copy:
+    tag = f"{student_id}.{stamp}.{machine.name}"
+    inspected = engine.api.inspect_container(machine.container)
+    config = inspected["Config"]
+    labels = (config["Labels"] or {}) | told
+    layers = engine.api.inspect_image(inspected["Image"])["RootFS"].get("Layers") or []
+    if len(layers) < _DEEPEST:
+        changes = [f"LABEL {key}={_quoted(value)}" for key, value in told.items()]
+        engine.api.commit(machine.container, REPOSITORY, tag, pause=False, changes=changes)
+    else:  # one layer again; and a file system alone tells nothing of how it is started
+        changes = [f"LABEL {_quoted(key)}={_quoted(value)}" for key, value in labels.items()]
+        changes += [f"ENV {key}={_quoted(value)}" for key, _, value in (e.partition("=") for e in config["Env"] or [])]
+        changes += [f"WORKDIR {config['WorkingDir'] or '/'}", f"CMD {json.dumps([recipe.INIT])}"]
+        said = engine.api.import_image_from_data(engine.api.export(machine.container), REPOSITORY, tag, changes)
+        if error := re.search(r'"error":"([^"]*)"', said):  # comes in an answer that began as a success
+            raise docker.errors.APIError(error[1])
+    return Copy(machine.name, f"{REPOSITORY}:{tag}", labels)
+
+
+def _quoted(value: str) -> str:
+    """A value as a Dockerfile has it: nothing in it begins a variable or ends the string."""
+    return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'
+
+
+def _untag(engine: Engine, tag: str) -> None:
+    """Remove a tag, and with its last one the image, unless a machine stands on that."""
+    try:
+        engine.api.remove_image(tag)
+    except docker.errors.NotFound:
+        pass
+    except docker.errors.APIError as error:
+        if error.status_code != 409:
+            raise
+        # Forced, the image would go from under a machine that is switched off, which could not be saved any more.
+        parts = _TAG.fullmatch(tag)
+        if parts and parts[2] != _REMOVED:
+            engine.api.tag(tag, REPOSITORY, f"{parts[1]}.{_REMOVED}.{token_hex(4)}")
+            engine.api.remove_image(tag)

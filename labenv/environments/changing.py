@@ -1,0 +1,53 @@
+"""The one way to change an environment: one command at a time, on top of whatever an interrupted one has left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from labenv.engine import Engine
+from labenv.environment import Environment
+from labenv.environments.lock import student_lock
+from labenv.environments.plan import Plan, plan_again
+from labenv.environments.recovery import recover
+from labenv.errors import EngineError
+from labenv.events import Listener
+
+
+@dataclass
+class Change:
+    """A student's environment while one command may change it."""
+
+    engine: Engine
+    student_id: str
+
+    def look(self) -> Environment | None:
+        """The environment as it is now, None if there is none. Raises EngineError."""
+        there = self.engine.environments(self.student_id)
+        return there[0] if there else None
+
+    @property
+    def environment(self) -> Environment:
+        """The environment as it is now. Raises EngineError if there is none."""
+        if there := self.look():
+            return there
+        raise EngineError(f"{self.student_id} has no environment. Make one: labenv up {self.student_id}")
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the environment was made from. Raises UsageError if its lab or topology is gone, EngineError."""
+        there = self.environment
+        names = [machine.name for machine in there.machines]
+        return plan_again(there.student, there.lab, there.stage, there.topology, names)
+
+
+@contextmanager
+def changing(engine: Engine, student_id: str, listen: Listener, *, removing: bool = False) -> Iterator[Change]:
+    """Hold a student's environment during the block, once what was interrupted is finished or undone.
+
+    With `removing` nothing is finished, as it would be removed. Raises EngineError.
+    """
+    with student_lock(student_id, listen):
+        if not removing:
+            recover(engine, student_id, listen)
+        yield Change(engine, student_id)

@@ -1,0 +1,36 @@
+"""Taking an environment down: `down` leaves nothing but its saves."""
+
+from labenv.engine import Engine, save_store
+from labenv.environment import Environment
+from labenv.environments import history
+from labenv.environments.changing import changing
+from labenv.environments.recovery import remove_all
+from labenv.events import Event, Listener, announced
+
+
+def down(engine: Engine, environment: Environment, listen: Listener) -> None:
+    """Remove an environment: machines, networks, cgroups; its saves stay. Raises EngineError.
+
+    While all machines are there, an interrupted `down` has only switched them off; from then on it is finished by the next
+    command that changes the environment.
+    """
+    who = environment.student.id
+    doing = f"removing {who}'s machines and network"
+    with changing(engine, who, listen, removing=True) as change, announced(listen, "down", doing):
+        there = change.look()
+        if there and save_store.found(engine, who):
+            history.collect_now(engine, there, listen)
+        if there:
+            engine.switch_off(there)
+        noted = save_store.note(engine, who, "removing")
+        remove_all(engine, who)
+        count = len(save_store.tidied(engine, who))
+        for other in save_store.notes(engine, who):
+            if other != noted:
+                save_store.drop(engine, other)
+        save_store.drop(engine, noted)
+        if not count:
+            history.forget(environment)
+    if count:
+        told = "1 save of it is" if count == 1 else f"{count} saves of it are"
+        listen(Event("down", f"{told} kept; to see and to remove them: labenv saves -s {who}", "note"))

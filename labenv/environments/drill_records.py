@@ -1,0 +1,219 @@
+"""What is kept of drills: the one that runs in an environment, those that are over, and the table of a class.
+
+It lies on the engine, outside the machines, in which a student is root.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from labenv.engine import records
+from labenv.engine.content import Content, beyond
+from labenv.lab import drills
+from labenv.lab.drills import Drill
+
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+
+# The kinds of records: the drill that runs, what the files said before and with its fault, the drills that are over.
+_RUNNING, _CONTENT, _OVER = "drill", "drill-content", "drills-over"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A layer that the student took for the faulty one: when, and whether a file had been changed by then."""
+
+    time: str
+    layer: str
+    touched: bool
+
+
+@dataclass(frozen=True)
+class Running:
+    """A drill that runs. `begun` is empty while its fault is being put in; `saved` is the save from before.
+
+    `hinted` are the times of hints, `looked` those at which the lab's checks were asked what is wrong.
+    """
+
+    drill: Drill
+    begun: str = ""
+    saved: str = ""
+    diagnoses: tuple[Diagnosis, ...] = ()
+    hinted: tuple[str, ...] = ()
+    looked: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> int:
+        """How long it has been running."""
+        return _between(self.begun, now())
+
+    def to_dict(self, symptom: str) -> dict[str, Any]:
+        """What a student may know of it, as `drill status --json` shows it: never its name."""
+        return {
+            "level": self.drill.level,
+            "symptom": symptom,
+            "saved": self.saved,
+            "begun": self.begun,
+            "seconds": self.seconds,
+            "diagnoses": [entry.layer for entry in self.diagnoses],
+            "hints": len(self.hinted),
+            "looks": len(self.looked),
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a drill. `mended` is false where the student gave up. Seconds count from its start.
+
+    `to_diagnosis` is when the right layer was first named; None if never. `looks` is how often the lab's checks were
+    asked. `beyond` are the lines that were changed and have nothing to do with the fault; None if that is not known.
+    """
+
+    name: str
+    title: str
+    level: int
+    layer: str
+    begun: str
+    ended: str
+    mended: bool
+    seconds: int
+    to_diagnosis: int | None
+    diagnoses: tuple[Diagnosis, ...]
+    hints: int
+    looks: int
+    beyond: int | None
+    explanation: str
+    saved: str
+    solution: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as `drill report --json` shows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a class's table: a drill of a student. `outcome` is "mended", "given up" or "running"."""
+
+    student: str
+    name: str
+    level: int
+    layer: str
+    outcome: str
+    begun: str
+    seconds: int
+    to_diagnosis: int | None
+    hints: int
+    looks: int
+    beyond: int | None
+
+
+def now() -> str:
+    """The time, as it is kept."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def running(engine: "Engine", student_id: str) -> Running | None:
+    """The drill that runs or whose start was interrupted (then `begun` is empty); None if none. Raises EngineError."""
+    kept = records.read(engine, student_id, _RUNNING)
+    if not kept:
+        return None
+    drill = drills.from_dict(kept["drill"]["name"], kept["drill"]["tree"])
+    said = tuple(Diagnosis(**entry) for entry in kept["diagnoses"])
+    return Running(drill, kept["begun"], kept["saved"], said, tuple(kept["hinted"]), tuple(kept["looked"]))
+
+
+def keep(engine: "Engine", student_id: str, found: Running) -> None:
+    """Keep what is known of the drill that runs. Raises EngineError."""
+    packed = {**asdict(found), "drill": {"name": found.drill.name, "tree": drills.to_dict(found.drill)}}
+    records.write(engine, student_id, _RUNNING, packed)
+
+
+def forget(engine: "Engine", student_id: str) -> None:
+    """No drill runs any more. Raises EngineError."""
+    records.remove(engine, student_id, _RUNNING)
+    records.remove(engine, student_id, _CONTENT)
+
+
+def over(engine: "Engine", student_id: str) -> list[Result]:
+    """The drills that are over in a student's environment, in their order. Raises EngineError."""
+    kept = records.read(engine, student_id, _OVER) or []
+    return [Result(**{**entry, "diagnoses": tuple(Diagnosis(**d) for d in entry["diagnoses"])}) for entry in kept]
+
+
+def close(engine: "Engine", student_id: str, result: Result) -> None:
+    """The drill that ran is over. Raises EngineError."""
+    records.write(engine, student_id, _OVER, [asdict(other) for other in [*over(engine, student_id), result]])
+    forget(engine, student_id)
+
+
+def keep_contents(engine: "Engine", student_id: str, before: Content, fault: Content) -> None:
+    """Keep what the files said before the fault and with it. Raises EngineError."""
+    changed = {path: lines for path, lines in fault.items() if before.get(path) != lines}
+    gone = [path for path in before if path not in fault]
+    records.write(engine, student_id, _CONTENT, {"before": before, "changed": changed, "gone": gone})
+
+
+def contents(engine: "Engine", student_id: str) -> tuple[Content, Content] | None:
+    """What the files said before the fault and with it; None if somebody has removed that. Raises EngineError."""
+    kept = records.read(engine, student_id, _CONTENT)
+    if kept is None:
+        return None
+    before: Content = kept["before"]
+    return before, {path: lines for path, lines in (before | kept["changed"]).items() if path not in kept["gone"]}
+
+
+def result(
+    found: Running, filled: tuple[str, str], said: tuple[Content, Content] | None, after: Content, *, mended: bool
+) -> Result:
+    """What came of a drill that ends now; `filled` are its explanation and its mend for the student."""
+    drill, ended = found.drill, now()
+    right = [d.time for d in found.diagnoses if d.layer == drill.layer]
+    return Result(
+        name=drill.name,
+        title=drill.title,
+        level=drill.level,
+        layer=drill.layer,
+        begun=found.begun,
+        ended=ended,
+        mended=mended,
+        seconds=_between(found.begun, ended),
+        to_diagnosis=_between(found.begun, right[0]) if right else None,
+        diagnoses=found.diagnoses,
+        hints=len(found.hinted),
+        looks=len(found.looked),
+        beyond=beyond(*said, after) if said else None,
+        explanation=filled[0],
+        saved=found.saved,
+        solution=filled[1],
+    )
+
+
+def rows(engine: "Engine") -> list[Row]:
+    """The drills of all environments, by student and time. Raises EngineError."""
+    found = []
+    for who in sorted(environment.student.id for environment in engine.environments()):
+        for one in over(engine, who):
+            kept = {field.name: getattr(one, field.name) for field in fields(Row) if hasattr(one, field.name)}
+            found.append(Row(student=who, outcome="mended" if one.mended else "given up", **kept))
+        if (it := running(engine, who)) and it.begun:
+            at = result(it, ("", ""), None, {}, mended=False)
+            kept = {field.name: getattr(at, field.name) for field in fields(Row) if hasattr(at, field.name)}
+            found.append(Row(student=who, outcome="running", **kept))
+    return found
+
+
+def as_csv(table: Iterable[Row]) -> str:
+    """The table of a class as CSV."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in table)
+    return out.getvalue()
+
+
+def _between(start: str, end: str) -> int:
+    return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())

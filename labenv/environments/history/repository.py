@@ -1,0 +1,350 @@
+"""The git repository of an environment's history, on the computer that labenv runs on.
+
+The branch `work` has the files of all machines, a commit a change; the branch `checks` the results of the checks, a commit
+a run. All is written by git-fast-import(1), which moves a branch only on from what it stood on: killed at any point, or
+beside another labenv, it has written all or nothing.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from labenv.engine.content import Said
+from labenv.environment import Environment
+from labenv.errors import LabenvError
+
+WORK, CHECKS = "refs/heads/work", "refs/heads/checks"
+_UNTOLD = "changed"
+_LIMIT = 60  # seconds that git may take for anything
+
+# A file's place ("vm2/etc/postfix/main.cf") and what it says.
+Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to be written down: at a time `files` was all that the machine's files say.
+
+    Its `name` is that time (seconds since 1970, as `date +%s.%N` has it), by which it is known again as well.
+    """
+
+    machine: str
+    name: str
+    files: Mapping[str, Said]
+    time: float
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A file as one commit changed it: when, where, how many lines came and went; `said` is by which command, if known."""
+
+    commit: str
+    time: int
+    machine: str
+    file: str
+    added: int
+    removed: int
+    said: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as `history --json` shows it."""
+        return asdict(self)
+
+
+def has_git() -> bool:
+    """Whether there is a git(1) here."""
+    return shutil.which("git") is not None
+
+
+def folder() -> Path:
+    """Where the histories lie (XDG Base Directory Specification: state that is kept between runs)."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    return Path(state if state.startswith("/") else Path.home() / ".local" / "state") / "labenv" / "history"
+
+
+class Repository:
+    """The history of one environment; there is none on the disk before the first change."""
+
+    def __init__(self, environment: Environment) -> None:
+        """Look at nothing yet."""
+        self.student = environment.student.id
+        self.path = folder() / f"{self.student}.git"
+        self._key = _key(environment)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a history of this very environment, not of one that the student had before."""
+        try:
+            return (self.path / "labenv").read_text() == self._key
+        except FileNotFoundError:
+            return False
+
+    def prepare(self) -> None:
+        """Make an empty repository unless there is one. Raises LabenvError."""
+        if self.exists:
+            return
+        try:
+            folder().mkdir(parents=True, exist_ok=True)
+            with (folder() / "lock").open("w") as lock:  # of two that come first, one makes it
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if self.exists:
+                    return
+                self.remove()
+                self.path.mkdir(mode=0o700)
+                self.git("init", "-q", "--bare", "--template=", "--initial-branch=work", str(self.path))
+                (self.path / "labenv").write_text(self._key)
+        except OSError as error:
+            raise LabenvError(f"The history cannot be kept in {self.path}: {error.strerror}.") from error
+
+    def remove(self) -> None:
+        """Remove the history. None there is no error."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def git(self, *arguments: str, said: bytes = b"") -> str:
+        """What a git command says. Raises LabenvError with its complaint if it fails."""
+        return self._run(*arguments, said=said).decode(errors="replace")
+
+    def _run(self, *arguments: str, said: bytes = b"") -> bytes:
+        command = ["git", "--literal-pathspecs", f"--git-dir={self.path}", "-c", "core.quotePath=false", *arguments]
+        try:
+            done = subprocess.run(command, input=said, capture_output=True, env=_env(), check=False, timeout=_LIMIT)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise LabenvError(f"git did not do its work on the history in {self.path}: {error}") from error
+        if done.returncode:
+            complaint = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
+            raise LabenvError(f"git did not do its work on the history in {self.path}: {complaint[-1]}")
+        return done.stdout
+
+    def tip(self, branch: str = WORK) -> str:
+        """The newest commit of a branch; nothing if it has none."""
+        return self.git("for-each-ref", "--format=%(objectname)", branch).strip() if self.exists else ""
+
+    def files(self, commit: str, *paths: str) -> dict[str, str]:
+        """The files of a commit (below `paths`, if any are given), each with the id of what it says."""
+        listed = self.git("ls-tree", "-r", "-z", commit, "--", *paths) if commit else ""
+        rows = [entry.partition("\t") for entry in listed.split("\0") if entry]
+        return {path: facts.split()[2] for facts, _, path in rows}
+
+    def write(self, changes: Iterable[Change]) -> None:
+        """Write changes down, those that say something new. Raises LabenvError; then none was."""
+        self.prepare()
+        tip = self.tip(WORK)
+        there = self.files(tip)
+        last, clock = self._last(tip)
+        new = [change for change in changes if change.name > last.get(change.machine, "")]  # else it was seen before
+        stream: list[bytes] = []
+        for change in _in_order(new, last):
+            wanted = {f"{change.machine}/{path.lstrip('/')}": file for path, file in change.files.items()}
+            mine = {path for path in there if path.startswith(f"{change.machine}/")}
+            others = {path: file for path, file in wanted.items() if there.get(path) != _blob(file.data)}
+            gone = mine - wanted.keys()
+            steps = [b"D " + _quoted(path) for path in gone]
+            steps += [_file(path, file.data) for path, file in others.items()]
+            if not steps:
+                continue
+            there = {path: blob for path, blob in there.items() if path in wanted or path not in mine}
+            there |= {path: _blob(file.data) for path, file in others.items()}
+            # When a person did it is known better than when it was seen; and time goes on, for what was at a moment to be
+            # told. What a restore lays is as old as the save.
+            done = change.time if gone or change.said else max(file.time for file in others.values())
+            clock = max(clock, min(done, change.time)) if tip or stream else change.time
+            told = f"{change.said or _UNTOLD}\n\nKept: {change.machine} {change.name}\n"
+            stream += [_commit(WORK, clock, told, "" if stream else tip), *steps]
+        self._import(stream)
+
+    def note(self, time: float, results: Mapping[str, Any]) -> None:
+        """Write down what a run of the checks found. Raises LabenvError."""
+        self.prepare()
+        data = json.dumps(results, indent=0, sort_keys=True).encode()
+        self._import([_commit(CHECKS, time, "checked\n", self.tip(CHECKS)), _file("results.json", data)])
+
+    def packed(self) -> bytes:
+        """All of it as git-bundle(1) has it; nothing if nothing is written down. Raises LabenvError."""
+        branches = [branch for branch in (WORK, CHECKS) if self.tip(branch)]
+        return self._run("bundle", "create", "-q", "-", *branches) if branches else b""
+
+    def unpack(self, data: bytes) -> None:
+        """Go on where a packed history ended, unless this one is further.
+
+        Raises LabenvError if it is none, or tells another story from this one's; then nothing has changed.
+        """
+        self.prepare()
+        with tempfile.NamedTemporaryFile(dir=self.path) as bundle:
+            bundle.write(data)
+            bundle.flush()
+            heads = [line.split() for line in self.git("bundle", "list-heads", bundle.name).splitlines()]
+            new = [f"{ref}:{ref}" for commit, ref in heads if ref in (WORK, CHECKS) and not self._knows(commit)]
+            if new:
+                self.git("-c", "transfer.fsckObjects=true", "fetch", "-q", "--atomic", "--no-tags", bundle.name, *new)
+
+    def _knows(self, commit: str) -> bool:
+        return not self.git("cat-file", "--batch-check", said=commit.encode()).endswith("missing\n")
+
+    def runs(self) -> list[tuple[int, dict[str, Any]]]:
+        """What the checks found, each run with its time, the newest first."""
+        if not self.tip(CHECKS):
+            return []
+        listed = [line.split() for line in self.git("log", "--format=%H %ct", CHECKS).splitlines()]
+        asked = "".join(f"{commit}:results.json\n" for commit, _ in listed)
+        told = self.git("cat-file", "--batch=%(objectsize)", said=asked.encode())
+        found: list[tuple[int, dict[str, Any]]] = []
+        place = 0
+        data = told.encode()
+        for _, time in listed:
+            end = data.index(b"\n", place)
+            size = int(data[place:end])
+            found.append((int(time), json.loads(data[end + 1 : end + 1 + size])))
+            place = end + 2 + size
+        return found
+
+    def edits(self) -> list[Edit]:
+        """All changes of files since the environment began, the newest first."""
+        if not (start := self.start()):
+            return []
+        log = self.git("log", "--numstat", "--no-renames", "-z", "--format=%x01%H%x02%ct%x02%s", f"{start}..{WORK}")
+        found = []
+        for entry in log.split("\x01")[1:]:
+            head, *rows = entry.split("\0")
+            commit, time, said = head.split("\x02")
+            for row in filter(None, rows):
+                added, removed, path = row.lstrip("\n").split("\t", 2)
+                came, went = (int(count) if count.isdigit() else 0 for count in (added, removed))  # "-": no text
+                found.append(Edit(commit, int(time), *place(path), came, went, "" if said == _UNTOLD else said))
+        return found
+
+    def patch(self, edit: Edit, *, colour: bool = False) -> str:
+        """The lines that came and went with an edit."""
+        path = f"{edit.machine}/{edit.file.lstrip('/')}"
+        return self.git("show", "--format=", *_look(colour), edit.commit, "--", path)
+
+    def at(self, time: int) -> str:
+        """The commit of a moment in seconds since 1970; the start for any before."""
+        return self.git("rev-list", "-1", f"--before={time}", WORK).strip() or self.start()
+
+    def kept_by(self, time: float) -> str:
+        """The commit of all that the machines had kept by a moment in seconds since 1970; the start for any before."""
+        found = self.start()
+        for commit, _, name in self._kept(f"{found}..{WORK}"):
+            if float(name) > time:
+                break
+            found = commit
+        return found
+
+    def began(self) -> int:
+        """When the environment began, in seconds since 1970; 0 if nothing is written down."""
+        start = self.start()
+        return int(self.git("log", "-1", "--format=%ct", start)) if start else 0
+
+    def start(self) -> str:
+        """The commit that the environment began with: the last of those that brought the first of a machine."""
+        if not self.tip():
+            return ""
+        seen: set[str] = set()
+        begun = ""
+        for commit, machine, _ in self._kept(WORK):
+            if machine in seen:
+                break
+            seen.add(machine)
+            begun = commit
+        return begun
+
+    def differing(self, old: str) -> list[str]:
+        """The files that are others now than in a commit, of the machines that are in it."""
+        told = self.git("diff", "--name-only", "-z", "--no-renames", old, WORK, "--", *self._scope(old))
+        return [path for path in told.split("\0") if path]
+
+    def diff(self, old: str, *paths: str, colour: bool = False) -> str:
+        """What of these files is other now than in a commit, as a patch."""
+        return self.git("diff", *_look(colour), old, WORK, "--", *paths)
+
+    def reference(self, files: Files) -> str:
+        """The commit of files that stand in no history: those of a reference solution."""
+        branch = "refs/heads/reference"
+        if self.tip(branch):
+            self.git("update-ref", "-d", branch)
+        self._import([_commit(branch, 0, "reference\n", ""), *(_file(path, data) for path, data in files.items())])
+        return self.tip(branch)
+
+    def _scope(self, commit: str) -> list[str]:
+        """What a commit can be compared in: a reference has some files, a moment all those of the machines in it."""
+        if commit == self.tip("refs/heads/reference"):
+            return list(self.files(commit))
+        return self.git("ls-tree", "--name-only", commit).split()
+
+    def _kept(self, commits: str) -> list[list[str]]:
+        """Commits, the oldest first, each with its machine and the name of what it was made from."""
+        form = "%H %(trailers:key=Kept,valueonly,separator=%x20)"
+        return [line.split() for line in self.git("log", "--reverse", f"--format={form}", commits).splitlines()]
+
+    def _last(self, tip: str) -> tuple[dict[str, str], float]:
+        """The name of the newest that was taken from each machine, and the time of the newest of all."""
+        if not tip:
+            return {}, 0
+        last = {machine: name for _, machine, name in self._kept(tip)}
+        return last, float(self.git("log", "-1", "--format=%ct", tip))
+
+    def _import(self, stream: list[bytes]) -> None:
+        if stream:
+            self.git("fast-import", "--quiet", "--date-format=raw", said=b"\n".join([*stream, b"done\n"]))
+
+
+def _in_order(changes: list[Change], known: Mapping[str, str]) -> list[Change]:
+    """By time; what a machine began with comes before all else, however late it was seen."""
+    ordered = sorted(changes, key=lambda change: change.name)
+    firsts: dict[str, Change] = {}
+    for change in ordered:
+        if change.machine not in known:
+            firsts.setdefault(change.machine, replace(change, time=ordered[0].time))
+    return [*firsts.values(), *(c for c in ordered if (f := firsts.get(c.machine)) is None or f.name != c.name)]
+
+
+def _key(environment: Environment) -> str:
+    """What tells this environment from another of the same student: its password is a new one each time."""
+    who = environment.student
+    return hashlib.sha256(f"{environment.lab} {who.id} {who.x} {who.password}".encode()).hexdigest()
+
+
+def _commit(branch: str, time: float, told: str, parent: str) -> bytes:
+    who = f"labenv <labenv> {int(time)} +0000"
+    lines = [f"commit {branch}", f"author {who}", f"committer {who}", f"data {len(told.encode())}", told]
+    return "\n".join([*lines, *([f"from {parent}"] if parent else [])]).encode()
+
+
+def place(path: str) -> tuple[str, str]:
+    """The machine and the file that a path of the repository stands for; "iptables-save" is no file's."""
+    machine, _, file = path.partition("/")
+    return machine, f"/{file}" if "/" in file else file
+
+
+def _look(colour: bool) -> list[str]:
+    return [f"--color={'always' if colour else 'never'}", "--no-renames", "--no-prefix"]
+
+
+def _file(path: str, data: bytes) -> bytes:
+    return b"M 100644 inline %s\ndata %d\n%s" % (_quoted(path), len(data), data)
+
+
+def _blob(data: bytes) -> str:
+    """The id that git has for a file's content (git-hash-object(1))."""
+    return hashlib.sha1(b"blob %d\0%s" % (len(data), data), usedforsecurity=False).hexdigest()
+
+
+def _quoted(path: str) -> bytes:
+    """A path as git-fast-import(1) takes it."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'.encode(errors="surrogateescape")
+
+
+def _env() -> dict[str, str]:
+    """Nothing that the user has set for their own git reaches this one."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return env | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C.UTF-8"}

@@ -1,0 +1,88 @@
+"""What a history tells: which files a word means, which moment, and since when a check has been failing."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from labenv.environments.history.repository import Edit, Repository
+from labenv.errors import UsageError
+
+_AGO = re.compile(r"(\d+) (second|minute|hour|day|week)s? ago")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
+
+
+@dataclass(frozen=True)
+class Story:
+    """A check over time: whether it holds, since when that was seen, when the opposite was last seen, the edits between.
+
+    `since` is None where it has never been judged, `before` where it has never been otherwise. Times are in seconds since
+    1970.
+    """
+
+    step: str
+    check: str
+    machine: str
+    holds: bool
+    evidence: str
+    since: int | None
+    before: int | None
+    edits: tuple[Edit, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as `when --json` shows it."""
+        return vars(self) | {"edits": [edit.to_dict() for edit in self.edits]}
+
+
+def means(word: str, machine: str, file: str) -> bool:
+    """Whether a word means that file: a machine, `machine:file`, a path, a folder, or the end of a path."""
+    before, colon, path = word.partition(":")
+    if colon:
+        return before == machine and means(path, machine, file)
+    return bool(word) and (
+        word in (machine, file) or file.startswith(f"{word.rstrip('/')}/") or file.endswith(f"/{word}")
+    )
+
+
+def moment(text: str, now: datetime) -> datetime | None:
+    """The moment that `10:30`, `2026-11-23 10:30`, `20 minutes ago` or `yesterday` means; None for anything else.
+
+    A time of day that is still to come today was yesterday's.
+    """
+    text = text.strip().lower()
+    if text == "yesterday":
+        return now - timedelta(days=1)
+    try:
+        if found := _AGO.fullmatch(text):
+            return now - timedelta(**{f"{found[2]}s": int(found[1])})
+        if _CLOCK.fullmatch(text):
+            then = datetime.combine(now.date(), datetime.fromisoformat(f"2000-01-01 {text:0>5}").time()).astimezone()
+            return then if then <= now else then - timedelta(days=1)
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        return None
+
+
+def when(repository: Repository, name: str) -> list[Story]:
+    """The story of each check of a step, or of the check that is called `name`. Raises UsageError if none was ever run."""
+    runs = repository.runs()
+    keys = {key: None for _, results in runs for key in results if name in key.split("/")[:2]}
+    if not keys:
+        raise UsageError(f"No check {name!a} has been run in this environment yet. Run it first: labenv check")
+    edits = repository.edits()
+    return [_story(key, [(time, results[key]) for time, results in runs if key in results], edits) for key in keys]
+
+
+def _story(key: str, seen: list[tuple[int, dict[str, str]]], edits: list[Edit]) -> Story:
+    step, check, machine = key.split("/")
+    judged = [(time, result["status"] != "fail") for time, result in seen if result["status"] != "skip"]
+    holds = bool(judged and judged[0][1])
+    since = before = None
+    for time, held in judged:
+        if held != holds:
+            before = time
+            break
+        since = time
+    # Of the second in which it was last otherwise, too: what is finer is not known.
+    between = tuple(e for e in edits if since and before <= e.time <= since) if before else ()
+    return Story(step, check, machine, holds, seen[0][1]["evidence"], since, before, between)

@@ -1,0 +1,97 @@
+"""The machines and networks of a plan, made on the engine and started."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+
+from labenv.engine import Engine, environment_labels, machine_labels
+from labenv.engine.turns import in_turn
+from labenv.environment import Environment, network_name
+from labenv.environments.networks import port_in_use
+from labenv.environments.plan import Copied, Plan, made_from, network_options
+from labenv.events import Event, Listener, announced
+from labenv.lab import overlay
+from labenv.lab.topology import Network, Node
+from labenv.parallel import Together
+
+
+def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Listener) -> tuple[str, ...]:
+    """Put what a plan makes in the place of what is there, and return what was done. Raises EngineError."""
+    with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
+        for environment in there:
+            engine.remove(environment)
+        with making_networks(engine, made) as coming:
+            return make(engine, made, list(made.topology.nodes), listen, coming)
+
+
+def remake_machine(engine: Engine, there: Environment, made: Plan, name: str, listen: Listener) -> tuple[str, ...]:
+    """The same for one machine: the environment stays at its stage, whatever the plan's. Raises EngineError."""
+    node = next(node for node in made.topology.nodes if node.name == name)
+    labels = {"labenv.stage": there.stage, "labenv.made-from": made_from(replace(made, stage=there.stage), node)}
+    made = replace(made, copied={name: Copied(made.image_tag(node), labels)})
+    with announced(listen, "machines", f"making {name}"):
+        if there.machine(name).state != "missing":
+            engine.remove_machine(there.machine(name).container)
+        return make(engine, made, [node], listen)
+
+
+@contextmanager
+def making_networks(engine: Engine, made: Plan) -> Iterator[Mapping[str, Future[None]]]:
+    """The networks of a plan by name, being made while the block goes on, with what else the machines wait for."""
+    with Together(1 + len(made.topology.networks)) as pool:
+        coming = {n.name: pool.submit(make_network, engine, made, n) for n in made.topology.networks}
+        pool.submit(lambda: engine.facts)
+        yield coming
+
+
+def make(
+    engine: Engine, made: Plan, nodes: list[Node], listen: Listener, coming: Mapping[str, Future[None]] | None = None
+) -> tuple[str, ...]:
+    """Make and start machines, all at once, and return what was done.
+
+    Each waits for those of its networks that are only coming. Raises EngineError.
+    """
+    labels = environment_labels(made.environment())
+    shift = _free_ports(engine, made, nodes, listen)
+    coming = coming or {}
+
+    def make_one(node: Node) -> None:
+        copied = made.copied.get(node.name, Copied(made.image_tag(node), {}))
+        labels_too = labels | machine_labels(node, made_from(made, node)) | copied.labels
+        published = made.topology.published(node, made.student.x, shift)
+        files = overlay.as_tar(made.overlay(node))
+        container = engine.create_machine(node, made.student, copied.image, published, labels_too, files)
+        for network in made.topology.networks:
+            if network.name == node.network or node.name in network.joined_by:
+                if network.name in coming:
+                    coming[network.name].result()
+                if network.name != node.network:
+                    engine.join(container, made.student, network.name, network.joined_by[node.name])
+        start(container)
+
+    on = [network_name(made.student.id, network.name) for network in made.topology.networks]
+    with in_turn(engine, on) as start, Together(len(nodes)) as pool:
+        list(pool.map(make_one, nodes))
+    return tuple(f"made {node.name}" for node in nodes)
+
+
+def make_network(engine: Engine, made: Plan, network: Network) -> None:
+    """Make one network of a plan. Raises EngineError; `NetworkTaken` if another has its addresses."""
+    labels = environment_labels(made.environment())
+    engine.create_network(made.student, network, labels, network_options(engine, network))
+
+
+def _free_ports(engine: Engine, made: Plan, nodes: list[Node], listen: Listener) -> int:
+    """The first block of ports on 127.0.0.1 of which none is in use; 0, the usual one, where that cannot be told."""
+    if not engine.is_local:
+        return 0
+    for shift in range(8):
+        numbers = {n for node in nodes for n in made.topology.published(node, made.student.x, shift).values()}
+        used = sorted(number for number in numbers if port_in_use(number))
+        if not used:
+            return shift
+        listen(
+            Event("ports", f"port {used[0]} of 127.0.0.1 is in use by another program; publishing on others", "note")
+        )
+    return 0

@@ -1,0 +1,89 @@
+"""Booting machines again, and what that loses: services that were not enabled, firewall rules that were not saved, ports."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from labenv.engine import Engine
+from labenv.environment import Environment, Machine
+from labenv.environments import desktop, history
+from labenv.environments.changing import changing
+from labenv.environments.settle import settle
+from labenv.errors import EngineError
+from labenv.events import Listener, announced
+from labenv.parallel import Together
+
+# One fact a line: what it is, a blank, its name. Template units come and go with whoever connects, and a service with a
+# socket starts when somebody does; the engine's resolver listens on 127.0.0.11 on a port that changes, and an interface gets
+# another link-local address.
+_FACTS = """\
+running=$(systemctl list-units --type=service --state=running --plain --no-legend | awk '$1 !~ /@/ {print $1}')
+systemctl show -p Id,TriggeredBy $running | awk -F= '$1 == "Id" {id = $2} $0 == "TriggeredBy=" {print "service", id}'
+iptables -S | sed 's/^/rule /'
+ss -Hltn | awk '$4 !~ /^(127\\.0\\.0\\.11:|\\[fe80:)/ {print "port", $4}'
+"""
+_SAID = {
+    "service": "the service {} ran and does not any more: it is not enabled",
+    "rule": "the firewall's rule `{}` was in force and is not any more: it was not saved",
+    "port": "something listened on {} and does not any more",
+}
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Something that a machine had before it was booted again: a "service", a "rule" of the firewall, a "port"."""
+
+    machine: str
+    kind: str
+    what: str
+
+    @property
+    def sentence(self) -> str:
+        """What was lost, in words."""
+        return f"Lost on {self.machine}: {_SAID[self.kind].format(self.what)}."
+
+
+def reboot(
+    engine: Engine, environment: Environment, machines: Sequence[Machine], listen: Listener, *, hard: bool = False
+) -> None:
+    """Boot machines again and wait until they have booted; `hard`, their power fails first. Raises EngineError."""
+    with changing(engine, environment.student.id, listen) as change:
+        environment = change.environment
+        machines = [environment.machine(machine.name) for machine in machines]
+        for machine in machines:
+            if machine.state != "running":
+                raise EngineError(
+                    f"{machine.name} is {machine.state}. Bring it back with: labenv up {environment.student.id}"
+                )
+
+        def boot(machine: Machine) -> None:
+            with announced(listen, machine.name, f"{'power cut on' if hard else 'rebooting'} {machine.name}"):
+                (engine.cut_power if hard else engine.restart)(machine.container)
+
+        with history.told(engine, environment, listen, "labenv reboot"):
+            with Together(len(machines)) as pool:
+                list(pool.map(boot, machines))
+            settle(engine, change.environment, machines, listen)
+        desktop.follow(engine, change.environment, listen)
+
+
+def reboot_and_compare(engine: Engine, environment: Environment, listen: Listener) -> list[Lost]:
+    """Boot all machines again and return what that has lost. Raises EngineError if one does not run."""
+    machines = environment.regular
+    with announced(listen, "before", "looking at what runs"):
+        before = _facts(engine, machines)
+    reboot(engine, environment, machines, listen)
+    after = _facts(engine, machines)
+    return [
+        Lost(machine, *fact.split(" ", 1)) for machine in before for fact in sorted(before[machine] - after[machine])
+    ]
+
+
+def _facts(engine: Engine, machines: Iterable[Machine]) -> dict[str, set[str]]:
+    def of(machine: Machine) -> tuple[str, set[str]]:
+        if machine.state != "running":
+            return machine.name, set()
+        with engine.shell(machine) as shell:
+            return machine.name, set(shell.run(_FACTS).text.splitlines())
+
+    with Together() as pool:
+        return dict(pool.map(of, machines))

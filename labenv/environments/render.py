@@ -1,0 +1,106 @@
+"""An environment as plain files: a compose.yaml and, for each machine, a Dockerfile with its overlay.
+
+`docker-compose up` there gives the same environment without labenv; by its labels labenv finds it again.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from labenv.engine import Engine, environment_labels, machine_labels, recipe
+from labenv.engine.images import Images
+from labenv.environment import container_name, network_name
+from labenv.environments.plan import Plan, Request, made_from, network_options, new_plan
+from labenv.errors import UsageError
+from labenv.events import Listener
+from labenv.lab import overlay
+from labenv.lab.topology import Network
+
+_HEAD = """\
+# {student}'s {lab} at stage {stage}, written by labenv render.
+# Start it here with `docker-compose up -d` (or `docker compose up -d`), remove it with `docker-compose down`.
+# How systemd gets its cgroup was chosen for the engine that labenv met: {recipe}.
+"""
+_DOCKERFILE = "# {fqdn}: the image with this student's files laid over it.\nFROM {image}\n{steps}\n"
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UsageError unless `folder` is empty or not there: what a person has written is never overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and not an empty folder. Name another one.")
+
+
+def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> None:
+    """Write the environment that `up` would make to `folder`.
+
+    Raises UsageError if the folder cannot be written, EngineError if the images cannot be built.
+    """
+    made = new_plan(engine, request, listen)
+    Images(engine).ensure(set(made.images().values()), listen)
+    way = recipe.choose(engine.facts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for node in made.topology.nodes:
+            items = made.overlay(node)
+            overlay.write(items, folder / node.name)
+            text = _DOCKERFILE.format(fqdn=node.fqdn, image=made.image_tag(node), steps="\n".join(_steps(items)))
+            (folder / node.name / "Dockerfile").write_text(text)
+        head = _HEAD.format(student=made.student.id, lab=made.lab.id, stage=made.stage, recipe=way.name)
+        body = yaml.safe_dump(document(made, way, lambda n: network_options(engine, n)), sort_keys=False)
+        # To Compose a dollar sign begins a variable; two are one that does not.
+        (folder / "compose.yaml").write_text(head + body.replace("$", "$$"))
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
+
+
+def _steps(items: list[overlay.Item]) -> list[str]:
+    """Dockerfile lines that lay the files over the image.
+
+    A COPY for each folder names its files: a COPY of the folder itself would also replace its owner and mode.
+    """
+    folders: dict[str, list[str]] = {}
+    for item in items:
+        if item.link is None:
+            folders.setdefault(str(PurePosixPath(item.path).parent), []).append(item.path.lstrip("/"))
+    copies = [f"COPY {json.dumps([*paths, folder + '/'])}" for folder, paths in folders.items()]
+    return copies + [f"RUN {json.dumps(['ln', '-sf', item.link, item.path])}" for item in items if item.link]
+
+
+def document(made: Plan, way: recipe.Recipe, options: Callable[[Network], dict[str, str]]) -> dict[str, Any]:
+    """The compose file as a tree: services with what the recipe adds, and the networks with their `options`."""
+    labels = environment_labels(made.environment())
+    services = {}
+    for node in made.topology.nodes:
+        published = made.topology.published(node, made.student.x)
+        mark = machine_labels(node, made_from(made, node))
+        joined = {n.name: n.joined_by[node.name] for n in made.topology.networks if node.name in n.joined_by}
+        addresses = {node.network: node.address} | joined
+        services[node.name] = {
+            "build": {"context": f"./{node.name}"},
+            "container_name": container_name(made.student.id, node.name),
+            "hostname": node.fqdn,
+            **({"stop_signal": "SIGRTMIN+3"} if node.systemd else {}),
+            "networks": {_key(name): {"ipv4_address": address} for name, address in addresses.items()},
+            "ports": [f"127.0.0.1:{published[port.key]}:{port.number}/{port.protocol}" for port in node.ports],
+            **recipe.service_keys(way, made.student.id, node),
+            "labels": labels | mark,
+        }
+    networks = {
+        _key(network.name): {
+            "name": network_name(made.student.id, network.name),
+            "driver": "bridge",
+            "driver_opts": options(network),
+            "ipam": {"config": [{"subnet": network.subnet, "gateway": network.gateway}]},
+            "labels": labels,
+        }
+        for network in made.topology.networks
+    }
+    return {"services": services, "networks": networks}
+
+
+def _key(network: str) -> str:
+    """What the file calls a network; an engine lets the first in the order of names be the one to the outside."""
+    return network or "lan"

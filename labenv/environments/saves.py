@@ -1,0 +1,211 @@
+"""Keeping an environment: saving it, restoring a save, and starting from scratch, all of which can be undone."""
+
+import re
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from labenv.engine import Engine, save_store
+from labenv.engine.images import Images
+from labenv.engine.save_store import Save
+from labenv.environment import Environment, Machine
+from labenv.environments import desktop, history
+from labenv.environments.changing import changing
+from labenv.environments.choose import chosen
+from labenv.environments.machines import remake, remake_machine
+from labenv.environments.networks import taken_by
+from labenv.environments.recovery import begin, plan_of, replace_with
+from labenv.environments.settle import settle
+from labenv.environments.up import Outcome
+from labenv.errors import EngineError, UsageError
+from labenv.events import Listener, announced
+from labenv.lab import labs
+from labenv.student import Student, check_id
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless `name` can be a save's."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"A save cannot be called {name!a}: a name has up to 40 of a-z, 0-9, '.', '-' and '_', and begins with a "
+            f"letter or a digit."
+        )
+
+
+def save(engine: Engine, environment: Environment, name: str | None, listen: Listener) -> Save:
+    """Save an environment under `name`, or the next free one of save-1, save-2, …
+
+    Raises UsageError for a name that is no name or is in use, EngineError if a machine is missing or the engine refuses;
+    then everything is as it was.
+    """
+    if name is not None:
+        check_name(name)
+    who = environment.student.id
+    with changing(engine, who, listen) as change:
+        there = change.environment
+        missing = [machine.name for machine in there.machines if not _is_whole(machine)]
+        if missing:
+            raise EngineError(
+                f"{' and '.join(missing)} cannot be saved: not there, or never started. Bring the environment up first: "
+                f"labenv up {who}"
+            )
+        return take(engine, there, name, listen)
+
+
+def take(engine: Engine, environment: Environment, name: str | None, listen: Listener, *, stem: str = "save") -> Save:
+    """Save what is there of an environment, under `name` or the next free one of STEM-1, STEM-2, …
+
+    For a command that holds the student's lock. Raises as `save` does.
+    """
+    who = environment.student.id
+    used = {other.name for other in save_store.tidied(engine, who)}
+    name = name or next(free for free in (f"{stem}-{number}" for number in count(1)) if free not in used)
+    if name in used:
+        raise UsageError(
+            f"{who} has a save called {name} already. Choose another name, or remove it: labenv saves --remove {name} -s {who}"
+        )
+    with announced(listen, "save", f"saving {who}'s machines as {name}"):
+        return save_store.make(engine, environment, [m for m in environment.machines if _is_whole(m)], name)
+
+
+def named(engine: Engine, student_id: str, name: str) -> Save:
+    """The save called `name`. Raises UsageError, naming those there are, if there is none."""
+    there = save_store.found(engine, student_id)
+    for found in there:
+        if found.name == name:
+            return found
+    known = f"There are: {', '.join(found.name for found in there)}." if there else "There is none: labenv save"
+    raise UsageError(f"{student_id} has no save called {ascii(name)[1:-1]}. {known}")
+
+
+def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Outcome:
+    """Put a save in the place of what is there, which is saved first. Raises UsageError, EngineError.
+
+    `changes` of the outcome begins with the name of that save of what was there, if anything was.
+    """
+    with changing(engine, student_id, listen) as change:
+        wanted = named(engine, student_id, name)
+        plan = plan_of(wanted)
+        refuse_drill(engine, student_id)
+        Images(engine).ensure(
+            {plan.images()[node.name] for node in plan.topology.nodes if node.name not in plan.copied}, listen
+        )
+        there = change.look()
+        _refuse_taken(engine, plan.student, there)
+        if there:
+            history.collect_now(engine, there, listen)
+        before = _before(engine, there, "before-restore", listen)
+        noted = begin(engine, there, wanted)
+        changes = replace_with(engine, wanted, noted, listen)
+        environment = change.environment
+        settle(engine, environment, environment.machines, listen)
+        history.collect_now(engine, environment, listen, f"labenv restore {name}")
+    return Outcome(environment, (*_names(before), *changes), ())
+
+
+def check_reset(environment: Environment, machine: str | None, stage: str | None) -> None:
+    """Raise UsageError for a machine or a stage that there is not."""
+    if stage:
+        labs.load(environment.lab).check_stage(stage)
+    if machine and environment.machine(machine).optional:
+        raise UsageError(
+            f"{machine} is none of the machines of the sheet, so it has no stages. Reset without a machine."
+        )
+
+
+def reset(
+    engine: Engine, environment: Environment, machine: str | None, stage: str | None, listen: Listener
+) -> Outcome:
+    """Make an environment, or one machine of it, anew as a stage begins; what is there is saved first.
+
+    Raises UsageError for an unknown machine or stage, EngineError. `changes` begins with the name of the save.
+    """
+    who = environment.student.id
+    check_reset(environment, machine, stage)
+    with changing(engine, who, listen) as change:
+        there = change.environment
+        refuse_drill(engine, who)
+        fresh = replace(change.plan, stage=stage or there.stage)
+        Images(engine).ensure(set(fresh.images().values()), listen)
+        history.collect_now(engine, there, listen)
+        before = _before(engine, there, "before-reset", listen)
+        if machine:  # what is interrupted here is a missing machine, which `up` makes anew as well
+            changes = remake_machine(engine, there, fresh, machine, listen)
+        else:
+            noted = begin(engine, there, before) if before else None
+            changes = remake(engine, [there], fresh, listen)
+            if noted:
+                save_store.drop(engine, noted)
+        environment = change.environment
+        again = [m for m in environment.machines if machine in (None, m.name)]
+        settle(engine, environment, again, listen)
+        desktop.follow(engine, environment, listen)
+        history.collect_now(engine, environment, listen, " ".join(["labenv reset", *filter(None, [machine, stage])]))
+    return Outcome(environment, (*_names(before), *changes), ())
+
+
+def remove(engine: Engine, student_id: str, name: str, listen: Listener) -> None:
+    """Remove a save. Raises UsageError if there is none of that name, EngineError."""
+    with changing(engine, student_id, listen):
+        save_store.remove(engine, named(engine, student_id, name))
+
+
+def refuse_drill(engine: Engine, student_id: str) -> None:
+    """Raise UsageError while a drill runs: it would be about another environment."""
+    if save_store.has_drill(engine, student_id):
+        raise UsageError(
+            f"A drill is running in {student_id}'s environment. End it first: labenv drill give-up -s {student_id}"
+        )
+
+
+def _refuse_taken(engine: Engine, who: Student, there: Environment | None) -> None:
+    owner = taken_by(engine).get(who.x)
+    if owner and not (there and there.student.x == who.x):
+        raise UsageError(
+            f"The save is of the network {who.network}, which is taken: {owner}. Free it first; the addresses are in "
+            f"{who.id}'s configuration."
+        )
+
+
+def _before(engine: Engine, there: Environment | None, stem: str, listen: Listener) -> Save | None:
+    if not there or not any(_is_whole(machine) for machine in there.machines):
+        return None
+    return take(engine, there, None, listen, stem=stem)
+
+
+def _names(before: Save | None) -> tuple[str, ...]:
+    return (before.name,) if before else ()
+
+
+def _is_whole(machine: Machine) -> bool:
+    """Whether a machine is there and has run."""
+    return machine.state in ("running", "paused", "exited")
+
+
+def owner(engine: Engine, student_id: str | None, name: str) -> str:
+    """Whose save is meant: the named student's, or the only one's that has one of that name.
+
+    Raises UsageError for an id that is none or if several have one, EngineError if nobody can be meant.
+    """
+    if student_id:
+        check_id(student_id)
+        return student_id
+    owners = sorted({save.student_id for save in save_store.found(engine) if save.name == name})
+    if len(owners) > 1:
+        raise UsageError(f"{', '.join(owners)} each have a save called {name}. Say which one: -s STUDENT")
+    return owners[0] if owners else chosen(engine, None).student.id
+
+
+def document(engine: Engine, save: Save) -> dict[str, Any]:
+    """A save as `saves --json` shows it; `bytes` is what it takes on top of the images. Raises EngineError."""
+    return {
+        "student": save.student_id,
+        "name": save.name,
+        "made": save.made.isoformat(timespec="seconds"),
+        "lab": save.labels["labenv.lab"],
+        "stage": save.stage,
+        "machines": list(save.machines),
+        "bytes": sum(save_store.sizes(engine, save).values()),
+    }

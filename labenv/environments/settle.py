@@ -1,0 +1,45 @@
+"""Waiting until what was brought up, restored or booted again answers."""
+
+from collections.abc import Iterable
+
+from labenv.engine import Engine
+from labenv.engine.ready import NoAnswer, await_answers, await_boot
+from labenv.environment import Environment, Machine
+from labenv.events import Event, Listener, announced
+from labenv.lab import labs
+from labenv.parallel import Together
+
+
+def await_services(
+    engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener, patience: float = 60
+) -> None:
+    """Wait until the services of these machines answer that the lab says must, at the environment's stage.
+
+    Raises EngineError, `NoAnswer` if one does not answer within `patience` seconds.
+    """
+    lab = labs.load(environment.lab)
+    names = {machine.name for machine in machines}
+    due = [a for a in lab.answers if a.machine in names and lab.reached(a.since, environment.stage)]
+    if not due:
+        return
+    with announced(listen, "ready", "waiting until " + ", ".join(f"{a.machine}:{a.port}" for a in due) + " answer"):
+        await_answers(engine, environment, due, patience)
+
+
+def settle(engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener) -> None:
+    """Wait for machines that a student has worked on: what they broke stays down, which is no reason to fail."""
+    machines = list(machines)
+    regular = [machine for machine in machines if not machine.optional]
+    if regular:
+        names = ", ".join(machine.name for machine in regular)
+        with (
+            announced(listen, "boot", f"waiting until {names} {'has' if len(regular) == 1 else 'have'} booted"),
+            Together(len(regular)) as pool,
+        ):
+            list(pool.map(lambda machine: await_boot(engine, machine), regular))
+    # On optional machines nobody works.
+    await_services(engine, environment, [machine for machine in machines if machine.optional], listen)
+    try:
+        await_services(engine, environment, environment.regular, listen, patience=3)
+    except NoAnswer as error:
+        listen(Event("ready", str(error), "warn"))

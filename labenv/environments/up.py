@@ -1,0 +1,206 @@
+"""Bringing an environment up and down: a decision table over what the engine has.
+
+Nothing there: all is made. All there: nothing changes. Part there: the missing or stopped part comes back. Drifted: it
+is reported and left, because a student's work is in it. Running `up` twice changes nothing, and an `up` that was
+interrupted is finished by the next one.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass, replace
+from typing import Any
+
+from labenv.engine import Engine, NetworkTaken
+from labenv.engine.images import Images
+from labenv.engine.ready import lead_out
+from labenv.environment import Environment, Machine, network_name
+from labenv.environments.changing import Change, changing
+from labenv.environments.machines import make, make_network, making_networks
+from labenv.environments.plan import Plan, Request, made_from, new_plan, plan_again, validated
+from labenv.environments.recovery import recover_drill
+from labenv.environments.settle import await_services, settle
+from labenv.errors import EngineError, LabenvError, UsageError
+from labenv.events import Event, Listener, announced
+from labenv.lab.topology import Node
+from labenv.parallel import Together
+
+# Environments that come up at the same time; more of them only take the processor from each other.
+_TOGETHER = 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `up` found and did: the environment, what changed (nothing: all was there), what has drifted."""
+
+    environment: Environment
+    changes: tuple[str, ...]
+    drifted: tuple[str, ...]
+
+
+def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
+    """Bring the student's environment up and wait until its services answer.
+
+    Raises UsageError for a request that cannot be met or contradicts what is there, EngineError if the engine or a
+    machine broke. What a first `up` had made when the engine refused the rest is removed again; machines that run but do
+    not answer stay, to be looked at.
+    """
+    request = validated(request)
+    with changing(engine, request.student_id, listen) as change:
+        there = change.look()
+        if there and _never_made(there) and _contradiction(request, there):
+            engine.remove(there)
+            there = None
+        if there:
+            outcome = _brought_back(change, request, there, listen)
+            recover_drill(engine, request.student_id, listen)  # now that its machines run
+        else:
+            outcome = _create(change, request, listen)
+            await_services(engine, outcome.environment, outcome.environment.machines, listen)
+    return outcome
+
+
+def up_together(engine: Engine, requests: Sequence[Request], listen: Listener) -> list[Outcome | LabenvError]:
+    """Bring several students' environments up at the same time: what came of each, in the order of the requests."""
+
+    def each(request: Request) -> Outcome | LabenvError:
+        def tell(event: Event) -> None:
+            listen(replace(event, step=f"{request.student_id} {event.step}"))
+
+        try:
+            return up(engine, request, tell if len(requests) > 1 else listen)
+        except LabenvError as error:
+            return error
+
+    with Together(_TOGETHER) as pool:
+        return list(pool.map(each, requests))
+
+
+def _create(change: Change, request: Request, listen: Listener) -> Outcome:
+    engine = change.engine
+    for _ in range(256):
+        made = new_plan(engine, request, listen)
+        try:
+            with making_networks(engine, made) as coming:
+                try:
+                    Images(engine).ensure(set(made.images().values()), listen)
+                except KeyboardInterrupt:  # building takes a while; nothing else is there yet
+                    wait(coming.values())
+                    _undo(engine, made)
+                    raise
+                with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
+                    changes = make(engine, made, list(made.topology.nodes), listen, coming)
+            return Outcome(change.environment, changes, ())
+        except NetworkTaken as error:
+            _undo(engine, made)  # somebody took it between the look and the making
+            if request.x is not None:
+                raise UsageError(f"The network {made.student.network} is taken: {error}") from error
+        except LabenvError:
+            _undo(engine, made)
+            raise
+    raise EngineError("No network 192.168.X.0/24 could be had. `labenv doctor` says who has them.")
+
+
+def _undo(engine: Engine, made: Plan) -> None:
+    """Remove what a failed `up` has made; if the engine is gone, the next command finds it by its labels."""
+    try:
+        for environment in engine.environments(made.student.id):
+            engine.remove(environment)
+    except EngineError:
+        pass
+
+
+def _brought_back(change: Change, request: Request, there: Environment, listen: Listener) -> Outcome:
+    """What is there, complete and settled. Raises as `up` does."""
+    first = _reconcile(change, request, there, listen)
+    try:
+        settle(change.engine, first.environment, first.environment.machines, listen)
+    except EngineError:
+        # What a killed command asked of the engine last, such as to switch off, may have been done only now.
+        again = _reconcile(change, request, change.environment, listen)
+        if not again.changes:
+            raise
+        settle(change.engine, again.environment, again.environment.machines, listen)
+        return replace(again, changes=first.changes + again.changes)
+    return first
+
+
+def _reconcile(change: Change, request: Request, there: Environment, listen: Listener) -> Outcome:
+    engine = change.engine
+    if contradiction := _contradiction(request, there):
+        option, old = contradiction
+        raise UsageError(
+            f"{there.student.id}'s environment is already there with {option} {old}, and a student's work is in it. "
+            f"Leave {option} out to bring it up as it is, or remove it first: labenv down -s {there.student.id}"
+        )
+    source = str(request.topology.resolve()) if request.topology else there.topology
+    machines = [machine.name for machine in there.machines]
+    made = plan_again(there.student, there.lab, there.stage, source, machines, request.profiles)
+    Images(engine).ensure(set(made.images().values()), listen)
+    changes: list[str] = []
+    new: list[str] = []
+    for network in made.topology.networks:
+        if not engine.has_network(there, network.name):
+            make_network(engine, made, network)
+            changes.append(f"made the network{network.name and ' '}{network.name}")
+            new.append(network.name)
+    absent: list[Node] = []
+    drifted: list[str] = []
+    present = {machine.name: machine for machine in there.machines}
+    for node in made.topology.nodes:
+        machine = present.get(node.name)
+        done, missing = _revive(engine, machine, made, node.network in new) if machine else ([], True)
+        changes += done
+        if missing:
+            absent.append(node)
+        elif machine and machine.made_from != made_from(made, node):
+            drifted.append(node.name)
+            listen(Event(node.name, f"{node.name} was made by another version of labenv; it is left as it is", "warn"))
+    if absent:
+        with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
+            changes += make(engine, made, absent, listen)
+    return Outcome(change.environment, tuple(changes), tuple(drifted))
+
+
+def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> tuple[list[str], bool]:
+    """Bring back a machine that is there but does not run: what was done, and whether it must be made anew."""
+    changes: list[str] = []
+    if machine.state in ("created", "dead", "removing"):
+        engine.remove_machine(machine.container)  # it never ran, so nobody's work is in it
+    if machine.state in ("missing", "created", "dead", "removing"):
+        return changes, True
+    if new_network or not machine.attached:
+        engine.reattach(machine, made.student)
+        changes.append(f"attached {machine.name}")
+    joined = False
+    for network in made.topology.networks:
+        to_join = machine.name in network.joined_by
+        if to_join and network_name(made.student.id, network.name) not in machine.attached_to:
+            engine.join(machine.container, made.student, network.name, network.joined_by[machine.name])
+            changes.append(f"attached {machine.name} to the network {network.name}")
+            joined = True
+    if machine.state == "paused":
+        engine.unpause(machine.container)
+        changes.append(f"unpaused {machine.name}")
+    elif machine.state != "running":
+        engine.start(machine.container)
+        changes.append(f"started {machine.name}")
+        joined = False  # what it does at boot, it does with the new network
+    if joined:
+        lead_out(engine, machine)
+    return changes, False
+
+
+def _never_made(there: Environment) -> bool:
+    """Whether an `up` was broken off before any machine ran; nobody's work is in such an environment."""
+    return all(machine.state in ("missing", "created") for machine in there.machines)
+
+
+def _contradiction(request: Request, there: Environment) -> tuple[str, Any] | None:
+    """The first option that asks for something else than what is there, and what is there."""
+    asked: list[tuple[str, Any, Any]] = [
+        ("--net", request.x, there.student.x),
+        ("--first", request.first, there.student.first),
+        ("--at", request.stage, there.stage),
+        ("--lab", request.lab, there.lab),
+    ]
+    return next(((option, old) for option, new, old in asked if new not in (None, old)), None)

@@ -1,0 +1,1 @@
+"""One lab as data: its model, topology, file templates, solutions, drills and mutations, and where labs are found."""

@@ -1,0 +1,262 @@
+"""Looking a lab's files over: what would break later, or leave a student without a check, a hint or a way out."""
+
+import ast
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labenv import resources
+from labenv.errors import UsageError
+from labenv.lab import drills, labs, overlay, topology
+from labenv.lab.model import Action, Lab, Step, parsed, read
+from labenv.lab.schema import faults
+from labenv.lab.solution import commands
+from labenv.lab.topology import Node, Topology
+from labenv.student import Student
+
+# Whom the templates are tried with: the longest id there can be, with all that an id may hold.
+_STUDENT = Student("a23456789012345678901234567890-b", 200, "anna", "abcd2345")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong in a file of the lab, at a step or at none, and the way out."""
+
+    file: str
+    step: str
+    sentence: str
+
+    def __str__(self) -> str:
+        """As a line: "steps.yaml: step 17: …"."""
+        return ": ".join(part for part in (self.file, self.step and f"step {self.step}", self.sentence) if part)
+
+
+def schemas() -> dict[str, Any]:
+    """The JSON schema of each of a lab's YAML files, by the name of the file without its ending."""
+    files = [file for file in sorted(resources.labs().glob("*.schema.json")) if file.name != "drill.schema.json"]
+    return {file.name.removesuffix(".schema.json"): json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def lint(folder: Path) -> list[Finding]:
+    """Everything that is wrong with the lab in a folder; what hangs together is looked at once the form is right.
+
+    Raises UsageError if the folder holds no lab.yaml.
+    """
+    if not (folder / "lab.yaml").is_file():
+        raise UsageError(f"{folder} holds no lab.yaml, so it is no lab. There are: {', '.join(labs.names())}.")
+    files = {folder / f"{name}.yaml": schema for name, schema in schemas().items()}
+    looked_at = [path for path in files if path.name != "mutations.yaml" or path.exists()]
+    broken = [finding for path in looked_at for finding in _form(path, files[path])] or [*_names(folder)]
+    if broken:
+        return broken
+    lab = read(folder)
+    try:
+        plan = topology.load(topology.named(lab.topology), _STUDENT)
+    except UsageError as error:
+        return [Finding("lab.yaml", "", str(error))]
+    stages = [*_stages(lab)]
+    found = [*stages, *_lab(lab, plan), *_steps(lab, plan), *_checks(lab, plan), *_mutations(lab, plan), *_drills(lab)]
+    return found if stages else [*found, *_needs(lab), *_templates(lab, plan)]  # these go by the order of the stages
+
+
+def _form(path: Path, schema: Any) -> Iterator[Finding]:
+    """Whether a file is YAML, and has the form of its schema."""
+    try:
+        tree = parsed(path)
+    except UsageError as error:
+        yield Finding(path.name, "", str(error))
+        return
+    for place, sentence in faults(tree, schema):
+        entry = tree["steps"][place[1]] if place[:1] == ["steps"] and len(place) > 1 else None
+        step = str(entry.get("id", "")) if isinstance(entry, dict) else ""
+        rest = " ".join(f"number {part + 1}" if isinstance(part, int) else part for part in place[2 if step else 0 :])
+        yield Finding(path.name, step, f"{rest}: {sentence}" if rest else sentence)
+
+
+def _names(folder: Path) -> Iterator[Finding]:
+    """Ids that stand twice, and headings that are unknown: what a lab that is read no longer shows."""
+    tree = parsed(folder / "steps.yaml")
+    for name, count in Counter(entry["id"] for entry in tree["steps"]).items():
+        if count > 1:
+            yield Finding("steps.yaml", name, f"{count} steps have this id. Give each its own.")
+    for entry in tree["steps"]:
+        yield from _unknown("steps.yaml", entry["id"], "heading", [entry["heading"]], tree["headings"])
+
+
+def _stages(lab: Lab) -> Iterator[Finding]:
+    """The stages, and whatever names one."""
+    stages = [stage.id for stage in lab.stages]
+    for name, count in Counter(stages).items():
+        if count > 1:
+            yield Finding("lab.yaml", "", f"{count} stages are called '{name}'. Give each its own name.")
+    files = [file for files in lab.files.values() for file in files]
+    images = [since for entries in lab.images.values() for since, _ in entries]
+    ends = [file.until for file in files if file.until]
+    named = [*(file.since for file in files), *ends, *images, *(answer.since for answer in lab.answers)]
+    yield from _unknown("lab.yaml", "", "stage", named, stages)
+    for step in lab.steps.values():
+        yield from _unknown("steps.yaml", step.id, "stage", [step.stage], stages)
+
+
+def _lab(lab: Lab, plan: Topology) -> Iterator[Finding]:
+    """Machines and templates that lab.yaml names."""
+    named = [*(lab.files.keys() - {"desktop"}), *lab.images, *(answer.machine for answer in lab.answers)]
+    yield from _unknown("lab.yaml", "", "machine", named, [node.name for node in plan.nodes])
+    folder = lab.folder / "templates"
+    there = [path.relative_to(folder).as_posix() for path in folder.rglob("*.j2")]
+    templates = [file.template for files in lab.files.values() for file in files if file.template]
+    yield from _unknown("lab.yaml", "", "template", templates, there)
+
+
+def _steps(lab: Lab, plan: Topology) -> Iterator[Finding]:
+    """Machines that the steps name, and whether their solutions can be typed and are not given away."""
+    nodes = {node.name: node for node in plan.nodes}
+    for step in lab.steps.values():
+        named = [*step.machines, *(name for action in step.solution for name in action.machines)]
+        yield from _unknown("steps.yaml", step.id, "machine", named, nodes)
+        for action in step.solution:
+            for name in action.machines:
+                if name in nodes:
+                    yield from _solution(lab, step, action, nodes[name], plan)
+
+
+def _solution(lab: Lab, step: Step, action: Action, node: Node, plan: Topology) -> Iterator[Finding]:
+    try:
+        typed = commands(action, lab, _STUDENT, node, plan.nodes)
+    except Exception as error:  # a template can raise anything
+        said = f"its solution cannot be rendered: {error}. Templates see: student, network, machine, machines, reached."
+        yield Finding("steps.yaml", step.id, said)
+        return
+    if not typed:
+        yield Finding("steps.yaml", step.id, f"its solution types nothing on {node.name}. Write a command a line.")
+    for number, hint in enumerate(step.hints, 1):
+        # A word such as `ls` may well be said; a whole command, or what stands in quotes in one, is the answer.
+        for told in (part for line in typed for part in (line, *re.findall(r"'([^']+)'", line)) if " " in part):
+            if told in hint:
+                yield Finding("steps.yaml", step.id, f"hint {number} gives the answer away: {told}. Say it in words.")
+
+
+def _needs(lab: Lab) -> Iterator[Finding]:
+    """What the steps wait for: it has to be there, and to hold at their stage."""
+    told: set[str] = set()
+    for step in lab.steps.values():
+        yield from _unknown("steps.yaml", step.id, "step", step.needs, lab.steps)
+        circle = _circle(lab, step.id)
+        if circle and not told & set(circle):
+            told |= set(circle)
+            said = f"it waits for itself, by way of {', '.join(circle)}. Take one of these needs away."
+            yield Finding("steps.yaml", step.id, said)
+        for needed in (lab.steps[name] for name in step.needs if name in lab.steps):
+            if not lab.reached(needed.stage, step.stage):
+                said = (
+                    f"it needs step {needed.id}, which holds from stage {needed.stage} on only. Need what holds before."
+                )
+                yield Finding("steps.yaml", step.id, said)
+
+
+def _circle(lab: Lab, start: str) -> list[str]:
+    """The steps on a way of needs from a step back to itself, beginning with it; none if there is no such way."""
+    ways = [[start]]
+    seen: set[str] = set()
+    for way in ways:
+        for name in lab.steps[way[-1]].needs:
+            if name == start:
+                return way
+            if name in lab.steps and name not in seen:
+                seen.add(name)
+                ways.append([*way, name])
+    return []
+
+
+def _checks(lab: Lab, plan: Topology) -> Iterator[Finding]:
+    """The tests in checks/ and their marks, which are read and not run."""
+    marked: set[str] = set()
+    for path in sorted((lab.folder / "checks").glob("test_*.py")):
+        file = f"checks/{path.name}"
+        try:
+            tree = ast.parse(path.read_bytes(), str(path))
+        except (SyntaxError, ValueError) as error:
+            yield Finding(file, "", f"is no Python: {error}. Mend that place.")
+            continue
+        for test, id_, machines in _marks(tree):
+            marked.add(id_)
+            if id_ not in lab.steps:
+                known = ", ".join(lab.steps)
+                yield Finding(file, "", f"{test} is bound to step {id_}, which is unknown. There are: {known}.")
+            yield from _unknown(file, id_, "machine", machines, {node.name for node in plan.nodes})
+    for step in lab.steps.values():
+        if step.id not in marked and not step.is_for_a_person:
+            said = f'it has no check. Write one in checks/: a test marked @step("{step.id}", machine=…).'
+            yield Finding("steps.yaml", step.id, said)
+
+
+def _marks(tree: ast.Module) -> Iterator[tuple[str, str, list[str]]]:
+    """The name, the step and the machines of each marked test of a module."""
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for test in (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")):
+        for mark in (node for node in test.decorator_list if isinstance(node, ast.Call)):
+            if getattr(mark.func, "id", getattr(mark.func, "attr", "")) == "step" and mark.args:
+                values = [keyword.value for keyword in mark.keywords if keyword.arg == "machine"]
+                values = [constants.get(value.id, value) if isinstance(value, ast.Name) else value for value in values]
+                words = [n.value for value in values for n in ast.walk(value) if isinstance(n, ast.Constant)]
+                yield test.name, str(getattr(mark.args[0], "value", "")), [str(word) for word in words]
+
+
+def _templates(lab: Lab, plan: Topology) -> Iterator[Finding]:
+    """Whether the files of each machine can be rendered at each stage."""
+    import jinja2
+
+    said: set[str] = set()
+    for stage in lab.stages:
+        for node in plan.nodes:
+            try:
+                overlay.overlay(lab, plan, node, _STUDENT, stage.id)
+            except jinja2.TemplateNotFound:
+                continue  # told already
+            except Exception as error:  # a template can raise anything
+                words = str(error)
+                if isinstance(error, jinja2.TemplateSyntaxError):
+                    words = f"{error.name} line {error.lineno}: {words}"
+                if words not in said:
+                    said.add(words)
+                    yield Finding("templates", "", f"{node.name} at stage {stage.id} cannot be rendered: {words}.")
+
+
+def _mutations(lab: Lab, plan: Topology) -> Iterator[Finding]:
+    """Names in mutations.yaml, where there is one."""
+    if not (path := lab.folder / "mutations.yaml").exists():
+        return
+    tree = parsed(path)
+    entries = [*tree["faults"], *tree["variants"]]
+    for name, count in Counter(entry["id"] for entry in entries).items():
+        if count > 1:
+            yield Finding(path.name, "", f"{count} mutations are called '{name}'. Give each its own name.")
+    checks = [check for entry in entries for key in ("trips", "warns") for check in entry.get(key, ())]
+    steps = [*(entry["step"] for entry in entries), *(check.partition("/")[0] for check in checks)]
+    yield from _unknown(path.name, "", "step", steps, lab.steps)
+    machines = [name for entry in entries for name in entry["machines"]]
+    yield from _unknown(path.name, "", "machine", machines, [node.name for node in plan.nodes])
+
+
+def _drills(lab: Lab) -> Iterator[Finding]:
+    """The drills that come with the lab."""
+    for path in sorted((lab.folder / "drills").glob("*.yaml")):
+        for finding in drills.lint(path, lab):
+            yield Finding(f"drills/{path.name}", "", f"line {finding.line}: {finding.sentence}")
+
+
+def _unknown(file: str, step: str, what: str, named: Iterable[str], known: Iterable[str]) -> Iterator[Finding]:
+    there = list(known)
+    for name in dict.fromkeys(named):
+        if name not in there:
+            yield Finding(file, step, f"the {what} '{name}' is unknown. There are: {', '.join(sorted(there))}.")

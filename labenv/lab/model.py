@@ -1,0 +1,231 @@
+"""A lab as data: its stages and the files of its machines (labs/<name>/lab.yaml), its steps (steps.yaml)."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from labenv import resources
+from labenv.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named state of the whole environment that can be entered directly."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Action:
+    """A part of a solution: what is typed, line by line, as root on each of `machines`; a Jinja2 template."""
+
+    machines: tuple[str, ...]
+    type: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the sheet, under the number that it has when they are counted through.
+
+    `heading` and `number` are the sheet's own; `machines` are those it is done on; from `stage` on its checks hold.
+    `by` is "person" for what no check can judge. `needs` are the steps without which this one cannot hold. `hints` are
+    three sentences: what is the matter, where to look, and the idea. `note` tells of an error of the sheet.
+    """
+
+    id: str
+    heading: str
+    number: str
+    machines: tuple[str, ...]
+    stage: str
+    by: str
+    title: str
+    needs: tuple[str, ...]
+    hints: tuple[str, ...]
+    solution: tuple[Action, ...]
+    note: str
+
+    @property
+    def is_for_a_person(self) -> bool:
+        """Whether only a person can do it, so that it has neither hints nor a solution."""
+        return self.by == "person"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a machine's overlay: rendered from `template`, or a symbolic `link`; there from `since` to `until`."""
+
+    path: str
+    template: str | None
+    link: str | None
+    mode: int
+    since: str
+    until: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A port that a ready machine answers on.
+
+    `banner` is what the first line it says begins with; if that is empty, a DNS query for the SOA of `zone` is asked
+    instead (empty: the student's domain).
+    """
+
+    machine: str
+    port: int
+    banner: str
+    since: str
+    zone: str = ""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The mail account that the lab builds. `address` and `user` are templates; the rest are machines with a port."""
+
+    address: str
+    user: str
+    imap: tuple[str, int]
+    smtp: tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One course lab."""
+
+    id: str
+    title: str
+    topology: str
+    folder: Path
+    stages: tuple[Stage, ...]
+    files: dict[str, tuple[File, ...]]
+    images: dict[str, tuple[tuple[str, str], ...]]
+    answers: tuple[Answer, ...]
+    account: Account | None
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        return {stage.id: place for place, stage in enumerate(self.stages)}
+
+    @cached_property
+    def steps(self) -> dict[str, Step]:
+        """The steps in the order of the sheet, by id. Raises UsageError for a file that is not as it should be.
+
+        They are in a file of their own, which `up` need not read.
+        """
+        with _understood(self.folder / "steps.yaml") as tree:
+            return {entry["id"]: _step(entry, tree["headings"]) for entry in tree["steps"]}
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash over the lab's description and templates: what its overlays are made from."""
+        files = [self.folder / "lab.yaml", *sorted((self.folder / "templates").rglob("*.j2"))]
+        return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+    @property
+    def last_stage(self) -> str:
+        """The end of the sheet."""
+        return self.stages[-1].id
+
+    def reached(self, stage: str, at: str) -> bool:
+        """Whether an environment at stage `at` has reached `stage`."""
+        return self._order[at] >= self._order[stage]
+
+    def check_stage(self, stage: str) -> str:
+        """Return `stage` if the lab has it. Raises UsageError naming those it has."""
+        if stage not in self._order:
+            raise UsageError(f"{self.id} has no stage '{stage}'. Its stages are: {', '.join(self._order)}.")
+        return stage
+
+    def image_of(self, machine: str, default: str, at: str) -> str:
+        """The image folder of a machine at a stage: the last one that the lab names for it, or `default`."""
+        image = default
+        for since, name in self.images.get(machine, ()):
+            if self.reached(since, at):
+                image = name
+        return image
+
+    def files_of(self, machine: str, at: str) -> list[File]:
+        """The files of a machine's overlay at a stage."""
+        return [
+            file
+            for file in self.files.get(machine, ())
+            if self.reached(file.since, at) and not (file.until and self.reached(file.until, at))
+        ]
+
+
+def read(folder: Path) -> Lab:
+    """The lab in a folder. Raises UsageError for a lab.yaml that is not as it should be."""
+    with _understood(folder / "lab.yaml") as tree:
+        stages = tuple(Stage(**stage) for stage in tree["stages"])
+        return Lab(
+            id=tree["id"],
+            title=tree["title"],
+            topology=tree["topology"].removesuffix(".yaml"),
+            folder=folder,
+            stages=stages,
+            files={m: tuple(_file(entry, stages[0].id) for entry in files) for m, files in tree["files"].items()},
+            images={m: tuple((e["since"], e["image"]) for e in entries) for m, entries in tree["images"].items()},
+            answers=tuple(
+                Answer(e["machine"], e["port"], e.get("banner", ""), e.get("since", stages[0].id))
+                for e in tree["answers"]
+            ),
+            account=_account(tree["account"]) if "account" in tree else None,
+        )
+
+
+def parsed(path: Path) -> Any:
+    """The tree in a YAML file. Raises UsageError, with the place, for a file that cannot be read or is no YAML."""
+    try:
+        return resources.read_yaml(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        words = " ".join(str(error).split())
+        raise UsageError(f"{path} is no YAML: {words}. Mend that place and try again.") from error
+
+
+@contextmanager
+def _understood(path: Path) -> Iterator[Any]:
+    """The tree in a file, for a block that takes it apart and trusts that everything is there."""
+    try:
+        yield parsed(path)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UsageError(
+            f"{path} is not as a lab's file should be ({error!r}). See what is wrong: labenv lab lint {path.parent}"
+        ) from error
+
+
+def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
+    return Step(
+        id=entry["id"],
+        heading=headings[entry["heading"]],
+        number=entry.get("number", ""),
+        machines=tuple(entry["machines"]),
+        stage=entry["stage"],
+        by=entry.get("by", "commands"),
+        title=entry["title"],
+        needs=tuple(entry.get("needs", ())),
+        hints=tuple(entry.get("hints", ())),
+        solution=tuple(Action(tuple(action["machines"]), action["type"]) for action in entry.get("solution", ())),
+        note=entry.get("note", ""),
+    )
+
+
+def _account(entry: dict[str, Any]) -> Account:
+    imap, smtp = ((entry[end]["machine"], entry[end]["port"]) for end in ("imap", "smtp"))
+    return Account(entry["address"], entry["user"], imap, smtp)
+
+
+def _file(entry: dict[str, Any], first: str) -> File:
+    return File(
+        path=entry["path"],
+        template=entry.get("template"),
+        link=entry.get("link"),
+        mode=int(entry.get("mode", "0644"), 8),
+        since=entry.get("since", first),
+        until=entry.get("until"),
+    )

@@ -1,0 +1,64 @@
+"""What a lab's checks are held against: single faults that must trip them, and right variants that must not.
+
+They are data (labs/<lab>/mutations.yaml). tests/e2e/test_mutations.py puts each into real machines; tools/mutations
+prints the table that docs/mutations.md holds.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from labenv import resources
+from labenv.lab.model import Lab
+from labenv.student import Student
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A change to a finished environment: what is typed as root on each of the `machines`, and the checks that must `trip`.
+
+    Checks are named "17/vm2_has_a_relay_host", or "9/origin_is_the_domain@vm2" where one runs on several machines; a
+    bare step number stands for any check of that step. A right variant trips none and says which checks `warn`.
+    """
+
+    id: str
+    title: str
+    step: str
+    machines: tuple[str, ...]
+    do: str
+    trips: tuple[str, ...]
+    warns: tuple[str, ...]
+
+    def script(self, student: Student) -> str:
+        """What is typed, for that student; the first command that fails ends it."""
+        import jinja2
+
+        context = {"student": student, "domain": student.domain, "network": student.prefix}
+        text: str = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(self.do).render(context)
+        return f"set -e\n{text}"
+
+
+def faults(lab: Lab) -> tuple[Mutation, ...]:
+    """The single faults of a lab."""
+    return _read(lab, "faults")
+
+
+def variants(lab: Lab) -> tuple[Mutation, ...]:
+    """The right variants of a lab."""
+    return _read(lab, "variants")
+
+
+def _read(lab: Lab, kind: str) -> tuple[Mutation, ...]:
+    tree = resources.read_yaml(lab.folder / "mutations.yaml")
+    return tuple(map(_mutation, tree[kind]))
+
+
+def _mutation(entry: dict[str, Any]) -> Mutation:
+    return Mutation(
+        id=entry["id"],
+        title=entry["title"],
+        step=entry["step"],
+        machines=tuple(entry["machines"]),
+        do=entry["do"],
+        trips=tuple(entry.get("trips", ())),
+        warns=tuple(entry.get("warns", ())),
+    )

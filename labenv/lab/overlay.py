@@ -1,0 +1,128 @@
+"""The overlay of a machine: the student's own files, rendered from the lab's templates.
+
+An overlay is laid over the machine's image before the first boot, so nothing has to be restarted to take effect.
+"""
+
+import functools
+import hashlib
+import io
+import os
+import tarfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labenv import cache
+from labenv.lab.model import File, Lab
+from labenv.lab.topology import Node, Topology
+from labenv.student import Student
+
+if TYPE_CHECKING:
+    import jinja2
+
+# Postfix waits until a main.cf is two seconds old before it trusts it, so rendered files are born old. A fixed time also
+# makes the same input give the same bytes.
+BORN = 1_700_000_000
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of an overlay: an absolute path with its content, or a symbolic link."""
+
+    path: str
+    content: bytes
+    mode: int
+    link: str | None = None
+
+
+def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
+    """The files of machine `node` for that student at that stage, in the order of the lab's list."""
+    templates = _templates(lab.folder / "templates")
+    context = {
+        "student": student,
+        "network": student.prefix,
+        "machine": node,
+        "machines": tuple(node for node in topology.nodes if not node.profile),
+        "reached": lambda name: lab.reached(name, stage),
+    }
+
+    def item(file: File) -> Item:
+        path = templates.from_string(file.path).render(context) if "{{" in file.path else file.path
+        if file.link:
+            return Item(path, b"", 0o777, file.link)
+        return Item(path, templates.get_template(file.template or "").render(context).encode(), file.mode)
+
+    return [item(file) for file in lab.files_of(node.name, stage)]
+
+
+@functools.cache
+def _templates(folder: Path) -> "jinja2.Environment":
+    import jinja2.sandbox  # while the engine is busy making the network, not before
+
+    return jinja2.sandbox.SandboxedEnvironment(  # a lab's files are untrusted input
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        bytecode_cache=_compiled(),
+    )
+
+
+def _compiled() -> "jinja2.BytecodeCache | None":
+    """Where the compiled templates are kept: to compile them takes twenty times as long as to render them."""
+    import jinja2
+
+    place = cache.folder("templates")
+    if not place:
+        return None
+
+    class Compiled(jinja2.FileSystemBytecodeCache):
+        def load_bytecode(self, bucket: "jinja2.bccache.Bucket") -> None:
+            try:
+                super().load_bytecode(bucket)
+            except Exception:  # whatever unpickling a damaged file may raise: it is compiled anew
+                bucket.reset()
+
+        def dump_bytecode(self, bucket: "jinja2.bccache.Bucket") -> None:
+            with suppress(OSError):  # a full disk
+                super().dump_bytecode(bucket)
+
+    return Compiled(str(place))
+
+
+def as_tar(items: list[Item]) -> bytes:
+    """The overlay as a tar archive rooted at /, owned by root; folders are left to the image."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for item in items:
+            entry = tarfile.TarInfo(item.path.lstrip("/"))
+            entry.mode, entry.mtime = item.mode, BORN
+            if item.link:
+                entry.type, entry.linkname = tarfile.SYMTYPE, item.link
+            entry.size = len(item.content)
+            archive.addfile(entry, io.BytesIO(item.content))
+    return buffer.getvalue()
+
+
+def fingerprint(*parts: str | bytes) -> str:
+    """A short hash of what a machine is made from, to tell later whether it would be made the same again."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()[:16]
+
+
+def write(items: list[Item], folder: Path) -> None:
+    """Write the overlay as a tree below `folder`."""
+    for item in items:
+        target = folder / item.path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if item.link:
+            target.symlink_to(item.link)
+            continue
+        target.write_bytes(item.content)
+        target.chmod(item.mode)
+        os.utime(target, (BORN, BORN))

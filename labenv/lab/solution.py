@@ -1,0 +1,36 @@
+"""What a step's solution types: its actions as commands, for one student."""
+
+from collections.abc import Sequence
+
+from labenv.environment import Machine
+from labenv.lab.model import Action, Lab
+from labenv.lab.topology import Node
+from labenv.student import Student
+
+
+def commands(
+    action: Action,
+    lab: Lab,
+    student: Student,
+    machine: Machine | Node,
+    machines: Sequence[Machine | Node],
+) -> list[str]:
+    """The commands of an action on one of its machines: a template that sees what those of the files see.
+
+    Raises jinja2.TemplateError for one that cannot be rendered.
+    """
+    import jinja2
+    import jinja2.sandbox
+
+    templates = jinja2.sandbox.SandboxedEnvironment(  # a lab's files are untrusted input
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    text = templates.from_string(action.type).render(
+        student=student,
+        network=student.prefix,
+        machine=machine,
+        machines=machines,
+        # Whoever types a solution goes to the end of the sheet, whatever the environment began with.
+        reached=lambda stage: lab.reached(stage, lab.last_stage),
+    )
+    return [line for line in text.splitlines() if line.strip()]

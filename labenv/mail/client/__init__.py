@@ -1,0 +1,118 @@
+"""The settings of a mail client on the student's own computer: as records, and as files that clients read.
+
+The files are Thunderbird's autoconfiguration (config-v1.1.xml), muttrc(5), mbsync(1) and msmtp(1).
+"""
+
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from labenv.environment import Environment
+from labenv.errors import EngineError, UsageError
+from labenv.lab import labs
+from labenv.student import Student
+
+# Each name with the template of which it is made and its mode: a file that holds the password is for its owner alone.
+_FILES = {
+    "{domain}.xml": ("autoconfig.xml.j2", 0o644),
+    "muttrc": ("muttrc.j2", 0o600),
+    "mbsyncrc": ("mbsyncrc.j2", 0o600),
+    "msmtprc": ("msmtprc.j2", 0o644),
+}
+_TEMPLATES = Path(__file__).parent / "templates"
+_HERE = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where a client connects, unencrypted: `port` of `host`."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Account:
+    """The student's mail account as a client is told about it: a password to read, none to send."""
+
+    address: str
+    user: str
+    password: str
+    imap: Service
+    smtp: Service
+
+    def to_dict(self) -> dict[str, Any]:
+        """The account as `client --json` prints it."""
+        return asdict(self)
+
+
+def account(environment: Environment) -> Account:
+    """The student's account, on the ports of this computer where its servers answer.
+
+    Raises EngineError if one of their machines does not run, UsageError if the lab builds no mail account.
+    """
+    found = labs.load(environment.lab).account
+    if found is None:
+        raise UsageError(f"{environment.lab} builds no mail account.")
+    student = environment.student
+    address, user = (_filled(text, student) for text in (found.address, found.user))
+    return Account(
+        address, user, student.password, _service(environment, *found.imap), _service(environment, *found.smtp)
+    )
+
+
+def write(account: Account, domain: str, folder: Path) -> list[Path]:
+    """Write the files for an account into a folder, in place of those of an earlier call, and return their paths.
+
+    Those with the password only their owner may read. Raises UsageError if they cannot be written.
+    """
+    import jinja2
+
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=jinja2.select_autoescape(["xml.j2"]),
+        keep_trailing_newline=True,
+    )
+    written = []
+    try:
+        for here in (folder, folder / "Mail"):  # mbsync makes only what goes into the second
+            here.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for pattern, (template, mode) in _FILES.items():
+            path = folder / pattern.format(domain=domain)
+            text = templates.get_template(template).render(account=account, domain=domain, folder=folder.resolve())
+            _replace(path, text, mode)
+            written.append(path)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}. Name another folder.") from error
+    return written
+
+
+def _service(environment: Environment, machine: str, port: int) -> Service:
+    published = environment.machine(machine).published.get(str(port))
+    if published is None:
+        raise EngineError(f"{machine} does not run, so nothing answers. Start it: labenv up {environment.student.id}")
+    return Service(_HERE, published)
+
+
+def _filled(text: str, student: Student) -> str:
+    import jinja2.sandbox  # a lab's files are untrusted input
+
+    return (
+        jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined).from_string(text).render(student=student)
+    )
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
+    """Put a file in place in one go; until it is there, mkstemp(3) keeps it readable for its owner alone."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink()
+        raise

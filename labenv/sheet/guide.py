@@ -1,0 +1,187 @@
+"""Where a student is on the sheet and what to do next, and the hints: given one by one, and written down.
+
+The hints that were asked for are kept in the environment, on `host`: a JSON object a line, with time, step and level.
+A student is root there, so what is read back is not trusted.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from labenv.checks.results import PERSON, CheckResult, Report, needed
+from labenv.environment import Environment
+from labenv.errors import EngineError, UsageError
+from labenv.events import Listener, silent
+from labenv.lab import labs
+from labenv.lab.model import Lab, Step
+
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+
+# What each level of a hint tells.
+SAID = {1: "what is wrong", 2: "where to look", 3: "the idea"}
+_KEEPER = "host"
+_FILE = "/var/lib/labenv/hints.jsonl"
+
+
+@dataclass(frozen=True)
+class Next:
+    """What to do next, as a `sentence`; `step` and `machine` are empty when no check fails. `left` is for a person."""
+
+    step: str
+    machine: str
+    sentence: str
+    note: str
+    left: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as `next --json` shows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A hint that was asked for: when (UTC, ISO 8601), about which step, and how much of it (1 to 3)."""
+
+    time: str
+    step: str
+    level: int
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A hint: what the checks saw (`wrong`) and the first `level` sentences of help. `level` 0: the step holds.
+
+    `asked` is the step that was asked about, `step` the one to mend first: another, if the first waits for it.
+    """
+
+    asked: str
+    step: str
+    title: str
+    level: int
+    wrong: tuple[str, ...] = ()
+    help: tuple[str, ...] = ()
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as `hint --json` shows it."""
+        return asdict(self)
+
+
+def next_step(report: Report, lab: Lab) -> Next:
+    """The first step in the order of the sheet that fails, in one sentence with the evidence of its first failure.
+
+    When none does, the sentence tells what is left for a person.
+    """
+    left = tuple(dict.fromkeys(r.step for r in report.results if is_left(r, lab)))
+    for result in report.results:
+        if result.status == "fail":
+            step = lab.steps[result.step]
+            sentence = f"Step {step.id} on {result.machine} ({on_the_sheet(step)}): {result.evidence}"
+            return Next(step.id, result.machine, sentence, step.note, left)
+    pages = [r for r in report.results if is_left(r, lab) and r.check != PERSON]
+    if pages:
+        step = lab.steps[pages[0].step]
+        sentence = f"Every check holds; left for you is step {step.id} ({on_the_sheet(step)}): {pages[0].evidence}"
+    elif left:
+        sentence = f"Every check holds; what is left, only you can judge: {_steps(left, lab)}."
+    else:
+        sentence = "All that was checked holds."
+    return Next("", "", sentence, "", left)
+
+
+def is_left(result: CheckResult, lab: Lab) -> bool:
+    """Whether that is for a person to do or to judge."""
+    return result.status == "skip" and lab.steps[result.step].is_for_a_person
+
+
+def on_the_sheet(step: Step) -> str:
+    """Where the sheet has the step."""
+    return f'sheet: "{step.heading}"' + (f", {step.number}" if step.number else "")
+
+
+def mend_first(report: Report, lab: Lab, step: str) -> str:
+    """The step to mend before `step`: the first on the sheet of those that it waits for and that fail, or itself."""
+    failed = {result.step for result in report.results if result.status == "fail"}
+    waits_for = needed(step, lab, report.waits) & failed
+    return next((name for name in lab.steps if name in waits_for), step)
+
+
+def hint(
+    engine: "Engine", environment: Environment, step: str, *, level: int | None = None, listen: Listener = silent
+) -> Hint:
+    """A hint about a step as it is now; each time that it is asked for, it says a sentence more, and is written down.
+
+    `level` (1 to 3) asks for so many at once. A step that waits for another gets that one's hint. Raises UsageError for
+    a step that the lab has not and for one that only a person can judge, EngineError if the asking cannot be kept.
+    """
+    from labenv.checks.run import check_known, run_checks
+
+    lab = labs.load(environment.lab)
+    check_known(lab, [step])
+    if not lab.steps[step].hints:
+        raise UsageError(f"Step {step} ({lab.steps[step].title}) is for you: no check judges it, so there is no hint.")
+    steps = {step} | needed(step, lab, {})
+    while True:
+        report = run_checks(engine, environment, steps=sorted(steps), listen=listen)
+        found_out = needed(step, lab, report.waits)
+        if found_out <= steps:
+            break
+        steps |= found_out
+    first = lab.steps[mend_first(report, lab, step)]
+    wrong = tuple(
+        dict.fromkeys(r.evidence for r in report.results if r.step == first.id and r.status in ("fail", "skip"))
+    )
+    if not wrong:
+        return Hint(step, step, first.title, 0, note=first.note)
+    level = level or min(
+        len(SAID), 1 + max((a.level for a in asked(engine, environment) if a.step == first.id), default=0)
+    )
+    _keep(engine, environment, Asked(datetime.now(UTC).isoformat(timespec="seconds"), first.id, level))
+    return Hint(step, first.id, first.title, level, wrong, first.hints[:level], first.note)
+
+
+def asked(engine: "Engine", environment: Environment) -> list[Asked]:
+    """The hints that were asked for in the environment, in that order. Raises EngineError if its host does not run."""
+    with engine.shell(environment.machine(_KEEPER)) as channel:
+        text = channel.run(f"test ! -f {_FILE} || head -c 1000000 {_FILE}").text
+    return list(read_asked(text.splitlines()))
+
+
+def read_asked(lines: Iterable[str]) -> Iterable[Asked]:
+    """The hints asked that the lines of the file tell of; a line that is not as it should be is passed over."""
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            time = datetime.fromisoformat(entry["time"]).astimezone(UTC).isoformat(timespec="seconds")
+            yield Asked(time, str(entry["step"])[:10], min(len(SAID), max(1, int(entry["level"]))))
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            continue
+
+
+def _keep(engine: "Engine", environment: Environment, ask: Asked) -> None:
+    line = shlex.quote(json.dumps(asdict(ask)))
+    folder = _FILE.rpartition("/")[0]
+    with engine.shell(environment.machine(_KEEPER)) as channel:
+        result = channel.run(f"mkdir -p {folder} && printf '%s\\n' {line} >> {_FILE}")
+    if result.rc:
+        raise EngineError(
+            f"That you asked for a hint could not be written down on {_KEEPER}, so none is given: "
+            f"{result.complaint}. Make {_FILE} a file that root can write to."
+        )
+
+
+def _steps(names: Iterable[str], lab: Lab) -> str:
+    """Steps in words, neighbours on the sheet as a range."""
+    places = {name: place for place, name in enumerate(lab.steps)}
+    runs: list[list[str]] = []
+    for name in names:
+        if runs and places[runs[-1][-1]] + 1 == places[name]:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    parts = [run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return f"{'step' if parts == [run[0] for run in runs][:1] else 'steps'} {', '.join(parts)}"

@@ -1,0 +1,121 @@
+"""How a student stands on the sheet: a report as headings and steps, for every face that draws it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+from labenv.checks.results import PERSON, CheckResult, Report
+from labenv.lab.model import Lab, Step
+
+Mark = Literal["pass", "fail", "skip", "warn", "person"]
+_WORST_FIRST: tuple[Mark, ...] = ("fail", "warn", "skip", "person", "pass")
+SYMBOLS: dict[Mark, str] = {"pass": "✓", "fail": "✗", "warn": "!", "skip": "-", "person": "·"}
+WORDS: dict[Mark, str] = {
+    "pass": "holds",
+    "fail": "does not hold",
+    "warn": "holds, with a reservation",
+    "skip": "waits for another step",
+    "person": "for you to judge",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A step and what its checks found. `mark` is that of its worst check."""
+
+    step: Step
+    results: tuple[CheckResult, ...]
+
+    @property
+    def mark(self) -> Mark:
+        """How the step stands."""
+        marks = {self._mark(result) for result in self.results}
+        return next(mark for mark in _WORST_FIRST if mark in marks)
+
+    @property
+    def symbol(self) -> str:
+        """The mark as a sign."""
+        return SYMBOLS[self.mark]
+
+    @property
+    def words(self) -> str:
+        """The mark in words."""
+        return WORDS[self.mark]
+
+    @property
+    def machines(self) -> str:
+        """The machines that were judged."""
+        return ", ".join(dict.fromkeys(result.machine for result in self.results))
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """What was seen, where the step does not simply hold: each thing once."""
+        if self.mark == "skip":  # one line is enough to send the reader to the step that counts
+            return (self.results_like("skip")[0].evidence.partition(":")[0],)
+        if self.mark == "person":
+            return tuple(r.evidence for r in self.results if r.check != PERSON)
+        return tuple(dict.fromkeys(r.evidence for r in self.results_like("fail", "warn")))
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """All that was seen, each thing once."""
+        return tuple(dict.fromkeys(r.evidence for r in self.results if r.check != PERSON))
+
+    @property
+    def note(self) -> str:
+        """The sheet's error at this step, where it may be the reason that the step does not hold."""
+        return self.step.note if self.mark in ("fail", "warn") else ""
+
+    def results_like(self, *statuses: str) -> list[CheckResult]:
+        """The results with one of these statuses."""
+        return [result for result in self.results if result.status in statuses]
+
+    def _mark(self, result: CheckResult) -> Mark:
+        return "person" if result.status == "skip" and self.step.is_for_a_person else result.status
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of the sheet and its steps, in the order of the sheet."""
+
+    text: str
+    rows: tuple[Row, ...]
+
+    @property
+    def mark(self) -> Mark:
+        """How it stands: as its worst row, but that what is for a person to judge does not count beside what holds."""
+        marks = {row.mark for row in self.rows}
+        order: tuple[Mark, ...] = ("fail", "warn", "skip", "pass", "person")
+        return next(mark for mark in order if mark in marks)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing under it is to be mended."""
+        return self.mark in ("pass", "person")
+
+
+def headings(report: Report, lab: Lab) -> list[Heading]:
+    """The report by the headings of the sheet."""
+    rows = [
+        Row(lab.steps[step], tuple(results))
+        for step, results in groupby(report.results, key=lambda result: result.step)
+    ]
+    return [Heading(text, tuple(under)) for text, under in groupby(rows, key=lambda row: row.step.heading)]
+
+
+def counted(there: Iterable[Heading]) -> str:
+    """How many steps stand how, in words."""
+    marks = [row.mark for heading in there for row in heading.rows]
+    holding = marks.count("pass") + marks.count("warn")
+    rest: tuple[tuple[Mark, str, str], ...] = (
+        ("warn", "of them with a reservation", "of them with a reservation"),
+        ("fail", "does not", "do not"),
+        ("skip", "waits", "wait"),
+        ("person", "is for you to judge", "are for you to judge"),
+    )
+    parts = [f"{holding} {'step holds' if holding == 1 else 'steps hold'}"]
+    for mark, one, many in rest:
+        if count := marks.count(mark):
+            parts.append(f"{count} {one if count == 1 else many}")
+    return ", ".join(parts)

@@ -1,0 +1,100 @@
+"""Watching an environment: the checks run again as soon as something in a machine is not as it was.
+
+Each machine looks after itself: one command sent down a channel of its own looks about once a second (watch.pl), and
+answers when something has changed. While nothing does, nothing else runs.
+"""
+
+import queue
+import shlex
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labenv.checks.results import Report
+from labenv.checks.run import run_checks
+from labenv.engine.channel import Channel
+from labenv.environment import Environment
+from labenv.errors import EngineError
+from labenv.events import Listener, silent
+from labenv.parallel import Together
+
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+
+_LOOK = shlex.quote((Path(__file__).with_suffix(".pl")).read_text())
+_TURN = 20  # seconds that one command looks out, and that it may outlive us
+_BROKEN = 1.0  # seconds between two tries at a machine that does not run
+
+
+def reports(
+    engine: "Engine", environment: Environment, *, steps: list[str] | None = None, listen: Listener = silent
+) -> Iterator[Report]:
+    """A report now, and another each time that something has changed in a machine, without an end.
+
+    Waiting for the next one can be interrupted (KeyboardInterrupt). Raises UsageError for a step that the lab has not.
+    """
+    containers = [machine.container for machine in environment.machines]
+    changes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+    before = digests(engine, containers)
+    lookouts = [_Lookout(engine, name, digest, changes) for name, digest in before.items()]
+    again = True
+    while True:
+        yield run_checks(engine, environment, steps=steps, written=True, listen=listen)
+        after = digests(engine, containers)
+        while not changes.empty():  # told of the run itself
+            changes.get()
+        if after != before and again:  # a change during the run: after one more it counts as known, whoever made it
+            before, again = after, False
+            continue
+        before, again = after, True
+        for lookout in lookouts:
+            if not lookout.is_alive():
+                lookout.start()
+        name, digest = changes.get()
+        while before[name] == digest:
+            name, digest = changes.get()
+        before = before | {name: digest}
+
+
+class _Lookout(threading.Thread):
+    """Tells `changes` each time that a machine is not as it was last seen. A daemon: it waits for the machine."""
+
+    def __init__(
+        self, engine: "Engine", container: str, seen: str, changes: "queue.SimpleQueue[tuple[str, str]]"
+    ) -> None:
+        super().__init__(daemon=True)
+        self._channel = engine.shell(container)
+        self._seen = seen
+        self._changes = changes
+        self._patience = threading.Event()
+
+    def run(self) -> None:
+        """Look out for ever."""
+        while True:
+            seen = _looked(self._channel, self._seen, _TURN)
+            if seen != self._seen:
+                self._seen = seen
+                self._changes.put((self._channel.container, seen))
+            elif not seen:
+                self._patience.wait(_BROKEN)
+
+
+def digests(engine: "Engine", containers: list[str]) -> dict[str, str]:
+    """A digest of what each machine is like now, by container; empty for one that does not run."""
+
+    def look(container: str) -> str:
+        with engine.shell(container) as channel:
+            return _looked(channel, "", 0)
+
+    with Together(len(containers)) as pool:
+        return dict(zip(containers, pool.map(look, containers), strict=True))
+
+
+def _looked(channel: Channel, known: str, seconds: int) -> str:
+    """A digest of what the machine is like, when it is not `known` any more or the time is over; none if it is down."""
+    try:
+        result = channel.run(f"perl -e {_LOOK} {shlex.quote(known)} {seconds}", timeout=seconds + 30)
+    except EngineError:
+        return ""
+    return result.stdout.decode()
