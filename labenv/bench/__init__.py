@@ -20,8 +20,7 @@ from typing import Any
 
 import yaml
 
-from labenv.engine import Engine, bundle, refusals
-from labenv.engine import save_store as kept
+from labenv.engine import Engine, bundle, refusals, save_store
 from labenv.engine.images import Images, usual, wanted
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
@@ -40,7 +39,7 @@ _LOOK = 0.3  # seconds over which that is told
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One measured thing: its values (seconds, or what `unit` says), their median, and the target it is held to, if any."""
 
     name: str
@@ -65,7 +64,7 @@ class Row:
         }
 
 
-def run(engine: Engine, listen: Listener, *, runs: int, labs_at_once: int, cold: bool) -> list[Row]:
+def run(engine: Engine, listen: Listener, *, runs: int, labs_at_once: int, cold: bool) -> list[Measurement]:
     """Measure and return the rows. Raises EngineError if a command that is measured fails."""
     _sweep(engine)
     try:
@@ -74,14 +73,14 @@ def run(engine: Engine, listen: Listener, *, runs: int, labs_at_once: int, cold:
         _sweep(engine)
 
 
-def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: bool) -> Iterator[Row]:
+def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: bool) -> Iterator[Measurement]:
     if cold:
         with _said(listen, "building all images from nothing"):
-            yield Row(
+            yield Measurement(
                 "cold image build", "s", (_timed(lambda: Images(engine).build_afresh("labenv-bench", silent)),), 60
             )
     with _said(listen, "labenv --help"):
-        yield Row("labenv --help", "s", _repeat(runs, lambda: _labenv("--help")), 0.3)
+        yield Measurement("labenv --help", "s", _repeat(runs, lambda: _labenv("--help")), 0.3)
     times: dict[str, list[float]] = {
         "up": [],
         "check": [],
@@ -115,24 +114,24 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
                 times["outside"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check", "--outside")))
                 memory_outside += _memory(engine, optional=True)
                 _labenv("down", "-s", _STUDENT)
-    yield Row("warm up, until all services answer", "s", tuple(times["up"]))
-    yield Row("one command in a machine", "ms", tuple(commands), 5)
-    yield Row("check, all at stage done", "s", tuple(times["check"]), 3)
-    yield Row("save", "s", tuple(times["save"]), 2)
-    yield Row("restore, with the save before it", "s", tuple(times["restore"]))
-    yield Row("down", "s", tuple(times["down"]))
+    yield Measurement("warm up, until all services answer", "s", tuple(times["up"]))
+    yield Measurement("one command in a machine", "ms", tuple(commands), 5)
+    yield Measurement("check, all at stage done", "s", tuple(times["check"]), 3)
+    yield Measurement("save", "s", tuple(times["save"]), 2)
+    yield Measurement("restore, with the save before it", "s", tuple(times["restore"]))
+    yield Measurement("down", "s", tuple(times["down"]))
     if memory:
-        yield Row("idle memory of a lab (PSS)", "MiB", tuple(memory), 75)
-        yield Row("idle memory of the world outside (PSS)", "MiB", tuple(memory_outside), 40)
+        yield Measurement("idle memory of a lab (PSS)", "MiB", tuple(memory), 75)
+        yield Measurement("idle memory of the world outside (PSS)", "MiB", tuple(memory_outside), 40)
     pairs = zip(times["outside"], times["up"], strict=True)
-    yield Row("added to a warm up by the world outside", "s", tuple(a - b for a, b in pairs), 0.3)
+    yield Measurement("added to a warm up by the world outside", "s", tuple(a - b for a, b in pairs), 0.3)
     for name, what, target in (("own", "labenv's own images", 1.0), ("stock", "stock Debian machines", 0.4)):
         if times[name]:
-            yield Row(f"docker-compose up on {what}", "s", tuple(times[name]))
+            yield Measurement(f"docker-compose up on {what}", "s", tuple(times[name]))
             pairs = zip(times["up"], times[name], strict=True)
-            yield Row(f"ratio: warm up / docker-compose on {what}", "x", tuple(a / b for a, b in pairs), target)
+            yield Measurement(f"ratio: warm up / docker-compose on {what}", "x", tuple(a / b for a, b in pairs), target)
     with _said(listen, "exporting all images"), tempfile.TemporaryDirectory(prefix="labenv-bench-") as folder:
-        yield Row(
+        yield Measurement(
             "bundle of all images",
             "MB",
             (bundle.export(Images(engine), usual(), Path(folder) / "all", silent) / 1e6,),
@@ -141,10 +140,10 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
     yield from _desktop(engine, listen, runs)
     with _said(listen, f"{labs_at_once} labs at once"):
         took = _timed(lambda: _many(labs_at_once))
-    yield Row(f"{labs_at_once} labs at once", "s", (took,), 12 if labs_at_once == 10 else None)
+    yield Measurement(f"{labs_at_once} labs at once", "s", (took,), 12 if labs_at_once == 10 else None)
 
 
-def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Row]:
+def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Measurement]:
     """How large the desktop's image is, and how long it takes from the command to Thunderbird's window."""
     images, tag = Images(engine), wanted()["desktop"].tag
     try:
@@ -152,7 +151,9 @@ def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Row]:
     except EngineError as error:
         listen(Event("desktop", f"its image cannot be built here, so it is left out: {error}", "note"))
         return
-    yield Row("image of the desktop", "MB", tuple(image.size / 1e6 for image in images.present() if image.tag == tag))
+    yield Measurement(
+        "image of the desktop", "MB", tuple(image.size / 1e6 for image in images.present() if image.tag == tag)
+    )
     _labenv("up", _STUDENT, "--outside", "--no-check")
     times = []
     with _said(listen, "labenv desktop"):
@@ -160,7 +161,7 @@ def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Row]:
             times.append(_timed(lambda: _labenv("desktop", "-s", _STUDENT, "--no-open")))
             _labenv("desktop", "-s", _STUDENT, "--remove")
     _labenv("down", "-s", _STUDENT)
-    yield Row("labenv desktop, until Thunderbird's window", "s", tuple(times), 10)
+    yield Measurement("labenv desktop, until Thunderbird's window", "s", tuple(times), 10)
 
 
 @contextmanager
@@ -225,9 +226,9 @@ def _sweep(engine: Engine) -> None:
 
 
 def _remove_saves(engine: Engine) -> None:
-    for save in kept.found(engine):
+    for save in save_store.found(engine):
         if save.student_id.startswith(_STUDENT):
-            kept.remove(engine, save)
+            save_store.remove(engine, save)
 
 
 def _commands(engine: Engine) -> list[float]:
@@ -317,6 +318,6 @@ def _compose_command() -> list[str] | None:
     return None
 
 
-def as_json(rows: list[Row]) -> dict[str, Any]:
+def as_json(rows: list[Measurement]) -> dict[str, Any]:
     """The rows with what they were measured on, as `bench --json` shows them."""
     return {"cores": os.cpu_count(), "rows": [row.to_dict() for row in rows]}

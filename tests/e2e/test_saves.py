@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labenv.engine import LABEL, Engine
-from labenv.engine import save_store as kept
+from labenv.engine import LABEL, Engine, save_store
 from labenv.engine.channel import Channel
 from labenv.environments import saves
 from labenv.environments import transfer as archives
@@ -168,7 +167,7 @@ def test_saves_of_saves_do_not_run_out_of_layers(
     engine: Engine, cli: Cli, worked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(engine, worked, "deep")
-    monkeypatch.setattr(kept, "_DEEPEST", 5)  # of the hundred that take an hour
+    monkeypatch.setattr(save_store, "_DEEPEST", 5)  # of the hundred that take an hour
     flat = saves.save(engine, engine.environments(worked)[0], "flat", silent)
     for copy in flat.copies:
         assert len(engine.api.inspect_image(copy.tag)["RootFS"]["Layers"]) == 1
