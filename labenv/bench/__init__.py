@@ -33,6 +33,11 @@ from labenv.lab.model import Answer
 _STUDENT = "bench-labenv"
 _SYSTEMD = "/lib/systemd/systemd"  # what INIT becomes, and all that a stock machine has
 _STOCK_TAG = "labenv-bench/stock"
+_OURS = (
+    "labenv-bench/",
+    "labenv-bench_",
+    "labenv-bench-",
+)  # tags of what is built here, by labenv and by docker-compose
 _LIMIT = 300.0  # seconds: no single command here may take longer
 _REST = 4.0  # seconds to wait at most for processors at rest
 _LOOK = 0.3  # seconds over which that is told
@@ -223,6 +228,7 @@ def _sweep(engine: Engine) -> None:
         if environment.student.id.startswith(_STUDENT):
             down(engine, environment, silent)
     _remove_saves(engine)
+    Images(engine).remove_tagged(_OURS)  # a bench that was killed has left them, too
 
 
 def _remove_saves(engine: Engine) -> None:
@@ -252,11 +258,10 @@ def _memory(engine: Engine, *, optional: bool) -> list[float]:
         return []
     [environment] = engine.environments(_STUDENT)
     kilobytes = 0
-    with refusals("listing processes"):
-        for machine in (machine for machine in environment.machines if machine.optional == optional):
-            for row in engine.api.top(machine.container, ps_args="-eo pid")["Processes"]:
-                rollup = Path(f"/proc/{row[0]}/smaps_rollup")
-                kilobytes += next(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))
+    for machine in (machine for machine in environment.machines if machine.optional == optional):
+        for process in engine.processes(machine.container):
+            rollup = Path(f"/proc/{process}/smaps_rollup")
+            kilobytes += next(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))
     return [kilobytes / 1024]
 
 
@@ -297,14 +302,7 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
         return took
 
     localhost = [a if a.banner else Answer(a.machine, a.port, "", a.since, "localhost") for a in due]
-    try:
-        yield {"own": lambda: timed("own", due), "stock": lambda: timed("stock", localhost)}
-    finally:
-        with refusals("removing the bench's images"):
-            for image in engine.api.images():
-                for tag in image["RepoTags"] or []:
-                    if tag.startswith(("labenv-bench/", "labenv-bench_", "labenv-bench-")):
-                        engine.api.remove_image(tag, force=True)
+    yield {"own": lambda: timed("own", due), "stock": lambda: timed("stock", localhost)}
 
 
 def _compose_command() -> list[str] | None:

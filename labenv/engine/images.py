@@ -171,6 +171,14 @@ class Images:
             )
             _follow(stream, step, listen)
 
+    def remove_tagged(self, prefixes: tuple[str, ...]) -> None:
+        """Remove every image whose tag begins with one of `prefixes` (what the bench has built). Raises EngineError."""
+        with refusals("removing images"):
+            for image in self.engine.api.images():
+                for tag in image["RepoTags"] or []:
+                    if tag.removeprefix("localhost/").startswith(prefixes):
+                        self.engine.api.remove_image(tag, force=True)
+
     def remove(self, only_old: bool, dry_run: bool) -> list[Built]:
         """Remove labenv's images (only those of older versions, if asked) and return them.
 

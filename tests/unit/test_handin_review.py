@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labenv.classroom import archive
-from labenv.classroom.review import Row, as_csv, as_html, review
+from labenv.classroom.review import Submission, as_csv, as_html, review
 from labenv.errors import UsageError
 from tests.unit.made_submissions import entry, manifest, members, saved, tarred
 from tests.unit.test_handin_logbook import filled
@@ -216,7 +216,9 @@ def test_nothing_there_at_all_is_wrong_usage(tmp_path: Path) -> None:
         review([tmp_path / "a", tmp_path / "b"])
 
 
-NASTY = Row("=cmd|x.tar.gz", student="+1", domain="-2", when="@x", notes=("<script>\x1b[31m\t\u202e",), sound=False)
+NASTY = Submission(
+    "=cmd|x.tar.gz", student="+1", domain="-2", when="@x", notes=("<script>\x1b[31m\t\u202e",), sound=False
+)
 
 
 def test_csv_cells_are_no_formulas() -> None:
