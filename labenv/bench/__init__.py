@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from labenv.engine import Engine, bundle, refusals, save_store
+from labenv.engine import Engine, bundle, save_store
 from labenv.engine.images import Images, usual, wanted
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
