@@ -54,7 +54,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _parsed(text: bytes) -> Any:
-    import yaml
+    import yaml  # only for a file that is not kept as JSON yet
 
     try:
         return yaml.load(text.decode(), yaml.CSafeLoader)

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
 from labenv import __version__
 from labenv import student as students
 from labenv.classroom import archive, claims, handin
@@ -104,8 +106,6 @@ def as_csv(rows: Iterable[Submission]) -> str:
 
 def as_html(rows: Iterable[Submission]) -> str:
     """The table as one HTML page that needs nothing else."""
-    import jinja2
-
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,

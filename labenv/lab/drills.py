@@ -195,13 +195,13 @@ class _Lines:
     """The lines of a YAML file on which its keys and values stand."""
 
     def __init__(self, path: Path) -> None:
-        import yaml
+        import yaml  # `drill lint` alone needs it
 
         self._root = yaml.compose(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
     def of(self, place: list[str | int]) -> int:
         """The line of what stands at that place, or of the nearest around it."""
-        import yaml
+        import yaml  # as above
 
         node, line = self._root, 1
         for part in place:

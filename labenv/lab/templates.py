@@ -26,7 +26,7 @@ def file(folder: Path, name: str, **context: Any) -> str:
 
 @functools.cache
 def _sandbox(folder: Path | None) -> "jinja2.Environment":
-    import jinja2.sandbox
+    import jinja2.sandbox  # now, not before: see above
 
     return jinja2.sandbox.SandboxedEnvironment(
         loader=jinja2.FileSystemLoader(folder) if folder else None,
@@ -40,7 +40,7 @@ def _sandbox(folder: Path | None) -> "jinja2.Environment":
 
 def _compiled() -> "jinja2.BytecodeCache | None":
     """Where the compiled templates are kept: to compile them takes twenty times as long as to render them."""
-    import jinja2
+    import jinja2  # as above
 
     place = places.cache("templates")
     if not place:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from labenv.checks.results import CheckResult
-from labenv.reports import Paper, printable
+from labenv.reports.paper import Paper, printable
 from labenv.sheet.progress import Heading, StepProgress
 
 

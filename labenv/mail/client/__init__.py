@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
 from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
 from labenv.lab import labs, templates
@@ -67,8 +69,6 @@ def write(account: Account, domain: str, folder: Path) -> list[Path]:
 
     Those with the password only their owner may read. Raises UsageError if they cannot be written.
     """
-    import jinja2
-
     files = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         undefined=jinja2.StrictUndefined,
