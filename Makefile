@@ -7,9 +7,9 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PYTEST  := $(BIN)/pytest
 
-.PHONY: help lab test lint unit e2e bench down wheel clean
+.PHONY: help lab test lint unit e2e bench down requirements wheel dist clean
 help:  ## show this
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 lab: $(VENV)/run  ## a working, verified mail lab (STUDENT=asmith15)
 	@$(BIN)/labenv up $(STUDENT)
@@ -35,16 +35,26 @@ bench: $(VENV)/run  ## how fast labenv is on this machine
 down: $(VENV)/run  ## remove STUDENT's environment
 	@$(BIN)/labenv down -s $(STUDENT)
 
+# One resolution for all versions of Python and all systems. What is pinned stays, unless: make requirements UPGRADE=-U
+COMPILE = $(BIN)/uv pip compile -q $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --custom-compile-command 'make requirements' pyproject.toml --group build
+requirements: $(VENV)/dev  ## requirements*.txt from pyproject.toml
+	@$(COMPILE) -o requirements.txt
+	@$(COMPILE) --extra dev -c requirements.txt -o requirements-dev.txt
+
 wheel: $(VENV)/dev  ## a wheel in dist/
-	@$(BIN)/pip -q wheel --no-deps -w dist .
+	@$(BIN)/hatchling build -t wheel -d dist
+
+dist: $(VENV)/dev  ## what a release publishes, in dist/: a wheel and the sources
+	@$(BIN)/hatchling build -d dist
 
 clean:  ## remove what make made here (environments stay: see `labenv down`)
-	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache
 
-$(VENV)/run: pyproject.toml tools/venv
-	@tools/venv $(PYTHON) $(VENV) .
+$(VENV)/run: pyproject.toml requirements.txt tools/venv
+	@tools/venv $(PYTHON) $(VENV) requirements.txt
 	@touch $@
 
-$(VENV)/dev: pyproject.toml tools/venv
-	@tools/venv $(PYTHON) $(VENV) '.[dev]'
+$(VENV)/dev: pyproject.toml requirements-dev.txt tools/venv
+	@tools/venv $(PYTHON) $(VENV) requirements-dev.txt
 	@touch $@ $(VENV)/run
