@@ -20,7 +20,7 @@ lint: $(VENV)/dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/docs --check
 
 docs: $(VENV)/dev  ## the pages of docs/ as a site, in site/
@@ -58,7 +58,7 @@ dist: $(VENV)/dev  ## what a release publishes, in dist/: a wheel and the source
 	@$(BIN)/hatchling build -d dist
 
 clean:  ## remove what make made here (environments stay: see `labenv down`)
-	@rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) dist site .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/run: pyproject.toml requirements.txt tools/venv
 	@tools/venv $(PYTHON) $(VENV) requirements.txt
