@@ -20,6 +20,7 @@ lint: $(VENV)/dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy tools/docs
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/docs --check
 
