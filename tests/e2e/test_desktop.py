@@ -115,7 +115,7 @@ def test_host_booted_again_has_its_desktop_again_with_what_was_in_it(
 def test_what_is_on_it_outlives_a_reset_and_a_restore(desk: "Desk", browser: "Page") -> None:
     browser.enter(desk.show()["url"])
     desk.inside("/usr/lib/labenv/as-student touch /home/$STUDENT/kept")
-    assert "what is on it is kept" in desk.cli("reset", "host", "-s", desk.student).stderr
+    assert "its files are kept" in desk.cli("reset", "host", "-s", desk.student).stderr
     assert desk.show()["changes"] == ["made desktop"]
     assert desk.inside("ls /home/$STUDENT/kept")[0] == 0
     test_its_terminal_is_roots_on_host(desk)
@@ -144,7 +144,7 @@ def test_a_stopped_one_keeps_its_files_and_a_removed_one_does_not(desk: "Desk", 
     assert desk.show()["changes"] == ["made desktop"]
     assert desk.inside("ls /home/$STUDENT/kept")[0] != 0
     said = desk.cli("desktop", "-s", desk.student, "--port", "1025", rc=2).stderr
-    assert "is there already, on port" in said
+    assert "already runs on port" in said
 
 
 def test_without_a_browser_the_address_is_printed(desk: "Desk") -> None:

@@ -230,7 +230,7 @@ def test_a_start_that_was_killed_is_undone_or_has_started_a_drill(cli: Cli, dril
     for when, place in (("after", "volumes/create:1"), ("before", "volumes/create:2")):
         start(when, place)
         assert "was interrupted" in cli("drill", "status", "-s", drilled, rc=2).stderr
-        assert "its fault is taken out" in cli("up", drilled, "--no-check").stderr
+        assert "interrupted; removing its fault" in cli("up", drilled, "--no-check").stderr
         assert cli.json("saves", "-s", drilled) == saves
     start("after", "volumes/create:3")
     assert cli.json("drill", "status", "-s", drilled)["begun"]
@@ -247,7 +247,7 @@ def test_what_a_killed_start_is_still_typing_ends_before_it_is_undone(cli: Cli, 
         started.kill()
     with subprocess.Popen([*command[:3], "save", "undone", "-s", drilled], stderr=subprocess.PIPE, text=True) as saved:
         cli.inside(drilled, "vm3", "touch /run/go-on")
-        assert "its fault is taken out" in saved.communicate(timeout=300)[1]
+        assert "interrupted; removing its fault" in saved.communicate(timeout=300)[1]
     cli.inside(drilled, "vm3", "rm /run/go-on && systemctl is-enabled dovecot && systemctl is-active dovecot")
 
 

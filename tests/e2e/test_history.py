@@ -202,9 +202,9 @@ def test_a_running_drill_is_not_given_away(cli: Cli, who: str, engine: Engine) -
 
 
 def test_bad_input_gets_its_sentence(cli: Cli, who: str) -> None:
-    assert "no stage, no save and no time" in cli("diff", "lunch", "-s", who, rc=2).stderr
+    assert "is not a stage, a save or a time" in cli("diff", "lunch", "-s", who, rc=2).stderr
     assert "Nothing that is called nix" in cli("history", "nix", "-s", who, rc=2).stderr
-    assert "has been run in this environment yet" in cli("when", "99", "-s", who, rc=2).stderr
+    assert "has not been run in this environment" in cli("when", "99", "-s", who, rc=2).stderr
 
 
 def test_without_git_all_else_works(cli: Cli, who: str, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_without_git_all_else_works(cli: Cli, who: str, tmp_path: Path) -> None:
         if found := shutil.which(name):
             (tmp_path / name).symlink_to(found)
     bare = Cli({"PATH": str(tmp_path)})
-    assert "no git on this computer" in bare("history", "-s", who, rc=3).stderr
+    assert "git is not installed on this computer" in bare("history", "-s", who, rc=3).stderr
     cli("solve", "9", "-s", who)
     bare("check", "9", "-s", who)
     assert bare("diff", "-s", who, rc=3).returncode == 3
