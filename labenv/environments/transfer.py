@@ -219,5 +219,5 @@ def _refuse_foreign(engine: Engine, found: Save, file: Path) -> None:
     there = {copy.labels["architecture"] for copy in found.copies}
     if there != {engine.architecture}:
         raise UsageError(
-            f"{file} is for {', '.join(sorted(there))} processors, but this engine runs on {engine.architecture}. Export it on a computer with that processor."
+            f"{file} is for {', '.join(sorted(there))} processors, but this engine runs on {engine.architecture}. Import it on a computer of that kind."
         )

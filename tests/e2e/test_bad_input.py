@@ -79,4 +79,4 @@ def test_an_engine_that_is_not_there_is_named(cli: Cli) -> None:
 def test_a_broken_bundle_is_refused_before_the_engine_sees_it(cli: Cli, tmp_path: Path) -> None:
     broken = tmp_path / "broken.tar.gz"
     broken.write_bytes(b"\x1f\x8b\x08" + b"nonsense" * 100)
-    assert "no whole labenv bundle" in cli("images", "import", str(broken), rc=2).stderr
+    assert "not a complete labenv bundle" in cli("images", "import", str(broken), rc=2).stderr

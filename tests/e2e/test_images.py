@@ -230,13 +230,13 @@ def test_what_is_no_whole_bundle_is_refused(
     file = tmp_path / "broken.tar.gz"
     breakage(bundle, file, documents)
     said = cli("images", "import", str(file), rc=2).stderr
-    assert f"{file} is no whole labenv bundle" in said
-    assert "Copy it again, or export it anew." in said
+    assert f"{file} is not a complete labenv bundle" in said
+    assert "Copy it or export it again." in said
     assert "loading" not in said, "the engine has seen nothing of it"
 
 
 def test_a_folder_and_a_missing_file_are_no_bundle(cli: Cli, tmp_path: Path) -> None:
-    assert "no whole labenv bundle" in cli("images", "import", str(tmp_path), rc=2).stderr
+    assert "not a complete labenv bundle" in cli("images", "import", str(tmp_path), rc=2).stderr
     assert f"no file {tmp_path}/none" in cli("images", "import", str(tmp_path / "none"), rc=2).stderr
 
 
@@ -248,7 +248,7 @@ def test_a_bundle_of_another_version_is_refused_with_what_it_lacks(
     assert len(without) == len(tags()) - 1
     file = packed(tmp_path / "older.tar.gz", documents | {"manifest.json": without})
     said = cli("images", "import", str(file), rc=2).stderr
-    assert f"another version of labenv: it lacks {host}." in said
+    assert f"another version of labenv: it does not contain {host}." in said
 
 
 def test_a_bundle_for_other_processors_is_refused(
@@ -258,7 +258,7 @@ def test_a_bundle_for_other_processors_is_refused(
     for entry in documents["manifest.json"]:
         foreign[entry["Config"]] = documents[entry["Config"]] | {"architecture": "s390x"}
     said = cli("images", "import", str(packed(tmp_path / "foreign.tar.gz", foreign)), rc=2).stderr
-    assert f"s390x processors; this engine runs {engine.architecture}" in said
+    assert f"s390x processors, but this engine runs on {engine.architecture}" in said
 
 
 def test_a_bundle_goes_only_where_it_can_be_written(cli: Cli, tmp_path: Path) -> None:

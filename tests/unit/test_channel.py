@@ -162,7 +162,7 @@ def test_what_an_earlier_command_left_behind_is_not_mixed_in(channel: Channel, t
 
 
 def test_a_command_that_takes_too_long_is_killed(channel: Channel, tmp_path: Path) -> None:
-    words = r"On labenv-anna-vm3 this did not end within 0\.3 s and was stopped: sleep 60 & echo"
+    words = r"On labenv-anna-vm3 a command did not end within 0\.3 s and was stopped: sleep 60 & echo"
     with pytest.raises(EngineError, match=words):
         channel.run(f"sleep 60 & echo $! >{tmp_path}/pid; wait", timeout=0.3)
     child = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")

@@ -149,7 +149,7 @@ def test_without_an_engine_the_way_out_and_what_can_be_told(tmp_path: Path) -> N
     files = {"etc/os-release": "ID=debian\n", "proc/meminfo": "MemAvailable: 4000000 kB\n"}
     found = doctor.examine(silent, computer(tmp_path, files))
     assert [(finding.topic, finding.status) for finding in found] == [("engine", "fail"), ("memory", "ok")]
-    assert "none is installed" in found[0].sentence
+    assert "No container engine is running or installed" in found[0].sentence
     assert "apt-get install" in found[0].mend
     assert found[0].to_dict().keys() == {"topic", "status", "sentence", "mend"}
 
