@@ -11,8 +11,8 @@ from tests.e2e.conftest import Cli
 
 WRONG: list[tuple[tuple[str, ...], str]] = [
     (("up", "ASmith"), "upper-case"),
-    (("up", "a b"), "holds ' '"),
-    (("up", "$(touch x)"), "holds '$'"),
+    (("up", "a b"), "contains ' '"),
+    (("up", "$(touch x)"), "contains '$'"),
     (("up", "{{ 7 * 7 }}"), "cannot be used"),
     (("up", "a\nb"), "cannot be used"),
     (("up", "x" * 64), "64 characters"),
@@ -22,7 +22,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("up", "tt", "--net", "256"), "outside 0-255"),
     (("up", "tt", "--net", "-1"), "outside 0-255"),
     (("up", "tt", "--net", "ninety"), "not a valid int"),
-    (("up", "tt", "--first", "tt"), "also the student id"),
+    (("up", "tt", "--first", "tt"), "the same as the student id"),
     (("up", "tt", "--first", "Zoé"), "outside ASCII"),
     (("up", "tt", "--at", "lunch"), "no stage 'lunch'"),
     (("up", "tt", "--lab", "lab99"), "no lab 'lab99'"),

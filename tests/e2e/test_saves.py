@@ -270,7 +270,7 @@ def test_an_archive_of_another_version_is_refused(
     engine: Engine, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "__version__", "99.9")
-    with pytest.raises(UsageError, match=r"was made by labenv .*, this is 99\.9"):
+    with pytest.raises(UsageError, match=r"was made by labenv .*, but this is version 99\.9"):
         archives.load(engine, archive, silent)
 
 
