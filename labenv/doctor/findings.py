@@ -101,9 +101,7 @@ def inotify(computer: Computer, running: int | None) -> Finding | None:
     if room < _MACHINES:
         trouble = "A machine that gets none dies at boot with exit code 255 and an empty log."
         return Finding("inotify", "fail", f"{sentence} {trouble}", fix)
-    return Finding(
-        "inotify", "ok" if room >= 3 * _MACHINES else "warn", sentence, "" if room >= 3 * _MACHINES else fix
-    )
+    return Finding("inotify", "ok" if room >= 3 * _MACHINES else "warn", sentence, "" if room >= 3 * _MACHINES else fix)
 
 
 def _inotify_instances(computer: Computer) -> int:

@@ -314,14 +314,14 @@ def test_yum_asks_and_takes_no_for_an_answer_and_removes_what_it_installed(
     vm2 = terminal(fresh["student"], "vm2")
     for answer in ("n", ""):
         assert "aborted" in vm2.type("yum install dovecot", (r"\[y/N\]: ", f"{answer}\r"))
-    assert "Not installed, but can be: dovecot" in vm2.type("yum list dovecot")
+    assert "Not installed, but available: dovecot" in vm2.type("yum list dovecot")
     assert "No package nosuchthing" in vm2.type("yum -y install dovecot nosuchthing")
     assert "Package dovecot is already installed." in vm2.type("yum install dovecot")
     removed = vm2.type("yum remove dovecot", (r"\[y/N\]: ", "y\r"))
     assert "Complete!" in removed
     assert "not installed" not in removed
     assert "could not be found" in vm2.type("systemctl status dovecot")
-    assert "Not installed, but can be: dovecot" in vm2.type("yum list dovecot")
+    assert "Not installed, but available: dovecot" in vm2.type("yum list dovecot")
     assert "No packages marked for update" in vm2.type("yum update")
 
 
