@@ -64,7 +64,7 @@ def test_shell_is_a_real_terminal(finished: dict[str, Any]) -> None:
                 continue
             try:
                 screen += os.read(master, 4096)
-            except OSError:  # the other side has closed: the shell is over
+            except OSError:  # the other side has closed: the shell has ended
                 break
         assert shell.wait(10) == 7, screen
     text = screen.decode()

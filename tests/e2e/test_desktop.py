@@ -1,4 +1,4 @@
-"""Host's desktop as a person has it: on a page in the browser, with the real Thunderbird on it."""
+"""Host's desktop as a person uses it: on a page in the browser, with the real Thunderbird on it."""
 
 import re
 import socket
@@ -103,7 +103,7 @@ def test_host_booted_again_has_its_desktop_again_with_what_was_in_it(
     desk.cli("reboot", "host", "-s", desk.student)
     goes_on = "return !!document.querySelector('#screen canvas:not(#before)')?.width"
     until("the page goes on by itself", lambda: browser.run(goes_on))
-    engine.api.restart(f"labenv-{desk.student}-host")  # as an engine does that was started again
+    engine.api.restart(f"labenv-{desk.student}-host")  # as an engine does after its own restart
     again = desk.show()
     assert again["changes"] == ["restarted desktop"]
     assert again["port"] == shown["port"]

@@ -1,4 +1,4 @@
-"""Images are told apart by what they are made of, and travel in one file."""
+"""Images are identified by their content, and travel in one file."""
 
 import contextlib
 import gzip
@@ -25,7 +25,7 @@ MEGABYTE = 1_000_000
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of images/, and labenv told that it is the real one."""
+    """A copy of images/ that labenv uses instead of the real one."""
     copy = shutil.copytree(resources.images(), tmp_path / "images", symlinks=True)
     monkeypatch.setattr(resources, "images", lambda: copy)
     wanted.cache_clear()
@@ -35,7 +35,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def documents(bundle: Path) -> dict[str, Any]:
-    """The small files of the bundle, which say what is in it: manifest.json and each image's configuration."""
+    """The small files of the bundle, which describe its content: manifest.json and each image's configuration."""
     found = {}
     with tarfile.open(bundle, "r|gz") as archive:
         for member in archive:
@@ -51,7 +51,7 @@ def tags() -> dict[str, str]:
 
 
 def ids(engine: Engine) -> dict[str, str]:
-    """The engine's id of each image of today."""
+    """The engine's id of each current image."""
     return {tag: engine.api.inspect_image(tag)["Id"] for tag in tags().values()}
 
 
@@ -271,7 +271,7 @@ def test_images_in_use_are_not_removed(cli: Cli, engine: Engine, student: str) -
     cli("up", student, "--at", "lab4a", "--no-check")
     before = ids(engine)
     said = cli("images", "remove", rc=3).stderr
-    assert f"{tags()['mail']} by labenv-" in said  # this student's, or one of whoever uses labenv here besides
+    assert f"{tags()['mail']} by labenv-" in said  # this student's, or one of another user of labenv here
     assert ids(engine) == before
 
 

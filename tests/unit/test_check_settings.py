@@ -1,4 +1,4 @@
-"""What a check says of a setting that is not right: the typo, the second line, the placeholder."""
+"""What a check says about a wrong setting: the typo, the second line, the placeholder."""
 
 import pytest
 

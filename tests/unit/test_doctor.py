@@ -1,4 +1,4 @@
-"""What doctor says, of computers made up for it and of this one."""
+"""What doctor says about computers made up for it, and about this one."""
 
 import os
 import socket

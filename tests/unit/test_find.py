@@ -1,4 +1,4 @@
-"""Finding an engine, on sockets and settings of the test's own."""
+"""Finding an engine, with sockets and settings of the test's own."""
 
 import hashlib
 import json
@@ -111,7 +111,7 @@ def test_a_broken_context_file_is_a_sentence(tmp_path: Path) -> None:
 
 @pytest.fixture
 def mute(tmp_path: Path) -> Iterator[Path]:
-    """A socket that takes connections and says nothing."""
+    """A socket that accepts connections and sends nothing."""
     path = socket_of(tmp_path)
     path.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listening:

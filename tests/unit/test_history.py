@@ -1,4 +1,4 @@
-"""What a history makes of what machines have kept, and of the words that somebody asks with."""
+"""How a history stores the machines' records, and how it reads the words in a question."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 
 
 def kept(machine: str, name: float, done: float = 0, **files: str) -> Change:
-    """A copy that a machine kept at the moment `name`, of files in /etc that were written at the moment `done`."""
+    """A record that a machine made at the moment `name`, of files in /etc that were written at the moment `done`."""
     said = {f"/etc/{file}": Said(text.encode(), done or name) for file, text in files.items()}
     return Change(machine, f"{name:.9f}", said, name)
 

@@ -1,4 +1,4 @@
-"""Starting and installing an engine, with programs of the test's own, and the way out where that cannot be."""
+"""Starting and installing an engine, with programs of the test's own, and the way out where that is impossible."""
 
 import os
 import signal
@@ -105,7 +105,7 @@ def test_the_ways_depend_on_the_computer(tmp_path: Path) -> None:
 
 @pytest.fixture
 def archive(tmp_path: Path, dockerd: str) -> Path:
-    """A Debian whose apt-get notes what it is asked and installs a dockerd; returns its notes."""
+    """A Debian whose apt-get records its arguments and installs a dockerd; returns the record."""
     debian(tmp_path)
     notes = tmp_path / "apt.log"
     (tmp_path / "dockerd").write_text(dockerd)
