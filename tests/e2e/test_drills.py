@@ -84,8 +84,8 @@ class Proving:
         wrong += traces(engine, environment, drill.name)
         if half := HALVES.get(drill.name):
             fault.type_(engine, environment, drill, half)
-            expect(not is_seen(), "the half mend does not even hide the symptom")
-            expect(run_checks(engine, environment).failed > 0, "with half a mend all checks hold")
+            expect(not is_seen(), "the half fix does not even hide the symptom")
+            expect(run_checks(engine, environment).failed > 0, "with half a fix all checks pass")
         reboot(engine, environment, [environment.machine(name) for name in drill.machines], silent)
         expect(is_seen() == drill.survives_reboot or bool(half), "after a reboot the symptom is not as the drill says")
         if half or not drill.survives_reboot:
@@ -93,8 +93,8 @@ class Proving:
             expect(failed == drill.survives_reboot, "after a reboot the checks are not as the drill says")
         fault.type_(engine, environment, drill, drill.mend)
         after = run_checks(engine, environment)
-        wrong += [f"mended: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
-        expect(not is_seen(), "the symptom is seen after the fault is mended")
+        wrong += [f"after the fix: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
+        expect(not is_seen(), "the symptom is seen after the fault is fixed")
         return wrong
 
 
@@ -204,7 +204,7 @@ def test_a_drill_that_does_not_fit_what_was_built_is_passed_over(cli: Cli, engin
     before, saves = rules(), cli.json("saves", "-s", drilled)
     said = cli("drill", "start", "reading-times-out", "-s", drilled, rc=2).stderr
     assert "did not work on vm3" in said
-    assert (rules(), cli.json("saves", "-s", drilled)) == (before, saves), "nothing is mended that was not broken"
+    assert (rules(), cli.json("saves", "-s", drilled)) == (before, saves), "nothing is fixed that was not broken"
     [environment] = engine.environments(drilled)
     wanted = [practice.named(name, list(TABLE)) for name in ("reading-times-out", "vm3-takes-no-calls")]
     assert practice.start(engine, environment, wanted, silent).drill == wanted[1]

@@ -75,7 +75,7 @@ def test_the_log_book_is_started_edited_and_seen_by_the_checks(
 
     cli.inside(student, "host", "rm /root/logbook.md")
     assert {status for status, _ in statuses(cli, student).values()} == {"skip"}
-    assert cli("logbook", "-s", student).stdout == text, "started anew"
+    assert cli("logbook", "-s", student).stdout == text, "started from scratch"
 
 
 def test_an_edit_that_cannot_be_put_back_is_kept(cli: Cli, finished: dict[str, Any], tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_no_packet_finds_a_way_to_the_real_world(world: World, machine: str) -> 
     for address in ("8.8.8.8", "203.0.113.9"):
         began = time.monotonic()
         assert world.run(machine, f"nc -z -w 20 {address} 53", rc=1) == ""
-        assert time.monotonic() - began < 15, "it is told at once, not after a silence"
+        assert time.monotonic() - began < 15, "it is refused at once, not after a silence"
 
 
 def test_a_firewall_that_is_loaded_anew_or_saved_keeps_the_road(world: World) -> None:

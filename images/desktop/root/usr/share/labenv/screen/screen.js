@@ -66,7 +66,7 @@ function give(text) {
     screen.clipboardPasteFrom(text);
 }
 
-// Whoever comes back to this page may have copied something elsewhere. A browser that does not allow the look has the button.
+// The user may have copied something elsewhere before coming back. If a browser does not allow this, there is the button.
 window.addEventListener('focus', async () => {
     try {
         give(part('text').value = await navigator.clipboard.readText());
