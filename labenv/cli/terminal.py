@@ -1,4 +1,4 @@
-"""A command in a machine, tied to this terminal (or to pipes) through the engine's attach stream."""
+"""Runs a command in a machine, connected to this terminal (or to pipes) through the engine's attach stream."""
 
 import os
 import select
@@ -24,8 +24,8 @@ _BLOCK = 65536
 def run(engine: Engine, container: str, command: list[str]) -> int:
     """Run `command`; return its exit code (127 if there is no such command).
 
-    With a terminal on both sides it gets one too, with its size kept; otherwise stdin, stdout and stderr are passed on
-    apart. Raises EngineError.
+    If stdin and stdout are a terminal, the command gets one too, which keeps the same size; otherwise stdin, stdout and
+    stderr are passed on separately. Raises EngineError.
     """
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     environment = {"TERM": os.environ.get("TERM", "xterm")} if terminal else None
@@ -34,7 +34,7 @@ def run(engine: Engine, container: str, command: list[str]) -> int:
             container, command, stdin=True, tty=terminal, environment=environment, workdir="/root"
         )["Id"]
         stream = engine.api.exec_start(made, tty=terminal, socket=True)
-        channel: socket.socket = getattr(stream, "_sock", stream)  # a plain socket wears a SocketIO, a TLS one does not
+        channel: socket.socket = getattr(stream, "_sock", stream)  # a plain socket is wrapped in a SocketIO, TLS not
         if terminal:
             with _raw(engine, made):
                 _pump(channel, framed=False)
@@ -44,9 +44,9 @@ def run(engine: Engine, container: str, command: list[str]) -> int:
 
 
 def run_in(machine: str, student: str | None, command: list[str], *, begun: bool = False, written: bool = False) -> int:
-    """Run a command in a machine of the environment that is meant, and return its exit code. Raises LabenvError.
+    """Run a command in a machine of the chosen environment, and return its exit code. Raises LabenvError.
 
-    With `begun` what was there before is kept for the history, with `written` what the command has changed.
+    With `begun`, the history keeps the state before the command; with `written`, what the command has changed.
     """
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)

@@ -1,6 +1,6 @@
-"""Reports to keep or hand on: what was found, as JUnit XML, as one HTML page, as Markdown.
+"""Reports to keep or pass on: the results as JUnit XML, as one HTML page, as Markdown.
 
-What a machine or a student said is data in each of them, never markup.
+What a machine or a student said is always data in them, never markup.
 """
 
 import re
@@ -19,13 +19,13 @@ from labenv.sheet.guide import Asked, Next
 from labenv.sheet.progress import Heading
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# What XML 1.0 cannot hold (its section 2.2, Char), and no reader of a page or a file wants.
+# Characters that XML 1.0 does not allow (section 2.2, Char), and that no reader of a page or a file wants.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
 class Paper:
-    """What a report tells: the results, whose they are, which hints were asked for, and when that was."""
+    """The content of a report: the results, whose they are, which hints were asked for, and the time."""
 
     report: Report
     lab: Lab
@@ -41,7 +41,7 @@ class Paper:
 
     @property
     def counted(self) -> str:
-        """How many steps stand how."""
+        """How many steps pass, fail, wait and so on."""
         return progress.counted(self.headings)
 
     @property
@@ -51,11 +51,11 @@ class Paper:
 
     @property
     def stamp(self) -> str:
-        """The time, in UTC, as ISO 8601 has it."""
+        """The time, in UTC, as ISO 8601."""
         return self.time.astimezone(UTC).isoformat(timespec="seconds")
 
     def asked_about(self, step: str) -> list[Asked]:
-        """The hints that were asked for about a step."""
+        """The hints that were asked for at a step."""
         return [ask for ask in self.asked if ask.step == step]
 
 
@@ -67,7 +67,7 @@ def junit(paper: Paper) -> str:
 
 
 def html(paper: Paper) -> str:
-    """The report as one HTML page that needs nothing else."""
+    """The report as one self-contained HTML page."""
     return _rendered("report.html.j2", paper)
 
 
@@ -80,12 +80,12 @@ KINDS: dict[str, Callable[[Paper], str]] = {"junit": junit, "html": html, "markd
 
 
 def printable(text: str) -> str:
-    """The text with a sign in the place of each character that cannot be shown."""
+    """The text, with U+FFFD in place of each character that cannot be shown."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def as_text(text: str) -> str:
-    """Text in which Markdown sees no markup (CommonMark, backslash escapes), on one line, as a table cell is."""
+    """Text in which Markdown sees no markup (CommonMark, backslash escapes), on one line, as a table cell needs."""
     return re.sub(r"([\\`*_\[\]<>#|~&$])", r"\\\1", " ".join(text.split()))
 
 

@@ -223,7 +223,7 @@ def test_what_a_reboot_loses_is_said(cli: Cli, engine: Engine, worked: str) -> N
     assert ("vm3", "port", "0.0.0.0:143") in lost
     assert {machine for machine, _, _ in lost} == {"vm3"}
     inside(engine, worked, "vm3", "systemctl enable -q --now dovecot")
-    assert "The reboot has lost nothing" in cli("check", "29", "31", "41", "--after-reboot", "-s", worked).stdout
+    assert "Nothing was lost in the reboot" in cli("check", "29", "31", "41", "--after-reboot", "-s", worked).stdout
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +279,7 @@ def test_an_archive_beside_a_running_environment_becomes_a_save(
     cli: Cli, engine: Engine, worked: str, archive: Path
 ) -> None:
     before = names(cli, worked)
-    assert "untouched" in cli("import", str(archive)).stdout
+    assert "was not changed" in cli("import", str(archive)).stdout
     [imported] = set(names(cli, worked)) - set(before)
     assert imported.startswith("export-")
     write(engine, worked, "later")
@@ -297,7 +297,7 @@ def test_an_archive_comes_up_on_an_engine_without_images_or_network(
         assert f"{worked}'s lab is up" in labenv(engine, "import", str(moved)).stdout
         for machine in MACHINES:
             assert labenv(engine, "exec", machine, "--", "cat", "/root/work").stdout == "travelled\n"
-        assert "Every check holds" in labenv(engine, "check").stdout
+        assert "All checks pass" in labenv(engine, "check").stdout
         assert "10.9.8.6" in labenv(engine, "history", "hosts", "--patch").stdout
         assert "no image" not in engine.run(["docker", "ps", "--all"], env=PLAIN).stdout
 

@@ -71,10 +71,10 @@ def test_a_stage_is_solved_in_the_order_of_the_sheet_without_what_is_for_a_perso
 @pytest.mark.parametrize(
     ("target", "everything", "sentence"),
     [
-        (None, False, "Say what to solve: a step (labenv solve 17), a stage (labenv solve relay), or --all."),
-        ("17", True, "Say either 17 or --all, not both."),
+        (None, False, "Name what to solve: a step (labenv solve 17), a stage (labenv solve relay), or --all."),
+        ("17", True, "17 and --all cannot be combined."),
         ("5", False, "Step 5 (The settings of the mail client are known) is for you"),
-        ("mail", False, "lab4b has no step and no stage 'mail'. Its steps are: 0, 1, "),
+        ("mail", False, "lab4b has no step or stage 'mail'. Its steps are: 0, 1, "),
     ],
 )
 def test_what_cannot_be_solved_is_refused(target: str | None, everything: bool, sentence: str) -> None:

@@ -266,7 +266,7 @@ def test_the_command_prints_findings_and_ends_with_2(folder: Path) -> None:
 
 def test_the_command_looks_at_all_labs_by_default() -> None:
     done = CliRunner().invoke(app, ["lab", "lint"])
-    assert (done.exit_code, done.stdout) == (0, "".join(f"{name}: nothing is wrong\n" for name in labs.names()))
+    assert (done.exit_code, done.stdout) == (0, "".join(f"{name}: no errors\n" for name in labs.names()))
 
 
 def test_the_command_prints_the_schemas() -> None:

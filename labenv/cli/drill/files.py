@@ -10,13 +10,13 @@ from labenv.cli.common import JsonOption
 
 FromOption = Annotated[
     Path | None,
-    typer.Option("--from", metavar="DIR", file_okay=False, exists=True, help="Drills of this folder too."),
+    typer.Option("--from", metavar="DIR", file_okay=False, exists=True, help="Also use the drills in this folder."),
 ]
 
 
 def list_(
     folder: FromOption = None,
-    answers: Annotated[bool, typer.Option("--answers", help="With layer and fault, for teachers.")] = False,
+    answers: Annotated[bool, typer.Option("--answers", help="Show layer and fault, for teachers.")] = False,
     json: JsonOption = False,
 ) -> None:
     """List the drills by level, each with what a user reports.
@@ -47,14 +47,14 @@ def list_(
 
 def lint(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="Default: the lab's drills and your own folder's.")
+        Path | None, typer.Argument(metavar="DIR", help="Default: the drills of the lab and of your own folder.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what is wrong in the files of drills, each with its line. A file NAME.yaml is the drill NAME.
+    """Find errors in drill files, with line numbers. The file NAME.yaml is the drill NAME.
 
-    Your own drills lie in ~/.config/labenv/drills, or where LABENV_DRILLS says. Exit code 0: nothing is wrong; 2:
-    something is.
+    Your own drills are in ~/.config/labenv/drills, or in the folder that LABENV_DRILLS names. Exit code 0: no errors; 2:
+    errors found.
 
     Example:
 
@@ -68,13 +68,13 @@ def lint(
     if json:
         common.print_json({"drills": len(files), "findings": [vars(finding) for finding in found]})
     else:
-        print("\n".join(map(str, found)) or f"{len(files)} drills: nothing is wrong")
+        print("\n".join(map(str, found)) or f"{len(files)} drills: no errors")
     if found:
         raise typer.Exit(2)
 
 
 def schema() -> None:
-    """Print the JSON schema of a drill's file, for an editor that completes and marks mistakes.
+    """Print the JSON schema of a drill file, so that an editor can complete and check it.
 
     Example:
 
