@@ -29,7 +29,7 @@ def diff(
         str | None, typer.Option("--file", metavar="FILE", help="Only this file, named as for `history`.")
     ] = None,
     teacher: Annotated[
-        bool, typer.Option("--teacher", envvar="LABENV_TEACHER", help="Allow showing a stage's solution.")
+        bool, typer.Option("--teacher", envvar="LABENV_TEACHER", help="Allow a comparison with a stage's solution.")
     ] = False,
     student: StudentOption = None,
     json: JsonOption = False,

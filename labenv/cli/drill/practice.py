@@ -118,7 +118,7 @@ def diagnose(
 
 
 def hint(student: StudentOption = None, json: JsonOption = False) -> None:
-    """Give a hint, a little more each time; there are three. The report counts them.
+    """Show the next of three hints. The report counts them.
 
     Example:
 
