@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labenv import __version__
+import jinja2
+
 from labenv import student as students
 from labenv.classroom import archive, claims, handin
 from labenv.classroom.archive import Archive, Unreadable
@@ -22,7 +23,7 @@ from labenv.student import Student
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATUSES = ("pass", "fail", "skip", "warn")
-# The columns of the table: a field of `Row`, and its name in CSV.
+# The columns of the table: a field of `Submission`, and its name in CSV.
 COLUMNS = {
     "student": "student",
     "domain": "domain",
@@ -41,7 +42,7 @@ TITLES = COLUMNS | {"held": "pass"}
 
 
 @dataclass(frozen=True)
-class Row:
+class Submission:
     """One archive in the table. `sound` says whether it could be read and matches its manifest.
 
     `held`, `failed` and `waiting` count the steps that pass, fail, and wait for another. `book` says how many sections of
@@ -75,7 +76,7 @@ class Row:
         }
 
 
-def review(files: Iterable[Path]) -> list[Row]:
+def review(files: Iterable[Path]) -> list[Submission]:
     """A row for each archive, in the given order; the notes of a broken one say why.
 
     Raises UsageError when none of the files exists.
@@ -88,13 +89,13 @@ def review(files: Iterable[Path]) -> list[Row]:
         try:
             row, words = _row(file, archive.read(file))
         except Unreadable as error:
-            row, words = Row(str(file), notes=(f"unreadable: {error}",), sound=False), ""
+            row, words = Submission(str(file), notes=(f"unreadable: {error}",), sound=False), ""
         rows.append(row)
         books.append(words)
     return _compared(rows, books)
 
 
-def as_csv(rows: Iterable[Row]) -> str:
+def as_csv(rows: Iterable[Submission]) -> str:
     """The table as CSV (RFC 4180); a cell that a spreadsheet would take for a formula gets an apostrophe in front."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
@@ -104,10 +105,8 @@ def as_csv(rows: Iterable[Row]) -> str:
     return buffer.getvalue()
 
 
-def as_html(rows: Iterable[Row]) -> str:
+def as_html(rows: Iterable[Submission]) -> str:
     """The table as one self-contained HTML page."""
-    import jinja2
-
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -123,15 +122,13 @@ def plain(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]", "�", text)
 
 
-def _row(file: Path, given: Archive) -> tuple[Row, str]:
+def _row(file: Path, given: Archive) -> tuple[Submission, str]:
     """The row of an archive, and the student's own words in its log book. Raises Unreadable."""
     about = given.manifest
     student, lab = _student(about), _lab(about)
     notes = list(given.notes)
     if about["domain"] != student.domain:
         notes.append(f"the manifest's domain is {about['domain']}, not the student's")
-    if about["labenv"] != __version__:
-        notes.append(f"made by another version, labenv {about['labenv']}")
     claimed, failed, waiting = _steps(given, lab, student, notes)
     notes += claims.contradictions(given, student.id, about["network"], claimed)
     wanted = handin.wanted(lab)
@@ -140,7 +137,7 @@ def _row(file: Path, given: Archive) -> tuple[Row, str]:
     book = logbook.sections(given.text(handin.BOOK)[: logbook.LARGEST], logbook.blank(lab, student))
     filled = sum(section.is_filled for section in book)
     hints = list(guide.read_asked(given.text(handin.HINTS)[: logbook.LARGEST].splitlines()))
-    row = Row(
+    row = Submission(
         file=str(file),
         student=student.id,
         domain=about["domain"],
@@ -191,7 +188,7 @@ def _steps(given: Archive, lab: Lab, student: Student, notes: list[str]) -> tupl
     return held, failed, waiting
 
 
-def _compared(rows: list[Row], books: list[str]) -> list[Row]:
+def _compared(rows: list[Submission], books: list[str]) -> list[Submission]:
     """The rows, with notes on what several of them share."""
     compared = []
     for row, words in zip(rows, books, strict=True):
