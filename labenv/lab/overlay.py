@@ -21,7 +21,7 @@ from labenv.student import Student
 if TYPE_CHECKING:
     import jinja2
 
-# Postfix waits until a main.cf is two seconds old before it trusts it, so rendered files are born old. A fixed time also
+# Postfix waits until a main.cf is two seconds old before it trusts it, so rendered files get an old time. A fixed time also
 # makes the same input give the same bytes.
 BORN = 1_700_000_000
 
@@ -58,7 +58,7 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
 
 @functools.cache
 def _templates(folder: Path) -> "jinja2.Environment":
-    import jinja2.sandbox  # while the engine is busy making the network, not before
+    import jinja2.sandbox  # while the engine is busy creating the network, not before
 
     return jinja2.sandbox.SandboxedEnvironment(  # a lab's files are untrusted input
         loader=jinja2.FileSystemLoader(folder),
@@ -71,7 +71,7 @@ def _templates(folder: Path) -> "jinja2.Environment":
 
 
 def _compiled() -> "jinja2.BytecodeCache | None":
-    """Where the compiled templates are kept: to compile them takes twenty times as long as to render them."""
+    """The cache of compiled templates: compiling takes twenty times as long as rendering."""
     import jinja2
 
     place = cache.folder("templates")
@@ -82,7 +82,7 @@ def _compiled() -> "jinja2.BytecodeCache | None":
         def load_bytecode(self, bucket: "jinja2.bccache.Bucket") -> None:
             try:
                 super().load_bytecode(bucket)
-            except Exception:  # whatever unpickling a damaged file may raise: it is compiled anew
+            except Exception:  # unpickling a damaged file can raise anything: compile it again
                 bucket.reset()
 
         def dump_bytecode(self, bucket: "jinja2.bccache.Bucket") -> None:
@@ -107,7 +107,7 @@ def as_tar(items: list[Item]) -> bytes:
 
 
 def fingerprint(*parts: str | bytes) -> str:
-    """A short hash of what a machine is made from, to tell later whether it would be made the same again."""
+    """A short hash of what a machine is made from, to tell later whether it would be made the same way again."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
