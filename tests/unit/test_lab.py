@@ -85,7 +85,9 @@ def test_what_cannot_be_solved_is_refused(target: str | None, everything: bool, 
 @pytest.mark.parametrize("text", ["", "- 1", "id: lab4b", "stages: 3", "a: [", "stages: [{id: 1, title: x, more: y}]"])
 def test_a_broken_lab_is_answered_with_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "lab.yaml").write_text(text)
-    with pytest.raises(UsageError, match=r"lab\.yaml is (not valid YAML: |not a valid file of a lab .* labenv lab lint)"):
+    with pytest.raises(
+        UsageError, match=r"lab\.yaml is (not valid YAML: |not a valid file of a lab .* labenv lab lint)"
+    ):
         model.read(tmp_path)
 
 
