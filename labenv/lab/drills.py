@@ -157,7 +157,7 @@ def drawn(drills: Iterable[Drill], student_id: str, seed: str) -> list[Drill]:
 
 
 def lint(path: Path, lab: Lab) -> list[Finding]:
-    """The problems in a drill's file. That a key has its old name is none, see `notes`."""
+    """The problems in a drill's file. A key under its old name is not one: see `notes`."""
     try:
         tree = parsed(path)
     except UsageError as error:

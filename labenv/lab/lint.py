@@ -137,7 +137,9 @@ def _solution(lab: Lab, step: Step, action: Action, node: Node, plan: Topology) 
         # A word such as `ls` is fine; a whole command, or what is in quotes in one, is the answer.
         for told in (part for line in typed for part in (line, *re.findall(r"'([^']+)'", line)) if " " in part):
             if told in hint:
-                yield Finding("steps.yaml", step.id, f"hint {number} gives the answer away: {told}. Describe it.")
+                yield Finding(
+                    "steps.yaml", step.id, f"hint {number} gives the answer away: {told}. Describe it in words."
+                )
 
 
 def _needs(lab: Lab) -> Iterator[Finding]:

@@ -142,7 +142,7 @@ STEPS: list[tuple[str, Break, str]] = [
     (
         "the answer in a hint",
         setting("18", "hints", ["a", "b", "Try systemctl restart postfix."]),
-        "step 18: hint 3 gives the answer away: systemctl restart postfix. Describe it.",
+        "step 18: hint 3 gives the answer away: systemctl restart postfix. Describe it in words.",
     ),
     (
         "a step without a check",

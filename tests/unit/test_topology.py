@@ -1,4 +1,4 @@
-"""A topology is a Compose file; what labenv does not support it refuses by name."""
+"""A topology is a Compose file; labenv refuses by name what it does not support."""
 
 from pathlib import Path
 

@@ -37,7 +37,7 @@ def test_postfix_uses_the_agent(vm3: Machine, evidence: Evidence) -> None:
     command = postconf(vm3, "mailbox_command", expand=False)
     expect(command, _is_the_agent(vm3, command.value), COMMAND, evidence)
     evidence(command.is_set_once, f"main.cf on vm3 sets mailbox_command {len(command.lines)} times", "once")
-    for name, why in (("home_mailbox", ""), ("mailbox_transport", ", as it goes before mailbox_command")):
+    for name, why in (("home_mailbox", ""), ("mailbox_transport", ", as it takes precedence over mailbox_command")):
         other = postconf(vm3, name)
         expect(other, not other.value, f"not set{why}", evidence)
     if command.value != COMMAND:
