@@ -7,19 +7,25 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PYTEST  := $(BIN)/pytest
 
-.PHONY: help lab test lint unit e2e bench down wheel clean
+.PHONY: help lab test lint docs unit e2e bench down readme requirements wheel dist clean
 help:  ## show this
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 lab: $(VENV)/run  ## a working, verified mail lab (STUDENT=asmith15)
 	@$(BIN)/labenv up $(STUDENT)
 
-test: lint unit e2e  ## everything that CI asserts: lint, types, unit and end-to-end tests
+test: lint docs unit e2e  ## everything that CI asserts: lint, types, unit and end-to-end tests
 
 lint: $(VENV)/dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy tools/docs
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python tools/docs --check
+
+docs: $(VENV)/dev  ## the pages of docs/ as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
 
 unit: $(VENV)/dev
 	@$(PYTEST) tests/unit
@@ -35,16 +41,30 @@ bench: $(VENV)/run  ## how fast labenv is on this machine
 down: $(VENV)/run  ## remove STUDENT's environment
 	@$(BIN)/labenv down -s $(STUDENT)
 
+# On a real engine, with a student of its own (t-docs15), whom it removes again.
+readme: $(VENV)/dev  ## make all outputs that README.md and docs/ show again, and the reference
+	@$(BIN)/python tools/docs --lab
+
+# One resolution for all versions of Python and all systems. What is pinned stays, unless: make requirements UPGRADE=-U
+COMPILE = $(BIN)/uv pip compile -q $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --custom-compile-command 'make requirements' pyproject.toml --group build
+requirements: $(VENV)/dev  ## requirements*.txt from pyproject.toml
+	@$(COMPILE) -o requirements.txt
+	@$(COMPILE) --extra dev -c requirements.txt -o requirements-dev.txt
+
 wheel: $(VENV)/dev  ## a wheel in dist/
-	@$(BIN)/pip -q wheel --no-deps -w dist .
+	@$(BIN)/hatchling build -t wheel -d dist
+
+dist: $(VENV)/dev  ## what a release publishes, in dist/: a wheel and the sources
+	@$(BIN)/hatchling build -d dist
 
 clean:  ## remove what make made here (environments stay: see `labenv down`)
-	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) dist site .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
 
-$(VENV)/run: pyproject.toml tools/venv
-	@tools/venv $(PYTHON) $(VENV) .
+$(VENV)/run: pyproject.toml requirements.txt tools/venv
+	@tools/venv $(PYTHON) $(VENV) requirements.txt
 	@touch $@
 
-$(VENV)/dev: pyproject.toml tools/venv
-	@tools/venv $(PYTHON) $(VENV) '.[dev]'
+$(VENV)/dev: pyproject.toml requirements-dev.txt tools/venv
+	@tools/venv $(PYTHON) $(VENV) requirements-dev.txt
 	@touch $@ $(VENV)/run

@@ -1,3 +1,8 @@
 """labenv: one command brings up a working mail lab for a student, and proves it."""
 
-__version__ = "0.1.0"
+try:
+    from labenv._version import __version__
+except ImportError:  # a checkout that was never installed
+    __version__ = "0+unknown"
+
+__all__ = ["__version__"]

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from labenv import cache
+from labenv import places
 
 _PACKAGE = Path(__file__).resolve().parent
 _LARGEST = 1_000_000  # characters
@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> Any:
     It is kept as JSON, which is read before a program for YAML is so much as loaded.
     """
     text = path.read_bytes()
-    folder = cache.folder("yaml")
+    folder = places.cache("yaml")
     kept = folder and folder / f"{hashlib.sha256(text).hexdigest()}.json"
     if kept:
         with suppress(OSError, ValueError, RecursionError):  # not kept yet, or damaged
@@ -54,7 +54,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _parsed(text: bytes) -> Any:
-    import yaml
+    import yaml  # only for a file that is not kept as JSON yet
 
     try:
         return yaml.load(text.decode(), yaml.CSafeLoader)

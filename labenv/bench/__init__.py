@@ -20,8 +20,7 @@ from typing import Any
 
 import yaml
 
-from labenv.engine import Engine, bundle, refusals
-from labenv.engine import save_store as kept
+from labenv.engine import Engine, bundle, save_store
 from labenv.engine.images import Images, usual, wanted
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
@@ -34,13 +33,18 @@ from labenv.lab.model import Answer
 _STUDENT = "bench-labenv"
 _SYSTEMD = "/lib/systemd/systemd"  # what INIT becomes, and all that a stock machine has
 _STOCK_TAG = "labenv-bench/stock"
+_OURS = (
+    "labenv-bench/",
+    "labenv-bench_",
+    "labenv-bench-",
+)  # tags of what is built here, by labenv and by docker-compose
 _LIMIT = 300.0  # seconds: no single command here may take longer
 _REST = 4.0  # seconds to wait at most for processors at rest
 _LOOK = 0.3  # seconds over which that is told
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One measured thing: its values (seconds, or what `unit` says), their median, and the target it is held to, if any."""
 
     name: str
@@ -65,7 +69,7 @@ class Row:
         }
 
 
-def run(engine: Engine, listen: Listener, *, runs: int, labs_at_once: int, cold: bool) -> list[Row]:
+def run(engine: Engine, listen: Listener, *, runs: int, labs_at_once: int, cold: bool) -> list[Measurement]:
     """Measure and return the rows. Raises EngineError if a command that is measured fails."""
     _sweep(engine)
     try:
@@ -74,14 +78,14 @@ def run(engine: Engine, listen: Listener, *, runs: int, labs_at_once: int, cold:
         _sweep(engine)
 
 
-def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: bool) -> Iterator[Row]:
+def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: bool) -> Iterator[Measurement]:
     if cold:
         with _said(listen, "building all images from nothing"):
-            yield Row(
+            yield Measurement(
                 "cold image build", "s", (_timed(lambda: Images(engine).build_afresh("labenv-bench", silent)),), 60
             )
     with _said(listen, "labenv --help"):
-        yield Row("labenv --help", "s", _repeat(runs, lambda: _labenv("--help")), 0.3)
+        yield Measurement("labenv --help", "s", _repeat(runs, lambda: _labenv("--help")), 0.3)
     times: dict[str, list[float]] = {
         "up": [],
         "check": [],
@@ -115,24 +119,24 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
                 times["outside"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check", "--outside")))
                 memory_outside += _memory(engine, optional=True)
                 _labenv("down", "-s", _STUDENT)
-    yield Row("warm up, until all services answer", "s", tuple(times["up"]))
-    yield Row("one command in a machine", "ms", tuple(commands), 5)
-    yield Row("check, all at stage done", "s", tuple(times["check"]), 3)
-    yield Row("save", "s", tuple(times["save"]), 2)
-    yield Row("restore, with the save before it", "s", tuple(times["restore"]))
-    yield Row("down", "s", tuple(times["down"]))
+    yield Measurement("warm up, until all services answer", "s", tuple(times["up"]))
+    yield Measurement("one command in a machine", "ms", tuple(commands), 5)
+    yield Measurement("check, all at stage done", "s", tuple(times["check"]), 3)
+    yield Measurement("save", "s", tuple(times["save"]), 2)
+    yield Measurement("restore, with the save before it", "s", tuple(times["restore"]))
+    yield Measurement("down", "s", tuple(times["down"]))
     if memory:
-        yield Row("idle memory of a lab (PSS)", "MiB", tuple(memory), 75)
-        yield Row("idle memory of the world outside (PSS)", "MiB", tuple(memory_outside), 40)
+        yield Measurement("idle memory of a lab (PSS)", "MiB", tuple(memory), 75)
+        yield Measurement("idle memory of the world outside (PSS)", "MiB", tuple(memory_outside), 40)
     pairs = zip(times["outside"], times["up"], strict=True)
-    yield Row("added to a warm up by the world outside", "s", tuple(a - b for a, b in pairs), 0.3)
+    yield Measurement("added to a warm up by the world outside", "s", tuple(a - b for a, b in pairs), 0.3)
     for name, what, target in (("own", "labenv's own images", 1.0), ("stock", "stock Debian machines", 0.4)):
         if times[name]:
-            yield Row(f"docker-compose up on {what}", "s", tuple(times[name]))
+            yield Measurement(f"docker-compose up on {what}", "s", tuple(times[name]))
             pairs = zip(times["up"], times[name], strict=True)
-            yield Row(f"ratio: warm up / docker-compose on {what}", "x", tuple(a / b for a, b in pairs), target)
+            yield Measurement(f"ratio: warm up / docker-compose on {what}", "x", tuple(a / b for a, b in pairs), target)
     with _said(listen, "exporting all images"), tempfile.TemporaryDirectory(prefix="labenv-bench-") as folder:
-        yield Row(
+        yield Measurement(
             "bundle of all images",
             "MB",
             (bundle.export(Images(engine), usual(), Path(folder) / "all", silent) / 1e6,),
@@ -141,10 +145,10 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
     yield from _desktop(engine, listen, runs)
     with _said(listen, f"{labs_at_once} labs at once"):
         took = _timed(lambda: _many(labs_at_once))
-    yield Row(f"{labs_at_once} labs at once", "s", (took,), 12 if labs_at_once == 10 else None)
+    yield Measurement(f"{labs_at_once} labs at once", "s", (took,), 12 if labs_at_once == 10 else None)
 
 
-def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Row]:
+def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Measurement]:
     """How large the desktop's image is, and how long it takes from the command to Thunderbird's window."""
     images, tag = Images(engine), wanted()["desktop"].tag
     try:
@@ -152,7 +156,9 @@ def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Row]:
     except EngineError as error:
         listen(Event("desktop", f"its image cannot be built here, so it is left out: {error}", "note"))
         return
-    yield Row("image of the desktop", "MB", tuple(image.size / 1e6 for image in images.present() if image.tag == tag))
+    yield Measurement(
+        "image of the desktop", "MB", tuple(image.size / 1e6 for image in images.present() if image.tag == tag)
+    )
     _labenv("up", _STUDENT, "--outside", "--no-check")
     times = []
     with _said(listen, "labenv desktop"):
@@ -160,7 +166,7 @@ def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Row]:
             times.append(_timed(lambda: _labenv("desktop", "-s", _STUDENT, "--no-open")))
             _labenv("desktop", "-s", _STUDENT, "--remove")
     _labenv("down", "-s", _STUDENT)
-    yield Row("labenv desktop, until Thunderbird's window", "s", tuple(times), 10)
+    yield Measurement("labenv desktop, until Thunderbird's window", "s", tuple(times), 10)
 
 
 @contextmanager
@@ -222,12 +228,13 @@ def _sweep(engine: Engine) -> None:
         if environment.student.id.startswith(_STUDENT):
             down(engine, environment, silent)
     _remove_saves(engine)
+    Images(engine).remove_tagged(_OURS)  # a bench that was killed has left them, too
 
 
 def _remove_saves(engine: Engine) -> None:
-    for save in kept.found(engine):
+    for save in save_store.found(engine):
         if save.student_id.startswith(_STUDENT):
-            kept.remove(engine, save)
+            save_store.remove(engine, save)
 
 
 def _commands(engine: Engine) -> list[float]:
@@ -251,11 +258,10 @@ def _memory(engine: Engine, *, optional: bool) -> list[float]:
         return []
     [environment] = engine.environments(_STUDENT)
     kilobytes = 0
-    with refusals("listing processes"):
-        for machine in (machine for machine in environment.machines if machine.optional == optional):
-            for row in engine.api.top(machine.container, ps_args="-eo pid")["Processes"]:
-                rollup = Path(f"/proc/{row[0]}/smaps_rollup")
-                kilobytes += next(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))
+    for machine in (machine for machine in environment.machines if machine.optional == optional):
+        for process in engine.processes(machine.container):
+            rollup = Path(f"/proc/{process}/smaps_rollup")
+            kilobytes += next(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))
     return [kilobytes / 1024]
 
 
@@ -296,14 +302,7 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
         return took
 
     localhost = [a if a.banner else Answer(a.machine, a.port, "", a.since, "localhost") for a in due]
-    try:
-        yield {"own": lambda: timed("own", due), "stock": lambda: timed("stock", localhost)}
-    finally:
-        with refusals("removing the bench's images"):
-            for image in engine.api.images():
-                for tag in image["RepoTags"] or []:
-                    if tag.startswith(("labenv-bench/", "labenv-bench_", "labenv-bench-")):
-                        engine.api.remove_image(tag, force=True)
+    yield {"own": lambda: timed("own", due), "stock": lambda: timed("stock", localhost)}
 
 
 def _compose_command() -> list[str] | None:
@@ -317,6 +316,6 @@ def _compose_command() -> list[str] | None:
     return None
 
 
-def as_json(rows: list[Row]) -> dict[str, Any]:
+def as_json(rows: list[Measurement]) -> dict[str, Any]:
     """The rows with what they were measured on, as `bench --json` shows them."""
     return {"cores": os.cpu_count(), "rows": [row.to_dict() for row in rows]}

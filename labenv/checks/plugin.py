@@ -19,7 +19,11 @@ from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.post import Post
 from labenv.checks.results import CheckResult, Status, waiting
+from labenv.engine import Engine
+from labenv.engine.find import connect
 from labenv.errors import LabenvError
+from labenv.events import silent
+from labenv.lab import labs
 from labenv.lab.model import Lab
 from labenv.student import Student
 
@@ -166,11 +170,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker; under plain pytest, find the environment that the option names."""
     config.addinivalue_line("markers", "step(id, machine): the step of the sheet, and the machine, that a check judges")
     if student := config.getoption("--labenv-student"):
-        from labenv.engine import Engine
-        from labenv.engine.find import connect
-        from labenv.events import silent
-        from labenv.lab import labs
-
         engine = Engine(connect(silent, start=False))
         there = engine.environments(student)
         if not there:

@@ -49,13 +49,13 @@ def run_checks(
     site = Site(engine, environment)
     _warm_up(site)
 
-    import pytest
+    import pytest  # as above
 
     from labenv.checks.plugin import Run, Session
 
     run = Run(site, lab, wanted, lambda result: listen(_event(result)))
     if written:
-        from labenv.environments import history
+        from labenv.environments import history  # as above
 
         channels = {machine.name: site[machine.name].channel for machine in environment.regular}
         run.beside(lambda: history.collect(environment, channels, listen))

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labenv import __version__
+import jinja2
+
 from labenv import student as students
 from labenv.classroom import archive, claims, handin
 from labenv.classroom.archive import Archive, Unreadable
@@ -22,7 +23,7 @@ from labenv.student import Student
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATUSES = ("pass", "fail", "skip", "warn")
-# The columns of the table: a field of `Row`, and what stands above it.
+# The columns of the table: a field of `Submission`, and what stands above it.
 COLUMNS = {
     "student": "student",
     "domain": "domain",
@@ -39,7 +40,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class Submission:
     """One archive in the table. `sound` is whether it could be read and matches its manifest.
 
     Steps are counted: those that hold, fail, and wait for another. `book` is how many sections of the log book are
@@ -73,7 +74,7 @@ class Row:
         }
 
 
-def review(files: Iterable[Path]) -> list[Row]:
+def review(files: Iterable[Path]) -> list[Submission]:
     """A row for each archive, in the order given; one that is broken says why in its notes.
 
     Raises UsageError when none of the files exists.
@@ -86,13 +87,13 @@ def review(files: Iterable[Path]) -> list[Row]:
         try:
             row, words = _row(file, archive.read(file))
         except Unreadable as error:
-            row, words = Row(str(file), notes=(f"unreadable: {error}",), sound=False), ""
+            row, words = Submission(str(file), notes=(f"unreadable: {error}",), sound=False), ""
         rows.append(row)
         books.append(words)
     return _compared(rows, books)
 
 
-def as_csv(rows: Iterable[Row]) -> str:
+def as_csv(rows: Iterable[Submission]) -> str:
     """The table as CSV (RFC 4180); a cell that a spreadsheet would take for a formula is led by an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
@@ -102,10 +103,8 @@ def as_csv(rows: Iterable[Row]) -> str:
     return buffer.getvalue()
 
 
-def as_html(rows: Iterable[Row]) -> str:
+def as_html(rows: Iterable[Submission]) -> str:
     """The table as one HTML page that needs nothing else."""
-    import jinja2
-
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -121,15 +120,13 @@ def plain(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]", "�", text)
 
 
-def _row(file: Path, given: Archive) -> tuple[Row, str]:
+def _row(file: Path, given: Archive) -> tuple[Submission, str]:
     """The row of an archive, and the student's own words of its log book. Raises Unreadable."""
     about = given.manifest
     student, lab = _student(about), _lab(about)
     notes = list(given.notes)
     if about["domain"] != student.domain:
         notes.append(f"the manifest's domain is {about['domain']}, not the student's")
-    if about["labenv"] != __version__:
-        notes.append(f"made by another version, labenv {about['labenv']}")
     claimed, failed, waiting = _steps(given, lab, student, notes)
     notes += claims.contradictions(given, student.id, about["network"], claimed)
     wanted = handin.wanted(lab)
@@ -138,7 +135,7 @@ def _row(file: Path, given: Archive) -> tuple[Row, str]:
     book = logbook.sections(given.text(handin.BOOK)[: logbook.LARGEST], logbook.blank(lab, student))
     filled = sum(section.is_filled for section in book)
     hints = list(guide.read_asked(given.text(handin.HINTS)[: logbook.LARGEST].splitlines()))
-    row = Row(
+    row = Submission(
         file=str(file),
         student=student.id,
         domain=about["domain"],
@@ -189,7 +186,7 @@ def _steps(given: Archive, lab: Lab, student: Student, notes: list[str]) -> tupl
     return held, failed, waiting
 
 
-def _compared(rows: list[Row], books: list[str]) -> list[Row]:
+def _compared(rows: list[Submission], books: list[str]) -> list[Submission]:
     """The rows with notes on what several of them share."""
     compared = []
     for row, words in zip(rows, books, strict=True):

@@ -117,12 +117,13 @@ def _check_writable(name: str) -> None:
 
 def _write(files: dict[str, str], report: "Report", lab: "Lab", engine: "Engine", environment: "Environment") -> None:
     from labenv import reports
+    from labenv.reports.paper import Paper
     from labenv.sheet import guide
 
     asked: tuple[guide.Asked, ...] = ()
     with suppress(EngineError):  # a host that is down is told of by the checks
         asked = tuple(guide.asked(engine, environment))
-    paper = reports.Paper(report, lab, environment, asked, datetime.now(UTC))
+    paper = Paper(report, lab, environment, asked, datetime.now(UTC))
     for kind, name in files.items():
         text = reports.KINDS[kind](paper)
         if name == _STDOUT:

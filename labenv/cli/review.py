@@ -10,7 +10,7 @@ from labenv.cli import common
 from labenv.cli.common import JsonOption, write_text
 
 if TYPE_CHECKING:
-    from labenv.classroom.review import Row
+    from labenv.classroom.review import Submission
 
 
 def review(
@@ -42,7 +42,7 @@ def review(
         raise typer.Exit(1)
 
 
-def _show(rows: "list[Row]") -> None:
+def _show(rows: "list[Submission]") -> None:
     """The table, and below it what is to be noted of each archive."""
     from rich.console import Console
     from rich.table import Table

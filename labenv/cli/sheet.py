@@ -12,7 +12,7 @@ from labenv.sheet import guide, progress
 if TYPE_CHECKING:
     from labenv.checks.results import Report
     from labenv.lab.model import Lab
-    from labenv.sheet.progress import Heading, Row
+    from labenv.sheet.progress import Heading, StepProgress
 
 _STYLES = {"pass": "green", "fail": "red", "warn": "yellow", "skip": "dim", "person": "cyan"}
 _MARGIN = 2
@@ -70,7 +70,7 @@ def _heading(heading: "Heading") -> list[RenderableType]:
     return [Text(heading.text, style="bold"), table]
 
 
-def _add(table: Table, row: "Row") -> None:
+def _add(table: Table, row: "StepProgress") -> None:
     quiet = row.mark in ("skip", "person")
     text = Text(row.step.title, style="dim" if quiet else "")
     if row.mark == "skip":

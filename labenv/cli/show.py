@@ -13,7 +13,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from labenv.bench import Row
+    from labenv.bench import Measurement
     from labenv.doctor import Finding
     from labenv.engine.images import Built, Image
     from labenv.environment import Environment
@@ -121,7 +121,7 @@ def findings(found: "Sequence[Finding]") -> None:
             _out.print(indent(escape(finding.mend), "    "))
 
 
-def bench(rows: "Sequence[Row]") -> None:
+def bench(rows: "Sequence[Measurement]") -> None:
     """The bench as a table; a target missed is marked."""
     table = _table("what", "median", "lowest", "highest", "target")
     for row in rows:

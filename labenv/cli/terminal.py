@@ -15,6 +15,7 @@ from typing import Any
 
 from labenv.cli import common, screen
 from labenv.engine import Engine, refusals
+from labenv.engine.session import Session
 from labenv.errors import EngineError
 
 _HEADER = struct.Struct(">BxxxL")  # the engine's framing without a terminal: stream, length
@@ -27,20 +28,15 @@ def run(engine: Engine, container: str, command: list[str]) -> int:
     With a terminal on both sides it gets one too, with its size kept; otherwise stdin, stdout and stderr are passed on
     apart. Raises EngineError.
     """
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    environment = {"TERM": os.environ.get("TERM", "xterm")} if terminal else None
+    terminal = os.environ.get("TERM", "xterm") if sys.stdin.isatty() and sys.stdout.isatty() else None
+    session = Session(engine, container, command, terminal=terminal)
     with refusals(f"running {command[0]} in {container}"):
-        made = engine.api.exec_create(
-            container, command, stdin=True, tty=terminal, environment=environment, workdir="/root"
-        )["Id"]
-        stream = engine.api.exec_start(made, tty=terminal, socket=True)
-        channel: socket.socket = getattr(stream, "_sock", stream)  # a plain socket wears a SocketIO, a TLS one does not
         if terminal:
-            with _raw(engine, made):
-                _pump(channel, framed=False)
+            with _raw(session):
+                _pump(session.socket, framed=False)
         else:
-            _pump(channel, framed=True)
-        return int(engine.api.exec_inspect(made)["ExitCode"] or 0)
+            _pump(session.socket, framed=True)
+    return session.status()
 
 
 def run_in(machine: str, student: str | None, command: list[str], *, begun: bool = False, written: bool = False) -> int:
@@ -67,12 +63,12 @@ def run_in(machine: str, student: str | None, command: list[str], *, begun: bool
 
 
 @contextmanager
-def _raw(engine: Engine, made: str) -> Iterator[None]:
+def _raw(session: Session) -> Iterator[None]:
     before = termios.tcgetattr(sys.stdin)
 
     def resize(*_: Any) -> None:
         size = shutil.get_terminal_size()
-        engine.api.exec_resize(made, height=size.lines, width=size.columns)
+        session.resize(size.lines, size.columns)
 
     old = signal.signal(signal.SIGWINCH, resize)
     try:

@@ -302,6 +302,11 @@ class Engine:
             answer.raise_for_status()
             yield from answer.iter_content(block)
 
+    def processes(self, container: str) -> list[int]:
+        """The processes of a machine, by their numbers on the engine's computer. Raises EngineError."""
+        with refusals(f"listing the processes of {container}"):
+            return [int(row[0]) for row in self.api.top(container, ps_args="-eo pid")["Processes"]]
+
     def last_words(self, container: str) -> tuple[str, int, str]:
         """State, exit code and last output lines of a container, for an error message. Raises EngineError."""
         with refusals(f"looking at {container}"):

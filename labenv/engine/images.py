@@ -19,7 +19,7 @@ from typing import Any
 
 import docker.errors
 
-from labenv import resources
+from labenv import __version__, resources
 from labenv.engine import Engine, debian, refusals
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
@@ -162,7 +162,7 @@ class Images:
                 custom_context=True,
                 tag=tag,
                 buildargs={"BASE": below},
-                labels={debian.LABEL: name},
+                labels={debian.LABEL: name, debian.BUILD: __version__},
                 network_mode="host",  # the packages come over this machine's own line, whatever its MTU and resolver
                 nocache=afresh,
                 rm=True,
@@ -170,6 +170,14 @@ class Images:
                 decode=True,
             )
             _follow(stream, step, listen)
+
+    def remove_tagged(self, prefixes: tuple[str, ...]) -> None:
+        """Remove every image whose tag begins with one of `prefixes` (what the bench has built). Raises EngineError."""
+        with refusals("removing images"):
+            for image in self.engine.api.images():
+                for tag in image["RepoTags"] or []:
+                    if tag.removeprefix("localhost/").startswith(prefixes):
+                        self.engine.api.remove_image(tag, force=True)
 
     def remove(self, only_old: bool, dry_run: bool) -> list[Built]:
         """Remove labenv's images (only those of older versions, if asked) and return them.

@@ -95,7 +95,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Row:
+class DrillEntry:
     """A line of a class's table: a drill of a student. `outcome` is "mended", "given up" or "running"."""
 
     student: str
@@ -192,24 +192,24 @@ def result(
     )
 
 
-def rows(engine: "Engine") -> list[Row]:
+def rows(engine: "Engine") -> list[DrillEntry]:
     """The drills of all environments, by student and time. Raises EngineError."""
     found = []
     for who in sorted(environment.student.id for environment in engine.environments()):
         for one in over(engine, who):
-            kept = {field.name: getattr(one, field.name) for field in fields(Row) if hasattr(one, field.name)}
-            found.append(Row(student=who, outcome="mended" if one.mended else "given up", **kept))
+            kept = {field.name: getattr(one, field.name) for field in fields(DrillEntry) if hasattr(one, field.name)}
+            found.append(DrillEntry(student=who, outcome="mended" if one.mended else "given up", **kept))
         if (it := running(engine, who)) and it.begun:
             at = result(it, ("", ""), None, {}, mended=False)
-            kept = {field.name: getattr(at, field.name) for field in fields(Row) if hasattr(at, field.name)}
-            found.append(Row(student=who, outcome="running", **kept))
+            kept = {field.name: getattr(at, field.name) for field in fields(DrillEntry) if hasattr(at, field.name)}
+            found.append(DrillEntry(student=who, outcome="running", **kept))
     return found
 
 
-def as_csv(table: Iterable[Row]) -> str:
+def as_csv(table: Iterable[DrillEntry]) -> str:
     """The table of a class as CSV."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, [field.name for field in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(out, [field.name for field in fields(DrillEntry)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in table)
     return out.getvalue()

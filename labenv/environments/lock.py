@@ -7,12 +7,12 @@ ever stale. The file says who holds it and is removed with the lock.
 import fcntl
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from labenv import places
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
 
@@ -26,7 +26,7 @@ def student_lock(student_id: str, listen: Listener, patience: float = 600) -> It
     A second holder says whom it waits for, then waits up to `patience` seconds.
     Raises EngineError naming the holder when that time is over.
     """
-    path = _folder() / f"{student_id}.lock"
+    path = places.runtime() / f"{student_id}.lock"
     descriptor = _acquire(path, student_id, listen, patience)
     try:
         os.ftruncate(descriptor, 0)
@@ -66,10 +66,3 @@ def _is_named(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _folder() -> Path:
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    folder = Path(base) / f"labenv-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labenv import resources
+from labenv import places, resources
 from labenv.errors import UsageError
 from labenv.events import Event, Listener, silent
 from labenv.lab import schema as forms
+from labenv.lab import templates, topology
 from labenv.lab.model import Lab, parsed
-from labenv.student import Student
+from labenv.student import Student, check_id
 
 LAYERS = ("dns", "transport", "relay", "lda", "imap", "firewall", "accounts", "boot")
 
@@ -67,8 +68,7 @@ def schema() -> Any:
 
 def own_folder() -> Path:
     """Where a user's own drills are: $LABENV_DRILLS, else labenv/drills in the configuration folder (XDG)."""
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return Path(os.environ.get("LABENV_DRILLS") or config / "labenv" / "drills")
+    return Path(os.environ.get("LABENV_DRILLS") or places.config() / "drills")
 
 
 def files(lab: Lab, folder: Path | None = None) -> list[Path]:
@@ -140,11 +140,7 @@ def to_dict(drill: Drill) -> dict[str, Any]:
 
 def filled(text: str, student: Student) -> str:
     """A text of a drill for that student. Raises jinja2.TemplateError for an invalid template."""
-    import jinja2
-    import jinja2.sandbox
-
-    templates = jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined)  # a drill is untrusted input
-    return templates.from_string(text).render(student=student, domain=student.domain, network=student.prefix)
+    return templates.text(text, student=student, domain=student.domain, network=student.prefix)
 
 
 def drawn(drills: Iterable[Drill], student_id: str, seed: str) -> list[Drill]:
@@ -202,10 +198,7 @@ def _place(part: str | int) -> str:
 
 def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[str | int], str]]:
     """The problems in a file that matches the schema."""
-    import jinja2
-
-    from labenv.lab import topology
-    from labenv.student import check_id
+    import jinja2  # with the first text that is rendered, see labenv.lab.templates
 
     try:
         check_id(path.stem)
@@ -240,13 +233,13 @@ class _Lines:
     """The line numbers of the keys and values of a YAML file."""
 
     def __init__(self, path: Path) -> None:
-        import yaml
+        import yaml  # `drill lint` alone needs it
 
         self._root = yaml.compose(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
     def of(self, place: list[str | int]) -> int:
         """The line of the value at that place, or of the nearest one around it. A key may have its old or new name."""
-        import yaml
+        import yaml  # as above
 
         node, line = self._root, 1
         for part in place:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
 from labenv import resources
 from labenv.errors import UsageError
 from labenv.lab import drills, labs, overlay, topology
@@ -216,8 +218,6 @@ def _marks(tree: ast.Module) -> Iterator[tuple[str, str, list[str]]]:
 
 def _templates(lab: Lab, plan: Topology) -> Iterator[Finding]:
     """Whether the files of each machine can be rendered at each stage."""
-    import jinja2
-
     said: set[str] = set()
     for stage in lab.stages:
         for node in plan.nodes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labenv import resources
+from labenv.lab import templates
 from labenv.lab.model import Lab
 from labenv.student import Student
 
@@ -30,10 +31,7 @@ class Mutation:
 
     def script(self, student: Student) -> str:
         """What is typed, for that student; the first command that fails ends it."""
-        import jinja2
-
-        context = {"student": student, "domain": student.domain, "network": student.prefix}
-        text: str = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(self.do).render(context)
+        text = templates.text(self.do, student=student, domain=student.domain, network=student.prefix)
         return f"set -e\n{text}"
 
 

@@ -3,23 +3,17 @@
 An overlay is laid over the machine's image before the first boot, so nothing has to be restarted to take effect.
 """
 
-import functools
 import hashlib
 import io
 import os
 import tarfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from labenv import cache
+from labenv.lab import templates
 from labenv.lab.model import File, Lab
 from labenv.lab.topology import Node, Topology
 from labenv.student import Student
-
-if TYPE_CHECKING:
-    import jinja2
 
 # Postfix waits until a main.cf is two seconds old before it trusts it, so rendered files get an old time. A fixed time also
 # makes the same input give the same bytes.
@@ -38,7 +32,7 @@ class Item:
 
 def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
     """The files of machine `node` for that student at that stage, in the order of the lab's list."""
-    templates = _templates(lab.folder / "templates")
+    folder = lab.folder / "templates"
     context = {
         "student": student,
         "network": student.prefix,
@@ -48,48 +42,12 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
     }
 
     def item(file: File) -> Item:
-        path = templates.from_string(file.path).render(context) if "{{" in file.path else file.path
+        path = templates.text(file.path, **context) if "{{" in file.path else file.path
         if file.link:
             return Item(path, b"", 0o777, file.link)
-        return Item(path, templates.get_template(file.template or "").render(context).encode(), file.mode)
+        return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode)
 
     return [item(file) for file in lab.files_of(node.name, stage)]
-
-
-@functools.cache
-def _templates(folder: Path) -> "jinja2.Environment":
-    import jinja2.sandbox  # while the engine is busy creating the network, not before
-
-    return jinja2.sandbox.SandboxedEnvironment(  # a lab's files are untrusted input
-        loader=jinja2.FileSystemLoader(folder),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        bytecode_cache=_compiled(),
-    )
-
-
-def _compiled() -> "jinja2.BytecodeCache | None":
-    """The cache of compiled templates: compiling takes twenty times as long as rendering."""
-    import jinja2
-
-    place = cache.folder("templates")
-    if not place:
-        return None
-
-    class Compiled(jinja2.FileSystemBytecodeCache):
-        def load_bytecode(self, bucket: "jinja2.bccache.Bucket") -> None:
-            try:
-                super().load_bytecode(bucket)
-            except Exception:  # unpickling a damaged file can raise anything: compile it again
-                bucket.reset()
-
-        def dump_bytecode(self, bucket: "jinja2.bccache.Bucket") -> None:
-            with suppress(OSError):  # a full disk
-                super().dump_bytecode(bucket)
-
-    return Compiled(str(place))
 
 
 def as_tar(items: list[Item]) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from labenv.environment import Machine
+from labenv.lab import templates
 from labenv.lab.model import Action, Lab
 from labenv.lab.topology import Node
 from labenv.student import Student
@@ -19,13 +20,8 @@ def commands(
 
     Raises jinja2.TemplateError for one that cannot be rendered.
     """
-    import jinja2
-    import jinja2.sandbox
-
-    templates = jinja2.sandbox.SandboxedEnvironment(  # a lab's files are untrusted input
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    text = templates.from_string(action.type).render(
+    text = templates.text(
+        action.type,
         student=student,
         network=student.prefix,
         machine=machine,

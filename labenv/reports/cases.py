@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from labenv.checks.results import CheckResult
-from labenv.reports import Paper, printable
-from labenv.sheet.progress import Heading, Row
+from labenv.reports.paper import Paper, printable
+from labenv.sheet.progress import Heading, StepProgress
 
 
 def xml(paper: Paper) -> str:
@@ -41,7 +41,7 @@ def _suite(paper: Paper, heading: Heading) -> Element:
     return suite
 
 
-def _case(paper: Paper, row: Row, result: CheckResult) -> Element:
+def _case(paper: Paper, row: StepProgress, result: CheckResult) -> Element:
     name = f"{row.step.id} {result.title} ({result.machine}: {result.check})"
     case = Element("testcase", {"classname": f"{paper.lab.id}.step-{row.step.id}", "name": name, "time": "0"})
     said = printable(result.evidence)

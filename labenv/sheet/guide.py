@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from labenv.checks.results import PERSON, CheckResult, Report, needed
+from labenv.checks.run import check_known, run_checks
 from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
 from labenv.events import Listener, silent
@@ -118,8 +119,6 @@ def hint(
     `level` (1 to 3) asks for so many at once. A step that waits for another gets that one's hint. Raises UsageError for
     a step that the lab has not and for one that only a person can judge, EngineError if the asking cannot be kept.
     """
-    from labenv.checks.run import check_known, run_checks
-
     lab = labs.load(environment.lab)
     check_known(lab, [step])
     if not lab.steps[step].hints:

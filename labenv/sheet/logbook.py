@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
-from labenv.lab import labs
+from labenv.lab import labs, templates
 from labenv.lab.model import Lab
 from labenv.student import Student
 
@@ -65,14 +65,10 @@ class Section:
 
 def blank(lab: Lab, student: Student) -> str:
     """The book as it is started for a student. Raises UsageError if the lab has none."""
-    import jinja2
-
-    templates = [file.template for file in lab.files.get(_KEEPER, ()) if file.path == PATH and file.template]
-    if not templates:
+    names = [file.template for file in lab.files.get(_KEEPER, ()) if file.path == PATH and file.template]
+    if not names:
         raise UsageError(f"{lab.id} has no log book: its lab.yaml lays no {PATH} on {_KEEPER}.")
-    source = (lab.folder / "templates" / templates[0]).read_text(encoding="utf-8")
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True).from_string(source)
-    return template.render(student=student, network=student.prefix)
+    return templates.file(lab.folder / "templates", names[0], student=student, network=student.prefix)
 
 
 def sections(text: str, empty_book: str) -> list[Section]:

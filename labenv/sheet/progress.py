@@ -21,7 +21,7 @@ WORDS: dict[Mark, str] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class StepProgress:
     """A step and what its checks found. `mark` is that of its worst check."""
 
     step: Step
@@ -80,7 +80,7 @@ class Heading:
     """A heading of the sheet and its steps, in the order of the sheet."""
 
     text: str
-    rows: tuple[Row, ...]
+    rows: tuple[StepProgress, ...]
 
     @property
     def mark(self) -> Mark:
@@ -98,7 +98,7 @@ class Heading:
 def headings(report: Report, lab: Lab) -> list[Heading]:
     """The report by the headings of the sheet."""
     rows = [
-        Row(lab.steps[step], tuple(results))
+        StepProgress(lab.steps[step], tuple(results))
         for step, results in groupby(report.results, key=lambda result: result.step)
     ]
     return [Heading(text, tuple(under)) for text, under in groupby(rows, key=lambda row: row.step.heading)]

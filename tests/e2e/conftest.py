@@ -1,8 +1,11 @@
 """End-to-end tests: the real command line, the real engine, real machines.
 
-Each test makes environments for students of its own and takes them down; nothing else on the engine is touched.
+Each test makes environments for students of its own and takes them down; nothing else on the engine is touched. Files run
+side by side (pytest-xdist): a file is one group, whose tests share what its fixtures make, and the lines of the tables of
+mutations and drills go to whoever is free.
 """
 
+import fcntl
 import json
 import os
 import secrets
@@ -10,18 +13,60 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labenv.engine import Engine
+from labenv.engine import LABEL, Engine
 from labenv.engine.find import connect
 from labenv.events import silent
 
 # A shell starts what runs in the background with SIGINT ignored, and all that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Tests that each worker takes on its own, in an environment of the worker's: they come last, and even the ends out.
+SINGLE = ("test_a_drill_is_as_it_says", "test_the_checks_tell_right_from_wrong")
+# The files that take longest begin first, so that none of them is left at the end.
+LONGEST = (
+    "test_kill_points",
+    "test_drills",
+    "test_sheet_as_typed",
+    "test_thunderbird",
+    "test_second_engine",
+    "test_saves",
+    "test_solve",
+    "test_desktop",
+    "test_history",
+    "test_up_down",
+    "test_outside",
+    "test_bench",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests belong together, and put the longest first."""
+
+    def place(item: pytest.Item) -> int:
+        if getattr(item, "originalname", "") in SINGLE:
+            return len(LONGEST) + 1 + SINGLE.index(item.originalname)  # type: ignore[attr-defined]
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
+
+
+@contextmanager
+def alone(tmp_path_factory: pytest.TempPathFactory, what: str) -> Iterator[Path]:
+    """Do something that several workers need while no other does it: a folder that they share."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (shared / f"{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared
 
 
 @dataclass(frozen=True)
@@ -66,24 +111,28 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """The engine that labenv uses here, started or installed if need be."""
-    return Engine(connect(silent))
+    with alone(tmp_path_factory, "engine"):
+        return Engine(connect(silent))
 
 
 @pytest.fixture(scope="session")
-def cli(engine: Engine) -> Cli:
+def cli(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Cli:
     """The command line, with all images built."""
     command = Cli()
-    command("images", "build")
+    with alone(tmp_path_factory, "images"):
+        command("images", "build")
     return command
 
 
 @pytest.fixture(scope="session")
 def bundle(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `images export` writes."""
-    file = tmp_path_factory.mktemp("bundle") / "labenv.tar.gz"
-    cli("images", "export", str(file))
+    with alone(tmp_path_factory, "bundle") as shared:
+        file = shared / "labenv.tar.gz"
+        if not file.exists():
+            cli("images", "export", str(file))
     return file
 
 
@@ -121,3 +170,10 @@ def finished(cli: Cli, new_student: Callable[[], str]) -> Iterator[dict[str, Any
     name = new_student()
     yield cli.json("up", name, "--no-check")
     cli("down", "-s", name, rc=None)
+
+
+def mounted(engine: Engine, student: str) -> set[str]:
+    """The volumes in the machines of a student."""
+    containers = engine.api.containers(all=True, filters={"label": f"{LABEL}={student}"})
+    mounts = [mount for container in containers for mount in engine.api.inspect_container(container["Id"])["Mounts"]]
+    return {mount["Name"] for mount in mounts if mount["Type"] == "volume"}

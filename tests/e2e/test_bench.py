@@ -1,7 +1,6 @@
 """The benchmark is a command of the project, and cleans up after itself."""
 
-from labenv.engine import Engine
-from labenv.engine import save_store as kept
+from labenv.engine import Engine, save_store
 from tests.e2e.conftest import Cli
 
 
@@ -17,6 +16,6 @@ def test_bench_measures_and_leaves_nothing(cli: Cli, engine: Engine) -> None:
     assert rows["image of the desktop"]["median"] > 100
     assert rows["labenv desktop, until Thunderbird's window"]["median"] > 0
     assert not [e for e in engine.environments() if e.student.id.startswith("bench-")]
-    assert not [save for save in kept.found(engine) if save.student_id.startswith("bench-")]
+    assert not [save for save in save_store.found(engine) if save.student_id.startswith("bench-")]
     tags = [tag for image in engine.api.images() for tag in image["RepoTags"] or []]
     assert not [tag for tag in tags if tag.startswith("labenv-bench")]

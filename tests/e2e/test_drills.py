@@ -1,38 +1,37 @@
 """Each drill is a fault that shows, that its commands fix, and that outlasts a reboot if it says so; and its commands.
 
-The drills are proven by processes of their own, each in one environment, one drill after the other: the checks that hold
-after a mend are those that must hold before the next fault.
+They are proven in one environment, one drill after the other: the checks that pass after a fix are those that must pass
+before the next fault.
 """
 
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import closing
-from multiprocessing import get_context
-from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from labenv.checks.run import run_checks
 from labenv.engine import Engine
+from labenv.environment import Environment
 from labenv.environments import fault
+from labenv.environments.down import down
+from labenv.environments.plan import Request
+from labenv.environments.reboot import reboot
+from labenv.environments.up import up
 from labenv.events import silent
 from labenv.lab import drills, labs
 from labenv.lab.drills import Drill
+from labenv.lab.mutations import Mutation
 from labenv.sheet import drill as practice
-from tests.e2e.conftest import Cli
+from tests.e2e.conftest import Cli, take_down
 from tests.mutations import disagreement
-
-if TYPE_CHECKING:
-    from labenv.environment import Environment
 
 LAB = labs.load("lab4b")
 TABLE = drills.catalogue(LAB)
-AT_ONCE = 3
 # What a machine keeps of what was typed or done by name.
 TRACES = "grep -rlsF -e {word} /root /home /tmp /var/tmp /var/log /etc /run --exclude-dir=journal; journalctl -q | grep -F {word}"
 RULE = "iptables -I INPUT -s {{ network }}.0/24 -p tcp --dport"
@@ -46,36 +45,37 @@ HALVES = {
     "vm2-cannot-reach-vm3": f"{RULE} 25 -j ACCEPT",
     "vm2-will-not-start-its-mail": "postfix start",
 }
-_own: list[str] = []
 
 
-def take_one(students: "Queue[str]") -> None:
-    """Give the process that proves drills the student whose environment it may use."""
-    _own.append(students.get())
+class Proving:
+    """A finished environment for one drill after the other: what passes after a fix must pass before the next fault."""
 
+    def __init__(self, engine: Engine, student: str) -> None:
+        self.engine = engine
+        self.student = student
 
-def proven(drill: Drill) -> list[str]:
-    """What is not as the drill says, tried in the process's own environment."""
-    from labenv.checks.run import run_checks
-    from labenv.engine.find import connect
-    from labenv.environments.down import down
-    from labenv.environments.plan import Request
-    from labenv.environments.reboot import reboot
-    from labenv.environments.up import up
-    from labenv.lab.mutations import Mutation
+    def wrong(self, drill: Drill) -> list[str]:
+        """What is not as the drill says."""
+        environment = up(self.engine, Request(self.student, first="ada"), silent).environment
+        wrong: list[str] = ["it could not be tried"]
+        try:
+            wrong = self._tried(environment, drill)
+        finally:
+            if wrong:  # the next one wants an environment in which all is well
+                down(self.engine, environment, silent)
+        return wrong
 
-    engine = Engine(connect(silent))
-    environment = up(engine, Request(_own[0], first="ada"), silent).environment
-    wrong: list[str] = []
+    def _tried(self, environment: Environment, drill: Drill) -> list[str]:
+        engine = self.engine
+        wrong: list[str] = []
 
-    def expect(fact: bool, sentence: str) -> None:
-        if not fact:
-            wrong.append(sentence)
+        def expect(fact: bool, sentence: str) -> None:
+            if not fact:
+                wrong.append(sentence)
 
-    def is_seen() -> bool:
-        return fault.is_seen(engine, environment, drill)
+        def is_seen() -> bool:
+            return fault.is_seen(engine, environment, drill)
 
-    try:
         fault.type_(engine, environment, drill, drill.breaks)
         expected = Mutation(drill.name, drill.title, "", drill.machines, "", drill.trips, ())
         said = disagreement(expected, run_checks(engine, environment).results)
@@ -84,8 +84,8 @@ def proven(drill: Drill) -> list[str]:
         wrong += traces(engine, environment, drill.name)
         if half := HALVES.get(drill.name):
             fault.type_(engine, environment, drill, half)
-            expect(not is_seen(), "the half mend does not even hide the symptom")
-            expect(run_checks(engine, environment).failed > 0, "with half a mend all checks hold")
+            expect(not is_seen(), "the half fix does not even hide the symptom")
+            expect(run_checks(engine, environment).failed > 0, "with half a fix all checks pass")
         reboot(engine, environment, [environment.machine(name) for name in drill.machines], silent)
         expect(is_seen() == drill.survives_reboot or bool(half), "after a reboot the symptom is not as the drill says")
         if half or not drill.survives_reboot:
@@ -93,48 +93,31 @@ def proven(drill: Drill) -> list[str]:
             expect(failed == drill.survives_reboot, "after a reboot the checks are not as the drill says")
         fault.type_(engine, environment, drill, drill.fix)
         after = run_checks(engine, environment)
-        wrong += [f"mended: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
-        expect(not is_seen(), "the symptom is seen after the fault is mended")
-    except BaseException:
-        down(engine, environment, silent)
-        raise
-    if wrong:  # the next one wants an environment in which all is well
-        down(engine, environment, silent)
-    return wrong
+        wrong += [f"fixed: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
+        expect(not is_seen(), "the symptom is seen after the fault is fixed")
+        return wrong
 
 
-def traces(engine: Engine, environment: "Environment", word: str) -> list[str]:
+def traces(engine: Engine, environment: Environment, word: str) -> list[str]:
     """Where the machines tell of a drill by its name."""
-    from labenv.engine.channel import Channel
-
     found = []
     for machine in environment.machines:
-        with closing(Channel(engine.api, machine.container)) as channel:
-            if said := channel.run(TRACES.format(word=word)).stdout.decode():
+        with engine.shell(machine) as shell:
+            if said := shell.run(TRACES.format(word=word)).text:
                 found.append(f"{machine.name} tells of the drill: {said}")
     return found
 
 
-@pytest.fixture(scope="module")
-def prove(
-    request: pytest.FixtureRequest, new_student: Callable[[], str]
-) -> Iterator[Callable[[Drill], Future[list[str]]]]:
-    """What is wrong with a drill: those that a test of this run asks for are tried ahead, but once only."""
-    parameters = [getattr(item, "callspec", None) for item in request.session.items]
-    chosen = [each.params["drill"] for each in parameters if each and "drill" in each.params]
-    apart = get_context("spawn")
-    students: Queue[str] = apart.Queue()
-    for _ in range(AT_ONCE):
-        students.put(new_student())
-    with ProcessPoolExecutor(AT_ONCE, mp_context=apart, initializer=take_one, initargs=(students,)) as pool:
-        ahead = {drill.name: pool.submit(proven, drill) for drill in chosen}
-        yield lambda drill: ahead.pop(drill.name, None) or pool.submit(proven, drill)
-        pool.shutdown(cancel_futures=True)
+@pytest.fixture(scope="session")
+def proving(cli: Cli, engine: Engine) -> Iterator[Proving]:
+    place = Proving(engine, f"t-{secrets.token_hex(4)}")
+    yield place
+    take_down(cli, engine, place.student)
 
 
 @pytest.mark.parametrize("drill", TABLE, ids=lambda drill: drill.name)
-def test_a_drill_is_as_it_says(prove: Callable[[Drill], Future[list[str]]], drill: Drill) -> None:
-    assert prove(drill).result(timeout=1200) == []
+def test_a_drill_is_as_it_says(proving: Proving, drill: Drill) -> None:
+    assert proving.wrong(drill) == []
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from labenv.engine import Engine
-from labenv.engine import save_store as kept
+from labenv.engine import Engine, save_store
 from labenv.engine.channel import Channel
 from labenv.environments import saves
 from labenv.environments import up as bringing
@@ -98,8 +97,8 @@ def clean(engine: Engine, student: str) -> None:
     """Remove all there is of a student, and see that nothing else was left."""
     for environment in engine.environments(student):
         down(engine, environment, silent)
-    for save in kept.tidied(engine, student):
-        kept.remove(engine, save)
+    for save in save_store.tidied(engine, student):
+        save_store.remove(engine, save)
     label = {"label": f"labenv.student={student}"}
     assert not engine.api.containers(all=True, filters=label)
     assert not engine.api.networks(filters=label)
@@ -152,7 +151,7 @@ def test_a_killed_save_is_whole_or_not_there(cli: Cli, engine: Engine, students:
         up(engine, student)
         assert work(engine, student) == name
         assert has_mail(engine, student)
-        there = name in [save.name for save in kept.found(engine, student)]
+        there = name in [save.name for save in save_store.found(engine, student)]
         assert there == (place in SAVED), place
         if not there:
             saves.save(engine, engine.environments(student)[0], name, silent)

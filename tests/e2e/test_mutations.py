@@ -1,17 +1,24 @@
 """The mutation table: every single fault trips the checks that it must and no others, every right variant trips none.
 
-Each line of labs/lab4b/mutations.yaml gets a finished environment of its own. They are brought up ahead of the tests that
-ask for them, a few at a time, by processes that stay.
+Each line of labs/lab4b/mutations.yaml is typed into machines that were made from scratch; the others of the environment
+stay from line to line, as nothing was typed there. A verdict against a line counts in a new environment only.
 """
 
 import secrets
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Iterator
 
 import pytest
 
-from labenv.checks.results import CheckResult
+from labenv.checks.run import run_checks
+from labenv.engine import Engine
+from labenv.environment import Environment
+from labenv.environments.changing import changing
+from labenv.environments.down import down
+from labenv.environments.machines import remake_machine
+from labenv.environments.plan import Request
+from labenv.environments.settle import settle
+from labenv.environments.up import up
+from labenv.events import silent
 from labenv.lab import labs
 from labenv.lab.mutations import Mutation, faults, variants
 from tests.e2e.conftest import Cli
@@ -19,50 +26,54 @@ from tests.mutations import disagreement
 
 LAB = labs.load("lab4b")
 TABLE = [*faults(LAB), *variants(LAB)]
-AT_ONCE = 3
 
 
-def found(mutation: Mutation) -> tuple[CheckResult, ...]:
-    """What the checks find in an environment with that one change."""
-    from labenv.checks.run import run_checks
-    from labenv.engine import Engine
-    from labenv.engine.channel import Channel
-    from labenv.engine.find import connect
-    from labenv.environments.down import down
-    from labenv.environments.plan import Request
-    from labenv.environments.up import up
-    from labenv.events import silent
+class Proving:
+    """A finished environment for one line after the other."""
 
-    engine = Engine(connect(silent))
-    who = f"m-{secrets.token_hex(4)}"
-    try:
-        environment = up(engine, Request(who, first="ada"), silent).environment
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.student = ""
+        self.touched: tuple[str, ...] = ()
+
+    def fresh(self) -> Environment:
+        """The environment as `up` makes it: all that was typed into went with its machine."""
+        if not self.student:
+            self.student = f"m-{secrets.token_hex(4)}"
+            return up(self.engine, Request(self.student, first="ada"), silent).environment
+        with changing(self.engine, self.student, silent) as change:
+            for name in self.touched:
+                remake_machine(self.engine, change.environment, change.plan, name, silent)
+            there = change.environment
+            settle(self.engine, there, [there.machine(name) for name in self.touched], silent)
+        self.touched = ()
+        return there
+
+    def remove(self) -> None:
+        for environment in self.engine.environments(self.student) if self.student else ():
+            down(self.engine, environment, silent)
+        self.student, self.touched = "", ()
+
+    def verdict(self, mutation: Mutation) -> str:
+        """Where the checks judge the line otherwise than they must; empty if nowhere."""
+        environment = self.fresh()
+        self.touched = mutation.machines
         for name in mutation.machines:
-            channel = Channel(engine.api, environment.machine(name).container)
-            typed = channel.run(mutation.script(environment.student), timeout=120)
-            channel.close()
-            assert typed.rc == 0, f"{mutation.id} could not be typed on {name}: {typed.stderr.decode()}"
-        return run_checks(engine, environment).results
-    finally:
-        for environment in engine.environments(who):
-            down(engine, environment, silent)
+            with self.engine.shell(environment.machine(name)) as shell:
+                typed = shell.run(mutation.script(environment.student), timeout=120)
+            assert typed.rc == 0, f"{mutation.id} could not be typed on {name}: {typed.complaint}"
+        return disagreement(mutation, run_checks(self.engine, environment).results)
 
 
-@pytest.fixture(scope="module")
-def find(request: pytest.FixtureRequest, cli: Cli) -> Iterator[Callable[[Mutation], Future[tuple[CheckResult, ...]]]]:
-    """What the checks find: of each mutation that a test of this run asks for it is looked for ahead, but once only."""
-    parameters = [getattr(item, "callspec", None) for item in request.session.items]
-    chosen = [each.params["mutation"] for each in parameters if each and "mutation" in each.params]
-    # Spawned, not forked: a copy of this process would hold locks that other threads of it had taken.
-    with ProcessPoolExecutor(AT_ONCE, mp_context=get_context("spawn")) as pool:
-        ahead = {mutation.id: pool.submit(found, mutation) for mutation in chosen}
-        yield lambda mutation: ahead.pop(mutation.id, None) or pool.submit(found, mutation)
-        pool.shutdown(cancel_futures=True)
+@pytest.fixture(scope="session")
+def proving(cli: Cli, engine: Engine) -> Iterator[Proving]:
+    place = Proving(engine)
+    yield place
+    place.remove()
 
 
 @pytest.mark.parametrize("mutation", TABLE, ids=lambda mutation: mutation.id)
-def test_the_checks_tell_right_from_wrong(
-    find: Callable[[Mutation], Future[tuple[CheckResult, ...]]], mutation: Mutation
-) -> None:
-    results = find(mutation).result(timeout=1200)
-    assert not disagreement(mutation, results), disagreement(mutation, results)
+def test_the_checks_tell_right_from_wrong(proving: Proving, mutation: Mutation) -> None:
+    if proving.verdict(mutation):
+        proving.remove()
+        assert not proving.verdict(mutation)

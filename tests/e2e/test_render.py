@@ -14,7 +14,7 @@ import yaml
 
 from labenv.engine import LABEL, Engine, cgroups, recipe
 from labenv.lab import topology
-from tests.e2e.conftest import Cli
+from tests.e2e.conftest import Cli, mounted
 
 Compose = Callable[..., str]
 
@@ -121,13 +121,14 @@ def test_compose_makes_the_world_outside_as_well(
 
 
 def test_compose_down_leaves_nothing(engine: Engine, student: str, rendered: Path, compose: Compose) -> None:
-    volumes = {v["Name"] for v in engine.api.volumes()["Volumes"] or []}
     compose(rendered, "up", "-d")
+    volumes = mounted(engine, student)
     compose(rendered, *REMOVE)
     wanted = {"label": f"{LABEL}={student}"}
     assert not engine.api.containers(all=True, filters=wanted)
     assert not engine.api.networks(filters=wanted)
-    assert {v["Name"] for v in engine.api.volumes()["Volumes"] or []} <= volumes
+    there = {volume["Name"] for volume in engine.api.volumes()["Volumes"] or []}
+    assert not [name for name in there if name in volumes or student in name]
     assert not engine.api.images(filters={"reference": f"*{rendered.name}*"})
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labenv.engine import LABEL, Engine
-from labenv.engine import save_store as kept
+from labenv.engine import LABEL, Engine, save_store
 from labenv.engine.channel import Channel
 from labenv.environments import saves
 from labenv.environments import transfer as archives
@@ -168,7 +167,7 @@ def test_saves_of_saves_do_not_run_out_of_layers(
     engine: Engine, cli: Cli, worked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(engine, worked, "deep")
-    monkeypatch.setattr(kept, "_DEEPEST", 5)  # of the hundred that take an hour
+    monkeypatch.setattr(save_store, "_DEEPEST", 5)  # of the hundred that take an hour
     flat = saves.save(engine, engine.environments(worked)[0], "flat", silent)
     for copy in flat.copies:
         assert len(engine.api.inspect_image(copy.tag)["RootFS"]["Layers"]) == 1
@@ -267,12 +266,18 @@ def repacked(old: tarfile.TarFile, file: Path, changed: Callable[[str], bool]) -
     return file
 
 
-def test_an_archive_of_another_version_is_refused(
-    engine: Engine, archive: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_archive_of_another_format_is_refused_and_one_of_another_build_is_not(
+    cli: Cli, engine: Engine, worked: str, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(save_store, "CURRENT", "99")
+        with pytest.raises(UsageError, match=r"is an archive of format 1, written by labenv .* reads format 99"):
+            archives.load(engine, archive, silent)
     monkeypatch.setattr(archives, "__version__", "99.9")
-    with pytest.raises(UsageError, match=r"was made by labenv .*, this is 99\.9"):
-        archives.load(engine, archive, silent)
+    before = names(cli, worked)
+    made = archives.load(engine, archive, silent)
+    assert set(names(cli, worked)) - set(before) == {made.name}
+    saves.remove(engine, worked, made.name, silent)
 
 
 def test_an_archive_beside_a_running_environment_becomes_a_save(

@@ -1,6 +1,5 @@
 """`up` is a decision table, and `down` leaves nothing."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import docker.errors
 import pytest
 
+from labenv import places
 from labenv.engine import LABEL, Engine, turns
 from labenv.engine.find import connect
 from labenv.engine.images import Images
@@ -20,7 +20,7 @@ from labenv.environments.plan import Request
 from labenv.environments.up import up
 from labenv.events import silent
 from labenv.student import derive_x
-from tests.e2e.conftest import Cli
+from tests.e2e.conftest import Cli, mounted
 
 
 def container_ids(engine: Engine, student: str) -> set[str]:
@@ -107,14 +107,14 @@ def test_two_at_once_give_one_environment(cli: Cli, engine: Engine, student: str
 
 
 def test_down_leaves_nothing_behind(cli: Cli, engine: Engine, student: str) -> None:
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")
     cli("up", student, "--no-check")
-    volumes = {v["Name"] for v in engine.api.volumes()["Volumes"] or []}
+    volumes = mounted(engine, student)
     cli("down", "-s", student)
     assert not container_ids(engine, student)
     assert not engine.api.networks(filters={"label": f"{LABEL}={student}"})
-    assert {v["Name"] for v in engine.api.volumes()["Volumes"] or []} <= volumes
-    assert not list(runtime.glob(f"labenv-*/{student}*"))
+    there = {volume["Name"] for volume in engine.api.volumes()["Volumes"] or []}
+    assert not [name for name in there if name in volumes or student in name]
+    assert not list(places.runtime().glob(f"{student}*"))
     from labenv.engine.recipe import ident
 
     assert not [

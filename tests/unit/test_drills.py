@@ -59,7 +59,9 @@ def test_the_first_right_diagnosis_counts() -> None:
 
 
 def test_the_table_of_a_class_is_csv() -> None:
-    row = drill_records.Row("asmith15", "mine", 1, "dns", "mended", "2026-01-05T10:00:00+00:00", 60, None, 0, 2, 3)
+    row = drill_records.DrillEntry(
+        "asmith15", "mine", 1, "dns", "mended", "2026-01-05T10:00:00+00:00", 60, None, 0, 2, 3
+    )
     assert next(csv.DictReader(io.StringIO(drill_records.as_csv([row])))) == {
         "student": "asmith15",
         "name": "mine",

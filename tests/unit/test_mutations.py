@@ -1,21 +1,12 @@
 """The mutation table covers the lab, and judges what the checks find."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
-import pytest
-
-from labenv.checks.results import CheckResult, Status
 from labenv.lab import labs
-from labenv.lab.mutations import Mutation, faults, variants
+from labenv.lab.mutations import faults, variants
 from labenv.student import Student
-from tests.mutations import disagreement
 
 LAB = labs.load("lab4b")
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "mutations.md"
 FAULTS, VARIANTS = faults(LAB), variants(LAB)
 
 
@@ -61,54 +52,3 @@ def test_each_script_is_filled_in_for_a_student() -> None:
         assert "{{" not in line.script(ada)
     [placeholder] = [line for line in VARIANTS if line.id == "myorigin-literal"]
     assert "postconf -e 'myorigin = ada7.ops'" in placeholder.script(ada)
-
-
-def test_the_published_table_is_what_the_data_gives() -> None:
-    made = subprocess.run([sys.executable, ROOT / "tools" / "mutations"], capture_output=True, text=True, check=True)
-    assert PAGE.read_text() == made.stdout, "Make it again: tools/mutations > docs/mutations.md"
-
-
-FAULT = Mutation("a-fault", "A fault", "17", ("vm2",), "true", ("17/relay", "9/origin@vm3"), ())
-VARIANT = Mutation("a-variant", "A variant", "17", ("vm2",), "true", (), ("17/relay",))
-
-
-def result(step: str, check: str, machine: str, status: Status) -> CheckResult:
-    return CheckResult(step, check, machine, "Title", status, f"evidence of {machine}", "")
-
-
-@pytest.mark.parametrize(
-    ("statuses", "lines"),
-    [
-        (("fail", "pass", "fail"), ""),
-        (("fail", "warn", "fail"), ""),
-        (("skip", "pass", "fail"), "17/relay did not fail"),
-        (("fail", "fail", "fail"), "9/origin@vm2 failed: evidence of vm2"),
-        (("fail", "fail", "pass"), "9/origin@vm3 did not fail\n9/origin@vm2 failed: evidence of vm2"),
-    ],
-)
-def test_a_fault_is_judged_by_what_fails(statuses: tuple[Status, Status, Status], lines: str) -> None:
-    found = (
-        result("17", "relay", "vm2", statuses[0]),
-        result("9", "origin", "vm2", statuses[1]),
-        result("9", "origin", "vm3", statuses[2]),
-    )
-    assert disagreement(FAULT, found) == lines
-
-
-@pytest.mark.parametrize(
-    ("status", "other", "lines"),
-    [
-        ("warn", "pass", ""),
-        ("pass", "pass", "17/relay did not warn"),
-        ("warn", "warn", "18/uses_it warned: evidence of vm2"),
-        ("warn", "fail", "18/uses_it failed: evidence of vm2"),
-    ],
-)
-def test_a_variant_may_only_warn_where_it_says_so(status: Status, other: Status, lines: str) -> None:
-    found = (result("17", "relay", "vm2", status), result("18", "uses_it", "vm2", other))
-    assert disagreement(VARIANT, found) == lines
-
-
-def test_a_bare_step_stands_for_any_check_of_it() -> None:
-    loose = Mutation("loose", "Loose", "17", ("vm2",), "true", ("17",), ())
-    assert not disagreement(loose, (result("17", "relay", "vm2", "fail"),))

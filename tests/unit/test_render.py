@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from labenv import cache
+from labenv import places
 from labenv.environments import plan
-from labenv.lab import overlay
+from labenv.lab import overlay, templates
 
 
 @pytest.fixture(autouse=True)
@@ -17,13 +17,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def overlays() -> list[list[overlay.Item]]:
     """All overlays, rendered as by a new process."""
-    overlay._templates.cache_clear()
+    templates._sandbox.cache_clear()
     made = plan._plan_at(plan.Request("asmith15"), 90, "secret")
     return [made.overlay(node) for node in made.topology.nodes]
 
 
 def kept() -> list[Path]:
-    folder = cache.folder("templates")
+    folder = places.cache("templates")
     assert folder
     return sorted(folder.iterdir())
 

@@ -12,7 +12,7 @@ from labenv import reports
 from labenv.checks.results import CheckResult, Report, Status, in_chains, with_persons
 from labenv.environment import Environment, Machine
 from labenv.lab import labs
-from labenv.reports import Paper
+from labenv.reports.paper import Paper
 from labenv.sheet.guide import Asked
 from labenv.student import Student
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labenv import cache, resources
+from labenv import places, resources
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def kept() -> list[Path]:
-    folder = cache.folder("yaml")
+    folder = places.cache("yaml")
     return sorted(folder.iterdir()) if folder else []
 
 
@@ -105,18 +105,18 @@ def test_what_is_no_yaml_is_told_with_its_place(file: Path) -> None:
 def test_without_a_place_to_keep_it_one_does_without(file: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", place)
     file.write_text("a: 1")
-    assert cache.folder("yaml") is None
+    assert places.cache("yaml") is None
     assert resources.read_yaml(file) == {"a": 1}
 
 
 def test_what_others_may_write_is_not_read(file: Path) -> None:
     file.write_text("a: 1")
     resources.read_yaml(file)
-    folder = cache.folder("yaml")
+    folder = places.cache("yaml")
     assert folder
     folder.chmod(0o777)
-    assert cache.folder("yaml") is None
+    assert places.cache("yaml") is None
     if os.geteuid() == 0:
         folder.chmod(0o700)
         os.chown(folder, 12345, 12345)
-        assert cache.folder("yaml") is None
+        assert places.cache("yaml") is None

@@ -11,7 +11,7 @@ from labenv.cli.common import JsonOption, StudentOption
 from labenv.errors import UsageError
 
 if TYPE_CHECKING:
-    from labenv.environments.drill_records import Result, Row
+    from labenv.environments.drill_records import DrillEntry, Result
 
 
 def report(
@@ -54,7 +54,7 @@ def report(
         print("No drill is over yet.", file=sys.stderr)
 
 
-def _tell_class(rows: "list[Row]", csv: Path | None, *, json: bool) -> None:
+def _tell_class(rows: "list[DrillEntry]", csv: Path | None, *, json: bool) -> None:
     from labenv.environments import drill_records
 
     if csv:

@@ -14,9 +14,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
+from labenv import places
 from labenv.engine.content import Said
 from labenv.environment import Environment
 from labenv.errors import LabenvError
@@ -65,19 +65,13 @@ def has_git() -> bool:
     return shutil.which("git") is not None
 
 
-def folder() -> Path:
-    """Where the histories lie (XDG Base Directory Specification: state that is kept between runs)."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    return Path(state if state.startswith("/") else Path.home() / ".local" / "state") / "labenv" / "history"
-
-
 class Repository:
     """The history of one environment; there is none on the disk before the first change."""
 
     def __init__(self, environment: Environment) -> None:
         """Look at nothing yet."""
         self.student = environment.student.id
-        self.path = folder() / f"{self.student}.git"
+        self.path = places.state() / "history" / f"{self.student}.git"
         self._key = _key(environment)
 
     @property
@@ -93,8 +87,9 @@ class Repository:
         if self.exists:
             return
         try:
-            folder().mkdir(parents=True, exist_ok=True)
-            with (folder() / "lock").open("w") as lock:  # of two that come first, one makes it
+            folder = self.path.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / "lock").open("w") as lock:  # of two that come first, one makes it
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if self.exists:
                     return

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
 from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
-from labenv.lab import labs
-from labenv.student import Student
+from labenv.lab import labs, templates
 
 # Each name with the template of which it is made and its mode: a file that holds the password is for its owner alone.
 _FILES = {
@@ -57,7 +58,7 @@ def account(environment: Environment) -> Account:
     if found is None:
         raise UsageError(f"{environment.lab} builds no mail account.")
     student = environment.student
-    address, user = (_filled(text, student) for text in (found.address, found.user))
+    address, user = (templates.text(text, student=student) for text in (found.address, found.user))
     return Account(
         address, user, student.password, _service(environment, *found.imap), _service(environment, *found.smtp)
     )
@@ -68,9 +69,7 @@ def write(account: Account, domain: str, folder: Path) -> list[Path]:
 
     Those with the password only their owner may read. Raises UsageError if they cannot be written.
     """
-    import jinja2
-
-    templates = jinja2.Environment(
+    files = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         undefined=jinja2.StrictUndefined,
         autoescape=jinja2.select_autoescape(["xml.j2"]),
@@ -82,7 +81,7 @@ def write(account: Account, domain: str, folder: Path) -> list[Path]:
             here.mkdir(mode=0o700, parents=True, exist_ok=True)
         for pattern, (template, mode) in _FILES.items():
             path = folder / pattern.format(domain=domain)
-            text = templates.get_template(template).render(account=account, domain=domain, folder=folder.resolve())
+            text = files.get_template(template).render(account=account, domain=domain, folder=folder.resolve())
             _replace(path, text, mode)
             written.append(path)
     except OSError as error:
@@ -95,14 +94,6 @@ def _service(environment: Environment, machine: str, port: int) -> Service:
     if published is None:
         raise EngineError(f"{machine} does not run, so nothing answers. Start it: labenv up {environment.student.id}")
     return Service(_HERE, published)
-
-
-def _filled(text: str, student: Student) -> str:
-    import jinja2.sandbox  # a lab's files are untrusted input
-
-    return (
-        jinja2.sandbox.SandboxedEnvironment(undefined=jinja2.StrictUndefined).from_string(text).render(student=student)
-    )
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

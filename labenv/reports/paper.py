@@ -1,0 +1,58 @@
+"""What every kind of report tells."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from labenv import __version__
+from labenv.checks.results import Report
+from labenv.environment import Environment
+from labenv.lab.model import Lab
+from labenv.sheet import guide, progress
+from labenv.sheet.guide import Asked, Next
+from labenv.sheet.progress import Heading
+
+# What XML 1.0 cannot hold (its section 2.2, Char), and no reader of a page or a file wants.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a report tells: the results, whose they are, which hints were asked for, and when that was."""
+
+    report: Report
+    lab: Lab
+    environment: Environment
+    asked: tuple[Asked, ...]
+    time: datetime
+    version: str = __version__
+
+    @cached_property
+    def headings(self) -> list[Heading]:
+        """The steps by the headings of the sheet."""
+        return progress.headings(self.report, self.lab)
+
+    @property
+    def counted(self) -> str:
+        """How many steps stand how."""
+        return progress.counted(self.headings)
+
+    @property
+    def next(self) -> Next:
+        """What to do next."""
+        return guide.next_step(self.report, self.lab)
+
+    @property
+    def stamp(self) -> str:
+        """The time, in UTC, as ISO 8601 has it."""
+        return self.time.astimezone(UTC).isoformat(timespec="seconds")
+
+    def asked_about(self, step: str) -> list[Asked]:
+        """The hints that were asked for about a step."""
+        return [ask for ask in self.asked if ask.step == step]
+
+
+def printable(text: str) -> str:
+    """The text with a sign in the place of each character that cannot be shown."""
+    return _UNPRINTABLE.sub("\ufffd", text)

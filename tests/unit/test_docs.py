@@ -1,0 +1,66 @@
+"""The tool that makes what the documentation shows finds what is no longer so, and makes it again."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).parents[2] / "tools" / "docs"
+PAGE = """# A page
+
+<!-- output: {script} -->
+```console
+$ what a reader types
+{said}```
+
+Prose.
+"""
+
+
+def docs(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The tool, as a person runs it."""
+    return subprocess.run([sys.executable, TOOL, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def page(folder: Path, script: str, said: str) -> Path:
+    """A page with one block."""
+    file = folder / "page.md"
+    file.write_text(PAGE.format(script=script, said=said))
+    return file
+
+
+def test_an_output_that_is_another_is_told_and_made_again(tmp_path: Path) -> None:
+    file = page(tmp_path, "labenv --version | cut -d' ' -f1", "labnev\n")
+    told = docs("--check", file)
+    assert told.returncode == 1
+    assert "-labnev\n+labenv\n" in told.stdout
+    assert docs(file).returncode == 0
+    assert file.read_text() == PAGE.format(script="labenv --version | cut -d' ' -f1", said="labenv\n")
+    assert docs("--check", file).returncode == 0
+
+
+def test_what_needs_a_lab_is_left_where_none_is_asked_for(tmp_path: Path) -> None:
+    file = page(tmp_path, "", "")
+    text = PAGE.replace("output:", "output of a lab:").format(script="exit 9", said="as it was\n")
+    file.write_text(text)
+    assert docs(file).returncode == 0
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize("script", ["true", "labenv no-such-command", "echo Traceback"])
+def test_a_script_that_breaks_or_says_nothing_is_told_and_nothing_written(tmp_path: Path, script: str) -> None:
+    file = page(tmp_path, script, "as it was\n")
+    told = docs(file)
+    assert told.returncode == 1
+    assert script in told.stderr
+    assert "as it was" in file.read_text()
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "page.md"
+    file.write_text("[here](page.md#part), [there](gone.md), [out](https://example.com), [up](#part)\n")
+    told = docs("--check", file)
+    assert told.returncode == 1
+    assert told.stdout.count("leads nowhere") == 1
+    assert "gone.md" in told.stdout

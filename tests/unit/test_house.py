@@ -1,0 +1,46 @@
+"""The rules of the house that a tool can hold (docs/contributor.md); import-linter holds the layers, in `make lint`."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labenv.cli.app import CHAPTERS
+
+HOUSE = Path(__file__).parents[2] / "labenv"
+# The checks of the labs are loaded by pytest, the commands when they are called.
+CORE = [path for path in sorted(HOUSE.rglob("*.py")) if not {"labs", "cli"} & set(path.relative_to(HOUSE).parts)]
+
+
+def imports(path: Path) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """The imports of a module that are run, and whether each stands inside a function."""
+    tree = ast.parse(path.read_text())
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, id(node) in inside
+
+
+def test_the_ground_floor_is_small() -> None:
+    assert len(list(HOUSE.glob("*.py"))) <= 14
+
+
+def test_one_guard_takes_the_lock() -> None:
+    users = [path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py") if "student_lock" in path.read_text()]
+    assert sorted(users) == ["environments/changing.py", "environments/lock.py"]
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.relative_to(HOUSE).as_posix())
+def test_an_import_inside_a_function_has_a_reason_beside_it(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    for node, inside in imports(path):
+        if inside:
+            near = lines[max(node.lineno - 3, 0) : node.end_lineno]
+            assert any("#" in line for line in near), f"{path}:{node.lineno}: say why it is imported so late"
+
+
+def test_a_commands_name_is_its_modules_name() -> None:
+    for name, place in (pair for chapter in CHAPTERS.values() for pair in chapter.items()):
+        assert re.sub(r"_$", "", place.partition(".")[0]) == name
