@@ -173,9 +173,10 @@ def lint(path: Path, lab: Lab) -> list[Finding]:
 def notes(path: Path) -> list[Finding]:
     """What an author should know about a drill's file, though nothing is wrong with it: keys that have a new name."""
     try:
-        old_keys = _old_keys(parsed(path))
+        tree = parsed(path)
     except UsageError:
-        return []  # `lint` reports it
+        return []  # `lint` reports it, and a file with both keys
+    old_keys = [(old, new) for old, new in _old_keys(tree) if new not in tree]
     if not old_keys:
         return []
     lines, said = _Lines(path), "the key '{}' is now called '{}'. Rename it; the old name still works."

@@ -139,6 +139,7 @@ def test_a_file_with_the_old_and_the_new_key_is_refused(old: Path) -> None:
     old.write_text(old.read_text() + "fix: 'true'\n")
     sentence = f"{old}:9: the key 'mend' is the old name of 'fix', and both are here. Remove 'mend'."
     assert list(map(str, drills.lint(old, LAB))) == [sentence]
+    assert drills.notes(old) == []
     with pytest.raises(UsageError, match=r"Remove 'mend'\. To see all problems: labenv drill lint"):
         drills.read(old, LAB)
     assert CliRunner().invoke(app, ["drill", "lint", str(old.parent)]).exit_code == 2
