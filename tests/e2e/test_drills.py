@@ -1,4 +1,4 @@
-"""Each drill is a fault that shows, that its mend repairs, and that outlasts a reboot if it says so; and its commands.
+"""Each drill is a fault that shows, that its commands fix, and that outlasts a reboot if it says so; and its commands.
 
 They are proven in one environment, one drill after the other: the checks that pass after a fix are those that must pass
 before the next fault.
@@ -84,17 +84,17 @@ class Proving:
         wrong += traces(engine, environment, drill.name)
         if half := HALVES.get(drill.name):
             fault.type_(engine, environment, drill, half)
-            expect(not is_seen(), "the half mend does not even hide the symptom")
-            expect(run_checks(engine, environment).failed > 0, "with half a mend all checks hold")
+            expect(not is_seen(), "the half fix does not even hide the symptom")
+            expect(run_checks(engine, environment).failed > 0, "with half a fix all checks pass")
         reboot(engine, environment, [environment.machine(name) for name in drill.machines], silent)
         expect(is_seen() == drill.survives_reboot or bool(half), "after a reboot the symptom is not as the drill says")
         if half or not drill.survives_reboot:
             failed = run_checks(engine, environment).failed > 0
             expect(failed == drill.survives_reboot, "after a reboot the checks are not as the drill says")
-        fault.type_(engine, environment, drill, drill.mend)
+        fault.type_(engine, environment, drill, drill.fix)
         after = run_checks(engine, environment)
-        wrong += [f"mended: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
-        expect(not is_seen(), "the symptom is seen after the fault is mended")
+        wrong += [f"fixed: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
+        expect(not is_seen(), "the symptom is seen after the fault is fixed")
         return wrong
 
 
@@ -162,8 +162,8 @@ def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_p
 
 def test_a_drill_ends_whatever_was_done_to_its_machine(cli: Cli, engine: Engine, drilled: str, tmp_path: Path) -> None:
     drill = (LAB.folder / "drills" / "reading-times-out.yaml").read_text()
-    before, after = drill.partition("mend: |")[0], drill.partition("symptom:")[2]
-    (tmp_path / "for-ever.yaml").write_text(f"{before}mend: test -e /etc/removed-by-the-student\nsymptom:{after}")
+    before, after = drill.partition("fix: |")[0], drill.partition("symptom:")[2]
+    (tmp_path / "for-ever.yaml").write_text(f"{before}fix: test -e /etc/removed-by-the-student\nsymptom:{after}")
     begun = cli.json("drill", "start", "for-ever", "--from", str(tmp_path), "-s", drilled)
     engine.api.kill(f"labenv-{drilled}-vm3")
     assert "vm3 is not running" in cli("drill", "give-up", "--yes", "-s", drilled, rc=3).stderr
@@ -204,7 +204,7 @@ def test_a_drill_that_does_not_fit_what_was_built_is_passed_over(cli: Cli, engin
     before, saves = rules(), cli.json("saves", "-s", drilled)
     said = cli("drill", "start", "reading-times-out", "-s", drilled, rc=2).stderr
     assert "did not work on vm3" in said
-    assert (rules(), cli.json("saves", "-s", drilled)) == (before, saves), "nothing is mended that was not broken"
+    assert (rules(), cli.json("saves", "-s", drilled)) == (before, saves), "nothing is fixed that was not broken"
     [environment] = engine.environments(drilled)
     wanted = [practice.named(name, list(TABLE)) for name in ("reading-times-out", "vm3-takes-no-calls")]
     assert practice.start(engine, environment, wanted, silent).drill == wanted[1]

@@ -27,12 +27,14 @@ def list_(
 
       labenv drill list --from ./mydrills --answers
     """
+    from labenv.cli import screen
     from labenv.lab import drills, labs
     from labenv.student import Student
 
     lab = labs.load(labs.default())
     example = Student("asmith15", 90, "ann", "")
-    found = [(drill, drills.filled(drill.symptom, example)) for drill in drills.catalogue(lab, folder)]
+    with screen.progress() as listen:
+        found = [(drill, drills.filled(drill.symptom, example)) for drill in drills.catalogue(lab, folder, listen)]
     if json:
         entries = [
             {"name": drill.name, "level": drill.level, "symptom": text}
@@ -53,8 +55,8 @@ def lint(
 ) -> None:
     """Find errors in drill files, with line numbers. The file NAME.yaml is the drill NAME.
 
-    Your own drills are in ~/.config/labenv/drills, or in the folder that LABENV_DRILLS names. Exit code 0: no errors; 2:
-    errors found.
+    Your own drills are in ~/.config/labenv/drills, or in the folder that LABENV_DRILLS names. A note, such as one about a
+    renamed key, is not an error. Exit code 0: no errors; 2: errors found.
 
     Example:
 
@@ -65,9 +67,12 @@ def lint(
     lab = labs.load(labs.default())
     files = [path for path in drills.files(lab, folder) if folder is None or path.parent == folder]
     found = [finding for path in files for finding in drills.lint(path, lab)]
+    notes = [note for path in files for note in drills.notes(path)]
     if json:
-        common.print_json({"drills": len(files), "findings": [vars(finding) for finding in found]})
+        common.print_json({"drills": len(files), "findings": [*map(vars, found)], "notes": [*map(vars, notes)]})
     else:
+        for note in notes:
+            print(f"{note.file}:{note.line}: note: {note.sentence}")
         print("\n".join(map(str, found)) or f"{len(files)} drills: no errors")
     if found:
         raise typer.Exit(2)
