@@ -47,14 +47,19 @@ LONGEST = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say which tests belong together, before xdist looks for that."""
+    if getattr(item, "originalname", "") not in SINGLE:
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests belong together, and put the longest first."""
+    """Put the longest first."""
 
     def place(item: pytest.Item) -> int:
-        if getattr(item, "originalname", "") in SINGLE:
-            return len(LONGEST) + 1 + SINGLE.index(item.originalname)  # type: ignore[attr-defined]
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        name = getattr(item, "originalname", "")
+        if name in SINGLE:
+            return len(LONGEST) + 1 + SINGLE.index(name)
         return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
 
     items.sort(key=place)
