@@ -12,6 +12,9 @@ JOBS    ?= $(shell expr 2 \* $(CORES))
 E2E      = $(PYTEST) -n $(JOBS) --no-loadscope-reorder -rfERs --durations 20
 QUICK   := $(patsubst %,tests/e2e/test_%.py,bad_input class client command_line messages reports stages trace)
 
+# What Python compiles it may keep: to compile labenv and its tests again for each command takes longer than the command.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help lab test quick soak lint docs unit e2e bench down readme requirements wheel dist clean
 help:  ## show this
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
