@@ -6,8 +6,16 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 PYTEST  := $(BIN)/pytest
+CORES   := $(shell getconf _NPROCESSORS_ONLN)
+# Tests on the engine wait a good part of their time for mail and boots, so twice as many run as there are processors.
+JOBS    ?= $(shell expr 2 \* $(CORES))
+E2E      = $(PYTEST) -n $(JOBS) --no-loadscope-reorder -rfERs --durations 20
+QUICK   := $(patsubst %,tests/e2e/test_%.py,bad_input class client command_line messages reports stages trace)
 
-.PHONY: help lab test lint docs unit e2e bench down readme requirements wheel dist clean
+# What Python compiles it may keep: to compile labenv and its tests again for each command takes longer than the command.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help lab test quick soak lint docs unit e2e bench down readme requirements wheel dist clean
 help:  ## show this
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -15,6 +23,12 @@ lab: $(VENV)/run  ## a working, verified mail lab (STUDENT=asmith15)
 	@$(BIN)/labenv up $(STUDENT)
 
 test: lint docs unit e2e  ## everything that CI runs: lint, types, unit and end-to-end tests
+
+quick: lint unit $(VENV)/dev  ## in some three minutes: lint, types, unit tests and a first round on a real engine
+	@$(E2E) $(QUICK)
+
+soak: lint docs unit $(VENV)/dev  ## by hand: all end-to-end tests three times, and none may need a second try
+	@for round in 1 2 3; do $(E2E) tests/e2e || exit 1; done
 
 lint: $(VENV)/dev
 	@$(BIN)/ruff check .
@@ -28,12 +42,12 @@ docs: $(VENV)/dev  ## build the pages of docs/ as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
 
 unit: $(VENV)/dev
-	@$(PYTEST) tests/unit
+	@$(PYTEST) tests/unit -n $(CORES)
 
 # On a computer that is short of processor time, real services run into time limits. A test that failed runs once more after
 # a moment, and is reported as RERUN; a test that fails twice has failed.
 e2e: $(VENV)/dev  ## run the tests on a real engine
-	@$(PYTEST) tests/e2e --reruns 1 --reruns-delay 3 -rfERs --durations 30
+	@$(E2E) tests/e2e --reruns 1 --reruns-delay 3
 
 bench: $(VENV)/run  ## measure how fast labenv is on this machine
 	@$(BIN)/labenv bench

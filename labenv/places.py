@@ -1,10 +1,13 @@
 """Where a user's own files are: the folders of the XDG Base Directory Specification, the same on every system."""
 
 import os
+import warnings
 from pathlib import Path
 
 from platformdirs.unix import Unix
 
+# Where nobody has logged in, as on a server or in CI, a private folder below /tmp holds the locks as well.
+warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
 _DIRS = Unix("labenv", appauthor=False)
 
 

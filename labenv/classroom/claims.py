@@ -1,6 +1,6 @@
-"""Whether a submission's parts agree: what its check results claim, and what its own files and evidence say.
+"""Whether the parts of a submission agree: its check results with its own files and evidence.
 
-Who packs an archive anew can make its manifest match. A claim that a step holds has to match the files too.
+A person who repacks an archive can make its manifest match. A result that a step passes has to match the files too.
 """
 
 import ipaddress
@@ -11,13 +11,13 @@ from labenv.checks import firewall
 from labenv.classroom.archive import Archive
 
 _MAIN = "etc/postfix/main.cf"
-_LARGEST = 200_000  # of a file that is looked into: far more than any that a person writes
+_LARGEST = 200_000  # bytes of a file that are read: far more than a person writes
 _RULES = 20_000
 _MARKED = r"my(?:hostname|domain|origin|destination|networks)|relay_domains|relayhost|inet_interfaces|mailbox_command"
 
 
 def contradictions(archive: Archive, student: str, network: str, holding: set[str]) -> list[str]:
-    """A sentence for each thing in an archive that its own files contradict. `holding` are the steps it says hold."""
+    """A sentence for each claim of an archive that its own files contradict. `holding` are the steps it says pass."""
     files = _Files(archive, f"{student}.ops", network)
     notes = []
     for machine in ("vm2", "vm3"):
@@ -26,7 +26,7 @@ def contradictions(archive: Archive, student: str, network: str, holding: set[st
             notes.append(f"the domain in main.cf of {machine} is {given}, not the student's")
     for step, (test, wanted) in _CLAIMS.items():
         if step in holding and not test(files):
-            notes.append(f"check.json says that step {step} holds, but {wanted}")
+            notes.append(f"check.json says that step {step} passes, but {wanted}")
     return notes + list(_evidence(files))
 
 
@@ -41,7 +41,7 @@ class _Files:
         return self.archive.text(f"config/{machine}/{path}")[:_LARGEST]
 
     def postfix(self, machine: str) -> dict[str, str]:
-        """main.cf as Postfix reads it (postconf(5)): a line that begins with a blank goes on, and the last one counts."""
+        """main.cf as Postfix reads it (postconf(5)): an indented line continues the one before, and the last value counts."""
         lines = [line for line in self.text(machine, _MAIN).splitlines() if line.strip() and line.lstrip()[0] != "#"]
         logical = re.sub(r"\n\s+", " ", "\n".join(lines)).splitlines()
         return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in logical)}
@@ -54,7 +54,7 @@ class _Files:
         return value.casefold()
 
     def dovecot(self, name: str) -> set[str]:
-        """The values that any file of Dovecot's on vm3 sets a parameter to."""
+        """The values that Dovecot's files on vm3 set a parameter to."""
         texts = [self.archive.text(n) for n in self.archive.members if n.startswith("config/vm3/etc/dovecot/")]
         pattern = re.compile(rf"^[^\S\n]*{name}[^\S\n]*=[^\S\n]*(.*)$", re.MULTILINE)
         return {value.partition("#")[0].strip() for text in texts for value in pattern.findall(text)}
@@ -63,13 +63,13 @@ class _Files:
         return "\n".join(self.archive.text(n) for n in self.archive.members if n.startswith("config/host/var/named/"))
 
     def lets_in(self, machine: str, last: int, port: int) -> bool:
-        """Whether the saved firewall of a machine lets `host` in to a port."""
+        """Whether the saved firewall of a machine lets `host` connect to a port."""
         text = self.text(machine, "etc/sysconfig/iptables")
         host, address = str(self.network[1]), str(self.network[last])
         try:
             rules = firewall.parse(text[:_RULES])
             if _is_deep(rules) or len(text) > _RULES:
-                return True  # a walk through it might never end, so nothing is said
+                return True  # following its jumps might never end, so it is not judged
             return rules.decide(firewall.Connection(host, address, port)).verdict == "ACCEPT"
         except (ValueError, IndexError, KeyError, RecursionError):  # rules that iptables-restore would refuse
             return False
@@ -83,7 +83,7 @@ def _is_deep(rules: firewall.RuleSet) -> bool:
 
 
 def _untold(value: str) -> bool:
-    """Whether a value is told by a table, a file or another parameter, which is not looked into here."""
+    """Whether a value comes from a table, a file or another parameter, which is not read here."""
     return bool(re.search(r"[$:]|(^|[\s,])/", value))
 
 
@@ -104,8 +104,8 @@ def _covers(net: str, network: ipaddress.IPv4Network) -> bool:
         return False
 
 
-# For a step: what its claim needs in the files, and what is said if that is missing. A file is held to what every right
-# way of doing the step has in common, so that right work is not doubted.
+# For each step: what the files need if it passes, and the note if that is missing. Only what all right ways of doing the
+# step have in common is needed, so that right work gets no note.
 _CLAIMS: dict[str, tuple[Callable[[_Files], object], str]] = {
     "9": (
         lambda f: all(_untold(v) or v == f.domain for v in (f.expanded(m, "myorigin") for m in ("vm2", "vm3"))),
@@ -116,26 +116,29 @@ _CLAIMS: dict[str, tuple[Callable[[_Files], object], str]] = {
             _untold(f.expanded("vm3", "mydestination"))
             or f.domain in re.split(r"[,\s]+", f.expanded("vm3", "mydestination"))
         ),
-        "mydestination in main.cf of vm3 lacks the domain",
+        "mydestination in main.cf of vm3 does not contain the domain",
     ),
     "12": (
         lambda f: re.search(r"^[^;\n]*\sMX\s", f.zone(), re.MULTILINE | re.IGNORECASE),
         "no zone file has an MX record",
     ),
     "17": (lambda f: f.expanded("vm2", "relayhost"), "main.cf of vm2 sets no relayhost"),
-    "19": (_trusts_network, "mynetworks in main.cf of vm3 lacks the network"),
-    "22": (lambda f: "dovecot" in f.expanded("vm3", "mailbox_command"), "main.cf of vm3 runs no Dovecot for delivery"),
+    "19": (_trusts_network, "mynetworks in main.cf of vm3 does not contain the network"),
+    "22": (
+        lambda f: "dovecot" in f.expanded("vm3", "mailbox_command"),
+        "main.cf of vm3 does not deliver through Dovecot",
+    ),
     "23": (
         lambda f: any("maildir:" in v for v in f.dovecot("mail_location")),
-        "no file of Dovecot's sets mail_location to a Maildir",
+        "no Dovecot file sets mail_location to a Maildir",
     ),
-    "28": (lambda f: any("imap" in v for v in f.dovecot("protocols")), "no file of Dovecot's sets protocols to imap"),
-    "31": (lambda f: f.lets_in("vm3", 4, 143), "the saved firewall of vm3 lets host not in to port 143"),
+    "28": (lambda f: any("imap" in v for v in f.dovecot("protocols")), "no Dovecot file sets protocols to imap"),
+    "31": (lambda f: f.lets_in("vm3", 4, 143), "the saved firewall of vm3 does not let host connect to port 143"),
     "33": (
         lambda f: "no" in f.dovecot("disable_plaintext_auth"),
-        "no file of Dovecot's sets disable_plaintext_auth to no",
+        "no Dovecot file sets disable_plaintext_auth to no",
     ),
-    "41": (lambda f: f.lets_in("vm3", 4, 25), "the saved firewall of vm3 lets host not in to port 25"),
+    "41": (lambda f: f.lets_in("vm3", 4, 25), "the saved firewall of vm3 does not let host connect to port 25"),
 }
 
 
@@ -146,6 +149,6 @@ def _evidence(files: _Files) -> Iterator[str]:
         lines = re.findall(rf"^(?:{_MARKED}).*$", files.text(machine, _MAIN), re.MULTILINE)
         quoted = {line.strip() for line in text.splitlines()}
         if missing := [line for line in lines if line.strip() not in quoted]:
-            yield f"evidence of {machine} lacks the line '{missing[0][:80]}' of its main.cf"
+            yield f"evidence of {machine} does not contain the line '{missing[0][:80]}' of its main.cf"
         if text and f"\n{machine}.{files.domain}\n" not in text:
             yield f"evidence of {machine} does not show the host name {machine}.{files.domain}"

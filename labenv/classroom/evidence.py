@@ -1,4 +1,4 @@
-"""The course's own evidence of a machine: what its marker looks at, field by field, as text."""
+"""The course's own evidence of a machine: what the course's check looks at, field by field, as text."""
 
 import re
 import secrets
@@ -14,12 +14,12 @@ from labenv.lab import labs
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
-_PATIENCE = 90  # host(1) waits where a name server does not answer
+_PATIENCE = 90  # seconds; host(1) waits for a name server that does not answer
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence of one machine as `text`, and `remarks` on what holds but cannot be seen in it."""
+    """The evidence of one machine as `text`, and `remarks` on settings that are in force but not visible in it."""
 
     machine: str
     text: str
@@ -27,9 +27,9 @@ class Evidence:
 
 
 def collect(engine: "Engine", environment: Environment, machine: str) -> Evidence:
-    """The evidence of a machine, asked in one go.
+    """The evidence of a machine, collected in one command.
 
-    Raises UsageError for a machine that the course asks nothing about, EngineError if it does not run.
+    Raises UsageError for a machine that the course asks nothing about, EngineError if it is not running.
     """
     wanted = handin.wanted(labs.load(environment.lab))
     record = environment.machine(machine)
@@ -51,10 +51,10 @@ def collect(engine: "Engine", environment: Environment, machine: str) -> Evidenc
 
 
 def unseen(entry: Field, machine: str, shown: str, effective: str) -> list[str]:
-    """A sentence for each value that holds on a machine and that the field's output does not show."""
+    """A sentence for each value that is in force on a machine but not in the field's output."""
     visible = settings(shown)
     return [
-        f"On {machine}, {name} is {value or 'empty'}, but the course's marker will not see it: "
+        f"On {machine}, {name} is {value or 'empty'}, but the course's own check will not see it: "
         f"it runs {entry.command.partition(' | ')[0]}. Set it in that file, on one line that begins with {name}."
         for name, value in (settings(effective) if entry.effective else {}).items()
         if value and visible.get(name) != value
@@ -62,7 +62,7 @@ def unseen(entry: Field, machine: str, shown: str, effective: str) -> list[str]:
 
 
 def settings(text: str) -> dict[str, str]:
-    """The `name = value` lines of a text; of two that set the same, the last."""
+    """The `name = value` lines of a text; if a name occurs twice, the last one counts."""
     pairs = re.findall(r"^(\w+)[^\S\n]*=[^\S\n]*(.*)$", text, re.MULTILINE)
     return {name: " ".join(value.split()) for name, value in pairs}
 

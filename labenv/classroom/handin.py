@@ -1,4 +1,4 @@
-"""Handing in: the course's own evidence, one archive of everything, and reading such archives back without trust."""
+"""What a lab wants handed in, and which members a submission can have."""
 
 import re
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ def is_name(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of the evidence: the command for it, and what is said where that says nothing, and always.
+    """A field of the evidence: its command, the text if that prints nothing (`silent`), and a `note` to add.
 
-    `effective` is a command for what holds, as `name = value` lines, whether or not the field shows it.
+    `effective` is a command for the settings in force, as `name = value` lines, whether or not the field shows them.
     """
 
     title: str
@@ -49,7 +49,7 @@ class Wanted:
 
 
 def wanted(lab: Lab) -> Wanted:
-    """What the lab's handin.yaml wants. Raises UsageError if there is none or it is not as it should be."""
+    """What the lab's handin.yaml wants. Raises UsageError if there is none or it is not valid."""
     path = lab.folder / "handin.yaml"
     tree = parsed(path)
     try:
@@ -67,4 +67,4 @@ def wanted(lab: Lab) -> Wanted:
         )
         return Wanted(machines, fields, {name: tuple(paths) for name, paths in tree["files"].items()})
     except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} is not as a lab's file should be ({error!r}).") from error
+        raise UsageError(f"{path} is not a valid handin.yaml ({error!r}).") from error

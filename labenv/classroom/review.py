@@ -1,4 +1,4 @@
-"""Archives that were handed in, read back into one table."""
+"""Reads handed-in archives into one table."""
 
 import csv
 import io
@@ -12,7 +12,6 @@ from typing import Any
 
 import jinja2
 
-from labenv import __version__
 from labenv import student as students
 from labenv.classroom import archive, claims, handin
 from labenv.classroom.archive import Archive, Unreadable
@@ -24,7 +23,7 @@ from labenv.student import Student
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATUSES = ("pass", "fail", "skip", "warn")
-# The columns of the table: a field of `Submission`, and what stands above it.
+# The columns of the table: a field of `Submission`, and its name in CSV.
 COLUMNS = {
     "student": "student",
     "domain": "domain",
@@ -38,14 +37,16 @@ COLUMNS = {
     "notes": "notes",
     "file": "file",
 }
+# The same on the screen and in HTML, in the words of the checks.
+TITLES = COLUMNS | {"held": "pass"}
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One archive in the table. `sound` is whether it could be read and matches its manifest.
+    """One archive in the table. `sound` says whether it could be read and matches its manifest.
 
-    Steps are counted: those that hold, fail, and wait for another. `book` is how many sections of the log book are
-    filled, of how many.
+    `held`, `failed` and `waiting` count the steps that pass, fail, and wait for another. `book` says how many sections of
+    the log book are filled in, of how many.
     """
 
     file: str
@@ -62,13 +63,13 @@ class Submission:
     sound: bool = True
 
     def cells(self) -> list[str]:
-        """The row as text, a cell a column, without characters that a screen or a spreadsheet would obey."""
+        """The row as text, one cell per column, without characters that a screen or a spreadsheet would obey."""
         values = {**asdict(self), "notes": "; ".join(self.notes)}
-        told = COLUMNS if self.student else ("notes", "file")  # of what cannot be read nothing is counted
+        told = COLUMNS if self.student else ("notes", "file")  # an unreadable archive has no counts
         return [plain(str(values[name])) if name in told else "" for name in COLUMNS]
 
     def to_dict(self) -> dict[str, Any]:
-        """It as `review --json` shows it."""
+        """The row as `review --json` shows it."""
         return {
             **{name: plain(v) if isinstance(v, str) else v for name, v in asdict(self).items()},
             "notes": [plain(note) for note in self.notes],
@@ -76,13 +77,13 @@ class Submission:
 
 
 def review(files: Iterable[Path]) -> list[Submission]:
-    """A row for each archive, in the order given; one that is broken says why in its notes.
+    """A row for each archive, in the given order; the notes of a broken one say why.
 
     Raises UsageError when none of the files exists.
     """
     files = list(files)
     if not any(file.exists() for file in files):
-        raise UsageError(f"There is no file {plain(', '.join(map(str, files)))}. Give archives that `submit` wrote.")
+        raise UsageError(f"There is no file {plain(', '.join(map(str, files)))}. Give archives from `labenv submit`.")
     rows, books = [], []
     for file in files:
         try:
@@ -95,7 +96,7 @@ def review(files: Iterable[Path]) -> list[Submission]:
 
 
 def as_csv(rows: Iterable[Submission]) -> str:
-    """The table as CSV (RFC 4180); a cell that a spreadsheet would take for a formula is led by an apostrophe."""
+    """The table as CSV (RFC 4180); a cell that a spreadsheet would take for a formula gets an apostrophe in front."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS.values())
@@ -105,7 +106,7 @@ def as_csv(rows: Iterable[Submission]) -> str:
 
 
 def as_html(rows: Iterable[Submission]) -> str:
-    """The table as one HTML page that needs nothing else."""
+    """The table as one self-contained HTML page."""
     pages = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -113,28 +114,26 @@ def as_html(rows: Iterable[Submission]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return pages.get_template("review.html.j2").render(columns=COLUMNS, rows=list(rows))
+    return pages.get_template("review.html.j2").render(columns=TITLES, rows=list(rows))
 
 
 def plain(text: str) -> str:
-    """Text on one line without control and format characters, which could move a cursor or turn the writing around."""
+    """Text on one line without control and format characters, which could move a cursor or change the text direction."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]", "�", text)
 
 
 def _row(file: Path, given: Archive) -> tuple[Submission, str]:
-    """The row of an archive, and the student's own words of its log book. Raises Unreadable."""
+    """The row of an archive, and the student's own words in its log book. Raises Unreadable."""
     about = given.manifest
     student, lab = _student(about), _lab(about)
     notes = list(given.notes)
     if about["domain"] != student.domain:
         notes.append(f"the manifest's domain is {about['domain']}, not the student's")
-    if about["labenv"] != __version__:
-        notes.append(f"made by another version, labenv {about['labenv']}")
     claimed, failed, waiting = _steps(given, lab, student, notes)
     notes += claims.contradictions(given, student.id, about["network"], claimed)
     wanted = handin.wanted(lab)
     expected = [handin.BOOK, handin.HINTS, *(f"evidence/{machine}.txt" for machine in wanted.machines)]
-    notes += [f"there is no {name}" for name in expected if name not in given.members]
+    notes += [f"{name} is missing" for name in expected if name not in given.members]
     book = logbook.sections(given.text(handin.BOOK)[: logbook.LARGEST], logbook.blank(lab, student))
     filled = sum(section.is_filled for section in book)
     hints = list(guide.read_asked(given.text(handin.HINTS)[: logbook.LARGEST].splitlines()))
@@ -160,17 +159,17 @@ def _student(about: dict[str, Any]) -> Student:
         network = ipaddress.IPv4Network(about["network"])
         return Student(students.check_id(about["student"]), network.network_address.packed[2], "first", "")
     except (UsageError, ValueError) as error:
-        raise Unreadable(f"its manifest names no sound student and network: {error}") from error
+        raise Unreadable(f"its manifest has no valid student and network: {error}") from error
 
 
 def _lab(about: dict[str, Any]) -> Lab:
     if about["lab"] not in labs.names():
-        raise Unreadable("its lab is none that this labenv has")
+        raise Unreadable("this version of labenv does not have its lab")
     return labs.load(about["lab"])
 
 
 def _steps(given: Archive, lab: Lab, student: Student, notes: list[str]) -> tuple[set[str], list[str], list[str]]:
-    """The steps that the check results say hold, fail, and wait for another. Raises Unreadable."""
+    """The steps that pass, fail, and wait for another, according to the check results. Raises Unreadable."""
     report = archive.document(given.members.get(handin.CHECKS), handin.CHECKS)
     if report.get("student") != student.id:
         notes.append(f"{handin.CHECKS} is not the student's")
@@ -179,7 +178,7 @@ def _steps(given: Archive, lab: Lab, student: Student, notes: list[str]) -> tupl
     for result in results if isinstance(results, list) else []:
         step, status = (result.get("step"), result.get("status")) if isinstance(result, dict) else (None, None)
         if not isinstance(step, str) or step not in lab.steps or status not in _STATUSES:
-            raise Unreadable(f"its {handin.CHECKS} has a result of no known step or status")
+            raise Unreadable(f"its {handin.CHECKS} has a result with an unknown step or status")
         found[step].add(status)
     if lacking := [s.id for s in lab.steps.values() if not s.is_for_a_person and s.id not in found]:
         notes.append(f"{handin.CHECKS} has no result for {len(lacking)} steps, the first is {lacking[0]}")
@@ -190,7 +189,7 @@ def _steps(given: Archive, lab: Lab, student: Student, notes: list[str]) -> tupl
 
 
 def _compared(rows: list[Submission], books: list[str]) -> list[Submission]:
-    """The rows with notes on what several of them share."""
+    """The rows, with notes on what several of them share."""
     compared = []
     for row, words in zip(rows, books, strict=True):
         others = [

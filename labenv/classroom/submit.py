@@ -1,4 +1,4 @@
-"""One archive of all that a student hands in, with a manifest of checksums."""
+"""One archive of everything that a student hands in, with a manifest of checksums."""
 
 import contextlib
 import gzip
@@ -33,39 +33,39 @@ _HISTORIES = ("/root/.bash_history", "/home/*/.bash_history")
 
 @dataclass(frozen=True)
 class Submission:
-    """What was packed: the names of the members, and sentences on what is missing in them."""
+    """What was packed: the names of the members, and sentences about what is missing in them."""
 
     file: str
     members: tuple[str, ...]
     missing: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """It as `submit --json` shows it."""
+        """The record as `submit --json` shows it."""
         return asdict(self)
 
 
 def submit(
     engine: "Engine", environment: Environment, file: Path, *, force: bool = False, listen: Listener = silent
 ) -> Submission:
-    """Pack evidence, check results, files, hints asked, log book and histories of an environment into `file`.
+    """Pack evidence, check results, files, hints, log book and shell histories of an environment into `file`.
 
-    The password of the lab is struck out wherever it stands. Raises UsageError for a file that is there (unless `force`)
-    or cannot be written, EngineError if a machine does not run.
+    The password of the lab is replaced by asterisks everywhere. Raises UsageError for a file that exists (unless `force`)
+    or cannot be written, EngineError if a machine is not running.
     """
     if file.is_dir():
         raise UsageError(f"{file} is a folder. Give the name of a file, such as {environment.student.id}.tar.gz.")
     if file.exists() and not force:
-        raise UsageError(f"{file} is there already. Give another name, or --force to replace it.")
+        raise UsageError(f"{file} already exists. Choose another name, or use --force to replace it.")
     if not file.parent.is_dir():
-        raise UsageError(f"There is no folder {file.parent}. Make it, or give another name.")
+        raise UsageError(f"There is no folder {file.parent}. Create it, or choose another name.")
     lab = labs.load(environment.lab)
     wanted = handin.wanted(lab)
     missing: list[str] = []
     members: dict[str, bytes] = {}
     report = run_checks(engine, environment, listen=listen)
-    missing += _not_held(report)
+    missing += _failures(report)
     members[handin.CHECKS] = _json(report.to_dict())
-    with announced(listen, "submit", "collecting what is handed in"):
+    with announced(listen, "submit", "collecting the files to hand in"):
         text = logbook.read(engine, environment)
         members[handin.BOOK] = text.encode()
         book = logbook.sections(text, logbook.blank(lab, environment.student))
@@ -81,7 +81,7 @@ def submit(
                 place = "history" if path.endswith(".bash_history") else "config"
                 members[f"{place}/{machine}{path}"] = content
     left_out = [n for n, content in members.items() if len(content) > handin.LARGEST or not handin.is_name(n)]
-    missing += [f"{name!r} was left out: its name is unusual, or it is very large." for name in left_out]
+    missing += [f"{name!r} was left out: its name is unusual, or it is too large." for name in left_out]
     secret = environment.student.password.encode()
     packed = {
         name: members[name].replace(secret, b"*" * len(secret)) for name in sorted(members) if name not in left_out
@@ -91,7 +91,7 @@ def submit(
 
 
 def manifest(environment: Environment, members: dict[str, bytes]) -> dict[str, Any]:
-    """What the archive says of itself: whose it is, made when and by what, and each member's size and checksum."""
+    """The archive's description: whose it is, when and by which labenv it was made, and each member's size and checksum."""
     return {
         "format": handin.FORMAT,
         "student": environment.student.id,
@@ -108,9 +108,9 @@ def manifest(environment: Environment, members: dict[str, bytes]) -> dict[str, A
 
 
 def write(file: Path, members: dict[str, bytes], about: dict[str, Any]) -> None:
-    """Write the archive, whole or not at all, with the manifest first. Raises UsageError if that fails."""
+    """Write the archive, completely or not at all, with the manifest first. Raises UsageError if that fails."""
     buffer = io.BytesIO()
-    # The plain format of POSIX.1-1988: one header a member, so that a reader needs to understand no extensions.
+    # The plain format of POSIX.1-1988: one header per member, so that a reader needs no extensions.
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in ((handin.MANIFEST, _json(about)), *members.items()):
             entry = tarfile.TarInfo(name)
@@ -129,16 +129,16 @@ def _replace(file: Path, fill: Callable[[Any], object]) -> None:
         os.chmod(draft, 0o644)
         os.replace(draft, file)
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}. Give another file.") from error
+        raise UsageError(f"{file} cannot be written: {error.strerror}. Choose another file.") from error
     finally:
         with contextlib.suppress(OSError):
             os.unlink(draft)
 
 
 def _files(engine: "Engine", environment: Environment, machine: str, patterns: tuple[str, ...]) -> dict[str, bytes]:
-    """The files of a machine that match the patterns, fetched in one go as a tar archive."""
+    """The files of a machine that match the patterns, fetched in one tar archive."""
     listed = f'for f in {" ".join(patterns)}; do [ ! -f "$f" ] || printf \'%s\\0\' "$f"; done'
-    # A link to a file is followed: what counts is what is in force.
+    # Links to files are followed: what counts is what is in force.
     pack = f"sh -c {shlex.quote(listed)} | tar -chPf - --hard-dereference --null --files-from=-"
     with engine.shell(environment.machine(machine)) as shell:
         result = shell.run(pack)
@@ -153,10 +153,8 @@ def _files(engine: "Engine", environment: Environment, machine: str, patterns: t
     return found
 
 
-def _not_held(report: Report) -> list[str]:
-    return list(
-        dict.fromkeys(f"Step {r.step} does not hold: {r.evidence}" for r in report.results if r.status == "fail")
-    )
+def _failures(report: Report) -> list[str]:
+    return list(dict.fromkeys(f"Step {r.step} fails: {r.evidence}" for r in report.results if r.status == "fail"))
 
 
 def _json(document: Any) -> bytes:

@@ -1,6 +1,6 @@
-"""The command line: Typer and Rich live in this package and nowhere else.
+"""The command line: only this package uses Typer and Rich.
 
-It turns options into calls of the core, draws its events, prints its records, and maps its errors to exit codes.
+It turns options into calls to the core, shows its events, prints its records, and maps its errors to exit codes.
 """
 
 import errno
@@ -12,27 +12,27 @@ from labenv.errors import EngineError, Interrupted, LabenvError
 
 
 def main() -> None:
-    """Run the command line and end the process by the contract: 0, 1 (a check failed), 2 (usage), 3 (engine or machine)."""
-    # There is nothing to put away: taking all modules apart again would take as long as printing the summary, and
-    # threads that still ask an engine would be waited for.
+    """Run the command line and exit with a code of the contract: 0, 1 (a check failed), 2 (usage), 3 (engine or machine)."""
+    # There is nothing to clean up. A normal exit would unload all modules, which takes as long as printing the summary,
+    # and wait for threads that still talk to an engine.
     os._exit(run())
 
 
 def run() -> int:
     """Run the command line with the arguments of this process, and return its exit code."""
-    gc.disable()  # a short-lived process: collecting while it imports costs a tenth of its start
-    # Whoever does not want to hear of it may have closed them (>&-).
+    gc.disable()  # a short-lived process: garbage collection during imports costs a tenth of its start
+    # The caller may have closed them (>&-).
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # it stays open until the end
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
         code = _called()
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has left (| head)
+    except BrokenPipeError:  # the reader of our output has exited (| head)
         return 1
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        return _failed(EngineError("The disk is full, so what this command prints could not all be written."))
+        return _failed(EngineError("The disk is full, so the output of this command is incomplete. Free some space."))
     return code
 
 

@@ -1,6 +1,6 @@
-"""The `labenv` command with its commands in the order in which a person meets them.
+"""The `labenv` command and its commands, in the order in which a person meets them.
 
-A command's module is loaded when that command is called: to load all of them takes as long as the work of most.
+A command's module is loaded when that command is called: loading all of them takes as long as the work of most commands.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,9 +15,9 @@ from typer.main import get_command
 from labenv import __version__
 from labenv.errors import Interrupted
 
-# Each command with the module and the name there of its function, or of its own group of commands.
+# Each command, with its module and the name of its function or command group there.
 CHAPTERS: dict[str, dict[str, str]] = {
-    "The machines": {
+    "Machines": {
         "up": "up.up",
         "status": "status.status",
         "shell": "shell.shell",
@@ -28,7 +28,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "reboot": "reboot.reboot",
         "down": "down.down",
     },
-    "Keeping it": {
+    "Saves and history": {
         "save": "save.save",
         "restore": "restore.restore",
         "saves": "saves.saves",
@@ -49,7 +49,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "drill": "drill.app",
     },
     "Handing in": {"evidence": "evidence.evidence", "submit": "submit.submit", "review": "review.review"},
-    "Upkeep": {
+    "Maintenance": {
         "doctor": "doctor.doctor",
         "render": "render.render",
         "bench": "bench.bench",
@@ -74,7 +74,7 @@ def _loaded(name: str) -> Any:
 
 
 class _Commands(Mapping[str, Any]):
-    """The commands by name, each loaded when it is asked for."""
+    """The commands by name; each is loaded when it is first used."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(_PLACES)
@@ -87,14 +87,14 @@ class _Commands(Mapping[str, Any]):
 
 
 class _Group(TyperGroup):
-    """Says of each of its commands the whole first sentence."""
+    """A command group whose help shows the whole first sentence of each command."""
 
     def chapters(self) -> Mapping[str, Iterable[str]]:
-        """Which commands stand under which heading."""
+        """The commands under each heading."""
         return {"Commands": self.commands}
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands, as many as they are."""
+        """Write the commands, one section per heading."""
         for heading, names in self.chapters().items():
             with formatter.section(heading):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(limit=200)) for name in names])
@@ -107,11 +107,11 @@ class _Chapters(_Group):
         super().__init__(**settings | {"commands": _Commands()})
 
     def chapters(self) -> Mapping[str, Iterable[str]]:
-        """As a person meets them."""
+        """The headings of `labenv --help`."""
         return CHAPTERS
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Raises Interrupted at Ctrl-C, of which Typer would say nothing."""
+        """Run the command. Raises Interrupted on Ctrl-C, because Typer would print nothing."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -122,13 +122,13 @@ app = typer.Typer(
     name="labenv",
     cls=_Chapters,
     no_args_is_help=True,
-    rich_markup_mode=None,  # plain help: to draw it with Rich takes longer than all else that it does
+    rich_markup_mode=None,  # plain help: drawing it with Rich takes longer than everything else
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="A mail lab of three machines in one command: BIND on host, Postfix on vm2, Postfix and Dovecot on vm3, under "
     "your own domain.",
     epilog="Start with: labenv up asmith15. Exit codes: 0 done, 1 a check failed, 2 wrong usage or bad input, 3 the "
-    "engine or a machine is not there or broke.",
+    "engine or a machine is missing or failed.",
 )
 
 

@@ -9,14 +9,14 @@ from labenv.cli.common import JsonOption
 
 
 def bench(
-    runs: Annotated[int, typer.Option("--runs", "-n", min=1, max=20, help="How often each thing is measured.")] = 3,
+    runs: Annotated[int, typer.Option("--runs", "-n", min=1, max=20, help="How often to repeat each measurement.")] = 3,
     cold: Annotated[
-        bool, typer.Option("--cold/--no-cold", help="Also build all images from nothing (a minute).")
+        bool, typer.Option("--cold/--no-cold", help="Also build all images from scratch (a minute).")
     ] = True,
     labs: Annotated[int, typer.Option("--labs", min=1, max=40, help="How many labs to bring up at once.")] = 10,
     json: JsonOption = False,
 ) -> None:
-    """Measure how fast labenv is on this machine; removes all that it makes.
+    """Measure how fast labenv is on this computer. Everything it creates is removed again.
 
     Example:
 

@@ -28,18 +28,20 @@ def check(
         list[str] | None, typer.Argument(metavar="STEP", help="Only these steps, such as 19 or 11b.")
     ] = None,
     student: StudentOption = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay, and check again as soon as something changes.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep running, and check again when something changes.")
+    ] = False,
     after_reboot: Annotated[
-        bool, typer.Option("--after-reboot", help="Boot all machines again first, and say what that has lost.")
+        bool, typer.Option("--after-reboot", help="Reboot all machines first, and show what was lost.")
     ] = False,
     json: JsonOption = False,
-    junit: Annotated[str | None, typer.Option(metavar="FILE", help="JUnit XML for a CI server; - is stdout.")] = None,
-    html: Annotated[str | None, typer.Option(metavar="FILE", help="One HTML page; - is stdout.")] = None,
-    markdown: Annotated[str | None, typer.Option(metavar="FILE", help="Markdown; - is stdout.")] = None,
+    junit: Annotated[str | None, typer.Option(metavar="FILE", help="Write JUnit XML for CI; - is stdout.")] = None,
+    html: Annotated[str | None, typer.Option(metavar="FILE", help="Write one HTML page; - is stdout.")] = None,
+    markdown: Annotated[str | None, typer.Option(metavar="FILE", help="Write Markdown; - is stdout.")] = None,
 ) -> None:
-    """Check the steps of the sheet against the running machines, and say what to do next.
+    """Check the steps of the sheet on the running machines, and show what to do next.
 
-    Exit code 0: all passed; 1: one failed. A watch ends with Ctrl-C, and then always with 0.
+    Exit code 0: all checks passed; 1: a check failed. --watch runs until Ctrl-C, and its exit code is always 0.
 
     Examples:
 
@@ -57,11 +59,11 @@ def check(
     """
     files = {kind: name for kind, name in (("junit", junit), ("html", html), ("markdown", markdown)) if name}
     if watch and after_reboot:
-        raise UsageError("--watch looks on; it boots nothing. Leave one of --watch and --after-reboot out.")
+        raise UsageError("--watch and --after-reboot cannot be combined.")
     if watch and (json or files):
-        raise UsageError("--watch draws on the screen; for a report, check once, without it.")
+        raise UsageError("--watch cannot be combined with a report. For a report, leave --watch out.")
     if [*files.values(), *([_STDOUT] if json else [])].count(_STDOUT) > 1:
-        raise UsageError("Only one report can go to stdout. Give the others a file's name.")
+        raise UsageError("Only one report can go to stdout. Give a file name for the others.")
     for name in files.values():
         _check_writable(name)
     with screen.progress(quiet=watch) as listen:
@@ -96,7 +98,7 @@ def check(
 
         sheet.show(report, lab)
         if after_reboot:
-            print("\n".join(["", *(thing.sentence for thing in lost)]) if lost else "\nThe reboot has lost nothing.")
+            print("\n".join(["", *(thing.sentence for thing in lost)]) if lost else "\nNothing was lost in the reboot.")
     if report.failed:
         raise typer.Exit(1)
 
@@ -110,9 +112,9 @@ def _check_writable(name: str) -> None:
         with open(name, "ab"):
             pass
     except OSError as error:
-        raise UsageError(f"The report {name} cannot be written: {error.strerror}. Give another file.") from error
+        raise UsageError(f"The report {name} cannot be written: {error.strerror}. Choose another file.") from error
     if not there:
-        Path(name).unlink()  # what comes of the checks is not known yet
+        Path(name).unlink()  # there is no result to write yet
 
 
 def _write(files: dict[str, str], report: "Report", lab: "Lab", engine: "Engine", environment: "Environment") -> None:
@@ -121,7 +123,7 @@ def _write(files: dict[str, str], report: "Report", lab: "Lab", engine: "Engine"
     from labenv.sheet import guide
 
     asked: tuple[guide.Asked, ...] = ()
-    with suppress(EngineError):  # a host that is down is told of by the checks
+    with suppress(EngineError):  # the checks report a host that is down
         asked = tuple(guide.asked(engine, environment))
     paper = Paper(report, lab, environment, asked, datetime.now(UTC))
     for kind, name in files.items():
@@ -132,5 +134,5 @@ def _write(files: dict[str, str], report: "Report", lab: "Lab", engine: "Engine"
         try:
             Path(name).write_text(text, encoding="utf-8")
         except OSError as error:
-            raise UsageError(f"The report {name} cannot be written: {error.strerror}. Give another file.") from error
+            raise UsageError(f"The report {name} cannot be written: {error.strerror}. Choose another file.") from error
         print(f"Wrote {name}", file=sys.stderr)

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 def client(
     write: Annotated[
         Path | None,
-        typer.Option("--write", "-w", metavar="DIR", help="Write files for Thunderbird, mutt, mbsync and msmtp there."),
+        typer.Option(
+            "--write", "-w", metavar="DIR", help="Write settings for Thunderbird, mutt, mbsync and msmtp there."
+        ),
     ] = None,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show how a mail client on this computer is set up for the lab, or write the files for it.
+    """Show the settings for a mail client on this computer, or write them as files.
 
-    It is the account on vm2 and vm3. The ports of 127.0.0.1 stay the same when the environment is made again.
+    The account is yours on vm2 and vm3. The ports on 127.0.0.1 stay the same when the environment is created again.
 
     Examples:
 
@@ -62,8 +64,8 @@ def _use(files: list[Path]) -> str:
     thunderbird, *others = files
     mutt, mbsync, msmtp = (shlex.quote(str(file)) for file in others)
     return (
-        f"Written to {thunderbird.parent}; muttrc and mbsyncrc hold the password, so keep them to yourself.\n"
-        f"  Thunderbird  copy {thunderbird.name} into the folder isp of its program folder, then set up the address above\n"
+        f"Wrote files to {thunderbird.parent}. muttrc and mbsyncrc contain the password, so keep them private.\n"
+        f"  Thunderbird  copy {thunderbird.name} to the folder isp in its program folder, then add the address above\n"
         f"  mutt         mutt -F {mutt}\n"
         f"  mbsync       mbsync -c {mbsync} -a\n"
         f"  msmtp        msmtp -C {msmtp} ADDRESS < MESSAGE"

@@ -1,4 +1,4 @@
-"""What the commands share: the options, the engine, the environment that is meant, completion."""
+"""What the commands share: options, the engine, the chosen environment, completion."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_engine(listen: Listener, *, start: bool = True) -> "Engine":
-    """The engine that answers; one is started or installed if none does and `start`. Raises EngineError."""
+    """The engine that answers. If none does and `start` is set, one is started or installed. Raises EngineError."""
     from labenv.engine import Engine
     from labenv.engine.find import connect
 
@@ -24,14 +24,14 @@ def open_engine(listen: Listener, *, start: bool = True) -> "Engine":
 
 
 def chosen(engine: "Engine", student: str | None) -> "Environment":
-    """The environment that is meant. Raises EngineError, UsageError."""
+    """The student's environment, or the only one there is. Raises EngineError, UsageError."""
     from labenv.environments import choose
 
     return choose.chosen(engine, student)
 
 
 def count_look(engine: "Engine", environment: "Environment", listen: Listener) -> None:
-    """Have a drill that runs count that the lab's checks are asked. Raises EngineError."""
+    """If a drill is running, count this use of the lab's checks. Raises EngineError."""
     from labenv.engine import save_store
 
     if save_store.has_drill(engine, environment.student.id):
@@ -41,17 +41,17 @@ def count_look(engine: "Engine", environment: "Environment", listen: Listener) -
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout, and nothing else there."""
+    """Print one JSON document on stdout, and nothing else there."""
     json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a file that the user has named, and say so. Raises UsageError if it cannot be written."""
+    """Write a file that the user named, and say so. Raises UsageError if it cannot be written."""
     try:
         file.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}. Give another file.") from error
+        raise UsageError(f"{file} cannot be written: {error.strerror}. Choose another file.") from error
     print(f"Wrote {file}", file=sys.stderr)
 
 
@@ -106,13 +106,13 @@ StudentOption = Annotated[
         "-s",
         envvar="LABENV_STUDENT",
         autocompletion=complete_student,
-        help="Whose environment. Not needed while there is only one.",
+        help="The student id. Not needed while there is only one environment.",
     ),
 ]
 MachineArgument = Annotated[
     str, typer.Argument(metavar="MACHINE", autocompletion=complete_machine, help="host, vm2 or vm3.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-SaveArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_save, help="The save's name.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-PatchOption = Annotated[bool, typer.Option("--patch", "-p", help="With the lines that came and went.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+SaveArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_save, help="Name of the save.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+PatchOption = Annotated[bool, typer.Option("--patch", "-p", help="Show the added and removed lines.")]

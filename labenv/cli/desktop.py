@@ -17,18 +17,18 @@ def desktop(
         bool, typer.Option("--configured", help="Open Thunderbird with both accounts of the sheet set up.")
     ] = False,
     port: Annotated[
-        int | None, typer.Option("--port", min=1024, max=65535, help="The page's port on 127.0.0.1. Default: by X.")
+        int | None, typer.Option("--port", min=1024, max=65535, help="Port of the page on 127.0.0.1. Default: from X.")
     ] = None,
     look: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in your browser.")] = True,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop the desktop; its accounts and files stay.")] = False,
-    remove: Annotated[bool, typer.Option("--remove", help="Remove the desktop, with its accounts and files.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --remove: do not ask.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the desktop; keep its accounts and files.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the desktop, its accounts and files.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --remove: do not ask for confirmation.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Show host's desktop in the browser: Thunderbird, a root terminal on host, a file manager.
 
-    The first time Thunderbird asks for your account, as on the sheet. Typed again, it shows the desktop that runs, under
-    a new password. Its image is built when it is first asked for.
+    The first time, Thunderbird asks for your account, as on the sheet. Run the command again to show the running desktop
+    with a new password. The image is built on first use.
 
     Examples:
 
@@ -41,12 +41,12 @@ def desktop(
     from labenv.environments import desktop as core
 
     if (stop or remove) and (configured or port or (stop and remove)):
-        raise UsageError("--stop and --remove end the desktop: each stands alone.")
+        raise UsageError("--stop and --remove cannot be combined with each other, --configured or --port.")
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
     who = environment.student.id
-    asked = remove and not yes and sys.stdin.isatty()  # a script means what it says
+    asked = remove and not yes and sys.stdin.isatty()  # a script has nobody to ask
     if asked and not typer.confirm(f"Remove {who}'s desktop, with the accounts and files in it?", err=True):
         _say("Nothing was removed.")
         return
@@ -67,18 +67,17 @@ def desktop(
         return
     print(shown.url)
     if not engine.is_local:
-        _say(
-            f"The engine is on another computer. Bring the page here: ssh -L {shown.port}:127.0.0.1:{shown.port} THERE"
-        )
+        _say(f"The engine is on another computer. To reach the page: ssh -L {shown.port}:127.0.0.1:{shown.port} THERE")
     elif look and not _opened(shown.url):
-        _say("There is no browser here that could be opened. Open that address yourself.")
+        _say("No browser could be opened. Open the address yourself.")
     _say(
-        f"Mail accounts of {who} have the password {environment.student.password}. End: labenv desktop --stop -s {who}"
+        f"The password of {who}'s mail accounts is {environment.student.password}. "
+        f"To stop the desktop: labenv desktop --stop -s {who}"
     )
 
 
 def _opened(url: str) -> bool:
-    """Whether a browser has it: on a computer without a screen, only one that the user names in BROWSER."""
+    """Whether a browser opened the page. On a computer without a screen, only the one named in BROWSER is tried."""
     import webbrowser
 
     has_screen = sys.platform == "darwin" or any(

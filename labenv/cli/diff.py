@@ -22,21 +22,21 @@ def diff(
         typer.Argument(
             metavar="STAGE|SAVE|TIME",
             autocompletion=_complete_moment,
-            help="Default: the start. A time is 10:30, '2026-11-23 10:30', '20 minutes ago' or yesterday.",
+            help="Default: the start. A time is 10:30, '2026-11-23 10:30', '20 minutes ago' or yesterday, for example.",
         ),
     ] = None,
     file: Annotated[
-        str | None, typer.Option("--file", metavar="FILE", help="Only this, as `history` takes it.")
+        str | None, typer.Option("--file", metavar="FILE", help="Only this file, named as for `history`.")
     ] = None,
     teacher: Annotated[
-        bool, typer.Option("--teacher", envvar="LABENV_TEACHER", help="A stage's solution may be shown.")
+        bool, typer.Option("--teacher", envvar="LABENV_TEACHER", help="Allow a comparison with a stage's solution.")
     ] = False,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show in which lines the files that matter are now others than at the start, or at any moment since.
+    """Show how the watched files differ from the start, or from any moment since.
 
-    With a stage it is the reference solution that they are compared with; that is for teachers.
+    With a stage, they are compared with its reference solution; this is for teachers.
 
     Examples:
 
@@ -65,4 +65,4 @@ def diff(
     elif patch:
         print(patch, end="")
     else:
-        print(f"Nothing is different since {since or 'the start'}.", file=sys.stderr)
+        print(f"No differences since {since or 'the start'}.", file=sys.stderr)

@@ -7,7 +7,7 @@ from labenv.cli.common import JsonOption
 
 
 def doctor(json: JsonOption = False) -> None:
-    """Say what on this machine would hinder a lab, and the mend for each.
+    """Find problems that would stop a lab, and how to fix them.
 
     Example:
 

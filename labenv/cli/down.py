@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 def down(
     student: StudentOption = None,
-    every: Annotated[bool, typer.Option("--all", help="All environments on this engine.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Remove all environments on this engine.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
 ) -> None:
-    """Remove an environment: its machines, its network, and the work in them.
+    """Remove an environment: its machines, its network, and all work in it.
 
     Examples:
 
@@ -41,7 +41,7 @@ def down(
 
 def _agreed(environment: "Environment") -> bool:
     if not sys.stdin.isatty():
-        return True  # a script means what it says
+        return True  # a script has nobody to ask
     return typer.confirm(f"Remove {_inventory(environment)}, with all work in it?", default=True, err=True)
 
 

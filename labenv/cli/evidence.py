@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 def evidence(
     machine: MachineArgument,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to a file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to this file.")
+    ] = None,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print what the course's own check collects on a machine, field by field, to be handed in.
+    """Print the evidence that the course's own check collects on a machine, to hand it in.
 
     Example:
 

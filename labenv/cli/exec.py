@@ -15,7 +15,7 @@ def execute(
     command: Annotated[list[str], typer.Argument(metavar="-- CMD…", help="The command and its arguments, after `--`.")],
     student: StudentOption = None,
 ) -> None:
-    """Run one command in a machine; its exit code is labenv's.
+    """Run one command in a machine, and exit with its exit code.
 
     Examples:
 

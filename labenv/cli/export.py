@@ -16,13 +16,11 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write, such as asmith15.labenv.")],
     name: Annotated[
         str | None,
-        typer.Option(
-            "--save", metavar="NAME", autocompletion=common.complete_save, help="A save, not what is there now."
-        ),
+        typer.Option("--save", metavar="NAME", autocompletion=common.complete_save, help="Export this save instead."),
     ] = None,
     student: StudentOption = None,
 ) -> None:
-    """Write an environment into one file, to go on with it on another computer: the same lab, the same mail.
+    """Write an environment to one file, to continue on another computer with the same lab and the same mail.
 
     Examples:
 

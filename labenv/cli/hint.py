@@ -26,15 +26,15 @@ def hint(
     ],
     level: Annotated[
         int | None,
-        typer.Option("--level", min=1, max=3, help="1: what is wrong; 2: where to look too; 3: the idea too."),
+        typer.Option("--level", min=1, max=3, help="1: what is wrong; 2: also where to look; 3: also the idea."),
     ] = None,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Help with a step, a little more each time: what is wrong, then where to look, then the idea.
+    """Give a hint for a step, a little more each time: what is wrong, then where to look, then the idea.
 
-    The step is checked first, so that the hint is about what is there. Each hint asked for is written down in the
-    environment, and reports show it. If the step waits for another, you get that one's hint.
+    The step is checked first, so that the hint fits your machines. Each hint is recorded in the environment, and reports
+    show it. If the step waits for another step, you get the hint for that one.
 
     Examples:
 

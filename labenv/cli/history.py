@@ -22,10 +22,10 @@ def history(
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List what was changed in the files that matter: when, on which machine, how many lines; the newest first.
+    """List the changes in the watched files: when, on which machine, how many lines. The newest come first.
 
-    They are the configuration of Postfix, Dovecot, BIND and the firewall, the zones, aliases, accounts and enabled
-    services; and the firewall's rules in force, as "iptables-save".
+    The watched files are the configuration of Postfix, Dovecot, BIND and the firewall, the zones, aliases, accounts and
+    enabled services, and the active firewall rules, as "iptables-save".
 
     Examples:
 
@@ -45,7 +45,7 @@ def history(
         begun, edits = book.began(), book.edits()
         chosen = [edit for edit in edits if file is None or story.means(file, edit.machine, edit.file)]
         if file and not chosen:
-            raise UsageError(f"Nothing that is called {ascii(file)[1:-1]} has been changed since {show.moment(begun)}.")
+            raise UsageError(f"Nothing named {ascii(file)[1:-1]} has changed since {show.moment(begun)}.")
         saved = (
             [] if file else [(int(save.made.timestamp()), save.name) for save in look_back.saves(engine, environment)]
         )
@@ -66,4 +66,4 @@ def history(
         return
     rows = [show.edit_row(edit) for edit in chosen]
     rows += [(show.moment(time), "", f"saved as {name}", "", "") for time, name in saved]
-    show.edits([*sorted(rows, key=lambda row: row[0], reverse=True), (show.moment(begun), "", "as it began", "", "")])
+    show.edits([*sorted(rows, key=lambda row: row[0], reverse=True), (show.moment(begun), "", "start", "", "")])

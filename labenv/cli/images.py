@@ -10,7 +10,7 @@ from labenv.cli.common import JsonOption
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Build the machines' images, list them, carry them to another computer, or remove them.",
+    help="Build the machines' images, list them, copy them to another computer, or remove them.",
     epilog="Example: labenv images export labenv.tar.gz",
 )
 
@@ -18,12 +18,12 @@ app = typer.Typer(
 @app.command()
 def build(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="IMAGE", help="Only these. Default: all but the desktop's.")
+        list[str] | None, typer.Argument(metavar="IMAGE", help="Only these. Default: all except the desktop.")
     ] = None,
 ) -> None:
-    """Build what is missing; an unchanged image is never built again.
+    """Build missing images. An unchanged image is never built again.
 
-    The image of the desktop is large, and built when `labenv desktop` or you ask for it.
+    The desktop image is large. It is built only if you name it here, or by `labenv desktop`.
 
     Examples:
 
@@ -36,12 +36,12 @@ def build(
     which = named(names or usual())
     with screen.progress() as listen:
         built = Images(common.open_engine(listen)).ensure(which, listen)
-    print("\n".join(f"built {tag}" for tag in built) or "All images are there.")
+    print("\n".join(f"built {tag}" for tag in built) or "All images are already built.")
 
 
 @app.command("list")
 def list_images(json: JsonOption = False) -> None:
-    """List labenv's images on the engine, old ones included.
+    """List labenv's images on the engine, including old ones.
 
     Example:
 
@@ -64,10 +64,10 @@ def list_images(json: JsonOption = False) -> None:
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The bundle to write, such as labenv.tar.gz.")],
     more: Annotated[
-        list[str] | None, typer.Option("--with", metavar="IMAGE", help="This image, too: desktop. May be repeated.")
+        list[str] | None, typer.Option("--with", metavar="IMAGE", help="Also include this image: desktop. Repeatable.")
     ] = None,
 ) -> None:
-    """Write the images into one file, for a machine without a network.
+    """Write the images to one file, for a computer without a network.
 
     Examples:
 
@@ -81,12 +81,12 @@ def export(
     which = list(dict.fromkeys([*usual(), *named(more or ())]))
     with screen.progress() as listen:
         size = bundle.export(Images(common.open_engine(listen)), which, file, listen)
-    print(f"Wrote {file}, {size / 1e6:.0f} MB. On the other machine: labenv images import {file.name}")
+    print(f"Wrote {file}, {size / 1e6:.0f} MB. On the other computer: labenv images import {file.name}")
 
 
 @app.command("import")
-def load(file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle that `images export` wrote.")]) -> None:
-    """Load a bundle; `labenv up` then needs no network.
+def load(file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle from `labenv images export`.")]) -> None:
+    """Load images from a bundle, so that `labenv up` needs no network.
 
     Example:
 
@@ -103,9 +103,9 @@ def load(file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle tha
 @app.command()
 def remove(
     old: Annotated[bool, typer.Option("--old", help="Only images of earlier versions.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
 ) -> None:
-    """Remove labenv's images; refused while a machine uses one.
+    """Remove labenv's images. Refused while a machine uses one of them.
 
     Examples:
 

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def load(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive that `labenv export` wrote.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive from `labenv export`.")],
     json: JsonOption = False,
 ) -> None:
-    """Take over an environment from an archive; it needs no images and no network.
+    """Import an environment from an archive. This needs no images and no network.
 
-    It comes up at once, unless the student has an environment here: then it is a save like the others.
+    The environment starts at once. If the student already has an environment here, the archive becomes a save instead.
 
     Example:
 
@@ -39,6 +39,6 @@ def load(
         common.print_json(core.document(engine, imported))
     else:
         print(
-            f"{imported.student_id} has an environment here, which is untouched. The archive is the save {imported.name}: "
-            f"labenv restore {imported.name} -s {imported.student_id}"
+            f"{imported.student_id} already has an environment here, which was not changed. The archive is now the save "
+            f"{imported.name}. To use it: labenv restore {imported.name} -s {imported.student_id}"
         )

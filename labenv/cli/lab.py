@@ -10,7 +10,7 @@ from labenv.cli.common import JsonOption
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look a lab over: its steps, hints, solutions and checks.",
+    help="Tools for lab authors: find errors in a lab, print schemas, list labs.",
     epilog="Example: labenv lab lint ./mylab",
 )
 
@@ -25,9 +25,9 @@ def lint(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what is wrong with a lab's files: a step without a check, a hint or a solution, unknown names, and more.
+    """Find errors in a lab's files: a step without a check, a hint or a solution, unknown names, and more.
 
-    Exit code 0: nothing is wrong; 2: something is.
+    Exit code 0: no errors; 2: errors found.
 
     Examples:
 
@@ -53,7 +53,7 @@ def lint(
             for finding in findings:
                 print(f"{name}: {finding}")
             if not findings:
-                print(f"{name}: nothing is wrong")
+                print(f"{name}: no errors")
     if any(found.values()):
         raise typer.Exit(2)
 
@@ -61,10 +61,10 @@ def lint(
 @app.command()
 def schema(
     file: Annotated[
-        str | None, typer.Argument(metavar="FILE", help="lab or steps: the schema of that file only.")
+        str | None, typer.Argument(metavar="FILE", help="lab or steps: only the schema of that file.")
     ] = None,
 ) -> None:
-    """Print the JSON schemas of a lab's YAML files, for an editor that completes and marks mistakes.
+    """Print the JSON schemas of a lab's YAML files, so that an editor can complete and check them.
 
     Example:
 
@@ -75,7 +75,7 @@ def schema(
 
     schemas = linting.schemas()
     if file is not None and file not in schemas:
-        raise UsageError(f"There is no schema {file!a}. There are: {', '.join(schemas)}.")
+        raise UsageError(f"There is no schema {file!a}. The schemas are: {', '.join(schemas)}.")
     common.print_json(schemas[file] if file else schemas)
 
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def logbook(
-    edit: Annotated[bool, typer.Option("--edit", "-e", help="Open it in $VISUAL, or else $EDITOR.")] = False,
-    export: Annotated[Path | None, typer.Option("--export", metavar="FILE", help="Copy it to a file.")] = None,
-    import_: Annotated[Path | None, typer.Option("--import", metavar="FILE", help="Put a file in its place.")] = None,
+    edit: Annotated[bool, typer.Option("--edit", "-e", help="Open it in $VISUAL or $EDITOR.")] = False,
+    export: Annotated[Path | None, typer.Option("--export", metavar="FILE", help="Copy it to this file.")] = None,
+    import_: Annotated[Path | None, typer.Option("--import", metavar="FILE", help="Replace it with this file.")] = None,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show, edit or copy the log book, a Markdown file that labenv started for you on host.
+    """Show, edit, export or import the log book, a Markdown file that labenv created for you on host.
 
     Examples:
 
@@ -40,14 +40,14 @@ def logbook(
     from labenv.sheet import logbook as books
 
     if sum(map(bool, (edit, export, import_, json))) > 1:
-        raise UsageError("--edit, --export, --import and --json are different things to do. Give one of them.")
+        raise UsageError("--edit, --export, --import and --json cannot be combined. Give one of them.")
     new = _from_file(import_, books.LARGEST) if import_ else None
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
         if new is not None:
             books.write(engine, environment, new)
-            print(f"The log book on host is now {import_}; the one before is {books.PATH}~ there.", file=sys.stderr)
+            print(f"The log book on host is now {import_}; the old one is {books.PATH}~ there.", file=sys.stderr)
             return
         text = books.read(engine, environment)
     if edit:
@@ -62,7 +62,7 @@ def logbook(
 
 
 def _edit(engine: "Engine", environment: "Environment", text: str) -> None:
-    """Edit a copy and put it back; whatever goes wrong, the copy stays and its path is said."""
+    """Edit a copy and write it back. If anything fails, the copy stays and its path is shown."""
     from labenv.sheet import logbook as books
 
     editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
@@ -75,22 +75,22 @@ def _edit(engine: "Engine", environment: "Environment", text: str) -> None:
             ended = subprocess.run([*editor, name], check=False).returncode
         except OSError as error:
             raise UsageError(
-                f"The editor {editor[0]} cannot be started: {error.strerror}. Set EDITOR, as in EDITOR=nano."
+                f"The editor {editor[0]} cannot be started: {error.strerror}. Set EDITOR, for example EDITOR=nano."
             ) from error
         if ended:
-            raise UsageError(f"The editor {editor[0]} ended with status {ended}, so the log book is as it was.")
+            raise UsageError(f"The editor {editor[0]} ended with status {ended}, so the log book was not changed.")
         new = _from_file(copy, books.LARGEST)
         if new != text:
             if books.read(engine, environment) != text:
-                raise UsageError("The log book on host has changed meanwhile, so it was not replaced.")
+                raise UsageError("The log book on host changed while you were editing, so it was not replaced.")
             books.write(engine, environment, new)
     except BaseException as error:
         if isinstance(error, OSError | LabenvError | KeyboardInterrupt):
             command = shlex.join(["labenv", "logbook", "-s", environment.student.id, "--import", name])
-            print(f"What you wrote is kept in {name}. Put it in place with: {command}", file=sys.stderr)
+            print(f"Your text is kept in {name}. To use it: {command}", file=sys.stderr)
         raise
     copy.unlink()
-    print("The log book is as it was." if new == text else "The log book is kept on host.", file=sys.stderr)
+    print("The log book was not changed." if new == text else "The log book on host is updated.", file=sys.stderr)
 
 
 def _from_file(file: Path, most: int) -> str:
@@ -98,9 +98,9 @@ def _from_file(file: Path, most: int) -> str:
         with open(file, "rb") as source:
             data = source.read(most + 1)
         if len(data) > most:
-            raise UsageError(f"{file} is larger than {most} bytes, which no log book is.")
+            raise UsageError(f"{file} is larger than {most} bytes, the limit for a log book.")
         return data.decode()
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is no UTF-8 text. Save it as UTF-8 and try again.") from error
+        raise UsageError(f"{file} is not UTF-8 text. Save it as UTF-8 and try again.") from error

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     pass
 
 
-# Where a person looks first: all of a machine's log, mail included.
+# Where a person looks first: everything that a machine logs, including mail.
 _LOGS = ["/var/log/messages", "/var/log/maillog"]
 
 
 def logs(
     machine: MachineArgument,
     student: StudentOption = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come in (end with Ctrl-C).")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new lines until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines to show.")] = 50,
 ) -> None:
-    """Show a machine's log: its maillog, and its messages.
+    """Show a machine's mail log and system messages.
 
     Example:
 
@@ -32,7 +32,7 @@ def logs(
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         target = common.chosen(engine, student).machine(machine)
-    if target.state not in ("running", "missing"):  # a dead machine still has what it said on its console
+    if target.state not in ("running", "missing"):  # a stopped machine still has its console output
         print(engine.last_words(target.container)[2])
         return
     command = ["tail", "-q", "-n", str(lines), *(["-F"] if follow else []), *_LOGS]
@@ -40,5 +40,5 @@ def logs(
         terminal.run_in(
             machine, student, ["sh", "-c", '"$@" 2>/dev/null', "sh", *command]
         )  # a machine may have only one of them
-    except KeyboardInterrupt:  # the way to end it
+    except KeyboardInterrupt:  # the usual way to end it
         raise typer.Exit(130) from None

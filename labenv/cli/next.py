@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def next_(student: StudentOption = None, json: JsonOption = False) -> None:
-    """Say in one sentence what to do next: the first step that does not hold, where, and what was seen there.
+    """Say in one sentence what to do next: the first step that fails, where, and what was seen there.
 
-    Exit code 0: nothing is left to mend; 1: a step does not hold.
+    Exit code 0: there is nothing to fix; 1: a step fails.
 
     Examples:
 

@@ -17,11 +17,11 @@ def reboot(
         str | None,
         typer.Argument(metavar="MACHINE", autocompletion=common.complete_machine, help="host, vm2 or vm3; or --all."),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All machines, at the same time.")] = False,
-    hard: Annotated[bool, typer.Option("--hard", help="A power cut: nothing is shut down in order first.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Reboot all machines at the same time.")] = False,
+    hard: Annotated[bool, typer.Option("--hard", help="Simulate a power cut, without an orderly shutdown.")] = False,
     student: StudentOption = None,
 ) -> None:
-    """Boot a machine again and wait until it answers: what was not enabled or not saved is gone.
+    """Reboot a machine and wait until it answers. What was not enabled or not saved is lost.
 
     Examples:
 
@@ -32,7 +32,7 @@ def reboot(
     from labenv.environments import reboot as core
 
     if every == bool(machine):
-        raise UsageError("Say which machine to boot again, or --all.")
+        raise UsageError("Give either a machine to reboot, or --all.")
     with screen.progress() as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def render(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is empty or not there yet.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
     student: Annotated[
         str | None, typer.Option("--student", "-s", envvar="LABENV_STUDENT", help="The student id, such as asmith15.")
     ] = None,
@@ -27,7 +27,7 @@ def render(
 ) -> None:
     """Write an environment as plain files: compose.yaml and every machine's configuration.
 
-    `docker-compose up -d` (or `docker compose up -d`) in that folder gives the same environment without labenv.
+    `docker-compose up -d` (or `docker compose up -d`) in that folder starts the same environment without labenv.
 
     Example:
 
@@ -37,10 +37,10 @@ def render(
     from labenv.environments import render as core
 
     if student is None:
-        raise UsageError("Whose environment? Say it: labenv render DIR -s STUDENT")
+        raise UsageError("The student is missing. Use: labenv render DIR -s STUDENT")
     request = plan.validated(plan.Request(student, net, first, at, lab, topology, profiles(outside)))
     core.check_folder(folder)
     with screen.progress() as listen:
         engine = common.open_engine(listen)
         core.write(engine, request, folder, listen)
-    print(f"Wrote {folder}. Start it there with: docker-compose up -d")
+    print(f"Wrote {folder}. To start it there: docker-compose up -d")

@@ -1,4 +1,4 @@
-"""The options that say what environment to make: of `up` and `render`."""
+"""The options of `up` and `render` that say which environment to create."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NetOption = Annotated[
     int | None,
     typer.Option(
-        "--net", metavar="X", help="The network is 192.168.X.0/24. Default: derived from the id, the next if taken."
+        "--net", metavar="X", help="The network is 192.168.X.0/24. Default: derived from the id, or the next free one."
     ),
 ]
 FirstOption = Annotated[
@@ -34,14 +34,14 @@ LabOption = Annotated[
     str | None, typer.Option("--lab", autocompletion=common.complete_lab, help="The lab. Default: lab4b.")
 ]
 TopologyOption = Annotated[
-    Path | None, typer.Option("--topology", metavar="FILE", help="A topology of your own instead of the lab's.")
+    Path | None, typer.Option("--topology", metavar="FILE", help="Use your own topology instead of the lab's.")
 ]
 OutsideOption = Annotated[
     bool,
-    typer.Option("--outside", help="With the world outside: other domains, and the account <id>@myseneca.ca."),
+    typer.Option("--outside", help="Add the world outside: other domains, and the account <id>@myseneca.ca."),
 ]
 
 
 def profiles(outside: bool) -> frozenset[str]:
-    """The profiles of the topology that the options ask for."""
+    """The topology profiles that the options select."""
     return frozenset({"outside"} if outside else ())

@@ -16,20 +16,23 @@ def reset(
     machine: Annotated[
         str | None,
         typer.Argument(
-            metavar="MACHINE", autocompletion=common.complete_machine, help="Only this one: host, vm2 or vm3."
+            metavar="MACHINE", autocompletion=common.complete_machine, help="Only this machine: host, vm2 or vm3."
         ),
     ] = None,
     at: Annotated[
         str | None,
         typer.Option(
-            "--at", metavar="STAGE", autocompletion=common.complete_stage, help="The stage to begin. Default: its own."
+            "--at",
+            metavar="STAGE",
+            autocompletion=common.complete_stage,
+            help="The stage to reset to. Default: the current one.",
         ),
     ] = None,
     student: StudentOption = None,
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Make an environment, or one machine, anew as a stage begins. What is there is saved first.
+    """Reset an environment, or one machine, to the start of a stage. The current state is saved first.
 
     Examples:
 
@@ -45,7 +48,7 @@ def reset(
         environment = common.chosen(engine, student)
         core.check_reset(environment, machine, at)
     what = f"{environment.student.id}'s {machine or 'environment'}"
-    question = f"Make {what} anew, as {at or environment.stage} begins? What is there is saved first."
+    question = f"Reset {what} to the start of {at or environment.stage}? The current state is saved first."
     if sys.stdin.isatty() and not yes and not typer.confirm(question, err=True):
         print("Nothing was changed.", file=sys.stderr)
         return

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def restore(name: SaveArgument, student: StudentOption = None, json: JsonOption = False) -> None:
-    """Put a save in the place of what is there. What is there is saved first, so this can be undone.
+    """Replace the environment with a save. The current state is saved first, so you can undo this.
 
     Example:
 

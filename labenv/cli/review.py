@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def review(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Archives that `labenv submit` wrote.")],
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the table as CSV.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write it as an HTML page.")] = None,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Archives from `labenv submit`.")],
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write CSV.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML page.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Read archives that were handed in into one table, without unpacking or trusting them.
+    """Show handed-in archives in one table, without unpacking or trusting them.
 
     Exit code 1: an archive cannot be read or does not match its manifest; its row says why.
 
@@ -43,7 +43,7 @@ def review(
 
 
 def _show(rows: "list[Submission]") -> None:
-    """The table, and below it what is to be noted of each archive."""
+    """Print the table, and below it the notes on each archive."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -53,7 +53,7 @@ def _show(rows: "list[Submission]") -> None:
     out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
     shown = [place for place, name in enumerate(core.COLUMNS) if name not in ("domain", "notes")]
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
-    titles = list(core.COLUMNS.values())
+    titles = list(core.TITLES.values())
     for place in shown:
         table.add_column(titles[place], overflow="fold")
     for row in rows:

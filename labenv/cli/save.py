@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 def save(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="What to call it. Default: the next of save-1, save-2, …")
+        str | None, typer.Argument(metavar="NAME", help="Name of the save. Default: the next of save-1, save-2, …")
     ] = None,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Save an environment as it is now: files, mail, queues, accounts. It stays when the environment is removed.
+    """Save an environment: files, mail, queues, accounts. The save stays when the environment is removed.
 
     Examples:
 
@@ -38,4 +38,4 @@ def save(
         common.print_json(document)
         return
     size = document["bytes"] / 1e6
-    print(f"Saved as {made.name}, {size:.1f} MB. Back to it: labenv restore {made.name} -s {made.student_id}")
+    print(f"Saved as {made.name}, {size:.1f} MB. To go back to it: labenv restore {made.name} -s {made.student_id}")

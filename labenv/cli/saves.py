@@ -21,10 +21,10 @@ def saves(
     ] = None,
     student: StudentOption = None,
     yes: YesOption = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """List the saves, with their time, stage and the space that they take; or remove some.
+    """List the saves with their time, stage and size, or remove some.
 
     Examples:
 

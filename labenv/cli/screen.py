@@ -1,4 +1,4 @@
-"""Drawing what the core says: live progress in a terminal, plain lines in a log; always on stderr."""
+"""Shows the core's events: live progress in a terminal, plain lines in a log; always on stderr."""
 
 import sys
 import threading
@@ -11,7 +11,7 @@ from labenv.events import Event, Listener
 
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Listener]:
-    """A listener that draws for the length of the block; `quiet` shows notes and warnings only."""
+    """A listener that shows progress during the block; `quiet` shows only notes and warnings."""
     if sys.stderr.isatty() and not quiet:
         with _live() as listen:
             yield listen
@@ -37,7 +37,7 @@ def _plain(quiet: bool) -> Listener:
 
 
 def _say(line: str) -> None:
-    """Write a line in one go: `print` writes its end apart, and another thread's line may come between."""
+    """Write a line in one call: `print` writes the newline separately, and another thread's line may come between."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
@@ -56,7 +56,7 @@ def _live() -> Iterator[Listener]:
 
         def listen(event: Event) -> None:
             with lock:
-                if event.kind == "start" and event.step in tasks:  # the step goes on in another way
+                if event.kind == "start" and event.step in tasks:  # the step continues in another way
                     bars.update(tasks[event.step], description=_safe(event.message), line="")
                 elif event.kind == "start":
                     tasks[event.step] = bars.add_task(_safe(event.message), total=1, line="")

@@ -20,7 +20,7 @@ _MARGIN = 2
 
 def show(report: "Report", lab: "Lab") -> None:
     """Print the steps, and what to do next, on stdout."""
-    # In a pipe there is no width to keep to, and a reader's grep wants whole lines, without the blanks that fill a table.
+    # A pipe has no width, and grep needs whole lines, without the padding of a table.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
     with console.capture() as text:
         console.print(drawn(report, lab))
@@ -28,9 +28,9 @@ def show(report: "Report", lab: "Lab") -> None:
 
 
 def drawn(report: "Report", lab: "Lab", *, compact: bool = False) -> RenderableType:
-    """The steps by the sheet's headings, how many hold, and what to do next.
+    """The steps by the sheet's headings, how many pass, and what to do next.
 
-    `compact` draws a heading under which nothing is to be mended as one line.
+    `compact` draws a heading with nothing to fix as one line.
     """
     there = progress.headings(report, lab)
     parts: list[RenderableType] = []
@@ -40,7 +40,7 @@ def drawn(report: "Report", lab: "Lab", *, compact: bool = False) -> RenderableT
 
 
 def verdict(report: "Report", lab: "Lab") -> list[RenderableType]:
-    """How many steps hold, and what to do next."""
+    """How many steps pass, and what to do next."""
     found = guide.next_step(report, lab)
     lead = "Next: " if found.step else ""
     return [

@@ -1,4 +1,4 @@
-"""Records as text for a person, in tables."""
+"""Prints records for a person, as tables."""
 
 import sys
 from datetime import datetime
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from labenv.environments.history.repository import Edit
     from labenv.sheet.guide import Hint, Next
 
-# In a pipe there is no width to keep to, and a reader's grep wants whole lines.
+# A pipe has no width, and grep needs whole lines.
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 _MARKS = {"fail": "[red]✗[/]", "warn": "[yellow]![/]", "skip": "[dim]-[/]", "pass": "[green]✓[/]"}
 _FINDINGS = {"ok": _MARKS["pass"], "warn": _MARKS["warn"], "fail": _MARKS["fail"]}
@@ -31,16 +31,16 @@ def _table(*columns: str) -> Table:
 
 
 def environments(there: "Sequence[Environment]") -> None:
-    """The environments as a table, a line a machine."""
+    """The environments as tables, one line per machine."""
     if not there:
-        _out.print("There is no environment. Make one: labenv up STUDENT")
+        _out.print("There is no environment. Create one: labenv up STUDENT")
     for environment in there:
         student = environment.student
         _out.print(
             f"[b]{student.id}[/b]  {environment.lab} at {environment.stage}  {student.domain}  {student.network}  "
             f"password {student.password}"
         )
-        table = _table("machine", "address", "state", "answers on 127.0.0.1")
+        table = _table("machine", "address", "state", "ports on 127.0.0.1")
         for machine in environment.machines:
             ports = ", ".join(f"{port}→{here}" for port, here in machine.published.items())
             table.add_row(machine.name, machine.address, machine.state, ports)
@@ -48,21 +48,21 @@ def environments(there: "Sequence[Environment]") -> None:
 
 
 def next_step(found: "Next") -> None:
-    """What to do next, in a sentence; the sheet's own error there in a second."""
+    """What to do next, in one sentence; the sheet's own error at that step, in a second one."""
     _out.print(escape(found.sentence))
     if found.note:
         _out.print(f"Note: {escape(found.note)}", style="yellow")
 
 
 def hint(found: "Hint") -> None:
-    """What is wrong, and as much help as was asked for."""
+    """What is wrong, and the help up to the level that was asked for."""
     from labenv.sheet.guide import SAID
 
     if not found.level:
-        _out.print(f"Step {found.step} holds; there is nothing to hint at.")
+        _out.print(f"Step {found.step} passes, so there is no hint.")
         return
     if found.step != found.asked:
-        _out.print(f"Step {found.asked} waits for step {found.step}: mend that first.\n")
+        _out.print(f"Step {found.asked} waits for step {found.step}: fix that first.\n")
     _out.print(f"[b]Step {found.step}: {escape(found.title)}[/b]")
     table = Table.grid(padding=(0, 2, 0, 0))
     for level, text in enumerate(found.help, 1):
@@ -73,12 +73,12 @@ def hint(found: "Hint") -> None:
 
 
 def edit_row(edit: "Edit") -> tuple[str, ...]:
-    """A change as a row of that table."""
+    """A change as a row for `edits`."""
     return moment(edit.time), edit.machine, edit.file, f"+{edit.added} -{edit.removed}", edit.said
 
 
 def moment(seconds: int | None) -> str:
-    """A time (seconds since 1970) as a person here reads it."""
+    """A time (seconds since 1970) in this computer's time zone."""
     return datetime.fromtimestamp(seconds or 0).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -103,7 +103,7 @@ def images(present: "Sequence[Built]", missing: "Sequence[Image]") -> None:
 def saves(documents: "Sequence[dict[str, Any]]") -> None:
     """The saves as a table."""
     if not documents:
-        _out.print("There is no save yet. Make one: labenv save")
+        _out.print("There are no saves yet. Create one: labenv save")
         return
     table = _table("student", "name", "made", "stage", "machines", "size")
     for save in documents:
@@ -114,7 +114,7 @@ def saves(documents: "Sequence[dict[str, Any]]") -> None:
 
 
 def findings(found: "Sequence[Finding]") -> None:
-    """What `doctor` found, with the mend under what needs one."""
+    """What `doctor` found, with the fix below each problem."""
     for finding in found:
         _out.print(f"{_FINDINGS[finding.status]} [b]{finding.topic}[/b]: {escape(finding.sentence)}")
         if finding.mend:
@@ -122,7 +122,7 @@ def findings(found: "Sequence[Finding]") -> None:
 
 
 def bench(rows: "Sequence[Measurement]") -> None:
-    """The bench as a table; a target missed is marked."""
+    """The measurements as a table; a missed target is marked."""
     table = _table("what", "median", "lowest", "highest", "target")
     for row in rows:
         met = row.target is None or row.median <= row.target

@@ -1,4 +1,4 @@
-"""The solve command: what a solution types, and what the machines say to it, as on a terminal."""
+"""The solve command: the lines of a solution and their output, as on a terminal."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,14 +31,14 @@ def solve(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All steps, in the order of the sheet.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be typed, and type nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be typed.")] = False,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Do a step, the steps of a stage, or all, by typing their solutions in the machines.
+    """Do one step, the steps of a stage, or all steps, by typing their solutions in the machines.
 
-    It shows each line that it types and what comes back, and stops at the first that fails. What only a person can do is
-    left to you. Exit code 0: all was typed and worked; 1: a line failed.
+    It shows each line and its output, and stops at the first line that fails. Steps that only a person can do are left to
+    you. Exit code 0: every line worked; 1: a line failed.
 
     Examples:
 
@@ -77,8 +77,8 @@ def solve(
         common.print_json({"student": environment.student.id, "lab": lab.id, "typed": typed})
     if done and (last := done[-1]).rc:
         print(
-            f"labenv: On {last.line.machine} this ended with status {last.rc}: {last.line.command}\n"
-            f"Nothing after it was typed. See what holds and what does not: labenv check {last.line.step}",
+            f"labenv: On {last.line.machine} this command failed with status {last.rc}: {last.line.command}\n"
+            f"Nothing after it was typed. To see what fails: labenv check {last.line.step}",
             file=sys.stderr,
         )
         raise typer.Exit(1)
@@ -93,7 +93,7 @@ class _Transcript:
         self._step = ""
 
     def prompt(self, line: "Line") -> None:
-        """The line as it is about to be typed."""
+        """Show a line before it is typed."""
         if self._silent:
             return
         if line.step != self._step:
@@ -107,7 +107,7 @@ class _Transcript:
         sys.stdout.flush()
 
     def answer(self, outcome: "Typed") -> None:
-        """What came back."""
+        """Show its output."""
         if not self._silent and outcome.output:
             print(outcome.output, end="" if outcome.output.endswith("\n") else "\n", flush=True)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def status(student: StudentOption = None, json: JsonOption = False) -> None:
-    """Show the environments: who, at which stage, where they answer.
+    """Show the environments: student, stage, machines and ports.
 
     Examples:
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 def submit(
     file: Annotated[Path, typer.Argument(help="The archive to write, such as asmith15.tar.gz.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Pack all that is handed in into one archive: evidence, check results, files, hints asked, log book, histories.
+    """Pack everything to hand in into one archive: evidence, check results, files, hints, log book, shell histories.
 
     Example:
 

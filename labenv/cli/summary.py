@@ -1,4 +1,4 @@
-"""What a person needs after `up`. Without Rich, which takes longer to load than the rest of the summary takes."""
+"""What a person needs after `up`. It does without Rich, which takes longer to load than the summary takes to print."""
 
 import shutil
 import sys
@@ -19,7 +19,7 @@ _SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
 
 
 def show(environment: "Environment", changes: "Sequence[str]", report: "Report | None") -> None:
-    """Print names, addresses, account, where it answers, what to type next."""
+    """Print names, addresses, the account, the ports, and what to type next."""
     student = environment.student
     if report:
         _verdict(report)
@@ -30,21 +30,21 @@ def show(environment: "Environment", changes: "Sequence[str]", report: "Report |
     for label, value in rows:
         typer.echo(f"{label:<{max(len(label) for label, _ in rows)}}  {value}")
     typer.echo("\nNext:")
-    # After `make lab` the command lies in a folder that is not on the PATH.
+    # After `make lab`, the command is in a folder that is not on the PATH.
     labenv = "labenv" if shutil.which("labenv") or sys.argv[0].endswith(".py") else sys.argv[0]
-    for command, what in (("shell vm3", "a root shell"), ("check", "which steps hold"), ("down", "remove it")):
+    for command, what in (("shell vm3", "a root shell"), ("check", "which steps pass"), ("down", "remove it")):
         typer.echo(f"  {f'{labenv} {command} -s {student.id}':<{len(labenv) + 28}} {what}")
 
 
 def show_restored(outcome: "Outcome", stem: str, *, json: bool) -> None:
-    """Print what a restore or a reset has come to, and how to get back to what was there, saved as STEM-1, STEM-2, …"""
+    """Print the result of a restore or a reset, and how to get back to the old state, saved as STEM-1, STEM-2, …"""
     if json:
         common.print_json(outcome.environment.to_dict() | {"changes": list(outcome.changes)})
         return
     show(outcome.environment, outcome.changes, None)
     if outcome.changes and outcome.changes[0].startswith(stem):
         who = outcome.environment.student.id
-        print(f"\nWhat was there before: labenv restore {outcome.changes[0]} -s {who}")
+        print(f"\nTo go back to the old state: labenv restore {outcome.changes[0]} -s {who}")
 
 
 def _rows(environment: "Environment") -> "Iterator[tuple[str, str]]":

@@ -1,4 +1,4 @@
-"""A command in a machine, tied to this terminal (or to pipes) through the engine's attach stream."""
+"""Runs a command in a machine, connected to this terminal (or to pipes) through the engine's attach stream."""
 
 import os
 import select
@@ -25,8 +25,8 @@ _BLOCK = 65536
 def run(engine: Engine, container: str, command: list[str]) -> int:
     """Run `command`; return its exit code (127 if there is no such command).
 
-    With a terminal on both sides it gets one too, with its size kept; otherwise stdin, stdout and stderr are passed on
-    apart. Raises EngineError.
+    If stdin and stdout are a terminal, the command gets one too, which keeps the same size; otherwise stdin, stdout and
+    stderr are passed on separately. Raises EngineError.
     """
     terminal = os.environ.get("TERM", "xterm") if sys.stdin.isatty() and sys.stdout.isatty() else None
     session = Session(engine, container, command, terminal=terminal)
@@ -40,9 +40,9 @@ def run(engine: Engine, container: str, command: list[str]) -> int:
 
 
 def run_in(machine: str, student: str | None, command: list[str], *, begun: bool = False, written: bool = False) -> int:
-    """Run a command in a machine of the environment that is meant, and return its exit code. Raises LabenvError.
+    """Run a command in a machine of the chosen environment, and return its exit code. Raises LabenvError.
 
-    With `begun` what was there before is kept for the history, with `written` what the command has changed.
+    With `begun`, the history keeps the state before the command; with `written`, what the command has changed.
     """
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)

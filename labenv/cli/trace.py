@@ -34,15 +34,15 @@ def trace(
         typer.Argument(
             metavar="MESSAGE-ID|latest",
             autocompletion=complete_message,
-            help="A message id, with or without <>, or a queue id. Without one, the latest message or refused attempt.",
+            help="A message id, with or without <>, or a queue id. Default: the latest message or refused attempt.",
         ),
     ] = "latest",
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Follow one message over all machines, through their logs, to its file or to where it stopped, and say why.
+    """Follow one message through the logs of all machines, to its file or to where it stopped, and say why.
 
-    Exit code 0: the way was shown, whatever became of the message; 2: no machine knows it.
+    Exit code 0: the path was shown, whether or not the message arrived; 2: no machine knows the message.
 
     Examples:
 
@@ -65,12 +65,12 @@ def trace(
 
 
 def _show(found: "Trace") -> None:
-    """The way as a timeline, the log's own lines dim below each moment, and the verdict at the end."""
+    """Print the path as a timeline, with the log lines dim below each event, and the verdict at the end."""
     from rich.console import Console
     from rich.text import Text
 
     terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else 10_000  # a reader's grep wants whole lines
+    width = shutil.get_terminal_size().columns if terminal else 10_000  # grep needs whole lines
     out = Console(highlight=False, width=width, soft_wrap=True)
     recipients = ", ".join(dict.fromkeys(end.recipient for end in found.ends))
     out.print(Text(f"{found.id or 'An attempt'}, from {found.sender or '<>'} to {recipients}", style="bold"))

@@ -21,7 +21,7 @@ StudentsArgument = Annotated[
         metavar="STUDENT",
         envvar="LABENV_STUDENT",
         autocompletion=common.complete_student,
-        help="The student id, such as asmith15; the domain is <id>.ops. Not needed while there is one environment.",
+        help="The student id, such as asmith15; the domain is <id>.ops. Not needed while there is only one environment.",
     ),
 ]
 
@@ -39,8 +39,8 @@ def up(
 ) -> None:
     """Bring an environment up, wait until it answers, and verify it.
 
-    Run it again to bring back what was stopped or lost; what is there stays untouched. Several students come up at the
-    same time.
+    Run it again to bring back what was stopped or lost; everything else stays as it is. Several environments come up at
+    the same time.
 
     Examples:
 
@@ -58,7 +58,9 @@ def up(
     from labenv.environments.up import up_together
 
     if students and len(set(students)) > 1 and (net, first) != (None, None):
-        raise UsageError("--net and --first are one student's own. Bring that student up alone, the others after.")
+        raise UsageError(
+            "--net and --first cannot be combined with several students. Use them for one student at a time."
+        )
     with screen.progress() as listen:
         if not students:
             students = [common.chosen(common.open_engine(listen), None).student.id]

@@ -1,4 +1,4 @@
-"""The face of `check --watch`: the steps, drawn anew when something flips; in a log, a line for each flip."""
+"""The output of `check --watch`: the steps, drawn again when something changes; in a log, one line for each change."""
 
 import gc
 import sys
@@ -42,7 +42,7 @@ def _screen(report: "Report", lab: "Lab", before: dict[str, Mark], marks: dict[s
     console.print(sheet.drawn(report, lab, compact=True))
     flips = _flips(before, marks)
     console.print(Text("; ".join(flips), style="bold cyan") if flips else Text())
-    console.print(Text(f"Checked at {_now()}. Watching for changes; Ctrl-C ends it.", style="dim"))
+    console.print(Text(f"Checked at {_now()}. Watching for changes; press Ctrl-C to stop.", style="dim"))
 
 
 def _log(report: "Report", lab: "Lab", before: dict[str, Mark], marks: dict[str, Mark]) -> None:
@@ -56,7 +56,7 @@ def _log(report: "Report", lab: "Lab", before: dict[str, Mark], marks: dict[str,
 
 
 def _flips(before: dict[str, Mark], marks: dict[str, Mark]) -> list[str]:
-    """What is not as it was, a clause a step."""
+    """What has changed, one clause per step."""
     changed = [step for step, mark in marks.items() if before.get(step, mark) != mark]
     return [f"step {step}: {progress.WORDS[before[step]]} → {progress.WORDS[marks[step]]}" for step in changed]
 

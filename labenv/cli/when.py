@@ -19,9 +19,9 @@ def when(
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say since when a check has been failing (or holding), and what was changed before that was seen.
+    """Show since when a check has failed (or passed), and what changed before that.
 
-    It goes by all runs of `labenv check`, `next` and `up` in this environment.
+    It uses the results of all runs of `labenv check`, `next` and `up` in this environment.
 
     Examples:
 
@@ -48,19 +48,15 @@ def _tell(told: "Story", book: "Repository", *, patch: bool) -> None:
 
     name = f"{told.step}  {told.check} on {told.machine}"
     if told.since is None:
-        print(f"{name}: not judged so far; {told.evidence}")
+        print(f"{name}: no result so far; {told.evidence}")
         return
-    now, then = ("holds", "failed") if told.holds else ("fails", "held")
-    past = (
-        f"it last {then} at {show.moment(told.before)}"
-        if told.before
-        else f"it has never {then if told.holds else 'held'}"
-    )
-    typer.secho(f"{name}: {now} since {show.moment(told.since)}; {past}", fg="green" if told.holds else "red")
+    now, then = ("passed", "failed") if told.holds else ("failed", "passed")
+    past = f"it last {then} at {show.moment(told.before)}" if told.before else f"it has never {then}"
+    typer.secho(f"{name}: has {now} since {show.moment(told.since)}; {past}", fg="green" if told.holds else "red")
     if told.evidence and not told.holds:
         print(f"  {told.evidence}")
     if told.before and not told.edits:
-        print("  No file that matters was changed in between: look at what runs, and at what was started again.")
+        print("  No watched file changed in between: look at what is running, and at what was restarted.")
     if patch:
         for edit in told.edits:
             print(book.patch(edit, colour=sys.stdout.isatty()))

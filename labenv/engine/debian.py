@@ -9,7 +9,7 @@ from pathlib import Path
 
 import docker.errors
 
-from labenv import resources
+from labenv import __version__, resources
 from labenv.computer import Computer
 from labenv.engine import Engine, apt, refusals
 from labenv.errors import EngineError
@@ -19,6 +19,7 @@ from labenv.parallel import Together
 STOCK = "debian:bookworm-slim"
 OWN = "labenv/debian:bookworm"
 LABEL = "labenv.image"  # distinguishes labenv's images from others; its value is the image's name
+BUILD = "labenv.build"  # the labenv that built an image: for the reader, and no part of its tag
 _LAST_LINES = 15
 # The base's packages are included, because one run of apt is faster than two. A merged /usr is what Debian 12 has;
 # translations and package notes would only make the bundle bigger.
@@ -85,7 +86,12 @@ def _bootstrap(engine: Engine, image: str, listen: Listener) -> None:
             log = pool.submit(_drain, process.stderr, listen)
             with refusals("importing Debian 12"):
                 name, tag = image.split(":")
-                engine.api.import_image(src=process.stdout, repository=name, tag=tag, changes=[f"LABEL {LABEL}=debian"])
+                engine.api.import_image(
+                    src=process.stdout,
+                    repository=name,
+                    tag=tag,
+                    changes=[f"LABEL {LABEL}=debian {BUILD}={__version__}"],
+                )
             last = log.result()
     if process.returncode:
         with refusals("removing the unfinished Debian image"):

@@ -19,7 +19,7 @@ from typing import Any
 
 import docker.errors
 
-from labenv import resources
+from labenv import __version__, resources
 from labenv.engine import Engine, debian, refusals
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
@@ -162,7 +162,7 @@ class Images:
                 custom_context=True,
                 tag=tag,
                 buildargs={"BASE": below},
-                labels={debian.LABEL: name},
+                labels={debian.LABEL: name, debian.BUILD: __version__},
                 network_mode="host",  # the packages come over this computer's own network, whatever its MTU and resolver
                 nocache=afresh,
                 rm=True,

@@ -23,6 +23,10 @@ from labenv.student import Student
 
 REPOSITORY = "labenv-save"
 NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.save-machines", "labenv.version"
+FORMAT = "labenv.save-format"
+# Raised when an older archive can no longer be read: other labels, or other words between labenv and the scripts in an
+# image (init, history). A version alone tells nothing: each commit has another.
+CURRENT = "1"
 
 _TIME = "%Y%m%dT%H%M%S%f"
 # Podman puts the name of a registry before it.
@@ -127,7 +131,8 @@ def make(engine: Engine, environment: Environment, machines: Sequence[Machine], 
         with ThreadPoolExecutor(len(machines)) as pool:
             list(pool.map(lambda machine: _write_down(engine, machine), machines))
             stamp = f"{datetime.now(UTC).strftime(_TIME)}-{token_hex(4)}"
-            told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines), VERSION: __version__}
+            told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines)}
+            told |= {FORMAT: CURRENT, VERSION: __version__}
             with _still(engine, machines, pool), refusals(f"saving {student}'s machines"):
                 copies = pool.map(lambda machine: _commit(engine, student, stamp, machine, told), machines)
                 return Save(student, name, stamp, tuple(copies))

@@ -16,7 +16,7 @@ from labenv.environment import Environment, Machine
 from labenv.environments import up
 from labenv.environments.changing import Change, changing
 from labenv.environments.networks import port_in_use
-from labenv.environments.plan import Plan, Request
+from labenv.environments.plan import Plan, Request, topology_of
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lab import overlay, topology
@@ -153,7 +153,7 @@ def _bring_outside(engine: Engine, change: Change, listen: Listener) -> None:
     environment = change.environment
     if any(machine.name == _OUTSIDE and machine.state == "running" for machine in environment.machines):
         return
-    if any(node.name == _OUTSIDE for node in change.plan.topology.nodes):
+    if any(node.name == _OUTSIDE for node in topology_of(environment).nodes):
         request = Request(environment.student.id, profiles=frozenset({_OUTSIDE}))
         up.up(engine, request, listen)
     else:

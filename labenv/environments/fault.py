@@ -40,7 +40,7 @@ def is_seen(engine: Engine, environment: Environment, drill: Drill) -> bool:
 def take_out(engine: Engine, environment: Environment, found: Running, listen: Listener) -> bool:
     """Take the fault out. Returns whether that worked; if not, the student is told how to get back."""
     try:
-        type_(engine, environment, found.drill, found.drill.mend)
+        type_(engine, environment, found.drill, found.drill.fix)
     except LabenvError as error:  # such as a file that the student has removed: no reason to keep the drill forever
         listen(Event("drill", f"{error} {way_back(environment, found)}", "warn"))
         return False

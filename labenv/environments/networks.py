@@ -69,7 +69,9 @@ def free_x(taken: Mapping[int, str], wanted: int) -> int:
         x = 2 + (wanted - 2 + step) % 250
         if x not in taken:
             return x
-    raise EngineError("All networks from 192.168.2.0/24 to 192.168.251.0/24 are taken. `labenv doctor` says what uses them.")
+    raise EngineError(
+        "All networks from 192.168.2.0/24 to 192.168.251.0/24 are taken. `labenv doctor` says what uses them."
+    )
 
 
 def routes(computer: Computer) -> list[Route]:

@@ -131,6 +131,12 @@ def plan_again(
     return _plan(who, known, stage, file, {*profiles, *_profiles(who, known, file, machines)})
 
 
+def topology_of(there: Environment) -> Topology:
+    """The topology of an environment with all its optional machines, there or not. Raises UsageError if it is gone."""
+    source = Path(there.topology) if "/" in there.topology else topology.named(there.topology)
+    return topology.load(source, there.student)
+
+
 def _choose_x(engine: Engine, request: Request, wanted: int, listen: Listener) -> int:
     taken = taken_by(engine)
     if wanted not in taken:

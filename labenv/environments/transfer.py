@@ -182,10 +182,12 @@ def _understood(contents: _Contents, file: Path) -> Save:
             != f"{save_store.REPOSITORY}:{labels.get(LABEL)}.{labels.get(save_store.STAMP)}.{machine}"
         ):
             raise UsageError(f"{file} is not an archive of an environment: it contains the image {tag!a}.")
-        if labels[save_store.VERSION] != __version__:
+        # An archive without this label is of the first format.
+        if (form := labels.get(save_store.FORMAT, "1")) != save_store.CURRENT:
             raise UsageError(
-                f"{file} was made by labenv {ascii(labels[save_store.VERSION])[1:-1]}, but this is version {__version__}. Import it with that "
-                f"version, or export it again with this one."
+                f"{file} is an archive of format {ascii(form)[1:-1]}, written by labenv "
+                f"{ascii(labels.get(save_store.VERSION, 'of unknown version'))[1:-1]}; labenv {__version__} reads format "
+                f"{save_store.CURRENT}. Import it with that labenv, or export it again with this one."
             )
         copies[machine] = save_store.Copy(machine, tag, labels | {"architecture": config["architecture"]})
     names = next(iter(copies.values())).labels[save_store.MACHINES].split(",")

@@ -1,6 +1,6 @@
-"""Drills as data: single faults with what a user would report of each. A file is a drill, and its name the drill's.
+"""Drills as data: single faults, each with what a user would report. Each file is one drill and gives it its name.
 
-They come with a lab (labs/<lab>/drills), out of the user's own folder, and out of any folder that is named.
+They come with a lab (labs/<lab>/drills), from the user's own folder, and from any folder that a command names.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from typing import Any
 
 from labenv import places, resources
 from labenv.errors import UsageError
+from labenv.events import Event, Listener, silent
 from labenv.lab import schema as forms
 from labenv.lab import templates, topology
 from labenv.lab.model import Lab, parsed
@@ -20,12 +21,15 @@ from labenv.student import Student, check_id
 
 LAYERS = ("dns", "transport", "relay", "lda", "imap", "firewall", "accounts", "boot")
 
+# Keys of a drill's file that were renamed. Files, and records of a drill that runs, may still have the old name.
+_RENAMED = {"mend": "fix"}
+
 
 @dataclass(frozen=True)
 class Drill:
-    """A fault: what root types on `machines` to put it in (`breaks`) and to take it out (`mend`), and what is told of it.
+    """A fault: what root types on `machines` to cause it (`breaks`) and to fix it (`fix`), and the texts about it.
 
-    `symptom` is a user's report; `seen` a machine and a command that ends with 0 while the symptom is there. `trips` are
+    `symptom` is a user's report; `seen` a machine and a command that exits with 0 while the symptom is there. `trips` are
     the checks that fail.
     """
 
@@ -35,7 +39,7 @@ class Drill:
     layer: str
     machines: tuple[str, ...]
     breaks: str
-    mend: str
+    fix: str
     symptom: str
     seen: tuple[str, str]
     trips: tuple[str, ...]
@@ -46,7 +50,7 @@ class Drill:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong in a drill's file: the line, a sentence with the way out."""
+    """A problem in a drill's file, or a note about it: the line, and a sentence with the way out."""
 
     file: str
     line: int
@@ -63,37 +67,42 @@ def schema() -> Any:
 
 
 def own_folder() -> Path:
-    """Where a user's own drills lie: $LABENV_DRILLS, else labenv/drills in the folder of settings (XDG)."""
+    """Where a user's own drills are: $LABENV_DRILLS, else labenv/drills in the configuration folder (XDG)."""
     return Path(os.environ.get("LABENV_DRILLS") or places.config() / "drills")
 
 
 def files(lab: Lab, folder: Path | None = None) -> list[Path]:
-    """The files of the drills there are. Raises UsageError for a `folder` that is none or holds none.
+    """The files of all drills. Raises UsageError for a `folder` that does not exist or has no drills.
 
-    One of the user's counts before one of the same name that came with the lab, one of `folder` before both.
+    A drill of the user replaces one of the same name that comes with the lab; one of `folder` replaces both.
     """
     if folder and not any(folder.glob("*.yaml")):
-        raise UsageError(f"{folder} holds no drill: a drill is a file NAME.yaml. Its form: labenv drill schema")
+        raise UsageError(f"{folder} has no drills: a drill is a file NAME.yaml. To see its format: labenv drill schema")
     places = [lab.folder / "drills", own_folder(), *([folder] if folder else [])]
     found = {path.stem: path for place in places for path in sorted(place.glob("*.yaml"))}
     return [found[name] for name in sorted(found)]
 
 
-def catalogue(lab: Lab, folder: Path | None = None) -> list[Drill]:
-    """The drills there are, by level and name. Raises UsageError for a file that is not as it should be."""
-    found = [read(path, lab) for path in files(lab, folder)]
+def catalogue(lab: Lab, folder: Path | None = None, listen: Listener = silent) -> list[Drill]:
+    """All drills, by level and name; the notes on their files are emitted. Raises UsageError for an invalid file."""
+    found = []
+    for path in files(lab, folder):
+        found.append(read(path, lab))
+        for note in notes(path):
+            listen(Event("drill", str(note), "note"))
     return sorted(found, key=lambda drill: (drill.level, drill.name))
 
 
 def read(path: Path, lab: Lab) -> Drill:
-    """The drill in a file. Raises UsageError with the first thing that is wrong there."""
+    """The drill in a file. Raises UsageError with the first problem in it."""
     for finding in lint(path, lab):
-        raise UsageError(f"{finding} All that is wrong: labenv drill lint {path.parent}")
+        raise UsageError(f"{finding} To see all problems: labenv drill lint {path.parent}")
     return from_dict(path.stem, parsed(path))
 
 
 def from_dict(name: str, tree: dict[str, Any]) -> Drill:
-    """The drill that a file's tree describes."""
+    """The drill that a file's tree, or a record of it, describes; its keys may have old names."""
+    tree = _current(tree)
     return Drill(
         name=name,
         title=tree["title"],
@@ -101,7 +110,7 @@ def from_dict(name: str, tree: dict[str, Any]) -> Drill:
         layer=tree["layer"],
         machines=tuple(tree["machines"]),
         breaks=tree["break"],
-        mend=tree["mend"],
+        fix=tree["fix"],
         symptom=tree["symptom"].strip(),
         seen=(tree["seen"]["machine"], tree["seen"]["type"]),
         trips=tuple(tree["trips"]),
@@ -119,7 +128,7 @@ def to_dict(drill: Drill) -> dict[str, Any]:
         "layer": drill.layer,
         "machines": list(drill.machines),
         "break": drill.breaks,
-        "mend": drill.mend,
+        "fix": drill.fix,
         "symptom": drill.symptom,
         "seen": {"machine": drill.seen[0], "type": drill.seen[1]},
         "trips": list(drill.trips),
@@ -130,12 +139,12 @@ def to_dict(drill: Drill) -> dict[str, Any]:
 
 
 def filled(text: str, student: Student) -> str:
-    """A text of a drill for that student. Raises jinja2.TemplateError for one that is no template."""
+    """A text of a drill for that student. Raises jinja2.TemplateError for an invalid template."""
     return templates.text(text, student=student, domain=student.domain, network=student.prefix)
 
 
 def drawn(drills: Iterable[Drill], student_id: str, seed: str) -> list[Drill]:
-    """Them by lot: for the same student and seed always in the same order, whatever others there are among them."""
+    """The drills in random order: the same student and seed always give the same order, whichever others are added."""
 
     def lot(drill: Drill) -> bytes:
         return hashlib.sha256(f"{student_id}\0{seed}\0{drill.name}".encode()).digest()
@@ -144,12 +153,16 @@ def drawn(drills: Iterable[Drill], student_id: str, seed: str) -> list[Drill]:
 
 
 def lint(path: Path, lab: Lab) -> list[Finding]:
-    """What is wrong in a drill's file."""
+    """The problems in a drill's file. A key under its old name is not one: see `notes`."""
     try:
         tree = parsed(path)
     except UsageError as error:
         return [Finding(str(path), 1, str(error))]
     lines = _Lines(path)
+    if twice := [(old, new) for old, new in _old_keys(tree) if new in tree]:
+        said = "the key '{0}' is the old name of '{1}', and both are here. Remove '{0}'."
+        return [Finding(str(path), lines.of([old]), said.format(old, new)) for old, new in twice]
+    tree = _current(tree)
     formed = [
         Finding(str(path), lines.of(place), ": ".join([*map(_place, place), sentence]))
         for place, sentence in forms.faults(tree, schema())
@@ -157,30 +170,56 @@ def lint(path: Path, lab: Lab) -> list[Finding]:
     return formed or [Finding(str(path), lines.of(place), sentence) for place, sentence in _meaning(path, tree, lab)]
 
 
+def notes(path: Path) -> list[Finding]:
+    """What an author should know about a drill's file, though nothing is wrong with it: keys that have a new name."""
+    try:
+        tree = parsed(path)
+    except UsageError:
+        return []  # `lint` reports it, and a file with both keys
+    old_keys = [(old, new) for old, new in _old_keys(tree) if new not in tree]
+    if not old_keys:
+        return []
+    lines, said = _Lines(path), "the key '{}' is now called '{}'. Rename it; the old name still works."
+    return [Finding(str(path), lines.of([old]), said.format(old, new)) for old, new in old_keys]
+
+
+def _old_keys(tree: Any) -> list[tuple[str, str]]:
+    """The keys of a tree that were renamed, each with its new name."""
+    return [(old, new) for old, new in _RENAMED.items() if isinstance(tree, dict) and old in tree]
+
+
+def _current(tree: Any) -> Any:
+    """The tree with its keys under their current names."""
+    return {_RENAMED.get(key, key): value for key, value in tree.items()} if isinstance(tree, dict) else tree
+
+
 def _place(part: str | int) -> str:
     return f"number {part + 1}" if isinstance(part, int) else part
 
 
 def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[str | int], str]]:
-    """What is wrong in a file of the right form."""
-    import jinja2  # with the first text that is filled in, see labenv.lab.templates
+    """The problems in a file that matches the schema."""
+    import jinja2  # with the first text that is rendered, see labenv.lab.templates
 
     try:
         check_id(path.stem)
     except UsageError:
-        yield [], f"the file's name is the drill's: '{path.stem}' must be of a-z, 0-9 and '-', and begin with a letter."
+        yield (
+            [],
+            f"a drill is named as its file: '{path.stem}' must begin with a letter and have only a-z, 0-9 and '-'.",
+        )
     who = Student("nobody", 200, "anna", "abcd2345")
     machines = [node.name for node in topology.load(topology.named(lab.topology), who).nodes]
     named: list[tuple[list[str | int], str]] = [(["machines", i], name) for i, name in enumerate(tree["machines"])]
     named.append((["seen", "machine"], tree["seen"]["machine"]))
     for place, name in named:
         if name not in machines:
-            yield place, f"the machine '{name}' is unknown. There are: {', '.join(machines)}."
+            yield place, f"the machine '{name}' is unknown. The machines are: {', '.join(machines)}."
     for i, check in enumerate(tree["trips"]):
         if check.partition("/")[0] not in lab.steps:
-            yield ["trips", i], f"the step of '{check}' is unknown. There are: {', '.join(lab.steps)}."
+            yield ["trips", i], f"the step of '{check}' is unknown. The steps are: {', '.join(lab.steps)}."
     texts: list[tuple[list[str | int], str]] = [
-        ([key], tree[key]) for key in ("break", "mend", "symptom", "explanation")
+        ([key], tree[key]) for key in ("break", "fix", "symptom", "explanation")
     ]
     texts += [(["hints", i], text) for i, text in enumerate(tree["hints"])]
     texts.append((["seen", "type"], tree["seen"]["type"]))
@@ -188,11 +227,11 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
         try:
             filled(text, who)
         except jinja2.TemplateError as error:
-            yield place, f"this cannot be filled in: {error}. A template sees student, domain and network."
+            yield place, f"this template cannot be rendered: {error}. It can use student, domain and network."
 
 
 class _Lines:
-    """The lines of a YAML file on which its keys and values stand."""
+    """The line numbers of the keys and values of a YAML file."""
 
     def __init__(self, path: Path) -> None:
         import yaml  # `drill lint` alone needs it
@@ -200,13 +239,14 @@ class _Lines:
         self._root = yaml.compose(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
     def of(self, place: list[str | int]) -> int:
-        """The line of what stands at that place, or of the nearest around it."""
+        """The line of the value at that place, or of the nearest one around it. A key may have its old or new name."""
         import yaml  # as above
 
         node, line = self._root, 1
         for part in place:
             if isinstance(node, yaml.MappingNode):
-                pair = next(((key, value) for key, value in node.value if key.value == part), None)
+                names = {part, *(old for old, new in _RENAMED.items() if new == part)}
+                pair = next(((key, value) for key, value in node.value if key.value in names), None)
                 if pair is None:
                     break
                 line, node = pair[0].start_mark.line + 1, pair[1]

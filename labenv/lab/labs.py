@@ -19,7 +19,7 @@ def default() -> str:
 
 @cache
 def load(name: str) -> Lab:
-    """The lab `name`. Raises UsageError naming the labs there are if there is none of that name."""
+    """The lab `name`. Raises UsageError, which lists the labs, if there is none of that name."""
     if name not in names():
-        raise UsageError(f"There is no lab '{name}'. There are: {', '.join(names())}.")
+        raise UsageError(f"There is no lab '{name}'. The labs are: {', '.join(names())}.")
     return read(resources.labs() / name)

@@ -1,4 +1,4 @@
-"""Looking a lab's files over: what would break later, or leave a student without a check, a hint or a way out."""
+"""Checking a lab's files: what would break later, or leave a student without a check, a hint or a way out."""
 
 import ast
 import json
@@ -20,13 +20,13 @@ from labenv.lab.solution import commands
 from labenv.lab.topology import Node, Topology
 from labenv.student import Student
 
-# Whom the templates are tried with: the longest id there can be, with all that an id may hold.
+# Templates are tried with this student: the longest possible id, with every kind of character that an id may have.
 _STUDENT = Student("a23456789012345678901234567890-b", 200, "anna", "abcd2345")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong in a file of the lab, at a step or at none, and the way out."""
+    """A problem in a file of the lab, at a step or at none, and the way out."""
 
     file: str
     step: str
@@ -44,12 +44,12 @@ def schemas() -> dict[str, Any]:
 
 
 def lint(folder: Path) -> list[Finding]:
-    """Everything that is wrong with the lab in a folder; what hangs together is looked at once the form is right.
+    """All problems of the lab in a folder. References between files are checked once each file matches its schema.
 
-    Raises UsageError if the folder holds no lab.yaml.
+    Raises UsageError if the folder has no lab.yaml.
     """
     if not (folder / "lab.yaml").is_file():
-        raise UsageError(f"{folder} holds no lab.yaml, so it is no lab. There are: {', '.join(labs.names())}.")
+        raise UsageError(f"{folder} has no lab.yaml, so it is not a lab. The labs are: {', '.join(labs.names())}.")
     files = {folder / f"{name}.yaml": schema for name, schema in schemas().items()}
     looked_at = [path for path in files if path.name != "mutations.yaml" or path.exists()]
     broken = [finding for path in looked_at for finding in _form(path, files[path])] or [*_names(folder)]
@@ -62,11 +62,11 @@ def lint(folder: Path) -> list[Finding]:
         return [Finding("lab.yaml", "", str(error))]
     stages = [*_stages(lab)]
     found = [*stages, *_lab(lab, plan), *_steps(lab, plan), *_checks(lab, plan), *_mutations(lab, plan), *_drills(lab)]
-    return found if stages else [*found, *_needs(lab), *_templates(lab, plan)]  # these go by the order of the stages
+    return found if stages else [*found, *_needs(lab), *_templates(lab, plan)]  # these need the order of the stages
 
 
 def _form(path: Path, schema: Any) -> Iterator[Finding]:
-    """Whether a file is YAML, and has the form of its schema."""
+    """Whether a file is YAML and matches its schema."""
     try:
         tree = parsed(path)
     except UsageError as error:
@@ -80,7 +80,7 @@ def _form(path: Path, schema: Any) -> Iterator[Finding]:
 
 
 def _names(folder: Path) -> Iterator[Finding]:
-    """Ids that stand twice, and headings that are unknown: what a lab that is read no longer shows."""
+    """Repeated ids and unknown headings, which are lost once the lab is read."""
     tree = parsed(folder / "steps.yaml")
     for name, count in Counter(entry["id"] for entry in tree["steps"]).items():
         if count > 1:
@@ -90,7 +90,7 @@ def _names(folder: Path) -> Iterator[Finding]:
 
 
 def _stages(lab: Lab) -> Iterator[Finding]:
-    """The stages, and whatever names one."""
+    """The stages, and everything that refers to one."""
     stages = [stage.id for stage in lab.stages]
     for name, count in Counter(stages).items():
         if count > 1:
@@ -115,7 +115,7 @@ def _lab(lab: Lab, plan: Topology) -> Iterator[Finding]:
 
 
 def _steps(lab: Lab, plan: Topology) -> Iterator[Finding]:
-    """Machines that the steps name, and whether their solutions can be typed and are not given away."""
+    """Machines that the steps name, and whether their solutions can be typed and no hint gives them away."""
     nodes = {node.name: node for node in plan.nodes}
     for step in lab.steps.values():
         named = [*step.machines, *(name for action in step.solution for name in action.machines)]
@@ -130,38 +130,40 @@ def _solution(lab: Lab, step: Step, action: Action, node: Node, plan: Topology) 
     try:
         typed = commands(action, lab, _STUDENT, node, plan.nodes)
     except Exception as error:  # a template can raise anything
-        said = f"its solution cannot be rendered: {error}. Templates see: student, network, machine, machines, reached."
+        said = f"its solution cannot be rendered: {error}. It can use: student, network, machine, machines, reached."
         yield Finding("steps.yaml", step.id, said)
         return
     if not typed:
-        yield Finding("steps.yaml", step.id, f"its solution types nothing on {node.name}. Write a command a line.")
+        yield Finding("steps.yaml", step.id, f"its solution types nothing on {node.name}. Write one command per line.")
     for number, hint in enumerate(step.hints, 1):
-        # A word such as `ls` may well be said; a whole command, or what stands in quotes in one, is the answer.
+        # A word such as `ls` is fine; a whole command, or what is in quotes in one, is the answer.
         for told in (part for line in typed for part in (line, *re.findall(r"'([^']+)'", line)) if " " in part):
             if told in hint:
-                yield Finding("steps.yaml", step.id, f"hint {number} gives the answer away: {told}. Say it in words.")
+                yield Finding(
+                    "steps.yaml", step.id, f"hint {number} gives the answer away: {told}. Describe it in words."
+                )
 
 
 def _needs(lab: Lab) -> Iterator[Finding]:
-    """What the steps wait for: it has to be there, and to hold at their stage."""
+    """What the steps wait for: it must exist, and pass at their stage."""
     told: set[str] = set()
     for step in lab.steps.values():
         yield from _unknown("steps.yaml", step.id, "step", step.needs, lab.steps)
         circle = _circle(lab, step.id)
         if circle and not told & set(circle):
             told |= set(circle)
-            said = f"it waits for itself, by way of {', '.join(circle)}. Take one of these needs away."
+            said = f"it waits for itself, through {', '.join(circle)}. Remove one of these needs."
             yield Finding("steps.yaml", step.id, said)
         for needed in (lab.steps[name] for name in step.needs if name in lab.steps):
             if not lab.reached(needed.stage, step.stage):
                 said = (
-                    f"it needs step {needed.id}, which holds from stage {needed.stage} on only. Need what holds before."
+                    f"it needs step {needed.id}, which passes only from stage {needed.stage} on. Need an earlier one."
                 )
                 yield Finding("steps.yaml", step.id, said)
 
 
 def _circle(lab: Lab, start: str) -> list[str]:
-    """The steps on a way of needs from a step back to itself, beginning with it; none if there is no such way."""
+    """The steps on a path of needs from a step back to itself, beginning with it; none if there is no such path."""
     ways = [[start]]
     seen: set[str] = set()
     for way in ways:
@@ -175,20 +177,20 @@ def _circle(lab: Lab, start: str) -> list[str]:
 
 
 def _checks(lab: Lab, plan: Topology) -> Iterator[Finding]:
-    """The tests in checks/ and their marks, which are read and not run."""
+    """The tests in checks/ and their marks, which are read but not run."""
     marked: set[str] = set()
     for path in sorted((lab.folder / "checks").glob("test_*.py")):
         file = f"checks/{path.name}"
         try:
             tree = ast.parse(path.read_bytes(), str(path))
         except (SyntaxError, ValueError) as error:
-            yield Finding(file, "", f"is no Python: {error}. Mend that place.")
+            yield Finding(file, "", f"is not valid Python: {error}. Fix that place.")
             continue
         for test, id_, machines in _marks(tree):
             marked.add(id_)
             if id_ not in lab.steps:
                 known = ", ".join(lab.steps)
-                yield Finding(file, "", f"{test} is bound to step {id_}, which is unknown. There are: {known}.")
+                yield Finding(file, "", f"{test} is bound to step {id_}, which is unknown. The steps are: {known}.")
             yield from _unknown(file, id_, "machine", machines, {node.name for node in plan.nodes})
     for step in lab.steps.values():
         if step.id not in marked and not step.is_for_a_person:
@@ -222,7 +224,7 @@ def _templates(lab: Lab, plan: Topology) -> Iterator[Finding]:
             try:
                 overlay.overlay(lab, plan, node, _STUDENT, stage.id)
             except jinja2.TemplateNotFound:
-                continue  # told already
+                continue  # already reported
             except Exception as error:  # a template can raise anything
                 words = str(error)
                 if isinstance(error, jinja2.TemplateSyntaxError):
@@ -233,7 +235,7 @@ def _templates(lab: Lab, plan: Topology) -> Iterator[Finding]:
 
 
 def _mutations(lab: Lab, plan: Topology) -> Iterator[Finding]:
-    """Names in mutations.yaml, where there is one."""
+    """Names in mutations.yaml, if there is one."""
     if not (path := lab.folder / "mutations.yaml").exists():
         return
     tree = parsed(path)
@@ -259,4 +261,4 @@ def _unknown(file: str, step: str, what: str, named: Iterable[str], known: Itera
     there = list(known)
     for name in dict.fromkeys(named):
         if name not in there:
-            yield Finding(file, step, f"the {what} '{name}' is unknown. There are: {', '.join(sorted(there))}.")
+            yield Finding(file, step, f"the {what} '{name}' is unknown. The {what}s are: {', '.join(sorted(there))}.")

@@ -30,11 +30,11 @@ class Action:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the sheet, under the number that it has when they are counted through.
+    """A step of the sheet. Its id counts through the whole sheet.
 
-    `heading` and `number` are the sheet's own; `machines` are those it is done on; from `stage` on its checks hold.
-    `by` is "person" for what no check can judge. `needs` are the steps without which this one cannot hold. `hints` are
-    three sentences: what is the matter, where to look, and the idea. `note` tells of an error of the sheet.
+    `heading` and `number` are the sheet's own. `machines` are those it is done on. Its checks pass from `stage` on.
+    `by` is "person" for what no check can judge. `needs` are the steps that must pass before this one can. `hints` are
+    three sentences: what is wrong, where to look, and the idea. `note` explains an error in the sheet.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Step:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a machine's overlay: rendered from `template`, or a symbolic `link`; there from `since` to `until`."""
+    """A file of a machine's overlay: rendered from `template`, or a symbolic `link`; it exists from `since` and no longer at `until`."""
 
     path: str
     template: str | None
@@ -71,8 +71,8 @@ class File:
 class Answer:
     """A port that a ready machine answers on.
 
-    `banner` is what the first line it says begins with; if that is empty, a DNS query for the SOA of `zone` is asked
-    instead (empty: the student's domain).
+    `banner` is the beginning of the first line that it sends. If it is empty, the port is probed with a DNS query for
+    the SOA of `zone` instead (empty: the student's domain).
     """
 
     machine: str
@@ -112,9 +112,9 @@ class Lab:
 
     @cached_property
     def steps(self) -> dict[str, Step]:
-        """The steps in the order of the sheet, by id. Raises UsageError for a file that is not as it should be.
+        """The steps in the order of the sheet, by id. Raises UsageError for an invalid file.
 
-        They are in a file of their own, which `up` need not read.
+        They have a file of their own, which `up` does not read.
         """
         with _understood(self.folder / "steps.yaml") as tree:
             return {entry["id"]: _step(entry, tree["headings"]) for entry in tree["steps"]}
@@ -135,7 +135,7 @@ class Lab:
         return self._order[at] >= self._order[stage]
 
     def check_stage(self, stage: str) -> str:
-        """Return `stage` if the lab has it. Raises UsageError naming those it has."""
+        """Return `stage` if the lab has it. Raises UsageError, which lists its stages, otherwise."""
         if stage not in self._order:
             raise UsageError(f"{self.id} has no stage '{stage}'. Its stages are: {', '.join(self._order)}.")
         return stage
@@ -158,7 +158,7 @@ class Lab:
 
 
 def read(folder: Path) -> Lab:
-    """The lab in a folder. Raises UsageError for a lab.yaml that is not as it should be."""
+    """The lab in a folder. Raises UsageError for an invalid lab.yaml."""
     with _understood(folder / "lab.yaml") as tree:
         stages = tuple(Stage(**stage) for stage in tree["stages"])
         return Lab(
@@ -178,24 +178,24 @@ def read(folder: Path) -> Lab:
 
 
 def parsed(path: Path) -> Any:
-    """The tree in a YAML file. Raises UsageError, with the place, for a file that cannot be read or is no YAML."""
+    """The tree in a YAML file. Raises UsageError, with the place, for a file that cannot be read or is not YAML."""
     try:
         return resources.read_yaml(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         words = " ".join(str(error).split())
-        raise UsageError(f"{path} is no YAML: {words}. Mend that place and try again.") from error
+        raise UsageError(f"{path} is not valid YAML: {words}. Fix that place and try again.") from error
 
 
 @contextmanager
 def _understood(path: Path) -> Iterator[Any]:
-    """The tree in a file, for a block that takes it apart and trusts that everything is there."""
+    """The tree in a file, for a block that reads it without checking that everything is there."""
     try:
         yield parsed(path)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise UsageError(
-            f"{path} is not as a lab's file should be ({error!r}). See what is wrong: labenv lab lint {path.parent}"
+            f"{path} is not a valid file of a lab ({error!r}). To see what is wrong: labenv lab lint {path.parent}"
         ) from error
 
 

@@ -1,7 +1,7 @@
-"""What a lab's checks are held against: single faults that must trip them, and right variants that must not.
+"""What a lab's checks are tested against: single faults that must trip them, and right variants that must not.
 
 They are data (labs/<lab>/mutations.yaml). tests/e2e/test_mutations.py puts each into real machines; tools/mutations
-prints the table that docs/mutations.md holds.
+prints docs/mutations.md from them.
 """
 
 from dataclasses import dataclass

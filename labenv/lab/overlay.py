@@ -15,7 +15,7 @@ from labenv.lab.model import File, Lab
 from labenv.lab.topology import Node, Topology
 from labenv.student import Student
 
-# Postfix waits until a main.cf is two seconds old before it trusts it, so rendered files are born old. A fixed time also
+# Postfix waits until a main.cf is two seconds old before it trusts it, so rendered files get an old time. A fixed time also
 # makes the same input give the same bytes.
 BORN = 1_700_000_000
 
@@ -65,7 +65,7 @@ def as_tar(items: list[Item]) -> bytes:
 
 
 def fingerprint(*parts: str | bytes) -> str:
-    """A short hash of what a machine is made from, to tell later whether it would be made the same again."""
+    """A short hash of what a machine is made from, to tell later whether it would be made the same way again."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part

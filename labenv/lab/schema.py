@@ -1,4 +1,4 @@
-"""Whether what stands in a YAML file has the form that a JSON schema describes, and if not, why, in sentences."""
+"""Whether the content of a YAML file matches a JSON schema, and if not, why, in sentences."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -7,31 +7,37 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 _KINDS = {
-    dict: "keys with values",
+    dict: "a mapping",
     list: "a list",
     str: "text",
-    bool: "yes or no",
+    bool: "true or false",
     int: "a number",
+    float: "a number with a decimal point",
     type(None): "nothing",
 }
 _WANTED = {
-    "object": "keys with values",
+    "object": "a mapping",
     "array": "a list",
-    "string": "text (in quotes)",
-    "integer": "a number",
+    "string": "text in quotes",
+    "integer": "a whole number",
     "boolean": "true or false",
 }
 
 
 def faults(tree: Any, schema: Any) -> Iterator[tuple[list[str | int], str]]:
-    """Where the tree departs from the schema, as keys and places on the way down, and what is wrong there.
+    """Where the tree does not match the schema, as keys and indexes on the way down, and what is wrong there.
 
-    The description that the schema gives of what belongs there ends the sentence: it is the way out.
+    The sentence ends with the schema's description of the expected value: that is the way out.
     """
-    from jsonschema import Draft202012Validator  # takes a tenth of a second, which no other command has to wait for
+    from jsonschema import Draft202012Validator  # takes a tenth of a second, for which no other command should wait
 
     for fault in sorted(Draft202012Validator(schema).iter_errors(tree), key=lambda fault: list(fault.absolute_path)):
         yield list(fault.absolute_path), _sentence(fault, schema)
+
+
+def kind(value: Any) -> str:
+    """What a value in a YAML file is, in words: "a mapping", "a list", "text"."""
+    return next((words for type_, words in _KINDS.items() if isinstance(value, type_)), type(value).__name__)
 
 
 def _sentence(fault: "ValidationError", schema: Any) -> str:  # a table of what a schema can say
@@ -48,30 +54,31 @@ def _sentence(fault: "ValidationError", schema: Any) -> str:  # a table of what 
         case "additionalProperties":
             known = sorted(passed[-1]["properties"])
             unknown = ", ".join(f"'{key}'" for key in value if key not in known)
-            about = f"Remove it, or write one of: {', '.join(known)}."
+            about = f"Remove it, or use one of: {', '.join(known)}."
             said = f"the key {unknown} is unknown here."
         case "type":
-            found = next((words for kind, words in _KINDS.items() if isinstance(value, kind)), "a number with a point")
-            said = f"here is {found}, where {_WANTED[wanted]} belongs."
+            said = f"expected {_WANTED[wanted]}, found {kind(value)}."
         case "minItems" | "maxItems":
-            said = f"here are {len(value)}, where {wanted} belong{'s' if wanted == 1 else ''}."
+            bound = "at least" if fault.validator == "minItems" else "at most"
+            said = f"expected {bound} {wanted} {'entry' if wanted == 1 else 'entries'}, found {len(value)}."
         case "minProperties":
-            said = "nothing stands here."
+            said = "the mapping is empty."
         case "uniqueItems":
-            said = "something stands here twice."
+            said = "the same entry is there twice."
         case "enum":
-            said = f"'{value}' is not known here."
+            said = f"'{value}' is unknown here."
         case "oneOf":
-            said = f"one of these belongs here, and one only: {', '.join(key for part in wanted for key in part['required'])}."
+            keys = ", ".join(key for part in wanted for key in part["required"])
+            said = f"expected exactly one of these keys: {keys}."
         case "pattern" if not value.strip():
             said = "the text is empty."
         case _:
-            said = f"'{value}' does not have the form that belongs here."
+            said = f"'{value}' is not valid here."
     return f"{said} {about}".strip()
 
 
 def _passed(schema: Any, path: list[Any], start: Any = None) -> list[Any]:
-    """The parts of a schema on the way down a path, with what they refer to."""
+    """The parts of a schema along a path, with what they refer to."""
     nodes = [start or schema]
     for part in [*path, None]:
         while "$ref" in nodes[-1] and part not in nodes[-1]:

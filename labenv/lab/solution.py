@@ -16,7 +16,7 @@ def commands(
     machine: Machine | Node,
     machines: Sequence[Machine | Node],
 ) -> list[str]:
-    """The commands of an action on one of its machines: a template that sees what those of the files see.
+    """The commands of an action on one of its machines: a template that can use what the file templates can use.
 
     Raises jinja2.TemplateError for one that cannot be rendered.
     """
@@ -26,7 +26,7 @@ def commands(
         network=student.prefix,
         machine=machine,
         machines=machines,
-        # Whoever types a solution goes to the end of the sheet, whatever the environment began with.
+        # A solution leads to the end of the sheet, whatever stage the environment began at.
         reached=lambda stage: lab.reached(stage, lab.last_stage),
     )
     return [line for line in text.splitlines() if line.strip()]

@@ -1,6 +1,6 @@
 """The texts of a lab as templates: one sandbox for all of them, as a lab's files are untrusted input.
 
-jinja2 takes as long to load as a small command takes in all, so it is imported with the first text that needs it.
+Loading jinja2 takes as long as a whole small command, so it is imported with the first text that needs it.
 """
 
 import functools
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def text(source: str, **context: Any) -> str:
-    """A text filled in. Raises jinja2.TemplateError for one that is no template or names what `context` lacks."""
+    """A rendered text. Raises jinja2.TemplateError for an invalid template, or a name that `context` does not have."""
     return _sandbox(None).from_string(source.removesuffix("\n")).render(context)
 
 
 def file(folder: Path, name: str, **context: Any) -> str:
-    """The file `name` of a folder of templates, filled in. Raises jinja2.TemplateError."""
+    """The file `name` of a folder of templates, rendered. Raises jinja2.TemplateError."""
     return _sandbox(folder).get_template(name).render(context)
 
 
@@ -39,7 +39,7 @@ def _sandbox(folder: Path | None) -> "jinja2.Environment":
 
 
 def _compiled() -> "jinja2.BytecodeCache | None":
-    """Where the compiled templates are kept: to compile them takes twenty times as long as to render them."""
+    """The cache of compiled templates: compiling takes twenty times as long as rendering."""
     import jinja2  # as above
 
     place = places.cache("templates")
@@ -50,7 +50,7 @@ def _compiled() -> "jinja2.BytecodeCache | None":
         def load_bytecode(self, bucket: "jinja2.bccache.Bucket") -> None:
             try:
                 super().load_bytecode(bucket)
-            except Exception:  # whatever unpickling a damaged file may raise: it is compiled again
+            except Exception:  # unpickling a damaged file can raise anything: compile it again
                 bucket.reset()
 
         def dump_bytecode(self, bucket: "jinja2.bccache.Bucket") -> None:

@@ -1,7 +1,7 @@
 """A topology: which machines a lab has, on which addresses, with which published ports.
 
-It is a Compose file, with `x-labenv` for what Compose has no word for. What labenv does not support it refuses by
-name, so that nothing in the file is silently without effect.
+It is a Compose file, with `x-labenv` for what Compose cannot express. labenv refuses by name what it does not support,
+so that nothing in the file is silently ignored.
 """
 
 import ipaddress
@@ -13,12 +13,13 @@ from typing import Any
 
 from labenv import resources
 from labenv.errors import UsageError
+from labenv.lab.schema import kind
 from labenv.student import Student
 
 _TOP = {"name", "services", "networks", "x-labenv"}
 _SERVICE = {"image", "hostname", "networks", "ports", "profiles", "x-labenv"}
 _NETWORK = {"driver", "driver_opts", "ipam", "x-labenv"}
-_LINKS = ipaddress.IPv4Network("198.18.0.0/15")  # RFC 2544: what an environment's further networks are taken from
+_LINKS = ipaddress.IPv4Network("198.18.0.0/15")  # RFC 2544: the range of an environment's additional networks
 _PORT = re.compile(r"127\.0\.0\.1::(\d+)(?:/(tcp|udp))?")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -43,10 +44,10 @@ class Port:
 
 @dataclass(frozen=True)
 class Node:
-    """A machine as the topology has it: name, fully qualified host name, address, image folder, published ports.
+    """A machine of the topology: name, fully qualified host name, address, image folder, published ports.
 
-    `network` is the name of the one that the address lies in. With a `profile` the machine is there only if that is
-    asked for. `addresses` are further ones that the machine gives itself.
+    `network` is the name of the network that has the address. A machine with a `profile` exists only if that profile is
+    requested. `addresses` are additional ones that the machine assigns to itself.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Node:
 class Network:
     """A network of an environment. The student's own has no `name`; `options` are its driver options.
 
-    `joined_by` are machines of another network and the address that each gets here; they join when the network is made.
+    `joined_by` are machines of another network and the address that each gets here; they join when the network is created.
     """
 
     name: str
@@ -83,14 +84,14 @@ class Topology:
     networks: tuple[Network, ...]
 
     def with_profiles(self, profiles: Collection[str]) -> "Topology":
-        """The same without the machines, and their networks, whose profile is not among these.
+        """The topology without the machines whose profile is not among these, and without their networks.
 
-        Raises UsageError, naming those there are, for a profile that no machine has.
+        Raises UsageError, which lists the profiles, for one that no machine has.
         """
         known = sorted({node.profile for node in self.nodes if node.profile})
         for profile in profiles:
             if profile not in known:
-                has = f"It has: {', '.join(known)}." if known else "It has none."
+                has = f"The profiles are: {', '.join(known)}." if known else "It has no profiles."
                 raise UsageError(f"The topology has no machine with the profile '{profile}'. {has}")
         nodes = tuple(node for node in self.nodes if not node.profile or node.profile in profiles)
         used = {node.network for node in nodes}
@@ -106,7 +107,7 @@ class Topology:
 
 
 def port_at(x: int, index: int, shift: int = 0) -> int:
-    """The port on 127.0.0.1 at place `index` of an environment's ten, or of those `shift` blocks further on."""
+    """The port on 127.0.0.1 at place `index` of an environment's ten, or of the ten `shift` blocks further on."""
     return _FIRST_PORT + _PORTS_EACH * (x + 256 * shift) + index
 
 
@@ -118,7 +119,7 @@ def named(name: str) -> Path:
 def load(path: Path, student: Student) -> Topology:
     """Read a topology for `student`.
 
-    Raises UsageError naming file and key for what cannot be read, is unknown, or does not fit the student's network.
+    Raises UsageError, which names file and key, for what cannot be read, is unknown, or does not fit the student's network.
     """
     values = {"STUDENT": student.id, "DOMAIN": student.domain, "PREFIX": student.prefix, "X": str(student.x)}
     tree = _mapping(_parse(path), f"{path}", _TOP)
@@ -135,17 +136,19 @@ def _parse(path: Path) -> Any:
         raise UsageError(f"The topology {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise UsageError(
-            f"{path} is no YAML: {' '.join(str(error).split())}. Mend that place and try again."
+            f"{path} is not valid YAML: {' '.join(str(error).split())}. Fix that place and try again."
         ) from error
 
 
 def _mapping(value: Any, where: str, known: set[str] | None = None) -> dict[str, Any]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UsageError(f"{where}: here belong keys with values; found {type(value).__name__}.")
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: expected a mapping, found {kind(value)}.")
     for key in value:
+        if not isinstance(key, str):
+            raise UsageError(f"{where}: the key '{key}' is {kind(key)}, not text. Put it in quotes.")
         if known is not None and key not in known:
             raise UsageError(
-                f"{where}: labenv does not support the key '{key}' here. It knows: {', '.join(sorted(known))}. Remove the key."
+                f"{where}: labenv does not support the key '{key}' here. Remove it, or use one of: {', '.join(sorted(known))}."
             )
     return value
 
@@ -159,7 +162,7 @@ def _filled(value: Any, values: dict[str, str], path: Path) -> Any:
         for name in _VARIABLE.findall(value):
             if name not in values:
                 raise UsageError(
-                    f"{path}: the variable ${{{name}}} is unknown. There are: {', '.join(sorted(values))}."
+                    f"{path}: the variable ${{{name}}} is unknown. The variables are: {', '.join(sorted(values))}."
                 )
         return _VARIABLE.sub(lambda match: values[match[1]], value)
     return value
@@ -176,10 +179,10 @@ def _networks(tree: dict[str, Any], path: Path, student: Student) -> dict[str, N
                 f"{where}: the subnet {subnet} is not the student's network {student.network}: write ${{PREFIX}}.0/24."
             )
         if networks and not ipaddress.IPv4Network(subnet).subnet_of(_LINKS):
-            raise UsageError(f"{where}: the subnet {subnet} of a further network does not lie in {_LINKS}.")
+            raise UsageError(f"{where}: the subnet {subnet} of an additional network is not in {_LINKS}.")
         networks[name] = _network(name if networks else "", raw, where)
     if not networks:
-        raise UsageError(f"{path}: networks: here belongs the student's network, with the subnet ${{PREFIX}}.0/24.")
+        raise UsageError(f"{path}: networks: the student's network is missing: the subnet ${{PREFIX}}.0/24.")
     return networks
 
 
@@ -188,12 +191,12 @@ def _subnet(network: dict[str, Any], where: str) -> str:
     ipam = _mapping(network.get("ipam"), f"{where}.ipam", {"config"})
     config = ipam.get("config")
     if not isinstance(config, list) or len(config) != 1:
-        raise UsageError(f"{where}.ipam.config: exactly one subnet with its gateway belongs here.")
+        raise UsageError(f"{where}.ipam.config: expected a list with exactly one subnet and its gateway.")
     subnet = str(_mapping(config[0], f"{where}.ipam.config", {"subnet", "gateway"}).get("subnet"))
     try:
         return str(ipaddress.IPv4Network(subnet))
     except ValueError as error:
-        raise UsageError(f"{where}.ipam.config: {subnet} is no IPv4 network ({error}).") from error
+        raise UsageError(f"{where}.ipam.config: {subnet} is not an IPv4 network ({error}).") from error
 
 
 def _network(name: str, network: dict[str, Any], where: str) -> Network:
@@ -217,7 +220,7 @@ def _nodes(services: dict[str, Any], path: Path, networks: dict[str, Network]) -
     for name, raw in services.items():
         where = f"{path}: services.{name}"
         if not re.fullmatch(r"[a-z][a-z0-9]*", name):
-            raise UsageError(f"{where}: a machine's name holds only a-z and 0-9, and begins with a letter.")
+            raise UsageError(f"{where}: a machine's name must begin with a letter and contain only a-z and 0-9.")
         service = _mapping(raw, where, _SERVICE)
         for key in ("image", "hostname", "networks"):
             if key not in service:
@@ -238,10 +241,10 @@ def _nodes(services: dict[str, Any], path: Path, networks: dict[str, Network]) -
             )
         )
         if network.name and not nodes[-1].profile:
-            raise UsageError(f"{where}: a machine without a profile belongs on the student's own network.")
+            raise UsageError(f"{where}: a machine without a profile must be on the student's own network.")
     if len(numbers) > _PORTS_EACH:
         raise UsageError(
-            f"{path}: {len(numbers)} published ports are more than the {_PORTS_EACH} that an environment has."
+            f"{path}: {len(numbers)} ports are published, but an environment has only {_PORTS_EACH}. Remove some."
         )
     joined_by = [joining for network in networks.values() for joining in network.joined_by.items()]
     addresses = [*(node.address for node in nodes), *(address for _, address in joined_by)]
@@ -257,7 +260,7 @@ def _nodes(services: dict[str, Any], path: Path, networks: dict[str, Network]) -
 def _attached(tree: Any, networks: dict[str, Network], where: str) -> tuple[Network, str]:
     attached = _mapping(tree, where, set(networks))
     if len(attached) != 1:
-        raise UsageError(f"{where}: a machine is on exactly one network; here are {len(attached)}.")
+        raise UsageError(f"{where}: expected exactly one network for a machine, found {len(attached)}.")
     [(name, raw)] = attached.items()
     address = str(_mapping(raw, f"{where}.{name}", {"ipv4_address"}).get("ipv4_address"))
     _inside(address, networks[name].subnet, f"{where}.{name}: the address")
@@ -266,7 +269,7 @@ def _attached(tree: Any, networks: dict[str, Network], where: str) -> tuple[Netw
 
 def _profile(profiles: Any, where: str) -> str:
     if not isinstance(profiles, list) or len(profiles) > 1:
-        raise UsageError(f"{where}: here belongs a list with one profile.")
+        raise UsageError(f"{where}: expected a list with one profile.")
     return str(profiles[0]) if profiles else ""
 
 
@@ -287,4 +290,4 @@ def _inside(address: str, subnet: str, what: str) -> None:
             return
     except ValueError:
         pass
-    raise UsageError(f"{what} {address} does not lie in {subnet}.")
+    raise UsageError(f"{what} {address} is not in {subnet}.")

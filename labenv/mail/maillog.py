@@ -32,7 +32,7 @@ _AGENT = re.compile(
     r"(?P<session>lda(?:\((?P<user>[^)]*)\))?(?:<\d+><[^>]*>)?): (?:msgid=<?(?P<id>[^>:]*)>?: )?(?P<text>.*)"
 )
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
-_AFTER = timedelta(days=1)  # how far clocks may be apart before a date counts as one of last year
+_AFTER = timedelta(days=1)  # how far clocks may differ before a date counts as one of last year
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Line:
     """One line of the log: `text` is what follows the program and the queue id, `daemon` is "dovecot" or Postfix's."""
 
     time: datetime
-    place: int  # in the log, which tells the time to a second only
+    place: int  # in the log, whose times are exact to a second only
     daemon: str
     text: str
     raw: str
@@ -53,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of one recipient: `relay` is "local" or "name[address]:port", `status` sent, deferred or bounced."""
+    """The result for one recipient: `relay` is "local" or "name[address]:port", `status` sent, deferred or bounced."""
 
     to: str
     orig_to: str
@@ -69,25 +69,25 @@ class Delivery:
 
     @property
     def queued_as(self) -> str:
-        """The queue id that the message got where it was handed to, or by forwarding; "" where nobody said one."""
+        """The queue id that the message got at the next machine, or by forwarding; "" if the log has none."""
         match = _QUEUED_AS.search(self.words) if self.status == "sent" else None
         return match["qid"] if match else ""
 
     @property
     def address(self) -> str:
-        """The address of the machine that it was handed to, "" if there is none."""
+        """The address of the machine that it was sent to, "" if there is none."""
         match = _ADDRESS.search(self.relay)
         return match["address"] if match else ""
 
 
 @dataclass
 class Hop:
-    """One message's time on one machine, as its log tells it.
+    """One message's time on one machine, as its log shows it.
 
-    `user` is who gave it to sendmail(1) there, `client` who handed it over by SMTP; `notices` are the queue ids of what
-    Postfix wrote to the sender about it, `refusals` the recipients that it did not take while it took others;
-    `requeued_from` is the queue id it had before postsuper(1) put it into the queue anew; `expired` when Postfix has
-    tried for long enough.
+    `user` submitted it with sendmail(1) there, `client` sent it over SMTP; `notices` are the queue ids of the notices
+    that Postfix wrote to the sender about it, `refusals` the recipients that it refused while it accepted others;
+    `requeued_from` is the queue id it had before postsuper(1) requeued it; `expired` is set when Postfix has given up
+    trying.
     """
 
     queue_id: str
@@ -105,7 +105,7 @@ class Hop:
 
     @property
     def fate(self) -> str:
-        """What became of it here, in the log's words."""
+        """What happened to it here, in the log's words."""
         return "; ".join(map(str, self.deliveries)) or "it is still in the queue"
 
     @property
@@ -121,9 +121,9 @@ class Hop:
 
 @dataclass
 class Refusal:
-    """What smtpd(8) answered to a client whose message it did not take.
+    """The answer of smtpd(8) to a client whose message it refused.
 
-    `line` is the one that says so, `lines` are those of the whole connection.
+    `line` is the one with the answer, `lines` are those of the whole connection.
     """
 
     line: Line
@@ -143,7 +143,7 @@ class Refusal:
 
 @dataclass
 class Log:
-    """A machine's log, read: what came, what was refused, and Postfix's own complaints, each oldest first."""
+    """A machine's log as records: what came, what was refused, and Postfix's own complaints, each oldest first."""
 
     hops: list[Hop] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
@@ -151,11 +151,11 @@ class Log:
 
 
 def read(text: str, now: datetime | None = None) -> Log:
-    """The log as records. Lines that are no mail are passed over; `now` tells the year, which the lines do not."""
+    """The log as records. Lines not about mail are skipped; `now` gives the year, which the lines do not have."""
     return _Reader(now or datetime.now()).read(text.splitlines())
 
 
-@lru_cache(maxsize=16)  # whoever waits for a line asks again and again about the same text
+@lru_cache(maxsize=16)  # a caller that waits for a line asks about the same text many times
 def _read_once(text: str) -> Log:
     return read(text)
 
@@ -180,7 +180,7 @@ def with_notices(logs: Mapping[str, str], message_ids: set[str]) -> set[str]:
 
 
 def settled(logs: Mapping[str, str], message_ids: set[str]) -> bool:
-    """Whether each message has come to rest everywhere, those included that one machine has just handed to another."""
+    """Whether each message is settled everywhere, including those that one machine has just sent to another."""
     there = [hop for text in logs.values() for hop in _read_once(text).hops if hop.message_id in message_ids]
     handed = {delivery.queued_as for hop in there for delivery in hop.deliveries} - {""}
     return all(hop.settled for hop in there) and handed <= {hop.queue_id for hop in there}
@@ -226,7 +226,7 @@ class _Reader:
         year = self._latest.year - ((month, day) > (self._latest.month, self._latest.day))
         try:
             return datetime(year, month, day, hour, minute, second)
-        except ValueError:  # no such month, or the 29th of February of a year that has none
+        except ValueError:  # no such month, or 29 February in a year without it
             return datetime.min
 
     def _note(self, queue_id: str, line: Line, whole: Line, pid: str) -> None:
@@ -279,7 +279,7 @@ class _Reader:
             self._agents.setdefault(match["session"], []).append((match, line))
 
     def _agent_lines(self, user: str, message_id: str) -> list[Line]:
-        """What the delivery agent has said of this delivery: it does so before Postfix tells the outcome."""
+        """What the delivery agent logged about this delivery: it does so before Postfix logs the result."""
         found = []
         for session, said in list(self._agents.items()):
             ids = {match["id"] for match, _ in said} - {None}
@@ -290,5 +290,5 @@ class _Reader:
 
 
 def _came(line: Line) -> bool:
-    """Whether a hop's line tells more than that a client was there."""
+    """Whether a hop's line says more than that a client connected."""
     return not (line.text.startswith("client=") or "reject: " in line.text)

@@ -14,10 +14,10 @@ _MOMENT = timedelta(seconds=5)  # how far apart two machines' lines about one ev
 
 @dataclass(eq=False)
 class Station:
-    """A hop on a machine, and where it leads.
+    """A hop on a machine, and where the message went next.
 
-    `onward` are the stations that the message went on to and `behind` the other machine's own words about a refusal,
-    both by the place of the delivery in `hop.deliveries`; `notices` are what Postfix wrote to the sender about it.
+    `onward` are the next stations of the message and `behind` the other machine's own words about a refusal, both by the
+    place of the delivery in `hop.deliveries`; `notices` are what Postfix wrote to the sender about it.
     """
 
     machine: str
@@ -25,7 +25,7 @@ class Station:
     onward: dict[int, "Station"] = field(default_factory=dict)
     behind: dict[int, tuple[str, Refusal]] = field(default_factory=dict)
     notices: list["Station"] = field(default_factory=list)
-    first: bool = True  # no other station handed it on to here
+    first: bool = True  # it did not come from another station
     is_notice: bool = False
 
     @property
@@ -40,7 +40,7 @@ class Station:
 
     @property
     def id(self) -> str:
-        """The message id, or the queue id of a message without."""
+        """The message id, or the queue id of a message without one."""
         return self.hop.message_id or self.hop.queue_id
 
 
@@ -70,7 +70,7 @@ class Office:
     def attempts(self) -> list[tuple[str, list[Refusal]]]:
         """The connections in which a client was refused, by machine, the newest last.
 
-        Those are left out that a message's own log lines tell of, and those of labenv's checks.
+        Refusals that belong to a logged message, and those of labenv's checks, are left out.
         """
         found = []
         for name, room in self.postrooms.items():
@@ -82,7 +82,7 @@ class Office:
         return sorted(found, key=lambda attempt: attempt[1][0].line.when)
 
     def find(self, name: str) -> list[Station]:
-        """The stations at which a message began, by its message id or any of its queue ids; [] if nobody knows it."""
+        """The stations at which a message began, by its message id or any of its queue ids; [] if no machine knows it."""
         found = [station for station in self.stations if station.hop.message_id == name]
         if not found:
             found = [station for station in self.stations if station.hop.queue_id == name][-1:]
@@ -93,7 +93,7 @@ class Office:
         return sorted((s for s in found if s.first), key=lambda station: station.time) or found[:1]
 
     def complaint(self, station: Station) -> Line | None:
-        """What Postfix complained of when it took up a message of which nothing became."""
+        """Postfix's complaint when it picked up a message that then got no result."""
         hop = station.hop
         if hop.deliveries or hop.removed:
             return None
@@ -104,7 +104,7 @@ class Office:
         return None
 
     def queue(self, station: Station) -> str:
-        """The queue in which the message still is there, "" if in none."""
+        """The queue in which the message still is on that machine, "" if in none."""
         # postsuper(1) does not log each message that it deletes.
         return "" if station.hop.removed else self.postrooms[station.machine].queue.get(station.hop.queue_id, "")
 
@@ -142,7 +142,7 @@ class Office:
 
 
 def walk(station: Station) -> Iterator[Station]:
-    """The stations from this one on, in the order of the message's way, notices last; each once."""
+    """The stations from this one on, in the order of the message's path, notices last; each once."""
     seen: list[Station] = []
     waiting = [station]
     while waiting:

@@ -1,4 +1,4 @@
-"""What each machine knows of its mail: the log with its rotated parts, the queue, and where a message lies."""
+"""What each machine knows about its mail: the log with its rotated parts, the queue, and where a message is stored."""
 
 import shlex
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from labenv.parallel import Together
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
-# Rotated logs bear a date or a number, and may be compressed (logrotate(8)).
+# Rotated logs have a date or a number in their name, and may be compressed (logrotate(8)).
 _READ = r"""
 date '+%Y-%m-%dT%H:%M:%S'
 kill -0 "$(cat /var/spool/postfix/pid/master.pid 2>/dev/null)" 2>/dev/null && echo runs || echo rests
@@ -25,7 +25,7 @@ echo
 for log in $(ls -tr /var/log/maillog* 2>/dev/null); do zcat -f "$log"; done
 """
 # Prints "owner path" of every file that has the word in a Message-ID or Received field of a header (RFC 5322 section
-# 3.6). A notice quotes the header of the message that it is about, but in its body.
+# 3.6). A notice quotes the header of the message that it is about, but only in its body.
 _FIND = r"""
 grep -rlF --exclude='dovecot*' --exclude='.*history' -e "$WORD" /home /root /var/spool/mail/ 2>/dev/null |
 while IFS= read -r file; do
@@ -50,18 +50,18 @@ class Postroom:
 
     @property
     def unread(self) -> int:
-        """How many messages were given to sendmail(1) that Postfix has not taken up, and that no log knows of."""
+        """How many messages from sendmail(1) Postfix has not picked up yet; no log mentions them."""
         return sum(name == "maildrop" for name in self.queue.values())
 
 
 def look(engine: "Engine", environment: Environment) -> dict[str, Postroom | None]:
-    """The postroom of each machine that can have one, by name; None where the machine does not run."""
+    """The postroom of each machine, by name; None if the machine is not running."""
 
     def one(name: str) -> Postroom | None:
         machine = environment.machine(name)
         if machine.state != "running":
             return None
-        with engine.shell(machine) as shell, suppress(EngineError):  # it may have died meanwhile
+        with engine.shell(machine) as shell, suppress(EngineError):  # it may have stopped meanwhile
             return parse(shell.run(_READ).text)
         return None
 
@@ -71,7 +71,7 @@ def look(engine: "Engine", environment: Environment) -> dict[str, Postroom | Non
 
 
 def parse(text: str) -> Postroom:
-    """The postroom from what a machine said of itself."""
+    """The postroom from the output of a machine."""
     head, _, log = text.partition("\n\n")
     now, state, *queued = head.split("\n")
     queue = {queue_id: name for name, _, queue_id in (line.partition(" ") for line in queued)}
@@ -79,7 +79,7 @@ def parse(text: str) -> Postroom:
 
 
 def find(engine: "Engine", environment: Environment, machine: str, words: Iterable[str]) -> list[tuple[str, str]]:
-    """The files on a machine that hold a message: (owner, path) of each whose header has one of `words`.
+    """The files on a machine that contain a message: (owner, path) of each whose header has one of `words`.
 
     A word is a message id in angle brackets, or "id QUEUEID" of a Received field. Raises EngineError.
     """

@@ -1,6 +1,6 @@
-"""Why a message did not go on, in a student's terms: what Postfix and Dovecot log, made out.
+"""Why a message stopped, in plain words: what the log lines of Postfix and Dovecot mean.
 
-The lines are those of Postfix 3.7 and Dovecot 2.3, collected from machines on which each fault was made.
+The lines are those of Postfix 3.7 and Dovecot 2.3, collected from machines with each of the faults.
 """
 
 import re
@@ -14,10 +14,10 @@ _Fields = Mapping[str, str]
 def reason(
     delivery: Delivery, machine: str, *, agent: Iterable[str] = (), machines: Mapping[str, str], domain: str
 ) -> str:
-    """A clause that tells why a delivery did not come about, to follow "because".
+    """A clause that says why a delivery failed, to follow "because".
 
-    `agent` is what Dovecot's delivery agent said of it, `machines` are the names by address, `domain` is the student's.
-    Words that are not known here are given as they are.
+    `agent` is what Dovecot's delivery agent logged about it, `machines` are the names by address, `domain` is the
+    student's. A text that is not known here is quoted unchanged.
     """
     match = re.search(r"\[(?P<address>[^\]]+)\]", delivery.words)
     given = {
@@ -40,7 +40,7 @@ def reason(
 
 
 def refused(reply: str, machine: str, *, client: str, to: str) -> str:
-    """A clause that tells why `machine` refused a client (its address or name) with this reply."""
+    """A clause that says why `machine` refused a client (its address or name) with this reply."""
     user, _, of = to.partition("@")
     given = {"here": machine, "there": machine, "to": to, "user": user, "of": of, "client": client}
     return _made_out(reply, given) or f"it answers: {reply}"
@@ -52,7 +52,7 @@ def agent_says(text: str, machine: str, user: str) -> str:
 
 
 def stuck(complaint: str) -> str:
-    """A clause for a complaint of Postfix that names no message: a program of it that cannot even start."""
+    """A clause for a complaint of Postfix that names no message, from a program that cannot even start."""
     return _made_out(complaint, {}) or f"Postfix says: {complaint.partition(': ')[2]}"
 
 
@@ -67,8 +67,8 @@ def _made_out(text: str, given: _Fields) -> str:
 def _relay_denied(f: _Fields) -> str:
     client = f.get("client") or f["here"]
     return (
-        f"{f['there']} neither counts {f['of']} among its own domains (mydestination) "
-        f"nor passes on mail of {client} (mynetworks)"
+        f"{f['there']} neither accepts mail for {f['of']} as its own domain (mydestination) "
+        f"nor relays mail from {client} (mynetworks)"
     )
 
 
@@ -78,14 +78,14 @@ def _no_name(f: _Fields) -> str:
         return f"the DNS does not know its relay host {name}"
     domain = f.get("domain", "")
     if domain and name.endswith(f".{domain}.{domain}"):
-        return f"the DNS names {name} for it, which does not exist: the domain stands in it twice"
+        return f"the DNS sends it to {name}, which does not exist: the name contains the domain twice"
     return f"the DNS does not know {name}"
 
 
 def _no_answer(f: _Fields) -> str:
     name, domain = f["name"], f.get("domain", "")
     if name == domain or name.endswith(f".{domain}"):
-        return f"the DNS gives no answer about {name}: the name server does not run, or has not loaded the zone"
+        return f"the DNS gives no answer about {name}: the name server is not running, or has not loaded the zone"
     return f"the DNS gives no answer about {name}, which is outside the lab"
 
 
@@ -97,8 +97,8 @@ _TABLE: list[tuple[re.Pattern[str], _Words]] = [
         (r"(User unknown in local recipient table|unknown user: )", "{there} has no account {user}"),
         (
             r"mail for (?P<of>\S+) loops back to myself",
-            "the DNS says that mail for {of} belongs on {here} itself, "
-            "but {here} does not count {of} among its own domains (mydestination)",
+            "the DNS sends mail for {of} to {here} itself, "
+            "but {here} does not accept {of} as its own domain (mydestination)",
         ),
         (r"name=(?P<name>\S+) type=\w+: Host not found, try again", _no_answer),
         (
@@ -108,33 +108,33 @@ _TABLE: list[tuple[re.Pattern[str], _Words]] = [
         (r"name=(?P<name>\S+) type=\w+: Host not found", _no_name),
         (
             r"in server description: (?P<name>.*[<>].*)",
-            "its relay host is {name}, and the angle brackets of the sheet are still in it",
+            "its relay host is {name}, which still has the angle brackets of the sheet in it",
         ),
-        (r"in server description: (?P<name>.*)", "its relay host is {name}, which is no name of a machine"),
+        (r"in server description: (?P<name>.*)", "its relay host is {name}, which is not a host name"),
         (
             r"connect to .*: Connection refused",
-            "nothing takes connections on port 25 of {there}: "
-            "Postfix does not run there or listens on loopback only, or the firewall rejects them",
+            "nothing accepts connections on port 25 of {there}: "
+            "Postfix is not running there or listens on loopback only, or the firewall rejects them",
         ),
         (
             r"connect to .*: Connection timed out",
-            "{there} does not answer on port 25: its firewall drops the packets, or the machine does not run",
+            "{there} does not answer on port 25: its firewall drops the packets, or the machine is not running",
         ),
         (
             r"connect to .*: No route to host",
-            "{there} cannot be reached on port 25: its firewall rejects the connection, or the machine does not run",
+            "{there} cannot be reached on port 25: its firewall rejects the connection, or the machine is not running",
         ),
         (
             r"(chdir|stat)\(/root\b.*failed: Permission denied.*euid=\d+\((?P<as>\w+)\)",
-            "it works not as root but as {as}, who may not enter /root",
+            "it runs as {as}, not as root, and {as} may not enter /root",
         ),
         (
             r"(chdir|stat|mkdir|open|opendir|link)\((?P<path>[^)]*)\).* failed: Permission denied.*euid=\d+\((?P<as>[^)]+)\)",
-            "it works as {as}, who may not use {path}",
+            "it runs as {as}, who may not use {path}",
         ),
         (
             r"Mail storage autodetection failed",
-            "it does not know where mail is kept: mail_location is not set, and {user} has no mailbox yet",
+            "it does not know where to store mail: mail_location is not set, and {user} has no mailbox yet",
         ),
         (
             r"(Invalid settings: |Error in configuration file |Error reading configuration: )(?P<what>.*)",
@@ -142,7 +142,7 @@ _TABLE: list[tuple[re.Pattern[str], _Words]] = [
         ),
         (
             r"Command died with status 127: \"(?P<command>\S+?)[\" ]",
-            "mailbox_command names {command}, which is not there on {here}",
+            "mailbox_command names {command}, which does not exist on {here}",
         ),
         (
             r"Command died with (?P<how>.*?): \"(?P<command>\S+?)[\" ].*?(Command output: (?P<output>.*))?$",
@@ -150,12 +150,12 @@ _TABLE: list[tuple[re.Pattern[str], _Words]] = [
                 f"{f['command']} failed with {f['how']}" + (f": {f['output'].strip()}" if f["output"].strip() else "")
             ),
         ),
-        (r"deferred transport", "Postfix on {here} is told to put off such mail (defer_transports)"),
+        (r"deferred transport", "Postfix on {here} is configured to defer such mail (defer_transports)"),
         (r"alias database unavailable", "{here} cannot read its alias database, which is made from /etc/aliases"),
         (r"mail transport unavailable", "Postfix on {here} cannot start the program that delivers it"),
-        (r"message size \d+ exceeds size limit", "the message is larger than {there} takes (message_size_limit)"),
-        (r"(Over quota|Quota exceeded|mailbox full|No space left)", "there is no room left for it on {there}"),
-        (r"Sender address rejected: Domain not found", "{there} finds the sender's domain in no DNS"),
-        (r"lost connection with", "the connection to {there} broke off"),
+        (r"message size \d+ exceeds size limit", "the message is larger than {there} accepts (message_size_limit)"),
+        (r"(Over quota|Quota exceeded|mailbox full|No space left)", "there is no space left for it on {there}"),
+        (r"Sender address rejected: Domain not found", "{there} cannot find the sender's domain in the DNS"),
+        (r"lost connection with", "the connection to {there} was lost"),
     )
 ]

@@ -16,7 +16,7 @@ class Scene:
     domain: str
 
     def name(self, client: str) -> str:
-        """A client as a person calls it: the machine's name, or the address. `client` is "name[address]"."""
+        """A readable name of a client: the machine's name, or the address. `client` is "name[address]"."""
         match = re.search(r"\[([^\]]+)\]", client)
         address = match[1] if match else client
         if address in ("127.0.0.1", "::1"):
@@ -24,7 +24,7 @@ class Scene:
         return self.machines.get(address, address)
 
     def why(self, hop: Hop, delivery: Delivery, machine: str) -> str:
-        """Why a delivery of this hop did not come about: a clause."""
+        """Why a delivery of this hop failed: a clause."""
         said = [line.text for line in hop.lines if line.daemon == "dovecot" and line.time <= delivery.time]
         said = [text for text in said if not (user := re.match(r"lda\((\D[^)]*)\)", text)) or _for(delivery, user[1])]
         agent = [text.partition(": ")[2] for text in said]
@@ -32,23 +32,21 @@ class Scene:
 
 
 def line(scene: Scene, machine: str, hop: Hop, line: Line) -> str:  # noqa: PLR0911  # a table of lines
-    """What a line of a hop says."""
+    """What a line of a hop means."""
     text, queue_id = line.text, hop.queue_id
     if hop.requeued_from and text.startswith("uid="):
-        return f"{machine} puts it into the queue anew, now with the queue id {queue_id}"
+        return f"{machine} puts it into the queue again, now with the queue id {queue_id}"
     if text.startswith("uid="):
-        return f"{hop.user} gives it to Postfix on {machine}, where it gets the queue id {queue_id}"
+        return f"{hop.user} submits it to Postfix on {machine}; its queue id there is {queue_id}"
     if text.startswith("client="):
-        return f"{machine} takes it by SMTP from {scene.name(hop.client)}; its queue id there is {queue_id}"
+        return f"{machine} accepts it over SMTP from {scene.name(hop.client)}; its queue id there is {queue_id}"
     if text.startswith("message-id="):
         return f"its message id is {hop.message_id}" if hop.message_id else "it has no message id"
     if match := re.match(r"from=<([^>]*)>, size=(\d+), nrcpt=(\d+)", text):
         if line is not next(other for other in hop.lines if other.text == text):
             return f"{machine} tries again"
         count = "1 recipient" if match[3] == "1" else f"{match[3]} recipients"
-        return (
-            f"it is in the queue of {machine}: from {match[1] or 'nobody, as notices are'}, {match[2]} bytes, {count}"
-        )
+        return f"it is in the queue of {machine}: from {match[1] or '<> (as every notice)'}, {match[2]} bytes, {count}"
     if text.startswith("from=<"):
         return f"{machine} has tried for too long and gives up"
     if text.startswith("to=<"):
@@ -62,20 +60,20 @@ def line(scene: Scene, machine: str, hop: Hop, line: Line) -> str:  # noqa: PLR0
         return _agent(scene, machine, text)
     if "reject: " in text and hop.refusals:
         return refusal(scene, machine, next(r for r in hop.refusals if r.line.raw == line.raw))
-    return f"somebody works on the queue of {machine}: {text}" if line.daemon == "postsuper" else f"{machine}: {text}"
+    return f"somebody changes the queue of {machine}: {text}" if line.daemon == "postsuper" else f"{machine}: {text}"
 
 
 def refusal(scene: Scene, machine: str, refusal: Refusal) -> str:
-    """What a refusal says."""
+    """What a refusal means."""
     why = refused(refusal.reply, machine, client=scene.name(refusal.client), to=refusal.to)
     whom = f" for {refusal.to}" if refusal.to else ""
-    return f"{machine} refuses the message of {scene.name(refusal.client)}{whom}: {why}"
+    return f"{machine} refuses the message from {scene.name(refusal.client)}{whom}: {why}"
 
 
 def connection(scene: Scene, machine: str, text: str) -> str:
-    """What the first or last line of an SMTP connection says."""
+    """What the first or last line of an SMTP connection means."""
     client = scene.name(text.split()[2])
-    return f"{client} connects to {machine}" if text.startswith("connect") else f"{client} hangs up"
+    return f"{client} connects to {machine}" if text.startswith("connect") else f"{client} disconnects"
 
 
 def _delivery(scene: Scene, machine: str, hop: Hop, line: Line) -> str:
@@ -86,15 +84,15 @@ def _delivery(scene: Scene, machine: str, hop: Hop, line: Line) -> str:
         then = f"{machine} keeps it and will try again" if delivery.status == "deferred" else f"{machine} gives up"
         return f"{machine} cannot deliver it to {whom}, because {scene.why(hop, delivery, machine)}; {then}"
     if delivery.address:
-        return f"{machine} hands it to {scene.name(delivery.relay)}, for {whom}" + (
+        return f"{machine} sends it to {scene.name(delivery.relay)}, for {whom}" + (
             f", where its queue id is {delivery.queued_as}" if delivery.queued_as else ""
         )
     if delivery.queued_as:
-        return f"{user} on {machine} has mail forwarded: it goes on as {delivery.queued_as}"
+        return f"{user} on {machine} forwards mail: it continues as {delivery.queued_as}"
     if match := re.match(r"delivered to command: (\S+)", delivery.words):
-        return f"{machine} gives it to {match[1]} for {whom}"
+        return f"{machine} passes it to {match[1]} for {whom}"
     if delivery.relay == "none":
-        return f"{machine} throws it away for {whom}, as a table of Postfix there says (discard)"
+        return f"{machine} discards it for {whom}, because a Postfix table there says so (discard)"
     where = {"delivered to mailbox": "into the mailbox", "delivered to maildir": "into the Maildir"}
     return f"{machine} delivers it {where.get(delivery.words, f'({delivery.words})')} of {whom}"
 

@@ -1,4 +1,4 @@
-"""One message's way over every machine, from the logs: from the client that sent it to its file, or to where it stopped."""
+"""One message's path through all machines, from the logs: from the client to its file, or to where it stopped."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,10 +37,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class End:
-    """What became of the message for one recipient, and on which machine.
+    """What happened to the message for one recipient, and on which machine.
 
-    `user`, `queue_id` and `file` belong to a delivery, `reason` to what kept it from being delivered, `notice_to` and
-    `notice` to a bounce: the sender, and what became of the notice.
+    `user`, `queue_id` and `file` belong to a delivery, `reason` says why it was not delivered, `notice_to` and `notice`
+    belong to a bounce: the sender, and what happened to the notice.
     """
 
     recipient: str
@@ -59,7 +59,7 @@ class End:
         match self.state:
             case "delivered":
                 there = f"to {self.file} on {self.machine}"
-                gone = f"to {self.user} on {self.machine}, but no mailbox there has it any more"
+                gone = f"to {self.user} on {self.machine}, but it is no longer in a mailbox there"
                 return f"delivered {there if self.file else gone}"
             case "left":
                 return f"sent on by {self.machine}: {self.reason}"
@@ -67,11 +67,11 @@ class End:
                 return f"still on {self.machine}{because}"
             case "deleted":
                 after = f" after it was deferred{because}" if because else ""
-                return f"stopped on {self.machine}: somebody took it out of the queue{after}"
+                return f"stopped on {self.machine}: somebody removed it from the queue{after}"
         return f"stopped on {self.machine}: {self.state}{because}{self._answer()}"
 
     def _answer(self) -> str:
-        """What became of the notice about a bounce."""
+        """What happened to the notice about a bounce."""
         if self.notice and all(end.reason == self.reason for end in self.notice):
             return f"; the notice about it to {self.notice_to} stopped for the same reason"
         ends = "; ".join(map(str, self.notice))
@@ -80,7 +80,7 @@ class End:
 
 @dataclass(frozen=True)
 class Trace:
-    """A message's way: the moments in order, the end for each recipient, and what the logs cannot tell (`notes`).
+    """A message's path: the moments in order, the end for each recipient, and what the logs cannot show (`notes`).
 
     `id` is the message id, or the first queue id of a message without; "" for an attempt that was refused at once.
     """
@@ -107,9 +107,9 @@ class Trace:
 
 
 def trace(environment: Environment, engine: "Engine", wanted: str = "latest") -> Trace:
-    """The way of a message by its message id or a queue id, or of the `latest` message or refused attempt.
+    """The path of a message by its message id or a queue id, or of the `latest` message or refused attempt.
 
-    Machines that do not run are told of in the notes. Raises UsageError, with the newest ids, if nobody knows it.
+    The notes name machines that are not running. Raises UsageError, with the newest ids, if no machine knows it.
     """
     found = Tracer(postroom.look(engine, environment), _scene(environment)).trace(wanted)
 
@@ -119,9 +119,9 @@ def trace(environment: Environment, engine: "Engine", wanted: str = "latest") ->
         words = [f"<{found.id}>", f"id {end.queue_id}"]
         try:
             files = postroom.find(engine, environment, end.machine, words)
-        except EngineError:  # it died meanwhile
+        except EngineError:  # it stopped meanwhile
             return end
-        # The user's own, and a mailbox rather than what somebody saved elsewhere.
+        # Prefer the user's own file, and one in a mailbox to one that somebody saved elsewhere.
         best = sorted(files, key=lambda file: (file[0] != end.user, not _MAILBOX.search(file[1])))
         return replace(end, file=best[0][1]) if best else end
 
@@ -134,7 +134,7 @@ def recent(environment: Environment, engine: "Engine") -> list[str]:
 
 
 class Tracer:
-    """Tells messages' ways from what the machines know; a machine that does not run has None for a postroom."""
+    """Finds messages' paths from what the machines know; the postroom of a machine that is not running is None."""
 
     def __init__(self, postrooms: Mapping[str, Postroom | None], scene: Scene) -> None:
         there = {name: room for name, room in postrooms.items() if room}
@@ -162,9 +162,9 @@ class Tracer:
     def _unknown(self, wanted: str) -> str:
         sentence = f"No machine knows the message '{ascii(wanted)[1:-1]}'."
         if wanted == "latest":
-            sentence = "No machine's log tells of a message yet."
+            sentence = "No machine's log has a message yet."
         known = self.recent()
-        then = f"The newest are: {', '.join(known)}." if known else "Send one, and ask again."
+        then = f"The newest are: {', '.join(known)}." if known else "Send one and try again."
         return " ".join([sentence, *self._notes, then])
 
     def _way(self, first: list[Station]) -> Trace:
@@ -189,7 +189,7 @@ class Tracer:
             words = telling.line(self._scene, machine, hop, line)
             yield Moment(line.time, machine, about + words, (line.raw,))
         if complaint := self._office.complaint(station):
-            words = f"{machine} cannot go on with it, because {stuck(complaint.text)}"
+            words = f"{machine} cannot process it, because {stuck(complaint.text)}"
             yield Moment(complaint.time, machine, about + words, (complaint.raw,))
 
     def _ends(self, station: Station, seen: set[Station]) -> Iterator[End]:
@@ -206,7 +206,7 @@ class Tracer:
                     yield from self._ends(station.onward[place], seen)
                 else:
                     yield self._end(station, delivery, seen)
-        if not last and station.onward:  # put into the queue anew before the first try
+        if not last and station.onward:  # requeued before the first try
             yield from self._ends(next(iter(station.onward.values())), seen)
         elif not last:
             complaint = self._office.complaint(station)
@@ -220,7 +220,7 @@ class Tracer:
             if delivery.address:
                 return End(recipient, "left", machine, self._taken(delivery))
             if delivery.relay == "none":
-                return End(recipient, "discarded", machine, "a table of Postfix there says so (discard)")
+                return End(recipient, "discarded", machine, "a Postfix table there says so (discard)")
             return End(recipient, "delivered", machine, user=delivery.to.partition("@")[0], queue_id=hop.queue_id)
         why = self._scene.why(hop, delivery, machine)
         if delivery.status == "deferred" and not hop.expired:
@@ -237,8 +237,8 @@ class Tracer:
     def _taken(self, delivery: Delivery) -> str:
         other = self._scene.name(delivery.relay)
         known = other in self._scene.machines.values()
-        why = "its log does not tell what it did with it" if known else "it is no machine of the lab"
-        return f"{other} took it{delivery.queued_as and ' as '}{delivery.queued_as}, and {why}"
+        why = "its log does not say what happened then" if known else "it is not a machine of the lab"
+        return f"{other} accepted it{delivery.queued_as and ' as '}{delivery.queued_as}, and {why}"
 
     def _refused(self, machine: str, refusal: Refusal) -> End:
         client = self._scene.name(refusal.client)
@@ -260,7 +260,7 @@ class Tracer:
 
 
 def _merged(moments: Iterable[Moment]) -> tuple[Moment, ...]:
-    """The moments, with those that say the same one after the other made one."""
+    """The moments, with consecutive ones that say the same joined into one."""
     groups = [list(group) for _, group in groupby(moments, key=lambda moment: (moment.machine, moment.words))]
     return tuple(replace(group[0], lines=tuple(line for m in group for line in m.lines)) for group in groups)
 
@@ -268,11 +268,11 @@ def _merged(moments: Iterable[Moment]) -> tuple[Moment, ...]:
 def _notes(postrooms: Mapping[str, Postroom | None]) -> Iterator[str]:
     for name, room in postrooms.items():
         if room is None:
-            yield f"{name} does not run, so its log could not be read."
+            yield f"{name} is not running, so its log could not be read."
         elif room.unread:
             count = "1 message waits" if room.unread == 1 else f"{room.unread} messages wait"
-            why = "" if room.runs else ", because Postfix does not run there"
-            yield f"On {name} {count} to be taken up by Postfix{why}; no log tells of it yet."
+            why = "" if room.runs else ", which is not running there"
+            yield f"On {name}, {count} for Postfix{why}; no log shows this yet."
 
 
 def _scene(environment: Environment) -> Scene:

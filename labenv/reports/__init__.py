@@ -1,6 +1,6 @@
-"""Reports to keep or hand on: what was found, as JUnit XML, as one HTML page, as Markdown.
+"""Reports to keep or pass on: the results as JUnit XML, as one HTML page, as Markdown.
 
-What a machine or a student said is data in each of them, never markup.
+What a machine or a student said is always data in them, never markup.
 """
 
 import re
@@ -22,7 +22,7 @@ def junit(paper: Paper) -> str:
 
 
 def html(paper: Paper) -> str:
-    """The report as one HTML page that needs nothing else."""
+    """The report as one self-contained HTML page."""
     return _rendered("report.html.j2", paper)
 
 
@@ -35,7 +35,7 @@ KINDS: dict[str, Callable[[Paper], str]] = {"junit": junit, "html": html, "markd
 
 
 def as_text(text: str) -> str:
-    """Text in which Markdown sees no markup (CommonMark, backslash escapes), on one line, as a table cell is."""
+    """Text in which Markdown sees no markup (CommonMark, backslash escapes), on one line, as a table cell needs."""
     return re.sub(r"([\\`*_\[\]<>#|~&$])", r"\\\1", " ".join(text.split()))
 
 

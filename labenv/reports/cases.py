@@ -1,7 +1,7 @@
-"""JUnit XML, as CI servers read it: a suite a heading, a case a check.
+"""JUnit XML, as CI servers read it: one suite per heading, one case per check.
 
-There is no standard of it; what is written here are the elements and attributes that the readers of the common servers
-share (the Ant task's schema, with `testsuites` around it and `properties` in front).
+There is no standard for it. What is written here are the elements and attributes that the common servers share (the Ant
+task's schema, with `testsuites` around it and `properties` in front).
 """
 
 from datetime import UTC
@@ -24,7 +24,7 @@ def xml(paper: Paper) -> str:
 
 
 def _suite(paper: Paper, heading: Heading) -> Element:
-    # The schema wants a time without a zone.
+    # The schema requires a time without a zone.
     stamp = paper.time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
     suite = Element(
         "testsuite", {"name": heading.text, "timestamp": stamp, "hostname": paper.environment.student.domain}

@@ -1,4 +1,4 @@
-"""What every kind of report tells."""
+"""The content of every kind of report."""
 
 import re
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from labenv.sheet import guide, progress
 from labenv.sheet.guide import Asked, Next
 from labenv.sheet.progress import Heading
 
-# What XML 1.0 cannot hold (its section 2.2, Char), and no reader of a page or a file wants.
+# Characters that XML 1.0 does not allow (section 2.2, Char), and that no reader of a page or a file wants.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
 class Paper:
-    """What a report tells: the results, whose they are, which hints were asked for, and when that was."""
+    """The content of a report: the results, whose they are, which hints were asked for, and the time."""
 
     report: Report
     lab: Lab
@@ -35,7 +35,7 @@ class Paper:
 
     @property
     def counted(self) -> str:
-        """How many steps stand how."""
+        """How many steps pass, fail, wait and so on."""
         return progress.counted(self.headings)
 
     @property
@@ -45,14 +45,14 @@ class Paper:
 
     @property
     def stamp(self) -> str:
-        """The time, in UTC, as ISO 8601 has it."""
+        """The time, in UTC, as ISO 8601."""
         return self.time.astimezone(UTC).isoformat(timespec="seconds")
 
     def asked_about(self, step: str) -> list[Asked]:
-        """The hints that were asked for about a step."""
+        """The hints that were asked for at a step."""
         return [ask for ask in self.asked if ask.step == step]
 
 
 def printable(text: str) -> str:
-    """The text with a sign in the place of each character that cannot be shown."""
+    """The text, with U+FFFD in place of each character that cannot be shown."""
     return _UNPRINTABLE.sub("\ufffd", text)

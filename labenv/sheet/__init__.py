@@ -1,1 +1,1 @@
-"""A student on the sheet: progress, what to do next, hints, solutions, the log book, watching, drills."""
+"""A student's work on the sheet: progress, what to do next, hints, solutions, the log book, watching, drills."""

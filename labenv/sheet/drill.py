@@ -1,4 +1,4 @@
-"""A drill in an environment: started, diagnosed, helped with, and ended when every check holds again."""
+"""A drill in an environment: its start, diagnoses, hints, and its end, when all checks pass again."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ class Verdict:
     result: Result | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """It as `drill check --json` shows it."""
+        """The verdict as `drill check --json` shows it."""
         result = self.result.to_dict() if self.result else None
         return {"over": bool(result), "result": result, "summary": self.report.summary}
 
@@ -36,13 +36,13 @@ class Verdict:
 def drawn(
     engine: Engine, environment: Environment, among: list[Drill], *, level: int | None, seed: str | None
 ) -> list[Drill]:
-    """The drills for this student by lot, of a level if one is given: by `seed`, else those that the student has not had.
+    """The drills for this student in random order, of one level if given. Without a `seed`, new ones if there are any.
 
     Raises UsageError if there is none of that level, EngineError.
     """
     fit = [drill for drill in among if level in (None, drill.level)]
     if not fit:
-        raise UsageError(f"There is no drill of level {level}. See what there is: labenv drill list")
+        raise UsageError(f"There is no drill of level {level}. To list the drills: labenv drill list")
     if seed is None:
         had = {result.name for result in drill_records.over(engine, environment.student.id)}
         fit = [drill for drill in fit if drill.name not in had] or fit
@@ -50,29 +50,30 @@ def drawn(
 
 
 def named(name: str, among: list[Drill]) -> Drill:
-    """The drill of that name. Raises UsageError, naming those there are, if there is none."""
+    """The drill with that name. Raises UsageError, which lists the drills, if there is none."""
     for drill in among:
         if drill.name == name:
             return drill
-    raise UsageError(f"There is no drill {name!a}. There are: {', '.join(drill.name for drill in among)}.")
+    raise UsageError(f"There is no drill {name!a}. The drills are: {', '.join(drill.name for drill in among)}.")
 
 
 def start(engine: Engine, environment: Environment, wanted: Sequence[Drill], listen: Listener) -> Running:
-    """Save an environment in which every check holds, and put the fault of the first drill that fits into it.
+    """Save an environment in which all checks pass, and put the fault of the first drill that fits into it.
 
-    Raises UsageError if one runs already or a check fails, `Misfit` if none fits, EngineError if a machine does not do as
-    it should.
+    Raises UsageError if a drill is already running or a check fails, `Misfit` if none fits, EngineError if a machine
+    fails.
     """
     who = environment.student.id
     with changing(engine, who, listen):
         if drill_records.running(engine, who):
             raise UsageError(
-                f"A drill runs already in {who}'s environment. End it first: labenv drill check, or labenv drill give-up"
+                f"A drill is already running in {who}'s environment. "
+                "End it first: labenv drill check, or labenv drill give-up"
             )
         if failed := _failures(_checked(engine, environment, listen)):
             raise UsageError(
-                f"A drill wants a finished environment in which every check holds; here step {failed[0].step} does "
-                f"not: {failed[0].evidence} Do that first: labenv next"
+                "A drill needs a finished environment in which all checks pass (see: labenv next). "
+                f"Step {failed[0].step} fails: {failed[0].evidence}"
             )
         before = content(engine, environment)
         *others, last = wanted
@@ -80,7 +81,7 @@ def start(engine: Engine, environment: Environment, wanted: Sequence[Drill], lis
             try:
                 return _begin(engine, environment, drill, before, listen)
             except Misfit:
-                listen(Event("drill", "that one does not fit this environment; trying another", "note"))
+                listen(Event("drill", "this drill does not fit the environment; trying another one", "note"))
         return _begin(engine, environment, last, before, listen)
 
 
@@ -91,7 +92,7 @@ def _begin(engine: Engine, environment: Environment, drill: Drill, before: Conte
     beginning = Running(drill, saved=saves.take(engine, environment, None, listen, stem="before-drill").name)
     try:
         drill_records.keep(engine, who, beginning)
-        with announced(listen, "drill", "putting the fault in"):
+        with announced(listen, "drill", "creating the fault"):
             fault.type_(engine, environment, drill, drill.breaks)
         history.collect_now(engine, environment, listen, "labenv drill start")
         broken = content(engine, environment)
@@ -102,7 +103,7 @@ def _begin(engine: Engine, environment: Environment, drill: Drill, before: Conte
         drill_records.keep(engine, who, running)
     except Misfit as error:
         if not _back_out(engine, environment, beginning, before, listen):
-            raise UsageError(str(error)) from error  # another drill would be about another environment
+            raise UsageError(str(error)) from error  # another drill would start from a changed environment
         raise
     except BaseException:  # Ctrl-C too: a fault without a drill must not stay
         fault.undo(engine, environment, beginning, listen)
@@ -111,20 +112,20 @@ def _begin(engine: Engine, environment: Environment, drill: Drill, before: Conte
 
 
 def running(engine: Engine, environment: Environment) -> Running:
-    """The drill that runs. Raises UsageError if none does."""
+    """The drill that is running. Raises UsageError if there is none."""
     who = environment.student.id
     found = drill_records.running(engine, who)
     if found and found.begun:
         return found
     if found:
         raise UsageError(
-            f"A start of a drill was interrupted in {who}'s environment. Have its fault taken out: labenv up {who}"
+            f"The start of a drill was interrupted in {who}'s environment. To remove its fault: labenv up {who}"
         )
-    raise UsageError(f"No drill runs in {who}'s environment. Start one: labenv drill start")
+    raise UsageError(f"No drill is running in {who}'s environment. Start one: labenv drill start")
 
 
 def diagnose(engine: Engine, environment: Environment, layer: str, listen: Listener) -> Diagnosis:
-    """Write down which layer the student takes for the faulty one. Raises UsageError for one that there is not."""
+    """Record in which layer the student thinks the fault is. Raises UsageError for an unknown layer."""
     if layer not in drills.LAYERS:
         raise UsageError(f"There is no layer {layer!a}. The layers are: {', '.join(drills.LAYERS)}.")
     who = environment.student.id
@@ -137,7 +138,7 @@ def diagnose(engine: Engine, environment: Environment, layer: str, listen: Liste
 
 
 def hint(engine: Engine, environment: Environment, listen: Listener) -> list[str]:
-    """The hints given so far and the next one, which is written down. Raises UsageError if no drill runs."""
+    """The hints given so far and the next one, which is recorded. Raises UsageError if no drill is running."""
     with _changing(engine, environment, listen) as found:
         hints, given = found.drill.hints, len(found.hinted)
         if given < len(hints):
@@ -147,16 +148,16 @@ def hint(engine: Engine, environment: Environment, listen: Listener) -> list[str
 
 
 def looked(engine: Engine, environment: Environment, listen: Listener) -> None:
-    """Write down, and say, that the lab's checks are asked what is wrong, if a drill runs. Raises EngineError."""
+    """If a drill is running, record this use of the lab's checks, and say so. Raises EngineError."""
     who = environment.student.id
     with changing(engine, who, listen):
         if (found := drill_records.running(engine, who)) and found.begun:
             drill_records.keep(engine, who, replace(found, looked=(*found.looked, drill_records.now())))
-            listen(Event("drill", "a drill runs: what the checks tell is help, which its report counts", "note"))
+            listen(Event("drill", "a drill is running: its report counts this use of the checks", "note"))
 
 
 def check(engine: Engine, environment: Environment, listen: Listener) -> Verdict:
-    """Run all checks; if they hold, the drill is over. Raises UsageError if none runs, EngineError."""
+    """Run all checks; if they pass, the drill is over. Raises UsageError if no drill is running, EngineError."""
     with _changing(engine, environment, listen) as found:
         report = _checked(engine, environment, listen)
         if report.failed:
@@ -167,12 +168,12 @@ def check(engine: Engine, environment: Environment, listen: Listener) -> Verdict
 
 
 def give_up(engine: Engine, environment: Environment, listen: Listener) -> Verdict:
-    """Take the fault out and end the drill; the checks say whether all holds then. Raises UsageError, EngineError."""
+    """Remove the fault and end the drill; then run all checks. Raises UsageError, EngineError."""
     with _changing(engine, environment, listen) as found:
         if resting := fault.at_rest(environment, found.drill):
-            raise EngineError(f"{resting} does not run. Bring it back first: labenv up {environment.student.id}")
+            raise EngineError(f"{resting} is not running. Bring it back first: labenv up {environment.student.id}")
         result = _result(engine, environment, found, mended=False)
-        with announced(listen, "drill", "mending the fault"):
+        with announced(listen, "drill", "fixing the fault"):
             fault.take_out(engine, environment, found, listen)
             history.collect_now(engine, environment, listen, "labenv drill give-up")
         drill_records.close(engine, environment.student.id, result)
@@ -186,24 +187,22 @@ def symptom(found: Running, environment: Environment) -> str:
 
 @contextmanager
 def _changing(engine: Engine, environment: Environment, listen: Listener) -> Iterator[Running]:
-    """The drill that runs, with the student's lock held."""
+    """The drill that is running, with the student's lock held."""
     with changing(engine, environment.student.id, listen):
         yield running(engine, environment)
 
 
 def _back_out(engine: Engine, environment: Environment, found: Running, before: Content, listen: Listener) -> bool:
-    """The same where the fault does not fit; whether all is as it was.
+    """Undo a fault that does not fit; return whether everything is as before.
 
-    What is right is not mended, for a mend may fit no better.
+    An environment that is as before is not fixed, because the fix may fit no better than the fault.
     """
     same = content(engine, environment) == before
     if not (same and not _failures(_checked(engine, environment, listen))):
         same = fault.take_out(engine, environment, found, listen)
         if same and content(engine, environment) != before:
             same = False
-            listen(
-                Event("drill", f"The files are not quite as they were. {fault.way_back(environment, found)}", "warn")
-            )
+            listen(Event("drill", f"Some files are not as before. {fault.way_back(environment, found)}", "warn"))
     fault.forget(engine, environment, found, keep=not same)
     return same
 
@@ -218,6 +217,6 @@ def _failures(report: Report) -> list[CheckResult]:
 
 def _result(engine: Engine, environment: Environment, found: Running, *, mended: bool) -> Result:
     who = environment.student
-    told = drills.filled(found.drill.explanation, who), drills.filled(found.drill.mend, who)
+    told = drills.filled(found.drill.explanation, who), drills.filled(found.drill.fix, who)
     said = drill_records.contents(engine, who.id)
     return drill_records.result(found, told, said, content(engine, environment), mended=mended)

@@ -1,7 +1,7 @@
-"""Where a student is on the sheet and what to do next, and the hints: given one by one, and written down.
+"""Where a student is on the sheet, what to do next, and the hints, which are given one by one and recorded.
 
-The hints that were asked for are kept in the environment, on `host`: a JSON object a line, with time, step and level.
-A student is root there, so what is read back is not trusted.
+The hints that were asked for are kept in the environment, on `host`: one JSON object per line, with time, step and level.
+The student is root there, so what is read back is not trusted.
 """
 
 import json
@@ -22,7 +22,7 @@ from labenv.lab.model import Lab, Step
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
-# What each level of a hint tells.
+# What each level of a hint says.
 SAID = {1: "what is wrong", 2: "where to look", 3: "the idea"}
 _KEEPER = "host"
 _FILE = "/var/lib/labenv/hints.jsonl"
@@ -39,13 +39,13 @@ class Next:
     left: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """It as `next --json` shows it."""
+        """The record as `next --json` shows it."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A hint that was asked for: when (UTC, ISO 8601), about which step, and how much of it (1 to 3)."""
+    """A hint that was asked for: when (UTC, ISO 8601), for which step, and up to which level (1 to 3)."""
 
     time: str
     step: str
@@ -54,9 +54,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Hint:
-    """A hint: what the checks saw (`wrong`) and the first `level` sentences of help. `level` 0: the step holds.
+    """A hint: what the checks saw (`wrong`) and the first `level` sentences of help. `level` 0: the step passes.
 
-    `asked` is the step that was asked about, `step` the one to mend first: another, if the first waits for it.
+    `asked` is the step that was asked for, `step` the one to fix first: a different one if `asked` waits for it.
     """
 
     asked: str
@@ -68,14 +68,14 @@ class Hint:
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """It as `hint --json` shows it."""
+        """The hint as `hint --json` shows it."""
         return asdict(self)
 
 
 def next_step(report: Report, lab: Lab) -> Next:
     """The first step in the order of the sheet that fails, in one sentence with the evidence of its first failure.
 
-    When none does, the sentence tells what is left for a person.
+    If none fails, the sentence says what is left for a person.
     """
     left = tuple(dict.fromkeys(r.step for r in report.results if is_left(r, lab)))
     for result in report.results:
@@ -86,26 +86,26 @@ def next_step(report: Report, lab: Lab) -> Next:
     pages = [r for r in report.results if is_left(r, lab) and r.check != PERSON]
     if pages:
         step = lab.steps[pages[0].step]
-        sentence = f"Every check holds; left for you is step {step.id} ({on_the_sheet(step)}): {pages[0].evidence}"
+        sentence = f"All checks pass. Left for you is step {step.id} ({on_the_sheet(step)}): {pages[0].evidence}"
     elif left:
-        sentence = f"Every check holds; what is left, only you can judge: {_steps(left, lab)}."
+        sentence = f"All checks pass. Only you can judge the rest: {_steps(left, lab)}."
     else:
-        sentence = "All that was checked holds."
+        sentence = "All checks pass."
     return Next("", "", sentence, "", left)
 
 
 def is_left(result: CheckResult, lab: Lab) -> bool:
-    """Whether that is for a person to do or to judge."""
+    """Whether a result is left for a person to do or to judge."""
     return result.status == "skip" and lab.steps[result.step].is_for_a_person
 
 
 def on_the_sheet(step: Step) -> str:
-    """Where the sheet has the step."""
+    """Where the step is on the sheet."""
     return f'sheet: "{step.heading}"' + (f", {step.number}" if step.number else "")
 
 
-def mend_first(report: Report, lab: Lab, step: str) -> str:
-    """The step to mend before `step`: the first on the sheet of those that it waits for and that fail, or itself."""
+def fix_first(report: Report, lab: Lab, step: str) -> str:
+    """The step to fix before `step`: the first failing step on the sheet that it waits for, or itself."""
     failed = {result.step for result in report.results if result.status == "fail"}
     waits_for = needed(step, lab, report.waits) & failed
     return next((name for name in lab.steps if name in waits_for), step)
@@ -114,15 +114,15 @@ def mend_first(report: Report, lab: Lab, step: str) -> str:
 def hint(
     engine: "Engine", environment: Environment, step: str, *, level: int | None = None, listen: Listener = silent
 ) -> Hint:
-    """A hint about a step as it is now; each time that it is asked for, it says a sentence more, and is written down.
+    """A hint for a step as it is now. Each request gives one sentence more, and is recorded.
 
-    `level` (1 to 3) asks for so many at once. A step that waits for another gets that one's hint. Raises UsageError for
-    a step that the lab has not and for one that only a person can judge, EngineError if the asking cannot be kept.
+    `level` (1 to 3) asks for that many at once. A step that waits for another gets the hint for that one. Raises
+    UsageError for an unknown step and for one that only a person can judge, EngineError if the request cannot be recorded.
     """
     lab = labs.load(environment.lab)
     check_known(lab, [step])
     if not lab.steps[step].hints:
-        raise UsageError(f"Step {step} ({lab.steps[step].title}) is for you: no check judges it, so there is no hint.")
+        raise UsageError(f"Step {step} ({lab.steps[step].title}) is for you: it has no check, so there is no hint.")
     steps = {step} | needed(step, lab, {})
     while True:
         report = run_checks(engine, environment, steps=sorted(steps), listen=listen)
@@ -130,7 +130,7 @@ def hint(
         if found_out <= steps:
             break
         steps |= found_out
-    first = lab.steps[mend_first(report, lab, step)]
+    first = lab.steps[fix_first(report, lab, step)]
     wrong = tuple(
         dict.fromkeys(r.evidence for r in report.results if r.step == first.id and r.status in ("fail", "skip"))
     )
@@ -144,14 +144,14 @@ def hint(
 
 
 def asked(engine: "Engine", environment: Environment) -> list[Asked]:
-    """The hints that were asked for in the environment, in that order. Raises EngineError if its host does not run."""
+    """The hints that were asked for in the environment, in order. Raises EngineError if its host is not running."""
     with engine.shell(environment.machine(_KEEPER)) as channel:
         text = channel.run(f"test ! -f {_FILE} || head -c 1000000 {_FILE}").text
     return list(read_asked(text.splitlines()))
 
 
 def read_asked(lines: Iterable[str]) -> Iterable[Asked]:
-    """The hints asked that the lines of the file tell of; a line that is not as it should be is passed over."""
+    """The hints that the lines of the file record; an invalid line is skipped."""
     for line in lines:
         try:
             entry = json.loads(line)
@@ -168,13 +168,13 @@ def _keep(engine: "Engine", environment: Environment, ask: Asked) -> None:
         result = channel.run(f"mkdir -p {folder} && printf '%s\\n' {line} >> {_FILE}")
     if result.rc:
         raise EngineError(
-            f"That you asked for a hint could not be written down on {_KEEPER}, so none is given: "
+            f"There is no hint, because it could not be recorded on {_KEEPER}: "
             f"{result.complaint}. Make {_FILE} a file that root can write to."
         )
 
 
 def _steps(names: Iterable[str], lab: Lab) -> str:
-    """Steps in words, neighbours on the sheet as a range."""
+    """Steps in words; three or more neighbours on the sheet are a range."""
     places = {name: place for place, name in enumerate(lab.steps)}
     runs: list[list[str]] = []
     for name in names:
@@ -182,5 +182,5 @@ def _steps(names: Iterable[str], lab: Lab) -> str:
             runs[-1].append(name)
         else:
             runs.append([name])
-    parts = [run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
-    return f"{'step' if parts == [run[0] for run in runs][:1] else 'steps'} {', '.join(parts)}"
+    parts = [part for run in runs for part in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else run)]
+    return f"{'step' if sum(map(len, runs)) == 1 else 'steps'} {', '.join(parts)}"

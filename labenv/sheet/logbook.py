@@ -1,6 +1,6 @@
-"""The student's log book: a Markdown file that labenv starts on `host`, and what of it the student has filled.
+"""The student's log book: a Markdown file that labenv creates on `host`, and what the student has filled in.
 
-What is labenv's own in a book is told by the blank one, so headings and prompts stand in the lab's template alone.
+The blank book tells what is labenv's own in a book, so headings and prompts are only in the lab's template.
 """
 
 import base64
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 PATH = "/root/logbook.md"
 LARGEST = 1_000_000
 _KEEPER = "host"
-_CHUNK = 60_000  # Linux takes 128 KiB as one argument of a command (execve(2), MAX_ARG_STRLEN)
-# What says when and where, but not what was done.
+_CHUNK = 60_000  # Linux limits one argument of a command to 128 KiB (execve(2), MAX_ARG_STRLEN)
+# Labels that say when and where, but not what was done.
 _FORMAL = {"date", "machine", "step"}
 
 
 @dataclass
 class Part:
-    """What stands under one of the book's sub-headings: the student's `own` lines, without what labenv wrote."""
+    """The text under one of the book's sub-headings: the student's `own` lines, without what labenv wrote."""
 
     title: str
     own: list[str] = field(default_factory=list)
     says: bool = False
 
     def take(self, text: str, label: str) -> None:
-        """Note a line of the student's, behind a label or behind none."""
+        """Add a line of the student's, after a label or without one."""
         self.own.append(text)
         self.says = self.says or (label not in _FORMAL and bool(re.search(r"\w", text)))
 
 
 @dataclass
 class Section:
-    """A section of the book with its parts. `loose` is what stands outside of them, or where a sub-heading is gone."""
+    """A section of the book with its parts. `loose` is the text outside them, or where a sub-heading was removed."""
 
     title: str
     parts: list[Part]
@@ -50,31 +50,31 @@ class Section:
 
     @property
     def empty(self) -> tuple[str, ...]:
-        """The parts with nothing in them; one whose sub-heading is gone counts as answered by loose text."""
+        """The parts without text; loose text counts as the answer to a part whose sub-heading was removed."""
         return tuple(p.title for p in self.parts if not p.says and (p.title in self.found or not self.loose.says))
 
     @property
     def is_filled(self) -> bool:
-        """Whether every part has something in it."""
+        """Whether every part has text."""
         return not self.empty
 
     def to_dict(self) -> dict[str, Any]:
-        """It as `logbook --json` shows it."""
+        """The section as `logbook --json` shows it."""
         return {"section": self.title, "filled": self.is_filled, "empty": list(self.empty)}
 
 
 def blank(lab: Lab, student: Student) -> str:
-    """The book as it is started for a student. Raises UsageError if the lab has none."""
+    """The blank book for a student. Raises UsageError if the lab has none."""
     names = [file.template for file in lab.files.get(_KEEPER, ()) if file.path == PATH and file.template]
     if not names:
-        raise UsageError(f"{lab.id} has no log book: its lab.yaml lays no {PATH} on {_KEEPER}.")
+        raise UsageError(f"{lab.id} has no log book: its lab.yaml has no file {PATH} for {_KEEPER}.")
     return templates.file(lab.folder / "templates", names[0], student=student, network=student.prefix)
 
 
 def sections(text: str, empty_book: str) -> list[Section]:
-    """What a book holds of the student's own, by the sections of the blank one.
+    """The student's own text in a book, by the sections of the blank one.
 
-    Headings and labels are known again by their words, so a book may be indented, wrapped or marked up anew.
+    Headings and labels are recognized by their words, so a book may be indented, wrapped or marked up differently.
     """
     book = _outline(empty_book)
     titles = {_words(section.title): section for section in book}
@@ -97,20 +97,20 @@ def sections(text: str, empty_book: str) -> list[Section]:
         elif part and line.strip():
             known = next((name for name in labels if words == name or words.startswith(f"{name} ")), None)
             if known and ":" in line:
-                label, line = known, line.partition(":")[2]  # noqa: PLW2901  # what stands behind the label
+                label, line = known, line.partition(":")[2]  # noqa: PLW2901  # the text after the label
             if line.strip(" *_-"):
                 part.take(line.strip(), label)
     return book
 
 
 def own_words(book: list[Section]) -> str:
-    """All that the student wrote, as lower-case words: what two students who shared a book have in common."""
+    """All that the student wrote, as lower-case words: the same for two students who shared a book."""
     lines = [line for section in book for part in (section.loose, *section.parts) for line in part.own]
     return _words(" ".join(lines))
 
 
 def read(engine: "Engine", environment: Environment) -> str:
-    """The student's book; a missing one is started anew. Raises EngineError if host does not run or the book is huge."""
+    """The student's book; a missing one is created. Raises EngineError if host is not running or the book is too large."""
     with engine.shell(environment.machine(_KEEPER)) as channel:
         found = channel.run(f"test -e {PATH} || exit 9; head -c {LARGEST + 1} {PATH}")
     if found.rc == 9:
@@ -118,22 +118,20 @@ def read(engine: "Engine", environment: Environment) -> str:
         write(engine, environment, text)
         return text
     if found.rc:
-        raise EngineError(
-            f"The log book {PATH} on {_KEEPER} cannot be read: {found.complaint}. Move what is there away."
-        )
+        raise EngineError(f"The log book {PATH} on {_KEEPER} cannot be read: {found.complaint}. Move it away.")
     if len(found.stdout) > LARGEST:
         raise EngineError(f"The log book {PATH} on {_KEEPER} is larger than {LARGEST} bytes. Shorten it there.")
     return found.text
 
 
 def write(engine: "Engine", environment: Environment, text: str) -> None:
-    """Put a book in the place of the student's, whole or not at all; the one before is kept beside it, with a ~.
+    """Replace the student's book, completely or not at all; the old one is kept beside it, with a ~.
 
-    Raises UsageError for a book that is too large, EngineError if host does not run or cannot keep it.
+    Raises UsageError for a book that is too large, EngineError if host is not running or cannot store it.
     """
     data = text.encode()
     if len(data) > LARGEST:
-        raise UsageError(f"This log book has {len(data)} bytes; {LARGEST} is the most. Shorten it.")
+        raise UsageError(f"This log book has {len(data)} bytes; the limit is {LARGEST}. Shorten it.")
     steps = [f": > {PATH}.new"]
     for start in range(0, len(data), _CHUNK):
         piece = base64.b64encode(data[start : start + _CHUNK]).decode()
@@ -143,7 +141,7 @@ def write(engine: "Engine", environment: Environment, text: str) -> None:
         for step in steps:
             done = channel.run(step)
             if done.rc:
-                raise EngineError(f"The log book could not be kept on {_KEEPER}: {done.complaint}.")
+                raise EngineError(f"The log book could not be written on {_KEEPER}: {done.complaint}.")
 
 
 def as_json(student: str, book: list[Section]) -> dict[str, Any]:

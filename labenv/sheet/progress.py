@@ -1,4 +1,4 @@
-"""How a student stands on the sheet: a report as headings and steps, for every face that draws it."""
+"""A student's progress on the sheet: a report as headings and steps, for every output that shows it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ Mark = Literal["pass", "fail", "skip", "warn", "person"]
 _WORST_FIRST: tuple[Mark, ...] = ("fail", "warn", "skip", "person", "pass")
 SYMBOLS: dict[Mark, str] = {"pass": "✓", "fail": "✗", "warn": "!", "skip": "-", "person": "·"}
 WORDS: dict[Mark, str] = {
-    "pass": "holds",
-    "fail": "does not hold",
-    "warn": "holds, with a reservation",
+    "pass": "passes",
+    "fail": "fails",
+    "warn": "passes, with a warning",
     "skip": "waits for another step",
     "person": "for you to judge",
 }
@@ -22,20 +22,20 @@ WORDS: dict[Mark, str] = {
 
 @dataclass(frozen=True)
 class StepProgress:
-    """A step and what its checks found. `mark` is that of its worst check."""
+    """A step and the results of its checks. `mark` is that of its worst check."""
 
     step: Step
     results: tuple[CheckResult, ...]
 
     @property
     def mark(self) -> Mark:
-        """How the step stands."""
+        """The state of the step."""
         marks = {self._mark(result) for result in self.results}
         return next(mark for mark in _WORST_FIRST if mark in marks)
 
     @property
     def symbol(self) -> str:
-        """The mark as a sign."""
+        """The mark as a symbol."""
         return SYMBOLS[self.mark]
 
     @property
@@ -45,13 +45,13 @@ class StepProgress:
 
     @property
     def machines(self) -> str:
-        """The machines that were judged."""
+        """The machines that were checked."""
         return ", ".join(dict.fromkeys(result.machine for result in self.results))
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """What was seen, where the step does not simply hold: each thing once."""
-        if self.mark == "skip":  # one line is enough to send the reader to the step that counts
+        """What was seen, unless the step simply passes: each thing once."""
+        if self.mark == "skip":  # one line is enough to point to the step that matters
             return (self.results_like("skip")[0].evidence.partition(":")[0],)
         if self.mark == "person":
             return tuple(r.evidence for r in self.results if r.check != PERSON)
@@ -64,7 +64,7 @@ class StepProgress:
 
     @property
     def note(self) -> str:
-        """The sheet's error at this step, where it may be the reason that the step does not hold."""
+        """The sheet's error at this step, if it may be the reason why the step fails."""
         return self.step.note if self.mark in ("fail", "warn") else ""
 
     def results_like(self, *statuses: str) -> list[CheckResult]:
@@ -84,14 +84,14 @@ class Heading:
 
     @property
     def mark(self) -> Mark:
-        """How it stands: as its worst row, but that what is for a person to judge does not count beside what holds."""
+        """The state: that of its worst row, except that steps for a person do not count beside steps that pass."""
         marks = {row.mark for row in self.rows}
         order: tuple[Mark, ...] = ("fail", "warn", "skip", "pass", "person")
         return next(mark for mark in order if mark in marks)
 
     @property
     def holds(self) -> bool:
-        """Whether nothing under it is to be mended."""
+        """Whether there is nothing to fix under it."""
         return self.mark in ("pass", "person")
 
 
@@ -105,16 +105,16 @@ def headings(report: Report, lab: Lab) -> list[Heading]:
 
 
 def counted(there: Iterable[Heading]) -> str:
-    """How many steps stand how, in words."""
+    """How many steps pass, fail, wait and so on, in words."""
     marks = [row.mark for heading in there for row in heading.rows]
-    holding = marks.count("pass") + marks.count("warn")
+    passing = marks.count("pass") + marks.count("warn")
     rest: tuple[tuple[Mark, str, str], ...] = (
-        ("warn", "of them with a reservation", "of them with a reservation"),
-        ("fail", "does not", "do not"),
+        ("warn", "of them with a warning", "of them with a warning"),
+        ("fail", "fails", "fail"),
         ("skip", "waits", "wait"),
         ("person", "is for you to judge", "are for you to judge"),
     )
-    parts = [f"{holding} {'step holds' if holding == 1 else 'steps hold'}"]
+    parts = [f"{passing} {'step passes' if passing == 1 else 'steps pass'}"]
     for mark, one, many in rest:
         if count := marks.count(mark):
             parts.append(f"{count} {one if count == 1 else many}")

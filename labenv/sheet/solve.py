@@ -1,4 +1,4 @@
-"""Doing steps of the sheet as a student would: their solutions, typed line by line in the machines."""
+"""Does steps of the sheet as a student would: types their solutions line by line in the machines."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from labenv.events import Listener
 from labenv.lab.model import Lab, Step
 from labenv.lab.solution import commands
 
-_PATIENCE = 300  # seconds a line may take: installing a package on a busy computer takes the longest
+_PATIENCE = 300  # seconds that a line may take: installing a package on a busy computer takes longest
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Typed:
 
 
 def chosen(lab: Lab, target: str | None, *, everything: bool) -> list[Step]:
-    """The steps that are meant, in the order of the sheet: one, those of a stage, or all.
+    """The chosen steps, in the order of the sheet: one, those of a stage, or all.
 
-    A step that only a person can do is among them only where it alone is meant. Raises UsageError for that, for a
-    name that is neither a step's nor a stage's, and unless either a target or everything is meant.
+    Steps that only a person can do are left out. Raises UsageError if `target` is such a step or neither a step nor a
+    stage, and unless there is either a target or `everything`.
     """
     if everything and target:
-        raise UsageError(f"Say either {target} or --all, not both.")
+        raise UsageError(f"{target} and --all cannot be combined.")
     if everything:
         return _typeable(lab.steps.values())
     if target is None:
-        raise UsageError("Say what to solve: a step (labenv solve 17), a stage (labenv solve relay), or --all.")
+        raise UsageError("Name what to solve: a step (labenv solve 17), a stage (labenv solve relay), or --all.")
     if step := lab.steps.get(target):
         if not step.solution:
             raise UsageError(
@@ -57,12 +57,12 @@ def chosen(lab: Lab, target: str | None, *, everything: bool) -> list[Step]:
         return _typeable(step for step in lab.steps.values() if step.stage == target)
     stages = ", ".join(stage.id for stage in lab.stages)
     raise UsageError(
-        f"{lab.id} has no step and no stage {target!a}. Its steps are: {', '.join(lab.steps)}; its stages: {stages}."
+        f"{lab.id} has no step or stage {target!a}. Its steps are: {', '.join(lab.steps)}; its stages: {stages}."
     )
 
 
 def lines(step: Step, lab: Lab, environment: Environment) -> list[Line]:
-    """What is typed to do a step, in order. Raises UsageError for a machine that the environment has not."""
+    """What is typed to do a step, in order. Raises UsageError for a machine that the environment does not have."""
     return [
         Line(step.id, name, command)
         for action in step.solution
@@ -74,10 +74,10 @@ def lines(step: Step, lab: Lab, environment: Environment) -> list[Line]:
 def typed(
     engine: Engine, environment: Environment, what: Sequence[Line], about_to: Callable[[Line], None]
 ) -> Iterator[Typed]:
-    """Type the lines, one as each is asked for, up to the first that fails, which is the last one then.
+    """Type the lines, each when its result is asked for, up to and including the first that fails.
 
-    `about_to` hears of a line before it is typed. Raises EngineError before anything is typed if a machine does not
-    run, and when one dies or a line does not end.
+    `about_to` is called before each line. Raises EngineError, before anything is typed, if a machine is not running; also
+    if one stops or a line does not end.
     """
     for name in dict.fromkeys(line.machine for line in what):
         if (state := environment.machine(name).state) != "running":
@@ -107,9 +107,9 @@ def solve(
     about_to: Callable[[Line], None],
     answered: Callable[[Typed], None],
 ) -> list[Typed]:
-    """Type the lines as `typed` does, written down in the history as done by the command `said`; what was typed.
+    """Type the lines as `typed` does; the history records them under the command `said`. Returns what was typed.
 
-    `answered` hears of each line after it was typed. Raises UsageError while a drill runs, EngineError.
+    `answered` is called after each line. Raises UsageError while a drill is running, EngineError.
     """
     done: list[Typed] = []
     with changing(engine, environment.student.id, listen) as change:

@@ -1,7 +1,7 @@
-# Runs in a machine, as `perl -e … KNOWN SECONDS`: looks at the machine about once a second, prints a digest of what it
-# sees as soon as that is not KNOWN, or after SECONDS, and ends. It starts no process for a look, so that a look costs
-# about a millisecond. What a run of the checks changes and leaves is no part of it: times of folders, what lies beside
-# the messages in a Maildir, and the logs but for what services say of themselves.
+# Runs in a machine, as `perl -e … KNOWN SECONDS`: looks at the machine about once a second, prints a digest of its state
+# as soon as that is not KNOWN, or after SECONDS, and ends. It starts no process for a look, so that a look costs about a
+# millisecond. The digest leaves out what a run of the checks changes: times of folders, files beside the messages in a
+# Maildir, and the logs except for what services say about themselves.
 use strict;
 use warnings;
 use Digest::MD5 qw(md5_hex);
@@ -13,7 +13,7 @@ my $deadline = time + $seconds;
 my %folders;
 my %logs = map { $_ => [ 0, 0 ] } '/var/log/maillog', '/var/log/messages';
 
-# What stands in the files: name, mode, owner, size and time; of a folder no time.
+# The state of files: name, mode, owner, size and time; for a folder, no time.
 sub files {
     my ($path) = @_;
     my (undef, $inode, $mode, undef, $uid, $gid, undef, $size, undef, $time) = lstat $path or return '';
@@ -24,20 +24,20 @@ sub files {
     return "$path $mode $uid $gid\n" . join '', map { files("$path/$_") } @names;
 }
 
-# The messages of one folder of a Maildir: a client that looks on may move them from new to cur.
+# The messages of one folder of a Maildir: a client that only reads may move them from new to cur.
 sub maildir {
     my ($path) = @_;
     return -d $path ? "$path " . join(' ', sort map { s/:2,.*//r } names("$path/new"), names("$path/cur")) . "\n" : '';
 }
 
-# Messages in the queue of Postfix, which moves them from folder to folder there, and how large the mailboxes are.
+# Messages in the queue of Postfix, which moves them from folder to folder there, and the sizes of the mailboxes.
 sub mail {
     my @queue = sort map { names($_) } map { ($_, glob("$_/?")) }
         map { "/var/spool/postfix/$_" } qw(maildrop incoming active deferred hold);
     return join ' ', (grep { length > 1 } @queue), map { $_, -s $_ // 0 } glob('/var/mail/*');
 }
 
-# How often services have said of themselves that they start, stop, or read their files again.
+# How often services have logged that they start, stop, or reload their files.
 sub services {
     my $said = '';
     for my $path (sort keys %logs) {
@@ -58,7 +58,7 @@ sub services {
     return $said . join '', map { "$_ " . (readlink("/run/systemd/units/$_") // '') . "\n" } names('/run/systemd/units');
 }
 
-# The number of the kernel's present set of firewall rules (nfnetlink, NFT_MSG_GETGEN): each change makes a new one.
+# The number of the kernel's current set of firewall rules (nfnetlink, NFT_MSG_GETGEN): each change makes a new one.
 sub firewall {
     socket(my $netlink, 16, SOCK_RAW, 12) or return '';
     send $netlink, pack('LSSLLCCn', 20, 10 << 8 | 16, 1, 1, 0, 0, 0, 0), 0, pack('SSLL', 16, 0, 0, 0) or return '';
@@ -66,7 +66,7 @@ sub firewall {
     return unpack 'H8', substr $answer, 24, 4;
 }
 
-# The names in a folder; read again only when it has changed, as reading costs more than all the rest.
+# The names in a folder; read again only when it has changed, because reading costs more than all the rest.
 sub names {
     my ($path) = @_;
     my $changed = (stat $path)[9] // return;

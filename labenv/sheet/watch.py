@@ -1,7 +1,7 @@
-"""Watching an environment: the checks run again as soon as something in a machine is not as it was.
+"""Watches an environment: runs the checks again as soon as something in a machine has changed.
 
-Each machine looks after itself: one command sent down a channel of its own looks about once a second (watch.pl), and
-answers when something has changed. While nothing does, nothing else runs.
+Each machine watches itself: one command over its own channel looks about once a second (watch.pl), and answers when
+something has changed. Until then, nothing else runs.
 """
 
 import queue
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _LOOK = shlex.quote((Path(__file__).with_suffix(".pl")).read_text())
-_TURN = 20  # seconds that one command looks out, and that it may outlive us
-_BROKEN = 1.0  # seconds between two tries at a machine that does not run
+_TURN = 20  # seconds that one command watches, and that it may outlive us
+_BROKEN = 1.0  # seconds between two tries at a machine that is not running
 
 
 def reports(
     engine: "Engine", environment: Environment, *, steps: list[str] | None = None, listen: Listener = silent
 ) -> Iterator[Report]:
-    """A report now, and another each time that something has changed in a machine, without an end.
+    """A report now, and another one each time something changes in a machine, without an end.
 
-    Waiting for the next one can be interrupted (KeyboardInterrupt). Raises UsageError for a step that the lab has not.
+    Waiting for the next one can be interrupted (KeyboardInterrupt). Raises UsageError for an unknown step.
     """
     containers = [machine.container for machine in environment.machines]
     changes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
@@ -42,9 +42,9 @@ def reports(
     while True:
         yield run_checks(engine, environment, steps=steps, written=True, listen=listen)
         after = digests(engine, containers)
-        while not changes.empty():  # told of the run itself
+        while not changes.empty():  # caused by the run itself
             changes.get()
-        if after != before and again:  # a change during the run: after one more it counts as known, whoever made it
+        if after != before and again:  # a change during the run; after one more run it counts as known
             before, again = after, False
             continue
         before, again = after, True
@@ -58,7 +58,7 @@ def reports(
 
 
 class _Lookout(threading.Thread):
-    """Tells `changes` each time that a machine is not as it was last seen. A daemon: it waits for the machine."""
+    """Puts into `changes` each change of a machine. A daemon thread, because it waits for the machine."""
 
     def __init__(
         self, engine: "Engine", container: str, seen: str, changes: "queue.SimpleQueue[tuple[str, str]]"
@@ -70,7 +70,7 @@ class _Lookout(threading.Thread):
         self._patience = threading.Event()
 
     def run(self) -> None:
-        """Look out for ever."""
+        """Watch forever."""
         while True:
             seen = _looked(self._channel, self._seen, _TURN)
             if seen != self._seen:
@@ -81,7 +81,7 @@ class _Lookout(threading.Thread):
 
 
 def digests(engine: "Engine", containers: list[str]) -> dict[str, str]:
-    """A digest of what each machine is like now, by container; empty for one that does not run."""
+    """A digest of each machine's state now, by container; empty for one that is not running."""
 
     def look(container: str) -> str:
         with engine.shell(container) as channel:
@@ -92,7 +92,7 @@ def digests(engine: "Engine", containers: list[str]) -> dict[str, str]:
 
 
 def _looked(channel: Channel, known: str, seconds: int) -> str:
-    """A digest of what the machine is like, when it is not `known` any more or the time is over; none if it is down."""
+    """A digest of the machine's state, once it is no longer `known` or the time is over; empty if it is down."""
     try:
         result = channel.run(f"perl -e {_LOOK} {shlex.quote(known)} {seconds}", timeout=seconds + 30)
     except EngineError:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from labenv.engine import LABEL, Engine
 from labenv.engine.find import connect
@@ -47,13 +48,26 @@ LONGEST = (
 )
 
 
+class Groups(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist ships no types for its schedulers
+    """Gives a worker a whole file, or one of the single tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        return nodeid if test.partition("[")[0] in SINGLE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    """Side by side, tests go by these groups."""
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests belong together, and put the longest first."""
+    """Put the longest first."""
 
     def place(item: pytest.Item) -> int:
-        if getattr(item, "originalname", "") in SINGLE:
-            return len(LONGEST) + 1 + SINGLE.index(item.originalname)  # type: ignore[attr-defined]
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        name = getattr(item, "originalname", "")
+        if name in SINGLE:
+            return len(LONGEST) + 1 + SINGLE.index(name)
         return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
 
     items.sort(key=place)

@@ -24,4 +24,4 @@ def test_a_student_who_cannot_come_up_does_not_hold_back_the_others(cli: Cli, ne
 
 
 def test_what_is_one_students_own_is_refused_for_several(cli: Cli) -> None:
-    assert "one student's own" in cli("up", "anna1", "bert1", "--net", "90", rc=2).stderr
+    assert "cannot be combined with several students" in cli("up", "anna1", "bert1", "--net", "90", rc=2).stderr

@@ -1,4 +1,4 @@
-"""Each drill is a fault that shows, that its fix repairs, and that outlasts a reboot if it says so; and the commands.
+"""Each drill is a fault that shows, that its commands fix, and that outlasts a reboot if it says so; and its commands.
 
 All run in one environment, one drill after the other: the checks that pass after a fix are those that must pass before
 the next fault.
@@ -91,7 +91,7 @@ class Proving:
         if half or not drill.survives_reboot:
             failed = run_checks(engine, environment).failed > 0
             expect(failed == drill.survives_reboot, "after a reboot the checks are not as the drill says")
-        fault.type_(engine, environment, drill, drill.mend)
+        fault.type_(engine, environment, drill, drill.fix)
         after = run_checks(engine, environment)
         wrong += [f"after the fix: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
         expect(not is_seen(), "the symptom is seen after the fault is fixed")
@@ -136,13 +136,13 @@ def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_p
     assert "inbox" in begun["symptom"]
     assert "reading-times-out" not in str(begun)
     assert begun["saved"] in [save["name"] for save in cli.json("saves", "-s", drilled)["saves"]]
-    assert "A drill runs already" in cli("drill", "start", "-s", drilled, rc=2).stderr
+    assert "A drill is already running" in cli("drill", "start", "-s", drilled, rc=2).stderr
     for refused in (["restore", begun["saved"]], ["reset", "vm3", "--yes"], ["solve", "31"]):
         assert "drill give-up" in cli(*refused, "-s", drilled, rc=2).stderr
     assert cli.json("drill", "diagnose", "imap", "-s", drilled)["touched"] is False
     assert len(cli.json("drill", "hint", "-s", drilled)["hints"]) == 1
     not_over = cli("drill", "check", "-s", drilled, rc=1)
-    assert "hold, so the drill goes on" in not_over.stdout
+    assert "so the drill continues" in not_over.stdout
     assert "iptables" not in not_over.stdout
     assert cli.json("check", "31", "-s", drilled, rc=1)["summary"]["failed"]
     rule = "iptables -A INPUT -s $(hostname -i | cut -d. -f1-3).0/24 -p tcp --dport 143 -j ACCEPT"
@@ -153,7 +153,7 @@ def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_p
     assert result["beyond"] == 1
     assert result["to_diagnosis"] <= result["seconds"]
     assert [entry["layer"] for entry in result["diagnoses"]] == ["imap", "firewall"]
-    assert "No drill runs" in cli("drill", "status", "-s", drilled, rc=2).stderr
+    assert "No drill is running" in cli("drill", "status", "-s", drilled, rc=2).stderr
     assert cli.json("drill", "report", "-s", drilled)["drills"] == [result]
     cli("drill", "report", "--all", "--csv", str(tmp_path / "class.csv"))
     row = f"{drilled},reading-times-out,1,firewall,mended,{result['begun']},{result['seconds']},"
@@ -162,11 +162,11 @@ def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_p
 
 def test_a_drill_ends_whatever_was_done_to_its_machine(cli: Cli, engine: Engine, drilled: str, tmp_path: Path) -> None:
     drill = (LAB.folder / "drills" / "reading-times-out.yaml").read_text()
-    before, after = drill.partition("mend: |")[0], drill.partition("symptom:")[2]
-    (tmp_path / "for-ever.yaml").write_text(f"{before}mend: test -e /etc/removed-by-the-student\nsymptom:{after}")
+    before, after = drill.partition("fix: |")[0], drill.partition("symptom:")[2]
+    (tmp_path / "for-ever.yaml").write_text(f"{before}fix: test -e /etc/removed-by-the-student\nsymptom:{after}")
     begun = cli.json("drill", "start", "for-ever", "--from", str(tmp_path), "-s", drilled)
     engine.api.kill(f"labenv-{drilled}-vm3")
-    assert "vm3 does not run" in cli("drill", "give-up", "--yes", "-s", drilled, rc=3).stderr
+    assert "vm3 is not running" in cli("drill", "give-up", "--yes", "-s", drilled, rc=3).stderr
     cli("up", drilled, "--no-check")
     assert cli.json("drill", "status", "-s", drilled)["begun"] == begun["begun"]
     told = cli("drill", "give-up", "--yes", "-s", drilled, rc=1)
@@ -190,7 +190,7 @@ def test_an_unhealthy_environment_gets_no_drill_and_a_fault_that_fits_nothing_st
     assert cli.inside(drilled, "vm3", "iptables-save | grep -v '^[#:]'") == rules
     assert cli.json("saves", "-s", drilled) == saves
     cli.inside(drilled, "vm3", "systemctl stop dovecot")
-    assert "every check holds" in cli("drill", "start", "-s", drilled, rc=2).stderr
+    assert "all checks pass" in cli("drill", "start", "-s", drilled, rc=2).stderr
     cli.inside(drilled, "vm3", "systemctl start dovecot")
 
 
@@ -266,7 +266,7 @@ def test_a_teachers_folder_is_listed_and_lint_names_the_line_of_a_drill_that_is_
     file.write_text(text.replace("machines: [vm3]", "machines: [vm9]"))
     assert f"{file}:5: the machine 'vm9' is unknown" in cli("drill", "lint", str(tmp_path), rc=2).stdout
     file.write_text(text)
-    assert "1 drills: nothing is wrong" in cli("drill", "lint", str(tmp_path)).stdout
+    assert "1 drills: no errors" in cli("drill", "lint", str(tmp_path)).stdout
     own = Cli({"LABENV_DRILLS": str(tmp_path)})
     names = [drill["name"] for drill in own.json("drill", "list")["drills"]]
     assert "mine" in names

@@ -58,7 +58,7 @@ def test_hints_go_further_each_time_and_are_written_down(cli: Cli, typo: str) ->
 
 def test_a_hint_about_a_step_that_waits_is_about_the_one_to_mend_first(cli: Cli, typo: str) -> None:
     said = cli("hint", "18", "--level", "2", "-s", typo).stdout
-    assert said.startswith("Step 18 waits for step 17: mend that first.")
+    assert said.startswith("Step 18 waits for step 17: fix that first.")
     assert "what is wrong" in said
     assert "where to look" in said
     assert "the idea" not in said
@@ -66,18 +66,18 @@ def test_a_hint_about_a_step_that_waits_is_about_the_one_to_mend_first(cli: Cli,
 
 def test_there_is_nothing_to_hint_at_when_a_step_holds(cli: Cli, finished: dict[str, Any]) -> None:
     name = finished["student"]
-    assert cli("hint", "19", "-s", name).stdout == "Step 19 holds; there is nothing to hint at.\n"
+    assert cli("hint", "19", "-s", name).stdout == "Step 19 passes, so there is no hint.\n"
     assert cli.inside(name, "host", "cat /var/lib/labenv/hints.jsonl 2>/dev/null || true") == ""
 
 
 def test_a_hint_about_a_persons_step_or_none_is_refused(cli: Cli, finished: dict[str, Any]) -> None:
     name = finished["student"]
-    assert "no check judges it" in cli("hint", "32", "-s", name, rc=2).stderr
+    assert "it has no check" in cli("hint", "32", "-s", name, rc=2).stderr
     assert "has no step 99" in cli("hint", "99", "-s", name, rc=2).stderr
 
 
 def test_nothing_is_left_to_mend_at_the_end_of_the_sheet(cli: Cli, finished: dict[str, Any]) -> None:
     document = cli.json("next", "-s", finished["student"])
     assert document["step"] == document["machine"] == ""
-    assert document["sentence"].startswith("Every check holds; ")
+    assert document["sentence"].startswith("All checks pass. ")
     assert "32" in document["left"]

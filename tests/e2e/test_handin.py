@@ -88,7 +88,7 @@ def test_an_edit_that_cannot_be_put_back_is_kept(cli: Cli, finished: dict[str, A
         ("open(name, 'w').write(text + 'mine'); sys.exit(1)", 2),
     ):
         done = editor(tmp_path, script)("logbook", "--edit", "-s", student, rc=rc)
-        found = re.search(r"kept in (\S+)\. Put it in place with: labenv (.+)", done.stderr)
+        found = re.search(r"kept in (\S+)\. To use it: labenv (.+)", done.stderr)
         assert found, done.stderr
         assert Path(found[1]).read_text().endswith("mine")
         cli(*found[2].split())
@@ -176,7 +176,7 @@ def test_what_was_changed_or_shared_is_noted(
     cli("hint", "17", "-s", other)
     second = tmp_path / "two.tar.gz"
     screen = cli("submit", str(second), "-s", other).stdout
-    assert "Step 17 does not hold" in screen
+    assert "Step 17 fails" in screen
 
     tampered = contents(second)
     about = tampered.pop("manifest.json")
@@ -198,7 +198,7 @@ def test_what_was_changed_or_shared_is_noted(
     assert "checksum of check.json does not match" in rows[2]["notes"]
     assert [row["sound"] for row in rows] == [True, True, False, True]
     assert [
-        n for n in rows[3]["notes"] if "check.json says that step 17 holds, but main.cf of vm2 sets no relayhost" in n
+        n for n in rows[3]["notes"] if "check.json says that step 17 passes, but main.cf of vm2 sets no relayhost" in n
     ]
     assert student in page.read_text()
     assert len(table.read_text().splitlines()) == 5

@@ -68,7 +68,7 @@ def packed(file: Path, members: dict[str, Any]) -> Path:
 
 def test_an_unchanged_image_is_never_built_again(cli: Cli, engine: Engine) -> None:
     before = ids(engine)
-    assert cli("images", "build").stdout == "All images are there.\n"
+    assert cli("images", "build").stdout == "All images are already built.\n"
     assert ids(engine) == before
 
 

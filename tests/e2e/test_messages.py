@@ -52,7 +52,7 @@ def test_by_trying_and_by_the_students_own_messages(cli: Cli, site: Site) -> Non
         "15@vm2": "warn",
         "16@vm3": "warn",
     }
-    assert "nothing takes connections on port 25 of vm3" in cut_off["15@vm2"]["evidence"]
+    assert "nothing accepts connections on port 25 of vm3" in cut_off["15@vm2"]["evidence"]
     vm3.output("iptables -D INPUT 1")
 
     vm3.output("touch /etc/postfix/main.cf && iptables -I INPUT -p tcp --dport 25 -j REJECT")

@@ -186,7 +186,7 @@ def test_mail_to_the_account_goes_through_vm3_and_carries_the_domain(
     assert f"by vm3.{world.domain}".encode() in message
     [message_id] = re.findall(rb"^Message-Id: <(.*)>", message, re.MULTILINE | re.IGNORECASE)
     story = world.cli("trace", "-s", world.student, message_id.decode()).stdout
-    assert "vm3 hands it to outside" in story
+    assert "vm3 sends it to outside" in story
     assert f"delivered to /var/spool/mail/myseneca.ca/{world.student}/new/" in story
 
 

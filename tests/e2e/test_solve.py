@@ -193,7 +193,7 @@ def test_it_stops_at_the_first_line_that_fails(cli: Cli, climber: Callable[[str]
     done = cli("solve", "12", "-s", student, "--json", rc=1)
     typed = json.loads(done.stdout)["typed"]
     assert [line["rc"] for line in typed] == [0, 0, 0, 1]
-    assert f"On host this ended with status 1: named-checkzone {student}.ops {zone}" in done.stderr
+    assert f"On host this command failed with status 1: named-checkzone {student}.ops {zone}" in done.stderr
     assert "labenv check 12" in done.stderr
     cli.inside(student, "host", f"cp -p /root/zone {zone}")
 
@@ -201,9 +201,9 @@ def test_it_stops_at_the_first_line_that_fails(cli: Cli, climber: Callable[[str]
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "Say what to solve"),
-        (("17", "--all"), "either 17 or --all, not both"),
-        (("99",), "has no step and no stage '99'"),
+        ((), "Name what to solve"),
+        (("17", "--all"), "17 and --all cannot be combined"),
+        (("99",), "has no step or stage '99'"),
         (("5",), "only a person can do it"),
     ],
 )

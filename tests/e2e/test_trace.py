@@ -14,7 +14,7 @@ from labenv.engine import Engine
 from labenv.labs.lab4b.checks.common import OUTSIDE
 from tests.e2e.conftest import Cli
 
-NOT_ROOT = "Dovecot's delivery agent fails: it works not as root but as nobody, who may not enter /root"
+NOT_ROOT = "Dovecot's delivery agent fails: it runs as nobody, not as root, and nobody may not enter /root"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def lab(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> Iterator[La
 
 def test_nothing_was_sent_yet(lab: Lab) -> None:
     done = lab.cli("trace", "-s", lab.student, rc=2)
-    assert "No machine's log tells of a message yet. Send one, and ask again." in done.stderr
+    assert "No machine's log has a message yet. Send one and try again." in done.stderr
 
 
 def test_a_message_that_is_delivered(lab: Lab) -> None:
@@ -78,7 +78,7 @@ def test_a_message_that_is_delivered(lab: Lab) -> None:
     found = re.fullmatch(rf"delivered to (/home/{lab.student}/Maildir/new/\S+) on vm3", shown[-1])
     assert found, shown[-1]
     assert message_id in lab.on("vm3", f"cat {found[1]}")
-    assert any("vm2   root gives it to Postfix on vm2" in line for line in shown)
+    assert any("vm2   root submits it to Postfix on vm2" in line for line in shown)
     assert any(re.match(r" +\w+ \d+ \S+ vm3 dovecot: lda\(.*saved mail to INBOX$", line) for line in shown)
 
 
@@ -88,7 +88,7 @@ def test_a_message_of_a_client_on_host_through_vm2(lab: Lab) -> None:
         session.sendmail(f"{lab.student}@{lab.domain}", [f"{lab.student}@{lab.domain}"], text)
     lab.wait("vm3", f"msgid=<client-1@{lab.domain}>: saved mail")
     trace = lab.trace(f"<client-1@{lab.domain}>")
-    assert trace["moments"][0]["words"].startswith("vm2 takes it by SMTP from host; ")
+    assert trace["moments"][0]["words"].startswith("vm2 accepts it over SMTP from host; ")
     assert trace["verdict"].endswith(" on vm3")
 
 
@@ -106,8 +106,8 @@ def test_an_attempt_that_is_refused(lab: Lab) -> None:
             session.sendmail("a@elsewhere.test", ["b@elsewhere.test"], "hello")
     lab.wait("vm2", "reject: .*to=<b@elsewhere.test>")
     assert lab.verdict("latest") == (
-        "stopped on vm2: refused, because vm2 neither counts elsewhere.test among its own domains (mydestination) "
-        f"nor passes on mail of {OUTSIDE} (mynetworks)"
+        "stopped on vm2: refused, because vm2 neither accepts mail for elsewhere.test as its own domain (mydestination) "
+        f"nor relays mail from {OUTSIDE} (mynetworks)"
     )
 
 
@@ -150,8 +150,9 @@ def test_postfix_that_does_not_run_leaves_messages_unseen(lab: Lab) -> None:
     lab.on("vm2", f"systemctl stop postfix && echo hello | mail -s waits {lab.student}@{lab.domain}")
     try:
         assert (
-            "On vm2 1 message waits to be taken up by Postfix, because Postfix does not run there; no log tells of it yet."
-        ) in lab.trace()["notes"]
+            "On vm2, 1 message waits for Postfix, which is not running there; no log shows this yet."
+            in lab.trace()["notes"]
+        )
     finally:
         lab.on("vm2", "systemctl start postfix")
 
@@ -185,6 +186,6 @@ def test_the_checks_own_messages_are_not_the_latest(lab: Lab) -> None:
 def test_a_machine_that_does_not_run_is_told_of(lab: Lab, engine: Engine) -> None:
     engine.client.containers.get(f"labenv-{lab.student}-vm3").stop(timeout=1)
     done = lab.cli("trace", "-s", lab.student)
-    assert "vm3 does not run, so its log could not be read." in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("sent on by vm2: vm3 took it as ")
+    assert "vm3 is not running, so its log could not be read." in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("sent on by vm2: vm3 accepted it as ")
     assert json.loads(lab.cli("trace", "-s", lab.student, "--json").stdout)["notes"]

@@ -32,14 +32,14 @@ def test_a_flip_is_drawn_and_so_is_its_undoing(
     watching: pexpect.spawn,  # type: ignore[type-arg]
 ) -> None:
     name = finished["student"]
-    watching.expect("2 steps hold")
-    watching.expect("Ctrl-C ends it")
+    watching.expect("2 steps pass")
+    watching.expect("Ctrl-C to stop")
     before = cli.inside(name, "vm3", "postconf -h mynetworks").strip()
     cli.inside(name, "vm3", "postconf -e 'mynetworks = 0.0.0.0/0'")
-    watching.expect("step 19: holds → does not hold")
+    watching.expect("step 19: passes → fails")
     cli.inside(name, "vm3", f"postconf -e 'mynetworks = {before}'")
-    watching.expect("step 19: does not hold → holds")
-    watching.expect("Ctrl-C ends it")
+    watching.expect("step 19: fails → passes")
+    watching.expect("Ctrl-C to stop")
     watching.sendintr()
     watching.expect(pexpect.EOF)
     watching.close()
@@ -54,8 +54,8 @@ def test_nothing_is_checked_again_while_nothing_changes_though_the_checks_send_m
     command = [sys.executable, "-m", "labenv", "check", "24", "33", "-s", name, "--watch"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
-        assert "steps hold" in child.stdout.readline()
-        assert "All that was checked holds" in child.stdout.readline()
+        assert "steps pass" in child.stdout.readline()
+        assert "All checks pass" in child.stdout.readline()
         cli.inside(name, "vm3", "doveconf -h disable_plaintext_auth; iptables-save; ls -R /home; postqueue -p")
         logged = cli.inside(name, "vm3", "grep -c message-id /var/log/maillog")
         cli.inside(
@@ -63,12 +63,12 @@ def test_nothing_is_checked_again_while_nothing_changes_though_the_checks_send_m
         )  # as long as it takes
         assert cli.inside(name, "vm3", "grep -c message-id /var/log/maillog") == logged
         cli.inside(name, "vm3", "sed -i 's/^disable_plaintext_auth.*/#&/' /etc/dovecot/conf.d/10-auth.conf")
-        assert "step 33: holds → does not hold" in child.stdout.readline()
+        assert "step 33: passes → fails" in child.stdout.readline()
         assert "Step 33 on vm3" in child.stdout.readline()
         cli.inside(
             name, "vm3", "sed -i 's/^#disable_plaintext_auth/disable_plaintext_auth/' /etc/dovecot/conf.d/10-auth.conf"
         )
-        assert "step 33: does not hold → holds" in child.stdout.readline()
+        assert "step 33: fails → passes" in child.stdout.readline()
         os.kill(child.pid, signal.SIGINT)
         try:
             child.communicate(timeout=PATIENCE)

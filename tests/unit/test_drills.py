@@ -2,14 +2,20 @@
 
 import csv
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from labenv.cli.app import app
+from labenv.engine import Engine, records
 from labenv.engine.content import beyond
 from labenv.environments import drill_records
 from labenv.environments.drill_records import Diagnosis, Running
+from labenv.errors import UsageError
+from labenv.events import Event
 from labenv.lab import drills, labs
 
 LAB = labs.load("lab4b")
@@ -75,8 +81,8 @@ def test_the_table_of_a_class_is_csv() -> None:
     ("old", "new", "said"),
     [
         ("level: 1", "level: 4", ":3: level"),
-        ("{{ network }}.0/24", "{{ password }}", "cannot be filled in"),
-        ("{{ network }}.0/24", "{{ student.__class__.__mro__ }}", "cannot be filled in"),
+        ("{{ network }}.0/24", "{{ password }}", "cannot be rendered"),
+        ("{{ network }}.0/24", "{{ student.__class__.__mro__ }}", "cannot be rendered"),
         ("symptom:", "symptoms:", "symptom"),
         ("survives-reboot: true", "survives-reboot: perhaps", "survives-reboot"),
     ],
@@ -87,3 +93,65 @@ def test_a_file_that_is_no_drill_is_refused_with_its_place(tmp_path: Path, old: 
     file = tmp_path / "mine.yaml"
     file.write_text(text.replace(old, new))
     assert said in "\n".join(map(str, drills.lint(file, LAB)))
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A drill's file as it was written before its key `mend` was renamed to `fix`."""
+    text = (LAB.folder / "drills" / "reading-times-out.yaml").read_text()
+    assert text.count("\nfix: |\n") == 1
+    file = tmp_path / "mine.yaml"
+    file.write_text(text.replace("\nfix: |\n", "\nmend: |\n"))
+    return file
+
+
+def test_a_file_with_the_old_key_is_read_and_noted(old: Path) -> None:
+    assert drills.lint(old, LAB) == []
+    heard: list[Event] = []
+    [read] = [drill for drill in drills.catalogue(LAB, old.parent, heard.append) if drill.name == "mine"]
+    shipped = next(drill for drill in TABLE if drill.name == "reading-times-out")
+    assert replace(read, name=shipped.name) == shipped
+    [said] = heard
+    assert said.kind == "note"
+    assert said.message == f"{old}:9: the key 'mend' is now called 'fix'. Rename it; the old name still works."
+
+
+def test_lint_notes_the_old_key_and_ends_with_0(old: Path) -> None:
+    done = CliRunner().invoke(app, ["drill", "lint", str(old.parent)])
+    assert done.exit_code == 0, done.output
+    assert f"{old}:9: note: the key 'mend' is now called 'fix'." in done.stdout
+    done = CliRunner().invoke(app, ["drill", "lint", str(old.parent), "--json"])
+    document = json.loads(done.stdout)
+    assert (done.exit_code, document["drills"], document["findings"]) == (0, 1, [])
+    assert [(note["file"], note["line"]) for note in document["notes"]] == [(str(old), 9)]
+
+
+def test_the_shipped_drills_have_no_notes() -> None:
+    assert [note for path in drills.files(LAB) for note in drills.notes(path)] == []
+
+
+def test_a_problem_under_the_old_key_has_its_line(old: Path) -> None:
+    old.write_text(old.read_text().replace("mend: |\n", "mend: 7\nsymptoms: |\n"))
+    assert f"{old}:9: fix: expected text in quotes, found a number." in "\n".join(map(str, drills.lint(old, LAB)))
+
+
+def test_a_file_with_the_old_and_the_new_key_is_refused(old: Path) -> None:
+    old.write_text(old.read_text() + "fix: 'true'\n")
+    sentence = f"{old}:9: the key 'mend' is the old name of 'fix', and both are here. Remove 'mend'."
+    assert list(map(str, drills.lint(old, LAB))) == [sentence]
+    assert drills.notes(old) == []
+    with pytest.raises(UsageError, match=r"Remove 'mend'\. To see all problems: labenv drill lint"):
+        drills.read(old, LAB)
+    assert CliRunner().invoke(app, ["drill", "lint", str(old.parent)]).exit_code == 2
+
+
+def test_a_drill_that_an_earlier_labenv_started_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    drill = TABLE[0]
+    tree = {{"fix": "mend"}.get(key, key): value for key, value in drills.to_dict(drill).items()}
+    packed = {"name": drill.name, "tree": tree}
+    kept = {"drill": packed, "begun": "", "saved": "before", "diagnoses": [], "hinted": [], "looked": []}
+    monkeypatch.setattr(records, "read", lambda *_: json.loads(json.dumps(kept)))
+    found = drill_records.running(Engine.__new__(Engine), "asmith15")
+    assert found is not None
+    assert found.drill == drill
+    assert "mend" not in drills.to_dict(found.drill)

@@ -43,19 +43,19 @@ def test_a_log_book_to_fill_is_said_when_every_check_holds() -> None:
 def test_what_only_a_person_can_judge_is_named_when_nothing_else_is_left() -> None:
     results = with_persons([found("9", "pass")], LAB, ["1", "2", "3", "9", "27", "50", "51"])
     said = guide.next_step(Report("asmith15", "lab4b", results), LAB)
-    assert said.sentence == "Every check holds; what is left, only you can judge: steps 1 to 3, 27, 50 to 51."
+    assert said.sentence == "All checks pass. Only you can judge the rest: steps 1 to 3, 27, 50, 51."
     assert said.left == ("1", "2", "3", "27", "50", "51")
 
 
 def test_nothing_at_all_is_left() -> None:
-    assert guide.next_step(report(found("9", "pass")), LAB).sentence == "All that was checked holds."
+    assert guide.next_step(report(found("9", "pass")), LAB).sentence == "All checks pass."
 
 
-def test_a_chain_is_mended_from_its_beginning() -> None:
+def test_a_chain_is_fixed_from_its_beginning() -> None:
     there = report(found("11b", "fail"), found("14", "fail"), found("16", "fail"))
-    assert guide.mend_first(there, LAB, "16") == "11b"
-    assert guide.mend_first(there, LAB, "11b") == "11b"
-    assert guide.mend_first(report(found("17", "fail"), found("18", "pass")), LAB, "19") == "19"
+    assert guide.fix_first(there, LAB, "16") == "11b"
+    assert guide.fix_first(there, LAB, "11b") == "11b"
+    assert guide.fix_first(report(found("17", "fail"), found("18", "pass")), LAB, "19") == "19"
 
 
 def test_a_need_that_the_checks_found_out_counts_as_one() -> None:
@@ -63,7 +63,7 @@ def test_a_need_that_the_checks_found_out_counts_as_one() -> None:
     there = report(found("15", "fail"), found("16", "fail"), found("17", "fail", "wrong"), waits=waits)
     evidence = {result.step: result.evidence for result in there.results}
     assert evidence["15"] == evidence["16"] == f"waits for step 17: {LAB.steps['17'].title}"
-    assert guide.mend_first(there, LAB, "16") == "17"
+    assert guide.fix_first(there, LAB, "16") == "17"
 
 
 def test_a_check_that_waits_for_a_step_that_was_not_looked_at_is_no_pass() -> None:

@@ -71,10 +71,10 @@ def test_a_stage_is_solved_in_the_order_of_the_sheet_without_what_is_for_a_perso
 @pytest.mark.parametrize(
     ("target", "everything", "sentence"),
     [
-        (None, False, "Say what to solve: a step (labenv solve 17), a stage (labenv solve relay), or --all."),
-        ("17", True, "Say either 17 or --all, not both."),
+        (None, False, "Name what to solve: a step (labenv solve 17), a stage (labenv solve relay), or --all."),
+        ("17", True, "17 and --all cannot be combined."),
         ("5", False, "Step 5 (The settings of the mail client are known) is for you"),
-        ("mail", False, "lab4b has no step and no stage 'mail'. Its steps are: 0, 1, "),
+        ("mail", False, "lab4b has no step or stage 'mail'. Its steps are: 0, 1, "),
     ],
 )
 def test_what_cannot_be_solved_is_refused(target: str | None, everything: bool, sentence: str) -> None:
@@ -85,7 +85,9 @@ def test_what_cannot_be_solved_is_refused(target: str | None, everything: bool, 
 @pytest.mark.parametrize("text", ["", "- 1", "id: lab4b", "stages: 3", "a: [", "stages: [{id: 1, title: x, more: y}]"])
 def test_a_broken_lab_is_answered_with_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "lab.yaml").write_text(text)
-    with pytest.raises(UsageError, match=r"lab\.yaml is (no YAML: |not as a lab's file should be .* labenv lab lint)"):
+    with pytest.raises(
+        UsageError, match=r"lab\.yaml is (not valid YAML: |not a valid file of a lab .* labenv lab lint)"
+    ):
         model.read(tmp_path)
 
 
@@ -100,7 +102,7 @@ def test_broken_steps_are_answered_with_a_sentence(tmp_path: Path, text: str) ->
         assert lab.steps == {}
         return
     with pytest.raises(
-        UsageError, match=r"steps\.yaml is (no YAML: |not as a lab's file should be .* labenv lab lint)"
+        UsageError, match=r"steps\.yaml is (not valid YAML: |not a valid file of a lab .* labenv lab lint)"
     ):
         _ = lab.steps
 
@@ -111,7 +113,7 @@ def test_a_folder_without_a_lab_is_answered_with_a_sentence(tmp_path: Path) -> N
 
 
 def test_an_unknown_lab_is_answered_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"There is no lab 'lab9'\. There are: lab4b\."):
+    with pytest.raises(UsageError, match=r"There is no lab 'lab9'\. The labs are: lab4b\."):
         labs.load("lab9")
 
 

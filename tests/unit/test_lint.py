@@ -60,56 +60,72 @@ def test_nothing_is_wrong_with_the_labs_that_are_shipped(name: str) -> None:
 
 STEPS: list[tuple[str, Break, str]] = [
     ("no hints", without("17", "hints"), "steps.yaml: step 17: the key 'hints' is missing. Three sentences:"),
-    ("two hints", lambda t: step(t, "17")["hints"].pop(), "steps.yaml: step 17: hints: here are 2, where 3 belong."),
+    (
+        "two hints",
+        lambda t: step(t, "17")["hints"].pop(),
+        "steps.yaml: step 17: hints: expected at least 3 entries, found 2.",
+    ),
     (
         "empty hint",
         setting("17", "hints", ["a", " ", "c"]),
         "step 17: hints number 2: the text is empty. Three sentences",
     ),
     ("no solution", without("17", "solution"), "step 17: the key 'solution' is missing. What root types"),
-    ("empty solution", setting("17", "solution", []), "step 17: solution: here are 0, where 1 belongs."),
+    ("empty solution", setting("17", "solution", []), "step 17: solution: expected at least 1 entry, found 0."),
     ("blank commands", typing("17", "{# nothing #}"), "step 17: its solution types nothing on vm2."),
     ("no title", without("17", "title"), "step 17: the key 'title' is missing."),
-    ("no machines", setting("17", "machines", []), "step 17: machines: here are 0, where 1 belongs."),
+    ("no machines", setting("17", "machines", []), "step 17: machines: expected at least 1 entry, found 0."),
     (
         "number for text",
         setting("17", "number", 2),
-        "step 17: number: here is a number, where text (in quotes) belongs.",
+        "step 17: number: expected text in quotes, found a number.",
     ),
-    ("text for a list", setting("17", "needs", "0"), "step 17: needs: here is text, where a list belongs."),
+    ("text for a list", setting("17", "needs", "0"), "step 17: needs: expected a list, found text."),
     (
         "unknown key",
         setting("17", "hint", "x"),
-        "step 17: the key 'hint' is unknown here. Remove it, or write one of: by,",
+        "step 17: the key 'hint' is unknown here. Remove it, or use one of: by,",
     ),
     ("a switch for a key", setting("17", "solution", [{True: ["vm2"], "type": "x"}]), "step 17: solution number 1: "),
-    ("unknown kind", setting("17", "by", "robot"), "step 17: by: 'robot' is not known here. \"person\" for what"),
-    ("twice the same need", setting("17", "needs", ["0", "0"]), "step 17: needs: something stands here twice."),
-    ("odd id", lambda t: step(t, "17").update(id="step 17"), "step step 17: id: 'step 17' does not have the form"),
+    ("unknown kind", setting("17", "by", "robot"), "step 17: by: 'robot' is unknown here. \"person\" for what"),
+    ("twice the same need", setting("17", "needs", ["0", "0"]), "step 17: needs: the same entry is there twice."),
+    (
+        "odd id",
+        lambda t: step(t, "17").update(id="step 17"),
+        "step step 17: id: 'step 17' is not valid here. The number",
+    ),
     ("repeated id", lambda t: t["steps"].append(step(t, "17")), "step 17: 2 steps have this id. Give each its own."),
     (
         "unknown heading",
         setting("17", "heading", "relais"),
-        "step 17: the heading 'relais' is unknown. There are: client",
+        "step 17: the heading 'relais' is unknown. The headings are: client",
     ),
-    ("unknown stage", setting("17", "stage", "relais"), "step 17: the stage 'relais' is unknown. There are: domain,"),
-    ("unknown machine", setting("17", "machines", ["vm9"]), "step 17: the machine 'vm9' is unknown. There are: host,"),
+    (
+        "unknown stage",
+        setting("17", "stage", "relais"),
+        "step 17: the stage 'relais' is unknown. The stages are: domain,",
+    ),
+    (
+        "unknown machine",
+        setting("17", "machines", ["vm9"]),
+        "step 17: the machine 'vm9' is unknown. The machines are: host,",
+    ),
     (
         "solution on an unknown machine",
         setting("17", "solution", [{"machines": ["vm9"], "type": "true"}]),
-        "step 17: the machine 'vm9' is unknown. There are: host, outside, vm2, vm3.",
+        "step 17: the machine 'vm9' is unknown. The machines are: host, outside, vm2, vm3.",
     ),
     ("unknown need", setting("17", "needs", ["170"]), "step 17: the step '170' is unknown."),
     (
         "need of a later stage",
         setting("17", "needs", ["22"]),
-        "step 17: it needs step 22, which holds from stage lda on only.",
+        "step 17: it needs step 22, which passes only from stage lda on.",
     ),
-    ("need of itself", setting("17", "needs", ["17"]), "step 17: it waits for itself, by way of 17."),
+    ("need of itself", setting("17", "needs", ["17"]), "step 17: it waits for itself, through 17."),
     (
         "needs in a circle",
         lambda t: (setting("9", "needs", ["11"])(t), setting("11", "needs", ["9"])(t)),
-        "step 9: it waits for itself, by way of 9, 11. Take one of these needs away.",
+        "step 9: it waits for itself, through 9, 11. Remove one of these needs.",
     ),
     ("undefined name", typing("17", "echo {{ studnet.id }}"), "step 17: its solution cannot be rendered: 'studnet' is"),
     ("broken template", typing("17", "echo {{ student.id"), "step 17: its solution cannot be rendered: unexpected end"),
@@ -126,15 +142,15 @@ STEPS: list[tuple[str, Break, str]] = [
     (
         "the answer in a hint",
         setting("18", "hints", ["a", "b", "Try systemctl restart postfix."]),
-        "step 18: hint 3 gives the answer away: systemctl restart postfix. Say it in words.",
+        "step 18: hint 3 gives the answer away: systemctl restart postfix. Describe it in words.",
     ),
     (
         "a step without a check",
         lambda t: t["steps"].append({**step(t, "18"), "id": "99"}),
         'step 99: it has no check. Write one in checks/: a test marked @step("99", machine=…).',
     ),
-    ("no steps", lambda t: t.update(steps=[]), "steps.yaml: steps: here are 0, where 1 belongs."),
-    ("no headings", lambda t: t.update(headings={}), "steps.yaml: headings: nothing stands here."),
+    ("no steps", lambda t: t.update(steps=[]), "steps.yaml: steps: expected at least 1 entry, found 0."),
+    ("no headings", lambda t: t.update(headings={}), "steps.yaml: headings: the mapping is empty."),
 ]
 
 
@@ -150,15 +166,15 @@ def file(tree: Tree, **values: Any) -> None:
 
 LAB: list[tuple[str, Break, str]] = [
     ("unknown template", lambda t: file(t, template="none.j2"), "lab.yaml: the template 'none.j2' is unknown."),
-    ("neither template nor link", file, "one of these belongs here, and one only: template, link."),
+    ("neither template nor link", file, "expected exactly one of these keys: template, link."),
     ("unknown stage", lambda t: file(t, link="/etc/y", since="relais"), "lab.yaml: the stage 'relais' is unknown."),
     ("unknown end", lambda t: file(t, link="/etc/y", until="relais"), "lab.yaml: the stage 'relais' is unknown."),
-    ("odd mode", lambda t: file(t, link="/etc/y", mode="rw"), "mode: 'rw' does not have the form that belongs here."),
+    ("odd mode", lambda t: file(t, link="/etc/y", mode="rw"), "mode: 'rw' is not valid here."),
     ("files of an unknown machine", lambda t: t["files"].update(vm9=[]), "lab.yaml: the machine 'vm9' is unknown."),
     ("answer of an unknown machine", lambda t: t["answers"].append({"machine": "vm9", "port": 1}), "machine 'vm9' is"),
-    ("port as text", lambda t: t["answers"][0].update(port="25"), "port: here is text, where a number belongs."),
+    ("port as text", lambda t: t["answers"][0].update(port="25"), "port: expected a whole number, found text."),
     ("stage twice", lambda t: t["stages"].append(t["stages"][0]), "lab.yaml: 2 stages are called 'lab4a'."),
-    ("no topology", lambda t: t.pop("topology"), "lab.yaml: the key 'topology' is missing. A file of compose/."),
+    ("no topology", lambda t: t.pop("topology"), "lab.yaml: the key 'topology' is missing. A file in compose/."),
     ("unknown topology", lambda t: t.update(topology="none.yaml"), "lab.yaml: The topology"),
     ("steps left in lab.yaml", lambda t: t.update(steps=[]), "lab.yaml: the key 'steps' is unknown here."),
 ]
@@ -174,7 +190,7 @@ def test_a_lab_that_does_not_hang_together_is_refused(folder: Path, how: Break, 
 def test_what_is_no_yaml_is_refused_with_the_place(folder: Path, name: str) -> None:
     (folder / name).write_text("a: [1,\nb: }")
     [said] = map(str, lint.lint(folder))
-    assert said.startswith(f"{name}: {folder / name} is no YAML: ")
+    assert said.startswith(f"{name}: {folder / name} is not valid YAML: ")
     assert "line 2" in said
 
 
@@ -192,7 +208,7 @@ def test_a_lab_without_steps_is_refused(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_lab_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"holds no lab.yaml, so it is no lab\. There are: lab4b"):
+    with pytest.raises(UsageError, match=r"has no lab\.yaml, so it is not a lab\. The labs are: lab4b"):
         lint.lint(tmp_path)
 
 
@@ -200,7 +216,7 @@ CHECKS = [
     ('@step("99", machine="vm3")\ndef test_x(): ...\n', "test_x is bound to step 99, which is unknown."),
     ('@step("17", machine=("vm2", "vm9"))\ndef test_x(): ...\n', "the machine 'vm9' is unknown."),
     ('WHERE = ("vm9",)\n@step("17", machine=WHERE)\ndef test_x(): ...\n', "the machine 'vm9' is unknown."),
-    ("def test_x(:\n", "checks/test_more.py: is no Python"),
+    ("def test_x(:\n", "checks/test_more.py: is not valid Python"),
 ]
 
 
@@ -233,7 +249,7 @@ def test_mutations_are_looked_at_where_there_are_some(folder: Path) -> None:
     said = change(
         folder, "mutations.yaml", lambda t: t["faults"][0].update(step="99", machines=["vm9"], id=t["faults"][1]["id"])
     )
-    assert [line.partition(" There")[0] for line in said] == [
+    assert [line.partition(" The ")[0] for line in said] == [
         f"mutations.yaml: 2 mutations are called '{model.parsed(folder / 'mutations.yaml')['faults'][1]['id']}'. Give each its own name.",
         "mutations.yaml: the step '99' is unknown.",
         "mutations.yaml: the machine 'vm9' is unknown.",
@@ -266,7 +282,7 @@ def test_the_command_prints_findings_and_ends_with_2(folder: Path) -> None:
 
 def test_the_command_looks_at_all_labs_by_default() -> None:
     done = CliRunner().invoke(app, ["lab", "lint"])
-    assert (done.exit_code, done.stdout) == (0, "".join(f"{name}: nothing is wrong\n" for name in labs.names()))
+    assert (done.exit_code, done.stdout) == (0, "".join(f"{name}: no errors\n" for name in labs.names()))
 
 
 def test_the_command_prints_the_schemas() -> None:

@@ -58,7 +58,7 @@ def test_the_same_thing_seen_twice_is_said_once_and_a_dependant_in_a_line() -> N
 
 def test_steps_are_counted_in_words() -> None:
     assert progress.counted(progress.headings(report(), LAB)) == (
-        "3 steps hold, 1 of them with a reservation, 1 does not, 1 waits, 2 are for you to judge"
+        "3 steps pass, 1 of them with a warning, 1 fails, 1 waits, 2 are for you to judge"
     )
 
 

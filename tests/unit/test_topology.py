@@ -16,26 +16,26 @@ WRONG = {
     "unknown top key": ("services:", "volumes: {}\nservices:", "'volumes'"),
     "unknown network key": ("    driver: bridge", "    driver: bridge\n    internal: true", "'internal'"),
     "unknown x-labenv key": ("  lab: lab4b", "  lab: lab4b\n  colour: red", "'colour'"),
-    "no YAML": ("services:", "services: [", "is no YAML"),
+    "no YAML": ("services:", "services: [", "is not valid YAML"),
     "unknown variable": ("${DOMAIN}", "${HOME}", "${HOME}"),
     "foreign subnet": ("${PREFIX}.0/24", "10.0.0.0/24", "10.0.0.0/24 is not the student's network"),
-    "address outside": ("${PREFIX}.3", "10.0.0.3", "10.0.0.3 does not lie in 192.168.90.0/24"),
+    "address outside": ("${PREFIX}.3", "10.0.0.3", "10.0.0.3 is not in 192.168.90.0/24"),
     "address twice": ("${PREFIX}.3", "${PREFIX}.4", "192.168.90.4 is given to two machines"),
     "published to the world": ("127.0.0.1::143", "0.0.0.0:143:143", "'0.0.0.0:143:143' is not supported"),
     "no image": ("    image: host\n", "", "the key 'image' is missing"),
     "bad machine name": ("  vm2:", "  VM_2:", "VM_2"),
-    "a further network of home routers": ("198.18.${X}.0/29", "10.0.0.0/29", "10.0.0.0/29 of a further network"),
-    "not in its further network": ("198.18.${X}.2", "192.168.90.9", "192.168.90.9 does not lie in 198.18.90.0/29"),
-    "joined from outside it": ("host: 198.18.${X}.1", "host: 10.0.0.1", "10.0.0.1 does not lie in 198.18.90.0/29"),
+    "a further network of home routers": ("198.18.${X}.0/29", "10.0.0.0/29", "10.0.0.0/29 of an additional network"),
+    "not in its further network": ("198.18.${X}.2", "192.168.90.9", "192.168.90.9 is not in 198.18.90.0/29"),
+    "joined from outside it": ("host: 198.18.${X}.1", "host: 10.0.0.1", "10.0.0.1 is not in 198.18.90.0/29"),
     "joined by nobody": ("host: 198.18.${X}.1", "vm9: 198.18.${X}.1", "'vm9' joins a network"),
     "joined at an address that is taken": ("host: 198.18.${X}.1", "host: 198.18.${X}.2", "is given to two machines"),
     "outside without being asked for": (
         "    profiles: [outside]\n",
         "",
-        "without a profile belongs on the student's own",
+        "without a profile must be on the student's own",
     ),
     "two profiles": ("[outside]", "[outside, inside]", "a list with one profile"),
-    "no network": ("      wan:\n        ipv4_address: 198.18.${X}.2\n", "      {}\n", "on exactly one network"),
+    "no network": ("      wan:\n        ipv4_address: 198.18.${X}.2\n", "      {}\n", "expected exactly one network"),
     "other driver": ("driver: bridge", "driver: macvlan", "'macvlan'"),
 }
 
@@ -80,7 +80,7 @@ def test_the_world_outside_comes_with_its_profile_and_its_network() -> None:
 
 
 def test_a_profile_that_no_machine_has_is_refused_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"no machine with the profile 'mars'. It has: outside"):
+    with pytest.raises(UsageError, match=r"no machine with the profile 'mars'. The profiles are: outside"):
         topology.load(topology.named("lab4b"), ANNA).with_profiles({"mars"})
 
 

@@ -20,7 +20,7 @@ MACHINES = {"192.168.90.1": "host", "192.168.90.3": "vm2", "192.168.90.4": "vm3"
 SCENE = Scene(MACHINES, "asmith15.ops")
 NOW = datetime(2026, 11, 23)
 ANNA = "asmith15@asmith15.ops"
-AGENT = "Dovecot's delivery agent fails: it works not as root but as nobody, who may not enter /root"
+AGENT = "Dovecot's delivery agent fails: it runs as nobody, not as root, and nobody may not enter /root"
 
 
 @cache
@@ -56,16 +56,16 @@ def test_the_way_from_a_command_line_to_a_maildir() -> None:
     trace = traced("user")
     assert (trace.id, trace.sender) == ("20261122232523.95EE128A034@vm2.asmith15.ops", "root@asmith15.ops")
     assert words(trace) == [
-        "vm2: root gives it to Postfix on vm2, where it gets the queue id 95EE128A034",
+        "vm2: root submits it to Postfix on vm2; its queue id there is 95EE128A034",
         "vm2: its message id is 20261122232523.95EE128A034@vm2.asmith15.ops",
         "vm2: it is in the queue of vm2: from root@asmith15.ops, 288 bytes, 1 recipient",
-        f"vm2: vm2 hands it to vm3, for {ANNA}, where its queue id is A869F28A036",
+        f"vm2: vm2 sends it to vm3, for {ANNA}, where its queue id is A869F28A036",
         "vm2: vm2 is done with it",
-        "vm3: vm3 takes it by SMTP from vm2; its queue id there is A869F28A036",
+        "vm3: vm3 accepts it over SMTP from vm2; its queue id there is A869F28A036",
         "vm3: its message id is 20261122232523.95EE128A034@vm2.asmith15.ops",
         "vm3: it is in the queue of vm3: from root@asmith15.ops, 452 bytes, 1 recipient",
         "vm3: Dovecot's delivery agent on vm3 saves it for asmith15 in INBOX",
-        f"vm3: vm3 gives it to /usr/libexec/dovecot/dovecot-lda for {ANNA}",
+        f"vm3: vm3 passes it to /usr/libexec/dovecot/dovecot-lda for {ANNA}",
         "vm3: vm3 is done with it",
     ]
     [end] = trace.ends
@@ -82,24 +82,24 @@ def test_the_way_from_a_command_line_to_a_maildir() -> None:
         ),
         (
             "no-mail-location",
-            "stopped on vm3: deferred, because Dovecot's delivery agent fails: it does not know where mail is kept: "
+            "stopped on vm3: deferred, because Dovecot's delivery agent fails: it does not know where to store mail: "
             "mail_location is not set, and asmith15 has no mailbox yet",
         ),
         (
             "lda-missing",
-            "stopped on vm3: bounced, because mailbox_command names /usr/lib/dovecot/nolda, which is not there on vm3; "
+            "stopped on vm3: bounced, because mailbox_command names /usr/lib/dovecot/nolda, which does not exist on vm3; "
             "the notice about it to root@asmith15.ops stopped for the same reason",
         ),
         (
             "denied",
-            "stopped on vm2: deferred, because vm3 neither counts asmith15.ops among its own domains (mydestination) "
-            "nor passes on mail of vm2 (mynetworks)",
+            "stopped on vm2: deferred, because vm3 neither accepts mail for asmith15.ops as its own domain "
+            "(mydestination) nor relays mail from vm2 (mynetworks)",
         ),
         (
             "loop",
-            "stopped on vm3: bounced, because the DNS says that mail for asmith15.ops belongs on vm3 itself, but vm3 does "
-            "not count asmith15.ops among its own domains (mydestination); the notice about it to root@asmith15.ops "
-            "stopped for the same reason",
+            "stopped on vm3: bounced, because the DNS sends mail for asmith15.ops to vm3 itself, but vm3 does not accept "
+            "asmith15.ops as its own domain (mydestination); the notice about it to root@asmith15.ops stopped for the "
+            "same reason",
         ),
         (
             "nomx",
@@ -108,15 +108,15 @@ def test_the_way_from_a_command_line_to_a_maildir() -> None:
         ),
         (
             "mxdot",
-            "stopped on vm2: bounced, because the DNS names vm3.asmith15.ops.asmith15.ops for it, which does not exist: "
-            "the domain stands in it twice; the notice about it to root@asmith15.ops stopped for the same reason",
+            "stopped on vm2: bounced, because the DNS sends it to vm3.asmith15.ops.asmith15.ops, which does not exist: the "
+            "name contains the domain twice; the notice about it to root@asmith15.ops stopped for the same reason",
         ),
         (
             "zonebroken",
-            "stopped on vm2: deferred, because the DNS gives no answer about asmith15.ops: the name server does not run, "
+            "stopped on vm2: deferred, because the DNS gives no answer about asmith15.ops: the name server is not running, "
             "or has not loaded the zone",
         ),
-        ("discard", "stopped on vm2: discarded, because a table of Postfix there says so (discard)"),
+        ("discard", "stopped on vm2: discarded, because a Postfix table there says so (discard)"),
         (
             "config",
             "stopped on vm3: deferred, because Dovecot cannot read its configuration: "
@@ -124,7 +124,7 @@ def test_the_way_from_a_command_line_to_a_maildir() -> None:
         ),
         (
             "unwritable",
-            "stopped on vm3: deferred, because Dovecot's delivery agent fails: it works as asmith15, who may not use "
+            "stopped on vm3: deferred, because Dovecot's delivery agent fails: it runs as asmith15, who may not use "
             "/home/asmith15/Maildir/tmp",
         ),
     ],
@@ -167,7 +167,7 @@ def test_the_way_of_a_notice_is_followed() -> None:
     [back] = end.notice
     assert (back.state, back.machine, back.user) == ("delivered", "vm3", "asmith15")
     assert "vm3: the notice: Dovecot's delivery agent on vm3 saves it for asmith15 in INBOX" in words(trace)
-    assert "vm3: vm3 refuses the message of vm2 for nobody9@asmith15.ops: vm3 has no account nobody9" in words(trace)
+    assert "vm3: vm3 refuses the message from vm2 for nobody9@asmith15.ops: vm3 has no account nobody9" in words(trace)
 
 
 def test_a_notice_that_stops_says_where() -> None:
@@ -184,7 +184,7 @@ def test_a_notice_can_be_traced_by_itself() -> None:
 
 def test_a_message_that_is_forwarded_goes_on_under_another_queue_id() -> None:
     trace = traced("forward")
-    assert "vm3: asmith15 on vm3 has mail forwarded: it goes on as 0575728A057" in words(trace)
+    assert "vm3: asmith15 on vm3 forwards mail: it continues as 0575728A057" in words(trace)
     assert trace.verdict.startswith("stopped on vm3: bounced, because vm3 has no account first;")
 
 
@@ -201,7 +201,7 @@ def test_a_retry_after_a_deferral() -> None:
 
 def test_a_machine_that_refuses_connections_and_then_takes_them() -> None:
     trace = traced("vm3-down")
-    assert any("nothing takes connections on port 25 of vm3" in line for line in words(trace))
+    assert any("nothing accepts connections on port 25 of vm3" in line for line in words(trace))
     assert [end.state for end in trace.ends] == ["delivered"]
 
 
@@ -210,7 +210,7 @@ def test_a_relay_host_that_is_no_name_leaves_no_line_about_the_message() -> None
     room = Postroom(maillog.read(before, NOW), {"72DE428A076": "active"})
     trace = Tracer({"vm2": room}, SCENE).trace("latest")
     assert trace.verdict == (
-        "still on vm2, because its relay host is vm3.<yourdomain>.ops, and the angle brackets of the sheet are still in it"
+        "still on vm2, because its relay host is vm3.<yourdomain>.ops, which still has the angle brackets of the sheet in it"
     )
     assert trace.moments[-1].lines[0].endswith("in server description: vm3.<yourdomain>.ops")
 
@@ -220,11 +220,11 @@ def test_the_latest_is_a_refused_attempt_when_that_is_newer() -> None:
     assert (trace.id, trace.sender) == ("", ANNA)
     assert words(trace) == [
         "vm2: host connects to vm2",
-        f"vm2: vm2 refuses the message of host for {ANNA}: vm2 neither counts asmith15.ops among its own domains "
-        "(mydestination) nor passes on mail of host (mynetworks)",
-        "vm2: host hangs up",
+        f"vm2: vm2 refuses the message from host for {ANNA}: vm2 neither accepts mail for asmith15.ops as its own domain "
+        "(mydestination) nor relays mail from host (mynetworks)",
+        "vm2: host disconnects",
     ]
-    assert trace.verdict.startswith("stopped on vm2: refused, because vm2 neither counts asmith15.ops")
+    assert trace.verdict.startswith("stopped on vm2: refused, because vm2 neither accepts mail for asmith15.ops")
 
 
 @pytest.mark.parametrize(("order", "latest"), [(["user", "refused"], "refused"), (["refused", "user"], "sent on")])
@@ -245,7 +245,7 @@ def test_refused_for_one_recipient_and_taken_for_another() -> None:
         ("nobody9@asmith15.ops", "refused"),
         (ANNA, "delivered"),
     ]
-    assert any("vm3 refuses the message of host for nobody9@asmith15.ops" in line for line in words(trace))
+    assert any("vm3 refuses the message from host for nobody9@asmith15.ops" in line for line in words(trace))
 
 
 def test_labenvs_own_probes_are_not_the_latest() -> None:
@@ -253,7 +253,7 @@ def test_labenvs_own_probes_are_not_the_latest() -> None:
         "vm2": excerpt("vm2", "user").replace("20261122232523.", "labenv-check-0123.") + excerpt("vm2", "hostdenied")
     }
     text = probes["vm2"].replace("helo=<[192.168.90.1]>", "helo=<labenv-check.host.asmith15.ops>")
-    with pytest.raises(UsageError, match=r"No machine's log tells of a message yet\. Send one, and ask again\."):
+    with pytest.raises(UsageError, match=r"No machine's log has a message yet\. Send one and try again\."):
         Tracer({"vm2": Postroom(maillog.read(text, NOW))}, SCENE).trace("latest")
 
 
@@ -261,7 +261,7 @@ def test_labenvs_own_probes_are_not_the_latest() -> None:
 def test_a_message_is_found_by_any_of_its_ids(wanted: str) -> None:
     trace = traced("client", wanted)
     assert trace.id == "tb-1@asmith15.ops"
-    assert words(trace)[0] == "vm2: vm2 takes it by SMTP from host; its queue id there is 8541728A04D"
+    assert words(trace)[0] == "vm2: vm2 accepts it over SMTP from host; its queue id there is 8541728A04D"
     assert [end.machine for end in trace.ends] == ["vm3"]
 
 
@@ -284,22 +284,22 @@ def test_an_unknown_id_is_answered_with_the_newest() -> None:
 def test_a_machine_that_does_not_run_is_told_of() -> None:
     tracer = Tracer({**rooms("user"), "vm3": None}, SCENE)
     trace = tracer.trace("latest")
-    assert trace.notes == ("vm3 does not run, so its log could not be read.",)
+    assert trace.notes == ("vm3 is not running, so its log could not be read.",)
     assert trace.verdict == (
-        "sent on by vm2: vm3 took it as A869F28A036, and its log does not tell what it did with it"
+        "sent on by vm2: vm3 accepted it as A869F28A036, and its log does not say what happened then"
     )
 
 
 def test_a_message_that_one_machine_alone_knows() -> None:
     tracer = Tracer({"vm2": Postroom(), "vm3": rooms("user")["vm3"]}, SCENE)
     trace = tracer.trace("latest")
-    assert words(trace)[0] == "vm3: vm3 takes it by SMTP from vm2; its queue id there is A869F28A036"
+    assert words(trace)[0] == "vm3: vm3 accepts it over SMTP from vm2; its queue id there is A869F28A036"
     assert [end.state for end in trace.ends] == ["delivered"]
 
 
 def test_a_message_that_somebody_deleted_from_the_queue() -> None:
     verdict = (
-        "stopped on vm2: somebody took it out of the queue after it was deferred, because the DNS does not know its "
+        "stopped on vm2: somebody removed it from the queue after it was deferred, because the DNS does not know its "
         "relay host vm33.asmith15.ops"
     )
     assert traced("by-hand").verdict == verdict
@@ -313,7 +313,7 @@ def test_a_message_on_hold() -> None:
 
 def test_a_message_that_was_put_into_the_queue_anew() -> None:
     trace = traced("requeued")
-    assert "vm2: vm2 puts it into the queue anew, now with the queue id 9435F28A01A" in words(trace)
+    assert "vm2: vm2 puts it into the queue again, now with the queue id 9435F28A01A" in words(trace)
     assert [end.state for end in trace.ends] == ["deferred"]
 
 
@@ -343,9 +343,7 @@ def test_what_a_machine_says_of_its_mail() -> None:
     )
     assert (room.runs, room.unread, room.queue["89C1F28A082"]) == (False, 1, "deferred")
     trace = Tracer({"vm2": room}, SCENE).trace("latest")
-    assert trace.notes == (
-        "On vm2 1 message waits to be taken up by Postfix, because Postfix does not run there; no log tells of it yet.",
-    )
+    assert trace.notes == ("On vm2, 1 message waits for Postfix, which is not running there; no log shows this yet.",)
 
 
 def test_a_machine_without_postfix_says_nothing() -> None:

@@ -6,7 +6,7 @@ from labenv.cli.drill import files, practice, report
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Find a fault in a working environment, and mend it.",
+    help="Find a fault in a working environment, and fix it.",
     epilog="Example: labenv drill start --level 1",
 )
 for command in (practice.start, practice.status, practice.diagnose, practice.hint, practice.check):

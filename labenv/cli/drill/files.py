@@ -10,13 +10,13 @@ from labenv.cli.common import JsonOption
 
 FromOption = Annotated[
     Path | None,
-    typer.Option("--from", metavar="DIR", file_okay=False, exists=True, help="Drills of this folder too."),
+    typer.Option("--from", metavar="DIR", file_okay=False, exists=True, help="Also use the drills in this folder."),
 ]
 
 
 def list_(
     folder: FromOption = None,
-    answers: Annotated[bool, typer.Option("--answers", help="With layer and fault, for teachers.")] = False,
+    answers: Annotated[bool, typer.Option("--answers", help="Show layer and fault, for teachers.")] = False,
     json: JsonOption = False,
 ) -> None:
     """List the drills by level, each with what a user reports.
@@ -27,12 +27,14 @@ def list_(
 
       labenv drill list --from ./mydrills --answers
     """
+    from labenv.cli import screen
     from labenv.lab import drills, labs
     from labenv.student import Student
 
     lab = labs.load(labs.default())
     example = Student("asmith15", 90, "ann", "")
-    found = [(drill, drills.filled(drill.symptom, example)) for drill in drills.catalogue(lab, folder)]
+    with screen.progress() as listen:
+        found = [(drill, drills.filled(drill.symptom, example)) for drill in drills.catalogue(lab, folder, listen)]
     if json:
         entries = [
             {"name": drill.name, "level": drill.level, "symptom": text}
@@ -47,14 +49,14 @@ def list_(
 
 def lint(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="Default: the lab's drills and your own folder's.")
+        Path | None, typer.Argument(metavar="DIR", help="Default: the drills of the lab and of your own folder.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what is wrong in the files of drills, each with its line. A file NAME.yaml is the drill NAME.
+    """Find errors in drill files, with line numbers. The file NAME.yaml is the drill NAME.
 
-    Your own drills lie in ~/.config/labenv/drills, or where LABENV_DRILLS says. Exit code 0: nothing is wrong; 2:
-    something is.
+    Your own drills are in ~/.config/labenv/drills, or in the folder that LABENV_DRILLS names. A note, such as one about a
+    renamed key, is not an error. Exit code 0: no errors; 2: errors found.
 
     Example:
 
@@ -65,16 +67,19 @@ def lint(
     lab = labs.load(labs.default())
     files = [path for path in drills.files(lab, folder) if folder is None or path.parent == folder]
     found = [finding for path in files for finding in drills.lint(path, lab)]
+    notes = [note for path in files for note in drills.notes(path)]
     if json:
-        common.print_json({"drills": len(files), "findings": [vars(finding) for finding in found]})
+        common.print_json({"drills": len(files), "findings": [*map(vars, found)], "notes": [*map(vars, notes)]})
     else:
-        print("\n".join(map(str, found)) or f"{len(files)} drills: nothing is wrong")
+        for note in notes:
+            print(f"{note.file}:{note.line}: note: {note.sentence}")
+        print("\n".join(map(str, found)) or f"{len(files)} drills: no errors")
     if found:
         raise typer.Exit(2)
 
 
 def schema() -> None:
-    """Print the JSON schema of a drill's file, for an editor that completes and marks mistakes.
+    """Print the JSON schema of a drill file, so that an editor can complete and check it.
 
     Example:
 

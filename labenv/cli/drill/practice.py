@@ -1,4 +1,4 @@
-"""Commands for a drill that runs: start, status, diagnose, hint, check, give-up."""
+"""Commands for running a drill: start, status, diagnose, hint, check, give-up."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -34,21 +34,23 @@ def _complete_layer(incomplete: str) -> list[str]:
 
 def start(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", autocompletion=_complete_drill, help="A drill; see: drill list.")
+        str | None,
+        typer.Argument(metavar="NAME", autocompletion=_complete_drill, help="A drill from `labenv drill list`."),
     ] = None,
-    random: Annotated[bool, typer.Option("--random", help="Any drill; that is so without a name, too.")] = False,
-    level: Annotated[int | None, typer.Option(min=1, max=3, help="One of this level: 1 is the easiest.")] = None,
+    random: Annotated[bool, typer.Option("--random", help="Any drill; the default without a name.")] = False,
+    level: Annotated[int | None, typer.Option(min=1, max=3, help="A drill of this level; 1 is the easiest.")] = None,
     seed: Annotated[
         str | None,
-        typer.Option(help="The same for a class: each student gets the same drill again, and another's not."),
+        typer.Option(help="Repeatable choice: the same student and seed always get the same drill."),
     ] = None,
     folder: FromOption = None,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Put one fault into a finished environment, and tell what a user reports.
+    """Put one fault into a finished environment, and show what a user reports.
 
-    Every check must hold before. The environment is saved first. Without a name it is a drill that you have not had yet.
+    All checks must pass before a drill. The environment is saved first. Without a name, you get a drill that you have
+    not had yet.
 
     Examples:
 
@@ -62,19 +64,19 @@ def start(
     from labenv.sheet import drill
 
     if name and (random or level or seed is not None):
-        raise UsageError("Say either a name, or --random, --level and --seed.")
+        raise UsageError("A drill's name cannot be combined with --random, --level or --seed.")
     with screen.progress() as listen:
         engine, environment = _open(listen, student)
-        among = drills.catalogue(labs.load(environment.lab), folder)
+        among = drills.catalogue(labs.load(environment.lab), folder, listen)
         wanted = [drill.named(name, among)] if name else drill.drawn(engine, environment, among, level=level, seed=seed)
         running = drill.start(engine, environment, wanted, listen)
     _tell(drill.symptom(running, environment), environment, running, json=json)
 
 
 def status(student: StudentOption = None, json: JsonOption = False) -> None:
-    """Tell the symptom again, and how the drill stands.
+    """Show the symptom again, and the state of the drill.
 
-    That is for how long it has been running, and what was said and asked so far.
+    The state is the time since the start, the number of hints, and your diagnoses so far.
 
     Example:
 
@@ -93,9 +95,9 @@ def diagnose(
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write down on which layer you take the fault to be.
+    """Record which layer you think the fault is in.
 
-    Best do so before you change anything. The end says if you were right.
+    Do this before you change anything. At the end of the drill you see whether you were right.
 
     The layers are dns, transport, relay, lda, imap, firewall, accounts and boot.
 
@@ -111,12 +113,12 @@ def diagnose(
     if json:
         common.print_json({"student": environment.student.id, **vars(said)})
     else:
-        late = " Something had been changed already." if said.touched else ""
-        print(f"Written down: {said.layer}.{late}")
+        late = " You had already changed something." if said.touched else ""
+        print(f"Recorded: {said.layer}.{late}")
 
 
 def hint(student: StudentOption = None, json: JsonOption = False) -> None:
-    """Help a little more each time, three times. The report counts them.
+    """Show the next of three hints. The report counts them.
 
     Example:
 
@@ -135,9 +137,9 @@ def hint(student: StudentOption = None, json: JsonOption = False) -> None:
 
 
 def check(student: StudentOption = None, json: JsonOption = False) -> None:
-    """Run all checks. If they hold, the drill is over, and the report is shown.
+    """Run all checks. If they pass, the drill is over, and the report is shown.
 
-    Exit code 0: it is over; 1: a check fails.
+    Exit code 0: the drill is over; 1: a check failed.
 
     Example:
 
@@ -153,12 +155,12 @@ def check(student: StudentOption = None, json: JsonOption = False) -> None:
 
 def give_up(
     student: StudentOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Have the fault mended, and be told what it was.
+    """Let labenv fix the fault, and show what it was.
 
-    Exit code 0: all checks hold then; 1: one fails.
+    Exit code 0: all checks pass afterwards; 1: a check fails.
 
     Example:
 
@@ -170,7 +172,7 @@ def give_up(
         engine, environment = _open(listen, student)
         drill.running(engine, environment)
     if not yes:
-        typer.confirm("End the drill, have the fault mended and be told what it was?", err=True, abort=True)
+        typer.confirm("End the drill, fix the fault and show what it was?", err=True, abort=True)
     with screen.progress() as listen:
         verdict = drill.give_up(engine, environment, listen)
     _judge(verdict, environment, json=json)
@@ -182,19 +184,19 @@ def _open(listen: "Listener", student: str | None) -> "tuple[Engine, Environment
 
 
 def _tell(symptom: str, environment: "Environment", running: "Running", *, json: bool) -> None:
-    """What a student may know of a drill that runs: never its name."""
+    """Print what a student may know about a running drill: never its name."""
     said = [entry.layer for entry in running.diagnoses]
     if json:
         common.print_json({"student": environment.student.id, **running.to_dict(symptom)})
         return
     typer.secho(f"A user reports: {symptom}", bold=True)
-    print(f"Level {running.drill.level}, for {report.time(running.seconds)}, hints: {len(running.hinted)}")
+    print(f"Level {running.drill.level}, running for {report.time(running.seconds)}, hints: {len(running.hinted)}")
     if said:
-        print(f"You said: {', '.join(said)}")
+        print(f"Your diagnosis: {', '.join(said)}")
     print(
-        "What you think, before you change anything: labenv drill diagnose LAYER\n"
-        "When you have mended it: labenv drill check\nHelp: labenv drill hint\n"
-        f"The environment from before the drill is saved as {running.saved}.",
+        "Your diagnosis, before you change anything: labenv drill diagnose LAYER\n"
+        "When you have fixed it: labenv drill check\nA hint: labenv drill hint\n"
+        f"The environment before the drill is saved as {running.saved}.",
         file=sys.stderr,
     )
 
@@ -210,8 +212,8 @@ def _judge(verdict: "Verdict", environment: "Environment", *, json: bool) -> Non
             for one in failed:
                 print(f"Step {one.step} on {one.machine}: {one.evidence}")
             way_back = f"labenv restore {verdict.result.saved}"
-            print(f"Not every check holds. Go on with labenv next, or back to before the drill: {way_back}")
+            print(f"Not all checks pass. Continue with labenv next, or go back to before the drill: {way_back}")
         elif failed:  # which ones would give the fault away
-            print(f"{len(failed)} {'check does' if len(failed) == 1 else 'checks do'} not hold, so the drill goes on.")
+            print(f"{len(failed)} {'check fails' if len(failed) == 1 else 'checks fail'}, so the drill continues.")
     if failed:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""The command that tells how drills went: report."""
+"""The command that shows how drills went: report."""
 
 import sys
 from pathlib import Path
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def report(
     student: StudentOption = None,
-    all_: Annotated[bool, typer.Option("--all", help="A table of the drills of all students, for teachers.")] = False,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="With --all: also write it as CSV.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Show a table of all students' drills, for teachers.")] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="With --all: also write CSV.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show how the drills went: those of this environment that are over, or all students'.
+    """Show how drills went: the finished ones of this environment, or those of all students.
 
-    What is known of them goes with the environment: `labenv down` removes it.
+    The records belong to the environment: `labenv down` removes them.
 
     Examples:
 
@@ -33,7 +33,7 @@ def report(
     from labenv.environments import drill_records
 
     if csv and not all_:
-        raise UsageError("--csv writes the table of all students. Say --all, too.")
+        raise UsageError("--csv writes the table of all students, so it needs --all.")
     with screen.progress() as listen:
         if all_:
             rows = drill_records.rows(common.open_engine(listen))
@@ -51,7 +51,7 @@ def report(
     for number, result in enumerate(over):
         print("\n" * bool(number) + "\n".join(lines(result)))
     if not over:
-        print("No drill is over yet.", file=sys.stderr)
+        print("No drill is finished yet.", file=sys.stderr)
 
 
 def _tell_class(rows: "list[DrillEntry]", csv: Path | None, *, json: bool) -> None:
@@ -61,7 +61,7 @@ def _tell_class(rows: "list[DrillEntry]", csv: Path | None, *, json: bool) -> No
         try:
             csv.write_text(drill_records.as_csv(rows), encoding="utf-8")
         except OSError as error:
-            raise UsageError(f"{csv} cannot be written: {error.strerror}. Give another file.") from error
+            raise UsageError(f"{csv} cannot be written: {error.strerror}. Choose another file.") from error
     if json:
         common.print_json({"drills": [vars(row) for row in rows]})
         return
@@ -69,19 +69,20 @@ def _tell_class(rows: "list[DrillEntry]", csv: Path | None, *, json: bool) -> No
     from rich.table import Table
 
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
-    for title in ("student", "drill", "level", "outcome", "time", "diagnosed", "hints", "checks asked", "beyond"):
+    for title in ("student", "drill", "level", "outcome", "time", "diagnosed", "hints", "checks run", "extra lines"):
         table.add_column(title)
     for row in rows:
         diagnosed = "" if row.to_diagnosis is None else time(row.to_diagnosis)
         beyond = "" if row.beyond is None else f"{row.beyond}"
-        cells = [row.student, row.name, f"{row.level}", row.outcome, time(row.seconds), diagnosed]
+        outcome = "fixed" if row.outcome == "mended" else row.outcome
+        cells = [row.student, row.name, f"{row.level}", outcome, time(row.seconds), diagnosed]
         table.add_row(*cells, f"{row.hints}", f"{row.looks}", beyond)
     Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
 def lines(result: "Result") -> list[str]:
-    """What came of a drill, line by line."""
-    how = "mended" if result.mended else "given up"
+    """The result of a drill, line by line."""
+    how = "fixed" if result.mended else "given up"
     diagnosis = "never" if result.to_diagnosis is None else f"after {time(result.to_diagnosis)}"
     said = ", ".join(entry.layer + (" (after a change)" if entry.touched else "") for entry in result.diagnoses)
     return [
@@ -90,15 +91,15 @@ def lines(result: "Result") -> list[str]:
         f"  Why:          {result.explanation}",
         f"  Diagnosed:    {diagnosis}; you said {said or 'nothing'}",
         f"  Hints:        {result.hints}",
-        f"  Checks asked: {result.looks} (labenv check, next and hint)",
+        f"  Checks run:   {result.looks} (labenv check, next and hint)",
         f"  Lines changed beyond the fault: {'not known' if result.beyond is None else result.beyond}",
         f"  Saved before: {result.saved}; to remove it: labenv saves --remove {result.saved}",
-        "  One way to mend it:",
+        "  One way to fix it:",
         *(f"    {line}" for line in result.solution.splitlines()),
     ]
 
 
 def time(seconds: int) -> str:
-    """A time as a person reads it: "2 min 5 s"."""
+    """A duration as a person reads it: "2 min 5 s"."""
     minutes, rest = divmod(seconds, 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

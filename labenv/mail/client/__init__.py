@@ -15,7 +15,7 @@ from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
 from labenv.lab import labs, templates
 
-# Each name with the template of which it is made and its mode: a file that holds the password is for its owner alone.
+# Each file name with its template and its mode: only the owner may read a file with the password.
 _FILES = {
     "{domain}.xml": ("autoconfig.xml.j2", 0o644),
     "muttrc": ("muttrc.j2", 0o600),
@@ -36,7 +36,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Account:
-    """The student's mail account as a client is told about it: a password to read, none to send."""
+    """The student's mail account as a client needs it: a password to read mail, none to send it."""
 
     address: str
     user: str
@@ -52,11 +52,11 @@ class Account:
 def account(environment: Environment) -> Account:
     """The student's account, on the ports of this computer where its servers answer.
 
-    Raises EngineError if one of their machines does not run, UsageError if the lab builds no mail account.
+    Raises EngineError if one of their machines is not running, UsageError if the lab has no mail account.
     """
     found = labs.load(environment.lab).account
     if found is None:
-        raise UsageError(f"{environment.lab} builds no mail account.")
+        raise UsageError(f"{environment.lab} has no mail account.")
     student = environment.student
     address, user = (templates.text(text, student=student) for text in (found.address, found.user))
     return Account(
@@ -65,9 +65,9 @@ def account(environment: Environment) -> Account:
 
 
 def write(account: Account, domain: str, folder: Path) -> list[Path]:
-    """Write the files for an account into a folder, in place of those of an earlier call, and return their paths.
+    """Write the files for an account into a folder, replacing those of an earlier call, and return their paths.
 
-    Those with the password only their owner may read. Raises UsageError if they cannot be written.
+    Only the owner may read those with the password. Raises UsageError if they cannot be written.
     """
     files = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -77,7 +77,7 @@ def write(account: Account, domain: str, folder: Path) -> list[Path]:
     )
     written = []
     try:
-        for here in (folder, folder / "Mail"):  # mbsync makes only what goes into the second
+        for here in (folder, folder / "Mail"):  # mbsync creates only what is inside the second
             here.mkdir(mode=0o700, parents=True, exist_ok=True)
         for pattern, (template, mode) in _FILES.items():
             path = folder / pattern.format(domain=domain)
@@ -85,19 +85,19 @@ def write(account: Account, domain: str, folder: Path) -> list[Path]:
             _replace(path, text, mode)
             written.append(path)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {error.strerror}. Name another folder.") from error
+        raise UsageError(f"{folder} cannot be written: {error.strerror}. Choose another folder.") from error
     return written
 
 
 def _service(environment: Environment, machine: str, port: int) -> Service:
     published = environment.machine(machine).published.get(str(port))
     if published is None:
-        raise EngineError(f"{machine} does not run, so nothing answers. Start it: labenv up {environment.student.id}")
+        raise EngineError(f"{machine} is not running, so nothing answers. Start it: labenv up {environment.student.id}")
     return Service(_HERE, published)
 
 
 def _replace(path: Path, text: str, mode: int) -> None:
-    """Put a file in place in one go; until it is there, mkstemp(3) keeps it readable for its owner alone."""
+    """Put a file in place atomically; until then, mkstemp(3) keeps it readable only by its owner."""
     handle, name = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

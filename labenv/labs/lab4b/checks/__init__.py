@@ -1,1 +1,1 @@
-"""The checks of Lab 4b, one module a section of the sheet."""
+"""The checks of Lab 4b, one module for each section of the sheet."""

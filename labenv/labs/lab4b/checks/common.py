@@ -1,4 +1,4 @@
-"""What several modules of these checks look at."""
+"""What several modules of these checks use."""
 
 import re
 
@@ -17,7 +17,7 @@ _TEST = "iptables-restore --test /etc/sysconfig/iptables"
 
 
 def look_ahead(machine: Machine, services: list[str]) -> None:
-    """Ask a machine once for what the checks of services and firewall will look at."""
+    """Ask a machine once for what the checks of its services and firewall need."""
     for command in (_LISTENERS, *map(_state, services), _TEST, _NOW, _AT_BOOT):
         machine.once(command)
 
@@ -47,7 +47,7 @@ def _state(name: str) -> str:
 
 
 def service(machine: Machine, name: str, evidence: Evidence) -> None:
-    """The service runs, and starts with the machine (systemctl(1), UnitFileState: enabled-runtime ends with the boot)."""
+    """The service runs and starts at boot (systemctl(1), UnitFileState: enabled-runtime lasts until the next boot)."""
     active, enabled = (str(machine.once(_state(name)).stdout) + "\n\n").splitlines()[:2]
     saw = f"{name} on {machine.name} is {active} and {enabled or 'not installed'}"
     if active == "failed":
@@ -89,13 +89,13 @@ def rules_load(machine: Machine, evidence: Evidence) -> None:
     )
     for when, decision in (("now", now), ("at boot", at_boot)):
         stray = decision(machine, OUTSIDE, NOBODYS_PORT)
-        port = f"port {NOBODYS_PORT}, which nobody serves"
+        port = f"port {NOBODYS_PORT}, which no service uses"
         saw = f"{when} the firewall of {machine.name} would {stray.of(port)}"
         evidence(stray.verdict != "ACCEPT", saw, "DROP or REJECT")
 
 
 def leads_to_vm3(relayhost: str, student: Student) -> bool:
-    """Whether that is vm3 by its name, by its address or by the domain's MX record (postconf(5), relayhost)."""
+    """Whether that leads to vm3: by its name, its address or the domain's MX record (postconf(5), relayhost)."""
     domain = re.escape(student.domain)
     name, address = rf"vm3\.{domain}", rf"\[{re.escape(student.prefix)}\.4\]"
     return bool(re.fullmatch(rf"({name}|\[{name}\]|{domain}|{address})(:25|:smtp)?", relayhost, re.IGNORECASE))

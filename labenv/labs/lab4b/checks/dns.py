@@ -18,11 +18,11 @@ class Exchangers:
 
     @property
     def best(self) -> list[str]:
-        """The names of the lowest preference: senders choose among them by chance (RFC 5321 section 5.1)."""
+        """The names of the lowest preference: senders choose among them at random (RFC 5321 section 5.1)."""
         return [record.split()[1] for record in self.records if record.split()[0] == self.records[0].split()[0]]
 
     def judge(self, where: str, domain: str, address: str, evidence: Evidence) -> None:
-        """The best exchanger is vm3, at this address, by whatever name. Raises CheckFailed with what is odd else."""
+        """The best exchanger is vm3 at this address, under any name. Raises CheckFailed, with what is wrong, otherwise."""
         wanted = f"vm3.{domain}."
         others = [name for name in self.best if self.addresses.get(name.lower()) != address]
         evidence(self.records and not others, f"{where} {self}{self._oddity(others, domain)}", f"MX {wanted}")
@@ -32,9 +32,9 @@ class Exchangers:
     def _oddity(self, names: list[str], domain: str) -> str:
         for name in names:
             if name.lower().endswith(f".{domain}.{domain}."):
-                return f" ({name} has the domain twice: in the file the name lacks the dot at its end)"
+                return f" ({name} has the domain twice: in the file the name lacks its final dot)"
             if re.match(r"\d+\.\d+\.\d+\.\d+\.", name):
-                return " (an MX record has a name, not an address)"
+                return " (an MX record needs a name, not an address)"
             if name.lower() not in self.addresses:
                 return f" ({name} has no address)"
             if name.lower() == f"vm3.{domain}.":
@@ -60,7 +60,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a machine is told about the domain: status, flags and MX records, and the address of vm3."""
+    """What the DNS answers a machine about the domain: status, flags and MX records, and the address of vm3."""
 
     status: str
     flags: tuple[str, ...]
@@ -76,7 +76,7 @@ def zone(site: Site, post: Post) -> Zone:
 
 @probe
 def answer_to_vm2(site: Site, post: Post) -> Answer:
-    """What vm2 is told by whomever its /etc/resolv.conf names, as the sheet has it."""
+    """What vm2 gets from the name server in its /etc/resolv.conf, as in the sheet."""
     domain = site.student.domain
     vm2, vm3 = site["vm2"], f"vm3.{domain}."
     text = vm2.run("dig +time=2 +tries=1 %s MX", domain).stdout
@@ -94,13 +94,13 @@ def answer_to_vm2(site: Site, post: Post) -> Answer:
 
 
 def read_zone(site: Site) -> Zone:
-    """The zone on host, its file found by what named.conf says and read as named reads it (named-checkzone(8)).
+    """The zone on host, its file found through named.conf and read as named reads it (named-checkzone(8)).
 
     Raises CheckFailed, with the line, where named.conf or the file has an error.
     """
     host, domain = site["host"], site.student.domain
     path = _file_of(host, domain)
-    # named refuses odd names in a zone of its own (check-names), where named-checkzone only warns if not told.
+    # named refuses odd names in its own zones (check-names); named-checkzone only warns unless told otherwise.
     dumped = host.run("named-checkzone -D -k fail %s %s", domain, path)
     if dumped.rc:
         complaints = [line for line in (dumped.stderr + dumped.stdout).splitlines() if path in line or "error" in line]

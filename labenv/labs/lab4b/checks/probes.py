@@ -1,6 +1,6 @@
 """What takes time, started before the first check: messages to follow, and conversations between machines.
 
-They start in the order in which they stand here: the longest first.
+They start in the order of this file: the longest first.
 """
 
 import imaplib
@@ -25,7 +25,7 @@ ELSEWHERE = "somebody@elsewhere.test"
 
 @dataclass(frozen=True)
 class Reach:
-    """Whether a connection came about, and in words how it went."""
+    """Whether a connection was made, and how it went, in words."""
 
     made: bool
     words: str
@@ -40,8 +40,8 @@ class Reach:
 class Dialogue:
     """An SMTP conversation: the greeting, and the replies to three recipients.
 
-    `unknown` is nobody in the domain: whom a machine knows not to have is refused where the domain is its own, while for
-    somebody else's domain it takes what a client that it trusts sends.
+    `unknown` is a name that the domain does not have: a machine refuses it if the domain is its own, but accepts it from
+    a trusted client if it relays for the domain.
     """
 
     banner: str
@@ -52,7 +52,7 @@ class Dialogue:
 
 @dataclass(frozen=True)
 class Journey:
-    """A message from vm2 to vm3, and perhaps to the world outside: its hop on each, where it came there."""
+    """A message from vm2 to vm3, and perhaps to the world outside: its hop on each machine that it reached."""
 
     id: str
     vm2: Hop
@@ -61,7 +61,7 @@ class Journey:
 
     @property
     def story(self) -> str:
-        """What became of it, in the words of both logs."""
+        """What happened to it, in the words of both logs."""
         return f"on vm2: {self.vm2.fate}; on vm3: {self.vm3.fate if self.vm3 else 'nothing'}"
 
     def on_vm3(self) -> Hop:
@@ -97,7 +97,7 @@ def mail_for_user(site: Site, post: Post) -> Journey:
 
 @probe
 def mail_for_first(site: Site, post: Post) -> Journey:
-    """A message from the client on host to the first-name account; not sent where there is none to get it."""
+    """A message from the client on host to the first-name account; not sent if there is no such account."""
     first = site.student.first
     if site["vm3"].run("getent passwd %s", first).rc:
         raise CheckFailed(f"vm3 has no account {first}, so no message was sent (expected: the account, and its mail)")
@@ -122,7 +122,7 @@ def mail_for_root(site: Site, post: Post) -> Journey:
 
 @probe
 def mail_for_elsewhere(site: Site, post: Post) -> Journey:
-    """With the null sender: whoever cannot deliver it sends no notice."""
+    """With the null sender: a machine that cannot deliver it sends no notice."""
     return _journey(site, post, "elsewhere", ELSEWHERE, sender="<>")
 
 
@@ -173,7 +173,7 @@ def inbox(site: Site, post: Post) -> Inbox:
 
 @probe
 def vm2_asks_vm3(site: Site, post: Post) -> Dialogue:
-    """What vm3 answers when vm2 wants to hand it mail for the domain, and for somebody elsewhere. Nothing is sent."""
+    """What vm3 answers when vm2 offers it mail for the domain, and for another one. Nothing is sent."""
     with site["vm2"].smtp(site["vm3"]) as session:
         session.ehlo()
         postmaster = session.ask("MAIL FROM:<>", f"RCPT TO:<postmaster@{site.student.domain}>")
@@ -189,7 +189,7 @@ def dovecot(site: Site, post: Post) -> Dovecot:
 
 @probe
 def names(site: Site, post: Post) -> dict[str, list[Lookup]]:
-    """What vm2 and vm3 are told about the names of the lab, up to the first that is not found."""
+    """What vm2 and vm3 get for the names of the lab, up to the first that is not found."""
     with ThreadPoolExecutor() as pool:
         return dict(pool.map(lambda name: (name, _lookups(site, site[name])), ("vm2", "vm3")))
 
@@ -216,7 +216,7 @@ def imap_from_vm2(site: Site, post: Post) -> Reach:
 
 @probe
 def services(site: Site, post: Post) -> None:
-    """What the checks look at while the messages are on their way, instead of one look after the other at the end."""
+    """What the checks need, read while the messages are on their way instead of one by one at the end."""
     ours = {"vm2": ["postfix", "iptables"], "vm3": ["postfix", "iptables", "dovecot"], "host": ["named"]}
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda name: look_ahead(site[name], ours[name]), ours))
@@ -241,7 +241,7 @@ def _banner(machine: Machine, other: Machine) -> str:
 
 
 def _stranger_asks(site: Site, name: str) -> str:
-    """What the machine answers to somebody outside the network who wants to send through it."""
+    """What the machine answers a client outside the network that tries to relay through it."""
     try:
         with site["host"].smtp(site[name], source=OUTSIDE) as session:
             session.ehlo()
@@ -259,7 +259,7 @@ def _reach(machine: Machine, host: str, port: int, source: str | None = None) ->
 
 
 def through_relay(site: Site) -> None:
-    """All mail of vm2 goes where relayhost says: raises Waits where it is wrong, as no message is worth waiting for then."""
+    """All mail of vm2 goes where relayhost says: raises Waits if it is wrong, as waiting for a message is then useless."""
     relayhost = postconf(site["vm2"], "relayhost").value
     if relayhost and not leads_to_vm3(relayhost, site.student):
         raise Waits("17")
@@ -285,15 +285,15 @@ def _followed(site: Site, post: Post, message_id: str) -> Journey:
     vm2 = post.follow(site["vm2"], message_id)
     vm3 = None
     if any(d.status == "sent" and f"[{site['vm3'].address}]" in d.relay for d in vm2.deliveries):
-        with suppress(CheckFailed):  # it left, and that is all that some checks ask
+        with suppress(CheckFailed):  # it left vm2, which is all that some checks need
             vm3 = post.follow(site["vm3"], message_id)
     elif seen := maillog.hops(post.log(site["vm3"]).read(), message_id):
-        vm3 = seen[-1]  # it went round in circles until it was refused
+        vm3 = seen[-1]  # it went round in a loop until it was refused
     return Journey(message_id, vm2, vm3)
 
 
 def _said(error: imaplib.IMAP4.error) -> str:
-    """The server's words; imaplib keeps those that refuse a login as bytes."""
+    """The server's words; imaplib keeps them as bytes when a login is refused."""
     words = error.args[0]
     return words.decode(errors="replace") if isinstance(words, bytes) else str(error)
 

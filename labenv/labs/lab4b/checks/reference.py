@@ -1,8 +1,8 @@
-"""The reference account at Seneca, as the machine outside stands in for it: how it answers, and what was done with it.
+"""The reference account at Seneca, which the machine outside stands in for: how it answers, and what was done with it.
 
 What the student did there is read from the mailboxes: a client that opens the inbox moves its messages from new/ to
-cur/, and one that shows a message marks it as seen. What was handed in on port 587 by somebody who had logged in says so
-in its Received line (RFC 3848: ESMTPSA), and the log names who it was (smtpd(8), sasl_username), wherever it went. The
+cur/, and one that shows a message marks it as seen. A message that was submitted on port 587 after a login says so
+in its Received line (RFC 3848: ESMTPSA), and the log names the user (smtpd(8), sasl_username), wherever it went. The
 checks' own sessions leave none of this.
 """
 
@@ -19,7 +19,7 @@ _CLIENT = f"timeout 30 openssl s_client -quiet -verify_return_error -verify_host
 
 @dataclass(frozen=True)
 class Reference:
-    """The last words of both servers to a client on host, and what has been done: messages unopened, seen, and sent."""
+    """The last answers of both servers to a client on host, and how many messages are unopened, seen and sent."""
 
     imap: str
     smtp: str
@@ -29,17 +29,17 @@ class Reference:
 
 
 def outside(site: Site) -> Machine:
-    """The machine outside. Where there is none, whoever asks for it is skipped: what is done there only a person can tell."""
+    """The machine outside. If there is none, the check is skipped: only a person can judge what is done there."""
     if "outside" not in site.machines:
         pytest.skip(
-            "only a person can judge this; with the world outside it can be seen: "
+            "only a person can judge this; labenv sees it with the world outside: "
             f"labenv up {site.student.id} --outside"
         )
     return site["outside"]
 
 
 def look(site: Site) -> Reference:
-    """Log in to both servers from host, and count what lies in the mailboxes outside."""
+    """Log in to both servers from host, and count what is in the mailboxes outside."""
     machine, host = outside(site), site["host"]
     user, password = f"{site.student.id}@myseneca.ca", site.student.password
     imap = rf"a LOGIN {user} {password}\r\nb EXAMINE INBOX\r\nc LOGOUT\r\n"
@@ -63,10 +63,10 @@ def look(site: Site) -> Reference:
 
 
 def _asked(host: Machine, words: str, where: str, telling: tuple[str, ...]) -> str:
-    """The line of the server's answers that tells how it went, or what openssl(1) complained of."""
+    """The line of the server's answers that shows how it went, or the error of openssl(1)."""
     said = host.run(f"printf '{words}' | {_CLIENT} {where}")
     lines = [str(line).strip() for line in said.stdout.splitlines()]
     for beginning in telling:
         if found := [line for line in lines if line.startswith(beginning)]:
             return found[0]
-    return ([str(line) for line in said.stderr.splitlines()] or lines or ["nothing was answered"])[-1]
+    return ([str(line) for line in said.stderr.splitlines()] or lines or ["no answer"])[-1]

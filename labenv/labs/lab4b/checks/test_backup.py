@@ -1,4 +1,4 @@
-"""The sheet's own backup: a copy of each machine on host, by rsync or as an archive. That it is a full one, a person says."""
+"""The sheet's own backup: a copy of each machine on host, by rsync or as an archive. Only a person can judge whether it is full."""
 
 import shlex
 
@@ -20,8 +20,8 @@ _FILES = {
 def test_backup_on_host(machine: Machine, host: Machine, evidence: Evidence) -> None:
     try:
         found = _newest(host, machine.name)
-    except EngineError as error:  # that host is down is for the checks of its services to say
-        pytest.skip(f"the backups cannot be looked at: {error}")
+    except EngineError as error:  # the checks of its services report that host is down
+        pytest.skip(f"the backups cannot be read: {error}")
     if not found:
         pytest.skip(
             f"host has no backup of {machine.name}: neither an archive nor a copy of its /etc with {machine.name} in the "
@@ -30,19 +30,23 @@ def test_backup_on_host(machine: Machine, host: Machine, evidence: Evidence) -> 
     kind, path = found
     if kind == "archive":
         complaint = host.run("tar -tf %s >/dev/null", path).stderr.strip().splitlines()
-        evidence(not complaint, f"{path} on host is read with {complaint[:1] or 'no complaint'}", "a whole archive")
+        evidence(
+            not complaint, f"tar reads {path} on host: {complaint[0] if complaint else 'OK'}", "a complete archive"
+        )
     for name in _FILES[machine.name]:
         now = machine.run(f"sha256sum </etc/{name}")
         if now.rc:
             continue  # a service that is not installed yet
         kept = host.run(_read(kind, path, name))
         same = kept.stdout == now.stdout
-        evidence(same, f"/etc/{name} in {path} is {'that' if same else 'not that'} of {machine.name} today", "the same")
+        evidence(
+            same, f"/etc/{name} in {path} {'is' if same else 'is not'} the one on {machine.name} today", "the same"
+        )
 
 
 def _newest(host: Machine, name: str) -> tuple[str, str] | None:
-    """What kind the newest backup of a machine is, "archive" or "copy", and where it is."""
-    # A copy's main.cf keeps its old time, the folder it lies in tells when rsync was there.
+    """The kind of a machine's newest backup, "archive" or "copy", and its path."""
+    # A copied main.cf keeps its modification time; its change time tells when rsync wrote it.
     looked = host.run(
         f"cd {_FOLDER} 2>/dev/null || exit 0; "
         f"find . -type f -path '*{name}*' \\( -name '*.tar*' -o -name '*.t?z' \\) -printf '%T@ archive %P\\n'; "

@@ -1,4 +1,4 @@
-"""Where the sheet starts, Lab 4a complete, and what stays true all along (the sheet's warning and its error box)."""
+"""Where the sheet starts, Lab 4a complete, and what stays true throughout (the sheet's warning and its error box)."""
 
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
@@ -27,7 +27,7 @@ def test_postfix_serves_the_network(machine: Machine, domain: str, evidence: Evi
 def test_names_are_found(
     machine: Machine, names: dict[str, list[Lookup]], site: Site, domain: str, evidence: Evidence
 ) -> None:
-    servers = ", ".join(machine.output("sed -n 's/^nameserver *//p' /etc/resolv.conf").split()) or "nobody"
+    servers = ", ".join(machine.output("sed -n 's/^nameserver *//p' /etc/resolv.conf").split()) or "no server"
     for lookup in names[machine.name]:
         if not lookup.found:
             _dns_itself(site)
@@ -47,11 +47,11 @@ def test_full_name(vm3: Machine, domain: str, evidence: Evidence) -> None:
         evidence(name == wanted, f"`hostname {option}` on vm3 says {name or 'nothing'}", wanted)
     complaint = vm3.run("grep -m 1 'Invalid settings' /var/log/maillog").stdout.strip()
     if complaint:
-        evidence.doubt(f"the mail log of vm3 has the line {complaint}", "none, from when the name was right")
+        evidence.doubt(f"the mail log of vm3 has the line {complaint}", "no such line since the name is right")
 
 
 def _dns_itself(site: Site) -> None:
-    """Where no name can be found because the zone does not load, or because nobody serves it, that is to be mended."""
+    """If no name can be found because the zone does not load or named does not run, that is to be fixed first."""
     try:
         dns.read_zone(site)
     except CheckFailed as error:
@@ -61,7 +61,7 @@ def _dns_itself(site: Site) -> None:
 
 
 def _dns_alone_knows(machine: Machine, domain: str, evidence: Evidence) -> None:
-    """No name of the domain stands in /etc/hosts (Lab 3), where a machine's own does no harm."""
+    """No name of the domain is in /etc/hosts (Lab 3); a machine's own name there does no harm."""
     for line in machine.output("cat /etc/hosts").splitlines():
         names = line.partition("#")[0].lower().split()[1:]
         listed = [

@@ -34,7 +34,9 @@ def test_inbox_opens(
 ) -> None:
     _account_works(inbox, student, evidence)
     evidence(
-        inbox.examined.startswith("OK"), f"EXAMINE INBOX is answered {inbox.examined}", "OK and a number of messages"
+        inbox.examined.startswith("OK"),
+        f"vm3 answers EXAMINE INBOX with {inbox.examined}",
+        "OK and a number of messages",
     )
     lines = [
         line.partition("imap-login: ")[2]
@@ -55,7 +57,7 @@ def test_vm2_takes_mail_for_outside(
 ) -> None:
     _account_works(inbox, student, evidence)
     sender = mail_from_client.vm2.sender
-    evidence(sender, f"vm2 took a message from <{sender}> for {student.id}@myseneca.ca", "250")
+    evidence(sender, f"vm2 accepted a message from <{sender}> for {student.id}@myseneca.ca", "250")
 
 
 @step("39", machine="vm2")
@@ -87,19 +89,21 @@ def test_vm2_sent_it_through_vm3(
 
 
 def _arrives_outside(journey: Journey, site: Site, post: Post, evidence: Evidence) -> None:
-    """The message is at myseneca.ca, where the world outside is there to show it."""
+    """The message has arrived at myseneca.ca, which the world outside can show."""
     if journey.vm3 is None or journey.outside is None:
         fate = post.fate(site["vm3"], journey.vm3) if journey.vm3 else "nothing"
-        raise CheckFailed(f"The message has not come to myseneca.ca; the log of vm3 has {fate} (expected: status=sent)")
+        raise CheckFailed(
+            f"The message has not arrived at myseneca.ca; the log of vm3 has {fate} (expected: status=sent)"
+        )
     sender, domain = journey.outside.sender or "", site.student.domain
-    evidence(sender.endswith(f"@{domain}"), f"myseneca.ca took it from <{sender}>", f"a sender at {domain}")
+    evidence(sender.endswith(f"@{domain}"), f"myseneca.ca accepted it from <{sender}>", f"a sender at {domain}")
     find = "grep -rl %s %s | xargs -r grep -h 'by vm3\\.'"
     received = site["outside"].run(find, journey.id, f"/var/mail/myseneca.ca/{site.student.id}").stdout
-    evidence(received, f"the message there {'came through vm3' if received else 'does not tell of vm3'}", "through vm3")
+    evidence(received, f"the message there {'came through vm3' if received else 'does not name vm3'}", "through vm3")
 
 
 def _folders(vm3: Machine, student: Student) -> list[str]:
-    """The student's mailboxes, as Dovecot lists them; none where it cannot."""
+    """The student's mailboxes, as Dovecot lists them; none if it cannot."""
     return [str(line) for line in vm3.once(f"doveadm mailbox list -u {student.id}").stdout.splitlines()]
 
 
@@ -107,6 +111,6 @@ def _account_works(inbox: Inbox, student: Student, evidence: Evidence) -> None:
     """A mail client asks the IMAP server first: an account that cannot log in sends nothing."""
     evidence(
         inbox.login == "OK",
-        f"the login of {student.id} at vm3 is answered {inbox.login} after '{inbox.greeting}'",
+        f"vm3 answers the login of {student.id} with {inbox.login}, after the greeting '{inbox.greeting}'",
         "OK",
     )

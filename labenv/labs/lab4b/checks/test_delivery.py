@@ -45,7 +45,9 @@ def test_first_has_an_account(vm3: Machine, student: Student, evidence: Evidence
     )
     owner = vm3.run("stat -c %%U %s", entry[5]).stdout.strip()
     evidence(
-        owner == student.first, f"the home directory {entry[5]} is of {owner or 'nobody: it is missing'}", student.first
+        owner == student.first,
+        f"the home directory {entry[5]} {f'belongs to {owner}' if owner else 'is missing'}",
+        student.first,
     )
 
 
@@ -75,7 +77,7 @@ def test_message_goes_all_the_way(
     path = in_maildir(vm3, student.first, mail_for_first.id, evidence)
     received = message_from_string(vm3.output("cat %s", path)).get_all("Received", [])
     way = [machine.name for line in received for machine in (host, vm2) if f"[{machine.address}]" in line]
-    evidence(way == ["vm2", "host"], f"its Received lines name {' after '.join(way) or 'nobody'}", "vm2 after host")
+    evidence(way == ["vm2", "host"], f"its Received lines name {' after '.join(way) or 'no machine'}", "vm2 after host")
 
 
 def _greets(name: str, whom: str, banner: str, domain: str, evidence: Evidence) -> None:

@@ -38,7 +38,7 @@ def test_vm3_takes_mail_for_the_domain(vm2_asks_vm3: Dialogue, vm3: Machine, dom
     evidence(taken, f"vm3 answers RCPT for postmaster@{domain} with {reply}{'' if taken else remark}", "250")
     reply = vm2_asks_vm3.unknown
     refused = reply.startswith("5") or not postconf(vm3, "local_recipient_maps").value
-    saw = f"vm3 answers RCPT for a name at {domain} that nobody has with {reply}{'' if refused else remark}"
+    saw = f"vm3 answers RCPT for an unknown name at {domain} with {reply}{'' if refused else remark}"
     evidence(refused, saw, "550, as the domain is its own")
 
 

@@ -44,7 +44,7 @@ def test_firewall_lets_the_network_in(
 ) -> None:
     for name, source, reach in (("host", host.address, imap_from_host), ("vm2", vm2.address, imap_from_vm2)):
         rule = "" if reach.let_in else f"; the rules in force {common.now(vm3, source, 143).of('it')}"
-        evidence(reach.let_in, f"{name} to vm3 port 143: {reach.words}{rule}", "the firewall lets it in")
+        evidence(reach.let_in, f"{name} to vm3 port 143: {reach.words}{rule}", "the firewall allows it")
     rule = f", by {common.now(vm3, OUTSIDE, 143).by}" if imap_from_outside.let_in else ""
     saw = f"{OUTSIDE}, outside the network, to vm3 port 143: {imap_from_outside.words}{rule}"
     evidence(not imap_from_outside.let_in, saw, "no connection")
@@ -79,4 +79,4 @@ def test_login_without_tls(inbox: Inbox, vm3: Machine, student: Student, evidenc
     remark = "" if open_door else not_restarted(vm3, "dovecot")
     evidence(open_door, f"vm3 greets host with '{inbox.greeting}'{remark}", "AUTH=PLAIN and no LOGINDISABLED")
     remark = "; checks log in with the lab's password" if "AUTHENTICATIONFAILED" in inbox.login else ""
-    evidence(inbox.login == "OK", f"the login of {student.id} from host is answered {inbox.login}{remark}", "OK")
+    evidence(inbox.login == "OK", f"vm3 answers the login of {student.id} from host with {inbox.login}{remark}", "OK")

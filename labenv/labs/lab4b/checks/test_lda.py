@@ -19,7 +19,7 @@ COMMAND = f'{LDA} -f "$SENDER" -a "$RECIPIENT"'
 @step("21", machine="vm3")
 def test_dovecot_is_installed(vm3: Machine, evidence: Evidence) -> None:
     there = vm3.run("test -x %s", LDA).rc == 0
-    evidence(there, f"{LDA} on vm3 is {'there' if there else 'not there'}", "an executable file")
+    evidence(there, f"{LDA} on vm3 {'is there' if there else 'is missing'}", "an executable file")
     version = vm3.output("dovecot --version").split()[0]
     if not version.startswith(("2.2.", "2.3.")):
         evidence.doubt(f"Dovecot is {version}", "a version before 2.4, which renamed the sheet's settings")
@@ -37,11 +37,11 @@ def test_postfix_uses_the_agent(vm3: Machine, evidence: Evidence) -> None:
     command = postconf(vm3, "mailbox_command", expand=False)
     expect(command, _is_the_agent(vm3, command.value), COMMAND, evidence)
     evidence(command.is_set_once, f"main.cf on vm3 sets mailbox_command {len(command.lines)} times", "once")
-    for name, why in (("home_mailbox", ""), ("mailbox_transport", ", as it goes before mailbox_command")):
+    for name, why in (("home_mailbox", ""), ("mailbox_transport", ", as it takes precedence over mailbox_command")):
         other = postconf(vm3, name)
         expect(other, not other.value, f"not set{why}", evidence)
     if command.value != COMMAND:
-        evidence.doubt(f"mailbox_command is written {command.value}", f"{COMMAND}, as in the sheet, quotes and all")
+        evidence.doubt(f"mailbox_command is written {command.value}", f"{COMMAND}, as in the sheet, with its quotes")
 
 
 @step("23", machine="vm3")
@@ -71,7 +71,7 @@ def test_store_is_on_vm3_alone(
 ) -> None:
     store = f"/home/{student.id}/Maildir"
     there = vm3.run("test -d %s", store).rc == 0
-    evidence(there, f"{store} on vm3 is {'there' if there else 'not there'}", "there, once mail has come")
+    evidence(there, f"{store} on vm3 {'is there' if there else 'is missing'}", "there, once mail has arrived")
     absent = vm2.run("test -e %s", store).rc != 0
     evidence(absent, f"{store} on vm2 is {'not there' if absent else 'there'}", "not there")
     kept = vm2.run("grep -rlF --exclude='dovecot*' %s /var/mail /home 2>/dev/null", mail_for_user.id).stdout.split()
@@ -85,11 +85,13 @@ def test_mail_for_root(mail_for_root: Journey, vm3: Machine, post: Post, domain:
         d for d in hop.deliveries if d.orig_to == f"root@{domain}" and d.status == "sent" and "command" in d.words
     ]
     if aliased:
-        evidence(aliased, f"the log of vm3 has {hop.fate}", "an alias takes root's mail to a user")
+        evidence(aliased, f"the log of vm3 has {hop.fate}", "an alias sends root's mail to a user")
         return
     waits = [d for d in hop.deliveries if d.status == "deferred"]
     evidence(
-        waits, f"the log of vm3 has {hop.fate}", "deferred, as the agent may not enter /root, or delivered by an alias"
+        waits,
+        f"the log of vm3 has {hop.fate}",
+        "deferred, as the agent may not enter /root, or delivered through an alias",
     )
     reasons = [
         line for line in post.log(vm3).read().splitlines() if "lda(root)" in line and "Permission denied" in line
@@ -99,8 +101,8 @@ def test_mail_for_root(mail_for_root: Journey, vm3: Machine, post: Post, domain:
 
 
 def agent_says(log: str, user: str) -> str:
-    """What keeps the delivery agent from its work for a user, in its own words, as a remark, or nothing."""
-    # Run as a user, it may not tell the statistics of a running Dovecot; that does no harm.
+    """Why the delivery agent cannot deliver to a user, in its own words, as a remark; or nothing."""
+    # As a user, it may not report statistics to a running Dovecot; that does no harm.
     errors = [line for line in log.splitlines() if f"lda({user})" in line and "stats-writer" not in line]
     reasons = [line.partition(": lda(")[2] for line in errors if "Error: " in line or "Fatal: " in line]
     return f"; Dovecot says: lda({reasons[0]}" if reasons else ""
@@ -111,19 +113,23 @@ def in_maildir(machine: Machine, user: str, message_id: str, evidence: Evidence)
     home = machine.output("getent passwd %s", user).split(":")[5]
     maildir = f"{home}/Maildir"
     found = machine.run("grep -rlF %s %s/new %s/cur", message_id, maildir, maildir).stdout.split()
-    evidence(found, f"{maildir} on {machine.name} has {len(found)} file with the message", "a file in new or cur")
+    evidence(
+        found,
+        f"{maildir} on {machine.name} has {len(found)} file{'' if len(found) == 1 else 's'} with the message",
+        "a file in new or cur",
+    )
     mode, owner = machine.output("stat -c '%%a %%U' %s", found[0]).split()
     evidence(owner == user, f"{found[0]} belongs to {owner}", user)
     if mode != "600":  # Dovecot takes the permissions of the Maildir, which a student may have made by hand
-        evidence.doubt(f"{found[0]} has the mode {mode}", "600: nobody else reads it")
+        evidence.doubt(f"{found[0]} has the mode {mode}", "600: nobody else can read it")
     return str(found[0])
 
 
 def _is_the_agent(machine: Machine, command: str) -> bool:
-    """Whether that runs Dovecot's agent, by whatever path, with sender and recipient as the sheet has them."""
+    """Whether that runs Dovecot's agent, under any path, with sender and recipient as in the sheet."""
     try:
         program, *rest = shlex.split(command)
-    except ValueError:  # nothing, or a quote without its fellow
+    except ValueError:  # empty, or a quote that is not closed
         return False
     same = machine.run("test %s -ef %s", program, LDA).rc == 0
     options = dict(zip(rest[::2], rest[1::2], strict=False))

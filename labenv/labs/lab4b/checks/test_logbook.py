@@ -1,4 +1,4 @@
-"""The log book: whether its sections are filled. What stands there, only a person can judge."""
+"""The log book: whether its sections are filled in. Only a person can judge what is written there."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_exploration_questions(host: Machine, student: Student, evidence: Eviden
 def _filled(host: Machine, student: Student, title: str, evidence: Evidence) -> None:
     try:
         text = host.run(f"head -c {logbook.LARGEST} {logbook.PATH}").stdout
-    except EngineError as error:  # that host is down is for the checks of its services to say
+    except EngineError as error:  # the checks of its services report that host is down
         pytest.skip(f"the log book cannot be read: {error}")
     book = logbook.sections(text, logbook.blank(labs.load("lab4b"), student))
     section = next(section for section in book if section.title == title)
@@ -42,4 +42,4 @@ def _filled(host: Machine, student: Student, title: str, evidence: Evidence) -> 
         first, *more = section.empty
         others = f" and {len(more)} more" if more else ""
         pytest.skip(f"the log book has nothing under {title}, '{first}'{others}; write it with: labenv logbook --edit")
-    evidence(section.is_filled, f"{title} of the log book is filled", "something in each of its parts")
+    evidence(section.is_filled, f"{title} of the log book is filled in", "something in each of its parts")

@@ -1,6 +1,6 @@
-"""Messages that the sheet has sent and read on the way, of which no setting tells: steps 8, 10, 15 and 16.
+"""Messages that the sheet has the student send and read, which no setting shows: steps 8, 10, 15 and 16.
 
-They are tried. The student's own are looked up in the logs: as evidence, and for what can no longer be tried.
+The checks send their own. The student's are looked up in the logs: as evidence, and for what can no longer be tried.
 """
 
 import re
@@ -21,7 +21,7 @@ from labenv.student import Student
 
 @dataclass(frozen=True)
 class Crossing:
-    """A message from one machine to a user of the other: its hop on each, on the second only where it came there."""
+    """A message from one machine to a user of the other: its hop on each, on the second only if it arrived there."""
 
     sent: Hop
     received: Hop | None
@@ -52,17 +52,17 @@ def test_messages_of_lab4a_can_be_read(machine: Machine, own_mail: OwnMail, doma
     other = "vm3" if machine.name == "vm2" else "vm2"
     sender = f"root@{other}.{domain}"
     wanted = f"a message from {sender}"
-    # What was read goes to mbox when mail(1) ends without its "hold", or to where a mail client put it.
+    # Messages that were read go to mbox when mail(1) ends without "hold" set, or to where a mail client put them.
     places = "/var/spool/mail/root /root/mbox /root/Maildir"
     found = machine.run(f"grep -rlsiE %s {places}", rf"^From:.*\<{re.escape(sender)}\>").stdout.split()
     logged = own_mail.kept(machine.name, f"root@{machine.fqdn}", sender)
     if found:
         evidence(True, f"{found[0]} on {machine.name} has {wanted}", wanted)
     elif logged:
-        evidence(True, f"the log of {machine.name} tells of {wanted}, {_when(logged.time)}", wanted)
+        evidence(True, f"the log of {machine.name} has {wanted}, {_when(logged.time)}", wanted)
     else:
         evidence.doubt(
-            f"neither root's mailboxes on {machine.name} nor its log have {wanted}", "keep it when it is read"
+            f"neither root's mailboxes on {machine.name} nor its log have {wanted}", "keep it after reading it"
         )
 
 
@@ -113,7 +113,7 @@ def test_vm2_sends_to_vm3(
         _wait_for_the_relay_host(hop, vm2, vm3)
     evidence(right, f"the log of vm2 has {post.fate(vm2, hop)}", f"relay=vm3.{domain}[{vm3.address}]:25, status=sent")
     if own:
-        evidence(own, f"your own message to {recipient} went to vm3, too, {_when(own[0].time)}", "one did")
+        evidence(own, f"your own message to {recipient} also went to vm3, {_when(own[0].time)}", "one did")
 
 
 @step("16", machine="vm3")
@@ -132,7 +132,7 @@ def test_mail_arrives_on_vm3(
     if mail_for_user.vm3 is None:
         if own and own_mail.is_now(own, "vm2", "vm3"):
             _once_it_did(
-                own.time, f"vm3 took your own message to root@{domain}", mail_for_user.vm2, post, vm2, evidence
+                own.time, f"vm3 accepted your own message to root@{domain}", mail_for_user.vm2, post, vm2, evidence
             )
             return
         _wait_for_the_relay_host(mail_for_user.vm2, vm2, vm3)
@@ -142,7 +142,7 @@ def test_mail_arrives_on_vm3(
     if not here and postconf(vm3, "mailbox_transport").value:
         raise Waits("22")
     command = postconf(vm3, "mailbox_command", expand=False).value
-    if command and here:  # whether the agent then does its work is asked in step 24
+    if command and here:  # step 24 checks whether the agent then does its work
         evidence(here, f"the log of vm3 has {post.fate(vm3, hop)}", f"{recipient} on vm3 itself")
     else:
         arrived = [delivery for delivery in here if delivery.status == "sent"]
@@ -151,7 +151,7 @@ def test_mail_arrives_on_vm3(
         found = vm3.run(f"grep -rlF --exclude='dovecot*' %s {places} 2>/dev/null", mail_for_user.id).stdout.split()
         evidence(found, f"the message is in {', '.join(found) or 'no mailbox'}", f"the mailbox of {student.id} on vm3")
     if own:
-        evidence(own, f"your own message to root@{domain} was delivered, too, {_when(own.time)}", "one was")
+        evidence(own, f"your own message to root@{domain} was also delivered, {_when(own.time)}", "one was")
 
 
 def _arrives_from_the_domain(
@@ -177,20 +177,20 @@ def _arrives_from_the_domain(
             f"The message did not get from {start.name} to {end.name}: {post.fate(start, crossing.sent)} (expected: status=sent)"
         )
     got = crossing.received.sender
-    evidence(got == sender, f"{end.name} got root's mail of {start.name} from <{got}>", sender)
+    evidence(got == sender, f"{end.name} got root's mail from {start.name} with the sender <{got}>", sender)
     if own:
-        evidence(own, f"{end.name} got your own message so, too, {_when(own[0].time)}", "it did")
+        evidence(own, f"{end.name} also got your own message like this, {_when(own[0].time)}", "it did")
 
 
 def _once_it_did(time: datetime, what: str, now: Hop, post: Post, machine: Machine, evidence: Evidence) -> None:
-    """The student's own message went through with the configuration as it is; something else is in the way now."""
+    """The student's own message got through with this configuration; now something else is in the way."""
     evidence.doubt(
         f"{what}, {_when(time)}, but now a message does not get through: {post.fate(machine, now)}", "it still does"
     )
 
 
 def _wait_for_the_relay_host(hop: Hop, vm2: Machine, vm3: Machine) -> None:
-    """Once vm2 has a relay host, all mail takes that way. Raises Waits where it does not lead the running Postfix to vm3."""
+    """Once vm2 has a relay host, all mail goes through it. Raises Waits if the running Postfix does not reach vm3."""
     reached = [d for d in hop.deliveries if d.status == "sent" or d.address == vm3.address]
     if not reached and postconf(vm2, "relayhost").value:
         raise Waits("18")

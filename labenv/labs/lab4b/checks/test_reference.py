@@ -1,4 +1,4 @@
-"""Investigation 1, the reference account: whether it answers as the sheet's table says, and was read and sent from."""
+"""Investigation 1, the reference account: whether it answers as in the sheet's table, and was used to read and send."""
 
 from labenv.checks.evidence import Evidence
 from labenv.checks.plugin import step
@@ -19,7 +19,7 @@ def test_account_is_set_up(reference: Reference, student: Student, evidence: Evi
     )
     evidence(
         not reference.unopened,
-        f"of the messages that wait for {account}, {reference.unopened} have not been fetched by a mail client",
+        f"no mail client has fetched {reference.unopened} of the messages that wait for {account}",
         "none: the account is set up, and its inbox open",
     )
 
@@ -28,4 +28,4 @@ def test_account_is_set_up(reference: Reference, student: Student, evidence: Evi
 def test_mail_is_read_and_sent(reference: Reference, student: Student, evidence: Evidence) -> None:
     account = f"{student.id}@myseneca.ca"
     evidence(reference.seen, f"{reference.seen} messages of {account} have been read", "at least one")
-    evidence(reference.sent, f"{reference.sent} messages have come from {account} by port 587", "at least one")
+    evidence(reference.sent, f"{reference.sent} messages of {account} were sent through port 587", "at least one")

@@ -88,7 +88,7 @@ def _oddity(relayhost: str, machine: Machine, domain: str) -> str:
 
 
 def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    """A member of mynetworks that is a network; tables and exclusions are not. IPv6 stands in brackets (postconf(5))."""
+    """A member of mynetworks that is a network; tables and exclusions are not. IPv6 is in brackets (postconf(5))."""
     try:
         return ipaddress.ip_network(word.replace("[", "").replace("]", ""), strict=False)
     except ValueError:
