@@ -1,5 +1,5 @@
-# Two commands do everything on a fresh machine: `make lab` and `make test`.
-# Each sets up what it needs first: an isolated Python in .venv, the dependencies, an engine, the images.
+# Two commands do everything on a fresh computer: `make lab` and `make test`.
+# Each first sets up what it needs: an isolated Python in .venv, the dependencies, an engine, the images.
 
 STUDENT ?= asmith15
 PYTHON  ?= python3
@@ -22,7 +22,7 @@ help:  ## show this
 lab: $(VENV)/run  ## a working, verified mail lab (STUDENT=asmith15)
 	@$(BIN)/labenv up $(STUDENT)
 
-test: lint docs unit e2e  ## everything that CI asserts: lint, types, unit and end-to-end tests
+test: lint docs unit e2e  ## everything that CI runs: lint, types, unit and end-to-end tests
 
 quick: lint unit $(VENV)/dev  ## in some three minutes: lint, types, unit tests and a first round on a real engine
 	@$(E2E) $(QUICK)
@@ -38,41 +38,41 @@ lint: $(VENV)/dev
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/docs --check
 
-docs: $(VENV)/dev  ## the pages of docs/ as a site, in site/
+docs: $(VENV)/dev  ## build the pages of docs/ as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
 
 unit: $(VENV)/dev
 	@$(PYTEST) tests/unit -n $(CORES)
 
-# Real services run into a time limit where a computer is starved of processor time. A test that failed is run once more
-# after a moment, and named as RERUN; one that fails twice has failed.
-e2e: $(VENV)/dev  ## the tests on a real engine
+# On a computer that is short of processor time, real services run into time limits. A test that failed runs once more after
+# a moment, and is reported as RERUN; a test that fails twice has failed.
+e2e: $(VENV)/dev  ## run the tests on a real engine
 	@$(E2E) tests/e2e --reruns 1 --reruns-delay 3
 
-bench: $(VENV)/run  ## how fast labenv is on this machine
+bench: $(VENV)/run  ## measure how fast labenv is on this machine
 	@$(BIN)/labenv bench
 
 down: $(VENV)/run  ## remove STUDENT's environment
 	@$(BIN)/labenv down -s $(STUDENT)
 
-# On a real engine, with a student of its own (t-docs15), whom it removes again.
-readme: $(VENV)/dev  ## make all outputs that README.md and docs/ show again, and the reference
+# On a real engine, with a student of its own (t-docs15), which it removes again.
+readme: $(VENV)/dev  ## make the outputs that README.md and docs/ show again, and the reference
 	@$(BIN)/python tools/docs --lab
 
-# One resolution for all versions of Python and all systems. What is pinned stays, unless: make requirements UPGRADE=-U
+# One resolution for all versions of Python and all systems. Pinned versions stay, except with: make requirements UPGRADE=-U
 COMPILE = $(BIN)/uv pip compile -q $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --custom-compile-command 'make requirements' pyproject.toml --group build
-requirements: $(VENV)/dev  ## requirements*.txt from pyproject.toml
+requirements: $(VENV)/dev  ## make requirements*.txt from pyproject.toml
 	@$(COMPILE) -o requirements.txt
 	@$(COMPILE) --extra dev -c requirements.txt -o requirements-dev.txt
 
-wheel: $(VENV)/dev  ## a wheel in dist/
+wheel: $(VENV)/dev  ## build a wheel in dist/
 	@$(BIN)/hatchling build -t wheel -d dist
 
-dist: $(VENV)/dev  ## what a release publishes, in dist/: a wheel and the sources
+dist: $(VENV)/dev  ## build what a release publishes in dist/: a wheel and the sources
 	@$(BIN)/hatchling build -d dist
 
-clean:  ## remove what make made here (environments stay: see `labenv down`)
+clean:  ## remove everything that make built here (environments stay: see `labenv down`)
 	@rm -rf $(VENV) dist site .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/run: pyproject.toml requirements.txt tools/venv

@@ -1,6 +1,6 @@
-"""The computer that labenv itself runs on: what kind of system it is, who runs labenv, where its kernel's files lie.
+"""The computer that labenv itself runs on: its system, the user who runs labenv, the files of its kernel.
 
-Everything is looked up below `root`, so that a test can show labenv another computer.
+Everything is looked up below `root`, so that a test can present another computer.
 """
 
 import getpass
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-_SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"  # where daemons lie; a user's PATH often leaves them out
+_SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"  # where daemons are; a user's PATH often lacks these folders
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Computer:
 
     @property
     def sudo(self) -> str:
-        """What a command for root starts with when the user types it: `"sudo "`, or nothing for root."""
+        """The beginning of a command for root when the user types it: `"sudo "`, or nothing for root."""
         return "" if self.is_root else "sudo "
 
     @property
@@ -67,7 +67,7 @@ class Computer:
             return '"$USER"'
 
     def read(self, name: str) -> str:
-        """The text of a file below the root; empty if it is not there or may not be read."""
+        """The text of a file below the root; empty if it does not exist or may not be read."""
         try:
             return (self.root / name).read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -75,10 +75,10 @@ class Computer:
 
     @property
     def path(self) -> str:
-        """PATH with the folders where daemons lie, and what they call (dockerd needs iptables)."""
+        """PATH plus the folders of daemons and of what they call (dockerd needs iptables)."""
         return ":".join(filter(None, [self.environ.get("PATH"), _SYSTEM_FOLDERS]))
 
     def program(self, name: str) -> str | None:
-        """The path of a program, looked for in PATH and where daemons lie."""
+        """The path of a program, looked for in PATH and in the folders of daemons."""
         below = [str(self.root / folder.lstrip("/")) for folder in self.path.split(":")]
         return shutil.which(name, path=":".join(below))

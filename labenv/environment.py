@@ -1,6 +1,6 @@
 """The records that describe a running lab: an environment and its machines.
 
-They are read off the engine by labels; nothing else remembers them.
+They are read from the engine's labels; nothing else stores them.
 """
 
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ from labenv.student import Student
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine as the engine has it.
+    """One machine, as the engine describes it.
 
     `state` is the engine's word ("running", "exited", "created", …) or "missing"; `container` its name there;
     `published` maps a port of the machine ("25", "53/udp") to the port on 127.0.0.1 where it answers; `made_from` is
-    the fingerprint of what it was created from, compared to tell drift.
+    the fingerprint of what it was created from, compared to detect drift.
 
-    An `optional` machine is none of the sheet's: it is there if it was asked for. `network` names the one that its
-    address lies in (empty: the student's own), `addresses` are its others, `attached_to` the networks it is on.
+    An `optional` machine is not part of the sheet: it exists if it was asked for. `network` names the network of its
+    address (empty: the student's own), `addresses` are its others, `attached_to` the networks it is on.
     """
 
     name: str
@@ -59,16 +59,16 @@ class Environment:
 
     @property
     def names(self) -> dict[str, str]:
-        """The name of the machine that has an address."""
+        """The name of the machine with that address."""
         return {address: m.name for m in self.machines for address in (m.address, *m.addresses)}
 
     def machine(self, name: str) -> Machine:
-        """The machine called `name`. Raises UsageError, naming those there are, if there is none."""
+        """The machine called `name`. Raises UsageError, naming the machines, if there is none."""
         for machine in self.machines:
             if machine.name == name:
                 return machine
         known = ", ".join(m.name for m in self.machines)
-        raise UsageError(f"There is no machine '{name}' in {self.student.id}'s environment. It has: {known}.")
+        raise UsageError(f"{self.student.id}'s environment has no machine '{name}'. Its machines are: {known}.")
 
     def to_dict(self) -> dict[str, Any]:
         """The environment as `status --json` shows it (DESIGN.md, the contract)."""

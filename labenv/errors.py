@@ -1,4 +1,4 @@
-"""What can go wrong, as sentences for the person at the keyboard.
+"""What can go wrong, as sentences for the user.
 
 Every error that reaches a user is a `LabenvError`: its text says what is wrong, where, and the way out, and its
 `exit_code` follows the contract of the command line (2: wrong usage or bad input, 3: the engine or a machine).
@@ -12,21 +12,21 @@ class LabenvError(Exception):
 
 
 class UsageError(LabenvError):
-    """What the user asked for cannot be done as asked: a bad value, an unknown name, a broken file."""
+    """The user's request cannot be fulfilled: a bad value, an unknown name, a broken file."""
 
     exit_code = 2
 
 
 class EngineError(LabenvError):
-    """The container engine, or a machine that runs on it, is not there or broke."""
+    """The container engine, or a machine that runs on it, is missing or failed."""
 
     exit_code = 3
 
 
 class Interrupted(LabenvError):
-    """Ctrl-C. The exit code is what a shell says of a command that SIGINT ended."""
+    """Ctrl-C. The exit code is a shell's for a command that SIGINT ended."""
 
     exit_code = 130
 
     def __init__(self) -> None:
-        super().__init__("interrupted. What was made is kept; the same command goes on from there.")
+        super().__init__("interrupted. What was made is kept; the same command continues from there.")

@@ -1,4 +1,4 @@
-"""What the core says while it works. The core emits; a face (the command line, a log) draws."""
+"""What the core reports while it works. The core emits; a face (the command line, a log) draws."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ class Event:
     """One thing that happened.
 
     `step` names the piece of work it belongs to ("image mail", "machine vm3"); `kind` says whether that piece of work
-    starts, is done, has a line of detail to show, or whether the person should take note (`note`) or care (`warn`).
+    starts, is done, has a line of detail to show, or whether the person should know (`note`) or act (`warn`).
     """
 
     step: str
@@ -25,12 +25,12 @@ Listener = Callable[[Event], None]
 
 
 def silent(_: Event) -> None:
-    """A listener that hears nothing."""
+    """A listener that ignores everything."""
 
 
 @contextmanager
 def announced(listen: Listener, step: str, message: str) -> Iterator[None]:
-    """Emit `start` before and `done` after the block; nothing after a block that raised (its error speaks)."""
+    """Emit `start` before and `done` after the block; nothing after a block that raised (its error says enough)."""
     listen(Event(step, message, "start"))
     yield
     listen(Event(step, message, "done"))

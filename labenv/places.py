@@ -1,4 +1,4 @@
-"""Where a user's own things lie: the folders of the XDG Base Directory Specification, on every system alike."""
+"""Where a user's own files are: the folders of the XDG Base Directory Specification, the same on every system."""
 
 import os
 import warnings
@@ -12,31 +12,31 @@ _DIRS = Unix("labenv", appauthor=False)
 
 
 def config() -> Path:
-    """The folder of settings, which the user makes."""
+    """The folder of settings, which the user creates."""
     return _DIRS.user_config_path
 
 
 def state() -> Path:
-    """The folder of what is kept from run to run and cannot be made again, such as histories."""
+    """The folder of data that is kept from run to run and cannot be made again, such as histories."""
     return _DIRS.user_state_path
 
 
 def runtime() -> Path:
-    """The folder for locks, made if need be; it is empty after a boot."""
+    """The folder of locks, created if needed; it is empty after a boot."""
     folder = _DIRS.user_runtime_path
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
 def cache(name: str) -> Path | None:
-    """A folder for `name` that may be removed at any time, made if need be; None where there can be none.
+    """A folder for `name` that may be removed at any time, created if needed; None if that is impossible.
 
     Compiled templates are kept there, so a folder that belongs to somebody else (as under sudo) or that others may write
     is not used.
     """
     try:
         path = _DIRS.user_cache_path / name
-        if not path.is_absolute():  # no home, or an XDG_CACHE_HOME that the specification has ignored
+        if not path.is_absolute():  # no home, or an XDG_CACHE_HOME that the specification says to ignore
             return None
         there = next(each for each in (path, *path.parents) if each.exists())
         if there.stat().st_uid != os.geteuid():

@@ -1,6 +1,6 @@
-"""Where the data of labenv lies: images/, compose/ and the labs.
+"""Where labenv's own data is: images/, compose/ and the labs.
 
-In a checkout images/ and compose/ stand beside the package; a wheel carries them inside it (pyproject.toml).
+In a checkout images/ and compose/ are beside the package; a wheel has them inside (pyproject.toml).
 """
 
 import hashlib
@@ -37,15 +37,15 @@ def labs() -> Path:
 
 
 def read_yaml(path: Path) -> Any:
-    """The tree in a YAML file. Raises OSError, and ValueError with the place for a file that is no YAML.
+    """The tree in a YAML file. Raises OSError, and ValueError with the place for a file that is not YAML.
 
-    It is kept as JSON, which is read before a program for YAML is so much as loaded.
+    It is cached as JSON, which is read before the YAML library is even loaded.
     """
     text = path.read_bytes()
     folder = places.cache("yaml")
     kept = folder and folder / f"{hashlib.sha256(text).hexdigest()}.json"
     if kept:
-        with suppress(OSError, ValueError, RecursionError):  # not kept yet, or damaged
+        with suppress(OSError, ValueError, RecursionError):  # not cached yet, or damaged
             return json.loads(kept.read_bytes())
     tree = _parsed(text)
     if kept:
@@ -54,7 +54,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _parsed(text: bytes) -> Any:
-    import yaml  # only for a file that is not kept as JSON yet
+    import yaml  # only for a file that is not cached as JSON yet
 
     try:
         return yaml.load(text.decode(), yaml.CSafeLoader)
@@ -63,7 +63,7 @@ def _parsed(text: bytes) -> Any:
 
 
 def _keep(file: Path, tree: Any) -> None:
-    """Keep a tree if JSON can say the same; one that refers to itself, or is vast by its references, is not kept."""
+    """Cache a tree if JSON can express it; one that refers to itself, or is huge by its references, is not cached."""
     said = ""
     with suppress(OSError, TypeError, ValueError, RecursionError):
         for part in json.JSONEncoder(allow_nan=False).iterencode(tree):

@@ -1,7 +1,7 @@
-"""Who an environment is made for, and everything that follows from it: domain, network, addresses.
+"""Who an environment is made for, and what follows from that: domain, network, addresses.
 
 The course gives each student a domain named after their id and the network 192.168.X.0/24. All input here is
-untrusted: it ends up in zone files, shell lines and Postfix maps, so only what is a DNS label passes.
+untrusted: it ends up in zone files, shell lines and Postfix maps, so only a DNS label is accepted.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _LABEL = re.compile(r"[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _LONGEST = 32
 
 # Names that the machines already use, for accounts or as hosts in the zone: `useradd` or BIND would refuse them, or a
-# student's mail would land in a system mailbox.
+# student's mail would arrive in a system mailbox.
 RESERVED = frozenset(
     [
         "root",
@@ -89,24 +89,24 @@ class Student:
 
 
 def check_id(text: str) -> str:
-    """Return `text` if it can be a student id.
+    """Return `text` if it is a valid student id.
 
-    Raises UsageError, in words, for anything that is no lower-case DNS label (RFC 1123) of at most 32 characters.
+    Raises UsageError, in words, for anything but a lower-case DNS label (RFC 1123) of at most 32 characters.
     """
     return _check_name(text, "student id")
 
 
 def check_first(text: str, student_id: str) -> str:
-    """Return `text` if it can be the first-name account on vm3.
+    """Return `text` if it is valid as the first-name account on vm3.
 
-    Raises UsageError if it is no lower-case name or equals the id: the sheet wants an account that vm2 has not
+    Raises UsageError if it is not a lower-case name or equals the id: the sheet needs an account that vm2 does not have
     (Investigation 3, "Create a new account on your vm3").
     """
     name = _check_name(text, "first name")
     if name == student_id:
         raise UsageError(
-            f"The first name '{name}' is also the student id, so vm2 would have that account too and the sheet's delivery "
-            f"test would prove nothing. Give another one: --first NAME."
+            f"The first name '{name}' is the same as the student id, so vm2 would have that account too and the sheet's delivery "
+            f"test would prove nothing. Choose another name: --first NAME."
         )
     return name
 
@@ -119,17 +119,17 @@ def check_x(x: int) -> int:
 
 
 def derive_x(student_id: str) -> int:
-    """The X that a student gets when none is given: stable, 2-251, from a hash of the id.
+    """The X of a student if none is given: stable, 2-251, from a hash of the id.
 
-    0 and 1 are left out because home routers sit there (facts 10.1).
+    0 and 1 are left out because home routers use them (facts 10.1).
     """
     return 2 + int.from_bytes(hashlib.sha256(student_id.encode()).digest()[:4], "big") % 250
 
 
 def derive_first(student_id: str) -> str:
-    """A first name for a student who gave none: the letters of the id after its initial (`asmith15` → `smith`).
+    """The first name of a student if none is given: the letters of the id after its initial (`asmith15` → `smith`).
 
-    An id too short for that gets `<id>-first`, so that the result never equals the id.
+    If the id is too short for that, it is `<id>-first`, so that it never equals the id.
     """
     letters = re.sub(r"[^a-z]", "", student_id[1:])
     if len(letters) >= 3 and letters not in RESERVED and letters != student_id:
@@ -138,7 +138,7 @@ def derive_first(student_id: str) -> str:
 
 
 def new_password() -> str:
-    """A fresh lab password: eight characters that read well aloud."""
+    """A new lab password: eight characters that are easy to read aloud."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(8))
 
 
@@ -147,13 +147,11 @@ def _check_name(text: str, what: str) -> str:
         raise UsageError(f"The {what} is empty. Use a name such as 'asmith15': lower-case letters, digits and hyphens.")
     shown = ascii(text[:40])
     if len(text) > _LONGEST:
-        raise UsageError(
-            f"The {what} {shown}... has {len(text)} characters; {_LONGEST} is the longest a login name can be."
-        )
+        raise UsageError(f"The {what} {shown}... has {len(text)} characters; a login name can have at most {_LONGEST}.")
     if not _LABEL.fullmatch(text):
         raise UsageError(
             f"The {what} {shown} cannot be used: {_reason(text)}. It becomes a DNS name and a login, so it must start with a "
-            f"lower-case letter and hold only a-z, 0-9 and inner hyphens, such as 'asmith15'."
+            f"lower-case letter and contain only a-z, 0-9 and inner hyphens, such as 'asmith15'."
         )
     if text in RESERVED:
         raise UsageError(f"The {what} {shown} is a system account or a reserved name on the machines. Choose another.")
@@ -166,7 +164,7 @@ def _reason(text: str) -> str:
     if not text.isascii():
         return "it has characters outside ASCII"
     if bad := re.search(r"[^A-Za-z0-9-]", text):
-        return f"it holds {bad.group()!r}"
+        return f"it contains {bad.group()!r}"
     if text.endswith("-"):
         return "it ends with a hyphen"
     return "it does not start with a letter"

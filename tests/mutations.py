@@ -1,11 +1,11 @@
-"""Where the checks of a lab judge a mutation otherwise than its line says."""
+"""Where the checks of a lab judge a mutation differently from what its row says."""
 
 from labenv.checks.results import CheckResult
 from labenv.lab.mutations import Mutation
 
 
 def disagreement(mutation: Mutation, results: tuple[CheckResult, ...]) -> str:
-    """Where the checks judge otherwise than they must, in lines with their evidence; empty if nowhere."""
+    """Where the checks judge differently from what they must, in lines with their evidence; empty if nowhere."""
     several = {(r.step, r.check) for r in results for other in results if _differ_by_machine(r, other)}
     named = {_name(r, (r.step, r.check) in several): r for r in results}
     failed = {name for name, result in named.items() if result.status == "fail"}

@@ -1,8 +1,8 @@
-"""How fast labenv is on the machine it runs on: medians of several runs, and ratios within the one bench.
+"""How fast labenv is on this machine: medians of several runs, and ratios within the same bench.
 
-Whole commands are timed, from the shell's point of view, because that is what a person waits for. The comparison with
-docker-compose starts the same topology: once from labenv's own images (what `labenv render` writes), once from stock
-Debian machines with the same services, which only the bench builds. Everything it makes is named bench-… and removed.
+Whole commands are timed, as a shell sees them, because that is what a person waits for. The comparison with docker-compose
+starts the same topology: once from labenv's own images (what `labenv render` writes), once from stock Debian machines with
+the same services, which only the bench builds. Everything that the bench makes is named bench-… and removed.
 """
 
 import os
@@ -38,14 +38,14 @@ _OURS = (
     "labenv-bench_",
     "labenv-bench-",
 )  # tags of what is built here, by labenv and by docker-compose
-_LIMIT = 300.0  # seconds: no single command here may take longer
-_REST = 4.0  # seconds to wait at most for processors at rest
-_LOOK = 0.3  # seconds over which that is told
+_LIMIT = 300.0  # seconds that a single command may take
+_REST = 4.0  # seconds to wait at most until the processors are idle
+_LOOK = 0.3  # seconds over which idleness is measured
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured thing: its values (seconds, or what `unit` says), their median, and the target it is held to, if any."""
+    """One measured thing: its values (seconds, or `unit`), their median, and its target, if it has one."""
 
     name: str
     unit: str
@@ -80,7 +80,7 @@ def run(engine: Engine, listen: Listener, *, runs: int, labs_at_once: int, cold:
 
 def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: bool) -> Iterator[Measurement]:
     if cold:
-        with _said(listen, "building all images from nothing"):
+        with _said(listen, "building all images from scratch"):
             yield Measurement(
                 "cold image build", "s", (_timed(lambda: Images(engine).build_afresh("labenv-bench", silent)),), 60
             )
@@ -104,7 +104,7 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
         tempfile.TemporaryDirectory(prefix="labenv-bench-") as folder,
         _compared(engine, Path(folder), listen) as compared,
     ):
-        for round_ in range(runs):  # interleaved, so that a noisy moment hits all alike
+        for round_ in range(runs):  # interleaved, so that a noisy moment affects all of them alike
             with _said(listen, f"round {round_ + 1} of {runs}"):
                 for name, started in compared.items():
                     times[name].append(started())
@@ -149,12 +149,12 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
 
 
 def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Measurement]:
-    """How large the desktop's image is, and how long it takes from the command to Thunderbird's window."""
+    """The size of the desktop's image, and the time from the command to Thunderbird's window."""
     images, tag = Images(engine), wanted()["desktop"].tag
     try:
         images.ensure(["desktop"], listen)
     except EngineError as error:
-        listen(Event("desktop", f"its image cannot be built here, so it is left out: {error}", "note"))
+        listen(Event("desktop", f"skipped, because its image cannot be built here: {error}", "note"))
         return
     yield Measurement(
         "image of the desktop", "MB", tuple(image.size / 1e6 for image in images.present() if image.tag == tag)
@@ -184,7 +184,7 @@ def _timed(work: Callable[[], Any]) -> float:
 
 
 def _settle() -> None:
-    """Wait until the processors rest: an engine still clears away what the run before has left (proc_stat(5))."""
+    """Wait until the processors are idle: an engine still cleans up after the previous run (proc_stat(5))."""
     stat = Path("/proc/stat")
     deadline = time.monotonic() + _REST
     while stat.exists() and time.monotonic() < deadline:
@@ -238,7 +238,7 @@ def _remove_saves(engine: Engine) -> None:
 
 
 def _commands(engine: Engine) -> list[float]:
-    """Milliseconds that a command in a machine takes over a channel that is open, the median of twenty."""
+    """Milliseconds that a command in a machine takes over an open channel, the median of twenty."""
     with engine.shell(engine.environments(_STUDENT)[0].machine("vm3")) as channel:
         channel.run("true")
         took = []
@@ -252,7 +252,7 @@ def _commands(engine: Engine) -> list[float]:
 def _memory(engine: Engine, *, optional: bool) -> list[float]:
     """The proportional set size in MiB (proc(5), smaps_rollup) of the machines' processes, where they can be seen.
 
-    Of those that every lab has, or of the `optional` ones.
+    Counts the machines that every lab has, or only the `optional` ones.
     """
     if not engine.is_local or os.geteuid() != 0:
         return []
@@ -267,12 +267,12 @@ def _memory(engine: Engine, *, optional: bool) -> list[float]:
 
 @contextmanager
 def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[str, Callable[[], float]]]:
-    """The two docker-compose starts to compare with, ready to be timed; none where there is no docker-compose."""
+    """The two docker-compose starts to compare with, ready to be timed; none if docker-compose is not installed."""
     compose = _compose_command()
     if compose is None:
         listen(
             Event(
-                "compare", "no docker-compose here: the comparison is left out (apt-get install docker-compose)", "note"
+                "compare", "skipped, because docker-compose is not installed (apt-get install docker-compose)", "note"
             )
         )
         yield {}
@@ -317,5 +317,5 @@ def _compose_command() -> list[str] | None:
 
 
 def as_json(rows: list[Measurement]) -> dict[str, Any]:
-    """The rows with what they were measured on, as `bench --json` shows them."""
+    """The rows, with the machine that they were measured on, as `bench --json` shows them."""
     return {"cores": os.cpu_count(), "rows": [row.to_dict() for row in rows]}

@@ -1,4 +1,4 @@
-"""The checks: testinfra tests bound to the steps of a lab, run in process, and what they found as records.
+"""The checks: testinfra tests bound to the steps of a lab, run in process, and their results as records.
 
-A lab keeps its own in labs/<lab>/checks; here is what they have in common. Nothing here knows a screen.
+A lab keeps its own checks in labs/<lab>/checks; this package has what they share. Nothing here depends on a screen.
 """

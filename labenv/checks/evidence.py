@@ -2,17 +2,17 @@
 
 
 class CheckFailed(Exception):
-    """A check does not hold; the text is its evidence."""
+    """A check fails; the text is its evidence."""
 
 
 class Waits(Exception):
-    """A check cannot be judged before another step is mended, though its own step does not need that one as a rule.
+    """A check cannot be judged before another step is fixed, although its own step does not usually need that one.
 
-    Mail goes where relayhost says: while that is not set nothing waits for it, but when it is wrong everything does.
+    Mail goes where relayhost says: while relayhost is not set, nothing waits for it; when it is wrong, everything does.
     """
 
     def __init__(self, step: str) -> None:
-        """Name the step to mend first."""
+        """Name the step to fix first."""
         super().__init__(f"waits for step {step}")
         self.step = step
 
@@ -27,21 +27,21 @@ class Evidence:
     """
 
     def __init__(self) -> None:
-        """Nothing was seen yet."""
+        """Nothing has been seen yet."""
         self._seen: list[str] = []
         self.doubts: list[str] = []
 
     def __call__(self, holds: object, saw: str, wanted: str) -> None:
-        """Note what was seen. Raises CheckFailed, with it and what was wanted, when `holds` is false."""
+        """Note what was seen. Raises CheckFailed, with what was seen and expected, when `holds` is false."""
         sentence = f"{saw} (expected: {wanted})"
         if not holds:
             raise CheckFailed(sentence)
         self._seen.append(sentence)
 
     def doubt(self, saw: str, better: str) -> None:
-        """Note that it works, but that the course's marker may not see it, or that it will not work for ever."""
+        """Note a warning: it works, but the course's marker may not see it, or it will not keep working."""
         self.doubts.append(f"{saw} (better: {better})")
 
     def __str__(self) -> str:
-        """The doubts, or if there are none, all that was seen."""
+        """The warnings, or if there are none, everything that was seen."""
         return "; ".join(self.doubts or self._seen)

@@ -1,7 +1,7 @@
 """What a saved iptables rule set would do with a new connection (iptables(8), iptables-extensions(8)).
 
-Machines have no right to load rules into a scratch network namespace, so the rules are walked here. Only what decides
-about a new TCP connection is known; a rule with any other match is held not to match.
+Machines may not load rules into a scratch network namespace, so this module walks the rules. It knows only what decides
+about a new TCP connection; a rule with any other match is treated as not matching.
 """
 
 import ipaddress
@@ -25,7 +25,7 @@ _LONG = {
     "--append": "-A",
     "--insert": "-I",
 }
-# Matches and target options that change nothing for a first packet.
+# Matches and target options that do not matter for a first packet.
 _HARMLESS = {
     "-m",
     "--comment",
@@ -42,7 +42,7 @@ _FINAL = {"ACCEPT", "DROP", "REJECT"}
 
 @dataclass(frozen=True)
 class Connection:
-    """A new TCP connection that comes in: from where, to which address and port."""
+    """A new incoming TCP connection: from where, to which address and port."""
 
     source: str
     destination: str
@@ -52,7 +52,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a connection (ACCEPT, DROP or REJECT), and by which rule, as it is written."""
+    """What happens to a connection (ACCEPT, DROP or REJECT), and the rule that decides, as it is written."""
 
     verdict: str
     by: str
@@ -76,7 +76,7 @@ class RuleSet:
     chains: dict[str, list[_Rule]] = field(default_factory=dict)
 
     def decide(self, connection: Connection, chain: str = "INPUT") -> Decision:
-        """What becomes of the connection."""
+        """What happens to the connection."""
         by_policy = Decision(self.policies.get(chain, "ACCEPT"), f"policy of {chain}")
         return self._walk(connection, chain, frozenset()) or by_policy
 
@@ -97,7 +97,7 @@ class RuleSet:
 
 
 def parse(text: str) -> RuleSet:
-    """The filter table of what iptables-save writes or a student typed. Lines that are no rules are passed over."""
+    """The filter table in the output of iptables-save or in what a student typed. Skips lines that are not rules."""
     rules = RuleSet()
     table = ""
     for line in map(str.strip, text.splitlines()):
@@ -123,7 +123,7 @@ def parse(text: str) -> RuleSet:
 
 
 def _options(line: str) -> dict[str, list[str]]:
-    """The options of a rule, short names, each with its values; a "!" before or after the name leads the values."""
+    """The options of a rule, as short names, each with its values; a "!" before or after the name comes first in the values."""
     options: dict[str, list[str]] = {}
     name, negated = "", False
     for word in shlex.split(line, comments=True):

@@ -1,4 +1,4 @@
-"""The machines of one environment as the checks see them: testinfra hosts over a kept-open channel, and sockets."""
+"""The machines of one environment for the checks: testinfra hosts over an open channel, and sockets."""
 
 import imaplib
 import smtplib
@@ -18,13 +18,13 @@ from labenv.environment import Environment
 from labenv.mail.office import PROBE
 from labenv.student import Student
 
-# Seconds until a mail server must have said its first word. One that cannot look up who is calling asks its resolver for
-# ten seconds before it greets (resolv.conf(5)); clients are asked to wait for five minutes (RFC 5321 section 4.5.3.2.1).
+# Seconds until a mail server must have sent its first word. If it cannot look up its client's name, it asks its resolver for
+# ten seconds before it greets (resolv.conf(5)); clients should wait for five minutes (RFC 5321 section 4.5.3.2.1).
 _GREETING = 30
 
 
 class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
-    """A testinfra backend over one `Channel` a machine; the text of all machines is UTF-8."""
+    """A testinfra backend with one `Channel` for each machine; the text of all machines is UTF-8."""
 
     NAME = "labenv"
 
@@ -42,7 +42,7 @@ class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no t
         return data.encode()
 
     def run(self, command: str, *args: str, **_: Any) -> Any:
-        """Run a command as testinfra's hosts do: `%s` in it are replaced by the quoted arguments."""
+        """Run a command as testinfra's hosts do: each `%s` in it is replaced by a quoted argument."""
         line = self.get_command(command, *args)
         result = self._channel.run(line)
         return self.result(result.rc, self.encode(line), result.stdout, result.stderr)
@@ -64,7 +64,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.backend.set_host(self)
 
     def output(self, command: str, *args: str) -> str:
-        """What a command says, without the last newline. Raises CheckFailed with its complaint when it fails."""
+        """The output of a command, without the last newline. Raises CheckFailed with its error message when it fails."""
         result = self.run(command, *args)
         if result.rc:
             line = self.backend.quote(command, *args)
@@ -74,7 +74,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         return str(result.stdout).rstrip("\n")
 
     def once(self, command: str) -> Any:
-        """The result of a command that only looks, asked once for all checks of a run: they change nothing it shows."""
+        """The result of a read-only command, run once for all checks of a run: they change nothing that it shows."""
         with self._asking:
             if command not in self._known:
                 self._known[command] = self.run(command)
@@ -108,7 +108,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
 class Smtp(smtplib.SMTP):
     """smtplib's client, connecting from inside a machine. `banner` is the greeting line, with its code.
 
-    It greets with a name by which the logs tell it from a student's own client.
+    It greets with a name that distinguishes it in the logs from a student's own client.
     """
 
     def __init__(self, machine: Machine, other: Machine, source: str | None) -> None:
@@ -145,7 +145,7 @@ class Imap(imaplib.IMAP4):
 
     @property
     def greeting(self) -> str:
-        """The line that the server greeted with."""
+        """The server's greeting line."""
         return str(self.welcome.decode(errors="replace"))
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
@@ -153,7 +153,7 @@ class Imap(imaplib.IMAP4):
 
 
 class Site:
-    """All machines of one environment, and whose they are."""
+    """All machines of one environment, and the student they belong to."""
 
     def __init__(self, engine: Engine, environment: Environment) -> None:
         """Open nothing yet."""

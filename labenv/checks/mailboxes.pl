@@ -1,12 +1,12 @@
-# Runs in a machine, as `perl -e … list` before the probe messages are sent, and as `perl -e … sweep TOKEN LISTED`
-# after them. `list` prints what there is: size, access time, modification time and name of each mailbox, and the index
-# files of each Maildir. `sweep` takes every message that holds TOKEN, notices about it included, out of Postfix's queue
-# and the mailboxes again, and what came to be only for it.
+# Runs in a machine: as `perl -e … list` before the probe messages are sent, and as `perl -e … sweep TOKEN LISTED` after
+# them. `list` prints what exists: size, access time, modification time and name of each mailbox, and the index files of
+# each Maildir. `sweep` removes every message that contains TOKEN, including bounces, from Postfix's queue and the
+# mailboxes, together with the files that were created only for it.
 # Perl, because the machines have no Python.
 use strict;
 use warnings;
 use Fcntl qw(O_CREAT O_EXCL O_WRONLY);
-use File::Glob qw(:bsd_glob);    # a blank in a name is no end of it
+use File::Glob qw(:bsd_glob);    # a blank does not end a name
 use File::Path qw(remove_tree);
 
 my ($mode, $token, $listed) = @ARGV;
@@ -30,14 +30,14 @@ sub content {
     return scalar(<$file>) // '';
 }
 
-# Queue files hold the message as it is, and their name is the queue id.
+# Queue files contain the message as it is, and their name is the queue id.
 my $queues = '/var/spool/postfix/{maildrop,hold,incoming,active,deferred/?}/*';
 for my $queued (grep { -f && content($_) =~ /\Q$token/ } glob($queues)) {
     system 'postsuper', '-d', $queued =~ s{.*/}{}r;
 }
 
 for my $mbox (grep { content($_) =~ /\Q$token/ } @mboxes) {
-    # The dot lock is the one that Postfix and the mail command both take (local(8), mailbox_delivery_lock).
+    # The dot lock is the one that both Postfix and the mail command use (local(8), mailbox_delivery_lock).
     my $lock = "$mbox.lock";
     my $tries = 100;
     select undef, undef, undef, 0.05 until sysopen(my $held, $lock, O_WRONLY | O_CREAT | O_EXCL) or !--$tries;

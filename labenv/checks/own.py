@@ -1,4 +1,4 @@
-"""The student's own messages in the machines' logs, which tell of steps that leave no other trace."""
+"""The student's own messages in the machines' logs: evidence for steps that leave no other trace."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,8 +10,8 @@ from labenv.mail.maillog import Delivery
 from labenv.mail.office import PROBE, Office, Station
 from labenv.mail.postroom import Postroom
 
-# When main.cf was last changed, and what Postfix logged about messages that are not labenv's. Rotated logs that were
-# compressed are left alone: this is asked in every run.
+# When main.cf was last changed, and what Postfix logged about messages that are not labenv's. Compressed rotated logs are
+# not read: this runs with every check.
 _LINES = rf"""
 [ -f /etc/postfix/main.cf ] && [ -f /var/log/maillog ] || exit
 date '+%Y-%m-%dT%H:%M:%S'
@@ -32,10 +32,10 @@ class OwnMail:
     changed: dict[str, datetime] = field(default_factory=dict)
 
     def crossed(self, start: str, end: str, *, to: str = "", sender: str = "") -> tuple[Station, Delivery] | None:
-        """The student's last message that got from a machine to another (to one recipient, from one sender, if given).
+        """The student's last message that went from a machine to another (to one recipient, from one sender, if given).
 
-        What is returned is its time on the other machine, and the delivery that took it there. It was sent from the
-        command line, and with both main.cf as they are now.
+        Returns its time on the other machine, and the delivery that took it there. It was sent from the command line, and
+        with both main.cf in their current state.
         """
         for station in reversed(self.office.messages()):
             if station.machine == start and station.hop.user and self.is_now(station, start, end):
@@ -46,11 +46,11 @@ class OwnMail:
         return None
 
     def is_now(self, station: Station, *machines: str) -> bool:
-        """Whether a message came after main.cf was last changed on these machines: as it went, mail goes now."""
+        """Whether a message came after main.cf was last changed on these machines: then mail still takes the same way."""
         return all(name in self.changed and station.time >= self.changed[name] for name in machines)
 
     def kept(self, machine: str, to: str, sender: str) -> Station | None:
-        """The last message from a sender that was put into a mailbox on a machine, whenever that was."""
+        """The last message from a sender that was put into a mailbox on a machine, at any time."""
         for station in reversed(self.office.stations):
             local = [
                 d
@@ -77,7 +77,7 @@ def own_mail(site: Site) -> OwnMail:
 def _lines(machine: Machine) -> tuple[str, str, str] | None:
     try:
         said = machine.channel.run(_LINES).text
-    except EngineError:  # the check of whoever needs this machine says so
+    except EngineError:  # the checks that need this machine report it
         return None
     now, _, rest = said.partition("\n")
     at, _, log = rest.partition("\n")

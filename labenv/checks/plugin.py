@@ -1,4 +1,4 @@
-"""The pytest plugin that binds tests to steps, runs the slow probes ahead, and turns outcomes into results.
+"""The pytest plugin that binds tests to steps, starts the slow probes early, and turns outcomes into results.
 
     @step("19", machine="vm3")
     def test_trusted_networks(vm3: Machine, evidence: Evidence) -> None: ...
@@ -33,12 +33,12 @@ _PROBES: dict[str, Callable[[Site, Post], Any]] = {}
 
 
 def step(number: str, *, machine: str | tuple[str, ...]) -> pytest.MarkDecorator:
-    """Bind a check to a step and the machine it judges; with several machines it runs on each (fixture `machine`)."""
+    """Bind a check to a step and the machine that it judges; with several machines it runs on each (fixture `machine`)."""
     return pytest.mark.step(number, machine=machine)
 
 
 def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:
-    """Make a session fixture of `work` that starts, in a thread, before the first check that any check needs it in.
+    """Make a session fixture of `work` that starts, in a thread, before the first check runs, if any check needs it.
 
     What it raises fails each check that uses it.
     """
@@ -53,7 +53,7 @@ def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:
 
 @dataclass
 class Run:
-    """One run of the checks over one environment: what it works on, and what came out."""
+    """One run of the checks on one environment: what it works on, and its results."""
 
     site: Site
     lab: Lab
@@ -75,11 +75,11 @@ class Run:
                 self._probes[name] = self._pool.submit(work, self.site, self.post)
 
     def beside(self, work: Callable[[], None]) -> None:
-        """Have something done in a thread while the checks run; they end when it has ended."""
+        """Do something in a thread while the checks run; the run ends only when it has ended."""
         self._pool.submit(work)
 
     def outcome(self, name: str) -> Any:
-        """What a probe found. Raises what it raised."""
+        """The result of a probe. Raises what it raised."""
         return self._probes[name].result()
 
     def finish(self) -> None:
@@ -99,21 +99,21 @@ class Session:
     """The part of the plugin that needs a run."""
 
     def __init__(self, run: Run) -> None:
-        """Serve this run."""
+        """Work for this run."""
         self._run = run
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Hand the run to the fixtures."""
+        """Give the run to the fixtures."""
         config.stash[RUN] = self._run
 
     def pytest_sessionstart(self) -> None:
-        """Where all steps are wanted, start all the lab's probes at once: which checks there are takes a while to see."""
+        """If all steps are wanted, start all the lab's probes at once: collecting the checks takes a while."""
         if self._run.steps == frozenset(self._run.lab.steps):
             here = f".{self._run.lab.id}."
             self._run.start({name for name, work in _PROBES.items() if here in work.__module__})
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out the checks of steps that are not wanted, and put the others into the order of the sheet."""
+        """Deselect the checks of steps that are not wanted, and sort the others in the order of the sheet."""
         order = {name: place for place, name in enumerate(self._run.lab.steps)}
         wanted = [item for item in items if _step(item).args[0] in self._run.steps]
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
@@ -147,7 +147,7 @@ class Session:
             status, text = ("skip" if isinstance(error, pytest.skip.Exception) else "fail"), _sentence(error)
         if isinstance(error, Waits):
             self._run.waits.setdefault(bound.id, set()).add(error.step)
-            text = waiting(self._run.lab, error.step)  # what it is then, a failure or a skip, is told by that step
+            text = waiting(self._run.lab, error.step)  # the other step says whether that is a failure or a skip
         return CheckResult(
             step=bound.id,
             check=getattr(item, "originalname", item.name).removeprefix("test_"),
@@ -168,12 +168,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker; under plain pytest, find the environment that the option names."""
-    config.addinivalue_line("markers", "step(id, machine): the step of the sheet, and the machine, that a check judges")
+    config.addinivalue_line("markers", "step(id, machine): the step of the sheet and the machine that a check judges")
     if student := config.getoption("--labenv-student"):
         engine = Engine(connect(silent, start=False))
         there = engine.environments(student)
         if not there:
-            raise pytest.UsageError(f"There is no environment of {student}. Make one: labenv up {student}")
+            raise pytest.UsageError(f"{student} has no environment. Make one: labenv up {student}")
         found = labs.load(there[0].lab)
         config.pluginmanager.register(Session(Run(Site(engine, there[0]), found, frozenset(found.steps))))
 
@@ -189,13 +189,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def machine(request: pytest.FixtureRequest) -> Machine:
-    """The machine under test, where a step is done on several."""
+    """The machine under test, for a step that is done on several."""
     return request.config.stash[RUN].site[request.param]
 
 
 @pytest.fixture
 def evidence(request: pytest.FixtureRequest) -> Evidence:
-    """What the check says that it saw."""
+    """Takes what the check saw."""
     collected = Evidence()
     request.node.stash[_EVIDENCE] = collected
     return collected
@@ -215,7 +215,7 @@ def post(request: pytest.FixtureRequest) -> Post:
 
 @pytest.fixture(scope="session")
 def student(site: Site) -> Student:
-    """Whose environment it is."""
+    """The student whose environment it is."""
     return site.student
 
 
@@ -226,7 +226,7 @@ def domain(student: Student) -> str:
 
 
 def machine_fixture(name: str) -> Any:
-    """A fixture for one machine of the lab, to be assigned to its name in the lab's conftest."""
+    """A fixture for one machine of the lab, to be assigned to the machine's name in the lab's conftest."""
 
     @pytest.fixture(scope="session", name=name)
     def named(site: Site) -> Machine:
@@ -238,7 +238,7 @@ def machine_fixture(name: str) -> Any:
 def _step(item: pytest.Item) -> pytest.Mark:
     mark = item.get_closest_marker("step")
     if mark is None:
-        raise pytest.UsageError(f"{item.nodeid} is bound to no step: it needs @step(ID, machine=…).")
+        raise pytest.UsageError(f"{item.nodeid} is not bound to a step. Add @step(ID, machine=…).")
     return mark
 
 
@@ -250,7 +250,7 @@ def _machine_of(item: pytest.Item, named: str | tuple[str, ...]) -> str:
 
 
 def _sentence(error: BaseException) -> str:
-    """An outcome in words: those of the errors that have some, else that the check itself broke."""
+    """An outcome in words: the error's own text if it is for users, else that the check itself failed to run."""
     if isinstance(error, (CheckFailed, LabenvError, pytest.skip.Exception)):
         return str(error)
-    return f"The check itself broke: {type(error).__name__}: {error}"
+    return f"The check itself crashed: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The probe messages of one run: sent, followed, and taken out again, so that the student's mail stays as it was."""
+"""The probe messages of one run: sent, followed, and removed again, so that the student's mail stays as it was."""
 
 import contextlib
 import secrets
@@ -19,7 +19,7 @@ from labenv.mail.telling import Scene
 
 _MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text()
 _WAIT = 10.0  # seconds until a message counts as lost; 0.1 is usual
-_REST = (3.0, 10.0)  # seconds to wait at the end for what still moves, before it is taken out and once more after that
+_REST = (3.0, 10.0)  # seconds to wait for moving messages before the first and the second removal
 _PAUSE = 0.05
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
 
@@ -28,7 +28,7 @@ class Post:
     """Sends the probe messages of one run between machines that have Postfix, and cleans up after them."""
 
     def __init__(self, site: Site) -> None:
-        """Touch nothing before the first message."""
+        """Do nothing before the first message."""
         self.token = f"{PROBE}-{secrets.token_hex(6)}"
         self._site = site
         self._ready = threading.Lock()
@@ -37,21 +37,21 @@ class Post:
         self._sent: set[str] = set()
 
     def log(self, machine: Machine) -> Maillog:
-        """The machine's mail log since before the first message. Raises CheckFailed where there is no Postfix."""
+        """The machine's mail log since before the first message. Raises CheckFailed if Postfix is not installed."""
         self._prepare()
         if machine.name not in self._logs:
-            raise CheckFailed(f"{machine.name} does not run, or has no Postfix; no message can be followed there")
+            raise CheckFailed(f"{machine.name} is not running or has no Postfix, so no message can be followed")
         return self._logs[machine.name]
 
     def submit(self, machine: Machine, name: str, recipient: str, *, sender: str | None = None) -> str:
-        """Hand a message to sendmail(1) on a machine, as root's `mail` does, and return its message id.
+        """Send a message with sendmail(1) on a machine, as root's `mail` does, and return its message id.
 
-        `sender` "<>" is the null sender, whom no notice can reach. Raises CheckFailed if sendmail complains.
+        `sender` "<>" is the null sender, to whom nothing can bounce. Raises CheckFailed if sendmail fails.
         """
         self._prepare()
-        # Otherwise sendmail would put the message where it waits, perhaps for days, until somebody starts Postfix.
+        # Otherwise sendmail would queue the message, perhaps for days, until somebody starts Postfix.
         if machine.once("kill -0 $(cat /var/spool/postfix/pid/master.pid)").rc:
-            raise CheckFailed(f"Postfix does not run on {machine.name}, so no message was sent (expected: it runs)")
+            raise CheckFailed(f"Postfix is not running on {machine.name}, so no message was sent (expected: it runs)")
         message_id, text = self._compose(name, recipient)
         machine.output(
             "printf %%s %s | sendmail -i " + ("-f %s " if sender else "%s") + "-- %s", text, sender or "", recipient
@@ -59,14 +59,14 @@ class Post:
         return message_id
 
     def send(self, session: Smtp, name: str, sender: str, recipient: str) -> str:
-        """Send a message down an SMTP session and return its message id. Raises smtplib.SMTPException if refused."""
+        """Send a message through an SMTP session and return its message id. Raises smtplib.SMTPException if it is refused."""
         self._prepare()
         message_id, text = self._compose(name, recipient, sender)
         session.sendmail(sender, [recipient], text)
         return message_id
 
     def follow(self, machine: Machine, message_id: str) -> Hop:
-        """The message's hop on a machine, once something has become of it there.
+        """The message's hop on a machine, once something has happened to it there.
 
         Waits ten seconds for that. Raises CheckFailed if the message is not in the machine's log by then.
         """
@@ -77,21 +77,21 @@ class Post:
         log = self.log(machine).until(lambda log: any(hop.deliveries or hop.removed for hop in last(log)), _WAIT)
         if not last(log):
             raise CheckFailed(
-                f"/var/log/maillog on {machine.name} has no line about the message <{message_id}> (expected: its way)"
+                f"/var/log/maillog on {machine.name} has no line about the message <{message_id}> (expected: its delivery)"
             )
         return last(log)[0]
 
     def fate(self, machine: Machine, hop: Hop) -> str:
-        """What became of a message on a machine, in the log's words, and in plain ones why it did not go on."""
+        """What happened to a message on a machine, in the log's words, and in plain words why it stopped."""
         scene = Scene(self._site.names, self._site.student.domain)
         reasons = [scene.why(hop, d, machine.name) for d in hop.last if d.status in ("deferred", "bounced")]
         return f"{hop.fate}: {'; '.join(dict.fromkeys(reasons))}" if reasons else hop.fate
 
     def sweep(self) -> None:
-        """Wait until every message has come to rest, then take them out of all queues and mailboxes.
+        """Wait until every message has come to rest, then remove them from all queues and mailboxes.
 
-        What moved on too slowly is taken out of the queue where it is; if it was being delivered just then, its file is
-        removed in a second round.
+        A message that moves too slowly is removed from the queue it is in; if it was being delivered just then, a second
+        round removes its file.
         """
         for seconds in _REST:
             at_rest = self._wait(seconds)
@@ -101,7 +101,7 @@ class Post:
                 break
 
     def _wait(self, seconds: float) -> bool:
-        """Whether every message has come to rest within so many seconds."""
+        """Whether every message has come to rest within that many seconds."""
         deadline = time.monotonic() + seconds
         family = set(self._sent)
         while family:
@@ -121,9 +121,9 @@ class Post:
                     list(pool.map(self._look, self._site.machines.values()))
 
     def _look(self, machine: Machine) -> None:
-        with contextlib.suppress(EngineError):  # the check of whoever needs this machine says so
+        with contextlib.suppress(EngineError):  # the checks that need this machine report it
             if machine.run("command -v postconf").rc == 0:
-                # A neighbour that was down a while ago would be left alone for minutes (qmgr(8), flush dead sites).
+                # A neighbour that was down a while ago would not be tried for minutes (qmgr(8), flush dead sites).
                 machine.run("postkick public qmgr F")
                 self._listed[machine.name] = machine.output("perl -e %s list", _MAILBOXES)
                 self._logs[machine.name] = Maillog(machine)
@@ -131,7 +131,7 @@ class Post:
     def _read(self) -> dict[str, str]:
         logs = {}
         for name, log in self._logs.items():
-            with contextlib.suppress(EngineError):  # a machine that died meanwhile has nothing more to say
+            with contextlib.suppress(EngineError):  # a machine that died meanwhile has nothing to clean up
                 logs[name] = log.read()
         return logs
 

@@ -1,4 +1,4 @@
-"""What the checks found: the records behind `check --json` (DESIGN.md, the contract of the command line)."""
+"""The results of the checks: the records behind `check --json` (DESIGN.md, the contract of the command line)."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,15 +8,15 @@ from typing import Any, Literal
 from labenv.lab.model import Lab
 
 Status = Literal["pass", "fail", "skip", "warn"]
-PERSON = "person"  # stands in the place of a check's name where there is none
+PERSON = "person"  # replaces the name of a check where there is none
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check of one step on one machine: what was seen and expected is in `evidence`, what it means in `hint`.
+    """One check of one step on one machine: `evidence` is what was seen and expected, `hint` what that means.
 
     `warn` is a pass with a reservation: it works, but not where the course's own marker would look. `skip` is for what
-    cannot hold because an earlier step does not, and for what only a person can judge.
+    cannot pass because an earlier step does not, and for what only a person can judge.
     """
 
     step: str
@@ -31,9 +31,9 @@ class CheckResult:
 def in_chains(
     results: Iterable[CheckResult], lab: Lab, waits: Mapping[str, set[str]] | None = None
 ) -> tuple[CheckResult, ...]:
-    """The results with each failure that an earlier one explains turned into a skip which names the step to mend first.
+    """The results; each failure that an earlier one explains becomes a skip that names the step to fix first.
 
-    A step waits for those that it needs, and for those that they need. `waits` are needs that this run found out.
+    A step waits for the steps that it needs, and for those that they need. `waits` are needs that this run found out.
     """
     results = tuple(results)
     failed = {result.step for result in results if result.status == "fail"}
@@ -54,7 +54,7 @@ def waiting(lab: Lab, step: str) -> str:
 
 
 def needed(step: str, lab: Lab, waits: Mapping[str, set[str]]) -> set[str]:
-    """The steps that a step needs, and that they need, without itself. `waits` are needs on top of the lab's."""
+    """The steps that a step needs, and those that they need, without itself. `waits` are needs in addition to the lab's."""
     found: set[str] = set()
     ahead = {step}
     while ahead:
@@ -64,13 +64,13 @@ def needed(step: str, lab: Lab, waits: Mapping[str, set[str]]) -> set[str]:
 
 
 def with_persons(results: Iterable[CheckResult], lab: Lab, wanted: Iterable[str]) -> tuple[CheckResult, ...]:
-    """The results and, where the sheet has them, one for each wanted step that only a person can judge."""
+    """The results plus one for each wanted step that only a person can judge."""
     by_step: dict[str, list[CheckResult]] = {}
     for result in results:
         by_step.setdefault(result.step, []).append(result)
     for name in wanted:
         step = lab.steps[name]
-        if step.is_for_a_person and name not in by_step:  # the log book's have checks that look whether they are filled
+        if step.is_for_a_person and name not in by_step:  # the log book's have checks of whether they are filled in
             by_step[name] = [
                 CheckResult(name, PERSON, machine, step.title, "skip", "only a person can judge this", "")
                 for machine in step.machines
@@ -89,13 +89,13 @@ class Report:
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many passed (with those that warn), failed and were skipped."""
+        """How many passed (including warnings), failed and were skipped."""
         counts = Counter(result.status for result in self.results)
         return {"passed": counts["pass"] + counts["warn"], "failed": counts["fail"], "skipped": counts["skip"]}
 
     @property
     def failed(self) -> int:
-        """How many failed; 0 is exit code 0."""
+        """How many failed; 0 means exit code 0."""
         return self.summary["failed"]
 
     def to_dict(self) -> dict[str, Any]:

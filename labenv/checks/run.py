@@ -1,4 +1,4 @@
-"""Running the checks of an environment's lab: pytest in process, apart from whatever the user's folder configures."""
+"""Running the checks of an environment's lab: pytest in process, isolated from any configuration in the user's folder."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from labenv.checks.machine import Machine, Site
     from labenv.engine import Engine
 
-# Not needed here, and each costs time, writes into the user's folder, or prints.
+# Not needed here, and each of them costs time, writes into the user's folder, or prints.
 _WITHOUT = (
     "cacheprovider terminal logging doctest unittest junitxml pastebin debugging faulthandler stepwise capture subtests "
     "setuponly setupplan tmpdir monkeypatch recwarn warnings threadexception unraisableexception"
@@ -33,18 +33,18 @@ def run_checks(
     written: bool = False,
     listen: Listener = silent,
 ) -> Report:
-    """Check the steps of the environment's lab and return what was found, in the order of the sheet.
+    """Run the checks of an environment's lab and return the results, in the order of the sheet.
 
-    Steps that only a person can judge are among the results, as skipped. `steps` limits it to these step numbers,
+    Steps that only a person can judge are among the results, as skipped. `steps` limits the run to these step numbers,
     `reached_only` to the steps of the stages up to the environment's own. Each result is announced to `listen` as it
-    comes. `written`: what has changed in the machines, and what was found, goes into the environment's history meanwhile.
-    Raises UsageError for a step that the lab has not. A machine that does not run is no error: the checks that
+    comes. With `written`, changes in the machines and the results are stored in the environment's history meanwhile.
+    Raises UsageError for a step that the lab does not have. A machine that does not run is no error: the checks that
     need it fail, and say so.
     """
     lab = labs.load(environment.lab)
     wanted = _wanted(lab, environment.stage, steps, reached_only)
 
-    from labenv.checks.machine import Site  # what follows takes time, which a wrong step number need not wait for
+    from labenv.checks.machine import Site  # what follows takes time; a wrong step number should not wait for it
 
     site = Site(engine, environment)
     _warm_up(site)
@@ -71,7 +71,7 @@ def run_checks(
     if all(lab.steps[step].is_for_a_person for step in wanted):
         fine.add(pytest.ExitCode.NO_TESTS_COLLECTED)
     if code not in fine:
-        raise LabenvError(f"The checks of {lab.id} could not be run: pytest ended with '{pytest.ExitCode(code).name}'.")
+        raise LabenvError(f"The checks of {lab.id} could not run: pytest ended with '{pytest.ExitCode(code).name}'.")
     results = with_persons(in_chains(run.results, lab, run.waits), lab, wanted)
     report = Report(environment.student.id, lab.id, results, run.waits)
     if written:
@@ -81,7 +81,7 @@ def run_checks(
 
 
 def check_known(lab: Lab, steps: list[str]) -> None:
-    """Raise UsageError for a step that the lab has not, naming those it has."""
+    """Raise UsageError, naming the lab's steps, for a step that the lab does not have."""
     unknown = [step for step in steps if step not in lab.steps]
     if unknown:
         raise UsageError(f"{lab.id} has no step {', '.join(unknown)}. Its steps are: {', '.join(lab.steps)}.")
@@ -98,7 +98,7 @@ def _warm_up(site: "Site") -> None:
     """Open a channel to each machine, which takes the engine a while, in threads that nobody waits for."""
 
     def open_(machine: "Machine") -> None:
-        with suppress(EngineError):  # the checks that need it say so
+        with suppress(EngineError):  # the checks that need the machine report it
             machine.channel.run(":")
 
     for machine in site.machines.values():
@@ -111,7 +111,7 @@ def _event(result: CheckResult) -> Event:
 
 @contextmanager
 def _own_environment() -> Iterator[None]:
-    """Let nothing that the user has set for their own pytest reach ours."""
+    """Keep the user's own pytest settings out of this run."""
     before = dict(os.environ)
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(name, None)

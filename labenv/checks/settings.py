@@ -1,4 +1,4 @@
-"""Effective settings: what Postfix and Dovecot take a parameter for, how often the file says it, and what may be wrong."""
+"""Effective settings: how Postfix and Dovecot read a parameter, how often the file sets it, and what may be wrong."""
 
 import difflib
 import re
@@ -8,7 +8,7 @@ from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine
 
 _MAIN = "/etc/postfix/main.cf"
-# What the sheet has a student write into Dovecot's files; a misspelt one is most likely meant to be one of these.
+# The settings that the sheet has a student write into Dovecot's files; a misspelt one most likely means one of these.
 _OF_DOVECOT = ("protocols", "mail_location", "disable_plaintext_auth", "ssl", "postmaster_address", "listen")
 
 
@@ -16,7 +16,7 @@ _OF_DOVECOT = ("protocols", "mail_location", "disable_plaintext_auth", "ssl", "p
 class Setting:
     """A parameter's effective value, and the lines of `file` that set it at line start, as the course's marker greps.
 
-    `complaints` are what postconf(1) says about main.cf meanwhile.
+    `complaints` are postconf(1)'s warnings about main.cf.
     """
 
     name: str
@@ -37,34 +37,34 @@ class Setting:
 
     @property
     def remark(self) -> str:
-        """What may be the matter with a value that is not right, as a sentence to add, or nothing."""
+        """What may be wrong with a wrong value, as a sentence to add, or nothing."""
         remarks = []
         unused = re.findall(r"unused parameter: (\w+)=", "\n".join(self.complaints))
         if misspelt := difflib.get_close_matches(self.name, unused, 1):
-            remarks.append(f"main.cf has '{misspelt[0]}', which Postfix does not know; did you mean {self.name}?")
+            remarks.append(f"main.cf has '{misspelt[0]}', which is unknown to Postfix; did you mean {self.name}?")
         if len(self.lines) > 1:
             remarks.append(f"main.cf sets it {len(self.lines)} times, and the last line counts")
         unknown = re.findall(r"undefined parameter: (\w+)", "\n".join(self.complaints))
         if used := [name for name in unknown if self.lines and f"${name}" in self.lines[-1]]:
             meant = difflib.get_close_matches(used[0], ("mydomain", "myhostname", "myorigin", "mynetworks"), 1)
             question = f"; did you mean ${meant[0]}?" if meant else ""
-            remarks.append(f"${used[0]} is no parameter of Postfix{question}")
+            remarks.append(f"${used[0]} is not a parameter of Postfix{question}")
         if re.search("[<>]", self.value):
-            remarks.append("what the sheet has in angle brackets is to be replaced, brackets and all")
+            remarks.append("replace what the sheet has in angle brackets, including the brackets")
         return "; ".join(remarks)
 
 
 def expect(setting: Setting, holds: object, wanted: str, evidence: Evidence, remark: str = "") -> None:
-    """Note what a setting is; where it does not hold, with what may be the matter, or else `remark`.
+    """Note what a setting is; if it is wrong, with what may be the cause, or else `remark`.
 
-    Raises CheckFailed then.
+    Raises CheckFailed if it is wrong.
     """
     reason = "" if holds else setting.remark or remark
     evidence(holds, f"{setting}{f' ({reason})' if reason else ''}", wanted)
 
 
 def set_in_file(setting: Setting, evidence: Evidence) -> None:
-    """Have a doubt if the value, right as it is, does not come from one line of the file that the sheet names."""
+    """Warn if the value, although it is right, does not come from one line of the file that the sheet names."""
     if not setting.lines:
         evidence.doubt(f"{setting.name} is {setting.value}, but not from {setting.file}", "set there, at line start")
     elif not setting.is_set_once:
@@ -72,11 +72,11 @@ def set_in_file(setting: Setting, evidence: Evidence) -> None:
 
 
 def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
-    """A parameter of main.cf (postconf(1)), with `$name` expanded or literally. Raises CheckFailed with the complaint."""
+    """A parameter of main.cf (postconf(1)), with `$name` expanded or literally. Raises CheckFailed with postconf's error."""
     asked = machine.once(f"postconf{' -x' if expand else ''}")
     if asked.rc:
         said = (asked.stderr.strip().splitlines() or [f"status {asked.rc}"])[-1]
-        raise CheckFailed(f"{machine.name} cannot tell {name}: {said} (expected: a configuration without errors)")
+        raise CheckFailed(f"{machine.name} cannot read {name}: {said} (expected: a configuration without errors)")
     value = re.search(rf"^{name} =(.*)$", asked.stdout, re.MULTILINE)
     lines = re.findall(rf"^{name}[ \t]*=.*$", machine.once(f"cat {_MAIN}").stdout, re.MULTILINE)
     complaints = tuple(asked.stderr.splitlines())
@@ -85,9 +85,9 @@ def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
 
 @dataclass(frozen=True)
 class Dovecot:
-    """Dovecot's configuration on a machine: whether it is installed, what it complains of, and what was asked for.
+    """Dovecot's configuration on a machine: whether Dovecot is installed, its error, and its parameters.
 
-    doveconf(1) looks the machine's name up at each start, which takes seconds where the DNS is dead: it is run once.
+    doveconf(1) looks up the machine's name at each start, which takes seconds if the DNS is dead: it runs only once.
     """
 
     machine: Machine
@@ -96,9 +96,9 @@ class Dovecot:
     values: dict[str, str]
 
     def setting(self, name: str, file: str) -> Setting:
-        """A parameter, and the lines that set it in `file`, below /etc/dovecot, to what it is.
+        """A parameter, with the lines of `file`, below /etc/dovecot, that set it.
 
-        Raises CheckFailed where Dovecot is not installed or its configuration is broken.
+        Raises CheckFailed if Dovecot is not installed or its configuration is broken.
         """
         path = f"/etc/dovecot/{file}"
         if not self.is_installed:
@@ -112,7 +112,7 @@ class Dovecot:
 
 
 def dovecot_on(machine: Machine) -> Dovecot:
-    """Dovecot's configuration as it is read now."""
+    """Dovecot's configuration as it is now."""
     installed = machine.run("command -v doveconf").rc == 0
     asked = machine.run("doveconf -S " + " ".join(_OF_DOVECOT))
     values = {name: value.strip() for name, _, value in (line.partition("=") for line in asked.stdout.splitlines())}
@@ -125,19 +125,19 @@ def _complaint(said: str) -> str:
     reason = line.partition("Fatal: ")[2] or line
     unknown = re.search(r"Unknown setting: (.+)", reason)
     if unknown and "{" in unknown[1]:
-        return f"{reason}; a section before that, perhaps in another file, is not closed"
+        return f"{reason}; an earlier section, perhaps in another file, is not closed"
     meant = difflib.get_close_matches(unknown[1], _OF_DOVECOT, 1) if unknown else []
     return f"{reason}; did you mean {meant[0]}?" if meant else reason
 
 
 def not_restarted(machine: Machine, service: str) -> str:
-    """A remark if the configuration of "postfix" or "dovecot" was changed after the service had started, else nothing."""
+    """A remark if the configuration of "postfix" or "dovecot" was changed after the service started, else nothing."""
     files, pid = {
         "postfix": ("/etc/postfix", "/var/spool/postfix/pid/master.pid"),
         "dovecot": ("/etc/dovecot", "/run/dovecot/master.pid"),
     }[service]
     changed = machine.run(f"find {files} -type f -newer {pid} | head -n 1").stdout.strip()
-    return f" ({changed} was changed after {service} had started: it wants a restart)" if changed else ""
+    return f" ({changed} was changed after {service} started: restart it)" if changed else ""
 
 
 def words(value: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""What on this computer and its engine would hinder a lab, in plain sentences, each with the mend.
+"""Problems of this computer and its engine that would stop a lab, in plain sentences, each with its fix.
 
-Every exam is one function that looks at one thing. What cannot be told (another system, an engine elsewhere, a file
+Every exam is one function that looks at one thing. What cannot be found out (another system, an engine elsewhere, a file
 that this user may not read) is left out rather than guessed.
 """
 
@@ -44,7 +44,7 @@ class Patient:
 
 
 def examine(listen: Listener, computer: Computer | None = None) -> list[Finding]:
-    """Examine the engine that labenv would use and this computer. Starts and changes nothing, and raises nothing."""
+    """Examine this computer and the engine that labenv would use. Starts, changes and raises nothing."""
     computer = computer or Computer()
     try:
         connection = connect(listen, start=False, computer=computer)
@@ -96,13 +96,13 @@ def _images(patient: Patient) -> Finding:
     if missing:
         names = ", ".join(image.name for image in missing)
         sentence = (
-            f"Not there yet: {names}. The first `labenv up` builds them, which takes about a minute and a network."
+            f"Not built yet: {names}. The first `labenv up` builds them, which takes about a minute and a network."
         )
         return Finding(
             "images", "warn", sentence, "labenv images build (or, without a network: labenv images import FILE)"
         )
     old = [image for image in present if not image.current]
-    sentence = f"All {len(usual())} images are there."
+    sentence = f"All {len(usual())} images are built."
     if old:
         return Finding(
             "images", "ok", f"{sentence} {len(old)} more are of earlier versions.", "labenv images remove --old"
@@ -115,7 +115,7 @@ def _disk(patient: Patient) -> Finding | None:
         return None
     folders = [patient.info.get("DockerRootDir") or ""]
     if "io.containerd.snapshotter.v1" in str(patient.info.get("DriverStatus")):
-        folders.append("/var/lib/containerd")  # where Docker keeps images since it has left that to containerd
+        folders.append("/var/lib/containerd")  # where Docker keeps images that containerd stores
     there = [path for path in folders if path and Path(path).exists()]
     free = {path: shutil.disk_usage(path).free for path in there}
     return findings.disk(*min(free.items(), key=lambda item: item[1])) if free else None
@@ -125,7 +125,7 @@ def _memory(patient: Patient) -> Finding | None:
     if patient.here:
         return findings.memory(patient.computer)
     total = int(patient.info.get("MemTotal") or 0)
-    return findings.memory_of(total, "are what the engine's computer has in all") if total else None
+    return findings.memory_of(total, "are all that the engine's computer has") if total else None
 
 
 def _inotify(patient: Patient) -> Finding | None:
@@ -140,18 +140,18 @@ def _networks(patient: Patient) -> Finding:
     if taken:
         sentence += f" Taken: {_spelled(taken)}."
     if len(taken) == 256:
-        return Finding("networks", "fail", sentence, "Remove an environment that is not needed: labenv down -s STUDENT")
+        return Finding("networks", "fail", sentence, "Remove an environment you do not need: labenv down -s STUDENT")
     if wide:
         ways = ", ".join(f"{route.destination} through {route.device}" for route in wide)
-        sentence += f" This computer's route to {ways} covers them all: a running lab hides its part of that."
+        sentence += f" This computer's route to {ways} covers them all: a running lab hides its part of that network."
         return Finding(
-            "networks", "warn", sentence, "If a host there is missed, take another X: labenv up STUDENT --net X"
+            "networks", "warn", sentence, "If you need a hidden host, choose another X: labenv up STUDENT --net X"
         )
     return Finding("networks", "ok", sentence)
 
 
 def _spelled(taken: Mapping[int, str]) -> str:
-    """Who has which X, runs of numbers drawn together: `0-15 (the engine's network 'x'), 90 (…)`."""
+    """What uses which X, consecutive numbers together: `0-15 (the engine's network 'x'), 90 (…)`."""
     runs: list[tuple[int, int, str]] = []
     for x, who in sorted(taken.items()):
         if runs and runs[-1][1] == x - 1 and runs[-1][2] == who:
@@ -182,7 +182,7 @@ def _bridges(patient: Patient) -> Finding | None:
 def _uplink(patient: Patient) -> Finding | None:
     mtu = networks.uplink_mtu(patient.computer) if patient.here else None
     return (
-        Finding("uplink", "ok", f"Packets of {mtu} bytes fit this computer's uplink; labs use the same.")
+        Finding("uplink", "ok", f"This computer's uplink has an MTU of {mtu} bytes; labs use the same.")
         if mtu
         else None
     )

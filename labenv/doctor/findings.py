@@ -1,6 +1,6 @@
-"""What a computer's own numbers mean for a lab: each function looks at one of them and says a sentence, and the mend.
+"""What a computer's own numbers mean for a lab: each function looks at one of them and returns a sentence and the fix.
 
-None stands for what cannot be told here (another system, a file that this user may not read).
+None stands for what cannot be found out here (another system, a file that this user may not read).
 """
 
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from labenv.environments.networks import port_in_use
 
 _MIB = 1 << 20
 _GIB = 1 << 30
-_LAB_MEMORY = 80 * _MIB  # what three machines keep for themselves
+_LAB_MEMORY = 80 * _MIB  # what the processes of three machines use
 _MACHINES = 3  # of a lab
-_INSTANCES = 3  # inotify instances that one machine's systemd takes
+_INSTANCES = 3  # inotify instances that one machine's systemd uses
 _LIMIT = "fs.inotify.max_user_instances"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one exam found: its `topic`, how it stands, a sentence for a student, and the mend (empty when all is well)."""
+    """The result of one exam: its `topic`, its status, a sentence for a student, and the fix (empty if all is well)."""
 
     topic: str
     status: Literal["ok", "warn", "fail"]
@@ -36,35 +36,35 @@ class Finding:
 def systemd(facts: recipe.Facts) -> Finding:
     """How systemd will run as PID 1 in the machines of an engine with these facts."""
     tree = "v1 with v2 beside it" if facts.hybrid else f"v{facts.cgroup}"
-    way = f"The kernel's control groups are {tree} (driver {facts.driver}); machines run by the way '{{}}'."
+    way = f"The kernel's control groups are {tree} (driver {facts.driver}); method for systemd: '{{}}'."
     sentence = way.format(recipe.choose(facts).name)
     if facts.rootless and facts.cgroup == "1":
-        mend = "Boot the computer with the kernel parameter systemd.unified_cgroup_hierarchy=1, or use Docker as root."
-        return Finding("cgroup", "fail", f"{sentence} An engine without root cannot run systemd on v1.", mend)
+        fix = "Boot the computer with the kernel parameter systemd.unified_cgroup_hierarchy=1, or use Docker as root."
+        return Finding("cgroup", "fail", f"{sentence} A rootless engine cannot run systemd on v1.", fix)
     if facts.userns and facts.driver == "cgroupfs":
-        mend = 'Put "exec-opts": ["native.cgroupdriver=systemd"] into /etc/docker/daemon.json and restart Docker.'
-        return Finding("cgroup", "fail", f"{sentence} With userns-remap that needs the systemd driver.", mend)
+        fix = 'Put "exec-opts": ["native.cgroupdriver=systemd"] into /etc/docker/daemon.json and restart Docker.'
+        return Finding("cgroup", "fail", f"{sentence} With userns-remap, systemd needs the systemd driver.", fix)
     if facts.cgroup == "1" and not facts.hybrid and not facts.podman:
-        mend = "Boot the computer with the kernel parameter systemd.unified_cgroup_hierarchy=1."
-        return Finding("cgroup", "warn", f"{sentence} Without the v2 tree, stopping a service can take long.", mend)
+        fix = "Boot the computer with the kernel parameter systemd.unified_cgroup_hierarchy=1."
+        return Finding("cgroup", "warn", f"{sentence} Without the v2 tree, stopping a service can be slow.", fix)
     return Finding("cgroup", "ok", sentence)
 
 
 def disk(path: str, free: int) -> Finding:
     """Whether `free` bytes where the engine keeps its data (`path`) are enough."""
     sentence = f"{free / _GIB:.1f} GiB are free where the engine keeps its data ({path})."
-    mend = "See what takes the room: docker system df. Images of earlier versions go with: labenv images remove --old"
+    fix = "See what uses the space: docker system df. Remove images of earlier versions: labenv images remove --old"
     if free < _GIB:
-        return Finding("disk", "fail", f"Only {sentence} Building the images takes more.", mend)
+        return Finding("disk", "fail", f"Only {sentence} Building the images needs more.", fix)
     if free < 3 * _GIB:
         return Finding(
-            "disk", "warn", f"Only {sentence} The images take one, and each lab's mail and logs some more.", mend
+            "disk", "warn", f"Only {sentence} The images take 1 GiB, and each lab's mail and logs some more.", fix
         )
     return Finding("disk", "ok", sentence)
 
 
 def memory(computer: Computer) -> Finding | None:
-    """Whether this computer has memory for a lab; None where that cannot be told."""
+    """Whether this computer has enough memory for a lab; None if that cannot be found out."""
     for line in computer.read("proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return memory_of(int(line.split()[1]) * 1024, "are available")
@@ -74,17 +74,17 @@ def memory(computer: Computer) -> Finding | None:
 def memory_of(size: int, what: str) -> Finding:
     """Whether `size` bytes of memory are enough; `what` is the sentence's verb ("are available")."""
     labs = size // _LAB_MEMORY
-    sentence = f"{size // _MIB} MiB of memory {what}; a lab takes about {_LAB_MEMORY // _MIB}, so {labs} would fit."
-    mend = "Close other programs, or give the virtual machine of the engine more memory."
+    sentence = f"{size // _MIB} MiB of memory {what}; a lab takes about {_LAB_MEMORY // _MIB}, so {labs} can run at the same time."
+    fix = "Close other programs, or give the engine's virtual machine more memory."
     if labs < 2:
-        return Finding("memory", "fail" if labs < 1 else "warn", f"Only {sentence}", mend)
+        return Finding("memory", "fail" if labs < 1 else "warn", f"Only {sentence}", fix)
     return Finding("memory", "ok", sentence)
 
 
 def inotify(computer: Computer, running: int | None) -> Finding | None:
-    """For how many more machines the kernel's inotify instances last; None where that cannot be told.
+    """For how many more machines the kernel's inotify instances are enough; None if that cannot be found out.
 
-    The limit is one for all processes of a user id, over all containers (inotify(7)). Root counts them; for other
+    The limit is shared by all processes of a user id, over all containers (inotify(7)). Root counts them; for other
     users they are estimated from the `running` machines, if these are known.
     """
     limit = computer.read("proc/sys/fs/inotify/max_user_instances").strip()
@@ -93,21 +93,19 @@ def inotify(computer: Computer, running: int | None) -> Finding | None:
         return None
     room = max(int(limit) - used, 0) // _INSTANCES
     about = "" if computer.is_root else "about "
-    sentence = f"Of {limit} inotify instances {about}{used} are in use; there is room for {room} machines more."
-    mend = (
+    sentence = f"Of {limit} inotify instances {about}{used} are in use; the rest is enough for {room} more machines."
+    fix = (
         f"{computer.sudo}sysctl -w {_LIMIT}=1024\n"
-        f"and to keep it over a reboot: echo {_LIMIT}=1024 | {computer.sudo}tee /etc/sysctl.d/60-labenv.conf"
+        f"To keep it after a reboot: echo {_LIMIT}=1024 | {computer.sudo}tee /etc/sysctl.d/60-labenv.conf"
     )
     if room < _MACHINES:
-        trouble = "A machine without them dies at boot with exit code 255 and an empty log."
-        return Finding("inotify", "fail", f"{sentence} {trouble}", mend)
-    return Finding(
-        "inotify", "ok" if room >= 3 * _MACHINES else "warn", sentence, "" if room >= 3 * _MACHINES else mend
-    )
+        trouble = "A machine that gets none dies at boot with exit code 255 and an empty log."
+        return Finding("inotify", "fail", f"{sentence} {trouble}", fix)
+    return Finding("inotify", "ok" if room >= 3 * _MACHINES else "warn", sentence, "" if room >= 3 * _MACHINES else fix)
 
 
 def _inotify_instances(computer: Computer) -> int:
-    """How many inotify instances root's processes hold (proc(5), /proc/PID/fd)."""
+    """How many inotify instances root's processes use (proc(5), /proc/PID/fd)."""
     count = 0
     for process in (computer.root / "proc").glob("[0-9]*"):
         try:
@@ -119,36 +117,38 @@ def _inotify_instances(computer: Computer) -> int:
 
 
 def ports(wished: Mapping[int, int]) -> Finding:
-    """Whether other programs have ports of 127.0.0.1 that environments publish on; `wished` is port → X."""
+    """Whether other programs use ports of 127.0.0.1 that environments publish on; `wished` is port → X."""
     busy = {port: x for port, x in wished.items() if port_in_use(port)}
     if not busy:
-        return Finding("ports", "ok", "No other program has the ports of 127.0.0.1 that labs are published on.")
+        return Finding("ports", "ok", "No other program uses the ports of 127.0.0.1 that labs publish.")
     port, x = min(busy.items())
-    sentence = f"Another program has port {port} of 127.0.0.1"
-    sentence += f" and {len(busy) - 1} more that labs are published on" if len(busy) > 1 else ""
-    mend = f"An environment with X = {x} gets other ports. To see who has it: ss -lntup 'sport = :{port}'"
-    return Finding("ports", "warn", f"{sentence}.", mend)
+    sentence = f"Another program uses port {port} of 127.0.0.1"
+    sentence += f" and {len(busy) - 1} more that labs publish" if len(busy) > 1 else ""
+    fix = f"An environment with X = {x} gets other ports. To see which program uses it: ss -lntup 'sport = :{port}'"
+    return Finding("ports", "warn", f"{sentence}.", fix)
 
 
 def bridges(computer: Computer) -> Finding | None:
     """Whether Podman would translate addresses between the machines of one network; None if it would not."""
     if computer.read("proc/sys/net/bridge/bridge-nf-call-iptables").strip() != "1":
         return None
-    sentence = "The kernel filters what passes bridges, as Docker has it; with Podman the world outside is not reached."
+    sentence = (
+        "The kernel filters packets on bridges, as Docker sets it; with Podman, labs cannot reach the world outside."
+    )
     return Finding("bridges", "warn", sentence, f"{computer.sudo}sysctl -w net.bridge.bridge-nf-call-iptables=0")
 
 
 def firewall(computer: Computer, kernel: str) -> Finding | None:
-    """Whether the kernel has what iptables in the machines needs; None where that cannot be told."""
+    """Whether the kernel has what iptables in the machines needs; None if that cannot be found out."""
     if " nft_do_chain" in computer.read("proc/kallsyms"):
-        return Finding("firewall", "ok", "The kernel has nf_tables, which the machines' iptables speaks to.")
+        return Finding("firewall", "ok", "The kernel has nf_tables, which the machines' iptables needs.")
     modules = computer.root / "lib/modules"
     if "nf_tables.ko" in computer.read(f"lib/modules/{kernel}/modules.dep"):
-        return Finding("firewall", "ok", "The kernel loads nf_tables when the machines' iptables asks for it.")
+        return Finding("firewall", "ok", "The kernel loads nf_tables when the machines' iptables needs it.")
     if modules.is_dir() and not (modules / kernel).exists():
-        sentence = f"The modules of the running kernel ({kernel}) are gone, so the machines' iptables may not work."
-        return Finding("firewall", "warn", sentence, "The kernel was replaced by an upgrade: reboot this computer.")
+        sentence = f"The modules of the running kernel ({kernel}) are missing, so the machines' iptables may not work."
+        return Finding("firewall", "warn", sentence, "An upgrade replaced the kernel: reboot this computer.")
     if computer.read("proc/kallsyms"):
-        sentence = "The kernel seems to have no nf_tables, so the machines' iptables would not work."
-        return Finding("firewall", "warn", sentence, "Use a kernel of your distribution.")
+        sentence = "The kernel seems to lack nf_tables, so the machines' iptables would not work."
+        return Finding("firewall", "warn", sentence, "Use your distribution's own kernel.")
     return None

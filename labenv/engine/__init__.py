@@ -1,7 +1,7 @@
 """The door to the container engine: the only package that speaks to Docker (docker SDK).
 
-It finds environments by their labels, makes and removes their networks and machines, and says in words what the engine
-refused. It knows nothing of stages, templates or checks.
+It finds environments by their labels, makes and removes their networks and machines, and reports in words what the engine
+refused. It knows nothing about stages, templates or checks.
 """
 
 import base64
@@ -32,22 +32,22 @@ LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
-RECORD = "labenv.record"  # on a volume that tells something of an environment, and may outlive its machines
-NOTED = "labenv.restored"  # which restore a machine came from, or a note tells of (labenv.engine.saves)
-# What engines answer when they do not know or cannot grant a recipe's option; the next recipe is for them.
+RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
+NOTED = "labenv.restored"  # which restore a machine came from, or a note is about (labenv.engine.save_store)
+# What engines answer when they do not know or cannot grant a recipe's option; then the next recipe is tried.
 _REFUSED = re.compile(r"writable-cgroups|WritableCgroups", re.IGNORECASE)
 
 
 @contextmanager
 def refusals(doing: str) -> Iterator[None]:
-    """Turn what the docker SDK raises during the block into an EngineError that says what was being done."""
+    """Turn what the docker SDK raises during the block into an EngineError that says what labenv was doing."""
     try:
         yield
     except docker.errors.APIError as error:
         raise EngineError(f"The engine refused while {doing}: {_plain(error)}") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise EngineError(
-            f"The engine stopped answering while {doing}. Start it again and repeat the command: what is there is kept. "
+            f"The engine stopped answering while {doing}. Start it again and repeat the command: nothing is lost. "
             f"`labenv doctor` says what is wrong. ({type(error).__name__})"
         ) from error
 
@@ -57,7 +57,7 @@ class Engine:
 
     def __init__(self, connection: Connection) -> None:
         self.client = connection.client
-        self.api: Any = connection.client.api  # its type stubs know only half of these calls
+        self.api: Any = connection.client.api  # its type stubs cover only half of these calls
         self.is_local = connection.is_local
         self._version = connection.version
         self._facts: recipe.Facts | None = None
@@ -65,7 +65,7 @@ class Engine:
 
     @property
     def facts(self) -> recipe.Facts:
-        """What the engine says of itself. Raises EngineError if it stopped answering."""
+        """What the engine says about itself. Raises EngineError if it stopped answering."""
         with self._asking, refusals("asking the engine about itself"):
             if not self._facts:
                 self._facts = recipe.facts(self._version, self.api.info(), hybrid=recipe.local_hybrid())
@@ -79,7 +79,7 @@ class Engine:
             return answer
 
     def shell(self, machine: Machine | str) -> Channel:
-        """A shell in a machine, or in the container of that name, which opens with its first command."""
+        """A shell in a machine, or in the container of that name; it opens with its first command."""
         return Channel(self.api, machine if isinstance(machine, str) else machine.container)
 
     def dial(
@@ -103,11 +103,11 @@ class Engine:
 
     @property
     def architecture(self) -> str:
-        """The engine's processors in the words of image manifests: "amd64", "arm64"."""
+        """The engine's architecture as image manifests name it: "amd64", "arm64"."""
         return str(self._version["Arch"])
 
     def environments(self, student_id: str | None = None) -> list[Environment]:
-        """The environments on the engine (of one student, if given), by student. Raises EngineError."""
+        """The environments on the engine (of one student, if given), sorted by student. Raises EngineError."""
         wanted = {"label": LABEL if student_id is None else f"{LABEL}={student_id}"}
         with refusals("listing the environments"):
             containers = self.api.containers(all=True, filters={"label": [wanted["label"], "labenv.machine"]})
@@ -124,7 +124,7 @@ class Engine:
         return [_environment(labels[owner], found.get(owner, []), alive) for owner in sorted(labels)]
 
     def has_network(self, environment: Environment, network: str = "") -> bool:
-        """Whether the environment's own network is there, or the further one of that name. Raises EngineError."""
+        """Whether the environment's own network exists, or the further one of that name. Raises EngineError."""
         student = environment.student.id
         with refusals("listing the networks"):
             there = self.api.networks(filters={"label": f"{LABEL}={student}"})
@@ -133,7 +133,7 @@ class Engine:
     def create_network(
         self, student: Student, network: Network, labels: dict[str, str], options: dict[str, str]
     ) -> None:
-        """Make a network. Raises EngineError; `NetworkTaken` if another has the addresses of the student's own."""
+        """Create a network. Raises EngineError; `NetworkTaken` if the addresses of the student's own network are taken."""
         pool = {"Subnet": network.subnet, "Gateway": network.gateway}
         try:
             with refusals(f"making the network {network.subnet}"):
@@ -151,17 +151,17 @@ class Engine:
             raise
 
     def join(self, container: str, student: Student, network: str, address: str) -> None:
-        """Put a machine onto one of the student's networks (too), with that address there. Raises EngineError."""
+        """Attach a machine to one more of the student's networks, with that address there. Raises EngineError."""
         with refusals(f"attaching {container} to the network {network_name(student.id, network)}"):
             self.api.connect_container_to_network(container, network_name(student.id, network), ipv4_address=address)
 
     def create_machine(
         self, node: Node, student: Student, image: str, published: dict[str, int], labels: dict[str, str], files: bytes
     ) -> str:
-        """Make a machine, not started, and return its container's name. Raises EngineError.
+        """Create a machine without starting it, and return its container's name. Raises EngineError.
 
-        `files` is its overlay, a tar archive rooted at /. The machine lays it over its image itself, when it first boots:
-        the engine would start a process of its own for that, which costs a tenth of a second.
+        `files` is its overlay, a tar archive rooted at /. The machine unpacks it over its image itself, at its first boot: the
+        engine would start another process for that, which costs a tenth of a second.
         """
         overlay = base64.b64encode(gzip.compress(files, mtime=0)).decode()
         name = container_name(student.id, node.name)
@@ -207,7 +207,7 @@ class Engine:
             hostname=node.fqdn,
             command=keys["command"],
             labels=labels,
-            # As the images say; one that came out of a save may say nothing (systemd(1)).
+            # The same as in the images; one that came out of a save may not have it (systemd(1)).
             stop_signal="SIGRTMIN+3" if node.systemd else "SIGTERM",
             ports=[(port.number, port.protocol) for port in node.ports],
             host_config=settings,
@@ -215,7 +215,7 @@ class Engine:
         )
 
     def start(self, container: str) -> None:
-        """Start a machine (nothing happens if it runs). Raises EngineError, saying so if a port is taken."""
+        """Start a machine; does nothing if it runs. Raises EngineError, which says so if a port is taken."""
         with refusals(f"starting {container}"):
             self.api.start(container)
 
@@ -225,13 +225,13 @@ class Engine:
             self.api.restart(container, timeout=30)
 
     def cut_power(self, container: str) -> None:
-        """Stop all of a machine at once, as when its power fails, and boot it again. Raises EngineError."""
+        """Stop a machine at once, as when its power fails, and boot it again. Raises EngineError."""
         with refusals(f"restarting {container}"):
             self.api.kill(container)
             self.api.start(container)
 
     def switch_off(self, environment: Environment) -> None:
-        """Cut the power of all machines of an environment: they stay, with what is in them. Raises EngineError."""
+        """Cut the power of all machines of an environment; they stay, with their content. Raises EngineError."""
 
         def kill(machine: Machine) -> None:
             try:
@@ -245,20 +245,20 @@ class Engine:
             list(pool.map(kill, running))
 
     def unpause(self, container: str) -> None:
-        """Let a paused machine go on. Raises EngineError."""
+        """Resume a paused machine. Raises EngineError."""
         with refusals(f"unpausing {container}"):
             pause.go_on(self.api, container)
 
     def reattach(self, machine: Machine, student: Student) -> None:
-        """Put a stopped machine whose network was removed onto the student's network of today. Raises EngineError."""
+        """Attach a stopped machine whose network was removed to the student's current network. Raises EngineError."""
         name = network_name(student.id, machine.network)
         with refusals(f"attaching {machine.name} to its network"):
-            with suppress(docker.errors.APIError):  # it may not be attached to anything any more
+            with suppress(docker.errors.APIError):  # it may not be attached to anything
                 self.api.disconnect_container_from_network(machine.container, name, force=True)
             self.api.connect_container_to_network(machine.container, name, ipv4_address=machine.address)
 
     def remove(self, environment: Environment) -> None:
-        """Remove machines, networks and cgroups of an environment, not its records. What is already gone is no error."""
+        """Remove machines, networks and cgroups of an environment, but not its records. It is no error if some are gone already."""
         with refusals(f"removing {environment.student.id}'s environment"):
             mine = {"label": f"{LABEL}={environment.student.id}"}
             present = [container["Id"] for container in self.api.containers(all=True, filters=mine)]
@@ -286,11 +286,11 @@ class Engine:
         except docker.errors.NotFound:
             pass
         except docker.errors.APIError as error:
-            if error.status_code != 409:  # 409: another command is removing it already
+            if error.status_code != 409:  # 409: another command is already removing it
                 raise
 
     def save(self, tags: list[str], block: int) -> Iterator[bytes]:
-        """The images as `docker save` gives them, in blocks; layers that they share come once. Raises EngineError.
+        """The images in the format of `docker save`, in blocks; shared layers appear once. Raises EngineError.
 
         The SDK can ask for one image only, so its session is used for what the API calls ImageGetAll.
         """
@@ -303,12 +303,12 @@ class Engine:
             yield from answer.iter_content(block)
 
     def processes(self, container: str) -> list[int]:
-        """The processes of a machine, by their numbers on the engine's computer. Raises EngineError."""
+        """The processes of a machine, by their process ids on the engine's computer. Raises EngineError."""
         with refusals(f"listing the processes of {container}"):
             return [int(row[0]) for row in self.api.top(container, ps_args="-eo pid")["Processes"]]
 
     def last_words(self, container: str) -> tuple[str, int, str]:
-        """State, exit code and last output lines of a container, for an error message. Raises EngineError."""
+        """State, exit code and last lines of output of a container, for an error message. Raises EngineError."""
         with refusals(f"looking at {container}"):
             state = self.api.inspect_container(container)["State"]
             output = self.api.logs(container, tail=10).decode(errors="replace").strip()
@@ -316,11 +316,11 @@ class Engine:
 
 
 class NetworkTaken(EngineError):
-    """Another network of the engine or a route of this machine has the lab network's addresses."""
+    """Another network of the engine or a route of this computer has the lab network's addresses."""
 
 
 def environment_labels(environment: Environment) -> dict[str, str]:
-    """The labels that carry an environment's identity; each of its containers and its network has them all."""
+    """The labels that identify an environment; each of its containers and networks has all of them."""
     student = environment.student
     return {
         LABEL: student.id,
@@ -335,9 +335,9 @@ def environment_labels(environment: Environment) -> dict[str, str]:
 
 
 def machine_labels(node: Node, made_from: str) -> dict[str, str]:
-    """The labels that a machine's container has on top.
+    """The further labels of a machine's container.
 
-    An optional machine, of which the environment's labels do not tell, carries itself what they say of the others.
+    An optional machine is not in the environment's labels, so it carries the same facts about itself.
     """
     labels = {MACHINE: node.name, "labenv.made-from": made_from}
     if node.profile:
@@ -362,7 +362,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
 
 
 def _machine(student: Student, machine: Machine, container: dict[str, Any] | None, alive: set[str]) -> Machine:
-    """The machine with what the engine has of it."""
+    """The machine, with what the engine says about it."""
     machine = replace(machine, container=container_name(student.id, machine.name))
     if container is None:
         return machine
@@ -373,7 +373,7 @@ def _machine(student: Student, machine: Machine, container: dict[str, Any] | Non
         for port in container.get("Ports") or []
         if port.get("PublicPort")
     }
-    # Before its first start a container has the network's name only.
+    # Before its first start a container has only the network's name.
     on = {
         name: (attached.get("IPAMConfig") or {}).get("IPv4Address", "")
         for name, attached in (container["NetworkSettings"]["Networks"] or {}).items()
@@ -395,7 +395,7 @@ def _machine(student: Student, machine: Machine, container: dict[str, Any] | Non
 def _plain(error: docker.errors.APIError) -> str:
     text = " ".join(str(error.explanation or error).split())
     if "no space left" in text:
-        return f"{text}. The disk is full where the engine keeps its data: make room (`labenv images remove --old`) and repeat."
+        return f"{text}. The disk is full where the engine keeps its data: free some space (`labenv images remove --old`) and repeat the command."
     if "port is already allocated" in text or "address already in use" in text:
-        return f"{text}. Another program listens on that port of 127.0.0.1: end it, or choose another --net."
+        return f"{text}. Another program listens on that port of 127.0.0.1: stop that program, or choose another --net."
     return text if text.endswith(".") else text + "."

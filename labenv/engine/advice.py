@@ -1,6 +1,6 @@
-"""The way out when there is no engine to use: sentences and exact commands for this computer.
+"""What to do when no engine can be used: sentences and exact commands for this computer.
 
-Nothing here looks for an engine or starts one; find.py and start.py do, and ask here for words when they fail.
+Nothing here looks for an engine or starts one; find.py and start.py do that, and take their words from here when they fail.
 """
 
 import grp
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DEBIAN = frozenset({"debian", "ubuntu"})
 PACKAGES = ("docker.io", "iptables")
 
-# What installs an engine from the distribution's own archive, by os-release(5) ID. RHEL's family has Podman only.
+# How to install an engine from the distribution's own packages, by os-release(5) ID. RHEL's family has only Podman.
 _DEBIAN_INSTALL = f"apt-get update && {{sudo}}apt-get install -y --no-install-recommends {' '.join(PACKAGES)}"
 _INSTALL = {
     "debian": _DEBIAN_INSTALL,
@@ -32,10 +32,10 @@ _PODMAN_ONLY = frozenset({"rhel", "centos"})
 
 
 class NoEngineError(EngineError):
-    """There is no engine to use: `what` is wrong, and `mend` (sentences and commands) is the way out."""
+    """No engine can be used: `what` is wrong, and `mend` (sentences and commands) is the way out."""
 
     def __init__(self, what: str, mend: str) -> None:
-        """Make the error, whose text is both."""
+        """Make the error; its text is both."""
         super().__init__(f"{what}\n{mend}")
         self.what = what
         self.mend = mend
@@ -44,14 +44,14 @@ class NoEngineError(EngineError):
 def for_chosen(silence: "Silence", computer: Computer) -> NoEngineError:
     """The error for an engine that the user chose and that cannot be used."""
     endpoint = silence.endpoint
-    what = f"The engine you chose, {endpoint.source}, {silence.detail}."
+    what = f"The engine that you chose, {endpoint.source}, {silence.detail}."
     if silence.kind == "denied":
         return NoEngineError(what, _permission(silence, computer))
     if endpoint.url.startswith("ssh://"):
         host = endpoint.url.removeprefix("ssh://").split("/")[0]
         tunnel = f"ssh -nNT -L /tmp/engine.sock:/var/run/docker.sock {host}"
         return NoEngineError(
-            what, f"Bring its socket here: {tunnel} &\nthen: export DOCKER_HOST=unix:///tmp/engine.sock"
+            what, f"Forward its socket to this computer: {tunnel} &\nThen: export DOCKER_HOST=unix:///tmp/engine.sock"
         )
     if endpoint.source.startswith("DOCKER_HOST"):
         other = "let labenv look for another one: unset DOCKER_HOST"
@@ -63,7 +63,7 @@ def for_chosen(silence: "Silence", computer: Computer) -> NoEngineError:
 
 
 def for_silent(silence: "Silence", computer: Computer) -> NoEngineError:
-    """The error for an engine that is there but cannot be used, where no other answers."""
+    """The error for an engine that exists but cannot be used, where no other answers."""
     what = f"{silence.endpoint.source[0].upper()}{silence.endpoint.source[1:]} {silence.detail}."
     if silence.kind == "denied":
         return NoEngineError(what, _permission(silence, computer))
@@ -75,35 +75,35 @@ def for_none(computer: Computer) -> NoEngineError:
     if computer.platform == "darwin":
         return _for_mac(computer)
     if computer.program("dockerd"):
-        return NoEngineError("Docker is installed but does not run.", f"Start it: {_service(computer, 'start')}")
+        return NoEngineError("Docker is installed but not running.", f"Start it: {_service(computer, 'start')}")
     if computer.program("podman"):
         return NoEngineError(
-            "Podman is installed but its Docker-compatible socket is not there.", _podman_socket(computer)
+            "Podman is installed but its Docker-compatible socket does not exist.", _podman_socket(computer)
         )
-    what = "No container engine answers on this computer, and none is installed."
+    what = "No container engine is running or installed on this computer."
     desktop = (
-        "turn on this distribution in Docker Desktop (Settings, Resources, WSL integration), or "
+        "enable this distribution in Docker Desktop (Settings, Resources, WSL integration), or "
         if computer.is_wsl
         else ""
     )
     family = next((name for name in computer.families if name in _INSTALL), None)
     if family is None:
         return NoEngineError(
-            what, f"To have one, {desktop}install Docker as docs.docker.com/engine/install says for your system."
+            what, f"To get one, {desktop}install Docker; docs.docker.com/engine/install shows how on your system."
         )
     command = computer.sudo + _INSTALL[family].format(sudo=computer.sudo)
     after = _podman_socket(computer) if family in _PODMAN_ONLY else _start_and_join(computer)
-    return NoEngineError(what, f"To have one, {desktop}run: {command}\n{after}")
+    return NoEngineError(what, f"To get one, {desktop}run: {command}\n{after}")
 
 
 def _for_mac(computer: Computer) -> NoEngineError:
     if (computer.root / "Applications/Docker.app").exists():
-        what = "Docker Desktop is installed but does not run."
+        what = "Docker Desktop is installed but not running."
         return NoEngineError(
             what, "Start it (open -a Docker), wait until its menu says that it is running, and repeat the command."
         )
     return NoEngineError(
-        "No container engine answers on this computer.",
+        "No container engine is running on this computer.",
         "Install Docker Desktop (brew install --cask docker-desktop), start it once (open -a Docker), and repeat the command.",
     )
 
@@ -112,7 +112,7 @@ def _start_and_join(computer: Computer) -> str:
     start = f"Then start it: {_service(computer, 'start')}"
     if computer.is_root:
         return start
-    return f"{start}\nand let yourself use it: {_join('docker', computer)}"
+    return f"{start}\nand allow yourself to use it: {_join('docker', computer)}"
 
 
 def _service(computer: Computer, verb: str) -> str:
@@ -126,9 +126,9 @@ def _service(computer: Computer, verb: str) -> str:
 def _podman_socket(computer: Computer) -> str:
     if computer.has_systemd:
         user = "" if computer.is_root else "--user "
-        return f"Then open Podman's socket: systemctl {user}enable --now podman.socket"
+        return f"Then enable Podman's socket: systemctl {user}enable --now podman.socket"
     path = "/run/podman/podman.sock" if computer.is_root else "$XDG_RUNTIME_DIR/podman/podman.sock"
-    return f"Then open Podman's socket: podman system service --time=0 unix://{path} &"
+    return f"Then start Podman's socket: podman system service --time=0 unix://{path} &"
 
 
 def _join(group: str, computer: Computer) -> str:
@@ -142,7 +142,7 @@ def _permission(silence: "Silence", computer: Computer) -> str:
     except (OSError, KeyError):
         group = None
     if group is None or group.gr_name == "root":
-        return "Run labenv as the user whom that engine belongs to."
+        return "Run labenv as the user who owns that engine."
     if computer.user in group.gr_mem and group.gr_gid not in os.getgroups():
-        return f"You are in the group '{group.gr_name}', but this login began before that: newgrp {group.gr_name}"
-    return f"Let yourself use it: {_join(group.gr_name, computer)}"
+        return f"You are in the group '{group.gr_name}', but you logged in before you were added to it. Run: newgrp {group.gr_name}"
+    return f"Allow yourself to use it: {_join(group.gr_name, computer)}"

@@ -1,4 +1,4 @@
-"""Installing packages of Debian and Ubuntu (apt-get(8)), where labenv may: its last lines are kept for the error."""
+"""Installing packages of Debian and Ubuntu (apt-get(8)), where labenv may; its last lines are kept for the error."""
 
 import os
 import subprocess
@@ -9,16 +9,16 @@ from labenv.errors import EngineError
 from labenv.events import Event, Listener
 
 _LAST_LINES = 6
-_WAIT = ("-o", "DPkg::Lock::Timeout=120")  # another apt at work (unattended upgrades) is waited for
+_WAIT = ("-o", "DPkg::Lock::Timeout=120")  # wait for another apt that is running (unattended upgrades)
 
 
 def can_install(computer: Computer) -> bool:
-    """Whether this is a computer with apt-get, and we are root there."""
+    """Whether this computer has apt-get, and labenv runs as root."""
     return computer.is_root and computer.program("apt-get") is not None
 
 
 def install(packages: list[str], step: str, listen: Listener, computer: Computer) -> None:
-    """Install packages; what apt-get says is told as lines of `step`. Raises EngineError with its last lines."""
+    """Install packages; the output of apt-get becomes lines of `step`. Raises EngineError with its last lines."""
     apt = computer.program("apt-get") or "apt-get"
     _run(listen, step, computer, apt, *_WAIT, "update")
     _run(listen, step, computer, apt, *_WAIT, "install", "-y", "--no-install-recommends", *packages)
@@ -36,6 +36,6 @@ def _run(listen: Listener, step: str, computer: Computer, *command: str) -> None
     if process.returncode:
         said = "\n".join(f"    {line}" for line in last)
         raise EngineError(
-            f"'{' '.join(command)}' failed with status {process.returncode}. It said:\n{said}\n"
-            f"Mend that (the network, a package source, room on the disk), then repeat the command."
+            f"'{' '.join(command)}' failed with status {process.returncode}. Its last lines:\n{said}\n"
+            f"Fix the cause (the network, a package source, disk space), then repeat the command."
         )

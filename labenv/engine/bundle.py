@@ -1,6 +1,6 @@
-"""A bundle: the images in one file, for a machine without a network.
+"""A bundle: the images in one file, for a computer without a network.
 
-It is what `docker save` writes, gzipped, so that `docker load` reads it without labenv too.
+It is the output of `docker save`, gzipped, so `docker load` can read it without labenv too.
 """
 
 import contextlib
@@ -19,26 +19,26 @@ from labenv.engine.images import Image, Images, usual, wanted
 from labenv.errors import UsageError
 from labenv.events import Event, Listener, announced
 
-_LEVEL = 4  # of gzip: the next ones cost twice the time for a twentieth of the size
+_LEVEL = 4  # of gzip: the next levels take twice the time for a twentieth of the size
 _BLOCK = 1 << 20
 
 
 def export(images: Images, names: list[str], file: Path, listen: Listener) -> int:
-    """Write these images of today to `file`, building none, and return its size in bytes.
+    """Write these images, in their current versions, to `file` without building any, and return its size in bytes.
 
-    Raises UsageError if one is missing or the file cannot be written; a file that was there stays as it was then.
+    Raises UsageError if one is missing or the file cannot be written; then an existing file stays as it was.
     """
     missing = [image.name for image in images.missing(names)]
     if missing:
-        raise UsageError(f"Not built yet: {', '.join(missing)}. First run: labenv images build {' '.join(missing)}")
+        raise UsageError(f"Not built yet: {', '.join(missing)}. Build first: labenv images build {' '.join(missing)}")
     with announced(listen, "export", f"writing {file}"):
         return pack(images.engine, [wanted()[name].tag for name in names], file)
 
 
 def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL, *, before: bytes = b"") -> int:
-    """Write images to `file`, gzipped, and return its size in bytes; `before` are members of a tar archive, too.
+    """Write images to `file`, gzipped, and return its size in bytes; `before` are members of a tar archive that come first.
 
-    Raises UsageError if the file cannot be written, EngineError; a file that was there stays as it was then.
+    Raises UsageError if the file cannot be written, EngineError; then an existing file stays as it was.
     """
     part = file.with_name(file.name + ".part")
     try:
@@ -52,7 +52,9 @@ def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL, *, be
                 packed.write(block)
         os.replace(part, file)
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}. Choose another place or make room.") from error
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}. Choose another place or free some space."
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -62,8 +64,8 @@ def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL, *, be
 def load(images: Images, file: Path, listen: Listener) -> list[str]:
     """Load a bundle and return its tags, in order.
 
-    The whole file is read through before the engine sees it. Raises UsageError for one that is broken, is no bundle,
-    or holds images of another version of labenv or another processor; then nothing is loaded.
+    The whole file is read before the engine gets it. Raises UsageError if it is damaged, is not a bundle, or holds images of
+    another version of labenv or for another processor; then nothing is loaded.
     """
     with announced(listen, "import", f"checking {file}"):
         tags = _examined(images, file)
@@ -73,10 +75,10 @@ def load(images: Images, file: Path, listen: Listener) -> list[str]:
 
 
 def feed(engine: Engine, file: Path, listen: Listener) -> None:
-    """Give a file of images to the engine. Raises EngineError."""
+    """Load a file of images into the engine. Raises EngineError."""
     with refusals(f"loading {file}"), file.open("rb") as raw:
         for line in engine.api.load_image(raw) or []:
-            if "error" in line:  # comes in an answer that began as a success, which the SDK takes for one
+            if "error" in line:  # part of an answer that began as a success; the SDK takes it for one
                 raise docker.errors.APIError(line["error"])
             if text := str(line.get("stream", "")).strip():
                 listen(Event("import", text))
@@ -89,17 +91,19 @@ def _examined(images: Images, file: Path) -> list[str]:
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {file}.") from error
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, LookupError, TypeError) as error:
-        raise UsageError(f"{file} is no whole labenv bundle ({error}). Copy it again, or export it anew.") from error
+        raise UsageError(f"{file} is not a complete labenv bundle ({error}). Copy it or export it again.") from error
     tags = [tag for entry in manifest for tag in entry["RepoTags"] or []]
     lacking: list[Image] = [wanted()[name] for name in usual() if wanted()[name].tag not in tags]
     if lacking:
         raise UsageError(
-            f"{file} was made by another version of labenv: it lacks {', '.join(image.tag for image in lacking)}. "
-            f"Export it with the version that you run here."
+            f"{file} was made by another version of labenv: it does not contain {', '.join(image.tag for image in lacking)}. "
+            f"Export it with the version of labenv that you use here."
         )
     here = images.engine.architecture
     if processors != {here}:
-        raise UsageError(f"{file} is for {', '.join(sorted(processors))} processors; this engine runs {here}.")
+        raise UsageError(
+            f"{file} is for {', '.join(sorted(processors))} processors, but this engine runs on {here}. Export one on a {here} computer."
+        )
     return [image.tag for image in wanted().values() if image.tag in tags]  # the engine writes them in any order
 
 
@@ -116,7 +120,7 @@ def _contents(packed: gzip.GzipFile) -> tuple[list[dict[str, Any]], set[str]]:
                         manifest = document
                     elif isinstance(document, dict):
                         documents[member.name] = document
-    while packed.read(_BLOCK):  # the checksum comes at the very end
+    while packed.read(_BLOCK):  # the checksum is at the very end
         pass
     if not manifest:
         raise ValueError("it has no manifest.json")

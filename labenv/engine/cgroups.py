@@ -1,7 +1,7 @@
 """Removing the empty cgroups that a machine with a cgroup parent of its own leaves behind (cgroupfs driver).
 
-The engine makes the parent and never removes it. A file-system look is enough where the engine is local; elsewhere a
-short-lived container does it.
+The engine makes the parent and never removes it. Where the engine is local, looking into the file system is enough;
+elsewhere a short-lived container does it.
 """
 
 import contextlib
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _ROOT = Path("/sys/fs/cgroup")
-# Deepest first; a cgroup that is still in use refuses, and is meant to.
+# Deepest first. A cgroup that is still in use cannot be removed, which is intended.
 _SWEEP = (
     'for i in $IDENTS; do find /cgroup -depth -type d -path "*/labenv/$i*" -exec rmdir {} + 2>/dev/null; done; true'
 )
 
 
 def remove(idents: list[str], engine: "Engine") -> None:
-    """Remove the cgroups of the machines with these idents. Leftovers are harmless, so nothing is raised."""
+    """Remove the cgroups of the machines with these idents. Leftovers are harmless, so it raises nothing."""
     mine = [path for ident in idents for path in (*_ROOT.glob(f"*/labenv/{ident}"), *_ROOT.glob(f"labenv/{ident}"))]
     if mine:
         for path in mine:
             for inner in sorted((p for p in path.rglob("*") if p.is_dir()), reverse=True):
                 _rmdir(inner)
             _rmdir(path)
-            _rmdir(path.parent)  # goes with the last machine on the engine
+            _rmdir(path.parent)  # removed with the last machine on the engine
         return
     with contextlib.suppress(docker.errors.DockerException):
         image = next(
@@ -45,7 +45,7 @@ def remove(idents: list[str], engine: "Engine") -> None:
             try:
                 sweeper.start()
                 sweeper.wait()
-            finally:  # an engine with a full disk makes a container that it then cannot start
+            finally:  # an engine with a full disk creates a container that it then cannot start
                 sweeper.remove(force=True)
 
 

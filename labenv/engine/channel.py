@@ -1,9 +1,9 @@
-"""One kept-open shell a machine, and real sockets that start inside a machine.
+"""One shell for each machine that stays open, and real sockets that start inside a machine.
 
-A `docker exec` costs some 60 ms; a command sent down a shell that is already there costs two or three. The shell's
-standard output and error come back apart, in the frames of Docker's attach stream (Engine API, "Attach to a container":
-one byte of kind, three of padding, four of length). Where one command's output ends is told in band, by a mark that
-holds a random token, so no output can imitate it.
+A `docker exec` costs some 60 ms; a command through a shell that is already open costs two or three. The shell's standard
+output and error come back separately, in the frames of Docker's attach stream (Engine API, "Attach to a container": one
+byte of kind, three of padding, four of length). The end of one command's output is marked in band, by a mark with a random
+token, so no output can imitate it.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _STDOUT, _STDERR = 1, 2
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left: its exit status and the bytes of both outputs."""
+    """The result of a command: its exit status and the bytes of both outputs."""
 
     rc: int
     stdout: bytes
@@ -38,12 +38,12 @@ class Result:
 
     @property
     def text(self) -> str:
-        """The output as text, whatever is in it."""
+        """The output as text; bytes that are not UTF-8 are replaced."""
         return self.stdout.decode(errors="replace")
 
     @property
     def complaint(self) -> str:
-        """The error output as text, without the blanks around it."""
+        """The error output as text, without surrounding blanks."""
         return self.stderr.decode(errors="replace").strip()
 
 
@@ -56,10 +56,10 @@ class _Stream:
             self._owner = cast(Any, api.exec_start(exec_id, socket=True))
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise EngineError(f"{_machine(api, container)}, so no command can run there.") from error
-        # A plain socket wears a SocketIO here, a TLS or ssh one does not.
+        # A plain socket is wrapped in a SocketIO here, a TLS or ssh one is not.
         self._socket = cast(socket.socket, getattr(self._owner, "_sock", self._owner))
-        # Blocking, and waited for by select: a time limit of the socket's own would hold for both directions, and
-        # `dial` reads and writes from two threads.
+        # Blocking, and select waits for it: a time limit on the socket would apply to both directions, and `dial` reads and
+        # writes from two threads.
         self._socket.setblocking(True)
         self._buffer = bytearray()
 
@@ -83,7 +83,7 @@ class _Stream:
                 return None
 
     def alive(self) -> bool:
-        """Whether the command still runs; whatever it said unasked is thrown away."""
+        """Whether the command still runs; discards what it has written meanwhile."""
         with contextlib.suppress(ConnectionError):
             try:
                 while self.frame(time.monotonic()) is not None:
@@ -93,7 +93,7 @@ class _Stream:
         return False
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # the other end may have been faster
+        with contextlib.suppress(OSError):  # the other end may have closed it first
             self._socket.shutdown(socket.SHUT_RDWR)
         self._owner.close()
         self._socket.close()
@@ -106,19 +106,19 @@ class _Stream:
         return bool(data)
 
     def _readable(self, seconds: float) -> bool:
-        pending = getattr(self._socket, "pending", int)  # what TLS has decrypted already is hidden from select
+        pending = getattr(self._socket, "pending", int)  # select does not see what TLS has already decrypted
         return bool(pending() or select.select([self._socket], [], [], seconds)[0])
 
 
 class Channel:
-    """A shell in one machine that stays open from command to command; safe to share between threads.
+    """A shell in one machine that stays open between commands; threads may share it.
 
     >>> Channel(client.api, "labenv-asmith15-vm3").run("hostname -d").stdout
     b'asmith15.ops\\n'
     """
 
     def __init__(self, api: docker.APIClient, container: str) -> None:
-        """Nothing is opened before the first command."""
+        """Open nothing before the first command."""
         self._api = api
         self.container = container
         self._lock = threading.Lock()
@@ -127,9 +127,9 @@ class Channel:
     def run(self, command: str, timeout: float = 30) -> Result:
         """Run a shell command as root, with /dev/null as its input, and return its `Result`.
 
-        A command that is still there after `timeout` seconds is killed in the machine, and with it whatever else this
-        channel left running there. Raises EngineError then, and when the machine does not run or dies meanwhile.
-        A channel that broke opens again with the next call.
+        A command that still runs after `timeout` seconds is killed in the machine, with everything else that this channel has
+        left running there. Raises EngineError then, and when the machine does not run or dies meanwhile. A channel that broke
+        opens again with the next call.
         """
         with self._lock:
             if self._stream is not None and not self._stream.alive():
@@ -142,7 +142,7 @@ class Channel:
             except TimeoutError as error:
                 self._kill(exchange.shell)
                 raise EngineError(
-                    f"On {self.container} this did not end within {timeout:g} s and was stopped: {_shortened(command)}"
+                    f"On {self.container} a command did not end within {timeout:g} s and was stopped: {_shortened(command)}"
                 ) from error
             except (OSError, EOFError) as error:
                 self._drop()
@@ -152,7 +152,7 @@ class Channel:
                 raise
 
     def __enter__(self) -> Self:
-        """The channel, to be closed at the end of the block."""
+        """The channel; the end of the block closes it."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,7 +160,7 @@ class Channel:
         self.close()
 
     def close(self) -> None:
-        """End the shell. The next `run` opens another."""
+        """End the shell. The next `run` opens another one."""
         with self._lock:
             self._drop()
 
@@ -171,7 +171,7 @@ class Channel:
 
     def _kill(self, shell: int) -> None:
         """Kill the shell with its children: an exec starts a session of its own, so they are one process group."""
-        # timeout(1) before each command would spare this, at 2 ms a command: half of what a command costs.
+        # timeout(1) before each command would avoid this, but it costs 2 ms: half of what a command costs.
         self._drop()
         if shell:
             try:
@@ -181,8 +181,8 @@ class Channel:
                 raise EngineError(f"{_machine(self._api, self.container)} and does not answer.") from error
 
     def _afterwards(self) -> str:
-        """How the machine is after its shell ended: a clause to go on with."""
-        # A dying machine takes its shell with it first; the engine knows of it a moment later.
+        """The state of the machine after its shell ended, as the beginning of a sentence."""
+        # A dying machine takes its shell with it first; the engine learns of it a moment later.
         deadline = time.monotonic() + 1
         while (said := _machine(self._api, self.container)).endswith("running"):
             if time.monotonic() > deadline:
@@ -191,7 +191,7 @@ class Channel:
 
 
 class _Exchange:
-    """One command down the shell and its answer back. `shell` is the shell's process id, once it has said so."""
+    """One command through the shell, and its answer. `shell` is the shell's process id, once the shell has sent it."""
 
     def __init__(self, stream: _Stream, command: str) -> None:
         self.shell = 0
@@ -203,7 +203,7 @@ class _Exchange:
 
     def result(self, deadline: float) -> Result:
         """The result. Raises TimeoutError past the deadline, EOFError when the shell ends before the command."""
-        # Both outputs begin and end with the mark: what comes before is from a process that an earlier command left.
+        # Both outputs begin and end with the mark: anything before it is from a process that an earlier command left.
         self._stream.send(
             f"{self._say} $$; {self._say} $$ >&2; /bin/sh -c {shlex.quote(self._command)} </dev/null; "
             f"r=$?; {self._say} $r; {self._say} $r >&2\n".encode()
@@ -228,7 +228,7 @@ class _Exchange:
         return Result(status, bytes(said[_STDOUT]), bytes(said[_STDERR]))
 
     def _find(self, output: bytearray, start: int) -> tuple[int, int, int] | None:
-        """The number that a whole mark carries, where the mark begins, and where it ends."""
+        """The number in a complete mark, where the mark begins, and where it ends."""
         before = output.find(self._mark, start)
         after = output.find(b"\n", before) + 1
         return (int(output[before + len(self._mark) : after]), before, after) if before >= 0 and after else None
@@ -244,17 +244,17 @@ def dial(
     patience: float = 3,
     timeout: float = 10,
 ) -> socket.socket:
-    """Connect to host:port from inside a machine and return a socket that speaks with the other end.
+    """Connect to host:port from inside a machine and return a socket to the other end.
 
     As with socket.create_connection, `source` is the address to come from; ConnectionRefusedError, TimeoutError,
-    socket.gaierror and OSError tell why there is no connection, in nc's own words. It has `patience` seconds to come
-    about, and ends when nothing moves for `timeout` seconds. Raises EngineError when the machine is not running.
+    socket.gaierror and OSError say why there is no connection, in nc's own words. The connection must be made within
+    `patience` seconds, and ends when nothing moves for `timeout` seconds. Raises EngineError if the machine does not run.
     """
     nc = ["nc", "-v", "-q", "1", "-w", str(max(1, math.ceil(timeout)))]
     nc += ["-n"] if _is_address(host) else []
     nc += ["-s", source] if source else []
-    # nc waits for a line before it starts: bytes that come together with the engine's HTTP answer would get lost in
-    # the buffer of the library that reads it.
+    # nc waits for a line before it starts: bytes that arrive together with the engine's HTTP answer would be lost in the
+    # buffer of the library that reads it.
     stream = _Stream(api, container, ["/bin/sh", "-c", 'read -r go; echo >&2; exec "$@"', "sh", *nc, host, str(port)])
     try:
         stream.send(b"go\n")
@@ -272,13 +272,13 @@ def dial(
 
 
 def _connected(stream: _Stream, deadline: float, patience: float) -> bytes:
-    """Wait until nc has its connection; return what the other end has already said."""
+    """Wait until nc has its connection; return what the other end has already sent."""
     words = b""
     while (frame := stream.frame(deadline)) is not None:
         kind, data = frame
         if kind == _STDOUT:
             return data
-        if not words:  # nc starts now; the time that a busy engine takes until then is not the network's
+        if not words:  # nc starts now; the time that a busy engine needed to get here does not count
             deadline = time.monotonic() + patience
         words += data
         if b"succeeded!" in words:
@@ -293,7 +293,7 @@ def _connected(stream: _Stream, deadline: float, patience: float) -> bytes:
 
 
 def _pump(stream: _Stream, pair: socket.socket, first: bytes) -> None:
-    """Carry what the far end says to our end, and the other way in a second thread, until either ends."""
+    """Copy from the far end to ours, and in a second thread the other way, until either ends."""
     outward = threading.Thread(target=_outward, args=(stream, pair), daemon=True)
     outward.start()
     try:
@@ -302,25 +302,25 @@ def _pump(stream: _Stream, pair: socket.socket, first: bytes) -> None:
             if frame[0] == _STDOUT:
                 pair.sendall(frame[1])
     except OSError:
-        pass  # our end is closed, or the engine went away: either is the end of the connection
+        pass  # our end is closed, or the engine is gone: both end the connection
     finally:
         with contextlib.suppress(OSError):
-            pair.shutdown(socket.SHUT_RDWR)  # wakes the other thread; what is under way can still be read
+            pair.shutdown(socket.SHUT_RDWR)  # wakes the other thread; what is on its way can still be read
         stream.close()
         outward.join()
         pair.close()
 
 
 def _outward(stream: _Stream, pair: socket.socket) -> None:
-    """Carry what our end says to the far one; the end of it is nc's end of input."""
-    with contextlib.suppress(OSError):  # the connection is over, and _pump closes up
+    """Copy from our end to the far one; its end is nc's end of input."""
+    with contextlib.suppress(OSError):  # the connection is over, and _pump closes it
         while data := pair.recv(65536):
             stream.send(data)
         stream.end_of_input()
 
 
 def _machine(api: docker.APIClient, container: str) -> str:
-    """A clause that says how the machine is: "The machine labenv-asmith15-vm3 is exited (status 137)"."""
+    """The state of a machine, as the beginning of a sentence: "The machine labenv-asmith15-vm3 is exited (status 137)"."""
     try:
         state = api.inspect_container(container)["State"]
     except docker.errors.NotFound:

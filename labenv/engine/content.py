@@ -1,4 +1,4 @@
-"""What the files that matter to the sheet say at a moment, with the rules in force: to tell what was changed since."""
+"""The content of the watched files at a moment, with the firewall rules in force: to find out what was changed since."""
 
 import hashlib
 import io
@@ -14,13 +14,13 @@ from labenv.parallel import Together
 # A file's place ("vm2:/etc/postfix/main.cf") and its lines.
 Content = dict[str, list[str]]
 
-# The one list of those files lies in each machine: see this script there.
+# The one list of the watched files lies in each machine: see this script there.
 _COLLECT = "/usr/lib/labenv/history now"
 _RULES = "/run/labenv-rules"
 
 
 def content(engine: Engine, environment: Environment) -> Content:
-    """What the files of all running machines say. Raises EngineError if a machine does not answer."""
+    """The content of the watched files on all running machines. Raises EngineError if a machine does not answer."""
     running = [machine for machine in environment.machines if machine.state == "running" and not machine.optional]
 
     def of(container: str) -> dict[str, list[str]]:
@@ -40,19 +40,19 @@ def content(engine: Engine, environment: Environment) -> Content:
 
 
 class Said(NamedTuple):
-    """What a file says, and since when (seconds since 1970)."""
+    """The content of a file, and since when (seconds since 1970)."""
 
     data: bytes
     time: float
 
 
 def unpacked(packed: bytes) -> dict[str, Said]:
-    """What each file says in what a machine has packed: a link where it leads, "iptables-save" the rules in force."""
+    """The content of each file in a machine's archive: a link's target; for "iptables-save" the rules in force."""
     found: dict[str, Said] = {}
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
         for member in archive:
             path = f"/{member.name.lstrip('/')}"
-            since = float(member.pax_headers.get("ctime", member.mtime))  # `cp -p` and `mv` bring an old mtime along
+            since = float(member.pax_headers.get("ctime", member.mtime))  # `cp -p` and `mv` keep an old mtime
             if member.issym():
                 found[path] = Said(f"-> {member.linkname}\n".encode(), since)
             elif file := archive.extractfile(member):
@@ -63,7 +63,7 @@ def unpacked(packed: bytes) -> dict[str, Said]:
 
 
 def beyond(before: Content, fault: Content, after: Content) -> int:
-    """How many lines differ after from before, apart from the places where the fault changed something."""
+    """How many lines differ between before and after, except in the places where the fault changed something."""
     return sum(
         _beyond(before.get(path, []), fault.get(path, []), after.get(path, []))
         for path in {*before, *after}
@@ -79,11 +79,11 @@ def _beyond(before: list[str], fault: list[str], after: list[str]) -> int:
 
 
 def _changes(old: list[str], new: list[str]) -> list[tuple[int, int, int]]:
-    """Where in the old lines something else stands in the new ones, and how many lines that is."""
+    """Where the new lines differ from the old ones, and in how many lines."""
     steps = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     return [(i1, i2, max(i2 - i1, j2 - j1)) for kind, i1, i2, j1, j2 in steps if kind != "equal"]
 
 
 def _hashed(data: bytes) -> bytes:
-    """Nobody needs the hashes of passwords outside: that a line is another one shows all the same."""
+    """Strip password hashes, which nobody needs outside: a changed line is still seen as changed."""
     return b"".join(hashlib.sha256(line).hexdigest().encode() + b"\n" for line in data.splitlines())

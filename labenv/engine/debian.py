@@ -1,4 +1,4 @@
-"""Debian 12 itself, on which all images stand: the stock image where it can be had, else one made on the spot."""
+"""Debian 12, on which all images stand: the stock image if it can be pulled, else one that is made here."""
 
 import os
 import shutil
@@ -18,11 +18,11 @@ from labenv.parallel import Together
 
 STOCK = "debian:bookworm-slim"
 OWN = "labenv/debian:bookworm"
-LABEL = "labenv.image"  # tells labenv's images from others; its value is the image's name
-BUILD = "labenv.build"  # by which labenv an image was built: for the reader, and no part of its tag
+LABEL = "labenv.image"  # distinguishes labenv's images from others; its value is the image's name
+BUILD = "labenv.build"  # which labenv built an image: information only, and not part of its tag
 _LAST_LINES = 15
-# The base's packages come along, as one run of apt is faster than two. A merged /usr is what Debian 12 has; other
-# languages and package notes would only make the bundle bigger.
+# The base's packages are included, because one run of apt is faster than two. A merged /usr is what Debian 12 has;
+# translations and package notes would only make the bundle bigger.
 _OPTIONS = (
     "--variant=apt",
     "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
@@ -35,7 +35,7 @@ _OFFLINE = "Without a network, import a bundle that was made elsewhere: labenv i
 
 
 def root(engine: Engine, listen: Listener) -> str:
-    """The tag of a Debian 12 on the engine: there already, pulled, or made with mmdebstrap. Raises EngineError."""
+    """The tag of a Debian 12 on the engine: already there, pulled, or made with mmdebstrap. Raises EngineError."""
     have = _tags(engine)
     for tag in (STOCK, OWN):
         if tag in have:
@@ -44,7 +44,7 @@ def root(engine: Engine, listen: Listener) -> str:
 
 
 def afresh(engine: Engine, tag: str, listen: Listener) -> str:
-    """As `root`, but one made here is made anew, under `tag`."""
+    """As `root`, but a Debian that was made here is made again from scratch, as `tag`."""
     if STOCK in _tags(engine):
         return STOCK
     return _made(engine, tag, listen)
@@ -97,7 +97,7 @@ def _bootstrap(engine: Engine, image: str, listen: Listener) -> None:
         with refusals("removing the unfinished Debian image"):
             engine.api.remove_image(image, force=True)
         lines = "\n  ".join(last)
-        raise EngineError(f"Debian 12 could not be made. {_OFFLINE}\nThe last lines of mmdebstrap were:\n  {lines}")
+        raise EngineError(f"Debian 12 could not be made. {_OFFLINE}\nLast lines of mmdebstrap:\n  {lines}")
 
 
 def _packages() -> str:
@@ -118,10 +118,10 @@ def _install_mmdebstrap(listen: Listener) -> None:
     computer = Computer()
     if not apt.can_install(computer):
         raise EngineError(
-            f"No {STOCK} on the engine, and none can be pulled. {_OFFLINE} On Debian or Ubuntu root can make it, too: "
+            f"The engine does not have {STOCK} and cannot pull it. {_OFFLINE} On Debian or Ubuntu, root can also make it: "
             f"sudo apt-get install mmdebstrap"
         )
-    listen(Event("debian", "installing mmdebstrap, which makes Debian 12, from the distribution", "note"))
+    listen(Event("debian", "installing mmdebstrap from the distribution, to make Debian 12", "note"))
     try:
         apt.install(["mmdebstrap", "debian-archive-keyring"], "debian", listen, computer)
     except EngineError as error:

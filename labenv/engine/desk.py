@@ -1,10 +1,10 @@
-"""Host's desktop on the engine: two containers of one image, a volume with the socket that they share, one with a home.
+"""Host's desktop on the engine: two containers of one image, a volume with the socket that they share, a volume with a home.
 
-The home is the student's, and outlives the two: it goes with the environment, or when asked to.
+The home is the student's, and outlives the containers: it is removed with the environment, or on request.
 
-`desktop` runs in host's own network, so that every connection it makes comes from host's address. `screen` serves the
-page on a published port. It reaches the desktop's socket through the volume and not through the lab's network: so no
-rule of the student's firewall cuts it off, and no machine of the lab has a port that was not asked for.
+`desktop` runs in host's own network, so every connection it makes comes from host's address. `screen` serves the page on a
+published port. It reaches the desktop's socket through the volume and not through the lab's network: so no rule of the
+student's firewall blocks it, and no machine of the lab gets a port that nobody asked for.
 """
 
 from contextlib import suppress
@@ -18,7 +18,7 @@ from labenv.environment import Machine, container_name
 from labenv.errors import EngineError
 from labenv.student import Student
 
-PAGE = 6080  # where websockify listens in its container
+PAGE = 6080  # the port of websockify in its container
 _SHARED = "/run/screen"
 _SERVE = ["/usr/lib/labenv/screen"]
 _HOME = "home"
@@ -26,9 +26,9 @@ _HOME = "home"
 
 @dataclass(frozen=True)
 class Parts:
-    """The two containers as the engine has them: their states ("missing" if there is none), the page's port here.
+    """The two containers on the engine: their states ("missing" if there is none), and the page's port here.
 
-    `in_host` is whether the desktop belongs to the host machine of now, `behind` whether that was booted after it.
+    `in_host` is whether the desktop belongs to the current host machine, `behind` whether host was booted after it.
     """
 
     desktop: str
@@ -51,7 +51,7 @@ class Desk:
         self._home = _home(student.id)
 
     def parts(self) -> Parts:
-        """What there is of it."""
+        """What exists of it."""
         with refusals("looking for the desktop"):
             host = self._engine.api.inspect_container(self._host.container)
             desktop, screen = self._inspected(self.desktop), self._inspected(self.screen)
@@ -70,10 +70,10 @@ class Desk:
         )
 
     def make_desktop(self, image: str, files: bytes) -> None:
-        """Make the desktop, not started, with files laid over it (a tar archive rooted at /)."""
+        """Create the desktop without starting it, with files laid over it (a tar archive rooted at /)."""
         with refusals("making the desktop"):
             self._share()
-            # Thunderbird's processes share memory; an engine's usual 64 MiB are few for large messages.
+            # Thunderbird's processes share memory; an engine's usual 64 MiB are too little for large messages.
             home = {LABEL: self._student.id, RECORD: _HOME}
             self._engine.api.create_volume(self._home, labels=home)
             binds = [f"{self._home}:/home/{self._student.id}"]
@@ -82,19 +82,19 @@ class Desk:
             self._engine.api.put_archive(self.desktop, "/", files)
 
     def make_screen(self, image: str, port: int) -> None:
-        """Make the page's server, not started, published on that port of 127.0.0.1."""
+        """Create the page's server without starting it, published on that port of 127.0.0.1."""
         with refusals("making the desktop's page"):
             self._share()
             settings = self._settings([], port_bindings={PAGE: ("127.0.0.1", port)})
             self._create(self.screen, image, _SERVE, settings, ports=[PAGE])
 
     def start(self) -> None:
-        """Start both; nothing happens if they run."""
+        """Start both; does nothing if they run."""
         self._engine.start(self.desktop)
         self._engine.start(self.screen)
 
     def stop(self) -> None:
-        """Stop both, and keep them with what is in them."""
+        """Stop both, and keep them with their content."""
         with refusals("stopping the desktop"):
             for container in (self.screen, self.desktop):
                 with suppress(docker.errors.NotFound):
@@ -105,7 +105,7 @@ class Desk:
         self._engine.remove_machine(container)
 
     def last_words(self) -> str:
-        """What the desktop said last, for an error message."""
+        """The desktop's last lines of output, for an error message."""
         with suppress(EngineError):
             return self._engine.last_words(self.desktop)[2]
         return ""
@@ -114,7 +114,7 @@ class Desk:
         self._engine.api.create_volume(self._volume, labels={LABEL: self._student.id})
 
     def _settings(self, binds: list[str], **more: object) -> dict[str, object]:
-        if self._engine.facts.selinux:  # its categories would keep the one from the other's socket
+        if self._engine.facts.selinux:  # its categories would separate each container from the other's socket
             more["security_opt"] = ["label=disable"]
         settings: dict[str, object] = self._engine.api.create_host_config(
             binds=[f"{self._volume}:{_SHARED}", *binds], **more
@@ -141,8 +141,8 @@ class Desk:
 
 
 def remove_home(engine: Engine, student_id: str) -> bool:
-    """Remove what the student has on the desktop, once that is gone; whether there was any. Raises EngineError."""
-    with refusals("removing what is on the desktop"):
+    """Remove the student's files on the desktop, once it is gone. Returns whether there were any. Raises EngineError."""
+    with refusals("removing the desktop's files"):
         try:
             engine.api.remove_volume(_home(student_id))
         except docker.errors.NotFound:

@@ -1,4 +1,4 @@
-"""One address where a container engine may answer, and what asking there brought: a connection, or why there is none."""
+"""One address where a container engine may answer, and the result of asking there: a connection, or why there is none."""
 
 import os
 import platform
@@ -14,20 +14,20 @@ from docker.tls import TLSConfig
 
 from labenv.errors import EngineError
 
-# The docker SDK takes the newest API a server offers without knowing it. 1.44 is the newest that it and every engine
-# from 25 on speak alike; 1.41 (Docker 20.10) brought the cgroup namespaces that the machines need.
+# The docker SDK would use the newest API that a server offers, even one it does not know. 1.44 is the newest that both it
+# and every engine from 25 on speak; 1.41 (Docker 20.10) brought the cgroup namespaces that the machines need.
 _NEWEST = (1, 44)
 _OLDEST = (1, 41)
-_PROBE = 5  # seconds for the first answer: milliseconds are usual, an engine with every processor busy needs more
+_PROBE = 5  # seconds for the first answer: milliseconds are usual, a fully loaded engine needs more
 _TIMEOUT = 120  # seconds for a request that does real work
-_POOL = 32  # connections kept, at least one for each thread that asks
+_POOL = 32  # open connections, at least one for each thread that asks
 
 DEFAULT_SOCKET = "var/run/docker.sock"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an engine may answer. `source` says so to a person; `chosen` means that no other may stand in for it."""
+    """Where an engine may answer. `source` describes it to a person; `chosen` means that no other engine may replace it."""
 
     url: str
     source: str
@@ -43,7 +43,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Connection:
-    """An engine that answers: the SDK's client, a word for where it was found, and what it said of its version."""
+    """An engine that answers: the SDK's client, a description of where it was found, and its answer to /version."""
 
     client: docker.DockerClient
     source: str
@@ -52,13 +52,13 @@ class Connection:
 
     @property
     def is_local(self) -> bool:
-        """Whether the engine runs on this very kernel, not across a network or in a virtual machine's."""
+        """Whether the engine runs on this kernel, not across a network or in a virtual machine."""
         return self.endpoint.socket is not None and self.version.get("KernelVersion") == platform.release()
 
 
 @dataclass(frozen=True)
 class Silence:
-    """An endpoint where no usable engine answered, and why: `detail` is the end of a sentence about it."""
+    """An endpoint where no usable engine answered, and why: `detail` ends a sentence about it."""
 
     endpoint: Endpoint
     kind: Literal["absent", "denied", "mute", "odd"]
@@ -68,12 +68,12 @@ class Silence:
 def probe(endpoint: Endpoint) -> Connection | Silence:
     """Ask an endpoint for its version, within seconds.
 
-    Raises EngineError if an engine answers that is too old or runs Windows containers.
+    Raises EngineError if the engine that answers is too old or runs Windows containers.
     """
     if endpoint.socket and not os.path.exists(endpoint.socket):
-        return Silence(endpoint, "absent", "is not there")
+        return Silence(endpoint, "absent", "does not exist")
     if endpoint.url.startswith("ssh://"):
-        return Silence(endpoint, "odd", "is reached over ssh, which labenv does not speak")
+        return Silence(endpoint, "odd", "is reached over ssh, which labenv does not support")
     try:
         client = _client(endpoint, MINIMUM_DOCKER_API_VERSION, _PROBE)
     except (DockerException, ValueError) as error:
@@ -91,12 +91,12 @@ def probe(endpoint: Endpoint) -> Connection | Silence:
 def _client(endpoint: Endpoint, version: str, timeout: int) -> docker.DockerClient:
     tls = endpoint.tls or False
     client = docker.DockerClient(base_url=endpoint.url, version=version, timeout=timeout, tls=tls, max_pool_size=_POOL)
-    client.api.trust_env = not endpoint.socket  # else each request looks for the proxy that leads to a local socket
+    client.api.trust_env = not endpoint.socket  # otherwise each request looks for a proxy for a local socket
     return client
 
 
 def _api(endpoint: Endpoint, version: dict[str, Any]) -> str:
-    """The API version to speak with an engine that answered so."""
+    """The API version to use with an engine that gave this answer to /version."""
     server = _numbers(version["ApiVersion"])
     name = f"The engine at {endpoint.source} ({version.get('Version', 'of unknown version')})"
     if server < _OLDEST:
@@ -114,16 +114,16 @@ def _numbers(version: str) -> tuple[int, int]:
 def _silence(endpoint: Endpoint, error: Exception) -> Silence:
     match error if isinstance(error, requests.exceptions.Timeout) else _system_error(error):
         case PermissionError():
-            return Silence(endpoint, "denied", "is there, but this user may not use it")
+            return Silence(endpoint, "denied", "exists, but this user may not use it")
         case FileNotFoundError() | ConnectionRefusedError() if endpoint.socket:
-            return Silence(endpoint, "absent", "is there, but no engine listens on it")
+            return Silence(endpoint, "absent", "exists, but no engine listens on it")
         case requests.exceptions.Timeout() | TimeoutError():
-            return Silence(endpoint, "mute", f"gives no answer within {_PROBE} seconds")
-        case BlockingIOError():  # what connect(2) gives at once when a local socket's queue is full
-            return Silence(endpoint, "mute", "takes no more connections")
+            return Silence(endpoint, "mute", f"does not answer within {_PROBE} seconds")
+        case BlockingIOError():  # connect(2) fails with this at once when a local socket's queue is full
+            return Silence(endpoint, "mute", "accepts no more connections")
         case OSError(strerror=str(reason)):
             return Silence(endpoint, "odd", f"cannot be reached: {reason}")
-    return Silence(endpoint, "odd", "answers, but not as a container engine does")
+    return Silence(endpoint, "odd", "answers, but is not a container engine")
 
 
 def _system_error(error: BaseException) -> OSError | None:

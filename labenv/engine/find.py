@@ -1,7 +1,7 @@
 """Finding the container engine: the one the user chose, else the first that answers, else one that can be started.
 
-What the user chose (DOCKER_HOST, a docker context) is used or refused by name. Only where nothing was chosen does
-labenv look around, and whoever draws its events says which engine it took.
+What the user chose (DOCKER_HOST, a docker context) is used, or refused by name. Only if nothing was chosen does labenv
+look for an engine, and its events say which one it took.
 """
 
 import sys
@@ -30,8 +30,8 @@ def connect(
 ) -> Connection:
     """Return a connection to the engine that labenv is to use.
 
-    With `start`, one that is installed is started if none answers, and on Debian and Ubuntu root gets docker.io
-    installed: asked through `confirm` in a terminal (`interactive`, told by stdin if None), else said and done.
+    With `start`, labenv starts an installed engine if none answers; as root on Debian and Ubuntu it also installs docker.io.
+    In a terminal (`interactive`, found out from stdin if None) it asks `confirm` first, elsewhere it only says so.
     Raises EngineError with the way out for this computer.
     """
     computer = computer or Computer()
@@ -60,7 +60,7 @@ def connect(
 
 
 def choice(computer: Computer) -> Endpoint | None:
-    """The endpoint that the user chose, as docker's own command takes it: DOCKER_HOST, then the current context.
+    """The endpoint that the user chose, by the rules of docker's own command: DOCKER_HOST, then the current context.
 
     Raises EngineError if the chosen context or its TLS files cannot be read.
     """
@@ -71,13 +71,13 @@ def choice(computer: Computer) -> Endpoint | None:
         context = ContextAPI.get_context(environ.get("DOCKER_CONTEXT"))
     except Exception as error:
         raise EngineError(
-            f"Docker's client settings cannot be read: {error}. Mend or unset DOCKER_HOST, DOCKER_CERT_PATH and "
+            f"Docker's client settings cannot be read: {error}. Fix or unset DOCKER_HOST, DOCKER_CERT_PATH and "
             f"DOCKER_CONTEXT, or choose another context with `docker context use default`."
         ) from error
     if context is None or not context.Host:
         named = environ.get("DOCKER_CONTEXT") or "named in ~/.docker/config.json"
         raise EngineError(
-            f"There is no docker context '{named}'. `docker context ls` shows those there are; "
+            f"There is no docker context '{named}'. `docker context ls` lists the existing ones; "
             f"choose one with `docker context use NAME`, or unset DOCKER_CONTEXT."
         )
     if context.name == "default":
@@ -86,7 +86,7 @@ def choice(computer: Computer) -> Endpoint | None:
 
 
 def usual_places(computer: Computer) -> Iterator[Endpoint]:
-    """The sockets where an engine may answer though nobody chose it, the likeliest first."""
+    """The sockets where an engine may answer if the user chose none, the likeliest first."""
     home, runtime = computer.environ.get("HOME"), computer.environ.get("XDG_RUNTIME_DIR")
     places = [
         ("Docker's socket", str(computer.root / DEFAULT_SOCKET)),

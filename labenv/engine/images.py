@@ -1,7 +1,7 @@
-"""The machines' images: built from images/, told apart by a hash of what they are made of.
+"""The machines' images: built from images/, identified by a hash of what they are made of.
 
-Each folder of images/ is one image; its Dockerfile's ARG names the image it stands on. The tag is a hash over the
-folder and the image below, so an unchanged image is never built again and a changed one always is.
+Each folder of images/ is one image; its Dockerfile's ARG names the image it stands on. The tag is a hash over the folder
+and the image below, so an unchanged image is never built again and a changed one always is.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ from labenv.parallel import Together
 
 _PARENT = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
 _LAST_LINES = 15
-# What only `labenv desktop` needs, and most people never: built when it is first asked for.
+# Only `labenv desktop` needs it, and most people never do: built on first use.
 _ON_REQUEST = frozenset({"desktop"})
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image of labenv: its folder's name, what it stands on (`None`: Debian itself), its tag."""
+    """An image of labenv: its folder's name, the image it stands on (`None`: Debian itself), its tag."""
 
     name: str
     parent: str | None
@@ -42,7 +42,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Built:
-    """An image on the engine: name, tag, size in bytes, whether it is what the folders of today make."""
+    """An image on the engine: name, tag, size in bytes, whether it is what today's folders make."""
 
     name: str
     tag: str
@@ -56,14 +56,14 @@ class Built:
 
 @cache
 def wanted() -> dict[str, Image]:
-    """The images by name, each after the one it stands on. Raises UsageError for a folder that stands on none."""
+    """The images by name, each after the one it stands on. Raises UsageError for a folder whose base does not exist."""
     found: dict[str, Image] = {}
     folders = {path.parent.name: path.parent for path in sorted(resources.images().glob("*/Dockerfile"))}
     parents = {name: _parent(folder) for name, folder in folders.items()}
     while folders:
         ready = [name for name in folders if (parents[name] or "") in {"", *found}]
         if not ready:
-            raise UsageError(f"images/: {', '.join(folders)} stand on images that are not there.")
+            raise UsageError(f"images/: {', '.join(folders)} stand on images that do not exist. Fix their ARG BASE.")
         for name in ready:
             parent = parents[name]
             below = found[parent].tag if parent else debian.STOCK
@@ -72,27 +72,27 @@ def wanted() -> dict[str, Image]:
 
 
 def usual() -> list[str]:
-    """The names of the images that every lab may need; the others are built when somebody asks for them."""
+    """The names of the images that every lab may need; the others are built on demand."""
     return [name for name in wanted() if name not in _ON_REQUEST]
 
 
 def named(names: Iterable[str]) -> list[str]:
-    """The names if there are images of those names. Raises UsageError naming those there are."""
+    """The names, if they are all images. Raises UsageError naming the images."""
     names = list(names)
     for name in names:
         if name not in wanted():
-            raise UsageError(f"There is no image '{name}'. There are: {', '.join(wanted())}.")
+            raise UsageError(f"There is no image '{name}'. The images are: {', '.join(wanted())}.")
     return names
 
 
 class Images:
-    """The counterparts on an engine of the images that `wanted` names."""
+    """The images that `wanted` names, on an engine."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def present(self) -> list[Built]:
-        """The images of labenv on the engine, with older ones. Raises EngineError."""
+        """The images of labenv on the engine, including older ones. Raises EngineError."""
         with refusals("listing the images"):
             listed = self.engine.api.images(filters={"label": debian.LABEL})
         current = {debian.OWN, *(image.tag for image in wanted().values())}
@@ -106,7 +106,7 @@ class Images:
         return sorted(built, key=lambda image: (not image.current, image.name, image.tag))
 
     def missing(self, names: Iterable[str]) -> list[Image]:
-        """Those of the images called `names`, and of what they stand on, that the engine does not have."""
+        """Those of the images called `names`, and of the images they stand on, that the engine does not have."""
         names = list(names)
         with Together(max(1, len(names))) as pool:
             if all(pool.map(lambda name: self._has(wanted()[name].tag), names)):  # the usual case; listing takes longer
@@ -139,7 +139,7 @@ class Images:
         self._make(image.name, resources.images() / image.name, image.tag, below, listen)
 
     def build_afresh(self, prefix: str, listen: Listener) -> None:
-        """Build the usual images anew under names of their own, nothing taken from a cache (for the bench)."""
+        """Build the usual images from scratch, without any cache, under names of their own (for the bench)."""
         images = [wanted()[name] for name in usual()]
         tags: dict[str | None, str] = {image.name: f"{prefix}/{image.name}:latest" for image in images}
         tags[None] = debian.afresh(self.engine, f"{prefix}/debian:latest", listen)
@@ -163,7 +163,7 @@ class Images:
                 tag=tag,
                 buildargs={"BASE": below},
                 labels={debian.LABEL: name, debian.BUILD: __version__},
-                network_mode="host",  # the packages come over this machine's own line, whatever its MTU and resolver
+                network_mode="host",  # the packages come over this computer's own network, whatever its MTU and resolver
                 nocache=afresh,
                 rm=True,
                 forcerm=True,
@@ -172,7 +172,7 @@ class Images:
             _follow(stream, step, listen)
 
     def remove_tagged(self, prefixes: tuple[str, ...]) -> None:
-        """Remove every image whose tag begins with one of `prefixes` (what the bench has built). Raises EngineError."""
+        """Remove every image whose tag begins with one of `prefixes` (what the bench built). Raises EngineError."""
         with refusals("removing images"):
             for image in self.engine.api.images():
                 for tag in image["RepoTags"] or []:
@@ -191,17 +191,17 @@ class Images:
                 users[container["Image"].removeprefix("localhost/")] = container["Names"][0].lstrip("/")
         used = [f"{image.tag} by {users[image.tag]}" for image in doomed if image.tag in users]
         if used and not dry_run:
-            raise EngineError(f"In use: {'; '.join(used)}. Bring those environments down first (`labenv status`).")
+            raise EngineError(f"In use: {'; '.join(used)}. Remove those environments first: labenv down -s STUDENT")
         if not dry_run:
             with refusals("removing the images"):
-                order = ["debian", *wanted()]  # an image goes before the one it stands on
+                order = ["debian", *wanted()]  # an image is removed before the one it stands on
                 for built in sorted(doomed, key=lambda b: order.index(b.name) if b.name in order else 99, reverse=True):
                     self.engine.api.remove_image(built.tag)
         return doomed
 
 
 def _in_order(images: list[Image], build: Callable[[Image], None]) -> None:
-    """Build images, those at once that stand on what is already there."""
+    """Build images; those whose base exists already are built at the same time."""
     rest = {image.name: image for image in images}
     while rest:
         ready = [image for image in rest.values() if image.parent not in rest]
@@ -212,17 +212,17 @@ def _in_order(images: list[Image], build: Callable[[Image], None]) -> None:
 
 
 def _parent(folder: Path) -> str | None:
-    """The image folder that a Dockerfile's ARG line names (`ARG BASE=labenv/mail`); None if it stands on Debian."""
+    """The image that a Dockerfile's ARG line names (`ARG BASE=labenv/mail`); None if it stands on Debian."""
     match = _PARENT.search((folder / "Dockerfile").read_text())
     if not match:
         raise UsageError(
-            f"{folder}/Dockerfile: a line such as 'ARG BASE=labenv/base' must name the image it stands on."
+            f"{folder}/Dockerfile: a line such as 'ARG BASE=labenv/base' must name the image that it stands on."
         )
     return match[1].removeprefix("labenv/") if match[1].startswith("labenv/") else None
 
 
 def _context(folder: Path) -> io.BytesIO:
-    """What the engine builds from, a tar archive: exactly what `_hash` covers, whatever a umask or an owner did to it."""
+    """What the engine builds from, a tar archive: exactly what `_hash` covers, independent of umask and owner."""
 
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
@@ -246,7 +246,7 @@ def _hash(folder: Path, below: str) -> str:
             continue
         if path.is_symlink():
             kind, content = "l", os.readlink(path).encode()
-        else:  # of the mode only what git keeps, so that a umask makes no other image
+        else:  # only the mode that git keeps, so that a umask does not change the image
             kind, content = "x" if path.stat().st_mode & 0o100 else "f", path.read_bytes()
         digest.update(f"{path.relative_to(folder)} {kind} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:12]
@@ -258,9 +258,9 @@ def _follow(stream: Iterable[dict[str, Any]], step: str, listen: Listener) -> No
     for part in stream:
         if "error" in part:
             raise EngineError(
-                f"{step}: the build failed: {part['error'].strip()}\nIts last lines were:\n  "
+                f"{step}: the build failed: {part['error'].strip()}\nIts last lines:\n  "
                 + "\n  ".join(last)
-                + "\nMend what they say (a network, the disk, a package) and repeat; finished images are kept."
+                + "\nFix the cause (the network, the disk, a package) and repeat; finished images are kept."
             )
         for line in part.get("stream", "").splitlines():
             if line.strip():

@@ -1,8 +1,8 @@
-"""Holding a machine still, and letting it go on.
+"""Pausing a machine, and resuming it.
 
-An engine hears late of what it has done: for a moment after a machine goes on it may say that it is paused (again), and
-refuse to run anything in it. It hears of everything in order, though (moby: daemon/monitor.go, one queue a container):
-once it knows of the end of a process that was started later, it knows of all that was before.
+An engine learns late of what it has done: for a moment after a machine resumes, it may say that it is paused (again), and
+refuse to run anything in it. But it learns of everything in order (moby: daemon/monitor.go, one queue for each container):
+once it knows of the end of a process that was started later, it knows of everything before.
 """
 
 import time
@@ -19,7 +19,7 @@ _POLL = 0.01
 
 
 def hold(api: Any, container: str) -> bool:
-    """Pause a running machine; False where that cannot be had (rootless on cgroup v1)."""
+    """Pause a running machine; False where that is not possible (rootless on cgroup v1)."""
     for _ in range(_TRIES):
         with suppress(docker.errors.APIError):
             api.pause(container)
@@ -28,14 +28,14 @@ def hold(api: Any, container: str) -> bool:
 
 
 def go_on(api: Any, container: str) -> None:
-    """Let a machine go on; return when it does, and the engine says so. Raises EngineError if it stays paused."""
+    """Resume a machine; return when it runs and the engine says so. Raises EngineError if it stays paused."""
     deadline = time.monotonic() + _PATIENCE
     while not _runs(api, container):
         if not api.inspect_container(container)["State"]["Paused"]:
-            return  # it is another reason why nothing can be run in it
+            return  # nothing can be run in it for another reason
         if time.monotonic() > deadline:
             raise EngineError(
-                f"{container} stays paused though it was told to go on. Start the engine again, and then: labenv up"
+                f"{container} stays paused, although it was resumed. Restart the engine, then run: labenv up"
             )
         time.sleep(_POLL)
 

@@ -1,7 +1,7 @@
 """Waiting until an environment's services answer.
 
-They are spoken to where a person will: on the published ports. The wait ends when each has said its banner (or answered
-a query), or early, with the reason, when a machine died. Where the published ports are not this computer's (a remote
+They are asked where a person will use them: on the published ports. The wait ends when each has sent its banner (or answered
+a query), or early, with the reason, when a machine died. Where the published ports are not on this computer (a remote
 engine), the same questions are asked from inside a machine.
 """
 
@@ -19,10 +19,10 @@ from labenv.lab.model import Answer
 from labenv.parallel import Together
 
 _DEADLINE = 60.0  # seconds; a slow laptop needs about five
-# Seconds between two tries, more from try to try: each costs the engine's proxy a connection, and the booting machines
-# the processor.
+# Seconds between two tries, increasing: each try costs the engine's proxy a connection, and the booting machines
+# processor time.
 _POLL, _SLOWER, _SLOWEST = 0.05, 1.1, 0.25
-_LOOK = 1.0  # seconds between two looks at whether the machine still lives
+_LOOK = 1.0  # seconds between two looks at whether the machine still runs
 
 
 class NoAnswer(EngineError):
@@ -32,55 +32,55 @@ class NoAnswer(EngineError):
 def await_answers(
     engine: Engine, environment: Environment, answers: Sequence[Answer], patience: float = _DEADLINE
 ) -> None:
-    """Return once all `answers` were had.
+    """Return as soon as all `answers` have come.
 
-    Raises EngineError with the dead machine's last words, NoAnswer with what did not answer within `patience` seconds.
+    Raises EngineError with the dead machine's last output, NoAnswer with what did not answer within `patience` seconds.
     """
 
     def wait(answer: Answer) -> None:
         _await(engine, environment.machine(answer.machine), environment.student.domain, answer, patience)
 
-    # Name servers first: a service that is asked looks up who asks, and whoever finds no name server then waits a second.
+    # Name servers first: a service looks up its client's name, and waits for a second if it finds no name server.
     for round_ in ([a for a in answers if not a.banner], [a for a in answers if a.banner]):
         with Together(max(1, len(round_))) as pool:
             list(pool.map(wait, round_))
 
 
 def await_boot(engine: Engine, machine: Machine) -> None:
-    """Return once systemd has started all that is enabled on a machine, whatever came of it.
+    """Return once systemd has started everything that is enabled on a machine, successfully or not.
 
-    Raises EngineError with the dead machine's last words, or if it still boots after a minute.
+    Raises EngineError with the dead machine's last output, or if it is still booting after a minute.
     """
     channel = engine.shell(machine)
     deadline = time.monotonic() + _DEADLINE
     try:
-        # Early in the boot systemctl finds nobody to ask.
+        # Early in the boot systemctl has nobody to ask.
         while channel.run("systemctl is-system-running --wait").stdout.strip() not in (b"running", b"degraded"):
             refuse_dead(engine, machine)
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"{machine.name} still boots after {_DEADLINE:.0f} seconds. `labenv doctor` may know why."
+                    f"{machine.name} is still booting after {_DEADLINE:.0f} seconds. `labenv doctor` may say why."
                 )
             time.sleep(_POLL)
     except EngineError:
-        refuse_dead(engine, machine)  # which says more
+        refuse_dead(engine, machine)  # its error says more
         raise
     finally:
         channel.close()
 
 
 def lead_out(engine: Engine, machine: Machine) -> None:
-    """Have a running machine that has got a further network lead others there, as it does at boot.
+    """Have a running machine that was attached to a further network route to it, as it does at boot.
 
-    Raises EngineError, with the way out, if it does not know how.
+    Raises EngineError, with the way out, if the machine cannot do that.
     """
     await_boot(engine, machine)
     with engine.shell(machine) as channel:
         done = channel.run("systemctl restart labenv-uplink 2>&1")
     if done.rc:
         raise EngineError(
-            f"{machine.name} does not lead to the new network: {done.text.strip()}. If an earlier "
-            f"version of labenv made this environment, save what you need, remove it and make it anew: labenv down"
+            f"{machine.name} does not route to the new network: {done.text.strip()}. If an earlier "
+            f"version of labenv made this environment, save what you need, then make it again from scratch: labenv down"
         )
 
 
@@ -100,7 +100,7 @@ def _await(engine: Engine, machine: Machine, domain: str, answer: Answer, patien
                     channel = engine.shell(machine)
             if now > deadline:
                 raise NoAnswer(
-                    f"{machine.name} runs, but nothing answers on its port {answer.port} within {patience:.0f} seconds. "
+                    f"{machine.name} is running, but nothing answers on its port {answer.port} within {patience:.0f} seconds. "
                     f"Its log may say why: labenv logs {machine.name}"
                 )
             time.sleep(pause)
@@ -111,15 +111,15 @@ def _await(engine: Engine, machine: Machine, domain: str, answer: Answer, patien
 
 
 def refuse_dead(engine: Engine, machine: Machine) -> None:
-    """Raise EngineError with its last words if a machine does not run."""
+    """Raise EngineError with its last output if a machine does not run."""
     state, code, words = engine.last_words(machine.container)
     if state == "running":
         return
-    if code == 255 and not words:  # what systemd does when it gets no inotify instance
+    if code == 255 and not words:  # how systemd ends when it gets no inotify instance
         raise EngineError(
-            f"{machine.name} died at boot with exit code 255 and an empty log. The usual cause: this computer is out of "
-            f"inotify instances (fs.inotify.max_user_instances, 128 by default, lasts for some 18 to 40 machines). "
-            f"Raise it, then run `labenv up` again: sysctl -w fs.inotify.max_user_instances=1024"
+            f"{machine.name} died at boot with exit code 255 and an empty log. The usual cause: this computer has no free "
+            f"inotify instances (fs.inotify.max_user_instances, 128 by default, is enough for some 18 to 40 machines). "
+            f"Raise the limit, then run `labenv up` again: sysctl -w fs.inotify.max_user_instances=1024"
         )
     raise EngineError(
         f"{machine.name} is {state} (exit code {code}) instead of running. Last output: {words or 'none'}"
@@ -131,7 +131,7 @@ def _here(machine: Machine, answer: Answer) -> int | None:
 
 
 def _is_published_here(machine: Machine, answer: Answer) -> bool:
-    """Whether somebody (the engine's proxy) listens on the published port at all."""
+    """Whether anything (the engine's proxy) listens on the published port at all."""
     port = _here(machine, answer)
     if port is None:
         return False
@@ -148,7 +148,7 @@ def _asking(machine: Machine, domain: str, answer: Answer) -> Callable[[], bool]
         if port is None:
             return False
         try:
-            # The proxy takes the connection before the service does, so only what the service says counts.
+            # The proxy accepts the connection before the service does, so only the service's own output counts.
             with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
                 if question:
                     connection.sendall(question)
@@ -163,7 +163,7 @@ def _asking(machine: Machine, domain: str, answer: Answer) -> Callable[[], bool]
 
 
 def _soa_query(zone: str) -> bytes:
-    """A DNS query for a zone's SOA, as it is sent over TCP (RFC 1035 sections 4.1 and 4.2.2)."""
+    """A DNS query for a zone's SOA in its TCP form (RFC 1035 sections 4.1 and 4.2.2)."""
     name = b"".join(bytes([len(label)]) + label.encode() for label in zone.split(".")) + b"\0"
     message = struct.pack(">HHHHHH", 1, 0, 1, 0, 0, 0) + name + struct.pack(">HH", 6, 1)
     return struct.pack(">H", len(message)) + message

@@ -1,9 +1,9 @@
 """How systemd runs as PID 1 on a given engine with the least privilege.
 
-systemd needs a cgroup subtree that it may write. Each kind of engine has one way to grant exactly that; none of them
-is `--privileged`, and SYS_ADMIN appears only inside a rootless engine's user namespace, where it has no power over
-the host. The binding `/sys/fs/cgroup:ro` with a private cgroup namespace, seen in many guides, is no such way: it
-leaves the host's controllers writable and puts all machines in one cgroup.
+systemd needs a cgroup subtree that it may write. Each kind of engine has one way to grant exactly that; none of them is
+`--privileged`, and SYS_ADMIN appears only inside a rootless engine's user namespace, where it has no power over the host.
+The binding `/sys/fs/cgroup:ro` with a private cgroup namespace, seen in many guides, does not work: it leaves the host's
+controllers writable and puts all machines in one cgroup.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from typing import Any
 
 from labenv.lab.topology import Node
 
-# Becomes systemd, once it has laid the student's files over the image (images/base). Podman knows it by this name.
+# Becomes systemd, after it has laid the student's files over the image (images/base). Podman recognises it by this name.
 INIT = "/usr/local/sbin/init"
 
-# remount needs SYS_ADMIN; setpriv drops it before systemd starts. `bind` keeps the superblock out of it, which is what a
-# user namespace may do.
+# remount needs SYS_ADMIN; setpriv drops it before systemd starts. `bind` limits the remount to the mount point, which a
+# user namespace allows.
 _REMOUNT = (
     'mount -o remount,bind,rw /sys/fs/cgroup && exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin "$0" "$@"'
 )
@@ -26,7 +26,7 @@ _REMOUNT = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What the engine says of itself, as far as it decides how systemd can run there."""
+    """What the engine says about itself, as far as it decides how systemd can run there."""
 
     version: tuple[int, int]
     podman: bool = False
@@ -52,15 +52,14 @@ class Recipe:
     userns: bool = False
     binds: tuple[str, ...] = field(default_factory=tuple)  # with {path}, the machine's own subtree
     parent: str = ""  # with {ident}
-    path: str = ""  # with {ident}: where that parent lies below the hierarchy's root
+    path: str = ""  # with {ident}: that parent's path below the hierarchy's root
 
 
-# A fresh network namespace lets ten log messages wait for rsyslog; journald drops the eleventh, and with it a line that
-# a student, or a check, looks for (unix(7)). And it says only once in a while that a port is closed (icmp(7)): while the
-# name server boots, whoever asks it a third name would wait a second for nothing. And someone who tries a port that a
-# firewall keeps shut, as the sheet asks them to, would wait for more than two minutes; on the course's machines nc gives
-# up after ten seconds (tcp(7)).
-# And host leads its LAN to the world outside (ip-sysctl).
+# A fresh network namespace lets ten log messages wait for rsyslog; journald drops the eleventh, and with it a line that a
+# student or a check looks for (unix(7)). It reports closed ports only at a limited rate (icmp(7)): while the name server
+# boots, the third query would wait for a second for nothing. And trying a port that a firewall blocks, as the sheet asks
+# for, would take more than two minutes; on the course's machines nc gives up after ten seconds (tcp(7)).
+# And host routes between its LAN and the world outside (ip-sysctl).
 _SYSCTLS = {
     "net.unix.max_dgram_qlen": "512",
     "net.ipv4.icmp_ratelimit": "0",
@@ -74,7 +73,7 @@ _USERNS = Recipe("user namespace", userns=True)
 
 
 def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Facts:
-    """The facts in an engine's answers to /version and /info; `hybrid` is whether the v2 tree lies beside v1."""
+    """The facts in an engine's answers to /version and /info; `hybrid` is whether the v2 tree is mounted beside v1."""
     options = {text.split(",")[0].removeprefix("name=") for text in info.get("SecurityOptions") or []}
     number = re.match(r"(\d+)\.(\d+)", version.get("Version") or "")
     return Facts(
@@ -93,7 +92,7 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Fac
 def candidates(known: Facts) -> list[Recipe]:
     """The recipes to try on that engine, best first. A later one is for an engine that refuses the one before."""
     if known.podman:
-        return [replace(_PODMAN, userns=known.rootless)]  # it sets systemd mode up itself, by the command's name
+        return [replace(_PODMAN, userns=known.rootless)]  # it sets up systemd mode itself, by the command's name
     if known.rootless:
         return [_SHIM]
     if known.userns:
@@ -104,7 +103,7 @@ def candidates(known: Facts) -> list[Recipe]:
 
 
 def choose(known: Facts) -> Recipe:
-    """The first candidate: how machines will be run unless the engine refuses."""
+    """The first candidate: how machines will run unless the engine refuses."""
     return candidates(known)[0]
 
 
@@ -124,12 +123,12 @@ def _own_slice(known: Facts) -> Recipe:
             "/sys/fs/cgroup/unified:/sys/fs/cgroup:ro",
             "/sys/fs/cgroup/unified/{path}:/sys/fs/cgroup/{path}:rw",
         )
-    else:  # pure v1: only systemd's own hierarchy, again the machine's subtree alone
+    else:  # pure v1: only systemd's own hierarchy, and again only the machine's subtree
         binds = (
             "/sys/fs/cgroup/systemd:/sys/fs/cgroup/systemd:ro",
             "/sys/fs/cgroup/systemd/{path}:/sys/fs/cgroup/systemd/{path}:rw",
         )
-    # On v1 the host's cgroup namespace is the default and the only one old Compose can say.
+    # On v1 the host's cgroup namespace is the default, and the only one that old Compose supports.
     return Recipe(
         f"own cgroup on v{known.cgroup}",
         cgroup="host" if known.cgroup == "2" else None,
@@ -146,9 +145,9 @@ def ident(student_id: str, machine: str) -> str:
 
 
 def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
-    """What the recipe adds to that machine, as keys of a Compose service; little to one that does without systemd."""
+    """What the recipe adds to that machine, as keys of a Compose service; little for a machine without systemd."""
     name = ident(student_id, node.name)
-    sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS)}  # inside a user namespace older kernels show none
+    sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS)}  # inside a user namespace older kernels have none
     if not node.systemd:
         return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": ["/run"], **sysctls}
     keys: dict[str, Any] = {
@@ -169,5 +168,5 @@ def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
 
 
 def local_hybrid() -> bool:
-    """Whether this machine has cgroup v1 with the v2 tree beside it."""
+    """Whether this computer has cgroup v1 with the v2 tree beside it."""
     return Path("/sys/fs/cgroup/unified/cgroup.controllers").exists()

@@ -1,8 +1,8 @@
 """Records of an environment that must not lie in its machines: each is a label of a small empty volume on the engine.
 
-They are found by labels, as the machines are, and go with `down`. What a record says is packed, so that who lists the
-volumes does not read the answer to a drill by accident. A record is replaced by making the next before the last is
-removed: whenever that is interrupted, the newest counts.
+They are found by labels, as the machines are, and `down` removes them. A record's content is packed, so that nobody who
+lists the volumes reads the answer to a drill by accident. A new record is made before the old one is removed: after an
+interruption, the newest counts.
 """
 
 import base64
@@ -20,13 +20,13 @@ _SAYS, _MADE = "labenv.record-says", "labenv.record-made"
 
 
 def read(engine: Engine, student_id: str, kind: str) -> Any:
-    """What the record of that kind says, None if there is none. Raises EngineError."""
+    """The content of the record of that kind, None if there is none. Raises EngineError."""
     there = _volumes(engine, student_id, kind)
     return json.loads(zlib.decompress(base64.b64decode(there[-1]["Labels"][_SAYS]))) if there else None
 
 
 def write(engine: Engine, student_id: str, kind: str, says: Any) -> None:
-    """Keep what can be JSON as the student's record of that kind, in place of the one before. Raises EngineError."""
+    """Store a value (valid as JSON) as the student's record of that kind; it replaces the one before. Raises EngineError."""
     last = _volumes(engine, student_id, kind)
     labels = {
         LABEL: student_id,
@@ -40,12 +40,12 @@ def write(engine: Engine, student_id: str, kind: str, says: Any) -> None:
 
 
 def remove(engine: Engine, student_id: str, kind: str | None = None) -> None:
-    """Remove the student's record of that kind, or all of them. None there is no error. Raises EngineError."""
+    """Remove the student's record of that kind, or all of them. It is no error if there is none. Raises EngineError."""
     _remove(engine, _volumes(engine, student_id, kind))
 
 
 def _volumes(engine: Engine, student_id: str, kind: str | None) -> list[Any]:
-    """The volumes of a kind of record that this module made, the newest last."""
+    """The volumes of a kind of record that this module made, newest last."""
     wanted = [f"{LABEL}={student_id}", f"{RECORD}={kind}" if kind else RECORD, _MADE]
     with refusals("reading the records of an environment"):
         there = engine.api.volumes(filters={"label": wanted})["Volumes"] or []

@@ -1,7 +1,7 @@
-"""Saves as the engine keeps them: an image for each machine, found by its tag, and notes of what is under way.
+"""Saves on the engine: an image for each machine, found by its tag, and notes of what is in progress.
 
-A container's labels go into its image, so that of the environment itself nothing has to be written down. All images of
-a save carry the names of its machines: it counts once it has them all, however its making ended.
+A container's labels are copied into its image, so nothing else about the environment needs to be stored. All images of a
+save carry the names of its machines: a save counts once it has them all, however its making ended.
 """
 
 import json
@@ -31,15 +31,15 @@ CURRENT = "1"
 _TIME = "%Y%m%dT%H%M%S%f"
 # Podman puts the name of a registry before it.
 _TAG = re.compile(rf"(?:[^:]+/)?{REPOSITORY}:([a-z0-9-]+)\.([\w-]+)\.([\w-]+)")
-_REMOVED = "removed"  # in place of a stamp, on an image that goes as soon as no machine stands on it
-# An image may have some 125 layers (overlayfs takes no more). A restore and a save add one, what a machine stands on has
+_REMOVED = "removed"  # replaces the stamp, on an image that is removed as soon as no machine stands on it
+# An image may have some 125 layers (the limit of overlayfs). A restore and a save add one; what a machine stands on has
 # about ten.
 _DEEPEST = 100
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A machine in a save: the image's tag, the labels that its container had."""
+    """A machine in a save: the image's tag, and the labels of its container."""
 
     machine: str
     tag: str
@@ -48,7 +48,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Save:
-    """A whole save of a student's environment. `stamp` tells it from every other, and when it was made."""
+    """A complete save of a student's environment. `stamp` identifies it, and says when it was made."""
 
     student_id: str
     name: str
@@ -72,12 +72,12 @@ class Save:
 
     @property
     def stage(self) -> str:
-        """The stage that the environment began with."""
+        """The stage at which the environment began."""
         return self.labels["labenv.stage"]
 
     @property
     def environment(self) -> Environment:
-        """The environment that was saved, without its machines. Raises LookupError, ValueError for odd labels."""
+        """The environment that was saved, without its machines. Raises LookupError, ValueError for invalid labels."""
         labels = self.labels
         who = Student(self.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
         return Environment(who, labels["labenv.lab"], self.stage, (), labels[TOPOLOGY])
@@ -85,9 +85,9 @@ class Save:
 
 @dataclass(frozen=True)
 class Note:
-    """That something is under way with a student's environment: the labels of an empty volume.
+    """Something is in progress with a student's environment: the labels of an empty volume.
 
-    `doing` is "restoring" (the save with that `stamp`; the machines that come of it carry the `nonce`) or "removing".
+    `doing` is "restoring" (the save with that `stamp`; the machines made from it carry the `nonce`) or "removing".
     """
 
     student_id: str
@@ -102,12 +102,12 @@ class Note:
 
 
 def found(engine: Engine, student_id: str | None = None) -> list[Save]:
-    """The whole saves on the engine (of one student, if given), the oldest first. Raises EngineError."""
+    """The complete saves on the engine (of one student, if given), oldest first. Raises EngineError."""
     return _whole([parts for parts in _tagged(engine) if student_id in (None, parts[0])])
 
 
 def tidied(engine: Engine, student_id: str) -> list[Save]:
-    """The whole saves of a student, once what interrupted saves have left, and what nothing needs any more, is removed.
+    """The complete saves of a student, after removing what interrupted saves left and what nothing needs any more.
 
     Raises EngineError.
     """
@@ -122,9 +122,9 @@ def tidied(engine: Engine, student_id: str) -> list[Save]:
 
 
 def make(engine: Engine, environment: Environment, machines: Sequence[Machine], name: str) -> Save:
-    """Save machines as they are at one moment; those that run stand still meanwhile. Raises EngineError.
+    """Save machines in their state at one moment; running machines are paused meanwhile. Raises EngineError.
 
-    Of a save that fails nothing stays.
+    A save that fails leaves nothing behind.
     """
     student = environment.student.id
     try:
@@ -143,37 +143,37 @@ def make(engine: Engine, environment: Environment, machines: Sequence[Machine], 
 
 
 def remove(engine: Engine, save: Save) -> None:
-    """Remove a save. Machines that were restored from it keep what they need of it. Raises EngineError."""
+    """Remove a save. Machines that were restored from it keep the part they need. Raises EngineError."""
     with refusals(f"removing the save {save.name}"):
         for copy in save.copies:
             _untag(engine, copy.tag)
 
 
 def sizes(engine: Engine, save: Save) -> dict[str, int]:
-    """The bytes that each machine of a save takes on top of what it stood on. Raises EngineError."""
+    """The bytes that each machine of a save takes in addition to the image it stands on. Raises EngineError."""
     with refusals("looking at the saves"):
         return {copy.machine: engine.api.history(copy.tag)[0]["Size"] for copy in save.copies}
 
 
 def note(engine: Engine, student_id: str, doing: str, stamp: str = "") -> Note:
-    """Note that something is under way, and return the note. Raises EngineError."""
+    """Note that something is in progress, and return the note. Raises EngineError."""
     noted = Note(student_id, doing, stamp, token_hex(4))
     labels = {LABEL: student_id, RECORD: doing, STAMP: stamp, NOTED: noted.nonce}
-    with refusals(f"noting what is done with {student_id}'s machines"):
+    with refusals(f"noting what is in progress with {student_id}'s machines"):
         engine.api.create_volume(noted.volume, labels=labels)
     return noted
 
 
 def notes(engine: Engine, student_id: str) -> list[Note]:
-    """What is under way with a student's environment, or was when its command ended. Raises EngineError."""
-    with refusals("asking what is under way"):
+    """What is in progress with a student's environment, or was when its command ended. Raises EngineError."""
+    with refusals("asking what is in progress"):
         volumes = engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", NOTED]})["Volumes"] or []
     labels = [volume["Labels"] for volume in volumes]
     return [Note(student_id, told[RECORD], told[STAMP], told[NOTED]) for told in labels]
 
 
 def drop(engine: Engine, noted: Note) -> None:
-    """Take a note away: what it tells of is over. Raises EngineError."""
+    """Remove a note: its work is finished. Raises EngineError."""
     with refusals(f"noting that {noted.student_id}'s machines are done"), suppress(docker.errors.NotFound):
         engine.api.remove_volume(noted.volume)
 
@@ -188,12 +188,12 @@ def restored(engine: Engine, noted: Note) -> set[str]:
 
 def has_drill(engine: Engine, student_id: str) -> bool:
     """Whether a drill runs in a student's environment. Raises EngineError."""
-    with refusals("asking for a drill"):
+    with refusals("looking for a drill"):
         return bool(engine.api.volumes(filters={"label": [f"{LABEL}={student_id}", f"{RECORD}=drill"]})["Volumes"])
 
 
 def _tagged(engine: Engine) -> list[tuple[str, str, Copy]]:
-    """The machines in saves, whole or not: whose, of which stamp."""
+    """The machines in saves, complete or not: by student and stamp."""
     with refusals("listing the saves"):
         images = engine.api.images(name=REPOSITORY)
     tags = [(_TAG.fullmatch(tag), tag, image) for image in images for tag in image["RepoTags"] or []]
@@ -215,7 +215,7 @@ def _whole(tagged: list[tuple[str, str, Copy]]) -> list[Save]:
 
 
 def _write_down(engine: Engine, machine: Machine) -> None:
-    """Have a running machine keep what the engine mounts into it, which no image holds."""
+    """Have a running machine store what the engine mounts into it, because no image contains that."""
     if machine.state == "running":
         with engine.shell(machine) as channel:
             channel.run("[ ! -x /usr/lib/labenv/setup ] || /usr/lib/labenv/setup save")
@@ -223,11 +223,11 @@ def _write_down(engine: Engine, machine: Machine) -> None:
 
 @contextmanager
 def _still(engine: Engine, machines: Sequence[Machine], pool: ThreadPoolExecutor) -> Iterator[None]:
-    """All running machines paused: a message on its way is with the one that sends it, or with the one that takes it."""
+    """Pause all running machines: a message in transit is either still with its sender or already with its receiver."""
     running = [machine.container for machine in machines if machine.state == "running"]
-    with refusals("holding the machines still"), ExitStack() as stack:
+    with refusals("pausing the machines"), ExitStack() as stack:
         stack.callback(lambda: list(pool.map(lambda container: pause.go_on(engine.api, container), running)))
-        list(pool.map(lambda container: pause.hold(engine.api, container), running))  # or saved as they run
+        list(pool.map(lambda container: pause.hold(engine.api, container), running))  # or saved while they run
         yield
 
 
@@ -240,23 +240,23 @@ def _commit(engine: Engine, student_id: str, stamp: str, machine: Machine, told:
     if len(layers) < _DEEPEST:
         changes = [f"LABEL {key}={_quoted(value)}" for key, value in told.items()]
         engine.api.commit(machine.container, REPOSITORY, tag, pause=False, changes=changes)
-    else:  # one layer again; and a file system alone tells nothing of how it is started
+    else:  # back to one layer; an exported file system does not say how to start it
         changes = [f"LABEL {_quoted(key)}={_quoted(value)}" for key, value in labels.items()]
         changes += [f"ENV {key}={_quoted(value)}" for key, _, value in (e.partition("=") for e in config["Env"] or [])]
         changes += [f"WORKDIR {config['WorkingDir'] or '/'}", f"CMD {json.dumps([recipe.INIT])}"]
         said = engine.api.import_image_from_data(engine.api.export(machine.container), REPOSITORY, tag, changes)
-        if error := re.search(r'"error":"([^"]*)"', said):  # comes in an answer that began as a success
+        if error := re.search(r'"error":"([^"]*)"', said):  # part of an answer that began as a success
             raise docker.errors.APIError(error[1])
     return Copy(machine.name, f"{REPOSITORY}:{tag}", labels)
 
 
 def _quoted(value: str) -> str:
-    """A value as a Dockerfile has it: nothing in it begins a variable or ends the string."""
+    """A value as a Dockerfile quotes it: nothing in it begins a variable or ends the string."""
     return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'
 
 
 def _untag(engine: Engine, tag: str) -> None:
-    """Remove a tag, and with its last one the image, unless a machine stands on that."""
+    """Remove a tag, and with its last tag the image, unless a machine stands on it."""
     try:
         engine.api.remove_image(tag)
     except docker.errors.NotFound:
@@ -264,7 +264,7 @@ def _untag(engine: Engine, tag: str) -> None:
     except docker.errors.APIError as error:
         if error.status_code != 409:
             raise
-        # Forced, the image would go from under a machine that is switched off, which could not be saved any more.
+        # Forced removal would take the image from a machine that is switched off, which could not be saved any more.
         parts = _TAG.fullmatch(tag)
         if parts and parts[2] != _REMOVED:
             engine.api.tag(tag, REPOSITORY, f"{parts[1]}.{_REMOVED}.{token_hex(4)}")

@@ -1,4 +1,4 @@
-"""A command in a machine, tied to somebody's terminal or pipes: an exec of its own, as `docker exec -it` makes one."""
+"""A command in a machine, connected to a person's terminal or pipes: an exec of its own, like `docker exec -it`."""
 
 import socket
 from typing import Any
@@ -7,7 +7,7 @@ from labenv.engine import Engine, refusals
 
 
 class Session:
-    """A command that runs in a container: `socket` carries both ways, framed by the engine unless it has a terminal."""
+    """A command that runs in a container: `socket` carries both directions, framed by the engine unless it has a terminal."""
 
     def __init__(self, engine: Engine, container: str, command: list[str], *, terminal: str | None) -> None:
         """Start the command, with a terminal of the type `terminal` (term(7)) if one is given. Raises EngineError."""
@@ -19,16 +19,16 @@ class Session:
                 container, command, stdin=True, tty=bool(terminal), environment=environment, workdir="/root"
             )
             self._id = made["Id"]
-            # A plain socket wears a SocketIO, a TLS one does not. The stream is kept: it closes the socket when it goes.
+            # A plain socket is wrapped in a SocketIO, a TLS one is not. The stream is kept: its end closes the socket.
             self._stream = self._api.exec_start(self._id, tty=bool(terminal), socket=True)
         self.socket: socket.socket = getattr(self._stream, "_sock", self._stream)
 
     def resize(self, lines: int, columns: int) -> None:
-        """Give its terminal another size. Raises EngineError."""
+        """Set the size of its terminal. Raises EngineError."""
         with refusals(self._doing):
             self._api.exec_resize(self._id, height=lines, width=columns)
 
     def status(self) -> int:
-        """The exit code of a command that has ended (127: there is no such command). Raises EngineError."""
+        """The exit code of a command that has ended (127: no such command). Raises EngineError."""
         with refusals(self._doing):
             return int(self._api.exec_inspect(self._id)["ExitCode"] or 0)

@@ -1,7 +1,7 @@
-"""Starting an engine that is installed, and installing one where labenv may.
+"""Starting an installed engine, and installing one where labenv may.
 
-Each way to start is a row: what it is, its command, where the engine will answer, whether the command stays. A
-started engine belongs to the computer, not to labenv, and outlives it.
+Each way to start is a row: the command, where the engine will answer, whether the command stays. A started engine belongs
+to the computer, not to labenv, and keeps running.
 """
 
 import os
@@ -18,7 +18,7 @@ from labenv.engine.endpoint import DEFAULT_SOCKET, Connection, Endpoint, probe
 from labenv.events import Event, Listener, announced
 
 _PATIENCE = 60.0  # seconds; containerd and dockerd take 2 to 10 on a slow disk
-_POLL = 0.1  # seconds between two looks; a socket that is not there yet cannot be waited on
+_POLL = 0.1  # seconds between two looks; nothing can wait for a socket that does not exist
 _LAST_LINES = 6
 
 
@@ -26,8 +26,8 @@ _LAST_LINES = 6
 class Way:
     """One way to start an engine.
 
-    A command that `stays` is the engine itself, so its end is a failure. `alive` is a command that fails when the
-    engine has died since, for a starter that does not wait until it works.
+    A command that `stays` is the engine itself, so its end is a failure. `alive` is for a starter that does not wait until the
+    engine works: a command that fails if the engine has died.
     """
 
     command: tuple[str, ...]
@@ -37,7 +37,7 @@ class Way:
 
 
 class _NotStartedError(Exception):
-    """One way did not lead to an engine; the text says why."""
+    """One way did not start an engine; the text says why."""
 
 
 def start_engine(
@@ -45,7 +45,7 @@ def start_engine(
 ) -> Connection:
     """Start an installed engine, or install Docker and start it, and return the connection to it.
 
-    `confirm` is asked before an installation, if given. Raises EngineError with the way out.
+    `confirm`, if given, is asked before an installation. Raises EngineError with the way out.
     """
     possible = ways(computer)
     if not possible and may_install:
@@ -57,7 +57,7 @@ def start_engine(
     for way in possible:
         command = " ".join(way.command)
         try:
-            with announced(listen, "engine", f"no engine answers; starting the one that is installed: {command}"):
+            with announced(listen, "engine", f"no engine answers; starting the installed one: {command}"):
                 return _launch(way, computer)
         except _NotStartedError as error:
             reasons.append(f"{command}: {error}")
@@ -66,9 +66,9 @@ def start_engine(
 
 
 def ways(computer: Computer) -> list[Way]:
-    """The ways in which this user can start an engine here, the best first. Podman's only where there is no Docker.
+    """The ways in which this user can start an engine here, best first. Podman's only where Docker is not installed.
 
-    None on macOS: an engine there is an application with a window, which is the user's to start.
+    None on macOS: an engine there is an application with a window, which only the user starts.
     """
     if computer.platform == "darwin":
         return []
@@ -133,7 +133,7 @@ def _launch(way: Way, computer: Computer) -> Connection:
         log.unlink()
         raise
     if process.poll() is None:
-        process.returncode = 0  # it goes on without us: keeps Python from warning of a process left behind
+        process.returncode = 0  # it keeps running: this stops Python from warning about it
     if not way.stays:
         log.unlink()
     return found
@@ -147,14 +147,14 @@ def _await_engine(way: Way, process: "subprocess.Popen[bytes]", log: Path) -> Co
             return found
         status = process.poll()
         if status is not None and not _lives(way, status):
-            raise _NotStartedError(f"it ended with status {status} and no engine runs{_tail(log)}")
+            raise _NotStartedError(f"it ended with status {status}, and no engine is running{_tail(log)}")
         if time.monotonic() > deadline:
             raise _NotStartedError(f"{way.endpoint.source} {found.detail} after {_PATIENCE:.0f} seconds{_tail(log)}")
         time.sleep(_POLL)
 
 
 def _lives(way: Way, status: int) -> bool:
-    """Whether an engine may still come up though the command that starts it has ended."""
+    """Whether an engine may still come up although the command that starts it has ended."""
     if way.alive:
         return subprocess.run(way.alive, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
     return status == 0 and not way.stays
@@ -162,7 +162,7 @@ def _lives(way: Way, status: int) -> bool:
 
 def _tail(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
-    return f"; the last of what it wrote:\n{_indented(lines)}" if lines else ""
+    return f"; its last lines:\n{_indented(lines)}" if lines else ""
 
 
 def _install(listen: Listener, computer: Computer, confirm: Callable[[str], bool] | None) -> None:
@@ -179,7 +179,7 @@ def _install(listen: Listener, computer: Computer, confirm: Callable[[str], bool
 
 
 def _parser_for_apparmor(computer: Computer) -> list[str]:
-    """Where the kernel has AppArmor, Docker starts no container without its parser, which it only recommends."""
+    """AppArmor's parser where the kernel has AppArmor: Docker starts no container without it, but only recommends it."""
     enabled = computer.read("sys/module/apparmor/parameters/enabled").strip() == "Y"
     return ["apparmor"] if enabled and not computer.program("apparmor_parser") else []
 

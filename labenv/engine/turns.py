@@ -1,9 +1,9 @@
 """Starting several machines, each as soon as the one before has its network.
 
-For each thing that it writes down about networks, Docker before 28 opens a file of its own and locks it, and whoever
-finds that file locked sleeps for 50 ms (bbolt, flockRetryTimeout). Machines that start at the very same moment have each
-other sleep for a tenth of a second or two, with idle processors. Docker says when a container has its network
-(Engine API, "Monitor events").
+For each thing that it stores about networks, Docker before 28 opens a file and locks it; if the file is already locked, it
+sleeps for 50 ms (bbolt, flockRetryTimeout). Machines that start at exactly the same moment make each other sleep for a tenth
+of a second or two while the processors are idle. Docker says when a container has its network (Engine API, "Monitor
+events").
 """
 
 import threading
@@ -16,13 +16,13 @@ from labenv.engine import Engine
 if TYPE_CHECKING:
     from docker.types import CancellableStream
 
-# Seconds until the next one starts all the same: the engine may be at something else, or have refused the one before.
+# Seconds until the next one starts anyway: the engine may be busy, or may have refused the one before.
 _PATIENCE = 0.2
 
 
 @contextmanager
 def in_turn(engine: Engine, networks: Sequence[str]) -> Iterator[Callable[[str], None]]:
-    """A way to start machines on these networks of the engine, which many threads may call. Raises as Engine.start does."""
+    """A function that starts machines on these networks, which many threads may call. Raises as Engine.start does."""
     if engine.facts.podman or engine.facts.version >= (28, 0):
         yield engine.start
         return
@@ -31,7 +31,7 @@ def in_turn(engine: Engine, networks: Sequence[str]) -> Iterator[Callable[[str],
     events: list[CancellableStream[dict[str, Any]]] = []
 
     def listen() -> None:
-        # The stream was closed, or the engine gives none: whoever starts a machine hears what is wrong with it.
+        # The stream was closed, or the engine offers none: whoever starts a machine sees what is wrong with it.
         with suppress(Exception):
             events.append(engine.api.events(decode=True, filters=wanted))
             for _ in events[0]:

@@ -1,1 +1,1 @@
-"""The life of an environment: planned, brought up, kept, changed under one guard, and taken down."""
+"""The life of an environment: plan it, bring it up, save it, change it under one guard, remove it."""

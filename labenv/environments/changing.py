@@ -1,4 +1,4 @@
-"""The one way to change an environment: one command at a time, on top of whatever an interrupted one has left."""
+"""The one way to change an environment: one command at a time, after cleaning up whatever an interrupted command left."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ class Change:
 
     @cached_property
     def plan(self) -> Plan:
-        """What the environment was made from. Raises UsageError if its lab or topology is gone, EngineError."""
+        """What the environment was made from. Raises UsageError if its lab or topology is missing, EngineError."""
         there = self.environment
         names = [machine.name for machine in there.machines]
         return plan_again(there.student, there.lab, there.stage, there.topology, names)
@@ -43,9 +43,9 @@ class Change:
 
 @contextmanager
 def changing(engine: Engine, student_id: str, listen: Listener, *, removing: bool = False) -> Iterator[Change]:
-    """Hold a student's environment during the block, once what was interrupted is finished or undone.
+    """Hold a student's environment during the block, after finishing or undoing what was interrupted.
 
-    With `removing` nothing is finished, as it would be removed. Raises EngineError.
+    With `removing` nothing is finished first, because it is removed anyway. Raises EngineError.
     """
     with student_lock(student_id, listen):
         if not removing:

@@ -1,7 +1,7 @@
-"""Host's desktop: Thunderbird in a window, on a page in the browser. Nothing of it is there before it is asked for.
+"""Host's desktop: Thunderbird in a window, on a page in the browser. Nothing is built or started before a user asks for it.
 
-Asked for again it is shown again, with a new password: the one before is good for whoever is on the page already, and
-for nothing else.
+Each `labenv desktop` shows it with a new password. The old password no longer works; a browser that is already connected
+stays connected.
 """
 
 from dataclasses import dataclass, replace
@@ -26,11 +26,11 @@ from labenv.parallel import Together
 _IMAGE = "desktop"
 _HOST = "host"
 _OUTSIDE = "outside"
-# The last of the ten ports that an environment has (labenv.topology); in another environment's block if it is taken.
+# The last of an environment's ten ports (labenv.topology); from another environment's block if it is taken.
 _PLACE = 9
-_PATIENCE = 120  # seconds for Thunderbird's window; it takes five on an idle machine
+_PATIENCE = 120  # seconds to wait for Thunderbird's window; it takes five on an idle machine
 
-# The desktop's own door to a root shell on host: its key, which is no file of the student's.
+# The key with which the desktop opens a root shell on host; it is none of the student's files.
 _KEY = "cat /home/$STUDENT/.ssh/id_ed25519.pub"
 _PASSWORD = (
     "umask 077 && cd /home/$STUDENT && printf %s '{password}' | vncpasswd -f >.new && chown $STUDENT: .new && "
@@ -40,7 +40,7 @@ _PASSWORD = (
 
 @dataclass(frozen=True)
 class Desktop:
-    """A desktop that runs: its page's port on 127.0.0.1, the password that opens it now, and what was done for it."""
+    """A running desktop: its page's port on 127.0.0.1, the password that opens it now, and what was done to start it."""
 
     student: str
     port: int
@@ -49,7 +49,7 @@ class Desktop:
 
     @property
     def url(self) -> str:
-        """The page's address. The password stands behind the #, which a browser sends to nobody."""
+        """The page's address. The password follows the #, so the browser does not send it to any server."""
         return f"http://127.0.0.1:{self.port}/#{self.password}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,11 +66,11 @@ class Desktop:
 def show(
     engine: Engine, environment: Environment, listen: Listener, *, port: int | None = None, configured: bool = False
 ) -> Desktop:
-    """Bring the desktop up, unless it is, and wait until Thunderbird's window is there.
+    """Bring the desktop up, unless it runs, and wait until Thunderbird's window is open.
 
-    With `configured` Thunderbird has the accounts of the sheet already; else those that the student has set up.
-    Raises UsageError for a port that is taken or not the running desktop's, EngineError if host does not run or the
-    desktop breaks.
+    With `configured`, Thunderbird has the accounts of the sheet; otherwise those that the student has set up.
+    Raises UsageError for a port that is taken or differs from the running desktop's, EngineError if host does not run or
+    the desktop fails.
     """
     who = environment.student
     with changing(engine, who.id, listen) as change:
@@ -79,7 +79,7 @@ def show(
         there = desk.parts()
         if port and there.screen == "running" and there.port != port:
             raise UsageError(
-                f"{who.id}'s desktop is there already, on port {there.port}. Leave --port out, or end it first: "
+                f"{who.id}'s desktop already runs on port {there.port}. Omit --port, or stop the desktop first: "
                 f"labenv desktop --stop -s {who.id}"
             )
         page = None
@@ -92,7 +92,7 @@ def show(
             changes = _make(change.plan, desk, there, page)
             desk.start()
             password = _open_doors(engine, desk, host)
-    with Together(1) as pool:  # the one takes as long as the other
+    with Together(1) as pool:  # both take about the same time
         outside = pool.submit(_bring_outside, engine, change, listen)
         with announced(listen, "Thunderbird", "waiting for Thunderbird's window"):
             _open_thunderbird(engine, desk, "configured" if configured else "own")
@@ -103,7 +103,7 @@ def show(
 
 
 def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: bool = False) -> bool:
-    """Stop the desktop; it keeps its accounts, unless it is to be removed. Whether there was one. Raises EngineError."""
+    """Stop the desktop, and remove it if asked. Returns whether there was one. Raises EngineError."""
     who = environment.student
     with changing(engine, who.id, listen):
         desk = Desk(engine, who, environment.machine(_HOST))
@@ -124,16 +124,16 @@ def _host(environment: Environment) -> Machine:
     host = environment.machine(_HOST)
     if host.state != "running":
         raise EngineError(
-            f"The desktop is host's, and host is {host.state}. Bring it back first: labenv up {environment.student.id}"
+            f"The desktop needs the machine host, which is {host.state}. Start it first: labenv up {environment.student.id}"
         )
     return host
 
 
 def follow(engine: Engine, environment: Environment, listen: Listener) -> None:
-    """After host was booted: have a desktop that runs start again, in host's new network. Raises EngineError.
+    """After a boot of host: start a running desktop again, in host's new network. Raises EngineError.
 
-    For a command that is `changing` the environment.
-    After host was made anew it cannot: it goes, and what is on it stays for the next `labenv desktop`.
+    For a command that is `changing` the environment. If host was made again from scratch, the desktop cannot follow: it is
+    removed, and its files stay for the next `labenv desktop`.
     """
     who = environment.student
     desk = Desk(engine, who, environment.machine(_HOST))
@@ -141,7 +141,7 @@ def follow(engine: Engine, environment: Environment, listen: Listener) -> None:
     if there.desktop != "missing" and not there.in_host:
         desk.remove(desk.screen)
         desk.remove(desk.desktop)
-        listen(Event("desktop", "the desktop went with its host; what is on it is kept: labenv desktop", "note"))
+        listen(Event("desktop", "the desktop went with its host; its files are kept: labenv desktop", "note"))
     elif there.desktop == "running" and there.behind:
         with announced(listen, "desktop", f"starting {who.id}'s desktop again"):
             desk.stop()
@@ -149,7 +149,7 @@ def follow(engine: Engine, environment: Environment, listen: Listener) -> None:
 
 
 def _bring_outside(engine: Engine, change: Change, listen: Listener) -> None:
-    """Bring up the world outside, where the reference account is, if the topology has it."""
+    """Bring up the machine `outside`, which has the reference account, if the topology has it."""
     environment = change.environment
     if any(machine.name == _OUTSIDE and machine.state == "running" for machine in environment.machines):
         return
@@ -157,25 +157,23 @@ def _bring_outside(engine: Engine, change: Change, listen: Listener) -> None:
         request = Request(environment.student.id, profiles=frozenset({_OUTSIDE}))
         up.up(engine, request, listen)
     else:
-        text = (
-            "this environment has no machine 'outside': the account at myseneca.ca can be reached from no mail client"
-        )
+        text = "this environment has no machine 'outside', so no mail client can reach the account at myseneca.ca"
         listen(Event("outside", text, "note"))
 
 
 def _cleared(desk: Desk, there: Parts) -> Parts:
-    """Remove what cannot be started again, and say what is left."""
+    """Remove what cannot be started again, and return what is left."""
     if there.desktop == "created" or (there.desktop != "missing" and not there.in_host):
-        desk.remove(desk.desktop)  # it never ran; or its host was made anew since, and its network is no more
+        desk.remove(desk.desktop)  # it never ran, or its host was made again and its network is gone
         there = replace(there, desktop="missing")
     if there.screen not in ("running", "missing"):
-        desk.remove(desk.screen)  # nothing is in it, and its port may be another's by now
+        desk.remove(desk.screen)  # it holds no files, and another program may have its port by now
         there = replace(there, screen="missing")
     return there
 
 
 def _make(plan: Plan, desk: Desk, there: Parts, page: int | None) -> tuple[str, ...]:
-    """Make what is missing, not started, and end a desktop that is in a network of the past."""
+    """Create what is missing without starting it, and stop a desktop that is in host's old network."""
     tag = wanted()[_IMAGE].tag
     changes = []
     if there.desktop == "missing":
@@ -184,7 +182,7 @@ def _make(plan: Plan, desk: Desk, there: Parts, page: int | None) -> tuple[str, 
     elif there.desktop != "running":
         changes.append("started desktop")
     elif there.behind:
-        desk.stop()  # host was booted since
+        desk.stop()  # host has booted since
         changes.append("restarted desktop")
     if there.screen == "missing" and page:
         desk.make_screen(tag, page)
@@ -199,7 +197,7 @@ def _files(plan: Plan) -> list[overlay.Item]:
 
 def _checked(engine: Engine, port: int) -> int:
     if engine.is_local and port_in_use(port):
-        raise UsageError(f"Port {port} of 127.0.0.1 is taken by another program. Name another, or leave --port out.")
+        raise UsageError(f"Port {port} of 127.0.0.1 is taken by another program. Choose another port, or omit --port.")
     return port
 
 
@@ -209,11 +207,11 @@ def _free_port(engine: Engine, environment: Environment, listen: Listener) -> in
         if not engine.is_local or not port_in_use(port):
             return port
         listen(Event("desktop", f"port {port} of 127.0.0.1 is in use by another program; taking another", "note"))
-    raise EngineError("No port for the desktop's page is free. Name one: labenv desktop --port PORT")
+    raise EngineError("No port for the desktop's page is free. Choose one: labenv desktop --port PORT")
 
 
 def _open_doors(engine: Engine, desk: Desk, host: Machine) -> str:
-    """Let whoever has a new password onto the page, and the desktop's terminal into host; the password."""
+    """Open the page to a new password, and host to the desktop's terminal. Returns the password."""
     password = student.new_password()
     with engine.shell(desk.desktop) as inside, engine.shell(host) as on_host:
         key = _run(desk, inside, f"until [ -s /run/screen/ready ]; do sleep 0.05; done; {_KEY}").strip()
@@ -231,7 +229,7 @@ def _run(desk: Desk, channel: Channel, command: str) -> str:
     try:
         done = channel.run(command, timeout=_PATIENCE)
     except EngineError as error:
-        raise EngineError(f"{error}\nThe desktop said last:\n{desk.last_words()}") from error
+        raise EngineError(f"{error}\nLast output of the desktop:\n{desk.last_words()}") from error
     if done.rc:
         raise EngineError(f"The desktop could not be set up: {done.complaint}")
     return done.text

@@ -1,4 +1,4 @@
-"""Taking an environment down: `down` leaves nothing but its saves."""
+"""Taking an environment down: `down` removes everything but its saves."""
 
 from labenv.engine import Engine, save_store
 from labenv.environment import Environment
@@ -9,10 +9,10 @@ from labenv.events import Event, Listener, announced
 
 
 def down(engine: Engine, environment: Environment, listen: Listener) -> None:
-    """Remove an environment: machines, networks, cgroups; its saves stay. Raises EngineError.
+    """Remove an environment: machines, networks, cgroups. Its saves stay. Raises EngineError.
 
-    While all machines are there, an interrupted `down` has only switched them off; from then on it is finished by the next
-    command that changes the environment.
+    Interrupted while all machines still exist, `down` has only switched them off. Interrupted later, the next command that
+    changes the environment finishes it.
     """
     who = environment.student.id
     doing = f"removing {who}'s machines and network"
@@ -32,5 +32,5 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
         if not count:
             history.forget(environment)
     if count:
-        told = "1 save of it is" if count == 1 else f"{count} saves of it are"
-        listen(Event("down", f"{told} kept; to see and to remove them: labenv saves -s {who}", "note"))
+        kept = "1 save is" if count == 1 else f"{count} saves are"
+        listen(Event("down", f"{kept} kept. List or remove saves: labenv saves -s {who}", "note"))

@@ -1,6 +1,6 @@
-"""What is kept of drills: the one that runs in an environment, those that are over, and the table of a class.
+"""What is recorded about drills: the one that runs in an environment, the finished ones, and the table of a class.
 
-It lies on the engine, outside the machines, in which a student is root.
+The records lie on the engine, outside the machines, because a student is root there.
 """
 
 import csv
@@ -18,13 +18,13 @@ from labenv.lab.drills import Drill
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
-# The kinds of records: the drill that runs, what the files said before and with its fault, the drills that are over.
+# The kinds of records: the running drill, the files' content before the fault and with it, the finished drills.
 _RUNNING, _CONTENT, _OVER = "drill", "drill-content", "drills-over"
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A layer that the student took for the faulty one: when, and whether a file had been changed by then."""
+    """A layer that the student named as the faulty one: when, and whether a file had been changed by then."""
 
     time: str
     layer: str
@@ -33,9 +33,9 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Running:
-    """A drill that runs. `begun` is empty while its fault is being put in; `saved` is the save from before.
+    """A running drill. `begun` is empty while its fault is being put in; `saved` is the save made before.
 
-    `hinted` are the times of hints, `looked` those at which the lab's checks were asked what is wrong.
+    `hinted` are the times of hints, `looked` the times at which the student ran the lab's checks.
     """
 
     drill: Drill
@@ -51,7 +51,7 @@ class Running:
         return _between(self.begun, now())
 
     def to_dict(self, symptom: str) -> dict[str, Any]:
-        """What a student may know of it, as `drill status --json` shows it: never its name."""
+        """What a student may know about it, as `drill status --json` shows it: never its name."""
         return {
             "level": self.drill.level,
             "symptom": symptom,
@@ -66,10 +66,10 @@ class Running:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a drill. `mended` is false where the student gave up. Seconds count from its start.
+    """The result of a drill. `mended` is false if the student gave up. Seconds count from its start.
 
-    `to_diagnosis` is when the right layer was first named; None if never. `looks` is how often the lab's checks were
-    asked. `beyond` are the lines that were changed and have nothing to do with the fault; None if that is not known.
+    `to_diagnosis` is when the student first named the right layer; None if never. `looks` is how often the student ran the
+    lab's checks. `beyond` are changed lines that have nothing to do with the fault; None if that is not known.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Result:
 
 @dataclass(frozen=True)
 class DrillEntry:
-    """A line of a class's table: a drill of a student. `outcome` is "mended", "given up" or "running"."""
+    """A row of a class's table: one drill of one student. `outcome` is "mended", "given up" or "running"."""
 
     student: str
     name: str
@@ -112,12 +112,12 @@ class DrillEntry:
 
 
 def now() -> str:
-    """The time, as it is kept."""
+    """The time in the form in which it is stored."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def running(engine: "Engine", student_id: str) -> Running | None:
-    """The drill that runs or whose start was interrupted (then `begun` is empty); None if none. Raises EngineError."""
+    """The drill that runs, or whose start was interrupted (`begun` is empty then); None if there is none. Raises EngineError."""
     kept = records.read(engine, student_id, _RUNNING)
     if not kept:
         return None
@@ -127,38 +127,38 @@ def running(engine: "Engine", student_id: str) -> Running | None:
 
 
 def keep(engine: "Engine", student_id: str, found: Running) -> None:
-    """Keep what is known of the drill that runs. Raises EngineError."""
+    """Record the running drill. Raises EngineError."""
     packed = {**asdict(found), "drill": {"name": found.drill.name, "tree": drills.to_dict(found.drill)}}
     records.write(engine, student_id, _RUNNING, packed)
 
 
 def forget(engine: "Engine", student_id: str) -> None:
-    """No drill runs any more. Raises EngineError."""
+    """Record that no drill runs any more. Raises EngineError."""
     records.remove(engine, student_id, _RUNNING)
     records.remove(engine, student_id, _CONTENT)
 
 
 def over(engine: "Engine", student_id: str) -> list[Result]:
-    """The drills that are over in a student's environment, in their order. Raises EngineError."""
+    """The finished drills of a student's environment, oldest first. Raises EngineError."""
     kept = records.read(engine, student_id, _OVER) or []
     return [Result(**{**entry, "diagnoses": tuple(Diagnosis(**d) for d in entry["diagnoses"])}) for entry in kept]
 
 
 def close(engine: "Engine", student_id: str, result: Result) -> None:
-    """The drill that ran is over. Raises EngineError."""
+    """Record that the running drill has finished. Raises EngineError."""
     records.write(engine, student_id, _OVER, [asdict(other) for other in [*over(engine, student_id), result]])
     forget(engine, student_id)
 
 
 def keep_contents(engine: "Engine", student_id: str, before: Content, fault: Content) -> None:
-    """Keep what the files said before the fault and with it. Raises EngineError."""
+    """Record the files' content before the fault and with it. Raises EngineError."""
     changed = {path: lines for path, lines in fault.items() if before.get(path) != lines}
     gone = [path for path in before if path not in fault]
     records.write(engine, student_id, _CONTENT, {"before": before, "changed": changed, "gone": gone})
 
 
 def contents(engine: "Engine", student_id: str) -> tuple[Content, Content] | None:
-    """What the files said before the fault and with it; None if somebody has removed that. Raises EngineError."""
+    """The files' content before the fault and with it; None if that record was removed. Raises EngineError."""
     kept = records.read(engine, student_id, _CONTENT)
     if kept is None:
         return None
@@ -169,7 +169,7 @@ def contents(engine: "Engine", student_id: str) -> tuple[Content, Content] | Non
 def result(
     found: Running, filled: tuple[str, str], said: tuple[Content, Content] | None, after: Content, *, mended: bool
 ) -> Result:
-    """What came of a drill that ends now; `filled` are its explanation and its mend for the student."""
+    """The result of a drill that ends now; `filled` are its explanation and its fix with the student's values filled in."""
     drill, ended = found.drill, now()
     right = [d.time for d in found.diagnoses if d.layer == drill.layer]
     return Result(

@@ -1,4 +1,4 @@
-"""The fault of a drill in an environment: put in, seen, taken out; and undone where putting it in was interrupted."""
+"""The fault of a drill: put it in, look for its symptom, take it out; undo a start that was interrupted."""
 
 from labenv.engine import Engine, save_store
 from labenv.environment import Environment
@@ -9,18 +9,18 @@ from labenv.events import Event, Listener
 from labenv.lab import drills
 from labenv.lab.drills import Drill
 
-_PATIENCE = 120  # seconds that putting a fault in, taking it out or looking for the symptom may take
+_PATIENCE = 120  # seconds for putting a fault in, taking it out, or looking for the symptom
 
 
 class Misfit(UsageError):
-    """A fault that cannot be put into what is there, or that breaks nothing there."""
+    """A fault that cannot be put into this environment, or that breaks nothing in it."""
 
 
 def type_(engine: Engine, environment: Environment, drill: Drill, text: str) -> None:
-    """Type a drill's commands as root on its machines; the first that fails ends it with a `Misfit`.
+    """Run a drill's commands as root on its machines; the first that fails raises `Misfit`.
 
-    They go down a shell that keeps no history, and stand in no file and no argument of a process that stays. What a
-    command that was killed has left running there ends first.
+    They go through a shell that keeps no history, so they appear in no file and in no argument of a process that stays.
+    What a killed command left running on the machine ends first.
     """
     script = f"set -e\nexec 9</etc\nflock -w {_PATIENCE // 2} 9\n{drills.filled(text, environment.student)}"
     for name in drill.machines:
@@ -31,30 +31,30 @@ def type_(engine: Engine, environment: Environment, drill: Drill, text: str) -> 
 
 
 def is_seen(engine: Engine, environment: Environment, drill: Drill) -> bool:
-    """Whether the symptom shows; to find that out can take a message that is sent. Raises EngineError."""
+    """Whether the symptom shows; finding out may take sending a message. Raises EngineError."""
     machine, command = drill.seen
     with engine.shell(environment.machine(machine)) as shell:
         return shell.run(drills.filled(command, environment.student), _PATIENCE).rc == 0
 
 
 def take_out(engine: Engine, environment: Environment, found: Running, listen: Listener) -> bool:
-    """Take the fault out; whether that worked. If not, the way back is told."""
+    """Take the fault out. Returns whether that worked; if not, the student is told how to get back."""
     try:
         type_(engine, environment, found.drill, found.drill.fix)
-    except LabenvError as error:  # such as a file that the student has removed; no reason to keep the drill for ever
+    except LabenvError as error:  # such as a file that the student has removed: no reason to keep the drill forever
         listen(Event("drill", f"{error} {way_back(environment, found)}", "warn"))
         return False
     return True
 
 
 def undo(engine: Engine, environment: Environment, found: Running, listen: Listener) -> None:
-    """Undo what a start has done; the save goes last, and stays if the fault could not be taken out."""
+    """Undo a start. The save is removed last, and stays if the fault could not be taken out."""
     mended = take_out(engine, environment, found, listen)
     forget(engine, environment, found, keep=not mended)
 
 
 def forget(engine: Engine, environment: Environment, found: Running, *, keep: bool = False) -> None:
-    """Forget a start, and remove its save unless it is to be kept."""
+    """Remove the record of a start, and its save unless `keep`."""
     who = environment.student.id
     drill_records.forget(engine, who)
     if not keep:
@@ -64,8 +64,8 @@ def forget(engine: Engine, environment: Environment, found: Running, *, keep: bo
 
 
 def way_back(environment: Environment, found: Running) -> str:
-    """How to get back to what was there before the drill, as a sentence."""
-    return f"The environment as it was before the drill: labenv restore {found.saved} -s {environment.student.id}"
+    """How to get back to the state before the drill, as a sentence."""
+    return f"To go back to the state before the drill: labenv restore {found.saved} -s {environment.student.id}"
 
 
 def at_rest(environment: Environment, drill: Drill) -> str:
@@ -74,9 +74,9 @@ def at_rest(environment: Environment, drill: Drill) -> str:
 
 
 def recover(engine: Engine, student_id: str, listen: Listener) -> None:
-    """Undo a start of a drill that was interrupted; for a command that holds the student's lock. Raises EngineError.
+    """Undo an interrupted start of a drill, for a command that holds the student's lock. Raises EngineError.
 
-    While a machine does not run it is left for later.
+    If a machine of the drill does not run, that is left for later.
     """
     found = drill_records.running(engine, student_id)
     if found and found.begun:
@@ -86,5 +86,5 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
         for environment in engine.environments(student_id):
             if at_rest(environment, found.drill):
                 return
-            listen(Event("drill", "a start of a drill was interrupted; its fault is taken out", "note"))
+            listen(Event("drill", "the start of a drill was interrupted; removing its fault", "note"))
             undo(engine, environment, found, listen)

@@ -1,7 +1,7 @@
 """One command at a time changes a student's environment.
 
-An flock(2) on a file in the user's runtime folder: the kernel lets go of it however the holder ends, so no lock is
-ever stale. The file says who holds it and is removed with the lock.
+An flock(2) on a file in the user's runtime folder: the kernel releases it however the holder ends, so no lock is ever
+stale. The file names the holder and is removed with the lock.
 """
 
 import fcntl
@@ -16,14 +16,14 @@ from labenv import places
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
 
-_POLL = 0.2  # seconds between two tries; flock has no wait with a deadline
+_POLL = 0.2  # seconds between two tries; flock cannot wait with a deadline
 
 
 @contextmanager
 def student_lock(student_id: str, listen: Listener, patience: float = 600) -> Iterator[None]:
     """Hold the lock of a student's environment during the block.
 
-    A second holder says whom it waits for, then waits up to `patience` seconds.
+    If another command holds it, tells the user which one, then waits up to `patience` seconds.
     Raises EngineError naming the holder when that time is over.
     """
     path = places.runtime() / f"{student_id}.lock"
@@ -33,7 +33,7 @@ def student_lock(student_id: str, listen: Listener, patience: float = 600) -> It
         os.pwrite(descriptor, f"process {os.getpid()} ({' '.join(sys.argv[1:3]) or 'labenv'})".encode(), 0)
         yield
     finally:
-        path.unlink(missing_ok=True)  # still under the lock: a waiter notices that its file is no longer the named one
+        path.unlink(missing_ok=True)  # under the lock: a waiting command sees that its file has lost its name
         os.close(descriptor)
 
 
@@ -51,8 +51,8 @@ def _acquire(path: Path, student_id: str, listen: Listener, patience: float) -> 
             if time.monotonic() > deadline:
                 os.close(descriptor)
                 raise EngineError(
-                    f"{student_id}'s environment is being changed by {holder} since more than {patience:.0f} seconds. "
-                    f"Wait for it or end it, then try again."
+                    f"{student_id}'s environment has been locked by {holder} for more than {patience:.0f} seconds. "
+                    f"Wait for that command or end it, then try again."
                 ) from None
             if not announced:
                 listen(Event("lock", f"waiting for {holder}, which is changing {student_id}'s environment", "note"))

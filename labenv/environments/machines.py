@@ -1,4 +1,4 @@
-"""The machines and networks of a plan, made on the engine and started."""
+"""Create and start the machines and networks of a plan."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -17,7 +17,7 @@ from labenv.parallel import Together
 
 
 def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Listener) -> tuple[str, ...]:
-    """Put what a plan makes in the place of what is there, and return what was done. Raises EngineError."""
+    """Replace what exists by what a plan makes, and return what was done. Raises EngineError."""
     with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
         for environment in there:
             engine.remove(environment)
@@ -26,7 +26,7 @@ def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Lis
 
 
 def remake_machine(engine: Engine, there: Environment, made: Plan, name: str, listen: Listener) -> tuple[str, ...]:
-    """The same for one machine: the environment stays at its stage, whatever the plan's. Raises EngineError."""
+    """The same for one machine. The environment stays at its stage, whatever the plan's stage is. Raises EngineError."""
     node = next(node for node in made.topology.nodes if node.name == name)
     labels = {"labenv.stage": there.stage, "labenv.made-from": made_from(replace(made, stage=there.stage), node)}
     made = replace(made, copied={name: Copied(made.image_tag(node), labels)})
@@ -38,7 +38,7 @@ def remake_machine(engine: Engine, there: Environment, made: Plan, name: str, li
 
 @contextmanager
 def making_networks(engine: Engine, made: Plan) -> Iterator[Mapping[str, Future[None]]]:
-    """The networks of a plan by name, being made while the block goes on, with what else the machines wait for."""
+    """Create the networks of a plan, by name, in the background during the block."""
     with Together(1 + len(made.topology.networks)) as pool:
         coming = {n.name: pool.submit(make_network, engine, made, n) for n in made.topology.networks}
         pool.submit(lambda: engine.facts)
@@ -48,9 +48,9 @@ def making_networks(engine: Engine, made: Plan) -> Iterator[Mapping[str, Future[
 def make(
     engine: Engine, made: Plan, nodes: list[Node], listen: Listener, coming: Mapping[str, Future[None]] | None = None
 ) -> tuple[str, ...]:
-    """Make and start machines, all at once, and return what was done.
+    """Create and start machines, all at the same time, and return what was done.
 
-    Each waits for those of its networks that are only coming. Raises EngineError.
+    Each machine waits for those of its networks that are still being created. Raises EngineError.
     """
     labels = environment_labels(made.environment())
     shift = _free_ports(engine, made, nodes, listen)
@@ -77,13 +77,13 @@ def make(
 
 
 def make_network(engine: Engine, made: Plan, network: Network) -> None:
-    """Make one network of a plan. Raises EngineError; `NetworkTaken` if another has its addresses."""
+    """Create one network of a plan. Raises EngineError; `NetworkTaken` if its addresses are taken."""
     labels = environment_labels(made.environment())
     engine.create_network(made.student, network, labels, network_options(engine, network))
 
 
 def _free_ports(engine: Engine, made: Plan, nodes: list[Node], listen: Listener) -> int:
-    """The first block of ports on 127.0.0.1 of which none is in use; 0, the usual one, where that cannot be told."""
+    """The first block of ports on 127.0.0.1 with none in use; 0, the usual block, where that cannot be found out."""
     if not engine.is_local:
         return 0
     for shift in range(8):
@@ -91,7 +91,5 @@ def _free_ports(engine: Engine, made: Plan, nodes: list[Node], listen: Listener)
         used = sorted(number for number in numbers if port_in_use(number))
         if not used:
             return shift
-        listen(
-            Event("ports", f"port {used[0]} of 127.0.0.1 is in use by another program; publishing on others", "note")
-        )
+        listen(Event("ports", f"port {used[0]} of 127.0.0.1 is in use by another program; using others", "note"))
     return 0

@@ -1,7 +1,7 @@
-"""The networks that are in use around a lab: which 192.168.X.0/24 are taken and by whom, ports, the uplink's MTU.
+"""The networks in use around a lab: which 192.168.X.0/24 are taken and by whom, ports, the uplink's MTU.
 
-The kernel's own tables are read (proc(5): net/route, net/fib_trie), which takes no program and no privilege. They tell
-of this computer only, so nothing is said of an engine elsewhere.
+The kernel's own tables are read (proc(5): net/route, net/fib_trie), which needs no program and no privilege. They
+describe this computer only, so they say nothing about an engine elsewhere.
 """
 
 import re
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _ALL = IPv4Network("192.168.0.0/16")
-_DESKTOP_X = 65  # Docker Desktop's virtual machine reaches the outside through 192.168.65.0/24
+_DESKTOP_X = 65  # Docker Desktop's virtual machine uses 192.168.65.0/24 for its own uplink
 _LOCAL_ADDRESS = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
 
 
 @dataclass(frozen=True)
 class Route:
-    """A row of the routing table; `metric` orders rows for the same destination, the smallest wins."""
+    """A row of the routing table; for the same destination the smallest `metric` wins."""
 
     destination: IPv4Network
     gateway: IPv4Address
@@ -36,8 +36,8 @@ class Route:
 def taken_by(engine: "Engine") -> dict[int, str]:
     """Which X are taken, each with the end of a sentence that says by whom. Raises EngineError if the engine is gone.
 
-    A route to all of 192.168.0.0/16 (a VPN's, usually) would leave no X at all. A lab's narrower route wins over it,
-    so of such a network only those parts count that hold an address this computer needs.
+    A route to all of 192.168.0.0/16 (usually a VPN's) would leave no X at all. A lab's narrower route wins over it, so of
+    such a network only the parts count that hold an address this computer needs.
     """
     found = taken(engine.networks(), Computer() if engine.is_local else None)
     if not engine.is_local and engine.facts.desktop:  # it runs in a virtual machine
@@ -61,7 +61,7 @@ def taken(networks: Iterable[Mapping[str, Any]], computer: Computer | None) -> d
 
 
 def free_x(taken: Mapping[int, str], wanted: int) -> int:
-    """The first free X after `wanted`, going round; 0, 1 and those above 251 are left to home routers and the like.
+    """The first free X after `wanted`, in a circle; 0, 1 and those above 251 are left to home routers and the like.
 
     Raises EngineError if there is none.
     """
@@ -73,17 +73,17 @@ def free_x(taken: Mapping[int, str], wanted: int) -> int:
 
 
 def routes(computer: Computer) -> list[Route]:
-    """This computer's IPv4 routes, without default routes (and the pair of halves that VPNs use for one)."""
+    """This computer's IPv4 routes without default routes (a VPN may split a default route into two halves)."""
     return [route for route in _table(computer) if route.destination.prefixlen > 1]
 
 
 def wide_routes(computer: Computer) -> list[Route]:
-    """The routes that cover all of 192.168.0.0/16: while a lab runs, its part of them is out of reach."""
+    """The routes that cover all of 192.168.0.0/16: a running lab hides its part of them."""
     return [route for route in routes(computer) if _ALL.subnet_of(route.destination)]
 
 
 def uplink_mtu(computer: Computer | None = None) -> int | None:
-    """The MTU of the device that the default route uses, or None if there is none or it cannot be told."""
+    """The MTU of the device of the default route; None if there is none or it cannot be found out."""
     computer = computer or Computer()
     default = [route for route in _table(computer) if route.destination.prefixlen == 0]
     if not default:
@@ -96,11 +96,11 @@ def uplink_mtu(computer: Computer | None = None) -> int | None:
 def port_in_use(number: int) -> bool:
     """Whether another program already listens on that port of 127.0.0.1, TCP or UDP.
 
-    A port that this user may not open (below 1024) counts as free: the engine opens it, and has the right.
+    A port that this user may not open (below 1024) counts as free: the engine opens it, and may.
     """
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         with socket.socket(socket.AF_INET, kind) as trial:
-            if kind == socket.SOCK_STREAM:  # a connection that is merely fading away (TIME_WAIT) is no listener
+            if kind == socket.SOCK_STREAM:  # a closed connection that is still listed (TIME_WAIT) is no listener
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 trial.bind(("127.0.0.1", number))
@@ -140,7 +140,7 @@ def _table(computer: Computer) -> Iterator[Route]:
 
 
 def _address(text: str) -> IPv4Address:
-    """An address as the kernel prints it there: a number in the order of this processor's bytes."""
+    """An address as the kernel prints it there: a number in this processor's byte order."""
     return IPv4Address(struct.pack("=I", int(text, 16)))
 
 

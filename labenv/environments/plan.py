@@ -1,4 +1,4 @@
-"""What an environment is made from: a request becomes a plan, on a network that is free or as it was made before."""
+"""What an environment is made from: a request becomes a plan, on a free network or as it was made before."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ from labenv.student import Student
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked `up` or `render` for; None where they left the choice to labenv.
+    """What the user asked `up` or `render` for; None where labenv chooses.
 
-    `profiles` are those of the topology whose machines are wanted as well.
+    `profiles` are the profiles of the topology whose machines are wanted too.
     """
 
     student_id: str
@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Copied:
-    """What a machine is made from if it comes out of a save: that image, and labels that stay as they were."""
+    """What a machine that comes out of a save is made from: that image, and labels that stay as they were."""
 
     image: str
     labels: dict[str, str]
@@ -45,7 +45,7 @@ class Copied:
 class Plan:
     """Everything that an environment is made from, for one student at one stage.
 
-    The `topology` has no other machines and networks than those that are wanted. `copied` are machines out of a save.
+    The `topology` has only the wanted machines and networks. `copied` are machines out of a save.
     """
 
     student: Student
@@ -68,7 +68,7 @@ class Plan:
         return overlay.overlay(self.lab, self.topology, node, self.student, self.stage)
 
     def environment(self) -> Environment:
-        """The environment as it will be, with no machine there yet."""
+        """The environment as it will be, with no machine yet."""
         machines = tuple(
             Machine(
                 node.name,
@@ -100,7 +100,7 @@ def validated(request: Request) -> Request:
 
 
 def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
-    """The plan for an environment that is not there yet, on a free network. Raises UsageError, EngineError."""
+    """The plan for an environment that does not exist yet, on a free network. Raises UsageError, EngineError."""
     wished = request.x if request.x is not None else student.derive_x(request.student_id)
     return _plan_at(request, _choose_x(engine, request, wished, listen), student.new_password())
 
@@ -121,10 +121,10 @@ def _plan(who: Student, lab: Lab, stage: str, file: Path | None, profiles: Colle
 def plan_again(
     who: Student, lab: str, stage: str, source: str, machines: Collection[str], profiles: Collection[str] = ()
 ) -> Plan:
-    """The plan for an environment that is or was there, with those optional machines that are among `machines`.
+    """The plan for an environment that exists or existed, with those optional machines that are among `machines`.
 
-    `source` is what it has for its topology; machines of `profiles` are wanted as well. Raises UsageError for a lab or a
-    topology that is not there (any more).
+    `source` is its topology; machines of `profiles` are wanted too. Raises UsageError if its lab or its topology does not
+    exist (any more).
     """
     known = labs.load(lab)
     file = Path(source) if "/" in source else None
@@ -143,7 +143,7 @@ def _choose_x(engine: Engine, request: Request, wanted: int, listen: Listener) -
         return wanted
     if request.x is not None:
         raise UsageError(
-            f"The network 192.168.{wanted}.0/24 is taken: {taken[wanted]}. Choose another --net, or leave it out and labenv "
+            f"The network 192.168.{wanted}.0/24 is taken: {taken[wanted]}. Choose another --net, or omit it and labenv "
             f"finds a free one."
         )
     free = free_x(taken, wanted)
@@ -152,7 +152,7 @@ def _choose_x(engine: Engine, request: Request, wanted: int, listen: Listener) -
 
 
 def network_options(engine: Engine, network: Network) -> dict[str, str]:
-    """The driver options of a network, with the uplink's MTU where it can be known."""
+    """The driver options of a network, with the uplink's MTU where it is known."""
     mtu = uplink_mtu() if engine.is_local else None
     return network.options | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
 

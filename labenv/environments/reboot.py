@@ -1,4 +1,4 @@
-"""Booting machines again, and what that loses: services that were not enabled, firewall rules that were not saved, ports."""
+"""Rebooting machines, and what that loses: services that were not enabled, firewall rules that were not saved, ports."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from labenv.errors import EngineError
 from labenv.events import Listener, announced
 from labenv.parallel import Together
 
-# One fact a line: what it is, a blank, its name. Template units come and go with whoever connects, and a service with a
-# socket starts when somebody does; the engine's resolver listens on 127.0.0.11 on a port that changes, and an interface gets
-# another link-local address.
+# One fact a line: what it is, a blank, its name. Template units come and go with each connection, and a service with a
+# socket starts when somebody connects; the engine's resolver listens on 127.0.0.11 on a port that changes, and an
+# interface gets another link-local address.
 _FACTS = """\
 running=$(systemctl list-units --type=service --state=running --plain --no-legend | awk '$1 !~ /@/ {print $1}')
 systemctl show -p Id,TriggeredBy $running | awk -F= '$1 == "Id" {id = $2} $0 == "TriggeredBy=" {print "service", id}'
@@ -22,15 +22,15 @@ iptables -S | sed 's/^/rule /'
 ss -Hltn | awk '$4 !~ /^(127\\.0\\.0\\.11:|\\[fe80:)/ {print "port", $4}'
 """
 _SAID = {
-    "service": "the service {} ran and does not any more: it is not enabled",
-    "rule": "the firewall's rule `{}` was in force and is not any more: it was not saved",
-    "port": "something listened on {} and does not any more",
+    "service": "the service {} ran before, and does not run now: it is not enabled",
+    "rule": "the firewall rule `{}` was in force before, and is not now: it was not saved",
+    "port": "something listened on {} before, and nothing does now",
 }
 
 
 @dataclass(frozen=True)
 class Lost:
-    """Something that a machine had before it was booted again: a "service", a "rule" of the firewall, a "port"."""
+    """Something that a machine had before the reboot and lost: a "service", a "rule" of the firewall, a "port"."""
 
     machine: str
     kind: str
@@ -45,15 +45,13 @@ class Lost:
 def reboot(
     engine: Engine, environment: Environment, machines: Sequence[Machine], listen: Listener, *, hard: bool = False
 ) -> None:
-    """Boot machines again and wait until they have booted; `hard`, their power fails first. Raises EngineError."""
+    """Reboot machines and wait until they have booted; with `hard` their power fails first. Raises EngineError."""
     with changing(engine, environment.student.id, listen) as change:
         environment = change.environment
         machines = [environment.machine(machine.name) for machine in machines]
         for machine in machines:
             if machine.state != "running":
-                raise EngineError(
-                    f"{machine.name} is {machine.state}. Bring it back with: labenv up {environment.student.id}"
-                )
+                raise EngineError(f"{machine.name} is {machine.state}. Start it: labenv up {environment.student.id}")
 
         def boot(machine: Machine) -> None:
             with announced(listen, machine.name, f"{'power cut on' if hard else 'rebooting'} {machine.name}"):
@@ -67,9 +65,9 @@ def reboot(
 
 
 def reboot_and_compare(engine: Engine, environment: Environment, listen: Listener) -> list[Lost]:
-    """Boot all machines again and return what that has lost. Raises EngineError if one does not run."""
+    """Reboot all machines and return what was lost. Raises EngineError if a machine does not run."""
     machines = environment.regular
-    with announced(listen, "before", "looking at what runs"):
+    with announced(listen, "before", "listing what runs"):
         before = _facts(engine, machines)
     reboot(engine, environment, machines, listen)
     after = _facts(engine, machines)

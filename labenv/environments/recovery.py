@@ -1,8 +1,8 @@
-"""What an interrupted command has left: carried on, or undone.
+"""What an interrupted command left: finish it, or undo it.
 
-A restore notes what it does once the machines are switched off. Interrupted before the note, it has removed nothing; after
-it, the next command that changes the environment carries it on. `reset` does the same the other way round: it leads back
-until all is made from scratch. An interrupted start of a drill is undone.
+A restore notes what it does once the machines are switched off. Interrupted before the note, it has removed nothing;
+after it, the next command that changes the environment finishes it. `reset` works the other way round: until everything
+is made from scratch, it is undone. An interrupted start of a drill is undone.
 """
 
 from dataclasses import replace
@@ -17,20 +17,20 @@ from labenv.events import Event, Listener
 
 
 def recover(engine: Engine, student_id: str, listen: Listener) -> None:
-    """Carry on what an interrupted `restore`, `reset` or `down` has begun, undo an interrupted start of a drill.
+    """Finish an interrupted `restore`, `reset` or `down`, undo an interrupted start of a drill.
 
     For a command that holds the student's lock. Raises EngineError.
     """
     pending = save_store.notes(engine, student_id)
     removing = any(noted.doing == "removing" for noted in pending)
     if removing:
-        listen(Event("down", "a `down` was interrupted; what it left is removed", "note"))
+        listen(Event("down", "a `down` was interrupted; removing what is left", "note"))
         remove_all(engine, student_id)
-    # The note of a removal goes last: it counts for more than what it came on top of.
+    # The note of a removal is dropped last: it counts for more than the notes before it.
     for noted in sorted(pending, key=lambda noted: noted.doing, reverse=True):
         wanted = next((s for s in save_store.found(engine, student_id) if s.stamp == noted.stamp), None)
         if wanted and not removing and not set(wanted.machines) <= save_store.restored(engine, noted):
-            listen(Event("restore", f"an interrupted command is finished by restoring {wanted.name}", "note"))
+            listen(Event("restore", f"finishing an interrupted command: restoring {wanted.name}", "note"))
             replace_with(engine, wanted, noted, listen)
         else:
             save_store.drop(engine, noted)
@@ -38,13 +38,13 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
 
 
 def recover_drill(engine: Engine, student_id: str, listen: Listener) -> None:
-    """Undo a start of a drill that was interrupted, if its machines run. As `recover` otherwise."""
+    """Undo an interrupted start of a drill, if its machines run. Otherwise as `recover`."""
     if save_store.has_drill(engine, student_id):
         fault.recover(engine, student_id, listen)
 
 
 def remove_all(engine: Engine, student_id: str) -> None:
-    """Remove a student's machines and networks, what is on the desktop, and all records. Raises EngineError."""
+    """Remove a student's machines and networks, the desktop with its files, and all records. Raises EngineError."""
     for environment in engine.environments(student_id):
         engine.remove(environment)
     records.remove(engine, student_id)
@@ -52,7 +52,7 @@ def remove_all(engine: Engine, student_id: str) -> None:
 
 
 def replace_with(engine: Engine, wanted: Save, noted: Note, listen: Listener) -> tuple[str, ...]:
-    """Put a save in the place of what is there, as the note tells; what was done. Raises EngineError."""
+    """Replace what exists by a save, as the note says; returns what was done. Raises EngineError."""
     plan = plan_of(wanted, noted.nonce)
     changes = machines.remake(engine, engine.environments(wanted.student_id), plan, listen)
     save_store.drop(engine, noted)
@@ -60,14 +60,14 @@ def replace_with(engine: Engine, wanted: Save, noted: Note, listen: Listener) ->
 
 
 def begin(engine: Engine, there: Environment | None, wanted: Save) -> Note:
-    """Switch the machines off and note that this save comes in their place. Raises EngineError."""
+    """Switch the machines off and note that this save replaces them. Raises EngineError."""
     if there:
         engine.switch_off(there)
     return save_store.note(engine, wanted.student_id, "restoring", wanted.stamp)
 
 
 def plan_of(wanted: Save, nonce: str = "-") -> Plan:
-    """What a save is made to run from. Raises UsageError if its lab or its topology is not there."""
+    """The plan for running a save. Raises UsageError if its lab or its topology does not exist."""
     then = wanted.environment
     plan = plan_again(then.student, then.lab, then.stage, then.topology, wanted.machines)
     copied = {

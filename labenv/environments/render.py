@@ -1,6 +1,6 @@
 """An environment as plain files: a compose.yaml and, for each machine, a Dockerfile with its overlay.
 
-`docker-compose up` there gives the same environment without labenv; by its labels labenv finds it again.
+`docker-compose up` there brings up the same environment without labenv; labenv finds it by its labels.
 """
 
 import json
@@ -22,15 +22,15 @@ from labenv.lab.topology import Network
 _HEAD = """\
 # {student}'s {lab} at stage {stage}, written by labenv render.
 # Start it here with `docker-compose up -d` (or `docker compose up -d`), remove it with `docker-compose down`.
-# How systemd gets its cgroup was chosen for the engine that labenv met: {recipe}.
+# The way in which systemd gets its cgroup fits the engine that labenv found: {recipe}.
 """
 _DOCKERFILE = "# {fqdn}: the image with this student's files laid over it.\nFROM {image}\n{steps}\n"
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UsageError unless `folder` is empty or not there: what a person has written is never overwritten."""
+    """Raise UsageError unless `folder` is empty or does not exist: labenv never overwrites a person's files."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already and not an empty folder. Name another one.")
+        raise UsageError(f"{folder} exists and is not an empty folder. Choose another folder.")
 
 
 def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> None:
@@ -50,7 +50,7 @@ def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> N
             (folder / node.name / "Dockerfile").write_text(text)
         head = _HEAD.format(student=made.student.id, lab=made.lab.id, stage=made.stage, recipe=way.name)
         body = yaml.safe_dump(document(made, way, lambda n: network_options(engine, n)), sort_keys=False)
-        # To Compose a dollar sign begins a variable; two are one that does not.
+        # In a Compose file a dollar sign begins a variable; two stand for a dollar sign.
         (folder / "compose.yaml").write_text(head + body.replace("$", "$$"))
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
@@ -102,5 +102,5 @@ def document(made: Plan, way: recipe.Recipe, options: Callable[[Network], dict[s
 
 
 def _key(network: str) -> str:
-    """What the file calls a network; an engine lets the first in the order of names be the one to the outside."""
+    """The file's name for a network; an engine uses the first network in alphabetical order as the way to the outside."""
     return network or "lan"

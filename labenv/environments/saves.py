@@ -1,4 +1,4 @@
-"""Keeping an environment: saving it, restoring a save, and starting from scratch, all of which can be undone."""
+"""Saving an environment, restoring a save, and starting from scratch. Each of them can be undone."""
 
 import re
 from dataclasses import replace
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError unless `name` can be a save's."""
+    """Raise UsageError unless `name` is valid for a save."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"A save cannot be called {name!a}: a name has up to 40 of a-z, 0-9, '.', '-' and '_', and begins with a "
@@ -37,8 +37,8 @@ def check_name(name: str) -> None:
 def save(engine: Engine, environment: Environment, name: str | None, listen: Listener) -> Save:
     """Save an environment under `name`, or the next free one of save-1, save-2, …
 
-    Raises UsageError for a name that is no name or is in use, EngineError if a machine is missing or the engine refuses;
-    then everything is as it was.
+    Raises UsageError for a name that is not valid or in use, EngineError if a machine is missing or the engine refuses;
+    then nothing has changed.
     """
     if name is not None:
         check_name(name)
@@ -48,14 +48,14 @@ def save(engine: Engine, environment: Environment, name: str | None, listen: Lis
         missing = [machine.name for machine in there.machines if not _is_whole(machine)]
         if missing:
             raise EngineError(
-                f"{' and '.join(missing)} cannot be saved: not there, or never started. Bring the environment up first: "
+                f"{' and '.join(missing)} cannot be saved: missing or never started. Bring the environment up first: "
                 f"labenv up {who}"
             )
         return take(engine, there, name, listen)
 
 
 def take(engine: Engine, environment: Environment, name: str | None, listen: Listener, *, stem: str = "save") -> Save:
-    """Save what is there of an environment, under `name` or the next free one of STEM-1, STEM-2, …
+    """Save an environment, even an incomplete one, under `name` or the next free one of STEM-1, STEM-2, …
 
     For a command that holds the student's lock. Raises as `save` does.
     """
@@ -64,26 +64,26 @@ def take(engine: Engine, environment: Environment, name: str | None, listen: Lis
     name = name or next(free for free in (f"{stem}-{number}" for number in count(1)) if free not in used)
     if name in used:
         raise UsageError(
-            f"{who} has a save called {name} already. Choose another name, or remove it: labenv saves --remove {name} -s {who}"
+            f"{who} already has a save called {name}. Choose another name, or remove that save: labenv saves --remove {name} -s {who}"
         )
     with announced(listen, "save", f"saving {who}'s machines as {name}"):
         return save_store.make(engine, environment, [m for m in environment.machines if _is_whole(m)], name)
 
 
 def named(engine: Engine, student_id: str, name: str) -> Save:
-    """The save called `name`. Raises UsageError, naming those there are, if there is none."""
+    """The save called `name`. Raises UsageError, naming the existing saves, if there is none."""
     there = save_store.found(engine, student_id)
     for found in there:
         if found.name == name:
             return found
-    known = f"There are: {', '.join(found.name for found in there)}." if there else "There is none: labenv save"
+    known = f"Existing saves: {', '.join(found.name for found in there)}." if there else "None yet: labenv save"
     raise UsageError(f"{student_id} has no save called {ascii(name)[1:-1]}. {known}")
 
 
 def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Outcome:
-    """Put a save in the place of what is there, which is saved first. Raises UsageError, EngineError.
+    """Replace the environment by a save; the current state is saved first. Raises UsageError, EngineError.
 
-    `changes` of the outcome begins with the name of that save of what was there, if anything was.
+    `changes` of the outcome begins with the name of the save of the current state, if there was anything to save.
     """
     with changing(engine, student_id, listen) as change:
         wanted = named(engine, student_id, name)
@@ -106,19 +106,19 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
 
 
 def check_reset(environment: Environment, machine: str | None, stage: str | None) -> None:
-    """Raise UsageError for a machine or a stage that there is not."""
+    """Raise UsageError for an unknown machine or stage."""
     if stage:
         labs.load(environment.lab).check_stage(stage)
     if machine and environment.machine(machine).optional:
         raise UsageError(
-            f"{machine} is none of the machines of the sheet, so it has no stages. Reset without a machine."
+            f"{machine} is not a machine of the sheet, so it has no stages. Reset the whole environment: omit the machine."
         )
 
 
 def reset(
     engine: Engine, environment: Environment, machine: str | None, stage: str | None, listen: Listener
 ) -> Outcome:
-    """Make an environment, or one machine of it, anew as a stage begins; what is there is saved first.
+    """Make an environment, or one machine of it, again from scratch at a stage; the current state is saved first.
 
     Raises UsageError for an unknown machine or stage, EngineError. `changes` begins with the name of the save.
     """
@@ -131,7 +131,7 @@ def reset(
         Images(engine).ensure(set(fresh.images().values()), listen)
         history.collect_now(engine, there, listen)
         before = _before(engine, there, "before-reset", listen)
-        if machine:  # what is interrupted here is a missing machine, which `up` makes anew as well
+        if machine:  # if this is interrupted, a machine is missing, which `up` makes again too
             changes = remake_machine(engine, there, fresh, machine, listen)
         else:
             noted = begin(engine, there, before) if before else None
@@ -153,7 +153,7 @@ def remove(engine: Engine, student_id: str, name: str, listen: Listener) -> None
 
 
 def refuse_drill(engine: Engine, student_id: str) -> None:
-    """Raise UsageError while a drill runs: it would be about another environment."""
+    """Raise UsageError while a drill runs: it would no longer fit the environment."""
     if save_store.has_drill(engine, student_id):
         raise UsageError(
             f"A drill is running in {student_id}'s environment. End it first: labenv drill give-up -s {student_id}"
@@ -164,8 +164,8 @@ def _refuse_taken(engine: Engine, who: Student, there: Environment | None) -> No
     owner = taken_by(engine).get(who.x)
     if owner and not (there and there.student.x == who.x):
         raise UsageError(
-            f"The save is of the network {who.network}, which is taken: {owner}. Free it first; the addresses are in "
-            f"{who.id}'s configuration."
+            f"The save needs the network {who.network}, which is taken: {owner}. Free that network first; {who.id}'s "
+            f"configuration contains its addresses."
         )
 
 
@@ -180,26 +180,26 @@ def _names(before: Save | None) -> tuple[str, ...]:
 
 
 def _is_whole(machine: Machine) -> bool:
-    """Whether a machine is there and has run."""
+    """Whether a machine exists and has run."""
     return machine.state in ("running", "paused", "exited")
 
 
 def owner(engine: Engine, student_id: str | None, name: str) -> str:
-    """Whose save is meant: the named student's, or the only one's that has one of that name.
+    """Whose save is meant: the named student's, or that of the only student who has a save of that name.
 
-    Raises UsageError for an id that is none or if several have one, EngineError if nobody can be meant.
+    Raises UsageError for an id that is not valid or if several students have one, EngineError if no student can be meant.
     """
     if student_id:
         check_id(student_id)
         return student_id
     owners = sorted({save.student_id for save in save_store.found(engine) if save.name == name})
     if len(owners) > 1:
-        raise UsageError(f"{', '.join(owners)} each have a save called {name}. Say which one: -s STUDENT")
+        raise UsageError(f"{', '.join(owners)} each have a save called {name}. Choose one: -s STUDENT")
     return owners[0] if owners else chosen(engine, None).student.id
 
 
 def document(engine: Engine, save: Save) -> dict[str, Any]:
-    """A save as `saves --json` shows it; `bytes` is what it takes on top of the images. Raises EngineError."""
+    """A save as `saves --json` shows it; `bytes` is what it takes in addition to the images. Raises EngineError."""
     return {
         "student": save.student_id,
         "name": save.name,

@@ -1,4 +1,4 @@
-"""Waiting until what was brought up, restored or booted again answers."""
+"""Waiting until what was brought up, restored or rebooted answers."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from labenv.parallel import Together
 def await_services(
     engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener, patience: float = 60
 ) -> None:
-    """Wait until the services of these machines answer that the lab says must, at the environment's stage.
+    """Wait until the services of these machines that must run at the environment's stage, by the lab's data, answer.
 
     Raises EngineError, `NoAnswer` if one does not answer within `patience` seconds.
     """
@@ -27,7 +27,7 @@ def await_services(
 
 
 def settle(engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener) -> None:
-    """Wait for machines that a student has worked on: what they broke stays down, which is no reason to fail."""
+    """Wait for machines that a student has worked on. Services that the student broke stay down, which is no error."""
     machines = list(machines)
     regular = [machine for machine in machines if not machine.optional]
     if regular:
@@ -37,7 +37,7 @@ def settle(engine: Engine, environment: Environment, machines: Iterable[Machine]
             Together(len(regular)) as pool,
         ):
             list(pool.map(lambda machine: await_boot(engine, machine), regular))
-    # On optional machines nobody works.
+    # Nobody works on optional machines.
     await_services(engine, environment, [machine for machine in machines if machine.optional], listen)
     try:
         await_services(engine, environment, environment.regular, listen, patience=3)

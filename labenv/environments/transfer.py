@@ -1,8 +1,8 @@
-"""An environment in one file, to go on with it on another computer.
+"""An environment in one file, to continue on another computer.
 
-It is what `docker save` writes of a save's images, gzipped, after its history, which an engine passes over. Everything in
-it is named by its SHA-256 (OCI image specification: config and layers are content-addressed), so that it is verified as
-a whole before an engine sees it.
+It is the output of `docker save` for a save's images, gzipped, after its history, which an engine ignores. Everything in
+it is named by its SHA-256 (OCI image specification: config and layers are content-addressed), so the whole file is
+verified before an engine reads it.
 """
 
 import gzip
@@ -29,13 +29,13 @@ from labenv.errors import EngineError, UsageError
 from labenv.events import Listener, announced
 
 _BLOCK = 1 << 20
-_LEVEL = 1  # of gzip: somebody waits for it
+_LEVEL = 1  # of gzip: a person waits for it
 _HISTORY = "history/"
 _BLOB = re.compile(rf"(?:blobs/sha256/|{_HISTORY})?([0-9a-f]{{64}})(?:\.json)?")
 
 
 def export(engine: Engine, environment: Environment, file: Path, listen: Listener) -> int:
-    """Write an environment as it is now to `file` and return its size in bytes. Raises as `export_save`."""
+    """Write an environment in its current state to `file` and return its size in bytes. Raises as `export_save`."""
     who = environment.student.id
     name = f"export-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     history.collect_now(engine, environment, listen)
@@ -61,7 +61,7 @@ def _write(engine: Engine, made: Save, file: Path, listen: Listener) -> int:
 
 
 def _member(made: Save, listen: Listener) -> bytes:
-    """The history of a save's environment as a member of a tar archive; nothing if there is none."""
+    """The history of a save's environment as a member of a tar archive; empty if there is none."""
     told = history.packed(made.environment, listen)
     if not told:
         return b""
@@ -71,10 +71,10 @@ def _member(made: Save, listen: Listener) -> bytes:
 
 
 def load(engine: Engine, file: Path, listen: Listener) -> Save:
-    """Take the save out of an archive onto the engine, and return it.
+    """Load the save in an archive into the engine, and return it.
 
-    The whole file is verified first. Raises UsageError for one that is broken, of another version of labenv, for another
-    processor, or whose name is in use; EngineError. Then nothing has changed.
+    The whole file is verified first. Raises UsageError if it is damaged, of another version of labenv, for another processor,
+    or if its name is in use; EngineError. Then nothing has changed.
     """
     with announced(listen, "import", f"checking {file}"):
         found = _verified(file)
@@ -85,7 +85,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
                 return other
             if other.name == found.name:
                 raise UsageError(
-                    f"{found.student_id} has another save called {found.name} here. Remove it first: "
+                    f"{found.student_id} already has a different save called {found.name}. Remove it first: "
                     f"labenv saves --remove {found.name} -s {found.student_id}"
                 )
         try:
@@ -95,7 +95,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
             with suppress(EngineError):
                 save_store.tidied(engine, found.student_id)
             raise
-        if not engine.environments(found.student_id):  # whose history it would replace
+        if not engine.environments(found.student_id):  # an existing history would be replaced
             _take_history(found, file, listen)
         return found
 
@@ -110,7 +110,7 @@ def _take_history(found: Save, file: Path, listen: Listener) -> None:
 
 @dataclass
 class _Contents:
-    """What a file of images holds: the digest of each member, the small ones as JSON, and which are links to which."""
+    """The content of a file of images: the digest of each member, small members as JSON, and the links between members."""
 
     digests: dict[str, str] = field(default_factory=dict)
     documents: dict[str, Any] = field(default_factory=dict)
@@ -130,8 +130,8 @@ def _verified(file: Path) -> Save:
         raise UsageError(f"There is no file {file}.") from error
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, LookupError, TypeError) as error:
         raise UsageError(
-            f"{file} is no whole archive of an environment ({error or type(error).__name__}). Copy it again, or export it "
-            f"anew; nothing was changed here."
+            f"{file} is not a complete archive of an environment ({error or type(error).__name__}). Copy it again, or export it "
+            f"again. Nothing was changed here."
         ) from error
 
 
@@ -153,27 +153,27 @@ def _read(packed: gzip.GzipFile) -> _Contents:
             if member.size < _BLOCK:
                 with suppress(ValueError):
                     contents.documents[member.name] = json.loads(start)
-    while packed.read(_BLOCK):  # the checksum comes at the very end
+    while packed.read(_BLOCK):  # the checksum is at the very end
         pass
     return contents
 
 
 def _understood(contents: _Contents, file: Path) -> Save:
-    """The save that the images are. Raises LookupError, ValueError, TypeError for what does not fit together."""
+    """The save that the images are. Raises LookupError, ValueError, TypeError for content that does not fit together."""
     for name, digest in contents.digests.items():
         blob = _BLOB.fullmatch(name)
         if blob and blob[1] != digest:
-            raise ValueError(f"{name} was altered")
+            raise ValueError(f"{name} was changed")
     copies: dict[str, save_store.Copy] = {}
     for entry in contents.documents["manifest.json"]:
         config = contents.documents[entry["Config"]]
         if not _BLOB.fullmatch(entry["Config"]):
-            raise ValueError(f"{entry['Config']} is not named by what it holds")
+            raise ValueError(f"{entry['Config']} is not named by its checksum")
         layers = [(name, f"sha256:{contents.digest(name)}") for name in entry["Layers"]]
         expected = config["rootfs"]["diff_ids"]
         for (name, digest), wanted in zip(layers, expected, strict=True):
             if digest != wanted and not name.startswith("blobs/"):  # a blob may be compressed; its name was compared
-                raise ValueError(f"{name} was altered")
+                raise ValueError(f"{name} was changed")
         [tag] = entry["RepoTags"]
         labels = config["config"]["Labels"] or {}
         machine = labels.get("labenv.machine", "")
@@ -181,8 +181,8 @@ def _understood(contents: _Contents, file: Path) -> Save:
             tag.rpartition("/")[2]
             != f"{save_store.REPOSITORY}:{labels.get(LABEL)}.{labels.get(save_store.STAMP)}.{machine}"
         ):
-            raise UsageError(f"{file} is no archive of an environment: it holds the image {tag!a}.")
-        # An archive from before there was this label is of the first format.
+            raise UsageError(f"{file} is not an archive of an environment: it contains the image {tag!a}.")
+        # An archive without this label is older, and of the first format.
         if (form := labels.get(save_store.FORMAT, "1")) != save_store.CURRENT:
             raise UsageError(
                 f"{file} is an archive of format {ascii(form)[1:-1]}, written by labenv "
@@ -193,7 +193,7 @@ def _understood(contents: _Contents, file: Path) -> Save:
     names = next(iter(copies.values())).labels[save_store.MACHINES].split(",")
     first = copies[names[0]].labels
     if set(names) != set(copies) or any(c.labels[save_store.STAMP] != first[save_store.STAMP] for c in copies.values()):
-        raise ValueError("its machines are not those of one save")
+        raise ValueError("its machines do not belong to one save")
     named = [ref["annotations"].get("io.containerd.image.name", "") for ref in _references(contents)]
     if strangers := [name for name in named if name and not name.endswith(tuple(c.tag for c in copies.values()))]:
         raise ValueError(f"it would replace the image {strangers[0]}")
@@ -206,7 +206,7 @@ def _references(contents: _Contents) -> list[dict[str, Any]]:
 
 
 def _refuse_foreign(engine: Engine, found: Save, file: Path) -> None:
-    """Raise UsageError for what cannot run here. What an archive says of itself is untrusted input."""
+    """Raise UsageError for what cannot run here. What an archive says about itself is untrusted input."""
     try:
         then = found.environment
         student.check_id(found.student_id)
@@ -216,10 +216,10 @@ def _refuse_foreign(engine: Engine, found: Save, file: Path) -> None:
         if not re.fullmatch(r"[a-z0-9]{1,64}", then.student.password):
             raise ValueError("its password")
     except (LookupError, ValueError) as error:
-        raise UsageError(f"{file} tells nothing sensible of whose environment it is ({error}).") from error
+        raise UsageError(f"{file} does not name a valid student and environment ({error}). Export it again.") from error
     plan_again(then.student, then.lab, then.stage, then.topology, found.machines).lab.check_stage(then.stage)
     there = {copy.labels["architecture"] for copy in found.copies}
     if there != {engine.architecture}:
         raise UsageError(
-            f"{file} is for {', '.join(sorted(there))} processors; this engine runs {engine.architecture}."
+            f"{file} is for {', '.join(sorted(there))} processors, but this engine runs on {engine.architecture}. Import it on a computer of that kind."
         )

@@ -1,8 +1,8 @@
 """Bringing an environment up and down: a decision table over what the engine has.
 
-Nothing there: all is made. All there: nothing changes. Part there: the missing or stopped part comes back. Drifted: it
-is reported and left, because a student's work is in it. Running `up` twice changes nothing, and an `up` that was
-interrupted is finished by the next one.
+Nothing exists: everything is made. Everything exists: nothing changes. A part is missing or stopped: that part comes back.
+A machine has drifted: that is reported, and the machine is left alone because a student's work is in it. Running `up`
+twice changes nothing, and the next `up` finishes one that was interrupted.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ from labenv.events import Event, Listener, announced
 from labenv.lab.topology import Node
 from labenv.parallel import Together
 
-# Environments that come up at the same time; more of them only take the processor from each other.
+# Environments that come up at the same time; more of them would only compete for the processor.
 _TOGETHER = 4
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What `up` found and did: the environment, what changed (nothing: all was there), what has drifted."""
+    """What `up` found and did: the environment, what changed (empty if everything was there), what has drifted."""
 
     environment: Environment
     changes: tuple[str, ...]
@@ -40,9 +40,9 @@ class Outcome:
 def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
     """Bring the student's environment up and wait until its services answer.
 
-    Raises UsageError for a request that cannot be met or contradicts what is there, EngineError if the engine or a
-    machine broke. What a first `up` had made when the engine refused the rest is removed again; machines that run but do
-    not answer stay, to be looked at.
+    Raises UsageError for a request that cannot be met or contradicts the existing environment, EngineError if the engine or a
+    machine failed. If the engine refuses part of a first `up`, what was made is removed again; machines that run but do not
+    answer stay, for inspection.
     """
     request = validated(request)
     with changing(engine, request.student_id, listen) as change:
@@ -60,7 +60,7 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
 
 
 def up_together(engine: Engine, requests: Sequence[Request], listen: Listener) -> list[Outcome | LabenvError]:
-    """Bring several students' environments up at the same time: what came of each, in the order of the requests."""
+    """Bring several students' environments up at the same time; returns the result of each, in the order of the requests."""
 
     def each(request: Request) -> Outcome | LabenvError:
         def tell(event: Event) -> None:
@@ -83,7 +83,7 @@ def _create(change: Change, request: Request, listen: Listener) -> Outcome:
             with making_networks(engine, made) as coming:
                 try:
                     Images(engine).ensure(set(made.images().values()), listen)
-                except KeyboardInterrupt:  # building takes a while; nothing else is there yet
+                except KeyboardInterrupt:  # building takes a while; nothing else exists yet
                     wait(coming.values())
                     _undo(engine, made)
                     raise
@@ -91,13 +91,13 @@ def _create(change: Change, request: Request, listen: Listener) -> Outcome:
                     changes = make(engine, made, list(made.topology.nodes), listen, coming)
             return Outcome(change.environment, changes, ())
         except NetworkTaken as error:
-            _undo(engine, made)  # somebody took it between the look and the making
+            _undo(engine, made)  # somebody took it after labenv looked and before it made the network
             if request.x is not None:
                 raise UsageError(f"The network {made.student.network} is taken: {error}") from error
         except LabenvError:
             _undo(engine, made)
             raise
-    raise EngineError("No network 192.168.X.0/24 could be had. `labenv doctor` says who has them.")
+    raise EngineError("No network 192.168.X.0/24 is free. `labenv doctor` says what uses them.")
 
 
 def _undo(engine: Engine, made: Plan) -> None:
@@ -110,12 +110,12 @@ def _undo(engine: Engine, made: Plan) -> None:
 
 
 def _brought_back(change: Change, request: Request, there: Environment, listen: Listener) -> Outcome:
-    """What is there, complete and settled. Raises as `up` does."""
+    """The existing environment, completed and settled. Raises as `up` does."""
     first = _reconcile(change, request, there, listen)
     try:
         settle(change.engine, first.environment, first.environment.machines, listen)
     except EngineError:
-        # What a killed command asked of the engine last, such as to switch off, may have been done only now.
+        # A killed command may have asked the engine for something, such as switching off, that is done only now.
         again = _reconcile(change, request, change.environment, listen)
         if not again.changes:
             raise
@@ -129,8 +129,8 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     if contradiction := _contradiction(request, there):
         option, old = contradiction
         raise UsageError(
-            f"{there.student.id}'s environment is already there with {option} {old}, and a student's work is in it. "
-            f"Leave {option} out to bring it up as it is, or remove it first: labenv down -s {there.student.id}"
+            f"{there.student.id}'s environment exists with {option} {old}, and a student's work is in it. "
+            f"Omit {option} to bring it up as it is, or remove it first: labenv down -s {there.student.id}"
         )
     source = str(request.topology.resolve()) if request.topology else there.topology
     machines = [machine.name for machine in there.machines]
@@ -154,7 +154,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
             absent.append(node)
         elif machine and machine.made_from != made_from(made, node):
             drifted.append(node.name)
-            listen(Event(node.name, f"{node.name} was made by another version of labenv; it is left as it is", "warn"))
+            listen(Event(node.name, f"{node.name} was made by another version of labenv; leaving it as it is", "warn"))
     if absent:
         with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
             changes += make(engine, made, absent, listen)
@@ -162,10 +162,10 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
 
 
 def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> tuple[list[str], bool]:
-    """Bring back a machine that is there but does not run: what was done, and whether it must be made anew."""
+    """Bring back a machine that exists but does not run: what was done, and whether it must be made from scratch."""
     changes: list[str] = []
     if machine.state in ("created", "dead", "removing"):
-        engine.remove_machine(machine.container)  # it never ran, so nobody's work is in it
+        engine.remove_machine(machine.container)  # it never ran, so no work is in it
     if machine.state in ("missing", "created", "dead", "removing"):
         return changes, True
     if new_network or not machine.attached:
@@ -184,19 +184,19 @@ def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> 
     elif machine.state != "running":
         engine.start(machine.container)
         changes.append(f"started {machine.name}")
-        joined = False  # what it does at boot, it does with the new network
+        joined = False  # a starting machine takes care of the new network itself
     if joined:
         lead_out(engine, machine)
     return changes, False
 
 
 def _never_made(there: Environment) -> bool:
-    """Whether an `up` was broken off before any machine ran; nobody's work is in such an environment."""
+    """Whether an `up` was interrupted before any machine ran; no work is in such an environment."""
     return all(machine.state in ("missing", "created") for machine in there.machines)
 
 
 def _contradiction(request: Request, there: Environment) -> tuple[str, Any] | None:
-    """The first option that asks for something else than what is there, and what is there."""
+    """The first option that asks for something other than what exists, and what exists."""
     asked: list[tuple[str, Any, Any]] = [
         ("--net", request.x, there.student.x),
         ("--first", request.first, there.student.first),

@@ -1,8 +1,8 @@
 """End-to-end tests: the real command line, the real engine, real machines.
 
-Each test makes environments for students of its own and takes them down; nothing else on the engine is touched. Files run
-side by side (pytest-xdist): a file is one group, whose tests share what its fixtures make, and the lines of the tables of
-mutations and drills go to whoever is free.
+Each test makes environments for its own students and removes them; it touches nothing else on the engine. Files run
+side by side (pytest-xdist): a file is one group, whose tests share what its fixtures make; the rows of the tables of
+mutations and drills go to any free worker.
 """
 
 import fcntl
@@ -25,11 +25,11 @@ from labenv.engine import LABEL, Engine
 from labenv.engine.find import connect
 from labenv.events import silent
 
-# A shell starts what runs in the background with SIGINT ignored, and all that the tests start would inherit that.
+# A shell starts background commands with SIGINT ignored, and everything that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Tests that each worker takes on its own, in an environment of the worker's: they come last, and even the ends out.
+# Tests that any worker takes one by one, in an environment of the worker's: they come last, and keep all workers busy.
 SINGLE = ("test_a_drill_is_as_it_says", "test_the_checks_tell_right_from_wrong")
 # The files that take longest begin first, so that none of them is left at the end.
 LONGEST = (
@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def alone(tmp_path_factory: pytest.TempPathFactory, what: str) -> Iterator[Path]:
-    """Do something that several workers need while no other does it: a folder that they share."""
+    """Do something that several workers need while no other worker does it; yields a folder that they share."""
     folder = tmp_path_factory.getbasetemp()
     shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     with (shared / f"{what}.lock").open("w") as lock:
@@ -85,12 +85,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory, what: str) -> Iterator[Path]
 
 @dataclass(frozen=True)
 class Cli:
-    """The `labenv` command as a person runs it. `environ` is laid over the test's own."""
+    """The `labenv` command as a person runs it. `environ` is added to the test's own environment."""
 
     environ: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: str, rc: int | None = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run it; fail the test with its screen if it does not end with `rc` (None: any)."""
+        """Run it; fail the test with its output if it does not end with `rc` (None: any)."""
         done = subprocess.run(
             [sys.executable, "-m", "labenv", *arguments],
             input=stdin,
@@ -110,13 +110,13 @@ class Cli:
         return json.loads(self(*arguments, "--json", rc=rc).stdout)
 
     def inside(self, student: str, machine: str, script: str, rc: int | None = 0) -> str:
-        """Run a shell script in a machine; its output."""
+        """Run a shell script in a machine; returns its output."""
         return self("exec", "-s", student, machine, "--", "sh", "-c", script, rc=rc).stdout
 
 
 @pytest.fixture(scope="session", autouse=True)
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where histories lie while tests run: not among the user's own, and neither does what labenv keeps."""
+    """The folders of histories and caches while tests run: not the user's own."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("state")
         patch.setenv("XDG_STATE_HOME", str(folder))
@@ -126,7 +126,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """The engine that labenv uses here, started or installed if need be."""
+    """The engine that labenv uses here, started or installed if needed."""
     with alone(tmp_path_factory, "engine"):
         return Engine(connect(silent))
 
@@ -142,7 +142,7 @@ def cli(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Cli:
 
 @pytest.fixture(scope="session")
 def bundle(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `images export` writes."""
+    """The output of `images export`."""
     with alone(tmp_path_factory, "bundle") as shared:
         file = shared / "labenv.tar.gz"
         if not file.exists():
@@ -152,7 +152,7 @@ def bundle(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def new_student(cli: Cli, engine: Engine) -> Iterator[Callable[[], str]]:
-    """Hands out student ids that nobody has; their environments are removed at the end of the module at the latest."""
+    """Makes student ids that nobody uses; their environments are removed at the latest at the end of the module."""
     given: list[str] = []
 
     def make() -> str:
@@ -166,7 +166,7 @@ def new_student(cli: Cli, engine: Engine) -> Iterator[Callable[[], str]]:
 
 @pytest.fixture
 def student(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> Iterator[str]:
-    """A student id for one test; the environment goes with the test."""
+    """A student id for one test; the test's end removes the environment."""
     name = new_student()
     yield name
     take_down(cli, engine, name)

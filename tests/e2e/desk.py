@@ -1,7 +1,7 @@
 """A student's desktop and a browser to look at it: the fixtures of the tests of the desktop.
 
-The browser is a headless Chromium in a container of its own, so that nothing but an engine is needed here. What was
-seen is kept as pictures in the folder that LABENV_SCREENSHOTS names, if it does.
+The browser is a headless Chromium in a container of its own, so that only an engine is needed here. Screenshots are
+stored in the folder that LABENV_SCREENSHOTS names, if it is set.
 """
 
 import os
@@ -19,7 +19,7 @@ from labenv.events import silent
 from tests.e2e.conftest import Cli
 from tests.e2e.webdriver import Chromium, until
 
-# One of our own: another run may hold its own at the same time.
+# One of our own: another run may use its own at the same time.
 _BROWSER = f"labenv-test/browser:{secrets.token_hex(4)}"
 # How much of the desktop is nearly white, as Thunderbird's window is; the bare desktop is dark.
 _BRIGHT = """
@@ -42,7 +42,7 @@ class Desk:
 
     @property
     def student(self) -> str:
-        """Whose it is."""
+        """The student's id."""
         return str(self.environment["student"])
 
     @property
@@ -56,7 +56,7 @@ class Desk:
         return shown
 
     def inside(self, script: str) -> tuple[int, str]:
-        """Run a shell script as root in the desktop: status and output."""
+        """Run a shell script as root in the desktop; returns status and output."""
         api = self.engine.api
         made = api.exec_create(self.container, ["sh", "-c", script])["Id"]
         output = api.exec_start(made).decode()
@@ -79,7 +79,7 @@ class Page(Chromium):
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the pictures go."""
+    """The folder of the screenshots."""
     folder = Path(os.environ.get("LABENV_SCREENSHOTS") or tmp_path_factory.mktemp("pictures"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -87,7 +87,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def desk(finished: dict[str, Any], cli: Cli, engine: Engine) -> Desk:
-    """A finished lab with its desktop up; its image is built, as by whoever asks for the first time."""
+    """A finished lab with its desktop up; the image is built as on first use."""
     made = Desk(cli, engine, finished)
     made.show()
     return made

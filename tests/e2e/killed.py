@@ -1,11 +1,11 @@
-"""The command line, killed at its n-th change of something on the engine; or the engine killed there.
+"""The command line, killed at its n-th change on the engine; or the engine killed at that point.
 
     python -m tests.e2e.killed before|after N PID up asmith15
     python -m tests.e2e.killed before|after commit:2 PID save -s asmith15
 
-`commit:2` is the second change whose request has `commit` in its method and path, however many others there were. PID 0
-is the command itself. Whoever is killed gets no chance to clean up. Nothing of labenv is another than it is: the HTTP
-requests, with which it asks and changes all, are counted as they leave.
+`commit:2` is the second change whose request has `commit` in its method and path, however many others came before. PID 0
+is the command itself. The killed process gets no chance to clean up. labenv itself is not changed: its HTTP requests, by
+which it reads and changes everything, are counted as they are sent.
 """
 
 import os
@@ -26,7 +26,7 @@ _changes: list[str] = []
 
 
 def _counted(self: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-    """Send a request; those that change something one after the other, so that a number is a place in the work."""
+    """Send a request; requests that change something are sent one after the other, so that a number identifies a point."""
     if request.method == "GET" or "/exec" in str(request.url):
         return _send(self, request, **options)
     with _one_by_one:

@@ -1,10 +1,10 @@
 """A second Docker engine for tests: cgroup v2 only, on a machine without any network, apart from the first engine.
 
-The engine runs in namespaces of its own. Its network namespace has a loopback and no way out, so docker0 and the
-iptables rules of the machine's first engine are never touched. Its /run is a tmpfs, so no pid file, socket or shim of
-the two can meet. Its cgroup namespace is rooted in one new cgroup, and cgroup v2 is mounted from there: whatever the
-engine starts lies below that cgroup, which is what makes it possible to end it all with one write (`cgroup.kill`).
-The mounts and interfaces then go with the namespaces, because nothing outside holds them.
+The engine runs in namespaces of its own. Its network namespace has only a loopback, so docker0 and the iptables rules of
+the machine's first engine are never touched. Its /run is a tmpfs, so the two engines share no pid file, socket or shim.
+Its cgroup namespace is rooted in one new cgroup, and cgroup v2 is mounted from there: everything that the engine starts
+is below that cgroup, so one write (`cgroup.kill`) ends it all. The mounts and interfaces then go with the namespaces,
+because nothing outside uses them.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ _SOCKET: Final = "docker.sock"
 _LOG: Final = "dockerd.log"
 _DATA: Final = "data"
 
-# $1 is the new cgroup. The process enters it before the cgroup namespace is made, since that fixes what its root is.
+# $1 is the new cgroup. The process enters it before the cgroup namespace is made, because that fixes its root.
 _ENTER: Final = 'echo $$ >"$1/cgroup.procs" && shift && exec unshare --mount --net --cgroup sh -euc "$@"'
 
-# The engine itself moves to a leaf: a cgroup that hands controllers down may hold no process (cgroups(7)).
+# The engine itself moves to a leaf: a cgroup that passes controllers on may contain no process (cgroups(7)).
 _START: Final = """
 ip link set lo up
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -43,12 +43,12 @@ exec dockerd --config-file "$1"
 
 
 class RigError(RuntimeError):
-    """The engine could not be started, or not be removed; the message carries the reason."""
+    """The engine could not be started or removed; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A running engine: its `socket`, the `pid` of dockerd whose namespaces it lives in, and its `log`."""
+    """A running engine: its `socket`, the `pid` of dockerd in its namespaces, and its `log`."""
 
     socket: Path
     pid: int
@@ -56,17 +56,17 @@ class Engine:
 
     @property
     def data(self) -> Path:
-        """Where the engine keeps its data, as seen from inside."""
+        """The engine's data folder, as seen from inside."""
         return self.socket.with_name(_DATA)
 
     @property
     def docker_host(self) -> str:
-        """The engine's address as DOCKER_HOST takes it. It is reachable from inside and from outside the namespaces."""
+        """The engine's address for DOCKER_HOST. It can be reached from inside and from outside the namespaces."""
         return f"unix://{self.socket}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment with DOCKER_HOST naming the engine, and nothing in it that would outrank that."""
+        """This process's environment with DOCKER_HOST naming the engine, and nothing that would override it."""
         rivals = {"DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"}
         kept = {name: value for name, value in os.environ.items() if name not in rivals}
         return {**kept, "DOCKER_HOST": self.docker_host}
@@ -102,7 +102,7 @@ class Engine:
 
 
 def available() -> str | None:
-    """Why the engine cannot be had on this machine, as a sentence; None when it can."""
+    """Why the engine is not possible on this machine, as a sentence; None if it is."""
     if os.geteuid() != 0:
         return "A second engine needs root: run the tests with sudo."
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
@@ -117,7 +117,7 @@ def available() -> str | None:
 def cgroup2_engine(workdir: Path, *, deadline: float = 60) -> Iterator[Engine]:
     """Start the engine with all its files in a new directory below `workdir`; end and remove everything on leaving.
 
-    Raises RigError when it cannot be had, dies, does not answer within `deadline` seconds or cannot be removed.
+    Raises RigError when the engine is not possible, dies, does not answer within `deadline` seconds or cannot be removed.
     Keep `workdir` short: the path of the socket in it has 107 bytes (unix(7)). A test run that was itself killed leaves
     the engine running; `echo 1 >…/labenv-rig-*/cgroup.kill` in the cgroup2 file system ends it.
     """
@@ -127,7 +127,7 @@ def cgroup2_engine(workdir: Path, *, deadline: float = 60) -> Iterator[Engine]:
 
 @contextlib.contextmanager
 def new_home(workdir: Path) -> Iterator[Path]:
-    """A new directory below `workdir` for the files of an engine that runs more than once; removed on leaving."""
+    """A new directory below `workdir` for the files of an engine that runs more than once; removed at the end."""
     home = Path(tempfile.mkdtemp(prefix="rig-", dir=workdir.resolve()))
     try:
         yield home
@@ -137,9 +137,9 @@ def new_home(workdir: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def running(home: Path, *, megabytes: int | None = None, deadline: float = 60) -> Iterator[Engine]:
-    """The engine whose files are in `home`; on leaving all its processes end at once, as when a machine loses power.
+    """The engine whose files are in `home`; at the end all its processes are killed at once, as when a machine loses power.
 
-    With `megabytes` its data lies on a disk of that size, in memory, which goes with the engine.
+    With `megabytes` its data is on a disk of that size, in memory, which is removed with the engine.
     Raises RigError as `cgroup2_engine` does.
     """
     reason, hierarchy = available(), _hierarchy()
@@ -157,7 +157,7 @@ def running(home: Path, *, megabytes: int | None = None, deadline: float = 60) -
 
 def _launch(home: Path, cgroup: Path, megabytes: int | None) -> subprocess.Popen[bytes]:
     """Start dockerd in that cgroup, with its files in `home`."""
-    # A configuration of its own, or it would read the first engine's.
+    # A configuration of its own; otherwise it would read the first engine's.
     config = home / "daemon.json"
     data = home / _DATA
     data.mkdir(exist_ok=True)
@@ -200,7 +200,7 @@ def _tail(log: Path, lines: int = 15) -> str:
 
 
 def _hierarchy() -> Path | None:
-    """Where a writable cgroup2 file system is mounted whose cgroups can be killed; None when there is none."""
+    """The mount point of a writable cgroup2 file system whose cgroups can be killed; None if there is none."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, where, kind, options, *_ = line.split()
         if kind == "cgroup2" and "rw" in options.split(","):

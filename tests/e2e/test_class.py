@@ -1,4 +1,4 @@
-"""Several students at once, as a teacher brings a class up."""
+"""Several students at once, as a teacher brings up a class."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
-"""The settings that `labenv client` gives, in the hands of the clients that they are for, over the ports on 127.0.0.1.
+"""The settings of `labenv client`, used by the clients that they are for, over the ports on 127.0.0.1.
 
-The clients run in a container of their own on this computer's network, so that none of them is needed here.
+The clients run in a container of their own on this computer's network, so that none of them has to be installed.
 """
 
 import secrets
@@ -23,7 +23,7 @@ _IMAGE = "labenv-test/clients:latest"
 
 @dataclass(frozen=True)
 class Seat:
-    """A computer with mail clients and, in `folder`, what `labenv client --write` wrote; `told` is what it said."""
+    """A computer with mail clients; `folder` has the files of `labenv client --write`, `told` is that command's output."""
 
     engine: Engine
     container: str
@@ -37,7 +37,7 @@ class Seat:
         return account
 
     def __call__(self, script: str, rc: int | None = 0) -> str:
-        """What a script prints there."""
+        """The output of a script there."""
         api = self.engine.api
         made = api.exec_create(self.container, ["bash", "-c", f"cd {shlex.quote(str(self.folder))}\n{script}"])
         said: str = api.exec_start(made["Id"]).decode()
@@ -48,7 +48,7 @@ class Seat:
 
 @pytest.fixture(scope="module")
 def seat(cli: Cli, engine: Engine, finished: dict[str, Any]) -> Iterator[Seat]:
-    """The clients with the files written for that environment, in a container that goes with the tests."""
+    """The clients with the files written for that environment, in a container that is removed with the tests."""
     base = {"BASE": wanted()["base"].tag}
     engine.client.images.build(
         path=str(Path(__file__).parent / "clients"), tag=_IMAGE, buildargs=base, network_mode="host", rm=True

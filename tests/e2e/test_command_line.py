@@ -64,7 +64,7 @@ def test_shell_is_a_real_terminal(finished: dict[str, Any]) -> None:
                 continue
             try:
                 screen += os.read(master, 4096)
-            except OSError:  # the other side has closed: the shell is over
+            except OSError:  # the other side has closed: the shell has ended
                 break
         assert shell.wait(10) == 7, screen
     text = screen.decode()
@@ -119,7 +119,7 @@ def test_ctrl_c_ends_a_command_at_once_and_says_how_to_go_on(student: str) -> No
         waiting.send_signal(signal.SIGINT)
         said = waiting.communicate(timeout=60)[1]
         assert waiting.returncode == 130
-    assert said == "labenv: interrupted. What was made is kept; the same command goes on from there.\n"
+    assert said == "labenv: interrupted. What was made is kept; the same command continues from there.\n"
     assert time.monotonic() - before < 10
 
 

@@ -1,4 +1,4 @@
-"""Host's desktop as a person has it: on a page in the browser, with the real Thunderbird on it."""
+"""Host's desktop as a person uses it: on a page in the browser, with the real Thunderbird on it."""
 
 import re
 import socket
@@ -103,7 +103,7 @@ def test_host_booted_again_has_its_desktop_again_with_what_was_in_it(
     desk.cli("reboot", "host", "-s", desk.student)
     goes_on = "return !!document.querySelector('#screen canvas:not(#before)')?.width"
     until("the page goes on by itself", lambda: browser.run(goes_on))
-    engine.api.restart(f"labenv-{desk.student}-host")  # as an engine does that was started again
+    engine.api.restart(f"labenv-{desk.student}-host")  # as an engine does after its own restart
     again = desk.show()
     assert again["changes"] == ["restarted desktop"]
     assert again["port"] == shown["port"]
@@ -115,7 +115,7 @@ def test_host_booted_again_has_its_desktop_again_with_what_was_in_it(
 def test_what_is_on_it_outlives_a_reset_and_a_restore(desk: "Desk", browser: "Page") -> None:
     browser.enter(desk.show()["url"])
     desk.inside("/usr/lib/labenv/as-student touch /home/$STUDENT/kept")
-    assert "what is on it is kept" in desk.cli("reset", "host", "-s", desk.student).stderr
+    assert "its files are kept" in desk.cli("reset", "host", "-s", desk.student).stderr
     assert desk.show()["changes"] == ["made desktop"]
     assert desk.inside("ls /home/$STUDENT/kept")[0] == 0
     test_its_terminal_is_roots_on_host(desk)
@@ -144,7 +144,7 @@ def test_a_stopped_one_keeps_its_files_and_a_removed_one_does_not(desk: "Desk", 
     assert desk.show()["changes"] == ["made desktop"]
     assert desk.inside("ls /home/$STUDENT/kept")[0] != 0
     said = desk.cli("desktop", "-s", desk.student, "--port", "1025", rc=2).stderr
-    assert "is there already, on port" in said
+    assert "already runs on port" in said
 
 
 def test_without_a_browser_the_address_is_printed(desk: "Desk") -> None:

@@ -1,7 +1,7 @@
-"""Each drill is a fault that shows, that its commands fix, and that outlasts a reboot if it says so; and its commands.
+"""Each drill is a fault that shows, that its fix repairs, and that outlasts a reboot if it says so; and the commands.
 
-They are proven in one environment, one drill after the other: the checks that pass after a fix are those that must pass
-before the next fault.
+All run in one environment, one drill after the other: the checks that pass after a fix are those that must pass before
+the next fault.
 """
 
 import secrets
@@ -32,10 +32,10 @@ from tests.mutations import disagreement
 
 LAB = labs.load("lab4b")
 TABLE = drills.catalogue(LAB)
-# What a machine keeps of what was typed or done by name.
+# The places where a machine keeps what was typed or done by name.
 TRACES = "grep -rlsF -e {word} /root /home /tmp /var/tmp /var/log /etc /run --exclude-dir=journal; journalctl -q | grep -F {word}"
 RULE = "iptables -I INPUT -s {{ network }}.0/24 -p tcp --dport"
-# What makes the symptom go away for now, and must not do.
+# What hides the symptom for now; a fix must not only do that.
 HALVES = {
     "home-is-closed": "chmod 777 /home/{{ student.first }}",
     "no-inbox-since-the-power-cut": "systemctl start dovecot",
@@ -55,13 +55,13 @@ class Proving:
         self.student = student
 
     def wrong(self, drill: Drill) -> list[str]:
-        """What is not as the drill says."""
+        """What differs from the drill's own words."""
         environment = up(self.engine, Request(self.student, first="ada"), silent).environment
         wrong: list[str] = ["it could not be tried"]
         try:
             wrong = self._tried(environment, drill)
         finally:
-            if wrong:  # the next one wants an environment in which all is well
+            if wrong:  # the next drill needs an environment without faults
                 down(self.engine, environment, silent)
         return wrong
 
@@ -99,7 +99,7 @@ class Proving:
 
 
 def traces(engine: Engine, environment: Environment, word: str) -> list[str]:
-    """Where the machines tell of a drill by its name."""
+    """The places in the machines that contain a drill's name."""
     found = []
     for machine in environment.machines:
         with engine.shell(machine) as shell:
@@ -122,7 +122,7 @@ def test_a_drill_is_as_it_says(proving: Proving, drill: Drill) -> None:
 
 @pytest.fixture(scope="module")
 def drilled(cli: Cli, new_student: Callable[[], str]) -> Iterator[str]:
-    """An environment of the module's own for the commands."""
+    """An environment only for the commands of this module."""
     name = new_student()
     cli("up", name, "--no-check", "--first", "ada")
     yield name
@@ -216,7 +216,7 @@ def test_a_start_that_was_killed_is_undone_or_has_started_a_drill(cli: Cli, dril
     words = ["drill", "start", "-s", drilled, "--level", "1", "--seed", "week 7"]
 
     def start(when: str, place: str) -> None:
-        """Start a drill, killed at a change on the engine."""
+        """Start a drill that is killed at a change on the engine."""
         command = [sys.executable, "-m", "tests.e2e.killed", when, place, "0", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
@@ -226,11 +226,11 @@ def test_a_start_that_was_killed_is_undone_or_has_started_a_drill(cli: Cli, dril
     assert given_up["result"]["name"] == drills.drawn([d for d in TABLE if d.level == 1], drilled, "week 7")[0].name
     assert (given_up["result"]["mended"], given_up["summary"]["failed"]) == (False, 0)
     saves = cli.json("saves", "-s", drilled)
-    # The drill is noted, then its fault put in; what the files say is noted; the drill runs, and the first note goes.
+    # The drill is recorded, then its fault is put in; the files are recorded; the drill runs, and the first record goes.
     for when, place in (("after", "volumes/create:1"), ("before", "volumes/create:2")):
         start(when, place)
         assert "was interrupted" in cli("drill", "status", "-s", drilled, rc=2).stderr
-        assert "its fault is taken out" in cli("up", drilled, "--no-check").stderr
+        assert "interrupted; removing its fault" in cli("up", drilled, "--no-check").stderr
         assert cli.json("saves", "-s", drilled) == saves
     start("after", "volumes/create:3")
     assert cli.json("drill", "status", "-s", drilled)["begun"]
@@ -247,12 +247,12 @@ def test_what_a_killed_start_is_still_typing_ends_before_it_is_undone(cli: Cli, 
         started.kill()
     with subprocess.Popen([*command[:3], "save", "undone", "-s", drilled], stderr=subprocess.PIPE, text=True) as saved:
         cli.inside(drilled, "vm3", "touch /run/go-on")
-        assert "its fault is taken out" in saved.communicate(timeout=300)[1]
+        assert "interrupted; removing its fault" in saved.communicate(timeout=300)[1]
     cli.inside(drilled, "vm3", "rm /run/go-on && systemctl is-enabled dovecot && systemctl is-active dovecot")
 
 
 def await_(fact: Callable[[], bool], patience: float = 180) -> None:
-    """Wait until something holds."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + patience
     while not fact():
         assert time.monotonic() < deadline

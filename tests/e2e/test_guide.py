@@ -1,4 +1,4 @@
-"""`check`, `next` and `hint` as a student uses them: what does not hold, what to do next, and help that is counted."""
+"""`check`, `next` and `hint` as a student uses them: what fails, what to do next, and hints that are counted."""
 
 import re
 from collections.abc import Iterator
@@ -40,14 +40,14 @@ def test_check_ends_with_that_sentence_and_sends_dependants_to_it_in_a_line_each
     assert len([line for line in lines if line.startswith("✗")]) == 1
     assert any(line.startswith("- ") and line.endswith("(waits for step 17)") for line in lines)
     assert any(re.match(r"·\s+1\s+1\.\s+host .*\(for you\)", line) for line in lines)
-    assert "relayhost" not in done.stderr  # progress does not say again what stdout says
+    assert "relayhost" not in done.stderr  # progress does not repeat what stdout says
 
 
 def test_hints_go_further_each_time_and_are_written_down(cli: Cli, typo: str) -> None:
     first, second, third, fourth = (cli.json("hint", "17", "-s", typo) for _ in range(4))
     assert [len(hint["help"]) for hint in (first, second, third, fourth)] == [1, 2, 3, 3]
     assert first["help"] == third["help"][:1]
-    assert "relayhost on vm2 is vm3." in first["wrong"][0]  # what is there now, not a sentence kept ready
+    assert "relayhost on vm2 is vm3." in first["wrong"][0]  # the actual value, not a prepared sentence
     kept = cli.inside(typo, "host", "cat /var/lib/labenv/hints.jsonl").splitlines()
     assert [re.sub(r'"time": "[\d:T+-]+"', "", line) for line in kept] == [
         f'{{, "step": "17", "level": {level}}}' for level in (1, 2, 3, 3)

@@ -65,7 +65,7 @@ def test_the_log_book_is_started_edited_and_seen_by_the_checks(
     assert not sections[0]["filled"]
 
     whole = tmp_path / "book.md"
-    whole.write_text(filled(text) + "x" * 200_000)  # longer than one argument of a command can be
+    whole.write_text(filled(text) + "x" * 200_000)  # longer than one argument of a command may be
     cli("logbook", "--import", str(whole), "-s", student)
     copy = tmp_path / "copy.md"
     cli("logbook", "--export", str(copy), "-s", student)

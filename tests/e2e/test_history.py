@@ -1,4 +1,4 @@
-"""What was changed is written down: when, on which machine, in which lines; and which edit a check has failed since."""
+"""Changes are recorded: when, on which machine, in which lines; and the edit since which a check has been failing."""
 
 import json
 import os
@@ -24,7 +24,7 @@ MAIN = "/etc/postfix/main.cf"
 
 @pytest.fixture(scope="module")
 def who(cli: Cli, new_student: Callable[[], str]) -> Iterator[str]:
-    """A student at the beginning of the sheet, whose environment has begun its history."""
+    """A student at the beginning of the sheet, with a new history."""
     student = new_student()
     cli("up", student, "--at", "lab4a", "--no-check")
     cli("history", "-s", student)
@@ -35,7 +35,7 @@ def who(cli: Cli, new_student: Callable[[], str]) -> Iterator[str]:
 
 
 def edits(cli: Cli, who: str, *file: str) -> list[dict[str, Any]]:
-    """What `labenv history` tells, the oldest first."""
+    """The output of `labenv history`, oldest first."""
     told = cli("history", *file, "--json", "-s", who, rc=None)
     if told.returncode == 2:
         return []
@@ -141,7 +141,7 @@ def test_a_check_that_fails_is_traced_to_the_edit(cli: Cli, who: str) -> None:
 def test_the_present_is_compared_with_any_moment(cli: Cli, who: str) -> None:
     cli.inside(who, "vm2", f"echo '# early' >>{MAIN}")
     cli("save", "then", "-s", who)
-    time.sleep(2)  # a second is the finest that can be asked for
+    time.sleep(2)  # times are in whole seconds
     between = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
     time.sleep(1.1)
     cli.inside(who, "vm3", f"echo '# late' >>{MAIN}")
@@ -202,9 +202,9 @@ def test_a_running_drill_is_not_given_away(cli: Cli, who: str, engine: Engine) -
 
 
 def test_bad_input_gets_its_sentence(cli: Cli, who: str) -> None:
-    assert "no stage, no save and no time" in cli("diff", "lunch", "-s", who, rc=2).stderr
+    assert "is not a stage, a save or a time" in cli("diff", "lunch", "-s", who, rc=2).stderr
     assert "Nothing named nix has changed" in cli("history", "nix", "-s", who, rc=2).stderr
-    assert "has been run in this environment yet" in cli("when", "99", "-s", who, rc=2).stderr
+    assert "has not been run in this environment" in cli("when", "99", "-s", who, rc=2).stderr
 
 
 def test_without_git_all_else_works(cli: Cli, who: str, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_without_git_all_else_works(cli: Cli, who: str, tmp_path: Path) -> None:
         if found := shutil.which(name):
             (tmp_path / name).symlink_to(found)
     bare = Cli({"PATH": str(tmp_path)})
-    assert "no git on this computer" in bare("history", "-s", who, rc=3).stderr
+    assert "git is not installed on this computer" in bare("history", "-s", who, rc=3).stderr
     cli("solve", "9", "-s", who)
     bare("check", "9", "-s", who)
     assert bare("diff", "-s", who, rc=3).returncode == 3

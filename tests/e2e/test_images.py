@@ -1,4 +1,4 @@
-"""Images are told apart by what they are made of, and travel in one file."""
+"""Images are identified by their content, and travel in one file."""
 
 import contextlib
 import gzip
@@ -25,7 +25,7 @@ MEGABYTE = 1_000_000
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of images/, and labenv told that it is the real one."""
+    """A copy of images/ that labenv uses instead of the real one."""
     copy = shutil.copytree(resources.images(), tmp_path / "images", symlinks=True)
     monkeypatch.setattr(resources, "images", lambda: copy)
     wanted.cache_clear()
@@ -35,7 +35,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def documents(bundle: Path) -> dict[str, Any]:
-    """The small files of the bundle, which say what is in it: manifest.json and each image's configuration."""
+    """The small files of the bundle, which describe its content: manifest.json and each image's configuration."""
     found = {}
     with tarfile.open(bundle, "r|gz") as archive:
         for member in archive:
@@ -51,7 +51,7 @@ def tags() -> dict[str, str]:
 
 
 def ids(engine: Engine) -> dict[str, str]:
-    """The engine's id of each image of today."""
+    """The engine's id of each current image."""
     return {tag: engine.api.inspect_image(tag)["Id"] for tag in tags().values()}
 
 
@@ -230,13 +230,13 @@ def test_what_is_no_whole_bundle_is_refused(
     file = tmp_path / "broken.tar.gz"
     breakage(bundle, file, documents)
     said = cli("images", "import", str(file), rc=2).stderr
-    assert f"{file} is no whole labenv bundle" in said
-    assert "Copy it again, or export it anew." in said
+    assert f"{file} is not a complete labenv bundle" in said
+    assert "Copy it or export it again." in said
     assert "loading" not in said, "the engine has seen nothing of it"
 
 
 def test_a_folder_and_a_missing_file_are_no_bundle(cli: Cli, tmp_path: Path) -> None:
-    assert "no whole labenv bundle" in cli("images", "import", str(tmp_path), rc=2).stderr
+    assert "not a complete labenv bundle" in cli("images", "import", str(tmp_path), rc=2).stderr
     assert f"no file {tmp_path}/none" in cli("images", "import", str(tmp_path / "none"), rc=2).stderr
 
 
@@ -248,7 +248,7 @@ def test_a_bundle_of_another_version_is_refused_with_what_it_lacks(
     assert len(without) == len(tags()) - 1
     file = packed(tmp_path / "older.tar.gz", documents | {"manifest.json": without})
     said = cli("images", "import", str(file), rc=2).stderr
-    assert f"another version of labenv: it lacks {host}." in said
+    assert f"another version of labenv: it does not contain {host}." in said
 
 
 def test_a_bundle_for_other_processors_is_refused(
@@ -258,7 +258,7 @@ def test_a_bundle_for_other_processors_is_refused(
     for entry in documents["manifest.json"]:
         foreign[entry["Config"]] = documents[entry["Config"]] | {"architecture": "s390x"}
     said = cli("images", "import", str(packed(tmp_path / "foreign.tar.gz", foreign)), rc=2).stderr
-    assert f"s390x processors; this engine runs {engine.architecture}" in said
+    assert f"s390x processors, but this engine runs on {engine.architecture}" in said
 
 
 def test_a_bundle_goes_only_where_it_can_be_written(cli: Cli, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_images_in_use_are_not_removed(cli: Cli, engine: Engine, student: str) -
     cli("up", student, "--at", "lab4a", "--no-check")
     before = ids(engine)
     said = cli("images", "remove", rc=3).stderr
-    assert f"{tags()['mail']} by labenv-" in said  # this student's, or one of whoever uses labenv here besides
+    assert f"{tags()['mail']} by labenv-" in said  # this student's, or one of another user of labenv here
     assert ids(engine) == before
 
 

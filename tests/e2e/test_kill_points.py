@@ -1,7 +1,7 @@
 """Whatever is killed, and whenever: the next command finds the state before or the state after, with all work in it.
 
-Commands are killed right before a change of something on the engine, which is every place where it matters (`commit:2` is
-the second commit, tests/e2e/killed.py); the engine is killed there as well, and with it all machines, as in a power cut.
+Commands are killed right before a change on the engine, which covers every place where it matters (`commit:2` is the
+second commit, tests/e2e/killed.py); the engine is killed there as well, and with it all machines, as in a power cut.
 """
 
 import json
@@ -29,7 +29,7 @@ from tests.e2e.conftest import Cli
 from tests.e2e.test_second_engine import PLAIN, labenv
 
 MACHINES = ("host", "vm2", "vm3")
-# In the order in which they come: what leaves the state before, and, from the note on, the one after.
+# In their order: changes that keep the state before, and, from the note on, the state after.
 SAVING = ("pause:2", "commit:1", "commit:3")
 SAVED = ("unpause:1", "unpause:3")
 SWITCHING_OFF = ("commit:2", "unpause:2", "kill:1", "kill:3", "volumes/create:1")
@@ -57,7 +57,7 @@ _MAIL = "find /home/*/Maildir/new -type f | wc -l"
 
 
 def killed(place: str, *arguments: str) -> None:
-    """Run the command line, and have it killed right before that change; fails if it makes none such."""
+    """Run the command line, killed right before that change; fails if it makes no such change."""
     command = [sys.executable, "-m", "tests.e2e.killed", "before", place, "0", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | PLAIN, check=False)
     assert done.returncode == -signal.SIGKILL, f"{place} of {arguments}: {done.stdout}{done.stderr}"
@@ -74,7 +74,7 @@ def write(engine: Engine, student: str, text: str) -> None:
 
 
 def work(engine: Engine, student: str) -> str:
-    """What the machines have in common; fails if they do not agree, as after half a restore."""
+    """What the machines have in common; fails if they differ, as after half a restore."""
     texts = {inside(engine, student, machine, "cat /root/work 2>/dev/null || echo nothing") for machine in MACHINES}
     assert len(texts) == 1, texts
     return texts.pop()
@@ -94,7 +94,7 @@ def up(engine: Engine, student: str) -> None:
 
 
 def clean(engine: Engine, student: str) -> None:
-    """Remove all there is of a student, and see that nothing else was left."""
+    """Remove everything of a student, and check that nothing else was left."""
     for environment in engine.environments(student):
         down(engine, environment, silent)
     for save in save_store.tidied(engine, student):
@@ -127,7 +127,7 @@ def students(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> Iterat
 
 
 def spread(students: list[str], places: Iterable[str], attempt: Callable[[str, str], None]) -> None:
-    """Try all kill points, each student's one after the other, the students' at the same time."""
+    """Try all kill points: each student's one after the other, the students' at the same time."""
     waiting = iter(places)
     lock = threading.Lock()
 
@@ -235,7 +235,7 @@ def test_a_killed_solve_is_finished_by_the_next(cli: Cli, engine: Engine, new_st
 
 @pytest.fixture(scope="module")
 def home(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The files of an engine with an environment on it, with work in that, and a save of another state."""
+    """The files of an engine with an environment on it, with work in it, and a save of another state."""
     with rig.new_home(tmp_path_factory.mktemp("rig")) as home:
         with rig.running(home) as engine:
             labenv(engine, "images", "import", str(bundle))
@@ -256,7 +256,7 @@ def reread(engine: rig.Engine) -> set[str]:
 
 
 def kill_after(engine: rig.Engine, place: str, *command: str) -> None:
-    """Run the command line, and have the engine killed right after that change; what it says then is a sentence."""
+    """Run the command line, with the engine killed right after that change; its error is a sentence."""
     victim = [sys.executable, "-m", "tests.e2e.killed", "after", place, str(engine.pid), *command, "-s", "cut"]
     done = engine.run(victim, check=False, env=PLAIN, timeout=300)
     assert done.returncode == 3, done.stdout + done.stderr

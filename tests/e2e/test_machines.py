@@ -96,7 +96,7 @@ def test_nothing_reaches_the_real_world(cli: Cli, engine: Engine, finished: dict
     with socket.create_server(("0.0.0.0", 0)) as outside:
         port = outside.getsockname()[1]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("198.51.100.1", 9))  # sends nothing; tells this machine's own address
+            probe.connect(("198.51.100.1", 9))  # sends nothing; finds this machine's own address
             here = probe.getsockname()[0]
         for machine in MACHINES:
             assert "open" not in cli.inside(

@@ -1,4 +1,4 @@
-"""Steps of which only messages tell: they are tried, and the student's own mail counts where that is in the way."""
+"""Steps that only messages show: they are tried, and the student's own mail counts where trying is not possible."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,7 @@
-"""The mutation table: every single fault trips the checks that it must and no others, every right variant trips none.
+"""The mutation table: each single fault trips exactly the checks that it must, and no right variant trips any.
 
-Each line of labs/lab4b/mutations.yaml is typed into machines that were made from scratch; the others of the environment
-stay from line to line, as nothing was typed there. A verdict against a line counts in a new environment only.
+Each row of labs/lab4b/mutations.yaml is typed into machines that were made from scratch; the environment's other machines
+stay from row to row, because nothing was typed there. A row fails only if it also fails in a new environment.
 """
 
 import secrets
@@ -29,7 +29,7 @@ TABLE = [*faults(LAB), *variants(LAB)]
 
 
 class Proving:
-    """A finished environment for one line after the other."""
+    """A finished environment for one row after the other."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -37,7 +37,7 @@ class Proving:
         self.touched: tuple[str, ...] = ()
 
     def fresh(self) -> Environment:
-        """The environment as `up` makes it: all that was typed into went with its machine."""
+        """The environment as `up` makes it: machines that were typed into are made again."""
         if not self.student:
             self.student = f"m-{secrets.token_hex(4)}"
             return up(self.engine, Request(self.student, first="ada"), silent).environment
@@ -55,7 +55,7 @@ class Proving:
         self.student, self.touched = "", ()
 
     def verdict(self, mutation: Mutation) -> str:
-        """Where the checks judge the line otherwise than they must; empty if nowhere."""
+        """Where the checks judge the row differently from what it says; empty if nowhere."""
         environment = self.fresh()
         self.touched = mutation.machines
         for name in mutation.machines:

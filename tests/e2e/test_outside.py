@@ -51,14 +51,14 @@ class World:
         return session
 
     def log(self, machine: str, pattern: str) -> str:
-        """The first line of a machine's maillog that fits, once there is one."""
+        """The first line of a machine's maillog that matches, once there is one."""
         deadline = time.monotonic() + _WAIT
         while not (found := re.search(f"^.*(?:{pattern}).*$", self.run(machine, "cat /var/log/maillog"), re.MULTILINE)):
             assert time.monotonic() < deadline, f"no line fits {pattern} on {machine}"
         return found[0]
 
     def send(self, to: str, *, sender: str | None = None) -> str:
-        """Send a message from vm2 by the command line; what becomes of it on vm3, as its log has it."""
+        """Send a message from vm2 with the command line; returns what happens to it on vm3, from the log."""
         sender = sender or f"{self.student}@{self.domain}"
         before = self.run("vm3", "wc -l </var/log/maillog").strip()
         self.run("vm2", f"echo hello | mail -s greetings -r {sender} {to}")
@@ -104,7 +104,7 @@ def world(cli: Cli, engine: Engine, new_student: Callable[[], str]) -> Iterator[
 
 @pytest.fixture
 def inbox(world: World) -> Callable[[str], list[bytes]]:
-    """Looks into the student's mailbox outside: the messages that hold a word, once there is one."""
+    """Reads the student's mailbox outside: the messages that contain a word, once there is one."""
 
     def look(word: str) -> list[bytes]:
         deadline = time.monotonic() + _WAIT
@@ -246,7 +246,7 @@ def test_from_outside_only_the_mail_server_and_the_name_server_are_reached(world
     assert reached(f"192.168.{x}.1", 53)
     assert not reached(f"192.168.{x}.4", 143)
     assert not reached(f"192.168.{x}.1", 22)
-    # Whatever of the LAN is tried stands for host's public address, behind which there is the one mail server.
+    # Any target on the LAN stands for host's public address, behind which there is only the one mail server.
     assert f"vm3.{world.domain}" in world.run("outside", f"echo QUIT | timeout 5 nc 192.168.{x}.3 25")
 
 

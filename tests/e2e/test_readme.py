@@ -1,6 +1,6 @@
-"""What README.md and docs/ show of a lab is what a lab says: each output is made again and compared.
+"""The outputs of a lab in README.md and docs/ are what a lab prints: each is made again and compared.
 
-Times, numbers of processes, passwords and the like are left out of it (tools/docs, VARIES).
+Times, process ids, passwords and the like are ignored (tools/docs, VARIES).
 """
 
 import secrets
@@ -15,7 +15,7 @@ TOOL = Path(__file__).parents[2] / "tools" / "docs"
 
 
 def test_the_documentation_shows_what_labenv_says(cli: Cli, engine: Engine) -> None:
-    student = f"t-{secrets.token_hex(3)}"  # as long as the name that the pages show: another would move columns
+    student = f"t-{secrets.token_hex(3)}"  # as long as the name that the pages show; another length would move columns
     command = [sys.executable, str(TOOL), "--lab", "--check", "--student", student]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)

@@ -21,13 +21,13 @@ def test_the_steps_with_the_reference_account_fail_until_they_are_done(cli: Cli,
     assert judged(cli.json("check", "-s", student, "3", "4", rc=1)) == {"3": "pass", "4": "fail"}
     cli("solve", "-s", student, "4")
     assert judged(cli.json("check", "-s", student, "3", "4")) == {"3": "pass", "4": "pass"}
-    # The checks' own sessions, of which there have been several, left the account as it was.
+    # The checks' own sessions, of which there were several, left the account as it was.
     mailbox = f"ls /var/mail/myseneca.ca/{student}/new /var/mail/myseneca.ca/{student}/cur | grep -c :2,S"
     assert cli.inside(student, "outside", mailbox).strip() == "1"
 
 
 def test_at_a_later_stage_what_was_done_in_investigation_1_is_there(cli: Cli, student: str) -> None:
-    cli("up", student, "--at", "domain", "--outside")  # its checks, of the stages reached, pass
+    cli("up", student, "--at", "domain", "--outside")  # its checks, of the stages so far, pass
     assert judged(cli.json("check", "-s", student, "3", "4")) == {"3": "pass", "4": "pass"}
     assert set(judged(cli.json("check", "-s", student, "36", "38", "40", rc=1)).values()) == {"fail"}
 

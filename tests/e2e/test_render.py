@@ -1,4 +1,4 @@
-"""`render` writes plain files, and Compose alone makes of them what `up` makes."""
+"""`render` writes plain files, and Compose alone makes the same environment from them as `up`."""
 
 import os
 import re
@@ -20,7 +20,7 @@ Compose = Callable[..., str]
 
 REMOVE = ("down", "--rmi", "local")
 MACHINES = ("host", "vm2", "vm3")
-# What a machine does, as its own programs tell it; counters and dates are not part of it.
+# What a machine does, from its own programs; without counters and dates.
 STATE = """
     hostname --fqdn; ip -4 -oneline address | cut -d' ' -f2-7; ip route
     cat /etc/resolv.conf /etc/hosts
@@ -35,7 +35,7 @@ STATE = """
 
 @pytest.fixture(scope="module")
 def compose(engine: Engine) -> Compose:
-    """Runs Compose in a folder; what it printed. Root on Debian or Ubuntu gets it installed, as a fresh CI needs."""
+    """Runs Compose in a folder and returns its output. Root on Debian or Ubuntu gets it installed, as a new CI machine needs."""
     command = installed() or install()
 
     def run(folder: Path, *arguments: str) -> str:
@@ -70,13 +70,13 @@ def rendered(cli: Cli, engine: Engine, student: str, tmp_path: Path) -> Iterator
     folder = tmp_path / f"lab-{student}"
     cli("render", str(folder), "-s", student)
     yield folder
-    # An engine keeps the cgroup parents that it has made, and Compose knows nothing of them.
+    # An engine keeps the cgroup parents that it has made, and Compose does not know about them.
     cgroups.remove([recipe.ident(student, machine) for machine in MACHINES], engine)
 
 
 @pytest.fixture
 def started(rendered: Path, compose: Compose) -> Iterator[Path]:
-    """That folder, started by Compose; the images that Compose made go with the test."""
+    """That folder, started by Compose; the images that Compose made are removed with the test."""
     compose(rendered, "up", "-d")
     yield rendered
     compose(rendered, *REMOVE)
@@ -88,7 +88,7 @@ def states(cli: Cli, student: str) -> dict[str, list[str]]:
 
 def test_compose_makes_what_up_makes(cli: Cli, student: str, rendered: Path, compose: Compose) -> None:
     compose(rendered, "up", "-d")
-    cli("up", student)  # all is there already: it waits, and checks
+    cli("up", student)  # everything exists already: it waits, and checks
     by_compose = states(cli, student)
     there = cli.json("status", "-s", student)["environments"][0]
     compose(rendered, *REMOVE)

@@ -1,4 +1,4 @@
-"""Reports of a running lab: files for a CI server, a browser and a forge, written beside what the terminal shows."""
+"""Reports of a running lab: files for a CI server, a browser and a forge, written beside the terminal's output."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a student has made is kept: saved, restored, reset, carried to another engine, and still there after a reboot."""
+"""A student's work is kept: saved, restored, reset, carried to another engine, and still there after a reboot."""
 
 import gzip
 import io
@@ -26,7 +26,7 @@ MACHINES = ("host", "vm2", "vm3")
 
 @pytest.fixture(scope="module")
 def worked(cli: Cli, new_student: Callable[[], str]) -> Iterator[str]:
-    """A student with an environment, and with work in it."""
+    """A student with an environment that has work in it."""
     student = new_student()
     cli("up", student, "--no-check")
     yield student
@@ -36,7 +36,7 @@ def worked(cli: Cli, new_student: Callable[[], str]) -> Iterator[str]:
 
 @pytest.fixture
 def keeper(cli: Cli, student: str) -> Iterator[str]:
-    """A student for one test, whose saves go with it."""
+    """A student for one test, whose saves are removed with it."""
     yield student
     remove_saves(cli, student)
 
@@ -51,7 +51,7 @@ def names(cli: Cli, student: str) -> list[str]:
 
 
 def inside(engine: Engine, student: str, machine: str, script: str) -> str:
-    """What a script in a machine says; sooner than by the command line."""
+    """The output of a script in a machine; faster than with the command line."""
     with closing(Channel(engine.api, f"labenv-{student}-{machine}")) as channel:
         return channel.run(script).stdout.decode()
 
@@ -167,7 +167,7 @@ def test_saves_of_saves_do_not_run_out_of_layers(
     engine: Engine, cli: Cli, worked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(engine, worked, "deep")
-    monkeypatch.setattr(save_store, "_DEEPEST", 5)  # of the hundred that take an hour
+    monkeypatch.setattr(save_store, "_DEEPEST", 5)  # instead of a hundred, which take an hour
     flat = saves.save(engine, engine.environments(worked)[0], "flat", silent)
     for copy in flat.copies:
         assert len(engine.api.inspect_image(copy.tag)["RootFS"]["Layers"]) == 1
@@ -246,16 +246,16 @@ def test_a_broken_archive_is_refused_and_nothing_changes(
     flipped.write_bytes(whole[:last] + bytes([whole[last] ^ 1]) + whole[last + 1 :])
     other.write_bytes(gzip.compress(b"not a tar"))
     for file in (cut, flipped, other):
-        assert "no whole archive" in cli("import", str(file), rc=2).stderr
+        assert "not a complete archive" in cli("import", str(file), rc=2).stderr
     with gzip.open(archive, "rb") as packed, tarfile.open(fileobj=packed, mode="r|") as old:
         altered = repacked(old, tmp_path / "altered", lambda name: name.endswith(".json") and "manifest" not in name)
-    assert "was altered" in cli("import", str(altered), rc=2).stderr
+    assert "was changed" in cli("import", str(altered), rc=2).stderr
     assert names(cli, worked) == before
     assert work(engine, worked) == {"travelled"}
 
 
 def repacked(old: tarfile.TarFile, file: Path, changed: Callable[[str], bool]) -> Path:
-    """The same archive, whole in itself, with the stage in some members altered."""
+    """The same archive, complete, with the stage changed in some members."""
     with gzip.open(file, "wb", compresslevel=0) as packed, tarfile.open(fileobj=packed, mode="w|") as new:
         for member in old:
             content = old.extractfile(member) if member.isfile() else None

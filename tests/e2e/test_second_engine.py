@@ -1,4 +1,4 @@
-"""On an engine with cgroup v2 and no network at all: a bundle is enough, and what breaks is said and mended."""
+"""On an engine with cgroup v2 and without a network: a bundle is enough, and failures are reported and repaired."""
 
 import os
 import secrets
@@ -20,7 +20,7 @@ PLAIN = {"NO_COLOR": "1", "COLUMNS": "200"}
 
 
 def labenv(engine: rig.Engine, *arguments: str, rc: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command line beside that engine; fail the test with its screen if it does not end with `rc`."""
+    """Run the command line beside that engine; fail the test with its output if it does not end with `rc`."""
     done = engine.run([*LABENV, *arguments], check=False, timeout=300, env=PLAIN)
     screen = f"labenv {' '.join(arguments)} → {done.returncode}\n{done.stdout}{done.stderr}"
     assert done.returncode == rc, screen
@@ -57,7 +57,7 @@ def offline(workdir: Path, bundle: Path) -> Iterator[rig.Engine]:
 
 @pytest.fixture(scope="module")
 def home(workdir: Path, bundle: Path) -> Iterator[Path]:
-    """The files of an engine that has the images, and is started anew by each test."""
+    """The files of an engine that has the images, and is started again by each test."""
     with rig.new_home(workdir) as home:
         with rig.running(home) as engine:
             labenv(engine, "images", "import", str(bundle))
@@ -147,7 +147,7 @@ def test_a_full_disk_is_said_and_the_next_command_goes_on(home: Path, student: s
         filler = engine.data / "filler"
 
         def fill(kilobytes: int) -> None:
-            """Leave that much room."""
+            """Leave that much space."""
             room = int(engine.run(["df", "--output=avail", str(engine.data)]).stdout.split()[1])
             engine.run(["fallocate", "--length", f"{room - kilobytes}KiB", str(filler)])
 

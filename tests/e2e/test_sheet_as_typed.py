@@ -1,6 +1,6 @@
 """A person at a terminal: the whole sheet typed word by word, with editors, questions and answers; then all checks.
 
-Nothing here knows how labenv does things: it types into `labenv shell` and reads the screen.
+Nothing here uses labenv's internals: it types into `labenv shell` and reads the screen.
 """
 
 import os
@@ -41,7 +41,7 @@ class Terminal:
         self.until(self.prompt)
 
     def until(self, pattern: str) -> str:
-        """Read until the pattern is on the screen; what came, without the terminal's control sequences."""
+        """Read until the pattern is on the screen; returns what came, without the terminal's control sequences."""
         try:
             self.screen.expect(pattern)
         except (pexpect.TIMEOUT, pexpect.EOF):
@@ -50,7 +50,7 @@ class Terminal:
         return _CONTROL.sub("", f"{self.screen.before}{self.screen.after}")
 
     def type(self, line: str, *answers: tuple[str, str]) -> str:
-        """Type a command; answer what it asks, (question, answer) in turn; its output up to the next prompt."""
+        """Type a command; answer its questions, (question, answer) in turn; returns its output up to the next prompt."""
         self.screen.send(f"{line}\r")
         came = ""
         for question, answer in answers:
@@ -80,7 +80,7 @@ class Terminal:
         self.until(self.prompt)
 
     def log(self, pattern: str) -> None:
-        """Watch /var/log/maillog until a line is there."""
+        """Watch /var/log/maillog until a line appears."""
         self.screen.send("tail -n +1 -f /var/log/maillog\r")
         self.until(pattern)
         self.screen.send(_CTRL_C)
@@ -178,7 +178,7 @@ def _mail_of_the_domain(at: Sitting) -> None:
 
 def _domain(at: Sitting) -> None:
     at.vm3.vi(MAIN, "^mydestination", "ccmydestination = $mydomain, $myhostname, localhost.$mydomain, localhost")
-    at.vm3.type("systemctl restart postfix")  # what the sheet forgets, and labenv's note says
+    at.vm3.type("systemctl restart postfix")  # the sheet forgets this, and labenv's note says so
     zone = f"/var/named/mydb-for-{at.student}-ops"
     at.host.vi(zone, "NS", f"o@       IN      MX      10 vm3.{at.domain}.")
     assert "OK" in at.host.type(f"named-checkzone {at.domain} {zone}")
@@ -244,7 +244,7 @@ def _plain_passwords(at: Sitting) -> None:
 
 
 def _new_user(at: Sitting) -> None:
-    """A new user on vm3; mail for it, and for the outside, as a mail program on host gives it to vm2."""
+    """A new user on vm3; mail for that user, and for the outside, sent to vm2 like a mail program on host."""
     assert "0.0.0.0:25" in at.vm3.type("ss -atn")
     for name in ("vm2", "vm3"):
         assert "succeeded" in at.host.type(f"nc -zv {name}.{at.domain} 25")
@@ -314,14 +314,14 @@ def test_yum_asks_and_takes_no_for_an_answer_and_removes_what_it_installed(
     vm2 = terminal(fresh["student"], "vm2")
     for answer in ("n", ""):
         assert "aborted" in vm2.type("yum install dovecot", (r"\[y/N\]: ", f"{answer}\r"))
-    assert "Not installed, but can be: dovecot" in vm2.type("yum list dovecot")
+    assert "Not installed, but available: dovecot" in vm2.type("yum list dovecot")
     assert "No package nosuchthing" in vm2.type("yum -y install dovecot nosuchthing")
     assert "Package dovecot is already installed." in vm2.type("yum install dovecot")
     removed = vm2.type("yum remove dovecot", (r"\[y/N\]: ", "y\r"))
     assert "Complete!" in removed
     assert "not installed" not in removed
     assert "could not be found" in vm2.type("systemctl status dovecot")
-    assert "Not installed, but can be: dovecot" in vm2.type("yum list dovecot")
+    assert "Not installed, but available: dovecot" in vm2.type("yum list dovecot")
     assert "No packages marked for update" in vm2.type("yum update")
 
 

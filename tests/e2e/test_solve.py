@@ -1,4 +1,4 @@
-"""`labenv solve`: typing the sheet's solutions leads where `up` leads, at every stage, and mends what is broken."""
+"""`labenv solve`: typing the sheet's solutions leads to the same result as `up`, at every stage, and fixes what is broken."""
 
 import json
 import re
@@ -14,8 +14,8 @@ from tests.e2e.conftest import Cli
 LAB = labs.load("lab4b")
 STAGES = [stage.id for stage in LAB.stages]
 
-# What is in force on a machine, in lines whose order does not matter but where a chain of the firewall has it: what a
-# chain lets in may stand in any order there as well, as long as it holds nothing else, and these hold nothing else.
+# What is in force on a machine, in lines whose order matters only within a firewall chain: what a chain accepts may be in
+# any order there as well, as long as the chain has nothing else, and these have nothing else.
 STATE = r"""
 prefix() { sed "s|^|$1 |"; }
 postconf -nx 2>&1 | prefix postconf
@@ -32,7 +32,7 @@ ZONES = "for zone in DOMAIN NET.in-addr.arpa; do dig @127.0.0.1 +noall +answer A
 
 
 def state(cli: Cli, student: str) -> dict[str, list[str]]:
-    """The effective state of each machine, with the student's own names and numbers taken out."""
+    """The effective state of each machine, with the student's own names and numbers removed."""
     [known] = cli.json("status", "-s", student)["environments"]
     prefix = known["network"].removesuffix(".0/24")
     net = ".".join(reversed(prefix.split(".")))
@@ -58,7 +58,7 @@ def state(cli: Cli, student: str) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def climber(cli: Cli, new_student: Callable[[], str]) -> Iterator[Callable[[str], str]]:
-    """An environment from lab4a on, and how to have it solved up to a stage."""
+    """An environment from lab4a on, and a function that solves it up to a stage."""
     student = new_student()
     cli("up", student, "--at", "lab4a", "--first", "anna", "--no-check")
     solved: list[str] = []

@@ -1,4 +1,4 @@
-"""The parts of the sheet that are done in Thunderbird, done by Thunderbird: steps 3 and 4, 36 to 40, and 43."""
+"""The parts of the sheet that are done in Thunderbird, done with Thunderbird: steps 3 and 4, 36 to 40, and 43."""
 
 import base64
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def _newest(desk: "Desk", account: str) -> str:
 
 
 def _as_before_the_sheet(desk: "Desk") -> None:
-    """Undo what a finished environment has of a mail client's doings: nothing is fetched, read or sent."""
+    """Undo what a mail client did in a finished environment: nothing is fetched, read or sent."""
     account = f"/var/mail/myseneca.ca/{desk.student}"
     desk.cli.inside(desk.student, "outside", "rm /var/mail/example.com/everybody/new/1.reply")
     desk.cli.inside(
@@ -45,7 +45,7 @@ def _as_before_the_sheet(desk: "Desk") -> None:
 
 
 def _judged(desk: "Desk", rc: int, *steps: str) -> dict[str, set[str]]:
-    """What the checks say of steps that a mail client does."""
+    """The checks' results for steps that a mail client does."""
     found: dict[str, set[str]] = {}
     for result in desk.cli.json("check", "-s", desk.student, *steps, rc=rc)["results"]:
         found.setdefault(result["step"], set()).add(result["status"])
@@ -61,7 +61,7 @@ def test_it_finds_the_settings_that_labenv_client_wrote(thunderbird: Thunderbird
     assert desk.inside(f"echo {written} | base64 -d >{there}") == (0, "")
     found = thunderbird.configuration(domain)
     imap, smtp = told["imap"], told["smtp"]
-    # socketType 0 is no encryption; auth 3 a password in clear, 1 none (nsMsgSocketType, nsMsgAuthMethod).
+    # socketType 0 is no encryption; auth 3 is a password in clear text, 1 none (nsMsgSocketType, nsMsgAuthMethod).
     assert found["incoming"] == {
         "type": "imap",
         "hostname": imap["host"],
@@ -97,7 +97,7 @@ def test_the_account_dialog_and_the_mailboxes_as_on_the_sheet(
         password,
         pictures / "step-03.png",
     )
-    # Step 36: one's own, over vm2 and vm3, without encryption.
+    # Step 36: the student's own account, over vm2 and vm3, without encryption.
     thunderbird.add_another()
     plain = {"ConnectionSecuritySelect": "0"}
     thunderbird.set_up_account(
@@ -110,7 +110,7 @@ def test_the_account_dialog_and_the_mailboxes_as_on_the_sheet(
     )
     thunderbird.finish()
 
-    # Step 4: existing mail can be read, new mail be sent; here to one's own domain, which it reaches by the MX.
+    # Step 4: existing mail can be read, new mail can be sent; here to the student's own domain, which the MX leads to.
     thunderbird.open_folder(f"imap://{student}%40myseneca.ca@outlook.office365.com/INBOX")
     until("the mail at myseneca.ca is listed", thunderbird.subjects)
     assert student in thunderbird.read("Your student mailbox")
@@ -131,7 +131,7 @@ def test_the_account_dialog_and_the_mailboxes_as_on_the_sheet(
 
     # Steps 39 and 40: to the address at myseneca.ca, through vm2 and vm3.
     thunderbird.send(seneca, "To myseneca", "Through vm2 and vm3.", pictures / "step-39.png")
-    # Step 43: to the account that only vm3 has.
+    # Step 43: to the account that exists only on vm3.
     thunderbird.send(f"{first}@{domain}", "Only on vm3", "Through vm2.", pictures / "step-43.png")
     until("it is in the new account's Maildir", lambda: "Only on vm3" in _newest(desk, first))
     assert "Only on vm3" in desk.cli.inside(student, "vm3", f"cat /home/{first}/Maildir/new/*")

@@ -19,7 +19,7 @@ NOT_ROOT = "Dovecot's delivery agent fails: it runs as nobody, not as root, and 
 
 @dataclass(frozen=True)
 class Lab:
-    """A student's machines at stage done, for messages to be sent."""
+    """A student's machines at stage done, for sending messages."""
 
     cli: Cli
     student: str
@@ -33,7 +33,7 @@ class Lab:
         return str(self.site[machine].output(script))
 
     def mail(self, machine: str, recipient: str, user: str = "root", settled: str = "removed") -> str:
-        """Send a message as a user's `mail` does; its id, once the log has the word for its queue id."""
+        """Send a message as a user's `mail` does; returns its id, once the log has a line with the word for its queue id."""
         size = self.on(machine, "stat -c %s /var/log/maillog")
         self.on(machine, f"su - {user} -c 'echo hello | mail -s trace {recipient}'")
         new = f"tail -c +$(({size} + 1)) /var/log/maillog"

@@ -1,4 +1,4 @@
-"""`up` is a decision table, and `down` leaves nothing."""
+"""`up` is a decision table, and `down` leaves nothing behind."""
 
 import signal
 import subprocess

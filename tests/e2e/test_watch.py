@@ -1,4 +1,4 @@
-"""`check --watch`: what flips is drawn within seconds, in a terminal and as a line in a log, and Ctrl-C ends it."""
+"""`check --watch`: a change of a result is drawn within seconds, in a terminal and as a line in a log; Ctrl-C ends it."""
 
 import os
 import signal
@@ -100,7 +100,7 @@ def test_every_kind_of_change_is_seen(
     before = watch.digests(engine, machine)
     assert watch.digests(engine, machine) == before
     cli.inside(finished["student"], name, change.format(**finished))
-    deadline = time.monotonic() + 10  # what is logged and delivered comes a moment later
+    deadline = time.monotonic() + 10  # logs and deliveries come a moment later
     while (after := watch.digests(engine, machine)) == before and time.monotonic() < deadline:
         pass
     cli.inside(finished["student"], name, undo)

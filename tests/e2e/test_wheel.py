@@ -22,14 +22,14 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs the command line of the wheel, in a Python of its own and from a folder elsewhere; what it printed."""
+    """Runs the command line of the wheel, in a Python of its own and from another folder; returns its output."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}", str(TREE)], check=True)
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "venv")
     python = str(folder / "venv/bin/python")
-    # The dependencies are this Python's; its own labenv comes after the wheel's, if it comes at all.
+    # The dependencies are this Python's; its own labenv comes after the wheel's, if at all.
     ours = sysconfig.get_path("purelib", "venv", vars={"base": str(folder / "venv")})
     Path(ours, "dependencies.pth").write_text("\n".join(site.getsitepackages()))
     subprocess.run([*pip, f"--python={python}", "install", "--no-deps", str(wheel)], check=True)

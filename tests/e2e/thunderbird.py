@@ -1,6 +1,6 @@
-"""Thunderbird on a desktop, used as a person uses it: by its own dialogs, folders and buttons.
+"""Thunderbird on a desktop, used as a person uses it: with its own dialogs, folders and buttons.
 
-Marionette carries the clicks and the typing. Thunderbird is started anew for it, with the desktop's own profile.
+Marionette sends the clicks and the typing. Thunderbird is started again for it, with the desktop's own profile.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _START = (
     "--profile /home/$STUDENT/.thunderbird/{profile}"
 )
 
-# The account dialog is made of web components, one inside the other.
+# The account dialog is made of nested web components.
 _HUB = """
     const deep = (root, selector) => [...root.querySelectorAll('*')].flatMap(element => [
         ...(element.matches(selector) ? [element] : []),
@@ -36,7 +36,7 @@ _HUB = """
             field.dispatchEvent(new Event(kind, {bubbles: true, composed: true}));
     };
 """
-# Types the password into every dialog that asks for one, and has it kept.
+# Types the password into every dialog that asks for one, and has it stored.
 _TYPING = """
     const [password] = args;
     Services.ww.registerNotification({observe(dialog, what) {
@@ -94,7 +94,7 @@ class Thunderbird:
         password: str,
         picture: Path,
     ) -> None:
-        """Go through the account dialog with the settings of both servers, by the ids of its fields' ends."""
+        """Go through the account dialog with the settings of both servers, by the ends of its fields' ids."""
         self._until_hub("the account dialog asks for an address", "return !!seen('#email')")
         self._hub("type('#realName', args[0]); type('#email', args[1]);", who, address)
         self._press("#manualConfiguration")
@@ -107,13 +107,13 @@ class Thunderbird:
         self._until_hub("it asks for the password", "return !!seen('#password')")
         self._hub("type('#password', args[0]);", password)
         self._press("#forward")
-        # It looks for address books and calendars then, for which there is nobody to ask: "Skip".
+        # Then it looks for address books and calendars, and there are none: "Skip".
         self._until_hub("the account is made", "return /Skip/.test(seen('#back')?.textContent) || !seen('#password')")
         self._hub("if (seen('#password')) seen('#back').click();")
         self._until_hub("it says so", "return /Finish/.test(seen('#forward')?.textContent)")
 
     def add_another(self) -> None:
-        """Go on from one account to the next."""
+        """Continue from one account to the next."""
         self._press("#custom")
 
     def finish(self) -> None:
@@ -122,7 +122,7 @@ class Thunderbird:
         self._until_hub("the dialog is closed", "return !seen('#forward')")
 
     def configuration(self, domain: str) -> dict[str, Any]:
-        """The settings for a domain that it finds in the folder isp of its program folder, as its dialog would use them."""
+        """The settings for a domain in the folder isp of its program folder, as its dialog would use them."""
         found: dict[str, Any] = self._inside.run(
             """
             const module = "resource:///modules/accountcreation/FetchConfig.sys.mjs";
@@ -137,7 +137,7 @@ class Thunderbird:
         return found
 
     def open_folder(self, address: str) -> None:
-        """Click on a folder. Thunderbird logs in then, and asks for the password if it has none."""
+        """Click on a folder. Thunderbird then logs in, and asks for the password if it has none."""
         self._inside.run(f"{_PANE} pane.setTimeout(folder => pane.displayFolder(folder), 0, args[0]);", address)
 
     def folders(self) -> list[str]:
@@ -148,7 +148,7 @@ class Thunderbird:
         return self._inside.run(listed) or []
 
     def subjects(self) -> list[str]:
-        """The subjects in the folder that is open, after a look for new mail."""
+        """The subjects in the open folder, after checking for new mail."""
         script = """
             const folder = pane.gFolder;
             if (!folder) return [];
@@ -158,7 +158,7 @@ class Thunderbird:
         return self._inside.run(_PANE + script) or []
 
     def read(self, subject: str) -> str:
-        """Click on a message in the folder that is open; the text that is shown then."""
+        """Click on a message in the open folder; returns the text that is shown."""
         script = """
             const row = [...Array(pane.gDBView.rowCount).keys()].find(
                 row => pane.gDBView.getMsgHdrAt(row).mime2DecodedSubject == args[0]);
@@ -169,7 +169,7 @@ class Thunderbird:
         return str(until(f"'{subject}' is shown", lambda: self._inside.run(shown)))
 
     def send(self, to: str, subject: str, text: str, picture: Path) -> None:
-        """Write a message from the account of the open folder and send it; wait until it has gone."""
+        """Write a message from the account of the open folder and send it; wait until it has been sent."""
         self._inside.run(f"{_PANE} pane.document.getElementById('folderPaneWriteMessage').click();")
         until("a window to write in opens", lambda: len(self._inside.windows()) == 2)
         [window] = set(self._inside.windows()) - {self._main}
@@ -185,7 +185,7 @@ class Thunderbird:
         until(f"'{subject}' is sent", lambda: self._inside.windows() == [self._main])
 
     def paste(self) -> str:
-        """What it would paste."""
+        """The text that it would paste."""
         return str(self._inside.run(_CLIPBOARD))
 
     def copy(self, text: str) -> None:
@@ -198,7 +198,7 @@ class Thunderbird:
         self._inside.screenshot(file)
 
     def close(self) -> None:
-        """Leave it; it goes on."""
+        """Disconnect from it; it keeps running."""
         self._inside.close()
 
     def _picture(self, file: Path) -> None:
@@ -211,7 +211,7 @@ class Thunderbird:
         until(what, lambda: self._hub(script))
 
     def _press(self, button: str) -> None:
-        """Press a button of the account dialog as soon as it can be pressed."""
+        """Press a button of the account dialog as soon as it is enabled."""
         self._until_hub(f"{button} can be pressed", f"return !!seen('{button}') && !seen('{button}').disabled")
         self._hub(f"seen('{button}').click();")
 

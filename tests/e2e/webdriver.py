@@ -1,6 +1,6 @@
 """Programs with a window, driven by their own automation: Chromium by WebDriver, Thunderbird by Marionette.
 
-Both take the same commands (W3C WebDriver), the one over HTTP, the other over a socket with JSON in it
+Both take the same commands (W3C WebDriver), one over HTTP, the other over a socket with JSON
 (https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html).
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class Refused(AssertionError):
-    """The program did not do what it was told; the message is its own."""
+    """The program did not do what it was asked to; the message is its own."""
 
 
 class Chromium:
@@ -37,7 +37,7 @@ class Chromium:
         self._call("POST", "/refresh", {})
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What a function body in JavaScript returns; a promise is waited for."""
+        """The return value of a function body in JavaScript; waits for a promise."""
         return self._call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def devtools(self, command: str, **parameters: Any) -> Any:
@@ -68,7 +68,7 @@ class Marionette:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._socket.settimeout(180)
-        self._read()  # what it is
+        self._read()  # its greeting
         self._number = 0
         # A dialog stays open until somebody answers it.
         self.command("WebDriver:NewSession", capabilities={"alwaysMatch": {"unhandledPromptBehavior": "ignore"}})
@@ -76,7 +76,7 @@ class Marionette:
         self.command("WebDriver:SetTimeouts", script=120_000)
 
     def command(self, name: str, **parameters: Any) -> Any:
-        """Send a command and return its result, once no dialog is in the way. Raises Refused with Thunderbird's message."""
+        """Send a command and return its result, once no dialog blocks it. Raises Refused with Thunderbird's message."""
         deadline = time.monotonic() + 60
         while True:
             result, error = self._asked(name, parameters)
@@ -94,13 +94,13 @@ class Marionette:
         return result, error
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What the body of an async function in JavaScript returns."""
+        """The return value of an async function body in JavaScript."""
         body = "const done = arguments[arguments.length - 1];\n" + (
             f"(async (...args) => {{ {script} }})(...[...arguments].slice(0, -1))"
             ".then(value => done({value: value ?? null}), error => done({error: `${error}\\n${error?.stack}`}));"
         )
         answer = self.command("WebDriver:ExecuteAsyncScript", script=body, args=list(arguments), newSandbox=True)
-        answer = answer["value"] or {"value": None}  # nothing: a dialog came in its way
+        answer = answer["value"] or {"value": None}  # nothing: a dialog blocked it
         if "error" in answer:
             raise Refused(answer["error"])
         return answer["value"]
@@ -111,7 +111,7 @@ class Marionette:
         return handles
 
     def use(self, handle: str) -> None:
-        """Speak to another window from now on."""
+        """Send commands to another window from now on."""
         self.command("WebDriver:SwitchToWindow", handle=handle, focus=True)
 
     def screenshot(self, file: Path) -> None:
@@ -119,7 +119,7 @@ class Marionette:
         file.write_bytes(base64.b64decode(self.command("WebDriver:TakeScreenshot", full=True, hash=False)["value"]))
 
     def close(self) -> None:
-        """Leave Thunderbird; it goes on."""
+        """Disconnect from Thunderbird; it keeps running."""
         self._socket.close()
 
     def _read(self) -> Any:
@@ -138,7 +138,7 @@ class Marionette:
 
 
 def until(what: str, fact: Callable[[], Any], patience: float = 90) -> Any:
-    """Wait until `fact` holds and return what it gave. Fails the test, saying `what` was waited for, when it does not."""
+    """Wait until `fact` is true and return its value. Fails the test, saying `what` was waited for, if that takes too long."""
     deadline = time.monotonic() + patience
     while not (found := fact()):
         assert time.monotonic() < deadline, f"waited for {patience:g} s until {what}"

@@ -1,4 +1,4 @@
-"""Submissions made up for a test: sound ones, and the bytes of hostile ones."""
+"""Submissions made up for a test: valid ones, and the bytes of hostile ones."""
 
 import gzip
 import hashlib
@@ -19,7 +19,7 @@ VM3 = 'mynetworks = 192.168.90.0/24\nmailbox_command = /usr/libexec/dovecot/dove
 
 
 def members(student: str = "asmith15", *, failing: tuple[str, ...] = (), book: str = "") -> dict[str, bytes]:
-    """The members of a sound submission of somebody who did everything but `failing`."""
+    """The members of a valid submission of a student who did everything but `failing`."""
     domain = f"{student}.ops"
     results = [
         {
@@ -87,7 +87,7 @@ def entry(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE) -> tar
 
 
 def saved(file: Path, student: str = "asmith15", contents: dict[str, bytes] | None = None, **changed: Any) -> Path:
-    """A submission in a file, with a manifest that matches but for what is `changed`."""
+    """A submission in a file, with a manifest that matches except for what is `changed`."""
     contents = contents if contents is not None else members(student)
     file.write_bytes(gzip.compress(tarred({"manifest.json": manifest(student, contents, **changed), **contents})))
     return file

@@ -1,6 +1,6 @@
 """A stand-in for a container engine: a real socket that answers /version, so that finding an engine is tested for real.
 
-As a program (`stand_in.py SOCKET`) it takes the part of dockerd.
+As a program (`stand_in.py SOCKET`) it plays the part of dockerd.
 """
 
 import json
@@ -17,7 +17,7 @@ VERSION = {"Version": "27.1.0", "ApiVersion": "1.46", "MinAPIVersion": "1.24", "
 
 
 def server(path: Path, answer: dict[str, Any] | bytes = VERSION) -> socketserver.UnixStreamServer:
-    """A server on the socket `path` that gives `answer` to /version and refuses all else; `serve_forever` runs it."""
+    """A server on the socket `path` that gives `answer` to /version and refuses everything else; `serve_forever` runs it."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -45,7 +45,7 @@ def server(path: Path, answer: dict[str, Any] | bytes = VERSION) -> socketserver
 
 @contextmanager
 def engine(path: Path, answer: dict[str, Any] | bytes = VERSION) -> Iterator[list[str]]:
-    """An engine on the socket `path` during the block; gives the list of what it was asked."""
+    """An engine on the socket `path` during the block; yields the list of its requests."""
     path.parent.mkdir(parents=True, exist_ok=True)
     listening = server(path, answer)
     thread = threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True)

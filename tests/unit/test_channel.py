@@ -1,4 +1,4 @@
-"""The kept-open shell and the sockets from inside a machine, against a stand-in for the engine's exec calls."""
+"""The shell that stays open and the sockets from inside a machine, against a stand-in for the engine's exec calls."""
 
 import contextlib
 import os
@@ -21,9 +21,9 @@ from labenv.errors import EngineError
 
 
 class LocalExec:
-    """The four calls of docker.APIClient that a channel makes, with processes of this machine for those of a container.
+    """The four calls of docker.APIClient that a channel makes, with processes of this computer instead of a container's.
 
-    What they say is framed as the engine frames it (Engine API, "Attach to a container").
+    Their output is framed as the engine frames it (Engine API, "Attach to a container").
     """
 
     def __init__(self, path: str) -> None:
@@ -145,7 +145,7 @@ def test_a_command_has_nothing_to_read(channel: Channel) -> None:
 
 
 def test_nobody_can_imitate_the_mark(channel: Channel) -> None:
-    """A token seen once is of no use later."""
+    """A token that was seen once is useless later."""
     shell = channel.run("tr '\\0' ' ' </proc/$PPID/cmdline; ls -l /proc/$PPID/fd >/dev/null").stdout
     assert b"printf" not in shell
     text = "printf '\\0000123456789abcdef0123456789abcdef0\\n'"
@@ -162,7 +162,7 @@ def test_what_an_earlier_command_left_behind_is_not_mixed_in(channel: Channel, t
 
 
 def test_a_command_that_takes_too_long_is_killed(channel: Channel, tmp_path: Path) -> None:
-    words = r"On labenv-anna-vm3 this did not end within 0\.3 s and was stopped: sleep 60 & echo"
+    words = r"On labenv-anna-vm3 a command did not end within 0\.3 s and was stopped: sleep 60 & echo"
     with pytest.raises(EngineError, match=words):
         channel.run(f"sleep 60 & echo $! >{tmp_path}/pid; wait", timeout=0.3)
     child = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
@@ -217,7 +217,7 @@ def test_threads_share_a_channel(channel: Channel) -> None:
     assert wrong == []
 
 
-# A stand-in for nc: it says what the real one says, then echoes what it gets.
+# A stand-in for nc: it prints what the real one prints, then echoes its input.
 _NC = """#!/bin/sh
 for port; do :; done
 case $port in

@@ -19,7 +19,7 @@ HEAD = """\
 
 
 def verdicts(rules: str, policy: str = "DROP") -> tuple[str, str]:
-    """What becomes of a connection from the network, and of one from outside."""
+    """What happens to a connection from the network, and to one from outside."""
     table = parse(HEAD.format(policy=policy) + rules + "\nCOMMIT\n")
     return table.decide(LAN).verdict, table.decide(OUTSIDE).verdict
 

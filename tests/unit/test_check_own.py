@@ -1,4 +1,4 @@
-"""What the logs tell of the student's own messages, for steps that leave no other trace."""
+"""What the logs say about the student's own messages, for steps that leave no other trace."""
 
 from datetime import datetime
 

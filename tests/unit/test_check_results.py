@@ -1,4 +1,4 @@
-"""What the checks report: records, evidence, the JSON of the contract, and which steps can be asked for."""
+"""The checks' report: records, evidence, the JSON of the contract, and which steps can be named."""
 
 import dataclasses
 from typing import Any, cast

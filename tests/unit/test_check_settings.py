@@ -1,4 +1,4 @@
-"""What a check says of a setting that is not right: the typo, the second line, the placeholder."""
+"""What a check says about a wrong setting: the typo, the second line, the placeholder."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def relayhost(value: str, lines: tuple[str, ...], *complaints: str) -> Setting:
     [
         (
             relayhost("", (), ": unused parameter: relayhots=vm3.asmith15.ops"),
-            "main.cf has 'relayhots', which Postfix does not know; did you mean relayhost?",
+            "main.cf has 'relayhots', which is unknown to Postfix; did you mean relayhost?",
         ),
         (relayhost("", (), ": unused parameter: my_own=1"), ""),
         (
@@ -30,11 +30,11 @@ def relayhost(value: str, lines: tuple[str, ...], *complaints: str) -> Setting:
         ),
         (
             relayhost("vm3.", ("relayhost = vm3.$mydomian",), ": undefined parameter: mydomian"),
-            "$mydomian is no parameter of Postfix; did you mean $mydomain?",
+            "$mydomian is not a parameter of Postfix; did you mean $mydomain?",
         ),
         (
             relayhost("vm3.<yourdomain>.ops", ("relayhost = vm3.<yourdomain>.ops",)),
-            "what the sheet has in angle brackets is to be replaced, brackets and all",
+            "replace what the sheet has in angle brackets, including the brackets",
         ),
         (relayhost("vm2.asmith15.ops", ("relayhost = vm2.asmith15.ops",)), ""),
     ],

@@ -1,4 +1,4 @@
-"""What doctor says, of computers made up for it and of this one."""
+"""What doctor says about computers made up for it, and about this one."""
 
 import os
 import socket
@@ -81,7 +81,7 @@ def test_root_counts_inotify_instances(tmp_path: Path, each: int, status: str, r
     found = findings.inotify(here, None)
     assert found
     assert found.status == status
-    assert f"{2 * each} are in use; there is room for {room} machines more" in found.sentence
+    assert f"{2 * each} are in use; the rest is enough for {room} more machines" in found.sentence
     if status != "ok":
         assert found.mend.startswith("sysctl -w fs.inotify.max_user_instances=1024")
 
@@ -117,7 +117,7 @@ def test_ports_of_others_are_told() -> None:
         number = other.getsockname()[1]
         found = findings.ports({number: 90})
         assert found.status == "warn"
-        assert found.sentence == f"Another program has port {number} of 127.0.0.1."
+        assert found.sentence == f"Another program uses port {number} of 127.0.0.1."
         assert "X = 90" in found.mend
     assert findings.ports({number: 90}).status == "ok"
 
@@ -132,7 +132,7 @@ def test_ports_of_others_are_told() -> None:
             "loads nf_tables",
         ),
         ({"proc/kallsyms": "0000 T x\n", "lib/modules/6.2/modules.dep": ""}, "warn", "reboot"),
-        ({"proc/kallsyms": "0000 T x\n"}, "warn", "no nf_tables"),
+        ({"proc/kallsyms": "0000 T x\n"}, "warn", "lack nf_tables"),
     ],
 )
 def test_the_kernels_firewall(tmp_path: Path, files: dict[str, str], status: str, word: str) -> None:
@@ -149,7 +149,7 @@ def test_without_an_engine_the_way_out_and_what_can_be_told(tmp_path: Path) -> N
     files = {"etc/os-release": "ID=debian\n", "proc/meminfo": "MemAvailable: 4000000 kB\n"}
     found = doctor.examine(silent, computer(tmp_path, files))
     assert [(finding.topic, finding.status) for finding in found] == [("engine", "fail"), ("memory", "ok")]
-    assert "none is installed" in found[0].sentence
+    assert "No container engine is running or installed" in found[0].sentence
     assert "apt-get install" in found[0].mend
     assert found[0].to_dict().keys() == {"topic", "status", "sentence", "mend"}
 

@@ -1,4 +1,4 @@
-"""What of a drill needs no engine: which one is chosen, what counts as beyond its fault, the table of a class."""
+"""The parts of a drill that need no engine: which one is chosen, what counts as beyond its fault, the table of a class."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Finding an engine, on sockets and settings of the test's own."""
+"""Finding an engine, with sockets and settings of the test's own."""
 
 import hashlib
 import json
@@ -91,7 +91,7 @@ def test_a_context_without_an_engine_is_refused_by_name(tmp_path: Path) -> None:
     context(tmp_path / "config", "lab", f"unix://{tmp_path}/lab.sock", current=True)
     with stand_in.engine(socket_of(tmp_path)) as asked:
         error = refused(computer_at(tmp_path))
-    assert "docker context 'lab', is not there" in str(error)
+    assert "docker context 'lab', does not exist" in str(error)
     assert "docker context use default" in str(error)
     assert asked == []
 
@@ -111,7 +111,7 @@ def test_a_broken_context_file_is_a_sentence(tmp_path: Path) -> None:
 
 @pytest.fixture
 def mute(tmp_path: Path) -> Iterator[Path]:
-    """A socket that takes connections and says nothing."""
+    """A socket that accepts connections and sends nothing."""
     path = socket_of(tmp_path)
     path.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listening:
@@ -126,7 +126,7 @@ def test_an_engine_that_hangs_does_not_hang_labenv(tmp_path: Path, mute: Path, m
     error = refused(computer_at(tmp_path))
     assert time.monotonic() - began < 3
     assert str(error) == (
-        f"Docker's socket {mute} gives no answer within 1 seconds.\nRestart the engine: service docker restart"
+        f"Docker's socket {mute} does not answer within 1 seconds.\nRestart the engine: service docker restart"
     )
 
 
@@ -140,7 +140,7 @@ def test_an_engine_that_takes_no_connection_does_not_hang_labenv(
         listening.bind(str(path))
         listening.listen(0)
         first.connect(str(path))  # the queue is full
-        assert "takes no more connections" in str(refused(computer_at(tmp_path)))
+        assert "accepts no more connections" in str(refused(computer_at(tmp_path)))
 
 
 def test_another_engine_is_used_when_nobody_chose_and_it_is_said(
@@ -152,7 +152,7 @@ def test_another_engine_is_used_when_nobody_chose_and_it_is_said(
         found = connect(said.append, computer=computer_at(tmp_path))
     assert found.source.startswith("Podman's socket")
     assert [event.kind for event in said] == ["warn"]
-    assert f"{mute} gives no answer" in said[0].message
+    assert f"{mute} does not answer" in said[0].message
 
 
 def test_a_socket_that_nobody_serves_is_no_engine(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_socket_that_nobody_serves_is_no_engine(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as left_over:
         left_over.bind(str(path))
-    assert "none is installed" in str(refused(computer_at(tmp_path), start=False))
+    assert "No container engine is running or installed" in str(refused(computer_at(tmp_path), start=False))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may use every socket")
@@ -176,7 +176,7 @@ def test_a_forbidden_socket_gets_the_group_to_join(tmp_path: Path) -> None:
 def test_what_is_no_engine_is_told_so(tmp_path: Path, answer: bytes) -> None:
     with stand_in.engine(tmp_path / "odd.sock", answer):
         error = refused(computer_at(tmp_path, DOCKER_HOST=f"unix://{tmp_path}/odd.sock"))
-    assert "answers, but not as a container engine does" in str(error)
+    assert "answers, but is not a container engine" in str(error)
 
 
 def test_an_engine_that_is_too_old_is_told_so(tmp_path: Path) -> None:

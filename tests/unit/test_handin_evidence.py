@@ -1,4 +1,4 @@
-"""The course's evidence: what is in force but hidden from the course's marker is remarked on."""
+"""The course's evidence: settings that are in force but hidden from the course's marker get a remark."""
 
 from labenv.classroom import handin
 from labenv.classroom.evidence import unseen

@@ -1,4 +1,4 @@
-"""What of a log book is the student's own, however they wrote it."""
+"""Which parts of a log book are the student's own, however they wrote them."""
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +17,7 @@ def empty(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def filled(text: str = BLANK) -> str:
-    """The book with something in each of its parts."""
+    """The book with text in each of its parts."""
     lines = []
     for line in text.splitlines():
         lines.append(f"{line} postconf -n" if line == "- Commands that worked:" else line)

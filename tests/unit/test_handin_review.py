@@ -1,4 +1,4 @@
-"""Archives are read back without trust: what is hostile or contradicts itself is said, and the rest is still shown."""
+"""Archives are read back without trust: hostile or contradictory content is reported, and the rest is still shown."""
 
 import csv
 import gzip

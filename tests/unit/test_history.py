@@ -1,4 +1,4 @@
-"""What a history makes of what machines have kept, and of the words that somebody asks with."""
+"""How a history stores the machines' records, and how it reads the words in a question."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 
 
 def kept(machine: str, name: float, done: float = 0, **files: str) -> Change:
-    """A copy that a machine kept at the moment `name`, of files in /etc that were written at the moment `done`."""
+    """A record that a machine made at the moment `name`, of files in /etc that were written at the moment `done`."""
     said = {f"/etc/{file}": Said(text.encode(), done or name) for file, text in files.items()}
     return Change(machine, f"{name:.9f}", said, name)
 
@@ -69,9 +69,9 @@ def test_a_history_goes_on_elsewhere(repository: Repository, tmp_path: Path, mon
     assert other.runs() == repository.runs()
     other.write([kept("vm2", 1500, a="4\n")])
     repository.write([kept("vm2", 1500, a="5\n")])
-    with pytest.raises(LabenvError, match="did not do its work"):
+    with pytest.raises(LabenvError, match="git failed"):
         other.unpack(repository.packed())
-    with pytest.raises(LabenvError, match="did not do its work"):
+    with pytest.raises(LabenvError, match="git failed"):
         other.unpack(b"no bundle")
     assert [time for time, _, _ in edits(other)] == [1200, 1400, 1500]
 
@@ -119,7 +119,7 @@ def test_a_commit_beside_another_is_refused_as_a_whole(repository: Repository, m
     stale = repository.tip()
     repository.write([kept("vm2", 1200, a="2\n")])
     monkeypatch.setattr(repository, "tip", lambda *_: stale)
-    with pytest.raises(LabenvError, match="git did not do its work"):
+    with pytest.raises(LabenvError, match="git failed"):
         repository.write([kept("vm2", 1300, a="3\n")])
     monkeypatch.undo()
 
@@ -142,7 +142,7 @@ def test_a_check_that_never_held_says_so(repository: Repository) -> None:
     repository.note(1100, {"17/relay/vm2": {"status": "fail", "evidence": ""}})
     [told] = story.when(repository, "17")
     assert (told.since, told.before, told.edits) == (1100, None, ())
-    with pytest.raises(UsageError, match="has been run"):
+    with pytest.raises(UsageError, match="has not been run"):
         story.when(repository, "18")
 
 

@@ -1,4 +1,4 @@
-"""The rules of the house that a tool can hold (docs/contributor.md); import-linter holds the layers, in `make lint`."""
+"""The rules of the house that a tool can check (docs/contributor.md); import-linter checks the layers, in `make lint`."""
 
 import ast
 import re
@@ -10,12 +10,12 @@ import pytest
 from labenv.cli.app import CHAPTERS
 
 HOUSE = Path(__file__).parents[2] / "labenv"
-# The checks of the labs are loaded by pytest, the commands when they are called.
+# pytest loads the checks of the labs; the commands are loaded when they are called.
 CORE = [path for path in sorted(HOUSE.rglob("*.py")) if not {"labs", "cli"} & set(path.relative_to(HOUSE).parts)]
 
 
 def imports(path: Path) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
-    """The imports of a module that are run, and whether each stands inside a function."""
+    """The imports of a module that are executed, and whether each is inside a function."""
     tree = ast.parse(path.read_text())
     inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
     for node in ast.walk(tree):

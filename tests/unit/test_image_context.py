@@ -1,4 +1,4 @@
-"""What an image is built from is what git keeps, and nothing that happened to it on this computer."""
+"""An image is built from what git keeps, and from nothing that happened to it on this computer."""
 
 import tarfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A lab as data: what reading it gives, and what a broken file is answered with."""
+"""A lab as data: what reading it gives, and the error for a broken file."""
 
 import re
 import shutil
@@ -97,7 +97,7 @@ def test_a_broken_lab_is_answered_with_a_sentence(tmp_path: Path, text: str) -> 
 def test_broken_steps_are_answered_with_a_sentence(tmp_path: Path, text: str) -> None:
     shutil.copy(resources.labs() / "lab4b" / "lab.yaml", tmp_path)
     (tmp_path / "steps.yaml").write_text(text)
-    lab = model.read(tmp_path)  # the steps are read when they are asked for
+    lab = model.read(tmp_path)  # the steps are read when they are needed
     if text == "steps: []":
         assert lab.steps == {}
         return

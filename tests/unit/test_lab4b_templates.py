@@ -1,4 +1,4 @@
-"""Every file of Lab 4b, rendered for every stage, machine and a few students who are hard to please."""
+"""Every file of Lab 4b, rendered for every stage, machine and a few difficult students."""
 
 import email
 import email.utils
@@ -89,7 +89,7 @@ def render(machine: str, stage: str, student: Student = ONE) -> dict[str, str]:
 
 
 def settings(text: str) -> list[tuple[str, str]]:
-    """The lines `name = value` in force, comments left out."""
+    """The lines `name = value` in force, without comments."""
     return re.findall(r"^[ \t]*(\w+)[ \t]*=[ \t]*(.*)$", text, re.MULTILINE)
 
 
@@ -158,7 +158,7 @@ def test_dovecot_is_as_shipped_until_the_sheet_changes_it(stage: str) -> None:
     assert [v for k, v in auth if k == "disable_plaintext_auth"] == (["no"] if at_imap else [])
     assert [v for k, v in ssl if k == "ssl"] == (["yes"] if at_imap else ["required"])
     assert ("/etc/systemd/system/multi-user.target.wants/dovecot.service" in overlay) == at_imap
-    # A student scrolls to a comment that shows the setting before it is there.
+    # A student scrolls to a comment that shows the setting before it exists.
     assert "#protocols = imap pop3 lmtp" in overlay[f"{folder}/dovecot.conf"]
     if not at_imap:
         assert "\n#disable_plaintext_auth = yes\n" in overlay[f"{folder}/conf.d/10-auth.conf"]

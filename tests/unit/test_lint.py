@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def change(folder: Path, file: str, how: Break) -> list[str]:
-    """What lint says after a change to the tree in a file."""
+    """The problems that lint reports after a change to the tree in a file."""
     tree = model.parsed(folder / file)
     how(tree)
     (folder / file).write_text(yaml.dump(tree, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False))

@@ -1,4 +1,4 @@
-"""The mutation table covers the lab, and judges what the checks find."""
+"""The mutation table covers the lab, and its judgement of results."""
 
 import re
 
@@ -11,7 +11,7 @@ FAULTS, VARIANTS = faults(LAB), variants(LAB)
 
 
 def checks() -> set[str]:
-    """Every check of the lab's modules as step/check, read from their text: their marker is known to check runs only."""
+    """Every check of the lab's modules as step/check, read from their text: only a run of the checks knows their marker."""
     modules = (LAB.folder / "checks").glob("test_*.py")
     pattern = re.compile(r'^@step\("(\w+)".*\)\ndef test_(\w+)', re.MULTILINE)
     return {f"{step}/{name}" for module in modules for step, name in pattern.findall(module.read_text())}

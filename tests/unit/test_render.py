@@ -1,4 +1,4 @@
-"""An overlay is the same whether its templates were kept compiled or not; what is kept can be damaged."""
+"""An overlay is the same whether its templates were cached or not; a cache may be damaged."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The report for a CI server, as a page and as Markdown: all of it is there, and nothing that was seen becomes markup."""
+"""The report for a CI server, as a page and as Markdown: everything is in it, and nothing that was seen becomes markup."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""A YAML file is read the same whether it was kept or not; what is kept can be damaged, foreign or impossible."""
+"""A YAML file is read the same whether it was cached or not; a cache may be damaged, foreign or impossible."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A report as the steps of the sheet: how each stands, what is said of it, and how it is drawn."""
+"""A report as the steps of the sheet: the status of each, its explanation, and how it is drawn."""
 
 import pytest
 from rich.console import Console

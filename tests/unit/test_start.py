@@ -1,4 +1,4 @@
-"""Starting and installing an engine, with programs of the test's own, and the way out where that cannot be."""
+"""Starting and installing an engine, with programs of the test's own, and the way out where that is impossible."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ def test_a_started_engine_finds_what_lies_in_sbin(tmp_path: Path) -> None:
 
 def test_nothing_is_started_when_not_asked_to(tmp_path: Path, dockerd: str) -> None:
     program(tmp_path / "usr/sbin/dockerd", dockerd)
-    assert "installed but does not run" in str(refused(computer_at(tmp_path), start=False))
+    assert "installed but not running" in str(refused(computer_at(tmp_path), start=False))
     assert not (tmp_path / "dockerd.pid").exists()
 
 
@@ -105,7 +105,7 @@ def test_the_ways_depend_on_the_computer(tmp_path: Path) -> None:
 
 @pytest.fixture
 def archive(tmp_path: Path, dockerd: str) -> Path:
-    """A Debian whose apt-get notes what it is asked and installs a dockerd; returns its notes."""
+    """A Debian whose apt-get records its arguments and installs a dockerd; returns the record."""
     debian(tmp_path)
     notes = tmp_path / "apt.log"
     (tmp_path / "dockerd").write_text(dockerd)
@@ -204,7 +204,7 @@ def test_macos_is_sent_to_docker_desktop(tmp_path: Path) -> None:
     (tmp_path / "Applications/Docker.app").mkdir(parents=True)
     error = refused(mac)
     assert isinstance(error, NoEngineError)
-    assert error.what == "Docker Desktop is installed but does not run."
+    assert error.what == "Docker Desktop is installed but not running."
     assert "open -a Docker" in error.mend
 
 

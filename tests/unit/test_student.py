@@ -15,20 +15,20 @@ REFUSED = {
     "André": "outside ASCII",
     "аsmith": "outside ASCII",  # the first letter is Cyrillic
     "a" * 33: "33 characters",
-    "a smith": "holds ' '",
-    "a.smith": "holds '.'",
-    "a_smith": "holds '_'",
-    "asmith\n": "holds '\\n'",
-    "$(reboot)": "holds '$'",
-    "a;rm": "holds ';'",
-    "`id`": "holds '`'",
-    "{{7*7}}": "holds '{'",
-    "{%raw%}": "holds '{'",
-    "a\tIN\tMX": "holds '\\t'",
-    "@": "holds '@'",
-    "a@b": "holds '@'",
-    "../etc": "holds '.'",
-    "*": "holds '*'",
+    "a smith": "contains ' '",
+    "a.smith": "contains '.'",
+    "a_smith": "contains '_'",
+    "asmith\n": "contains '\\n'",
+    "$(reboot)": "contains '$'",
+    "a;rm": "contains ';'",
+    "`id`": "contains '`'",
+    "{{7*7}}": "contains '{'",
+    "{%raw%}": "contains '{'",
+    "a\tIN\tMX": "contains '\\t'",
+    "@": "contains '@'",
+    "a@b": "contains '@'",
+    "../etc": "contains '.'",
+    "*": "contains '*'",
     "-asmith": "does not start with a letter",
     "1smith": "does not start with a letter",
     "asmith-": "ends with a hyphen",
@@ -63,7 +63,7 @@ def test_whatever_passes_is_safe_in_zones_shells_and_maps(text: str) -> None:
 
 
 def test_the_first_name_must_differ_from_the_id() -> None:
-    with pytest.raises(UsageError, match="also the student id"):
+    with pytest.raises(UsageError, match="the same as the student id"):
         check_first("asmith15", "asmith15")
 
 

@@ -1,6 +1,6 @@
 """The way of a message from the logs of all machines.
 
-The logs in maillogs/ were collected from real machines, one case after the other; only the names were changed.
+The logs in maillogs/ were collected from real machines, one case after the other; only names were changed.
 """
 
 import re
@@ -35,7 +35,7 @@ def excerpt(machine: str, case: str) -> str:
 
 
 def rooms(case: str, queues: dict[str, str] | None = None) -> dict[str, Postroom | None]:
-    """The postrooms as they were after a case: what is not removed waits in the deferred queue."""
+    """The queues after a case: what is not removed waits in the deferred queue."""
     there: dict[str, Postroom | None] = {}
     for machine in ("vm2", "vm3"):
         read = maillog.read(excerpt(machine, case), NOW)

@@ -1,7 +1,7 @@
-"""The history of an environment: what the files that matter said at each moment, and what the checks said to it.
+"""The history of an environment: the content of the watched files at each moment, and the results of the checks.
 
-The machines keep what they say whenever it has changed (images/base, /usr/lib/labenv/history); labenv comes for it with its
-commands, and writes it down outside of them.
+Each machine records the watched files whenever they change (images/base, /usr/lib/labenv/history). labenv commands collect
+these records and store them outside the machines.
 """
 
 import contextlib
@@ -30,13 +30,13 @@ _BROKEN = (tarfile.TarError, zlib.error, OSError, EOFError, ValueError)
 
 
 def collect(environment: Environment, channels: Mapping[str, Channel], listen: Listener, said: str = "") -> None:
-    """Write down what the machines have kept since the last time, as done by the command `said` if it is given.
+    """Store what the machines have recorded since the last time, attributed to the command `said` if it is given.
 
-    What cannot be written down is told, and stays in the machines until the next time.
+    If that fails, the user is told, and the records stay in the machines until the next time.
     """
     if not has_git():
         return
-    with _telling(listen, "what has changed was not written down"):
+    with _telling(listen, "the latest changes could not be stored"):
         with Together(max(1, len(channels))) as pool:
             kept = list(pool.map(lambda name: _kept(name, channels[name], said), channels))
         changes = [change for changes in kept for change in changes]
@@ -51,7 +51,7 @@ def collect(environment: Environment, channels: Mapping[str, Channel], listen: L
 def collect_now(
     engine: "Engine", environment: Environment, listen: Listener, said: str = "", *, machine: str | None = None
 ) -> None:
-    """The same over channels of its own, to the machines that run or the one that is named."""
+    """The same over channels of its own, to all running machines or only to the named one."""
     there = [each for each in environment.regular if machine in (None, each.name)]
     running = [each for each in there if each.state == "running"]
     with contextlib.ExitStack() as stack:
@@ -60,14 +60,14 @@ def collect_now(
 
 
 def begin(engine: "Engine", environment: Environment, listen: Listener) -> None:
-    """Write down what an environment began with, unless that was done: what is changed first is an edit then."""
+    """Store the state that an environment began with, unless that was done, so that later changes count as edits."""
     if has_git() and not Repository(environment).exists:
         collect_now(engine, environment, listen)
 
 
 @contextlib.contextmanager
 def told(engine: "Engine", environment: Environment, listen: Listener, said: str) -> Iterator[None]:
-    """What changes during the block is written down as done by the command `said`."""
+    """Attribute what changes during the block to the command `said`."""
     collect_now(engine, environment, listen)
     try:
         yield
@@ -76,28 +76,28 @@ def told(engine: "Engine", environment: Environment, listen: Listener, said: str
 
 
 def note(environment: Environment, results: Mapping[str, Mapping[str, str]], listen: Listener) -> None:
-    """Write down what a run of the checks found: of each, "step/check/machine", its status and evidence.
+    """Store the results of a run of the checks: the status and evidence of each "step/check/machine".
 
-    That this cannot be done is told.
+    If that fails, the user is told.
     """
     if not has_git():
         return
-    with _telling(listen, "the results were not written down"):
+    with _telling(listen, "the results could not be stored"):
         Repository(environment).note(time.time(), results)
 
 
 def packed(environment: Environment, listen: Listener) -> bytes:
-    """All that is written down of an environment, for `unpack`; nothing if nothing is, or, told, if it cannot be had."""
+    """The whole history of an environment, for `unpack`; empty if there is none or, with a note, if it cannot be read."""
     with _telling(listen, "the history is left out"):
         return Repository(environment).packed() if has_git() else b""
     return b""
 
 
 def unpack(environment: Environment, data: bytes, listen: Listener) -> None:
-    """Go on with a history that was packed elsewhere; that this cannot be done is told."""
-    with _telling(listen, "the history was not taken over"):
+    """Continue a history that was packed elsewhere; if that fails, the user is told."""
+    with _telling(listen, "the history could not be imported"):
         if not has_git():
-            raise LabenvError("there is no git on this computer")
+            raise LabenvError("git is not installed on this computer")
         Repository(environment).unpack(data)
 
 
@@ -108,7 +108,7 @@ def forget(environment: Environment) -> None:
 
 @contextlib.contextmanager
 def _telling(listen: Listener, what: str) -> Iterator[None]:
-    """Nothing fails for want of a history: what cannot be done with it is told."""
+    """Nothing fails because of a history: what cannot be done with it becomes a note."""
     try:
         yield
     except LabenvError as error:
@@ -116,7 +116,7 @@ def _telling(listen: Listener, what: str) -> Iterator[None]:
 
 
 def _kept(name: str, channel: Channel, said: str) -> list[Change]:
-    """What a machine has kept; a copy that cannot be read, such as of a full disk, is left out."""
+    """What a machine has recorded; a record that cannot be read, such as after a full disk, is left out."""
     given = channel.run(f"[ ! -x {_SCRIPT} ] || {_SCRIPT} give").stdout
     if not given:
         return []
@@ -128,5 +128,5 @@ def _kept(name: str, channel: Channel, said: str) -> list[Change]:
                     with contextlib.suppress(*_BROKEN):
                         changes.append(Change(name, member.name, unpacked(part.read()), float(member.name), said))
     except _BROKEN as error:
-        raise LabenvError(f"what {name} has kept cannot be read ({error})") from error
+        raise LabenvError(f"the records on {name} cannot be read ({error})") from error
     return changes

@@ -1,4 +1,4 @@
-"""Looking back on an environment: its history as it stands now, and the moment that a word means."""
+"""Looking back on an environment: its history up to now, and the moment that a word means."""
 
 from datetime import datetime
 
@@ -14,24 +14,24 @@ from labenv.lab import labs
 
 
 def opened(engine: Engine, environment: Environment, listen: Listener) -> Repository:
-    """The history of an environment, with what has just been changed.
+    """The history of an environment, with the latest changes.
 
-    Raises EngineError if there is none, UsageError while a drill runs, which it would give away.
+    Raises EngineError if there is none, UsageError while a drill runs, because the history would reveal its fault.
     """
     if not history.has_git():
         raise EngineError(
-            "There is no git on this computer, so no history is save_store. Install it, then go on as before."
+            "git is not installed on this computer, so no history is kept. Install git; the history starts with the next command."
         )
     if save_store.has_drill(engine, environment.student.id):
         raise UsageError(
-            "A drill is running, and its history would tell what was broken. End it first: labenv drill check"
+            "A drill is running, and the history would show its fault. End the drill first: labenv drill check"
         )
     history.collect_now(engine, environment, listen)
     book = Repository(environment)
     if not book.began():
         raise EngineError(
-            f"There is no history of {environment.student.id}'s environment: it was made by another version of labenv, or "
-            f"none of its machines runs."
+            f"{environment.student.id}'s environment has no history: another version of labenv made it, or none of its "
+            f"machines runs."
         )
     return book
 
@@ -46,15 +46,15 @@ def moment(engine: Engine, environment: Environment, book: Repository, since: st
             return book.kept_by(save.made.timestamp())
     if since in [stage.id for stage in lab.stages]:
         if not teacher:
-            raise UsageError("What a stage looks like in the reference solution is for teachers: --teacher shows it.")
+            raise UsageError("Only teachers can compare with the reference solution of a stage: add --teacher.")
         return book.reference(reference.files(environment, since, set(book.files(book.tip()))))
     if (time := story.moment(since, datetime.now().astimezone())) is None:
         raise UsageError(
-            f"{since!a} is no stage, no save and no time. A time is 10:30, '2026-11-23 10:30', '20 minutes ago' or yesterday."
+            f"{since!a} is not a stage, a save or a time. Examples of times: 10:30, '2026-11-23 10:30', '20 minutes ago', yesterday."
         )
     return book.at(int(time.timestamp()))
 
 
 def saves(engine: Engine, environment: Environment) -> list[Save]:
-    """The saves of an environment, which are moments as well. Raises EngineError."""
+    """The saves of an environment, which are moments too. Raises EngineError."""
     return save_store.found(engine, environment.student.id)

@@ -1,11 +1,11 @@
-"""What the files that matter say in the reference solution."""
+"""The content of the watched files in the reference solution."""
 
 from labenv.environment import Environment
 from labenv.environments import plan
 
 
 def files(environment: Environment, stage: str, known: set[str]) -> dict[str, bytes]:
-    """What labenv itself lays at a stage, of the files that a history knows ("vm2/etc/postfix/main.cf")."""
+    """The files that labenv itself writes at a stage, of those that a history knows ("vm2/etc/postfix/main.cf")."""
     names = [machine.name for machine in environment.machines]
     made = plan.plan_again(environment.student, environment.lab, stage, environment.topology, names)
     laid = {

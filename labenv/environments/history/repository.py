@@ -1,8 +1,8 @@
 """The git repository of an environment's history, on the computer that labenv runs on.
 
-The branch `work` has the files of all machines, a commit a change; the branch `checks` the results of the checks, a commit
-a run. All is written by git-fast-import(1), which moves a branch only on from what it stood on: killed at any point, or
-beside another labenv, it has written all or nothing.
+The branch `work` has the files of all machines, one commit for each change; the branch `checks` has the results of the
+checks, one commit for each run. git-fast-import(1) writes everything. It moves a branch forward only: killed at any point,
+or running beside another labenv, it has written all or nothing.
 """
 
 import fcntl
@@ -23,17 +23,17 @@ from labenv.errors import LabenvError
 
 WORK, CHECKS = "refs/heads/work", "refs/heads/checks"
 _UNTOLD = "changed"
-_LIMIT = 60  # seconds that git may take for anything
+_LIMIT = 60  # seconds that one git command may take
 
-# A file's place ("vm2/etc/postfix/main.cf") and what it says.
+# A file's place ("vm2/etc/postfix/main.cf") and its content.
 Files = Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is to be written down: at a time `files` was all that the machine's files say.
+    """A change to be stored: the complete content of the machine's watched files at one time.
 
-    Its `name` is that time (seconds since 1970, as `date +%s.%N` has it), by which it is known again as well.
+    Its `name` is that time (seconds since 1970, as `date +%s.%N` prints it), which also identifies it.
     """
 
     machine: str
@@ -45,7 +45,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Edit:
-    """A file as one commit changed it: when, where, how many lines came and went; `said` is by which command, if known."""
+    """A file as one commit changed it: when, where, how many lines were added and removed; `said` is the command, if known."""
 
     commit: str
     time: int
@@ -61,22 +61,22 @@ class Edit:
 
 
 def has_git() -> bool:
-    """Whether there is a git(1) here."""
+    """Whether git(1) is installed here."""
     return shutil.which("git") is not None
 
 
 class Repository:
-    """The history of one environment; there is none on the disk before the first change."""
+    """The history of one environment; nothing is on the disk before the first change."""
 
     def __init__(self, environment: Environment) -> None:
-        """Look at nothing yet."""
+        """Read nothing yet."""
         self.student = environment.student.id
         self.path = places.state() / "history" / f"{self.student}.git"
         self._key = _key(environment)
 
     @property
     def exists(self) -> bool:
-        """Whether there is a history of this very environment, not of one that the student had before."""
+        """Whether there is a history of this environment, not of an earlier one of the same student."""
         try:
             return (self.path / "labenv").read_text() == self._key
         except FileNotFoundError:
@@ -89,7 +89,7 @@ class Repository:
         try:
             folder = self.path.parent
             folder.mkdir(parents=True, exist_ok=True)
-            with (folder / "lock").open("w") as lock:  # of two that come first, one makes it
+            with (folder / "lock").open("w") as lock:  # if two commands come first, one of them makes it
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if self.exists:
                     return
@@ -101,11 +101,11 @@ class Repository:
             raise LabenvError(f"The history cannot be kept in {self.path}: {error.strerror}.") from error
 
     def remove(self) -> None:
-        """Remove the history. None there is no error."""
+        """Remove the history. It is no error if there is none."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def git(self, *arguments: str, said: bytes = b"") -> str:
-        """What a git command says. Raises LabenvError with its complaint if it fails."""
+        """The output of a git command. Raises LabenvError with git's message if it fails."""
         return self._run(*arguments, said=said).decode(errors="replace")
 
     def _run(self, *arguments: str, said: bytes = b"") -> bytes:
@@ -113,29 +113,29 @@ class Repository:
         try:
             done = subprocess.run(command, input=said, capture_output=True, env=_env(), check=False, timeout=_LIMIT)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise LabenvError(f"git did not do its work on the history in {self.path}: {error}") from error
+            raise LabenvError(f"git failed on the history in {self.path}: {error}") from error
         if done.returncode:
             complaint = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
-            raise LabenvError(f"git did not do its work on the history in {self.path}: {complaint[-1]}")
+            raise LabenvError(f"git failed on the history in {self.path}: {complaint[-1]}")
         return done.stdout
 
     def tip(self, branch: str = WORK) -> str:
-        """The newest commit of a branch; nothing if it has none."""
+        """The newest commit of a branch; empty if it has none."""
         return self.git("for-each-ref", "--format=%(objectname)", branch).strip() if self.exists else ""
 
     def files(self, commit: str, *paths: str) -> dict[str, str]:
-        """The files of a commit (below `paths`, if any are given), each with the id of what it says."""
+        """The files of a commit (below `paths`, if given), each with the id of its content."""
         listed = self.git("ls-tree", "-r", "-z", commit, "--", *paths) if commit else ""
         rows = [entry.partition("\t") for entry in listed.split("\0") if entry]
         return {path: facts.split()[2] for facts, _, path in rows}
 
     def write(self, changes: Iterable[Change]) -> None:
-        """Write changes down, those that say something new. Raises LabenvError; then none was."""
+        """Store those changes that are new. Raises LabenvError; then none is stored."""
         self.prepare()
         tip = self.tip(WORK)
         there = self.files(tip)
         last, clock = self._last(tip)
-        new = [change for change in changes if change.name > last.get(change.machine, "")]  # else it was seen before
+        new = [change for change in changes if change.name > last.get(change.machine, "")]  # others are old
         stream: list[bytes] = []
         for change in _in_order(new, last):
             wanted = {f"{change.machine}/{path.lstrip('/')}": file for path, file in change.files.items()}
@@ -148,8 +148,8 @@ class Repository:
                 continue
             there = {path: blob for path, blob in there.items() if path in wanted or path not in mine}
             there |= {path: _blob(file.data) for path, file in others.items()}
-            # When a person did it is known better than when it was seen; and time goes on, for what was at a moment to be
-            # told. What a restore lays is as old as the save.
+            # The time of the edit is more useful than the time at which it was seen. But time must not run backwards, so that
+            # the state at a moment can be found. What a restore brings back is as old as the save.
             done = change.time if gone or change.said else max(file.time for file in others.values())
             clock = max(clock, min(done, change.time)) if tip or stream else change.time
             told = f"{change.said or _UNTOLD}\n\nKept: {change.machine} {change.name}\n"
@@ -157,20 +157,20 @@ class Repository:
         self._import(stream)
 
     def note(self, time: float, results: Mapping[str, Any]) -> None:
-        """Write down what a run of the checks found. Raises LabenvError."""
+        """Store the results of a run of the checks. Raises LabenvError."""
         self.prepare()
         data = json.dumps(results, indent=0, sort_keys=True).encode()
         self._import([_commit(CHECKS, time, "checked\n", self.tip(CHECKS)), _file("results.json", data)])
 
     def packed(self) -> bytes:
-        """All of it as git-bundle(1) has it; nothing if nothing is written down. Raises LabenvError."""
+        """All of it in the format of git-bundle(1); empty if nothing is stored. Raises LabenvError."""
         branches = [branch for branch in (WORK, CHECKS) if self.tip(branch)]
         return self._run("bundle", "create", "-q", "-", *branches) if branches else b""
 
     def unpack(self, data: bytes) -> None:
-        """Go on where a packed history ended, unless this one is further.
+        """Continue where a packed history ended, unless this one is ahead.
 
-        Raises LabenvError if it is none, or tells another story from this one's; then nothing has changed.
+        Raises LabenvError if it is not a history, or contradicts this one; then nothing has changed.
         """
         self.prepare()
         with tempfile.NamedTemporaryFile(dir=self.path) as bundle:
@@ -185,7 +185,7 @@ class Repository:
         return not self.git("cat-file", "--batch-check", said=commit.encode()).endswith("missing\n")
 
     def runs(self) -> list[tuple[int, dict[str, Any]]]:
-        """What the checks found, each run with its time, the newest first."""
+        """The results of the checks, each run with its time, newest first."""
         if not self.tip(CHECKS):
             return []
         listed = [line.split() for line in self.git("log", "--format=%H %ct", CHECKS).splitlines()]
@@ -202,7 +202,7 @@ class Repository:
         return found
 
     def edits(self) -> list[Edit]:
-        """All changes of files since the environment began, the newest first."""
+        """All changes of files since the environment began, newest first."""
         if not (start := self.start()):
             return []
         log = self.git("log", "--numstat", "--no-renames", "-z", "--format=%x01%H%x02%ct%x02%s", f"{start}..{WORK}")
@@ -217,16 +217,16 @@ class Repository:
         return found
 
     def patch(self, edit: Edit, *, colour: bool = False) -> str:
-        """The lines that came and went with an edit."""
+        """The lines that an edit added and removed."""
         path = f"{edit.machine}/{edit.file.lstrip('/')}"
         return self.git("show", "--format=", *_look(colour), edit.commit, "--", path)
 
     def at(self, time: int) -> str:
-        """The commit of a moment in seconds since 1970; the start for any before."""
+        """The commit of a moment in seconds since 1970; the start for any earlier moment."""
         return self.git("rev-list", "-1", f"--before={time}", WORK).strip() or self.start()
 
     def kept_by(self, time: float) -> str:
-        """The commit of all that the machines had kept by a moment in seconds since 1970; the start for any before."""
+        """The commit of all that the machines had recorded by a moment in seconds since 1970; the start for any earlier moment."""
         found = self.start()
         for commit, _, name in self._kept(f"{found}..{WORK}"):
             if float(name) > time:
@@ -235,12 +235,12 @@ class Repository:
         return found
 
     def began(self) -> int:
-        """When the environment began, in seconds since 1970; 0 if nothing is written down."""
+        """When the environment began, in seconds since 1970; 0 if nothing is stored."""
         start = self.start()
         return int(self.git("log", "-1", "--format=%ct", start)) if start else 0
 
     def start(self) -> str:
-        """The commit that the environment began with: the last of those that brought the first of a machine."""
+        """The commit that the environment began with: the last of those that first brought a machine."""
         if not self.tip():
             return ""
         seen: set[str] = set()
@@ -253,16 +253,16 @@ class Repository:
         return begun
 
     def differing(self, old: str) -> list[str]:
-        """The files that are others now than in a commit, of the machines that are in it."""
+        """The files that differ now from a commit, of the machines that are in it."""
         told = self.git("diff", "--name-only", "-z", "--no-renames", old, WORK, "--", *self._scope(old))
         return [path for path in told.split("\0") if path]
 
     def diff(self, old: str, *paths: str, colour: bool = False) -> str:
-        """What of these files is other now than in a commit, as a patch."""
+        """How these files differ now from a commit, as a patch."""
         return self.git("diff", *_look(colour), old, WORK, "--", *paths)
 
     def reference(self, files: Files) -> str:
-        """The commit of files that stand in no history: those of a reference solution."""
+        """The commit of files that are in no history: those of a reference solution."""
         branch = "refs/heads/reference"
         if self.tip(branch):
             self.git("update-ref", "-d", branch)
@@ -270,18 +270,18 @@ class Repository:
         return self.tip(branch)
 
     def _scope(self, commit: str) -> list[str]:
-        """What a commit can be compared in: a reference has some files, a moment all those of the machines in it."""
+        """What can be compared with a commit: a reference has some files, a moment all files of the machines in it."""
         if commit == self.tip("refs/heads/reference"):
             return list(self.files(commit))
         return self.git("ls-tree", "--name-only", commit).split()
 
     def _kept(self, commits: str) -> list[list[str]]:
-        """Commits, the oldest first, each with its machine and the name of what it was made from."""
+        """Commits, oldest first, each with its machine and the name of the change that it stores."""
         form = "%H %(trailers:key=Kept,valueonly,separator=%x20)"
         return [line.split() for line in self.git("log", "--reverse", f"--format={form}", commits).splitlines()]
 
     def _last(self, tip: str) -> tuple[dict[str, str], float]:
-        """The name of the newest that was taken from each machine, and the time of the newest of all."""
+        """The name of the newest change from each machine, and the time of the newest of all."""
         if not tip:
             return {}, 0
         last = {machine: name for _, machine, name in self._kept(tip)}
@@ -293,7 +293,7 @@ class Repository:
 
 
 def _in_order(changes: list[Change], known: Mapping[str, str]) -> list[Change]:
-    """By time; what a machine began with comes before all else, however late it was seen."""
+    """By time; the first change of a machine comes before everything else, even if it was seen late."""
     ordered = sorted(changes, key=lambda change: change.name)
     firsts: dict[str, Change] = {}
     for change in ordered:
@@ -303,7 +303,7 @@ def _in_order(changes: list[Change], known: Mapping[str, str]) -> list[Change]:
 
 
 def _key(environment: Environment) -> str:
-    """What tells this environment from another of the same student: its password is a new one each time."""
+    """Identifies this environment among those of the same student: each has a new password."""
     who = environment.student
     return hashlib.sha256(f"{environment.lab} {who.id} {who.x} {who.password}".encode()).hexdigest()
 
@@ -315,7 +315,7 @@ def _commit(branch: str, time: float, told: str, parent: str) -> bytes:
 
 
 def place(path: str) -> tuple[str, str]:
-    """The machine and the file that a path of the repository stands for; "iptables-save" is no file's."""
+    """The machine and the file that a path of the repository means; "iptables-save" is the firewall, not a file."""
     machine, _, file = path.partition("/")
     return machine, f"/{file}" if "/" in file else file
 
@@ -329,17 +329,17 @@ def _file(path: str, data: bytes) -> bytes:
 
 
 def _blob(data: bytes) -> str:
-    """The id that git has for a file's content (git-hash-object(1))."""
+    """git's id for a file's content (git-hash-object(1))."""
     return hashlib.sha1(b"blob %d\0%s" % (len(data), data), usedforsecurity=False).hexdigest()
 
 
 def _quoted(path: str) -> bytes:
-    """A path as git-fast-import(1) takes it."""
+    """A path as git-fast-import(1) expects it."""
     escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'.encode(errors="surrogateescape")
 
 
 def _env() -> dict[str, str]:
-    """Nothing that the user has set for their own git reaches this one."""
+    """git's environment, without any setting that the user has made for their own git."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return env | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C.UTF-8"}

@@ -14,9 +14,9 @@ _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 
 @dataclass(frozen=True)
 class Story:
-    """A check over time: whether it holds, since when that was seen, when the opposite was last seen, the edits between.
+    """A check over time: whether it passes, since when, when it was last otherwise, and the edits in between.
 
-    `since` is None where it has never been judged, `before` where it has never been otherwise. Times are in seconds since
+    `since` is None if the check was never judged, `before` is None if it was never otherwise. Times are in seconds since
     1970.
     """
 
@@ -45,9 +45,9 @@ def means(word: str, machine: str, file: str) -> bool:
 
 
 def moment(text: str, now: datetime) -> datetime | None:
-    """The moment that `10:30`, `2026-11-23 10:30`, `20 minutes ago` or `yesterday` means; None for anything else.
+    """The moment that `10:30`, `2026-11-23 10:30`, `20 minutes ago` or `yesterday` means; None for any other word.
 
-    A time of day that is still to come today was yesterday's.
+    A time of day that has not come yet today means yesterday's.
     """
     text = text.strip().lower()
     if text == "yesterday":
@@ -64,11 +64,11 @@ def moment(text: str, now: datetime) -> datetime | None:
 
 
 def when(repository: Repository, name: str) -> list[Story]:
-    """The story of each check of a step, or of the check that is called `name`. Raises UsageError if none was ever run."""
+    """The story of each check of a step, or of the check called `name`. Raises UsageError if none was ever run."""
     runs = repository.runs()
     keys = {key: None for _, results in runs for key in results if name in key.split("/")[:2]}
     if not keys:
-        raise UsageError(f"No check {name!a} has been run in this environment yet. Run it first: labenv check")
+        raise UsageError(f"The check {name!a} has not been run in this environment. Run it first: labenv check")
     edits = repository.edits()
     return [_story(key, [(time, results[key]) for time, results in runs if key in results], edits) for key in keys]
 
@@ -83,6 +83,6 @@ def _story(key: str, seen: list[tuple[int, dict[str, str]]], edits: list[Edit]) 
             before = time
             break
         since = time
-    # Of the second in which it was last otherwise, too: what is finer is not known.
+    # Includes the second in which it was last otherwise: times are not known more exactly.
     between = tuple(e for e in edits if since and before <= e.time <= since) if before else ()
     return Story(step, check, machine, holds, seen[0][1]["evidence"], since, before, between)

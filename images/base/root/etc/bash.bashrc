@@ -1,19 +1,19 @@
-# /etc/bash.bashrc: what all interactive shells share
+# /etc/bash.bashrc: settings for all interactive shells
 [ -n "$PS1" ] || return
 
 shopt -s checkwinsize histappend
 PS1='[\u@\h \W]\$ '
 alias ll='ls -l'
-# As the EL family's nc does, say why there is no connection.
+# Like the EL family's nc, say why there is no connection.
 alias nc='nc -v'
-# Wrap long lines and end where everything fits on the screen, so that systemctl status does not wait for a q.
+# Wrap long lines, and end where everything fits on the screen, so that systemctl status does not wait for a q.
 export SYSTEMD_LESS=FRXMK
 
-# What was typed is kept as soon as the next prompt appears, not only when the shell ends.
+# Keep what was typed as soon as the next prompt appears, not only when the shell ends.
 HISTSIZE=1000
 PROMPT_COMMAND='history -a'
 
-# What the files that matter say is kept for their history once one of them is newer: see /usr/lib/labenv/history.
+# When one of the watched files is newer, record them all for the history: see /usr/lib/labenv/history.
 labenv_keep() {
     local each watched
     if [ -e /run/labenv-history ]; then
@@ -27,7 +27,7 @@ labenv_keep() {
     /usr/lib/labenv/history keep
 }
 
-# Edits of these two files are saved then, too: see /usr/lib/labenv/setup.
+# Also save edits of these two files: see /usr/lib/labenv/setup.
 if [ "$EUID" = 0 ]; then
     PROMPT_COMMAND+='; [[ /etc/hosts -nt /run/labenv-saved || /etc/resolv.conf -nt /run/labenv-saved ]] &&
         /usr/lib/labenv/setup save'

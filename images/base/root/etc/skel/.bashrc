@@ -1,1 +1,1 @@
-# ~/.bashrc: your own settings for interactive shells; /etc/bash.bashrc has those of everybody
+# ~/.bashrc: your own settings for interactive shells; those for all users are in /etc/bash.bashrc

@@ -1,3 +1,3 @@
 #!/bin/sh
-# A package that is installed starts no service (101: forbidden): in the EL family that is left to the administrator.
+# Installing a package starts no service (101: forbidden): in the EL family that is left to the administrator.
 exit 101

@@ -1,14 +1,14 @@
-// Shows the desktop with noVNC. The password comes behind the address's #, which no server sees; it is kept for this tab
-// only, so that a reload works, and goes from the address bar.
+// Shows the desktop with noVNC. The password comes after the address's #, which no server sees; it is kept for this tab
+// only, so that a reload works, and is removed from the address bar.
 import RFB from './core/rfb.js';
 
 const KEPT = 'labenv-password';
-const AGAIN = 2000; // milliseconds until the next try to reach a desktop that went away
+const AGAIN = 2000; // milliseconds between two tries to reach a desktop that is gone
 const part = (id) => document.getElementById(id);
 const say = (text) => { part('state').textContent = text; };
 
 let screen = null;
-let copied = ''; // what both clipboards hold, as far as this page knows
+let copied = ''; // the content of both clipboards, as far as this page knows
 let refused = false;
 
 function ask(why) {
@@ -26,7 +26,7 @@ function connect(password) {
     address.hash = '';
     refused = false;
     screen = new RFB(part('screen'), address.href, { credentials: { password }, shared: true });
-    screen.resizeSession = true; // the desktop takes the size of the window
+    screen.resizeSession = true; // the desktop gets the size of the window
     screen.scaleViewport = true;
     screen.background = 'transparent';
     screen.addEventListener('connect', () => {
@@ -47,9 +47,9 @@ function connect(password) {
     screen.addEventListener('disconnect', () => {
         show(false);
         if (refused) {
-            ask('This password does not open the desktop. It is good until the next “labenv desktop”, which prints a new one.');
+            ask('This password does not open the desktop. “labenv desktop” prints a new password each time; only the last one works.');
         } else {
-            say('The desktop does not answer. If it does not come back, type “labenv desktop” on your computer.');
+            say('The desktop does not answer. If it does not come back, run “labenv desktop” on your computer.');
             setTimeout(() => connect(password), AGAIN);
         }
     });
