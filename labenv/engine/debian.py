@@ -19,7 +19,7 @@ from labenv.parallel import Together
 STOCK = "debian:bookworm-slim"
 OWN = "labenv/debian:bookworm"
 LABEL = "labenv.image"  # distinguishes labenv's images from others; its value is the image's name
-BUILD = "labenv.build"  # the labenv that built an image: for the reader, and no part of its tag
+BUILD = "labenv.build"  # which labenv built an image: information only, and not part of its tag
 _LAST_LINES = 15
 # The base's packages are included, because one run of apt is faster than two. A merged /usr is what Debian 12 has;
 # translations and package notes would only make the bundle bigger.

@@ -182,7 +182,7 @@ def _understood(contents: _Contents, file: Path) -> Save:
             != f"{save_store.REPOSITORY}:{labels.get(LABEL)}.{labels.get(save_store.STAMP)}.{machine}"
         ):
             raise UsageError(f"{file} is not an archive of an environment: it contains the image {tag!a}.")
-        # An archive without this label is of the first format.
+        # An archive without this label is older, and of the first format.
         if (form := labels.get(save_store.FORMAT, "1")) != save_store.CURRENT:
             raise UsageError(
                 f"{file} is an archive of format {ascii(form)[1:-1]}, written by labenv "

@@ -1,4 +1,4 @@
-"""Each drill is a fault that shows, that its commands fix, and that outlasts a reboot if it says so; and its commands.
+"""Each drill is a fault that shows, that its fix repairs, and that outlasts a reboot if it says so; and the commands.
 
 All run in one environment, one drill after the other: the checks that pass after a fix are those that must pass before
 the next fault.
@@ -93,7 +93,7 @@ class Proving:
             expect(failed == drill.survives_reboot, "after a reboot the checks are not as the drill says")
         fault.type_(engine, environment, drill, drill.fix)
         after = run_checks(engine, environment)
-        wrong += [f"after the fix: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
+        wrong += [f"fixed: {r.step}/{r.check}: {r.evidence}" for r in after.results if r.status == "fail"]
         expect(not is_seen(), "the symptom is seen after the fault is fixed")
         return wrong
 
