@@ -1,12 +1,18 @@
-"""The tool that makes the outputs in the documentation finds outdated ones, and updates them."""
+"""The tool that makes the outputs in the documentation finds and updates outdated ones; every file that a page names exists."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-TOOL = Path(__file__).parents[2] / "tools" / "docs"
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools" / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# A path from the root of the repository; <name> and * stand for any.
+NAMED = re.compile(r"(?<![\w./~=-])(?:labenv|tests|images|compose|tools)/[\w./<>*-]*[\w/>]")
+GENERATED = {"labenv/_version.py"}
 PAGE = """# A page
 
 <!-- output: {script} -->
@@ -64,3 +70,10 @@ def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
     assert told.returncode == 1
     assert told.stdout.count("is broken") == 1
     assert "gone.md" in told.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = {*NAMED.findall(page.read_text())} - GENERATED
+    gone = [path for path in sorted(named) if not any(ROOT.glob(re.sub("<[^>]+>", "*", path)))]
+    assert not gone, f"{page.name} names files that do not exist: {', '.join(gone)}"
