@@ -156,7 +156,7 @@ def test_the_present_is_compared_with_any_moment(cli: Cli, who: str) -> None:
 
 
 def test_the_reference_solution_is_compared_for_teachers(cli: Cli, who: str) -> None:
-    assert "for teachers" in cli("diff", "relay", "-s", who, rc=2).stderr
+    assert "Only teachers" in cli("diff", "relay", "-s", who, rc=2).stderr
     patch = cli("diff", "relay", "--file", "vm2:main.cf", "--teacher", "-s", who).stdout
     assert "-relayhost = " in patch, "what the solution has and the student has not"
 

@@ -132,7 +132,7 @@ def test_a_reset_makes_one_machine_or_all_anew_and_can_be_undone(cli: Cli, engin
 def test_what_is_wrong_with_a_name_or_a_machine_is_said(cli: Cli, engine: Engine, worked: str) -> None:
     cli("save", "taken", "-s", worked)
     for arguments, said in (
-        (("save", "taken", "-s", worked), "has a save called taken already"),
+        (("save", "taken", "-s", worked), "already has a save called taken"),
         (("save", "../up", "-s", worked), "cannot be called"),
         (("save", "", "-s", worked), "cannot be called"),
         (("restore", "nothing", "-s", worked), "no save called nothing"),
