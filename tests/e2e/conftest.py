@@ -144,8 +144,9 @@ def cli(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Cli:
 def bundle(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of `images export`."""
     with alone(tmp_path_factory, "bundle") as shared:
-        file = shared / "labenv.tar.gz"
+        file = shared / "bundle" / "labenv.tar.gz"
         if not file.exists():
+            file.parent.mkdir()
             cli("images", "export", str(file))
     return file
 
