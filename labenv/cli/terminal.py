@@ -2,7 +2,6 @@
 
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -67,7 +66,7 @@ def _raw(session: Session) -> Iterator[None]:
     before = termios.tcgetattr(sys.stdin)
 
     def resize(*_: Any) -> None:
-        size = shutil.get_terminal_size()
+        size = os.get_terminal_size(sys.stdout.fileno())  # LINES and COLUMNS do not follow a window
         session.resize(size.lines, size.columns)
 
     old = signal.signal(signal.SIGWINCH, resize)
