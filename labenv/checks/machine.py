@@ -57,7 +57,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.fqdn = record.fqdn
         self.address = record.address
         self.channel = engine.shell(record)
-        self._engine = engine
+        self._calls = engine.switchboard(record)
         self._known: dict[str, Any] = {}
         self._asking = threading.Lock()
         super().__init__(ChannelBackend(self.channel, record.name))
@@ -83,8 +83,13 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
     def dial(
         self, host: str, port: int, *, source: str | None = None, patience: float = 3, timeout: float = 10
     ) -> socket.socket:
-        """A socket from this machine to host:port; raises OSError as `labenv.engine.channel.dial` does."""
-        return self._engine.dial(self.channel.container, host, port, source=source, patience=patience, timeout=timeout)
+        """A socket from this machine to host:port; raises OSError as `labenv.engine.dial.dial` does."""
+        return self._calls.dial(host, port, source=source, patience=patience, timeout=timeout)
+
+    def close(self) -> None:
+        """Close the shell and all connections."""
+        self._calls.close()
+        self.channel.close()
 
     def smtp(self, other: "Machine", *, source: str | None = None) -> "Smtp":
         """An SMTP session from this machine to another's port 25. Raises CheckFailed if there is none."""
@@ -168,7 +173,7 @@ class Site:
     def close(self) -> None:
         """Close every channel."""
         with ThreadPoolExecutor(len(self.machines)) as pool:
-            list(pool.map(lambda machine: machine.channel.close(), self.machines.values()))
+            list(pool.map(Machine.close, self.machines.values()))
 
 
 def _last_line(text: str) -> str:

@@ -8,7 +8,6 @@ import base64
 import gzip
 import json
 import re
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +19,8 @@ import docker.errors
 import requests
 
 from labenv.engine import cgroups, pause, recipe
-from labenv.engine.channel import Channel, dial
+from labenv.engine.channel import Channel
+from labenv.engine.dial import Switchboard
 from labenv.engine.find import Connection
 from labenv.environment import Environment, Machine, container_name, network_name
 from labenv.errors import EngineError
@@ -82,18 +82,9 @@ class Engine:
         """A shell in a machine, or in the container of that name; it opens with its first command."""
         return Channel(self.api, machine if isinstance(machine, str) else machine.container)
 
-    def dial(
-        self,
-        container: str,
-        host: str,
-        port: int,
-        *,
-        source: str | None = None,
-        patience: float = 3,
-        timeout: float = 10,
-    ) -> socket.socket:
-        """A socket from a machine to host:port. Raises OSError, EngineError as `labenv.engine.channel.dial`."""
-        return dial(self.api, container, host, port, source=source, patience=patience, timeout=timeout)
+    def switchboard(self, machine: Machine) -> Switchboard:
+        """Connections that start in a machine; nothing is opened before the first."""
+        return Switchboard(self.api, machine.container)
 
     def networks(self) -> list[dict[str, Any]]:
         """All networks of the engine as it lists them (Engine API, NetworkList). Raises EngineError."""

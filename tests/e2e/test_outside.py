@@ -13,7 +13,7 @@ import pytest
 
 from labenv.checks.machine import Site
 from labenv.engine import LABEL, Engine
-from labenv.engine.channel import dial
+from labenv.engine.dial import dial
 from tests.e2e.conftest import Cli
 
 SERVER = "outlook.office365.com"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labenv.engine import Engine
-from labenv.engine.channel import dial
+from labenv.engine.dial import dial
 from labenv.errors import EngineError
 from tests.e2e.webdriver import Marionette, Refused, until
 

@@ -1,6 +1,7 @@
 """The shell that stays open and the sockets from inside a machine, against a stand-in for the engine's exec calls."""
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,8 @@ import docker
 import docker.errors
 import pytest
 
-from labenv.engine.channel import Channel, Result, dial
+from labenv.engine.channel import Channel, Result
+from labenv.engine.dial import Switchboard, dial
 from labenv.errors import EngineError
 
 
@@ -231,16 +233,22 @@ exit 1
 """
 
 
-@pytest.fixture
-def api(engine: LocalExec, tmp_path: Path) -> docker.APIClient:
+@pytest.fixture(params=["an exec for each", "one exec for all"])
+def connect(
+    request: pytest.FixtureRequest, engine: LocalExec, tmp_path: Path
+) -> Iterator[Callable[..., socket.socket]]:
+    """Both ways to connect from inside a machine."""
     nc = tmp_path / "nc"
     nc.write_text(_NC)
     nc.chmod(0o755)
-    return cast(docker.APIClient, engine)
+    api = cast(docker.APIClient, engine)
+    board = Switchboard(api, "labenv-anna-host")
+    yield board.dial if request.param == "one exec for all" else functools.partial(dial, api, "labenv-anna-host")
+    board.close()
 
 
-def test_dial_speaks_both_ways(api: docker.APIClient) -> None:
-    with dial(api, "labenv-anna-host", "192.0.2.1", 25) as connection:
+def test_dial_speaks_both_ways(connect: Callable[..., socket.socket]) -> None:
+    with connect("192.0.2.1", 25) as connection:
         file = connection.makefile("rwb")
         assert file.readline() == b"220 hello\n"
         blob = os.urandom(300_000)
@@ -249,13 +257,12 @@ def test_dial_speaks_both_ways(api: docker.APIClient) -> None:
         assert file.read(len(blob)) == blob
 
 
-def test_dial_ends_when_our_end_does(api: docker.APIClient, engine: LocalExec) -> None:
-    connection = dial(api, "labenv-anna-host", "192.0.2.1", 25)
+def test_dial_ends_when_our_end_does(connect: Callable[..., socket.socket]) -> None:
+    connection = connect("192.0.2.1", 25)
     connection.recv(100)
     connection.shutdown(socket.SHUT_WR)
     assert connection.recv(100) == b""
     connection.close()
-    assert engine.processes[0].wait(5) == 0
 
 
 @pytest.mark.parametrize(
@@ -268,7 +275,33 @@ def test_dial_ends_when_our_end_does(api: docker.APIClient, engine: LocalExec) -
     ],
 )
 def test_dial_tells_why_there_is_no_connection(
-    api: docker.APIClient, host: str, port: int, error: type[OSError], words: str
+    connect: Callable[..., socket.socket], host: str, port: int, error: type[OSError], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        dial(api, "labenv-anna-host", host, port, patience=0.3)
+        connect(host, port, patience=0.3)
+
+
+def test_many_connections_go_over_one_exec(engine: LocalExec, connect: Callable[..., socket.socket]) -> None:
+    connections = [connect("192.0.2.1", 25) for _ in range(5)]
+    for number, connection in enumerate(connections):
+        connection.sendall(f"{number}\n".encode())
+    for number, connection in enumerate(connections):
+        assert connection.makefile("rb").read(len("220 hello\n0\n")) == f"220 hello\n{number}\n".encode()
+        connection.close()
+    assert engine.started in (1, 5)
+
+
+def test_connections_end_with_their_machine_and_the_next_begins_again(engine: LocalExec) -> None:
+    board = Switchboard(cast(docker.APIClient, engine), "labenv-anna-host")
+    (Path(engine.environment["PATH"].partition(":")[0]) / "nc").write_text(_NC)
+    (Path(engine.environment["PATH"].partition(":")[0]) / "nc").chmod(0o755)
+    connection = board.dial("192.0.2.1", 25)
+    connection.recv(100)
+    os.killpg(engine.processes[0].pid, signal.SIGKILL)
+    assert connection.recv(100) == b""
+    engine.state = {"Status": "exited", "ExitCode": 137}
+    with pytest.raises(EngineError, match=r"exited \(status 137\), so no command can run there"):
+        board.dial("192.0.2.1", 25)
+    engine.state = {"Status": "running", "ExitCode": 0}
+    assert board.dial("192.0.2.1", 25).recv(100) == b"220 hello\n"
+    board.close()

@@ -1,0 +1,254 @@
+"""Real sockets that start inside a machine: nc(1) runs there, and its input and output come here.
+
+`dial` starts nc with an exec of its own. A `Switchboard` keeps one exec open for all connections from a machine, where a
+small program (dial.pl) starts them: an exec costs the engine some 50 ms of a processor, and the checks connect ten times.
+"""
+
+import contextlib
+import ipaddress
+import itertools
+import math
+import queue
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import docker
+
+from labenv.engine.stream import STDOUT, Stream
+
+_HEADER = struct.Struct(">IBI")  # number of the command, kind, length: as in dial.pl
+_START, _INPUT, _END_OF_INPUT, _KILL = range(4)
+_ENDED = 3
+_PROGRAM = Path(__file__).with_suffix(".pl")
+
+
+class Talk(Protocol):
+    """A command that runs in a machine, as `Stream` is one."""
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to it."""
+
+    def end_of_input(self) -> None:
+        """Close its standard input."""
+
+    def frame(self, deadline: float | None) -> tuple[int, bytes] | None:
+        """Its next output, None when it has ended. Raises TimeoutError past the deadline."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+def dial(
+    api: docker.APIClient,
+    container: str,
+    host: str,
+    port: int,
+    *,
+    source: str | None = None,
+    patience: float = 3,
+    timeout: float = 10,
+) -> socket.socket:
+    """Connect to host:port from inside a machine and return a socket to the other end.
+
+    As with socket.create_connection, `source` is the address to come from; ConnectionRefusedError, TimeoutError,
+    socket.gaierror and OSError say why there is no connection, in nc's own words. The connection must be made within
+    `patience` seconds, and ends when nothing moves for `timeout` seconds. Raises EngineError if the machine does not run.
+    """
+    # nc waits for a line before it starts: bytes that arrive together with the engine's HTTP answer would be lost in the
+    # buffer of the library that reads it.
+    talk = Stream(
+        api, container, ["/bin/sh", "-c", 'read -r go; echo >&2; exec "$@"', "sh", *_nc(host, port, source, timeout)]
+    )
+    with _closed_on_error(talk):
+        talk.send(b"go\n")
+    return _socket(talk, host, port, patience, timeout)
+
+
+class Switchboard:
+    """Connections from one machine, over one exec; safe to share between threads."""
+
+    def __init__(self, api: docker.APIClient, container: str) -> None:
+        """Nothing is opened before the first connection."""
+        self._api = api
+        self._container = container
+        self._lock = threading.Lock()
+        self._stream: Stream | None = None
+        self._lines: dict[int, queue.SimpleQueue[tuple[int, bytes] | None]] = {}
+        self._numbers = itertools.count(1)
+
+    def dial(
+        self, host: str, port: int, *, source: str | None = None, patience: float = 3, timeout: float = 10
+    ) -> socket.socket:
+        """A socket to host:port, as `dial` gives one. Raises as `dial` does."""
+        words = ["/bin/sh", "-c", 'echo >&2; exec "$@"', "sh", *_nc(host, port, source, timeout)]
+        line = _Line(self, self._opened(), next(self._numbers))
+        self._lines[line.number] = line.frames
+        with _closed_on_error(line):
+            self.send(line, _START, "\0".join(words).encode())
+        return _socket(line, host, port, patience, timeout)
+
+    def send(self, line: "_Line", kind: int, data: bytes = b"") -> None:
+        """Send a frame of a connection. Raises OSError if the exec that it belongs to has ended."""
+        with self._lock:
+            if self._stream is not line.stream:
+                raise BrokenPipeError("the machine has stopped")
+            line.stream.send(_HEADER.pack(line.number, kind, len(data)) + data)
+
+    def forget(self, line: "_Line") -> None:
+        """No longer listen to a connection."""
+        self._lines.pop(line.number, None)
+
+    def close(self) -> None:
+        """End all connections."""
+        with self._lock:
+            if self._stream is not None:
+                self._stream.close()
+                self._stream = None
+
+    def _opened(self) -> Stream:
+        """The exec for the next connection. Raises EngineError if the machine does not run."""
+        with self._lock:
+            if self._stream is None:
+                self._stream = Stream(self._api, self._container, ["perl", "-e", _PROGRAM.read_text()])
+                threading.Thread(target=self._listen, args=(self._stream,), daemon=True).start()
+            return self._stream
+
+    def _listen(self, stream: Stream) -> None:
+        """Hand each frame to the connection that it belongs to, until the exec ends."""
+        read = bytearray()
+        with contextlib.suppress(OSError, ValueError):  # it was closed here
+            while (frame := stream.frame(None)) is not None:
+                if frame[0] != STDOUT:
+                    continue
+                read += frame[1]
+                while len(read) >= _HEADER.size:
+                    number, kind, length = _HEADER.unpack_from(read)
+                    if len(read) < _HEADER.size + length:
+                        break
+                    data = bytes(read[_HEADER.size : _HEADER.size + length])
+                    del read[: _HEADER.size + length]
+                    if frames := self._lines.get(number):
+                        frames.put(None if kind == _ENDED else (kind, data))
+        with self._lock:
+            if self._stream is stream:
+                self._stream = None
+        for frames in list(self._lines.values()):
+            frames.put(None)
+
+
+class _Line:
+    """One connection of a switchboard."""
+
+    def __init__(self, board: Switchboard, stream: Stream, number: int) -> None:
+        self.number = number
+        self.stream = stream
+        self.frames: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+        self._board = board
+
+    def send(self, data: bytes) -> None:
+        self._board.send(self, _INPUT, data)
+
+    def end_of_input(self) -> None:
+        self._board.send(self, _END_OF_INPUT)
+
+    def frame(self, deadline: float | None) -> tuple[int, bytes] | None:
+        try:
+            return self.frames.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
+        except queue.Empty:
+            raise TimeoutError from None
+
+    def close(self) -> None:
+        self._board.forget(self)
+        self.frames.put(None)
+        with contextlib.suppress(OSError):  # the machine may have been faster
+            self._board.send(self, _KILL)
+
+
+def _nc(host: str, port: int, source: str | None, timeout: float) -> list[str]:
+    words = ["nc", "-v", "-q", "1", "-w", str(max(1, math.ceil(timeout)))]
+    words += ["-n"] if _is_address(host) else []
+    words += ["-s", source] if source else []
+    return [*words, host, str(port)]
+
+
+@contextlib.contextmanager
+def _closed_on_error(talk: Talk) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        talk.close()
+        raise
+
+
+def _socket(talk: Talk, host: str, port: int, patience: float, timeout: float) -> socket.socket:
+    """A socket to the far end, once nc has its connection."""
+    with _closed_on_error(talk):
+        try:
+            first = _connected(talk, time.monotonic() + timeout, patience)
+        except TimeoutError as error:
+            raise TimeoutError(f"connect to {host} port {port} timed out") from error
+    ours, theirs = socket.socketpair()
+    threading.Thread(target=_pump, args=(talk, theirs, first), daemon=True).start()
+    ours.settimeout(timeout)
+    return ours
+
+
+def _connected(stream: Talk, deadline: float, patience: float) -> bytes:
+    """Wait until nc has its connection; return what the other end has already sent."""
+    words = b""
+    while (frame := stream.frame(deadline)) is not None:
+        kind, data = frame
+        if kind == STDOUT:
+            return data
+        if not words:  # nc starts now; the time that a busy engine needed to get here does not count
+            deadline = time.monotonic() + patience
+        words += data
+        if b"succeeded!" in words:
+            return b""
+    lines = words.decode(errors="replace").strip().splitlines()
+    reason = lines[-1].removeprefix("nc: ") if lines else "nc ended without a word"
+    if "refused" in reason:
+        raise ConnectionRefusedError(reason)
+    if "timed out" in reason:
+        raise TimeoutError(reason)
+    raise socket.gaierror(reason) if "getaddrinfo" in reason else OSError(reason)
+
+
+def _pump(stream: Talk, pair: socket.socket, first: bytes) -> None:
+    """Copy from the far end to ours, and in a second thread the other way, until either ends."""
+    outward = threading.Thread(target=_outward, args=(stream, pair), daemon=True)
+    outward.start()
+    try:
+        pair.sendall(first)
+        while (frame := stream.frame(None)) is not None:
+            if frame[0] == STDOUT:
+                pair.sendall(frame[1])
+    except OSError:
+        pass  # our end is closed, or the engine is gone: both end the connection
+    finally:
+        with contextlib.suppress(OSError):
+            pair.shutdown(socket.SHUT_RDWR)  # wakes the other thread; what is on its way can still be read
+        stream.close()
+        outward.join()
+        pair.close()
+
+
+def _outward(stream: Talk, pair: socket.socket) -> None:
+    """Copy from our end to the far one; its end is nc's end of input."""
+    with contextlib.suppress(OSError):  # the connection is over, and _pump closes it
+        while data := pair.recv(65536):
+            stream.send(data)
+        stream.end_of_input()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,97 @@
+"""The connection of one exec: bytes in, frames of both outputs out.
+
+They come in the frames of Docker's attach stream (Engine API, "Attach to a container": one byte of kind, three of padding,
+four of length).
+"""
+
+import contextlib
+import select
+import socket
+import struct
+import time
+from typing import Any, cast
+
+import docker
+import docker.errors
+import requests
+
+from labenv.errors import EngineError
+
+STDOUT, STDERR = 1, 2
+
+
+class Stream:
+    """The hijacked connection of one exec: bytes in, frames of stdout and stderr out."""
+
+    def __init__(self, api: docker.APIClient, container: str, argv: list[str]) -> None:
+        try:
+            exec_id = api.exec_create(container, argv, stdin=True, environment={"LC_ALL": "C.UTF-8"})["Id"]
+            self._owner = cast(Any, api.exec_start(exec_id, socket=True))
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise EngineError(f"{machine_state(api, container)}, so no command can run there.") from error
+        # A plain socket is wrapped in a SocketIO here, a TLS or ssh one is not.
+        self._socket = cast(socket.socket, getattr(self._owner, "_sock", self._owner))
+        # Blocking, and select waits for it: a time limit on the socket would apply to both directions, and `dial` reads and
+        # writes from two threads.
+        self._socket.setblocking(True)
+        self._buffer = bytearray()
+
+    def send(self, data: bytes) -> None:
+        """Send bytes to the command."""
+        self._socket.sendall(data)
+
+    def end_of_input(self) -> None:
+        """Close the standard input of the command."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def frame(self, deadline: float | None) -> tuple[int, bytes] | None:
+        """The next frame, or None when the command has ended. Raises TimeoutError past the deadline."""
+        while True:
+            if len(self._buffer) >= 8:
+                kind, length = struct.unpack_from(">BxxxI", self._buffer)
+                if len(self._buffer) >= 8 + length:
+                    data = bytes(self._buffer[8 : 8 + length])
+                    del self._buffer[: 8 + length]
+                    return kind, data
+            if not self._more(deadline):
+                return None
+
+    def alive(self) -> bool:
+        """Whether the command still runs; discards what it has written meanwhile."""
+        with contextlib.suppress(ConnectionError):
+            try:
+                while self.frame(time.monotonic()) is not None:
+                    pass
+            except TimeoutError:
+                return True
+        return False
+
+    def close(self) -> None:
+        """End the connection."""
+        with contextlib.suppress(OSError):  # the other end may have closed it first
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._owner.close()
+        self._socket.close()
+
+    def _more(self, deadline: float | None) -> bool:
+        if deadline is not None and not self._readable(max(deadline - time.monotonic(), 0)):
+            raise TimeoutError
+        data = self._socket.recv(65536)
+        self._buffer += data
+        return bool(data)
+
+    def _readable(self, seconds: float) -> bool:
+        pending = getattr(self._socket, "pending", int)  # select does not see what TLS has already decrypted
+        return bool(pending() or select.select([self._socket], [], [], seconds)[0])
+
+
+def machine_state(api: docker.APIClient, container: str) -> str:
+    """The state of a machine, as the beginning of a sentence: "The machine labenv-asmith15-vm3 is exited (status 137)"."""
+    try:
+        state = api.inspect_container(container)["State"]
+    except docker.errors.NotFound:
+        return f"There is no machine {container}"
+    except (docker.errors.DockerException, requests.RequestException):
+        return f"The container engine of {container} does not answer"
+    detail = f" (status {state['ExitCode']})" if state["Status"] == "exited" else ""
+    return f"The machine {container} is {state['Status']}{detail}"
