@@ -30,13 +30,6 @@ def type_(engine: Engine, environment: Environment, drill: Drill, text: str) -> 
             raise Misfit(f"The drill's commands did not work on {name} (status {done.rc}): {done.complaint}")
 
 
-def is_seen(engine: Engine, environment: Environment, drill: Drill) -> bool:
-    """Whether the symptom shows; finding out may take sending a message. Raises EngineError."""
-    machine, command = drill.seen
-    with engine.shell(environment.machine(machine)) as shell:
-        return shell.run(drills.filled(command, environment.student), _PATIENCE).rc == 0
-
-
 def take_out(engine: Engine, environment: Environment, found: Running, listen: Listener) -> bool:
     """Take the fault out. Returns whether that worked; if not, the student is told how to get back."""
     try:

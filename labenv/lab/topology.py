@@ -79,7 +79,6 @@ class Network:
 class Topology:
     """A topology filled in for one student. The first of its networks is the student's own, 192.168.X.0/24."""
 
-    lab: str
     nodes: tuple[Node, ...]
     networks: tuple[Network, ...]
 
@@ -96,10 +95,6 @@ class Topology:
         nodes = tuple(node for node in self.nodes if not node.profile or node.profile in profiles)
         used = {node.network for node in nodes}
         return replace(self, nodes=nodes, networks=tuple(n for n in self.networks if n.name in used))
-
-    def network(self, name: str) -> Network:
-        """The network called `name`."""
-        return next(network for network in self.networks if network.name == name)
 
     def published(self, node: Node, x: int, shift: int = 0) -> dict[str, int]:
         """The ports on 127.0.0.1 for a node's published ports: fixed by X, or `shift` blocks further on."""
@@ -123,10 +118,10 @@ def load(path: Path, student: Student) -> Topology:
     """
     values = {"STUDENT": student.id, "DOMAIN": student.domain, "PREFIX": student.prefix, "X": str(student.x)}
     tree = _mapping(_parse(path), f"{path}", _TOP)
-    settings = _mapping(tree.get("x-labenv"), f"{path}: x-labenv", {"lab"})
+    _mapping(tree.get("x-labenv"), f"{path}: x-labenv", {"lab"})  # for the reader: a lab names its topology
     services = _filled(_mapping(tree.get("services"), f"{path}: services"), values, path)
     networks = _networks(_filled(_mapping(tree.get("networks"), f"{path}: networks"), values, path), path, student)
-    return Topology(str(settings.get("lab", "")), _nodes(services, path, networks), tuple(networks.values()))
+    return Topology(_nodes(services, path, networks), tuple(networks.values()))
 
 
 def _parse(path: Path) -> Any:
