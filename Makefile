@@ -24,7 +24,7 @@ lab: $(VENV)/run  ## a working, verified mail lab (STUDENT=asmith15)
 
 test: lint docs unit e2e  ## everything that CI runs: lint, types, unit and end-to-end tests
 
-quick: lint unit $(VENV)/dev  ## in some three minutes: lint, types, unit tests and a first round on a real engine
+quick: lint unit $(VENV)/dev  ## in about 90 seconds: lint, types, unit tests and a first round on a real engine
 	@$(E2E) $(QUICK)
 
 soak: lint docs unit $(VENV)/dev  ## by hand: all end-to-end tests three times, and none may need a second try
