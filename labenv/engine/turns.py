@@ -26,19 +26,28 @@ def in_turn(engine: Engine, networks: Sequence[str]) -> Iterator[Callable[[str],
     if engine.facts.podman or engine.facts.version >= (28, 0):
         yield engine.start
         return
-    turn = threading.Semaphore()
+    queue, told = threading.Lock(), threading.Condition()
+    started = connected = 0
     wanted = {"type": ["network"], "event": ["connect"], "network": list(networks)}
     events: list[CancellableStream[dict[str, Any]]] = []
 
     def listen() -> None:
+        nonlocal connected
         # The stream was closed, or the engine offers none: whoever starts a machine sees what is wrong with it.
         with suppress(Exception):
             events.append(engine.api.events(decode=True, filters=wanted))
             for _ in events[0]:
-                turn.release()
+                with told:
+                    connected += 1
+                    told.notify()
 
     def start(container: str) -> None:
-        turn.acquire(timeout=_PATIENCE)
+        nonlocal started
+        # Patience counts from the start before, not from the call: calls come together, and so would their starts.
+        with queue:
+            with told:
+                told.wait_for(lambda: connected >= started, _PATIENCE)
+            started += 1
         engine.start(container)
 
     threading.Thread(target=listen, daemon=True).start()
