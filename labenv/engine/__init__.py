@@ -238,7 +238,7 @@ class Engine:
     def unpause(self, container: str) -> None:
         """Resume a paused machine. Raises EngineError."""
         with refusals(f"unpausing {container}"):
-            pause.go_on(self.api, container)
+            pause.go_on(self, container)
 
     def reattach(self, machine: Machine, student: Student) -> None:
         """Attach a stopped machine whose network was removed to the student's current network. Raises EngineError."""

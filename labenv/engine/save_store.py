@@ -226,8 +226,8 @@ def _still(engine: Engine, machines: Sequence[Machine], pool: ThreadPoolExecutor
     """Pause all running machines: a message in transit is either still with its sender or already with its receiver."""
     running = [machine.container for machine in machines if machine.state == "running"]
     with refusals("pausing the machines"), ExitStack() as stack:
-        stack.callback(lambda: list(pool.map(lambda container: pause.go_on(engine.api, container), running)))
-        list(pool.map(lambda container: pause.hold(engine.api, container), running))  # or saved while they run
+        stack.callback(lambda: list(pool.map(lambda container: pause.go_on(engine, container), running)))
+        list(pool.map(lambda container: pause.hold(engine, container), running))  # or saved while they run
         yield
 
 

@@ -2,16 +2,19 @@
 
 import gzip
 import io
+import os
 import shutil
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from labenv.engine import LABEL, Engine, save_store
+from labenv.engine import LABEL, Engine, pause, save_store
 from labenv.engine.channel import Channel
+from labenv.engine.stream import STDOUT, Stream
 from labenv.environments import saves
 from labenv.environments import transfer as archives
 from labenv.environments.reboot import reboot
@@ -223,6 +226,28 @@ def test_what_a_reboot_loses_is_said(cli: Cli, engine: Engine, worked: str) -> N
     assert {machine for machine, _, _ in lost} == {"vm3"}
     inside(engine, worked, "vm3", "systemctl enable -q --now dovecot")
     assert "Nothing was lost in the reboot" in cli("check", "29", "31", "41", "--after-reboot", "-s", worked).stdout
+
+
+def test_a_machine_that_froze_while_a_command_started_in_it_goes_on(cli: Cli, engine: Engine, worked: str) -> None:
+    container = f"labenv-{worked}-vm2"
+    named = engine.api.inspect_container(container)["Id"]
+    switches = [*Path("/sys/fs/cgroup").rglob(f"*{named}*/freezer.state")]
+    switches += [*Path("/sys/fs/cgroup").rglob(f"*{named}*/cgroup.freeze")]
+    if not switches or not os.access(switches[0], os.W_OK):
+        pytest.skip("the cgroups of this engine are not here")
+    freeze, thaw = ("FROZEN", "THAWED") if switches[0].name == "freezer.state" else ("1", "0")
+    for tenths in range(200):  # of a millisecond, until it meets the moment between runc's own look and the start
+        with closing(Stream(engine.api, container, ["echo", "after all"])) as starting:
+            time.sleep(tenths / 10_000)
+            switches[0].write_text(freeze)  # what `docker pause` does
+            try:
+                starting.frame(time.monotonic() + 0.2)
+                switches[0].write_text(thaw)
+            except TimeoutError:
+                pause.go_on(engine, container)
+                assert starting.frame(time.monotonic() + 10) == (STDOUT, b"after all\n")
+                return
+    pytest.fail("the moment was never met")
 
 
 @pytest.fixture(scope="module")
