@@ -1,32 +1,22 @@
-"""Reads a submission without trusting it: nothing is written to disk, and everything has a limit.
-
-The tar format is read here block by block, because only its plain form is allowed: tarfile would follow extensions that
-rename, enlarge or repeat members.
-"""
+"""Reads a submission without trusting it: nothing is written to disk, and everything has a limit."""
 
 import contextlib
 import hashlib
+import io
 import json
-import os
-import stat
-import tarfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labenv import plain_tar
 from labenv.classroom.handin import FORMAT, LARGEST, MANIFEST, is_name
+from labenv.plain_tar import Unreadable
 
-_BLOCK = tarfile.BLOCKSIZE
 _LARGEST_FILE = 16_000_000
 _LARGEST_WHOLE = 64_000_000
 _STEEPEST = 200  # logs shrink to a twentieth of their size, a zip bomb to a thousandth
 _SMALL = 1_000_000  # allowed at any ratio
 _MOST = 300
-
-
-class Unreadable(Exception):
-    """The archive cannot come from labenv; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,7 @@ class Archive:
 
 def read(file: Path) -> Archive:
     """The archive in a file. Raises Unreadable."""
-    members = _members(_unpacked(_content(file)))
+    members = _members(_content(file))
     manifest = document(members.get(MANIFEST), MANIFEST)
     for name in ("student", "domain", "network", "lab", "labenv", "time"):
         if not isinstance(manifest.get(name), str) or len(manifest[name]) > 100:
@@ -71,10 +61,7 @@ def document(data: bytes | None, name: str) -> dict[str, Any]:
 
 def _content(file: Path) -> bytes:
     try:
-        # Non-blocking, because a named pipe would never end.
-        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as source:
-            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-                raise Unreadable("it is not a regular file")
+        with plain_tar.opened(file) as source:
             data = source.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise Unreadable(f"it cannot be read: {error.strerror}") from error
@@ -85,44 +72,22 @@ def _content(file: Path) -> bytes:
     return data
 
 
-def _unpacked(data: bytes) -> bytes:
-    most = min(_LARGEST_WHOLE, max(_SMALL, len(data) * _STEEPEST))
-    unzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # gzip's format alone
-    try:
-        whole = unzip.decompress(data, most + 1)
-    except zlib.error as error:
-        raise Unreadable("it is not a gzip file, or it is damaged") from error
-    if len(whole) > most:
-        raise Unreadable("it unpacks to more data than a submission can have")
-    if not unzip.eof:
-        raise Unreadable("it is truncated")
-    return whole
-
-
-def _members(tar: bytes) -> dict[str, bytes]:
+def _members(data: bytes) -> dict[str, bytes]:
+    whole = plain_tar.Unzipped(io.BytesIO(data), min(_LARGEST_WHOLE, max(_SMALL, len(data) * _STEEPEST)))
     members: dict[str, bytes] = {}
-    place = 0
-    while (block := tar[place : place + _BLOCK]).strip(b"\0"):
-        try:
-            entry = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
-        except (tarfile.HeaderError, ValueError) as error:
-            raise Unreadable("it is not a tar archive, or it is damaged") from error
-        shown = ascii(entry.name[:80])
-        if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-            raise Unreadable(f"its member {shown} is not a regular file")
-        if not is_name(entry.name):
-            raise Unreadable(f"its member {shown} does not belong in a submission")
-        if entry.name in members:
-            raise Unreadable(f"its member {shown} occurs twice")
-        if not 0 <= entry.size <= LARGEST:
-            raise Unreadable(f"its member {shown} is larger than {LARGEST} bytes")
-        content = tar[place + _BLOCK : place + _BLOCK + entry.size]
-        if len(content) < entry.size:
-            raise Unreadable("it is truncated")
-        members[entry.name] = content
+    for member, content in plain_tar.members(whole):
+        if member.kind != "file":
+            raise Unreadable(f"its member {member.shown} is not a regular file")
+        if not is_name(member.name):
+            raise Unreadable(f"its member {member.shown} does not belong in a submission")
+        if member.name in members:
+            raise Unreadable(f"its member {member.shown} occurs twice")
+        if member.size > LARGEST:
+            raise Unreadable(f"its member {member.shown} is larger than {LARGEST} bytes")
+        members[member.name] = b"".join(content)
         if len(members) > _MOST:
             raise Unreadable(f"it has more than {_MOST} members")
-        place += _BLOCK + -(-entry.size // _BLOCK) * _BLOCK
+    whole.drain()
     return members
 
 

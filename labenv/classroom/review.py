@@ -14,10 +14,11 @@ import jinja2
 
 from labenv import student as students
 from labenv.classroom import archive, claims, handin
-from labenv.classroom.archive import Archive, Unreadable
+from labenv.classroom.archive import Archive
 from labenv.errors import UsageError
 from labenv.lab import labs
 from labenv.lab.model import Lab
+from labenv.plain_tar import Unreadable
 from labenv.sheet import guide, logbook
 from labenv.student import Student
 

@@ -5,22 +5,25 @@ It is the output of `docker save`, gzipped, so `docker load` can read it without
 
 import contextlib
 import gzip
-import json
 import os
-import tarfile
-import zlib
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from secrets import token_hex
 
-import docker.errors
-
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine, debian, image_file, refusals
+from labenv.engine.image_file import ImageFile, Packed
 from labenv.engine.images import Image, Images, usual, wanted
 from labenv.errors import UsageError
-from labenv.events import Event, Listener, announced
+from labenv.events import Listener, announced
+from labenv.plain_tar import Unreadable
 
 _LEVEL = 4  # of gzip: the next levels take twice the time for a twentieth of the size
 _BLOCK = 1 << 20
+_TAG = re.compile(r"labenv/[a-z0-9-]+:[\w.-]{1,40}", re.ASCII)
+# What the Dockerfiles of images/ set, and what engines write for them.
+_SETTINGS = {"Env", "Cmd", "Entrypoint", "WorkingDir", "StopSignal", "Labels", "Image", "Hostname"}
+_LABELS = {debian.LABEL, debian.BUILD, "io.buildah.version"}
 
 
 def export(images: Images, names: list[str], file: Path, listen: Listener) -> int:
@@ -64,64 +67,63 @@ def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL, *, be
 def load(images: Images, file: Path, listen: Listener) -> list[str]:
     """Load a bundle and return its tags, in order.
 
-    The whole file is read before the engine gets it. Raises UsageError if it is damaged, is not a bundle, or holds images of
-    another version of labenv or for another processor; then nothing is loaded.
+    The whole file is verified before the engine gets it. Raises UsageError if it is damaged, is not a bundle, or holds
+    anything but images of this version of labenv for this processor; then nothing is loaded.
     """
     with announced(listen, "import", f"checking {file}"):
-        tags = _examined(images, file)
-    with announced(listen, "import", f"loading {len(tags)} images"):
-        feed(images.engine, file, listen)
-    return tags
+        given = _examined(images, file)
+    with announced(listen, "import", f"loading {len(given.images)} images"):
+        tags = {image.digest: (_temporary(image.tags[0]), image.tags[0]) for image in given.images}
+        image_file.load(images.engine, given, tags, listen)
+    there = [image.tags[0] for image in given.images]
+    return [image.tag for image in wanted().values() if image.tag in there]  # a file has them in any order
 
 
-def feed(engine: Engine, file: Path, listen: Listener) -> None:
-    """Load a file of images into the engine. Raises EngineError."""
-    with refusals(f"loading {file}"), file.open("rb") as raw:
-        for line in engine.api.load_image(raw) or []:
-            if "error" in line:  # part of an answer that began as a success; the SDK takes it for one
-                raise docker.errors.APIError(line["error"])
-            if text := str(line.get("stream", "")).strip():
-                listen(Event("import", text))
+def _temporary(tag: str) -> str:
+    """Where it is left behind, `labenv images remove --old` removes it."""
+    return f"{tag.split(':', maxsplit=1)[0]}:incoming-{token_hex(4)}"
 
 
-def _examined(images: Images, file: Path) -> list[str]:
+def _examined(images: Images, file: Path) -> ImageFile:
     try:
-        with gzip.open(file, "rb") as packed:
-            manifest, processors = _contents(packed)
+        given = image_file.verified(file)
+        given = replace(given, images=tuple(_named(image) for image in given.images))
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {file}.") from error
-    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, LookupError, TypeError) as error:
+    except (OSError, Unreadable) as error:
         raise UsageError(f"{file} is not a complete labenv bundle ({error}). Copy it or export it again.") from error
-    tags = [tag for entry in manifest for tag in entry["RepoTags"] or []]
+    tags = [image.tags[0] for image in given.images]
     lacking: list[Image] = [wanted()[name] for name in usual() if wanted()[name].tag not in tags]
     if lacking:
         raise UsageError(
             f"{file} was made by another version of labenv: it does not contain {', '.join(image.tag for image in lacking)}. "
             f"Export it with the version of labenv that you use here."
         )
-    here = images.engine.architecture
-    if processors != {here}:
+    if strange := sorted(set(tags) - {image.tag for image in wanted().values()}):
         raise UsageError(
-            f"{file} is for {', '.join(sorted(processors))} processors, but this engine runs on {here}. Export one on a {here} computer."
+            f"{file} contains {strange[0]}, which is not an image of this version of labenv. Export it again: labenv images "
+            f"export FILE"
         )
-    return [image.tag for image in wanted().values() if image.tag in tags]  # the engine writes them in any order
+    here = images.engine.architecture
+    processors = {str(image.config.get("architecture")) for image in given.images}
+    if processors != {here}:
+        shown = ", ".join(ascii(name[:40])[1:-1] for name in sorted(processors))
+        raise UsageError(
+            f"{file} is for {shown} processors, but this engine runs on {here}. Export one on a {here} computer."
+        )
+    return given
 
 
-def _contents(packed: gzip.GzipFile) -> tuple[list[dict[str, Any]], set[str]]:
-    manifest: list[dict[str, Any]] = []
-    documents: dict[str, dict[str, Any]] = {}
-    with tarfile.open(fileobj=packed, mode="r|") as archive:
-        for member in archive:
-            if member.isfile() and member.size < _BLOCK:
-                content = archive.extractfile(member)
-                with contextlib.suppress(ValueError):
-                    document: Any = json.load(content) if content else None
-                    if member.name == "manifest.json":
-                        manifest = document
-                    elif isinstance(document, dict):
-                        documents[member.name] = document
-    while packed.read(_BLOCK):  # the checksum is at the very end
-        pass
-    if not manifest:
-        raise ValueError("it has no manifest.json")
-    return manifest, {documents[entry["Config"]]["architecture"] for entry in manifest}
+def _named(image: Packed) -> Packed:
+    """The image with its one tag as labenv writes it. Raises Unreadable unless it can be an image of labenv."""
+    tags = [tag.removeprefix("localhost/") for tag in image.tags]
+    if len(tags) != 1 or not _TAG.fullmatch(tags[0]):
+        raise Unreadable(f"it contains {', '.join(tags)[:80]!a}, which is not an image of labenv")
+    if set(image.settings) - _SETTINGS:
+        raise Unreadable(
+            f"{tags[0]} sets {', '.join(sorted(set(image.settings) - _SETTINGS))}, which no image of labenv does"
+        )
+    name = tags[0].removeprefix("labenv/").split(":")[0]
+    if image.labels.get(debian.LABEL) != name or set(image.labels) - _LABELS:
+        raise Unreadable(f"{tags[0]} has labels that no image of labenv has")
+    return replace(image, tags=(tags[0],))

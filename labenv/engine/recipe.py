@@ -22,6 +22,7 @@ INIT = "/usr/local/sbin/init"
 _REMOUNT = (
     'mount -o remount,bind,rw /sys/fs/cgroup && exec setpriv --bounding-set -sys_admin --inh-caps -sys_admin "$0" "$@"'
 )
+SHIM = ("sh", "-c", _REMOUNT, INIT)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ _SYSCTLS = {
     "net.ipv4.ip_forward": "1",
 }
 
-_SHIM = Recipe("rootless remount", ("sh", "-c", _REMOUNT, INIT), ("NET_ADMIN", "SYS_ADMIN"), userns=True)
+_SHIM = Recipe("rootless remount", SHIM, ("NET_ADMIN", "SYS_ADMIN"), userns=True)
 _PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
 _USERNS = Recipe("user namespace", userns=True)
 

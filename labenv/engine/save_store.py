@@ -31,7 +31,7 @@ CURRENT = "1"
 _TIME = "%Y%m%dT%H%M%S%f"
 # Podman puts the name of a registry before it.
 _TAG = re.compile(rf"(?:[^:]+/)?{REPOSITORY}:([a-z0-9-]+)\.([\w-]+)\.([\w-]+)")
-_REMOVED = "removed"  # replaces the stamp, on an image that is removed as soon as no machine stands on it
+_REMOVED = "removed"  # replaces the stamp, on an image in no save: removed as soon as no machine stands on it
 # An image may have some 125 layers (the limit of overlayfs). A restore and a save add one; what a machine stands on has
 # about ten.
 _DEEPEST = 100
@@ -142,6 +142,11 @@ def make(engine: Engine, environment: Environment, machines: Sequence[Machine], 
         raise
 
 
+def temporary(student_id: str) -> str:
+    """A tag for an image that is not yet part of a save; `tidied` removes it."""
+    return f"{REPOSITORY}:{student_id}.{_REMOVED}.{token_hex(4)}"
+
+
 def remove(engine: Engine, save: Save) -> None:
     """Remove a save. Machines that were restored from it keep the part they need. Raises EngineError."""
     with refusals(f"removing the save {save.name}"):
@@ -235,10 +240,13 @@ def _commit(engine: Engine, student_id: str, stamp: str, machine: Machine, told:
     tag = f"{student_id}.{stamp}.{machine.name}"
     inspected = engine.api.inspect_container(machine.container)
     config = inspected["Config"]
-    labels = (config["Labels"] or {}) | told
+    theirs = (config["Labels"] or {}).items()
+    # What Compose or Podman wrote says nothing about the save, and would mean something elsewhere.
+    labels = {key: value if key.startswith("labenv.") else "" for key, value in theirs} | told
     layers = engine.api.inspect_image(inspected["Image"])["RootFS"].get("Layers") or []
     if len(layers) < _DEEPEST:
-        changes = [f"LABEL {key}={_quoted(value)}" for key, value in told.items()]
+        changed = {key: value for key, value in labels.items() if key in told or not value}
+        changes = [f"LABEL {_quoted(key)}={_quoted(value)}" for key, value in changed.items()]
         engine.api.commit(machine.container, REPOSITORY, tag, pause=False, changes=changes)
     else:  # back to one layer; an exported file system does not say how to start it
         changes = [f"LABEL {_quoted(key)}={_quoted(value)}" for key, value in labels.items()]
@@ -267,5 +275,5 @@ def _untag(engine: Engine, tag: str) -> None:
         # Forced removal would take the image from a machine that is switched off, which could not be saved any more.
         parts = _TAG.fullmatch(tag)
         if parts and parts[2] != _REMOVED:
-            engine.api.tag(tag, REPOSITORY, f"{parts[1]}.{_REMOVED}.{token_hex(4)}")
+            engine.api.tag(tag, *temporary(parts[1]).split(":"))
             engine.api.remove_image(tag)

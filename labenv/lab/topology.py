@@ -106,6 +106,11 @@ def port_at(x: int, index: int, shift: int = 0) -> int:
     return _FIRST_PORT + _PORTS_EACH * (x + 256 * shift) + index
 
 
+def names() -> list[str]:
+    """The topologies that labenv ships."""
+    return sorted(path.stem for path in resources.topologies().glob("*.yaml"))
+
+
 def named(name: str) -> Path:
     """The file of the topology `name` that labenv ships."""
     return resources.topologies() / f"{name}.yaml"

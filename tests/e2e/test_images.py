@@ -7,18 +7,20 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labenv import resources
-from labenv.engine import Engine
+from labenv.engine import Engine, debian
 from labenv.engine.images import Images, usual, wanted
 from labenv.errors import EngineError, UsageError
 from labenv.events import silent
 from tests.e2e.conftest import Cli
+from tests.unit import made_archives
+from tests.unit.made_archives import Image
 
 MEGABYTE = 1_000_000
 
@@ -240,25 +242,42 @@ def test_a_folder_and_a_missing_file_are_no_bundle(cli: Cli, tmp_path: Path) -> 
     assert f"no file {tmp_path}/none" in cli("images", "import", str(tmp_path / "none"), rc=2).stderr
 
 
-def test_a_bundle_of_another_version_is_refused_with_what_it_lacks(
-    cli: Cli, documents: dict[str, Any], tmp_path: Path
-) -> None:
+def small(file: Path, architecture: str, tags: Iterable[tuple[str, str]], **settings: Any) -> Path:
+    """A whole bundle of small images, by name and tag."""
+    images = [Image(n, {"Labels": {debian.LABEL: n}} | settings, n.encode(), tag, architecture) for n, tag in tags]
+    file.write_bytes(made_archives.packed(made_archives.members(images)))
+    return file
+
+
+def test_a_bundle_of_another_version_is_refused_with_what_it_lacks(cli: Cli, engine: Engine, tmp_path: Path) -> None:
     host = tags()["host"]
-    without = [entry for entry in documents["manifest.json"] if host not in entry["RepoTags"]]
-    assert len(without) == len(tags()) - 1
-    file = packed(tmp_path / "older.tar.gz", documents | {"manifest.json": without})
-    said = cli("images", "import", str(file), rc=2).stderr
+    without = [(name, tag) for name, tag in tags().items() if tag != host]
+    said = cli("images", "import", str(small(tmp_path / "older.tar.gz", engine.architecture, without)), rc=2).stderr
     assert f"another version of labenv: it does not contain {host}." in said
 
 
-def test_a_bundle_for_other_processors_is_refused(
-    cli: Cli, engine: Engine, documents: dict[str, Any], tmp_path: Path
-) -> None:
-    foreign = dict(documents)
-    for entry in documents["manifest.json"]:
-        foreign[entry["Config"]] = documents[entry["Config"]] | {"architecture": "s390x"}
-    said = cli("images", "import", str(packed(tmp_path / "foreign.tar.gz", foreign)), rc=2).stderr
+def test_a_bundle_for_other_processors_is_refused(cli: Cli, engine: Engine, tmp_path: Path) -> None:
+    said = cli("images", "import", str(small(tmp_path / "foreign.tar.gz", "s390x", tags().items())), rc=2).stderr
     assert f"s390x processors, but this engine runs on {engine.architecture}" in said
+
+
+def test_a_bundle_brings_in_images_of_labenv_alone(cli: Cli, engine: Engine, tmp_path: Path) -> None:
+    before = ids(engine)
+    for name, tag, reason in (
+        ("slim", "debian:bookworm-slim", "which is not an image of labenv"),
+        ("evil", "labenv/evil:1", "which is not an image of this version of labenv"),
+    ):
+        file = small(tmp_path / "more.tar.gz", engine.architecture, [*tags().items(), (name, tag)])
+        assert reason in cli("images", "import", str(file), rc=2).stderr
+    for key, value in (
+        ("OnBuild", ["RUN id"]),
+        ("Volumes", {"/x": {}}),
+        ("User", "daemon"),
+        ("Healthcheck", {"Test": ["x"]}),
+    ):
+        file = small(tmp_path / "more.tar.gz", engine.architecture, tags().items(), **{key: value})
+        assert f"sets {key}, which no image of labenv does" in cli("images", "import", str(file), rc=2).stderr
+    assert ids(engine) == before
 
 
 def test_a_bundle_goes_only_where_it_can_be_written(cli: Cli, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import shutil
 import tarfile
@@ -14,8 +15,9 @@ import pytest
 
 from labenv.engine import LABEL, Engine, pause, save_store
 from labenv.engine.channel import Channel
+from labenv.engine.images import wanted
 from labenv.engine.stream import STDOUT, Stream
-from labenv.environments import saves
+from labenv.environments import foreign, saves
 from labenv.environments import transfer as archives
 from labenv.environments.reboot import reboot
 from labenv.errors import UsageError
@@ -291,6 +293,29 @@ def repacked(old: tarfile.TarFile, file: Path, changed: Callable[[str], bool]) -
     return file
 
 
+@pytest.mark.parametrize("name", ["./manifest.json", "x/../manifest.json", "manifest.json"])
+def test_an_archive_that_an_engine_would_read_otherwise_brings_nothing_in(
+    cli: Cli, engine: Engine, archive: Path, tmp_path: Path, name: str
+) -> None:
+    target = wanted()["dovecot"].tag
+    before = engine.api.inspect_image(target)["Id"]
+    config = json.dumps(
+        {"architecture": engine.architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
+    )
+    manifest = json.dumps([{"Config": "evil.json", "RepoTags": [target], "Layers": []}]).encode()
+    with gzip.open(archive, "rb") as packed, tarfile.open(fileobj=packed, mode="r|") as old:
+        file = tmp_path / "evil"
+        with gzip.open(file, "wb", compresslevel=0) as made, tarfile.open(fileobj=made, mode="w|") as new:
+            for member in old:
+                new.addfile(member, old.extractfile(member) if member.isfile() else None)
+            for evil, content in (("evil.json", config.encode()), (name, manifest + b" " * 1_100_000)):
+                entry = tarfile.TarInfo(evil)
+                entry.size = len(content)
+                new.addfile(entry, io.BytesIO(content))
+    assert "Nothing was changed here" in cli("import", str(file), rc=2).stderr
+    assert engine.api.inspect_image(target)["Id"] == before
+
+
 def test_an_archive_of_another_format_is_refused_and_one_of_another_build_is_not(
     cli: Cli, engine: Engine, worked: str, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,7 +323,7 @@ def test_an_archive_of_another_format_is_refused_and_one_of_another_build_is_not
         patch.setattr(save_store, "CURRENT", "99")
         with pytest.raises(UsageError, match=r"is an archive of format 1, written by labenv .* reads format 99"):
             archives.load(engine, archive, silent)
-    monkeypatch.setattr(archives, "__version__", "99.9")
+    monkeypatch.setattr(foreign, "__version__", "99.9")
     before = names(cli, worked)
     made = archives.load(engine, archive, silent)
     assert set(names(cli, worked)) - set(before) == {made.name}

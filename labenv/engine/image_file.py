@@ -1,0 +1,306 @@
+"""A file of images, as `docker save` writes it, from somebody else: verified, then written again for the engine.
+
+An engine and a check may read one file differently: two members of one name, a link, a name in another form. So the engine
+never gets the file itself. It gets a new archive that labenv writes, with the verified contents alone, under a temporary
+tag; the image's real name is set once the engine has what was verified. Configurations and layers are named by their SHA-256
+(OCI image specification), so nothing else of the file is needed.
+"""
+
+import hashlib
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+
+from labenv import plain_tar
+from labenv.engine import Engine, refusals
+from labenv.errors import EngineError
+from labenv.events import Event, Listener
+from labenv.plain_tar import Unreadable
+
+# docs/teacher.md says them. The images of the course with the desktop unpack to about 1 GB; each machine adds what it changed.
+LARGEST_WHOLE = 4_000_000_000
+_LARGEST_DOCUMENT = 1_000_000
+_LARGEST_DOCUMENTS = 32_000_000
+_MOST_MEMBERS = 2_000
+_MOST_IMAGES = 20
+
+_HEX = r"[0-9a-f]{64}"
+_NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
+# A layer that two images share. Docker before 25 and Podman write it like this.
+_LINK = re.compile(rf"{_HEX}/layer\.tar")
+_TARGET = re.compile(rf"\.\./({_HEX}(?:/layer)?\.tar)")
+_BLOB = re.compile(rf"(?:blobs/sha256/)?({_HEX})(?:\.json)?")
+_GZIPPED = b"\x1f\x8b"
+_MANIFESTS = ("image.index.v1+json", "image.manifest.v1+json", "manifest.list.v2+json", "manifest.v2+json")
+_ALWAYS = {"manifest.json", "repositories", "oci-layout", "index.json", "blobs", "blobs/sha256"}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An image in a file: its tags, its configuration as it stands there and what that says, and its layers' members."""
+
+    tags: tuple[str, ...]
+    raw: bytes
+    config: dict[str, Any]
+    layers: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its configuration: the image's id, on most engines."""
+        return hashlib.sha256(self.raw).hexdigest()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it sets for containers made from it, without what is empty."""
+        return {key: value for key, value in (self.config.get("config") or {}).items() if value}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return dict(self.settings.get("Labels", {}))
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A file whose every member was verified; `digests` are the members' SHA-256, `sizes` their bytes."""
+
+    path: Path
+    images: tuple[Packed, ...]
+    digests: Mapping[str, str]
+    sizes: Mapping[str, int]
+
+
+@dataclass
+class _Seen:
+    """The members of a file: digests of their bytes and, for layers, of what they unpack to; small ones as they are."""
+
+    digests: dict[str, str] = field(default_factory=dict)
+    unpacked: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    small: dict[str, bytes] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+    room: int = field(default_factory=lambda: LARGEST_WHOLE)
+    documents_room: int = _LARGEST_DOCUMENTS
+
+    def real(self, name: str) -> str:
+        """The member with the content of `name`."""
+        return self.links.get(name, name)
+
+    def document(self, name: str) -> Any:
+        """A small member, read as JSON. Raises Unreadable."""
+        try:
+            return json.loads(self.small[name])
+        except KeyError as error:
+            raise Unreadable(f"it has no {_shown(name)}, or a large one") from error
+        except (ValueError, RecursionError) as error:
+            raise Unreadable(f"its {_shown(name)} is not JSON") from error
+
+
+def verified(path: Path, extra: re.Pattern[str] | None = None) -> ImageFile:
+    """Read a whole gzipped file of images; members whose name matches `extra` may be there too.
+
+    Raises Unreadable for what `docker save` would not write, and for what is larger than labenv accepts; OSError.
+    """
+    seen = _Seen()
+    with plain_tar.opened(path) as packed:
+        whole = plain_tar.Unzipped(packed, LARGEST_WHOLE)
+        for member, content in plain_tar.members(whole, notes=True):
+            _take(seen, member, content)
+        whole.drain()
+    try:
+        images = tuple(_image(seen, entry) for entry in seen.document("manifest.json")[:_MOST_IMAGES])
+        _refuse_unnamed(seen, _named(seen, images), extra)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Unreadable(f"its manifest.json does not describe images ({error!a})") from error
+    if not images:
+        raise Unreadable("it contains no image")
+    return ImageFile(path, images, seen.digests, seen.sizes)
+
+
+def load(engine: Engine, file: ImageFile, tags: Mapping[str, tuple[str, str]], listen: Listener) -> None:
+    """Load the images into the engine: for each one's digest, under a temporary tag and, once compared, under its own.
+
+    Raises EngineError if the engine refuses, or has something else than was verified: then no image has its own tag.
+    """
+    wanted = {image.digest: image for image in file.images}
+    with refusals(f"loading {file.path}"):
+        try:
+            for line in engine.api.load_image(_rewritten(file, {d: first for d, (first, _) in tags.items()})) or []:
+                if "error" in line:  # part of an answer that began as a success; the SDK takes it for one
+                    raise docker.errors.APIError(line["error"])
+                if text := str(line.get("stream", "")).strip():
+                    listen(Event("import", text))
+            ids = {digest: _compared(engine, wanted[digest], first) for digest, (first, _) in tags.items()}
+            for digest, (_, name) in tags.items():
+                engine.api.tag(ids[digest], *name.split(":"), force=True)
+        finally:
+            for first, _ in tags.values():
+                with suppress(docker.errors.APIError):
+                    engine.api.remove_image(first)
+
+
+def _compared(engine: Engine, image: Packed, tag: str) -> str:
+    """The id of the loaded image. Raises EngineError if it is not the one that was verified."""
+    there = engine.api.inspect_image(tag)
+    # The containerd image store names an image by its manifest, not by its configuration.
+    same = there["Id"].removeprefix("sha256:") == image.digest
+    if not same and there["RootFS"].get("Layers") != image.config["rootfs"]["diff_ids"]:
+        raise EngineError(f"The engine has loaded another image than the one that was verified ({there['Id']}).")
+    return str(there["Id"])
+
+
+def _rewritten(file: ImageFile, tags: Mapping[str, str]) -> Iterator[bytes]:
+    """A tar archive of these images under these tags, in pieces. Its manifest comes last, when all else was compared."""
+    images = [image for image in file.images if image.digest in tags]
+    layers = {name for image in images for name in image.layers}
+    with plain_tar.opened(file.path) as packed:
+        for member, content in plain_tar.members(plain_tar.Unzipped(packed, LARGEST_WHOLE), notes=True):
+            if member.name in layers:
+                yield _header(_place(file, member.name), member.size)
+                digest = hashlib.sha256()
+                for piece in content:
+                    digest.update(piece)
+                    yield piece
+                yield bytes(-member.size % tarfile.BLOCKSIZE)
+                if digest.hexdigest() != file.digests[member.name]:
+                    raise EngineError(f"{file.path} was changed while it was read. Nothing was loaded.")
+    for image in images:
+        yield from _member(f"{image.digest}.json", image.raw)
+    manifest = [
+        {
+            "Config": f"{image.digest}.json",
+            "RepoTags": [tags[image.digest]],
+            "Layers": [_place(file, name) for name in image.layers],
+        }
+        for image in images
+    ]
+    yield from _member("manifest.json", json.dumps(manifest).encode())
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _place(file: ImageFile, layer: str) -> str:
+    return f"{file.digests[layer]}/layer.tar"
+
+
+def _member(name: str, content: bytes) -> Iterator[bytes]:
+    yield _header(name, len(content)) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+def _header(name: str, size: int) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    return entry.tobuf(tarfile.USTAR_FORMAT)
+
+
+def _take(seen: _Seen, member: plain_tar.Member, content: Iterator[bytes]) -> None:
+    name = member.name
+    if not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")):
+        raise Unreadable(f"its member {member.shown} has a name that `docker save` does not write")
+    if name in seen.digests or name in seen.links or name in seen.folders:
+        raise Unreadable(f"its member {member.shown} occurs twice")
+    if len(seen.digests) + len(seen.links) + len(seen.folders) >= _MOST_MEMBERS:
+        raise Unreadable(f"it has more than {_MOST_MEMBERS} members")
+    if member.kind == "folder":
+        seen.folders.add(name)
+    elif member.kind == "link":
+        target = _TARGET.fullmatch(member.target)
+        if not _LINK.fullmatch(name) or not target:
+            raise Unreadable(f"its member {member.shown} is a link that `docker save` does not write")
+        seen.links[name] = target[1]
+    else:
+        _digest(seen, member, content)
+
+
+def _digest(seen: _Seen, member: plain_tar.Member, content: Iterator[bytes]) -> None:
+    start = next(content, b"")
+    packed, plain = hashlib.sha256(start), hashlib.sha256()
+    unzip = zlib.decompressobj(plain_tar.GZIP) if start.startswith(_GZIPPED) else None
+    for piece in chain([start], content):
+        if piece is not start:
+            packed.update(piece)
+        for part in _unzipped(unzip, piece) if unzip else ():
+            seen.room -= len(part)
+            if seen.room < 0:
+                raise Unreadable(f"its layers unpack to more than the {LARGEST_WHOLE / 1e6:.0f} MB that they may have")
+            plain.update(part)
+    seen.digests[member.name] = packed.hexdigest()
+    seen.unpacked[member.name] = (plain if unzip else packed).hexdigest()
+    seen.sizes[member.name] = member.size
+    if member.size <= _LARGEST_DOCUMENT and (name := member.name) and (_BLOB.fullmatch(name) or name in _ALWAYS):
+        seen.documents_room -= member.size
+        if seen.documents_room < 0:
+            raise Unreadable("its descriptions of images are too large")
+        seen.small[name] = start
+
+
+def _unzipped(unzip: "zlib._Decompress", piece: bytes) -> Iterator[bytes]:
+    try:
+        while piece:
+            yield unzip.decompress(piece, _LARGEST_DOCUMENT)
+            piece = unzip.unconsumed_tail
+    except zlib.error as error:
+        raise Unreadable("one of its layers is damaged") from error
+
+
+def _image(seen: _Seen, entry: dict[str, Any]) -> Packed:
+    """The image that an entry of the manifest describes. Raises Unreadable; LookupError, TypeError, ValueError if it does not."""
+    name = seen.real(entry["Config"])
+    blob = _BLOB.fullmatch(name)
+    config = seen.document(name)
+    if not blob or blob[1] != seen.digests[name]:
+        raise Unreadable(f"{_shown(name)} was changed")
+    layers = tuple(seen.real(layer) for layer in entry["Layers"])
+    for layer, wanted in zip(layers, config["rootfs"]["diff_ids"], strict=True):
+        if f"sha256:{seen.unpacked[layer]}" != wanted:
+            raise Unreadable(f"{_shown(layer)} was changed")
+    tags = tuple(str(tag) for tag in entry["RepoTags"] or ())
+    image = Packed(tags, seen.small[name], config, layers)
+    if any(not isinstance(part, str) for pair in image.labels.items() for part in pair):
+        raise Unreadable(f"{_shown(name)} has labels that are not text")
+    return image
+
+
+def _named(seen: _Seen, images: Iterable[Packed]) -> set[str]:
+    """The members that belong to the images: configurations, layers, and what engines write beside them."""
+    named = _ALWAYS | {layer for image in images for layer in image.layers}
+    for image in images:
+        named |= {f"{image.digest}.json", f"blobs/sha256/{image.digest}"}
+    # The older format has a folder for each layer, with its own description.
+    for name in {*named, *(link for link, target in seen.links.items() if target in named)}:
+        if name.endswith("/layer.tar"):
+            folder = name.removesuffix("/layer.tar")
+            named |= {folder, f"{folder}/json", f"{folder}/VERSION", name}
+    # The newer one has an index of manifests, which name configurations and layers (OCI image layout).
+    waiting = ["index.json"] if "index.json" in seen.small else []
+    while waiting:
+        told = seen.document(waiting.pop())
+        for part in (told.get("manifests") or []) + (told.get("layers") or []) + [told.get("config") or {}]:
+            name = "blobs/" + str(part.get("digest", "")).replace(":", "/")
+            if name not in named:
+                named.add(name)
+                if str(part.get("mediaType", "")).endswith(_MANIFESTS) and name in seen.small:
+                    waiting.append(name)
+    return named
+
+
+def _refuse_unnamed(seen: _Seen, named: set[str], extra: re.Pattern[str] | None) -> None:
+    for name in (*seen.digests, *seen.links, *seen.folders):
+        if name not in named and not (extra and extra.fullmatch(name)):
+            raise Unreadable(f"its member {_shown(name)} belongs to no image")
+        blob = re.fullmatch(rf"blobs/sha256/({_HEX})", name)
+        if blob and name in seen.digests and blob[1] != seen.digests[name]:
+            raise Unreadable(f"{_shown(name)} was changed")
+
+
+def _shown(name: object) -> str:
+    return ascii(str(name)[:80])[1:-1]
