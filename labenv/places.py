@@ -1,13 +1,21 @@
-"""Where a user's own files are: the folders of the XDG Base Directory Specification, the same on every system."""
+"""Where files are kept: a user's own in the folders of the XDG Base Directory Specification, the same on every system.
+
+Other users of the computer can write where locks have to be. So no link is followed there, and no folder is used that
+another user could have prepared.
+"""
 
 import os
-import warnings
+import stat
+import time
 from pathlib import Path
+from secrets import token_hex
 
 from platformdirs.unix import Unix
 
-# Where nobody has logged in, as on a server or in CI, a private folder below /tmp holds the locks as well.
-warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+from labenv.errors import EngineError
+
+# Where everybody may create a folder, and only its owner or root may rename it (the sticky bit).
+_PUBLIC = (Path("/run/lock"), Path("/tmp"))
 _DIRS = Unix("labenv", appauthor=False)
 
 
@@ -22,10 +30,60 @@ def state() -> Path:
 
 
 def runtime() -> Path:
-    """The folder of locks, created if needed; it is empty after a boot."""
-    folder = _DIRS.user_runtime_path
+    """The folder of locks that concern this user alone, created if needed. Raises EngineError if another user prepared it."""
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    if given.startswith("/") and _is_own(Path(given)):  # under sudo it may be another user's
+        folder = Path(given) / "labenv"
+    elif os.geteuid() == 0 and Path("/run").is_dir():
+        folder = Path("/run/labenv")
+    else:
+        folder = state() / "locks"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_own(folder) or os.lstat(folder).st_mode & 0o077:
+        raise EngineError(
+            f"{folder} is not a folder that only you can use, so labenv does not keep locks there. Remove it, or look who made it."
+        )
     return folder
+
+
+def shared(group: int) -> Path:
+    """The folder of locks for root and the members of a group, created if needed.
+
+    Only they can have given it to that group (chown(2)). Raises EngineError, with the way out, if somebody else holds its place;
+    PermissionError if this user does not belong to the group.
+    """
+    public = next((place for place in _PUBLIC if place.is_dir() and place.stat().st_mode & stat.S_ISVTX), Path("/tmp"))
+    folder = public / f"labenv-{group}"
+    deadline = time.monotonic() + 1
+    while True:
+        try:
+            folder.mkdir(mode=0o700)
+            os.chown(folder, -1, group)
+            folder.chmod(0o2770)
+        except FileExistsError:
+            pass
+        except PermissionError:
+            folder.rmdir()
+            raise
+        status = os.lstat(folder)
+        if stat.S_ISDIR(status.st_mode) and status.st_gid == group and stat.S_IMODE(status.st_mode) == 0o2770:
+            return folder
+        if time.monotonic() > deadline:  # until then another command may just be creating it
+            if os.geteuid():
+                raise EngineError(
+                    f"{folder}, where labenv keeps its locks, was made by somebody who may not use the engine (user id "
+                    f"{status.st_uid}). Ask an administrator to remove it."
+                )
+            folder.rename(folder.with_name(f"{folder.name}-was-in-the-way-{token_hex(4)}"))
+        time.sleep(0.02)
+
+
+def _is_own(folder: Path) -> bool:
+    try:
+        status = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def cache(name: str) -> Path | None:

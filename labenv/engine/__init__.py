@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import docker
@@ -58,10 +59,20 @@ class Engine:
     def __init__(self, connection: Connection) -> None:
         self.client = connection.client
         self.api: Any = connection.client.api  # its type stubs cover only half of these calls
+        self._connection = connection
         self.is_local = connection.is_local
         self._version = connection.version
         self._facts: recipe.Facts | None = None
         self._asking = threading.Lock()  # an engine starts programs to answer, so threads ask it once
+
+    @cached_property
+    def group(self) -> int | None:
+        """The group whose members may use this engine's socket; None if it has none, or only its owner may."""
+        socket = self._connection.endpoint.socket
+        if socket is None:
+            return None
+        status = socket.stat()
+        return status.st_gid if status.st_gid and status.st_mode & 0o020 else None
 
     @property
     def facts(self) -> recipe.Facts:

@@ -1,11 +1,13 @@
 """One command at a time changes a student's environment.
 
-An flock(2) on a file in the user's runtime folder: the kernel releases it however the holder ends, so no lock is ever
-stale. The file names the holder and is removed with the lock.
+An flock(2) on a file that everybody can reach who may use the engine: the kernel releases it however the holder ends, so no
+lock is ever stale. The file names the holder and is removed with the lock.
 """
 
 import fcntl
 import os
+import pwd
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labenv import places
+from labenv.engine import Engine
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
 
@@ -20,34 +23,75 @@ _POLL = 0.2  # seconds between two tries; flock cannot wait with a deadline
 
 
 @contextmanager
-def student_lock(student_id: str, listen: Listener, patience: float = 600) -> Iterator[None]:
-    """Hold the lock of a student's environment during the block.
+def student_lock(folder: Path, student_id: str, listen: Listener, patience: float = 600) -> Iterator[None]:
+    """Hold the lock of a student's environment, a file in `folder`, during the block.
 
     If another command holds it, tells the user which one, then waits up to `patience` seconds.
     Raises EngineError naming the holder when that time is over.
     """
-    path = places.runtime() / f"{student_id}.lock"
+    path = folder / f"{student_id}.lock"
     descriptor = _acquire(path, student_id, listen, patience)
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} ({' '.join(sys.argv[1:3]) or 'labenv'})".encode(), 0)
+        os.pwrite(descriptor, _holder().encode(), 0)
         yield
     finally:
         path.unlink(missing_ok=True)  # under the lock: a waiting command sees that its file has lost its name
         os.close(descriptor)
 
 
+def folder_of(engine: Engine) -> Path:
+    """Where the locks of an engine's environments are: one place for all who may use it. Raises EngineError."""
+    if engine.group is None:
+        return places.runtime()
+    try:
+        return places.shared(engine.group)
+    except PermissionError:  # who uses the socket by another right, such as an access control list
+        return places.runtime()
+
+
+def _holder() -> str:
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
+    return f"process {os.getpid()} of {user} ({' '.join(sys.argv[1:3]) or 'labenv'})"
+
+
+def _opened(path: Path) -> int:
+    """The file, open. Raises EngineError for what is not a plain file of its own."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    deadline = time.monotonic() + 1
+    while True:
+        try:
+            descriptor = os.open(path, flags, 0o660)
+            break
+        except OSError as error:
+            if isinstance(error, PermissionError) and time.monotonic() < deadline:
+                time.sleep(_POLL)  # another user has just created it
+                continue
+            raise EngineError(f"The lock {path} cannot be opened: {error.strerror}. Look whose it is.") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise EngineError(f"The lock {path} is not a plain file of its own. Remove it.")
+    if status.st_uid == os.geteuid():
+        os.fchmod(descriptor, 0o660)  # past the umask; the folder says who comes here at all
+    return descriptor
+
+
 def _acquire(path: Path, student_id: str, listen: Listener, patience: float) -> int:
     deadline = time.monotonic() + patience
     announced = False
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _opened(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_named(descriptor, path):
                 return descriptor
         except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace") or "another labenv"
+            said = os.pread(descriptor, 200, 0).decode(errors="replace")
+            holder = "".join(filter(str.isprintable, said)) or "another labenv"
             if time.monotonic() > deadline:
                 os.close(descriptor)
                 raise EngineError(

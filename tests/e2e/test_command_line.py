@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from labenv.cli.app import CHAPTERS
-from labenv.environments.lock import student_lock
+from labenv.engine import Engine
+from labenv.environments.lock import folder_of, student_lock
 from labenv.events import silent
 from tests.e2e.conftest import Cli
 
@@ -108,9 +109,9 @@ def test_help_comes_at_once() -> None:
     assert min(once() for _ in range(5)) < 0.6, "twice the target, as other tests may be running"
 
 
-def test_ctrl_c_ends_a_command_at_once_and_says_how_to_go_on(student: str) -> None:
+def test_ctrl_c_ends_a_command_at_once_and_says_how_to_go_on(engine: Engine, student: str) -> None:
     with (
-        student_lock(student, silent),
+        student_lock(folder_of(engine), student, silent),
         subprocess.Popen([sys.executable, "-m", "labenv", "up", student], stderr=subprocess.PIPE, text=True) as waiting,
     ):
         assert waiting.stderr

@@ -1,51 +1,166 @@
 """Two commands never change one environment at the same time."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from labenv import places
 from labenv.environments.lock import student_lock
 from labenv.errors import EngineError
 from labenv.events import Event, silent
 
 HOLDER = """
-import sys
+import os, sys
+from pathlib import Path
+from labenv import places
+from labenv.errors import EngineError
 from labenv.events import silent
 from labenv.environments.lock import student_lock
-with student_lock("anna", silent):
-    print("held", flush=True)
-    sys.stdin.read()
+folder, user, group = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+if user:
+    os.setgroups([group])
+    os.setgid(user)
+    os.setuid(user)
+try:
+    with student_lock(places.shared(group) if group else folder, "anna", silent, patience=0):
+        print("held", flush=True)
+        sys.stdin.read()
+except EngineError as error:
+    print(error, flush=True)
 """
+NOBODY, GROUP = 65534, 54321
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@contextmanager
+def holder(folder: Path, user: int = 0, group: int = 0) -> Iterator[tuple[int, str]]:
+    """Another process that tries to hold anna's lock, maybe of another user; `said` is what became of it."""
+    argv = [sys.executable, "-c", HOLDER, str(folder), str(user), str(group)]
+    with subprocess.Popen(argv, stdin=-1, stdout=-1, text=True) as held:
+        assert held.stdout is not None
+        try:
+            yield held.pid, held.stdout.readline().strip()
+        finally:
+            held.kill()
+
+
+@pytest.fixture
+def public(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The lock folder of a group on this computer, removed afterwards."""
+    path = next(place for place in places._PUBLIC if place.is_dir()) / f"labenv-{GROUP}"
+    yield path
+    for left in path.parent.glob(f"{path.name}*"):
+        left.unlink() if left.is_symlink() or left.is_file() else shutil.rmtree(left)
+
+
 def test_a_second_holder_is_told_who_holds_the_lock(folder: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLDER], stdin=-1, stdout=-1, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+    with holder(folder) as (process, said):
+        assert said == "held"
         heard: list[Event] = []
-        with pytest.raises(EngineError, match=f"process {holder.pid}"), student_lock("anna", heard.append, patience=0):
+        with (
+            pytest.raises(EngineError, match=f"process {process} of "),
+            student_lock(folder, "anna", heard.append, patience=0),
+        ):
             pass
-        assert f"process {holder.pid}" in heard[0].message if heard else True
-        holder.kill()
-    with student_lock("anna", silent, patience=5):  # however the holder ended
+        assert not heard or f"process {process}" in heard[0].message
+    with student_lock(folder, "anna", silent, patience=5):  # however the holder ended
         pass
 
 
+@as_root
+def test_two_users_of_one_engine_exclude_each_other(folder: Path, public: Path) -> None:
+    with (
+        holder(folder, NOBODY, GROUP) as (process, _),
+        pytest.raises(EngineError, match=f"process {process} of nobody"),
+        student_lock(places.shared(GROUP), "anna", silent, patience=0),
+    ):
+        pass
+    with student_lock(places.shared(GROUP), "anna", silent, patience=5), holder(folder, NOBODY, GROUP) as (_, said):
+        assert f"locked by process {os.getpid()} of root" in said
+    assert not list(public.iterdir())
+
+
+@as_root
+@pytest.mark.parametrize("trap", ["a link", "a folder", "a file"])
+def test_what_another_user_laid_in_the_way_of_a_shared_lock_is_not_used(
+    public: Path, tmp_path: Path, trap: str
+) -> None:
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    if trap == "a link":
+        public.symlink_to(tmp_path)
+    elif trap == "a folder":
+        public.mkdir(mode=0o777)
+        (public / "anna.lock").symlink_to(target)
+    else:
+        public.touch()
+    os.chown(public, NOBODY, NOBODY, follow_symlinks=False)
+    with student_lock(places.shared(GROUP), "anna", silent, patience=0):
+        assert public.lstat().st_gid == GROUP
+    assert target.read_text() == "precious"
+
+
+@as_root
+def test_a_user_who_cannot_clear_the_way_is_told_who_stands_there(folder: Path, public: Path) -> None:
+    public.mkdir()
+    with holder(folder, NOBODY, GROUP) as (_, said):
+        assert "may not use the engine (user id 0). Ask an administrator to remove it." in said
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe"])
+def test_a_lock_that_is_no_file_of_its_own_is_refused(folder: Path, kind: str) -> None:
+    target = folder / "precious"
+    target.write_text("precious")
+    lock = folder / "anna.lock"
+    {
+        "link": lambda: lock.symlink_to(target),
+        "hard link": lambda: lock.hardlink_to(target),
+        "pipe": lambda: os.mkfifo(lock),
+    }[kind]()
+    with pytest.raises(EngineError, match=re.escape(str(lock))), student_lock(folder, "anna", silent, patience=0):
+        pass
+    assert target.read_text() == "precious"
+
+
+def test_a_private_folder_of_locks_that_others_can_use_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    assert places.runtime() == folder / "labenv"
+    (folder / "labenv").chmod(0o777)
+    with pytest.raises(EngineError, match="not a folder that only you can use"):
+        places.runtime()
+    (folder / "labenv").rmdir()
+    (folder / "labenv").symlink_to(folder)
+    with pytest.raises(EngineError, match="not a folder that only you can use"):
+        places.runtime()
+
+
+@as_root
+def test_another_users_runtime_folder_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(folder, NOBODY, NOBODY)  # as `sudo -E` leaves it
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    assert not places.runtime().is_relative_to(folder)
+
+
 def test_nothing_is_left_when_the_lock_is_given_back(folder: Path) -> None:
-    with student_lock("anna", silent):
+    with student_lock(folder, "anna", silent):
         assert list(folder.rglob("anna.lock"))
     assert not list(folder.rglob("*.lock"))
 
 
 def test_students_do_not_wait_for_each_other(folder: Path) -> None:
-    with student_lock("anna", silent), student_lock("ben", silent, patience=0):
+    with student_lock(folder, "anna", silent), student_lock(folder, "ben", silent, patience=0):
         assert os.getpid()
