@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from labenv import places
+from labenv import places, plain_tar
 
 _PACKAGE = Path(__file__).resolve().parent
 _LARGEST = 1_000_000  # characters
+_LARGEST_FILE = 1_000_000
 
 
 def _data(name: str) -> Path:
@@ -37,11 +38,17 @@ def labs() -> Path:
 
 
 def read_yaml(path: Path) -> Any:
-    """The tree in a YAML file. Raises OSError, and ValueError with the place for a file that is not YAML.
+    """The tree in a YAML file. Raises OSError, and ValueError with the place for a file that is not YAML, or is too large.
 
     It is cached as JSON, which is read before the YAML library is even loaded.
     """
-    text = path.read_bytes()
+    try:
+        with plain_tar.opened(path) as source:
+            text = source.read(_LARGEST_FILE + 1)
+    except plain_tar.Unreadable as error:
+        raise ValueError(str(error)) from error
+    if len(text) > _LARGEST_FILE:
+        raise ValueError(f"it is larger than {_LARGEST_FILE} bytes")
     folder = places.cache("yaml")
     kept = folder and folder / f"{hashlib.sha256(text).hexdigest()}.json"
     if kept:

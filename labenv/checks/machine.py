@@ -17,10 +17,12 @@ from labenv.engine.channel import Channel
 from labenv.environment import Environment
 from labenv.mail.office import PROBE
 from labenv.student import Student
+from labenv.text import decoded
 
 # Seconds until a mail server must have sent its first word. If it cannot look up its client's name, it asks its resolver for
 # ten seconds before it greets (resolv.conf(5)); clients should wait for five minutes (RFC 5321 section 4.5.3.2.1).
 _GREETING = 30
+_PATIENCE = 20.0  # seconds for a check's command; those of lab 4b take milliseconds
 
 
 class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
@@ -35,7 +37,7 @@ class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no t
 
     def decode(self, data: bytes) -> str:
         """Text, whatever a student has put into a file. testinfra would ask a Python in the machine for its encoding."""
-        return data.decode("utf-8", "replace")
+        return decoded(data)
 
     def encode(self, data: str) -> bytes:
         """The bytes of a command."""
@@ -44,7 +46,7 @@ class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no t
     def run(self, command: str, *args: str, **_: Any) -> Any:
         """Run a command as testinfra's hosts do: each `%s` in it is replaced by a quoted argument."""
         line = self.get_command(command, *args)
-        result = self._channel.run(line)
+        result = self._channel.run(line, _PATIENCE)
         return self.result(result.rc, self.encode(line), result.stdout, result.stderr)
 
 
@@ -56,7 +58,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.name = record.name
         self.fqdn = record.fqdn
         self.address = record.address
-        self.channel = engine.shell(record)
+        self.channel = engine.shell(record, once=True)
         self._calls = engine.switchboard(record)
         self._known: dict[str, Any] = {}
         self._asking = threading.Lock()
@@ -126,7 +128,7 @@ class Smtp(smtplib.SMTP):
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
         """Connect as smtplib does, and keep the greeting."""
         code, text = super().connect(host, port, source_address)
-        self.banner = f"{code} {text.decode(errors='replace')}"
+        self.banner = f"{code} {decoded(text)}"
         return code, text
 
     def ask(self, *lines: str) -> str:
@@ -134,7 +136,7 @@ class Smtp(smtplib.SMTP):
         code, text = 0, b""
         for line in lines:
             code, text = self.docmd(line)
-        return f"{code} {text.decode(errors='replace')}".replace("\n", " ")
+        return f"{code} {decoded(text)}".replace("\n", " ")
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         return self._from.dial(host, port, source=self._source, timeout=timeout)
@@ -151,7 +153,7 @@ class Imap(imaplib.IMAP4):
     @property
     def greeting(self) -> str:
         """The server's greeting line."""
-        return str(self.welcome.decode(errors="replace"))
+        return decoded(self.welcome)
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
         return self._from.dial(self.host, self.port)

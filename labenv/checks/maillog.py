@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from labenv.checks.machine import Machine
+from labenv.text import decoded
 
 _SOON, _SELDOM = 0.02, 0.25  # seconds between two looks, at first and at last; a look costs some 3 ms
 
@@ -30,7 +31,7 @@ class Maillog:
             start, _, new = said.partition(b"\n")
             whole = new[: new.rfind(b"\n") + 1]
             self._size = int(start) + len(whole)
-            self._text += whole.decode(errors="replace")
+            self._text += decoded(whole)
             return self._text
 
     def until(self, holds: Callable[[str], bool], seconds: float = 10) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from labenv import plain_tar
 from labenv.classroom.handin import FORMAT, LARGEST, MANIFEST, is_name
 from labenv.plain_tar import Unreadable
+from labenv.text import decoded
 
 _LARGEST_FILE = 16_000_000
 _LARGEST_WHOLE = 64_000_000
@@ -29,7 +30,7 @@ class Archive:
 
     def text(self, name: str) -> str:
         """A member as text, empty if there is none."""
-        return self.members.get(name, b"").decode(errors="replace")
+        return decoded(self.members.get(name, b""))
 
 
 def read(file: Path) -> Archive:

@@ -3,7 +3,6 @@
 import csv
 import io
 import ipaddress
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from labenv.lab.model import Lab
 from labenv.plain_tar import Unreadable
 from labenv.sheet import guide, logbook
 from labenv.student import Student
+from labenv.text import one_line
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATUSES = ("pass", "fail", "skip", "warn")
@@ -67,13 +67,13 @@ class Submission:
         """The row as text, one cell per column, without characters that a screen or a spreadsheet would obey."""
         values = {**asdict(self), "notes": "; ".join(self.notes)}
         told = COLUMNS if self.student else ("notes", "file")  # an unreadable archive has no counts
-        return [plain(str(values[name])) if name in told else "" for name in COLUMNS]
+        return [one_line(str(values[name])) if name in told else "" for name in COLUMNS]
 
     def to_dict(self) -> dict[str, Any]:
         """The row as `review --json` shows it."""
         return {
-            **{name: plain(v) if isinstance(v, str) else v for name, v in asdict(self).items()},
-            "notes": [plain(note) for note in self.notes],
+            **{name: one_line(v) if isinstance(v, str) else v for name, v in asdict(self).items()},
+            "notes": [one_line(note) for note in self.notes],
         }
 
 
@@ -84,7 +84,9 @@ def review(files: Iterable[Path]) -> list[Submission]:
     """
     files = list(files)
     if not any(file.exists() for file in files):
-        raise UsageError(f"There is no file {plain(', '.join(map(str, files)))}. Give archives from `labenv submit`.")
+        raise UsageError(
+            f"There is no file {one_line(', '.join(map(str, files)))}. Give archives from `labenv submit`."
+        )
     rows, books = [], []
     for file in files:
         try:
@@ -116,11 +118,6 @@ def as_html(rows: Iterable[Submission]) -> str:
         lstrip_blocks=True,
     )
     return pages.get_template("review.html.j2").render(columns=TITLES, rows=list(rows))
-
-
-def plain(text: str) -> str:
-    """Text on one line without control and format characters, which could move a cursor or change the text direction."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]", "�", text)
 
 
 def _row(file: Path, given: Archive) -> tuple[Submission, str]:

@@ -28,6 +28,7 @@ from labenv.sheet import guide, logbook
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
+_LARGEST_MACHINE = 32_000_000  # bytes of all files of one machine together
 _HISTORIES = ("/root/.bash_history", "/home/*/.bash_history")
 
 
@@ -77,7 +78,9 @@ def submit(
             members[f"evidence/{machine}.txt"] = found.text.encode()
             missing += found.remarks
         for machine, patterns in wanted.files.items():
-            for path, content in _files(engine, environment, machine, (*patterns, *_HISTORIES)).items():
+            files, large = _files(engine, environment, machine, (*patterns, *_HISTORIES))
+            missing += [f"{machine}:{path} was left out: it is too large." for path in large]
+            for path, content in files.items():
                 place = "history" if path.endswith(".bash_history") else "config"
                 members[f"{place}/{machine}{path}"] = content
     left_out = [n for n, content in members.items() if len(content) > handin.LARGEST or not handin.is_name(n)]
@@ -126,7 +129,6 @@ def _replace(file: Path, fill: Callable[[Any], object]) -> None:
         with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as out:
             draft = out.name
             fill(out)
-        os.chmod(draft, 0o644)
         os.replace(draft, file)
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}. Choose another file.") from error
@@ -135,22 +137,27 @@ def _replace(file: Path, fill: Callable[[Any], object]) -> None:
             os.unlink(draft)
 
 
-def _files(engine: "Engine", environment: Environment, machine: str, patterns: tuple[str, ...]) -> dict[str, bytes]:
-    """The files of a machine that match the patterns, fetched in one tar archive."""
-    listed = f'for f in {" ".join(patterns)}; do [ ! -f "$f" ] || printf \'%s\\0\' "$f"; done'
+def _files(
+    engine: "Engine", environment: Environment, machine: str, patterns: tuple[str, ...]
+) -> tuple[dict[str, bytes], list[str]]:
+    """The files of a machine that match the patterns, fetched in one tar archive, and the names of those that are too large."""
+    listed = (
+        f'for f in {" ".join(patterns)}; do [ ! -f "$f" ] || if [ $(stat -Lc %s "$f") -gt {handin.LARGEST} ]; '
+        'then echo "$f" >&2; else printf \'%s\\0\' "$f"; fi; done'
+    )
     # Links to files are followed: what counts is what is in force.
     pack = f"sh -c {shlex.quote(listed)} | tar -chPf - --hard-dereference --null --files-from=-"
     with engine.shell(environment.machine(machine)) as shell:
-        result = shell.run(pack)
+        result = shell.run(pack, most=_LARGEST_MACHINE)
     if result.rc:
         raise LabenvError(f"The files of {machine} could not be read: {result.complaint}")
     found = {}
     with tarfile.open(fileobj=io.BytesIO(result.stdout), mode="r:") as archive:
         for entry in archive:
-            content = archive.extractfile(entry)
+            content = None if entry.issparse() else archive.extractfile(entry)  # a sparse one may say any size
             if content is not None:
                 found[entry.name] = content.read()
-    return found
+    return found, result.complaint.splitlines()
 
 
 def _failures(report: Report) -> list[str]:

@@ -50,6 +50,7 @@ def diff(
     """
     from labenv.environments.history import look_back, story
     from labenv.environments.history.repository import place
+    from labenv.text import clean
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
@@ -60,7 +61,12 @@ def diff(
         patch = book.diff(old, *paths, colour=sys.stdout.isatty() and not json) if paths else ""
     if json:
         common.print_json(
-            {"student": environment.student.id, "since": since or "start", "files": paths, "patch": patch}
+            {
+                "student": environment.student.id,
+                "since": since or "start",
+                "files": [clean(path) for path in paths],
+                "patch": patch,
+            }
         )
     elif patch:
         print(patch, end="")

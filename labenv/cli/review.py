@@ -8,6 +8,7 @@ import typer
 
 from labenv.cli import common
 from labenv.cli.common import JsonOption, write_text
+from labenv.text import one_line
 
 if TYPE_CHECKING:
     from labenv.classroom.review import Submission
@@ -62,4 +63,4 @@ def _show(rows: "list[Submission]") -> None:
     out.print(table, soft_wrap=False)
     for row in rows:
         for note in row.notes:
-            out.print(Text(core.plain(f"{row.file}: {note}"), style="yellow" if row.sound else "red"))
+            out.print(Text(one_line(f"{row.file}: {note}"), style="yellow" if row.sound else "red"))

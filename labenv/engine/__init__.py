@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -23,11 +23,13 @@ from labenv.engine import cgroups, pause, recipe
 from labenv.engine.channel import Channel
 from labenv.engine.dial import Switchboard
 from labenv.engine.find import Connection
+from labenv.engine.stream import Stream
 from labenv.environment import Environment, Machine, container_name, network_name
 from labenv.errors import EngineError
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
 from labenv.student import Student
+from labenv.text import decoded
 
 LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
@@ -35,6 +37,9 @@ MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
 NOTED = "labenv.restored"  # which restore a machine came from, or a note is about (labenv.engine.save_store)
+# Runs a command until it ends, or the connection does: that is the end of the input.
+_LINES = '( /bin/sh -c "$0"; kill -s HUP $$ ) & read -r _; kill -s KILL -- -$$'
+_LONGEST_LINE = 1 << 20
 # What engines answer when they do not know or cannot grant a recipe's option; then the next recipe is tried.
 _REFUSED = re.compile(r"writable-cgroups|WritableCgroups", re.IGNORECASE)
 
@@ -89,9 +94,22 @@ class Engine:
             answer: dict[str, Any] = self.api.info()
             return answer
 
-    def shell(self, machine: Machine | str) -> Channel:
-        """A shell in a machine, or in the container of that name; it opens with its first command."""
-        return Channel(self.api, machine if isinstance(machine, str) else machine.container)
+    def shell(self, machine: Machine | str, *, once: bool = False) -> Channel:
+        """A shell in a machine, or in the container of that name; it opens with its first command. `once` as Channel has it."""
+        return Channel(self.api, machine if isinstance(machine, str) else machine.container, once=once)
+
+    def lines(self, machine: Machine, command: str) -> Iterator[str]:
+        """The lines that a shell command prints, as they come; it ends with whoever reads them. Raises EngineError."""
+        with closing(Stream(self.api, machine.container, ["/bin/sh", "-c", _LINES, command])) as talk:
+            rest = b""
+            while (frame := talk.frame(None)) is not None:
+                *whole, rest = (rest + frame[1]).split(b"\n")
+                yield from map(decoded, whole)
+                if len(rest) > _LONGEST_LINE:
+                    yield decoded(rest)
+                    rest = b""
+            if rest:
+                yield decoded(rest)
 
     def switchboard(self, machine: Machine) -> Switchboard:
         """Connections that start in a machine; nothing is opened before the first."""
@@ -313,7 +331,7 @@ class Engine:
         """State, exit code and last lines of output of a container, for an error message. Raises EngineError."""
         with refusals(f"looking at {container}"):
             state = self.api.inspect_container(container)["State"]
-            output = self.api.logs(container, tail=10).decode(errors="replace").strip()
+            output = decoded(self.api.logs(container, tail=10)).strip()
         return state["Status"], state["ExitCode"], output or state.get("Error", "")
 
 

@@ -45,9 +45,10 @@ def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL, *, be
     """
     part = file.with_name(file.name + ".part")
     try:
+        part.unlink(missing_ok=True)
         with (
             refusals("exporting the images"),
-            part.open("wb") as raw,
+            open(part, "xb", opener=_private) as raw,
             gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=level, mtime=0) as packed,
         ):
             packed.write(before)
@@ -62,6 +63,11 @@ def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL, *, be
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     return file.stat().st_size
+
+
+def _private(path: str, flags: int) -> int:
+    """A new file for its owner alone: a save contains the machines' password hashes. No link is followed."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def load(images: Images, file: Path, listen: Listener) -> list[str]:

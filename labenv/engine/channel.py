@@ -17,6 +17,10 @@ import requests
 
 from labenv.engine.stream import STDERR, STDOUT, Stream, machine_state
 from labenv.errors import EngineError
+from labenv.text import decoded
+
+# More than any file that labenv reads; what a machine sends is kept in memory.
+LARGEST = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,12 @@ class Result:
     @property
     def text(self) -> str:
         """The output as text; bytes that are not UTF-8 are replaced."""
-        return self.stdout.decode(errors="replace")
+        return decoded(self.stdout)
 
     @property
     def complaint(self) -> str:
         """The error output as text, without surrounding blanks."""
-        return self.stderr.decode(errors="replace").strip()
+        return decoded(self.stderr).strip()
 
 
 class Channel:
@@ -45,29 +49,41 @@ class Channel:
     b'asmith15.ops\\n'
     """
 
-    def __init__(self, api: docker.APIClient, container: str) -> None:
-        """Open nothing before the first command."""
+    def __init__(self, api: docker.APIClient, container: str, *, once: bool = False) -> None:
+        """Open nothing before the first command. With `once`, a machine that did not answer in time is not asked again."""
         self._api = api
+        self._once = once
+        self._silent = False
         self.container = container
         self._lock = threading.Lock()
         self._stream: Stream | None = None
 
-    def run(self, command: str, timeout: float = 30) -> Result:
+    def run(self, command: str, timeout: float = 30, most: int = LARGEST) -> Result:
         """Run a shell command as root, with /dev/null as its input, and return its `Result`.
 
-        A command that still runs after `timeout` seconds is killed in the machine, with everything else that this channel has
-        left running there. Raises EngineError then, and when the machine does not run or dies meanwhile. A channel that broke
-        opens again with the next call.
+        A command that still runs after `timeout` seconds, or has printed more than `most` bytes, is killed in the machine, with
+        everything else that this channel has left running there. Raises EngineError then, and when the machine does not run or
+        dies meanwhile. A channel that broke opens again with the next call.
         """
         with self._lock:
+            if self._silent:
+                raise EngineError(
+                    f"{self.container} did not answer in time before, so it was not asked again: {_shortened(command)}"
+                )
             if self._stream is not None and not self._stream.alive():
                 self._drop()
             if self._stream is None:
                 self._stream = Stream(self._api, self.container, ["/bin/sh"])
             exchange = _Exchange(self._stream, command)
             try:
-                return exchange.result(time.monotonic() + timeout)
+                return exchange.result(time.monotonic() + timeout, most)
+            except OverflowError as error:
+                self._kill(exchange.shell)
+                raise EngineError(
+                    f"On {self.container} a command printed more than {most} bytes and was stopped: {_shortened(command)}"
+                ) from error
             except TimeoutError as error:
+                self._silent = self._once
                 self._kill(exchange.shell)
                 raise EngineError(
                     f"On {self.container} a command did not end within {timeout:g} s and was stopped: {_shortened(command)}"
@@ -103,8 +119,8 @@ class Channel:
         self._drop()
         if shell:
             try:
-                kill = self._api.exec_create(self.container, ["/bin/sh", "-c", f"kill -s KILL -- -{shell}"])
-                self._api.exec_start(kill["Id"])
+                kill = self._api.exec_create(self.container, ["/bin/kill", "-s", "KILL", "--", f"-{shell}"])
+                self._api.exec_start(kill["Id"], detach=True)  # whatever answers there may be what hangs
             except (docker.errors.DockerException, requests.RequestException) as error:
                 raise EngineError(f"{machine_state(self._api, self.container)} and does not answer.") from error
 
@@ -129,8 +145,11 @@ class _Exchange:
         self._mark = b"\0" + token.encode()
         self._say = rf"printf '\000{token}%d\n'"
 
-    def result(self, deadline: float) -> Result:
-        """The result. Raises TimeoutError past the deadline, EOFError when the shell ends before the command."""
+    def result(self, deadline: float, most: int) -> Result:
+        """The result. Raises TimeoutError past the deadline, EOFError when the shell ends before the command.
+
+        Raises OverflowError once an output has more than `most` bytes.
+        """
         # Both outputs begin and end with the mark: anything before it is from a process that an earlier command left.
         self._stream.send(
             f"{self._say} $$; {self._say} $$ >&2; /bin/sh -c {shlex.quote(self._command)} </dev/null; "
@@ -149,6 +168,8 @@ class _Exchange:
                 self.shell, _, after = mark
                 del output[:after]
                 begun.add(kind)
+            if len(output) > most + 2 * len(self._mark):
+                raise OverflowError
             if kind in begun and (mark := self._find(output, -64)):
                 status, before, _ = mark
                 del output[before:]

@@ -10,12 +10,15 @@ from labenv.engine import Engine
 from labenv.environment import Environment
 from labenv.errors import EngineError
 from labenv.parallel import Together
+from labenv.plain_tar import Unreadable, Unzipped
+from labenv.text import decoded
 
 # A file's place ("vm2:/etc/postfix/main.cf") and its lines.
 Content = dict[str, list[str]]
 
 # The one list of the watched files lies in each machine: see this script there.
 _COLLECT = "/usr/lib/labenv/history now"
+_LARGEST = 64_000_000
 _RULES = "/run/labenv-rules"
 
 
@@ -26,9 +29,12 @@ def content(engine: Engine, environment: Environment) -> Content:
     def of(container: str) -> dict[str, list[str]]:
         with engine.shell(container) as channel:
             packed = channel.run(_COLLECT)
-        if not packed.stdout:
-            raise EngineError(f"The files of {container} could not be read: {packed.complaint}")
-        return {path: said.data.decode(errors="replace").splitlines() for path, said in unpacked(packed.stdout).items()}
+        try:
+            if not packed.stdout:
+                raise Unreadable(packed.complaint)
+            return {path: decoded(said.data).splitlines() for path, said in unpacked(packed.stdout).items()}
+        except (Unreadable, tarfile.TarError, ValueError) as error:
+            raise EngineError(f"The files of {container} could not be read: {error}") from error
 
     with Together(max(1, len(running))) as pool:
         found = list(pool.map(of, [machine.container for machine in running]))
@@ -47,10 +53,16 @@ class Said(NamedTuple):
 
 
 def unpacked(packed: bytes) -> dict[str, Said]:
-    """The content of each file in a machine's archive: a link's target; for "iptables-save" the rules in force."""
+    """The content of each file in a machine's archive: a link's target; for "iptables-save" the rules in force.
+
+    Raises Unreadable for more than 64 MB, tarfile.TarError.
+    """
     found: dict[str, Said] = {}
-    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+    whole = Unzipped(io.BytesIO(packed), _LARGEST).read(_LARGEST + 1)
+    with tarfile.open(fileobj=io.BytesIO(whole), mode="r:") as archive:
         for member in archive:
+            if member.issparse():  # a file of a few bytes could say that it is a large one
+                continue
             path = f"/{member.name.lstrip('/')}"
             since = float(member.pax_headers.get("ctime", member.mtime))  # `cp -p` and `mv` keep an old mtime
             if member.issym():

@@ -15,6 +15,7 @@ from labenv.engine import Engine, apt, refusals
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced
 from labenv.parallel import Together
+from labenv.text import decoded
 
 STOCK = "debian:bookworm-slim"
 OWN = "labenv/debian:bookworm"
@@ -108,7 +109,7 @@ def _packages() -> str:
 def _drain(stderr: Iterable[bytes], listen: Listener) -> deque[str]:
     last: deque[str] = deque(maxlen=_LAST_LINES)
     for raw in stderr:
-        line = raw.decode(errors="replace").strip()
+        line = decoded(raw).strip()
         last.append(line)
         listen(Event("debian", line.removeprefix("I: ")))
     return last

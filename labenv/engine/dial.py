@@ -20,6 +20,7 @@ from typing import Protocol
 import docker
 
 from labenv.engine.stream import STDOUT, Stream
+from labenv.text import decoded
 
 _HEADER = struct.Struct(">IBI")  # number of the command, kind, length: as in dial.pl
 _START, _INPUT, _END_OF_INPUT, _KILL = range(4)
@@ -210,7 +211,7 @@ def _connected(stream: Talk, deadline: float, patience: float) -> bytes:
         words += data
         if b"succeeded!" in words:
             return b""
-    lines = words.decode(errors="replace").strip().splitlines()
+    lines = decoded(words).strip().splitlines()
     reason = lines[-1].removeprefix("nc: ") if lines else "nc ended without a word"
     if "refused" in reason:
         raise ConnectionRefusedError(reason)

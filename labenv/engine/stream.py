@@ -18,6 +18,7 @@ import requests
 from labenv.errors import EngineError
 
 STDOUT, STDERR = 1, 2
+_NOISE = 100  # frames
 
 
 class Stream:
@@ -57,11 +58,12 @@ class Stream:
                 return None
 
     def alive(self) -> bool:
-        """Whether the command still runs; discards what it has written meanwhile."""
+        """Whether the command still runs and can be heard; discards what it has written meanwhile."""
         with contextlib.suppress(ConnectionError):
             try:
-                while self.frame(time.monotonic()) is not None:
-                    pass
+                for _ in range(_NOISE):  # something left behind may write faster than it is read
+                    if self.frame(time.monotonic()) is None:
+                        break
             except TimeoutError:
                 return True
         return False

@@ -18,6 +18,7 @@ from labenv import places
 from labenv.engine import Engine
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
+from labenv.text import decoded
 
 _POLL = 0.2  # seconds between two tries; flock cannot wait with a deadline
 
@@ -90,8 +91,8 @@ def _acquire(path: Path, student_id: str, listen: Listener, patience: float) -> 
             if _is_named(descriptor, path):
                 return descriptor
         except BlockingIOError:
-            said = os.pread(descriptor, 200, 0).decode(errors="replace")
-            holder = "".join(filter(str.isprintable, said)) or "another labenv"
+            said = decoded(os.pread(descriptor, 200, 0))
+            holder = said or "another labenv"
             if time.monotonic() > deadline:
                 os.close(descriptor)
                 raise EngineError(

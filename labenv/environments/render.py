@@ -42,7 +42,7 @@ def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> N
     Images(engine).ensure(set(made.images().values()), listen)
     way = recipe.choose(engine.facts)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it contains the accounts' password
         for node in made.topology.nodes:
             items = made.overlay(node)
             overlay.write(items, folder / node.name)

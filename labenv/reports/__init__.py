@@ -10,15 +10,16 @@ from pathlib import Path
 import jinja2
 
 from labenv.reports.cases import xml
-from labenv.reports.paper import Paper, printable
+from labenv.reports.paper import Paper
 from labenv.sheet import guide, progress
+from labenv.text import clean
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def junit(paper: Paper) -> str:
     """The report as JUnit XML."""
-    return printable(xml(paper))
+    return clean(xml(paper))
 
 
 def html(paper: Paper) -> str:
@@ -50,4 +51,4 @@ def _rendered(template: str, paper: Paper) -> str:
     )
     templates.filters["text"] = as_text
     page = templates.get_template(template)
-    return printable(page.render(paper=paper, symbols=progress.SYMBOLS, words=progress.WORDS, levels=guide.SAID))
+    return clean(page.render(paper=paper, symbols=progress.SYMBOLS, words=progress.WORDS, levels=guide.SAID))

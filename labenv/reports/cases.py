@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from labenv.checks.results import CheckResult
-from labenv.reports.paper import Paper, printable
+from labenv.reports.paper import Paper
 from labenv.sheet.progress import Heading, StepProgress
+from labenv.text import clean
 
 
 def xml(paper: Paper) -> str:
@@ -36,7 +37,7 @@ def _suite(paper: Paper, heading: Heading) -> Element:
         for place, ask in enumerate(paper.asked_about(row.step.id), 1):
             facts[f"hint.{row.step.id}.{place}"] = f"{ask.time} level {ask.level}"
     for name, value in facts.items():
-        SubElement(properties, "property", {"name": name, "value": printable(value)})
+        SubElement(properties, "property", {"name": name, "value": clean(value)})
     suite.extend(_case(paper, row, result) for row in heading.rows for result in row.results)
     return suite
 
@@ -44,7 +45,7 @@ def _suite(paper: Paper, heading: Heading) -> Element:
 def _case(paper: Paper, row: StepProgress, result: CheckResult) -> Element:
     name = f"{row.step.id} {result.title} ({result.machine}: {result.check})"
     case = Element("testcase", {"classname": f"{paper.lab.id}.step-{row.step.id}", "name": name, "time": "0"})
-    said = printable(result.evidence)
+    said = clean(result.evidence)
     if result.status == "fail":
         failure = SubElement(case, "failure", {"message": said, "type": "check"})
         failure.text = "\n".join(filter(None, (said, result.hint, row.step.note)))

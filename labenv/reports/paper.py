@@ -1,6 +1,5 @@
 """The content of every kind of report."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,9 +11,6 @@ from labenv.lab.model import Lab
 from labenv.sheet import guide, progress
 from labenv.sheet.guide import Asked, Next
 from labenv.sheet.progress import Heading
-
-# Characters that XML 1.0 does not allow (section 2.2, Char), and that no reader of a page or a file wants.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -51,8 +47,3 @@ class Paper:
     def asked_about(self, step: str) -> list[Asked]:
         """The hints that were asked for at a step."""
         return [ask for ask in self.asked if ask.step == step]
-
-
-def printable(text: str) -> str:
-    """The text, with U+FFFD in place of each character that cannot be shown."""
-    return _UNPRINTABLE.sub("\ufffd", text)

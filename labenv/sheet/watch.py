@@ -97,4 +97,4 @@ def _looked(channel: Channel, known: str, seconds: int) -> str:
         result = channel.run(f"perl -e {_LOOK} {shlex.quote(known)} {seconds}", timeout=seconds + 30)
     except EngineError:
         return ""
-    return result.stdout.decode()
+    return result.text

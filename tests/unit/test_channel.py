@@ -82,7 +82,7 @@ class LocalExec:
     @staticmethod
     def _frames(kind: int, pipe: Any, connection: socket.socket, lock: threading.Lock) -> None:
         while data := pipe.read(4096):
-            with lock:
+            with lock, contextlib.suppress(BrokenPipeError):  # nobody listens any more
                 connection.sendall(struct.pack(">BxxxI", kind, len(data)) + data)
 
     @staticmethod
@@ -173,6 +173,33 @@ def test_a_command_that_takes_too_long_is_killed(channel: Channel, tmp_path: Pat
         pass
     assert not (child.exists() and child.read_bytes())
     assert channel.run("echo again").stdout == b"again\n"
+
+
+def test_a_command_that_prints_without_end_is_stopped(channel: Channel) -> None:
+    began = time.monotonic()
+    with pytest.raises(EngineError, match="printed more than 4000000 bytes and was stopped: yes"):
+        channel.run("yes")
+    assert time.monotonic() - began < 10
+    assert channel.run("echo again").stdout == b"again\n"
+    assert len(channel.run("head -c 4000000 /dev/zero").stdout) == 4_000_000
+
+
+def test_what_is_left_behind_and_never_stops_writing_holds_nobody_up(channel: Channel) -> None:
+    channel.run("(sleep 0.2; exec yes) >&2 & sleep 0.1")
+    time.sleep(0.5)  # until the noise has begun
+    heard = []
+    for _ in range(3):
+        with contextlib.suppress(EngineError):  # heard as the command's own, the noise ends with the command
+            heard.append(channel.run("echo mine").stdout)
+    assert heard[-1] == b"mine\n"
+
+
+def test_a_machine_that_let_the_time_pass_is_asked_once(engine: LocalExec) -> None:
+    with Channel(cast(docker.APIClient, engine), "labenv-anna-vm3", once=True) as channel:
+        with pytest.raises(EngineError, match="did not end within"):
+            channel.run("sleep 60", timeout=0.3)
+        with pytest.raises(EngineError, match="did not answer in time before, so it was not asked again: echo me"):
+            channel.run("echo me")
 
 
 def test_a_shell_that_died_between_two_commands_is_opened_again(channel: Channel, engine: LocalExec) -> None:

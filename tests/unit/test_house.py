@@ -44,3 +44,10 @@ def test_an_import_inside_a_function_has_a_reason_beside_it(path: Path) -> None:
 def test_a_commands_name_is_its_modules_name() -> None:
     for name, place in (pair for chapter in CHAPTERS.values() for pair in chapter.items()):
         assert re.sub(r"_$", "", place.partition(".")[0]) == name
+
+
+def test_bytes_from_elsewhere_become_text_at_one_door() -> None:
+    doors = {"text.py", "environments/history/repository.py"}  # git's output is cleaned once it is taken apart
+    loose = re.compile(r"\.decode\([^)]*(errors|replace)")
+    users = {path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py") if loose.search(path.read_text())}
+    assert users == doors

@@ -35,7 +35,7 @@ try:
 except EngineError as error:
     print(error, flush=True)
 """
-NOBODY, GROUP = 65534, 54321
+NOBODY, GROUP = 65534, 100_000 + os.getpid()  # one of their own for tests that run side by side
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 

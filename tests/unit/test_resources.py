@@ -120,3 +120,15 @@ def test_what_others_may_write_is_not_read(file: Path) -> None:
         folder.chmod(0o700)
         os.chown(folder, 12345, 12345)
         assert places.cache("yaml") is None
+
+
+def test_a_file_that_is_no_plain_file_or_too_large_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large.yaml").write_text("a: " + "x" * 1_000_001)
+    for path, reason in (
+        (tmp_path / "pipe", "not a regular file"),
+        (Path("/dev/zero"), "not a regular file"),
+        (tmp_path / "large.yaml", "larger than 1000000 bytes"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            resources.read_yaml(path)

@@ -6,12 +6,13 @@ these records and store them outside the machines.
 
 import contextlib
 import io
+import re
 import tarfile
 import time
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from labenv import plain_tar
 from labenv.engine.channel import Channel
 from labenv.engine.content import unpacked
 from labenv.environment import Environment
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _SCRIPT = "/usr/lib/labenv/history"
-_BROKEN = (tarfile.TarError, zlib.error, OSError, EOFError, ValueError)
+_BROKEN = (tarfile.TarError, plain_tar.Unreadable, OSError, EOFError, ValueError)
+_LARGEST = 64_000_000  # bytes of what one machine has recorded since the last time
+_MOMENT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?", re.ASCII)
+_AHEAD = 86_400  # seconds that a machine's clock may be ahead: the engine may run on another computer
 
 
 def collect(environment: Environment, channels: Mapping[str, Channel], listen: Listener, said: str = "") -> None:
@@ -117,16 +121,21 @@ def _telling(listen: Listener, what: str) -> Iterator[None]:
 
 def _kept(name: str, channel: Channel, said: str) -> list[Change]:
     """What a machine has recorded; a record that cannot be read, such as after a full disk, is left out."""
-    given = channel.run(f"[ ! -x {_SCRIPT} ] || {_SCRIPT} give").stdout
+    given = channel.run(f"[ ! -x {_SCRIPT} ] || {_SCRIPT} give", most=_LARGEST).stdout
     if not given:
         return []
     changes = []
     try:
-        with tarfile.open(fileobj=io.BytesIO(given)) as archive:
-            for member in archive:
-                if part := archive.extractfile(member):
-                    with contextlib.suppress(*_BROKEN):
-                        changes.append(Change(name, member.name, unpacked(part.read()), float(member.name), said))
-    except _BROKEN as error:
+        for member, content in plain_tar.members(io.BytesIO(given), notes=True):
+            if member.kind == "file" and _is_moment(member.name):
+                packed = b"".join(content)
+                with contextlib.suppress(*_BROKEN):
+                    changes.append(Change(name, member.name, unpacked(packed), float(member.name), said))
+    except plain_tar.Unreadable as error:
         raise LabenvError(f"the records on {name} cannot be read ({error})") from error
     return changes
+
+
+def _is_moment(name: str) -> bool:
+    """Whether a record's name is a time that can have been, in the form that labenv's own script gives it."""
+    return bool(_MOMENT.fullmatch(name)) and float(name) < time.time() + _AHEAD

@@ -20,9 +20,13 @@ from labenv import places
 from labenv.engine.content import Said
 from labenv.environment import Environment
 from labenv.errors import LabenvError
+from labenv.text import clean, decoded
 
 WORK, CHECKS = "refs/heads/work", "refs/heads/checks"
 _UNTOLD = "changed"
+_PATCH = ("--color=never", "--no-renames", "--no-prefix")
+# Of the beginning of a line: bold, cyan, green, red (git-config(1), color.diff).
+_COLOURS = {"diff ": 1, "index ": 1, "--- ": 1, "+++ ": 1, "@@": 36, "+": 32, "-": 31}
 _LIMIT = 60  # seconds that one git command may take
 
 # A file's place ("vm2/etc/postfix/main.cf") and its content.
@@ -45,7 +49,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Edit:
-    """A file as one commit changed it: when, where, how many lines were added and removed; `said` is the command, if known."""
+    """A file as one commit changed it: when, where, how many lines were added and removed; `said` is the command, if known.
+
+    `path` is the file as the repository has it; `file` is fit to be shown.
+    """
 
     commit: str
     time: int
@@ -54,10 +61,13 @@ class Edit:
     added: int
     removed: int
     said: str
+    path: str
 
     def to_dict(self) -> dict[str, Any]:
         """It as `history --json` shows it."""
-        return asdict(self)
+        shown = asdict(self)
+        del shown["path"]
+        return shown
 
 
 def has_git() -> bool:
@@ -115,7 +125,7 @@ class Repository:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise LabenvError(f"git failed on the history in {self.path}: {error}") from error
         if done.returncode:
-            complaint = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
+            complaint = decoded(done.stderr).strip().splitlines() or [f"status {done.returncode}"]
             raise LabenvError(f"git failed on the history in {self.path}: {complaint[-1]}")
         return done.stdout
 
@@ -213,13 +223,16 @@ class Repository:
             for row in filter(None, rows):
                 added, removed, path = row.lstrip("\n").split("\t", 2)
                 came, went = (int(count) if count.isdigit() else 0 for count in (added, removed))  # "-": no text
-                found.append(Edit(commit, int(time), *place(path), came, went, "" if said == _UNTOLD else said))
+                machine, file = place(path)
+                told = "" if said == _UNTOLD else clean(said)
+                found.append(Edit(commit, int(time), machine, clean(file), came, went, told, file))
         return found
 
     def patch(self, edit: Edit, *, colour: bool = False) -> str:
         """The lines that an edit added and removed."""
-        path = f"{edit.machine}/{edit.file.lstrip('/')}"
-        return self.git("show", "--format=", *_look(colour), edit.commit, "--", path)
+        path = f"{edit.machine}/{edit.path.lstrip('/')}"
+        patch = self.git("show", "--format=", *_PATCH, edit.commit, "--", path)
+        return _coloured(patch) if colour else clean(patch)
 
     def at(self, time: int) -> str:
         """The commit of a moment in seconds since 1970; the start for any earlier moment."""
@@ -259,7 +272,8 @@ class Repository:
 
     def diff(self, old: str, *paths: str, colour: bool = False) -> str:
         """How these files differ now from a commit, as a patch."""
-        return self.git("diff", *_look(colour), old, WORK, "--", *paths)
+        patch = self.git("diff", *_PATCH, old, WORK, "--", *paths)
+        return _coloured(patch) if colour else clean(patch)
 
     def reference(self, files: Files) -> str:
         """The commit of files that are in no history: those of a reference solution."""
@@ -320,8 +334,13 @@ def place(path: str) -> tuple[str, str]:
     return machine, f"/{file}" if "/" in file else file
 
 
-def _look(colour: bool) -> list[str]:
-    return [f"--color={'always' if colour else 'never'}", "--no-renames", "--no-prefix"]
+def _coloured(patch: str) -> str:
+    """A patch in git's colours. Its text is clean: colours that a file brings along are none."""
+    lines = []
+    for line in clean(patch).splitlines():
+        sign = next((sign for sign in _COLOURS if line.startswith(sign)), "")
+        lines.append(f"\x1b[{_COLOURS[sign]}m{line}\x1b[m" if sign else line)
+    return "\n".join(lines) + "\n"
 
 
 def _file(path: str, data: bytes) -> bytes:

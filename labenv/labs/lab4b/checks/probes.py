@@ -18,6 +18,7 @@ from labenv.labs.lab4b.checks.common import OUTSIDE, leads_to_vm3, look_ahead
 from labenv.labs.lab4b.checks.reference import Reference, look
 from labenv.mail import maillog
 from labenv.mail.maillog import Hop
+from labenv.text import decoded
 
 # RFC 2606 section 2: nobody's domain, ever.
 ELSEWHERE = "somebody@elsewhere.test"
@@ -168,7 +169,7 @@ def inbox(site: Site, post: Post) -> Inbox:
         with suppress(imaplib.IMAP4.error, OSError):
             session.logout()
     log.until(lambda text: f"user=<{student.id}>" in text)
-    return Inbox(session.greeting, "OK", f"{status} {(data[0] or b'').decode(errors='replace')}")
+    return Inbox(session.greeting, "OK", f"{status} {decoded(data[0] or b'')}")
 
 
 @probe
@@ -295,11 +296,11 @@ def _followed(site: Site, post: Post, message_id: str) -> Journey:
 def _said(error: imaplib.IMAP4.error) -> str:
     """The server's words; imaplib keeps them as bytes when a login is refused."""
     words = error.args[0]
-    return words.decode(errors="replace") if isinstance(words, bytes) else str(error)
+    return decoded(words) if isinstance(words, bytes) else str(error)
 
 
 def _reply(error: smtplib.SMTPException) -> str:
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         [(code, text)] = error.recipients.values()
-        return f"{code} {text.decode(errors='replace')}"
+        return f"{code} {decoded(text)}"
     return str(error)

@@ -1,0 +1,35 @@
+"""Text from elsewhere: what a machine, an archive or another program says, fit to be shown anywhere.
+
+Whoever is root in a machine can put anything into a file or an answer. An escape sequence would move a terminal's cursor or
+change its title, and a control for the direction of writing shows a line in another order than it is read (CVE-2021-42574). So
+each such character is replaced where text comes in, by the escape that stands for it in Python and JSON.
+"""
+
+import re
+
+# Cc but tab and line end, among them a carriage return unless it ends a line; the controls of bidirectional text
+# (Unicode Standard Annex 9), invisible spaces and marks, and what XML does not allow.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+    "|\r(?!\n|$)"
+)
+
+
+def clean(text: str, *, keep: str = "") -> str:
+    """The text with an escape such as `\\x1b` or `\\u202e` in place of each control character that is not in `keep`."""
+    return _CONTROLS.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def decoded(data: bytes, *, keep: str = "") -> str:
+    """Bytes as text, clean; U+FFFD stands for what is not UTF-8."""
+    return clean(data.decode(errors="replace"), keep=keep)
+
+
+def one_line(text: str) -> str:
+    """The text, clean and on one line."""
+    return clean(re.sub(r"[\r\n\t]+", " ", text))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -1,0 +1,73 @@
+"""A student is root in the machines: whatever those say is bounded, and is shown as text."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.e2e.conftest import Cli
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\u202egnp"
+
+
+def test_what_a_machine_says_reaches_no_screen_as_more_than_text(cli: Cli, student: str, tmp_path: Path) -> None:
+    cli("up", student, "--no-check")
+    evil = shlex.quote(EVIL)
+    spoilt = (
+        f"echo {evil} >>/etc/hosts; echo {evil} >>/etc/motd; printf '# %s\\n' {evil} >>/etc/postfix/main.cf; "
+        f"postconf -e relayhost={evil}; logger -p mail.info -t postfix/smtp {evil}; echo {evil} >>/root/.bash_history"
+    )
+    for machine in ("host", "vm2", "vm3"):
+        cli.inside(student, machine, f"{spoilt} 2>/dev/null; true")
+    cli.inside(student, "host", f"echo {evil} >>/root/logbook.md; true", rc=None)
+    archive = tmp_path / "handed-in.tar.gz"
+    for command in (
+        ["check"],
+        ["check", "--json"],
+        ["next"],
+        ["hint", "27"],
+        ["trace", "latest"],
+        ["evidence", "vm2"],
+        ["logs", "vm2"],
+        ["logbook"],
+        ["history"],
+        ["history", "--patch"],
+        ["history", "--json"],
+        ["diff"],
+        ["diff", "--json"],
+        ["when", "27"],
+        ["submit", str(archive)],
+        ["status"],
+    ):
+        done = cli(*command, "-s", student, rc=None)
+        for said in (done.stdout, done.stderr):
+            assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", said.replace("\r\n", "\n")), command
+    for command in (["review", str(archive)], ["review", str(archive), "--json"]):
+        said = cli(*command, rc=None).stdout
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", said), command
+
+
+def test_a_check_of_the_worst_machine_ends_in_time_with_little_memory(cli: Cli, student: str, tmp_path: Path) -> None:
+    cli("up", student, "--no-check")
+    cli.inside(
+        student,
+        "vm3",
+        "for p in /usr/bin/ss /usr/sbin/postqueue; do mv $p $p.real; printf '#!/bin/sh\\nyes | head -c 400000000\\n' >$p; "
+        "chmod +x $p; done; mv /usr/sbin/postconf /usr/sbin/postconf.real; "
+        "printf '#!/bin/sh\\nsleep 1000\\n' >/usr/sbin/postconf; chmod +x /usr/sbin/postconf",
+    )
+    with (tmp_path / "said").open("w+") as out:
+        began = time.monotonic()
+        command = [sys.executable, "-m", "labenv", "check", "--json", "-s", student]
+        checking = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
+        _, _, used = os.wait4(checking.pid, 0)
+        checking.returncode = 0
+        assert time.monotonic() - began < 60
+        assert used.ru_maxrss < 300_000, "kilobytes (getrusage(2))"
+        out.seek(0)
+        said = " ".join(result["evidence"] for result in json.load(out)["results"])
+    assert "was not asked again" in said
