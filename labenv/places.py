@@ -5,6 +5,7 @@ another user could have prepared.
 """
 
 import os
+import pwd
 import stat
 import time
 from pathlib import Path
@@ -25,25 +26,40 @@ def config() -> Path:
 
 
 def state() -> Path:
-    """The folder of data that is kept from run to run and cannot be made again, such as histories."""
-    return _DIRS.user_state_path
+    """The folder of data that is kept from run to run and cannot be made again, such as histories.
+
+    Root does not use another user's (`sudo -E`): files of root there would be in that user's way.
+    """
+    path = _DIRS.user_state_path
+    if os.geteuid() == 0 and _nearest(path).stat().st_uid:
+        return Path(pwd.getpwuid(0).pw_dir) / ".local/state/labenv"
+    return path
 
 
 def runtime() -> Path:
     """The folder of locks that concern this user alone, created if needed. Raises EngineError if another user prepared it."""
-    given = os.environ.get("XDG_RUNTIME_DIR", "")
-    if given.startswith("/") and _is_own(Path(given)):  # under sudo it may be another user's
-        folder = Path(given) / "labenv"
-    elif os.geteuid() == 0 and Path("/run").is_dir():
-        folder = Path("/run/labenv")
-    else:
-        folder = state() / "locks"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not _is_own(folder) or os.lstat(folder).st_mode & 0o077:
+    given = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    places = [
+        *([given / "labenv"] if given.is_absolute() and _is_own(given) else []),  # under sudo it may be another user's
+        *([Path("/run/labenv")] if os.geteuid() == 0 else []),
+        state() / "locks",
+        Path(f"/tmp/labenv-locks-{os.geteuid()}"),  # for who has no home
+    ]
+    for folder in places:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError:
+            pass  # it is no folder, as is noticed below
+        except OSError:
+            continue
+        if _is_own(folder) and not os.lstat(folder).st_mode & 0o077:
+            return folder
         raise EngineError(
             f"{folder} is not a folder that only you can use, so labenv does not keep locks there. Remove it, or look who made it."
         )
-    return folder
+    raise EngineError(
+        f"No folder for locks can be made: {', '.join(map(str, places))}. Set XDG_RUNTIME_DIR to one of yours."
+    )
 
 
 def shared(group: int) -> Path:
@@ -78,6 +94,11 @@ def shared(group: int) -> Path:
         time.sleep(0.02)
 
 
+def _nearest(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
 def _is_own(folder: Path) -> bool:
     try:
         status = os.lstat(folder)
@@ -96,8 +117,7 @@ def cache(name: str) -> Path | None:
         path = _DIRS.user_cache_path / name
         if not path.is_absolute():  # no home, or an XDG_CACHE_HOME that the specification says to ignore
             return None
-        there = next(each for each in (path, *path.parents) if each.exists())
-        if there.stat().st_uid != os.geteuid():
+        if _nearest(path).stat().st_uid != os.geteuid():
             return None
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()

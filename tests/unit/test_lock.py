@@ -152,7 +152,20 @@ def test_a_private_folder_of_locks_that_others_can_use_is_refused(
 def test_another_users_runtime_folder_is_not_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.chown(folder, NOBODY, NOBODY)  # as `sudo -E` leaves it
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     assert not places.runtime().is_relative_to(folder)
+    assert not places.state().is_relative_to(folder)
+
+
+@as_root
+def test_a_user_without_a_home_has_a_place_for_locks() -> None:
+    code = (
+        f"import os; from labenv import places; os.setgid({NOBODY}); os.setuid({NOBODY}); "
+        "os.environ.update(HOME='/nonexistent'); os.environ.pop('XDG_RUNTIME_DIR', 0); print(places.runtime())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert said == f"/tmp/labenv-locks-{NOBODY}"
+    Path(said).rmdir()
 
 
 def test_nothing_is_left_when_the_lock_is_given_back(folder: Path) -> None:
