@@ -80,7 +80,7 @@ def _keep(file: Path, tree: Any) -> None:
         if json.loads(said) == tree:
             draft = file.with_suffix(f".{os.getpid()}")
             try:
-                draft.write_text(said)
+                draft.write_text(said, encoding="utf-8")
                 draft.replace(file)
             finally:
                 draft.unlink(missing_ok=True)

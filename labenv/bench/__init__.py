@@ -278,7 +278,7 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
         yield {}
         return
     _labenv("render", str(folder / "own"), "-s", _STUDENT)
-    tree = yaml.safe_load((folder / "own" / "compose.yaml").read_text())
+    tree = yaml.safe_load((folder / "own" / "compose.yaml").read_text(encoding="utf-8"))
     with _said(listen, "building the stock Debian machine to compare with"):
         Images(engine).build_stock(Path(__file__).parent / "stock", _STOCK_TAG, silent)
     for service in tree["services"].values():
@@ -286,7 +286,7 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
         service["image"] = _STOCK_TAG
         service["command"] = [_SYSTEMD if word == INIT else word for word in service["command"]]
     (folder / "stock").mkdir()
-    (folder / "stock" / "compose.yaml").write_text(yaml.safe_dump(tree))
+    (folder / "stock" / "compose.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
     _call([*compose, "-f", "compose.yaml", "-p", "labenv-bench", "build"], folder / "own")
     due = [answer for answer in labs.load(labs.default()).answers if answer.machine in tree["services"]]
 

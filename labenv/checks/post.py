@@ -17,7 +17,7 @@ from labenv.mail.maillog import Hop
 from labenv.mail.office import PROBE
 from labenv.mail.telling import Scene
 
-_MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text()
+_MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text(encoding="utf-8")
 _WAIT = 10.0  # seconds until a message counts as lost; 0.1 is usual
 _REST = (3.0, 10.0)  # seconds to wait for moving messages before the first and the second removal
 _PAUSE = 0.05

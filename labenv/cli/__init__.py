@@ -3,12 +3,29 @@
 It turns options into calls to the core, shows its events, prints its records, and maps its errors to exit codes.
 """
 
+import codecs
 import errno
 import gc
 import os
 import sys
+from io import TextIOWrapper
 
 from labenv.errors import EngineError, Interrupted, LabenvError
+
+# What a terminal or a file that is not UTF-8 gets for labenv's own signs; "?" for another character.
+_PLAIN = {
+    "✓": "ok",
+    "✗": "no",
+    "→": "->",
+    "…": "...",
+    "·": "-",
+    "≤": "<=",
+    "“": '"',
+    "”": '"',
+    "•": "*",
+    "─": "-",
+    "│": "|",
+}
 
 
 def main() -> None:
@@ -24,6 +41,10 @@ def run() -> int:
     # The caller may have closed them (>&-).
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # it stays open until the end
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    codecs.register_error("labenv", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="labenv")
     try:
         code = _called()
         sys.stdout.flush()
@@ -34,6 +55,13 @@ def run() -> int:
             raise
         return _failed(EngineError("The disk is full, so the output of this command is incomplete. Free some space."))
     return code
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """An error handler for output: signs become words that every encoding has (codecs.register_error)."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 def _called() -> int:

@@ -227,6 +227,7 @@ class Engine:
             hostname=node.fqdn,
             command=keys["command"],
             labels=labels,
+            use_config_proxy=False,  # a proxy of this computer is none of the lab's
             # The same as in the images; one that came out of a save may not have it (systemd(1)).
             stop_signal="SIGRTMIN+3" if node.systemd else "SIGTERM",
             ports=[(port.number, port.protocol) for port in node.ports],

@@ -28,7 +28,13 @@ def _run(listen: Listener, step: str, computer: Computer, *command: str) -> None
     last: deque[str] = deque(maxlen=_LAST_LINES)
     quiet = {**os.environ, "PATH": computer.path, "DEBIAN_FRONTEND": "noninteractive"}
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=quiet
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=quiet,
     ) as process:
         for line in process.stdout or ():
             last.append(line.rstrip())

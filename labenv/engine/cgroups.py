@@ -43,7 +43,7 @@ def thaw(engine: "Engine", container_id: str) -> None:
     switches = [*_ROOT.rglob(f"*{container_id}*/freezer.state"), *_ROOT.rglob(f"*{container_id}*/cgroup.freeze")]
     try:
         for switch in switches:
-            switch.write_text("THAWED" if switch.name == "freezer.state" else "0")
+            switch.write_text("THAWED" if switch.name == "freezer.state" else "0", encoding="utf-8")
     except OSError:  # they are there, but another user's
         switches = []
     if not switches:

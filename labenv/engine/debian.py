@@ -102,7 +102,7 @@ def _bootstrap(engine: Engine, image: str, listen: Listener) -> None:
 
 
 def _packages() -> str:
-    base = (resources.images() / "base" / "packages").read_text().split()
+    base = (resources.images() / "base" / "packages").read_text(encoding="utf-8").split()
     return ",".join(["usr-is-merged", *base])
 
 

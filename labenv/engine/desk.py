@@ -128,6 +128,7 @@ class Desk:
             name=name,
             labels={LABEL: self._student.id},
             environment={"STUDENT": self._student.id},
+            use_config_proxy=False,
             host_config=settings,
             **more,
         )

@@ -115,7 +115,7 @@ class Switchboard:
         """The exec for the next connection. Raises EngineError if the machine does not run."""
         with self._lock:
             if self._stream is None:
-                self._stream = Stream(self._api, self._container, ["perl", "-e", _PROGRAM.read_text()])
+                self._stream = Stream(self._api, self._container, ["perl", "-e", _PROGRAM.read_text(encoding="utf-8")])
                 threading.Thread(target=self._listen, args=(self._stream,), daemon=True).start()
             return self._stream
 

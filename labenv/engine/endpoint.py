@@ -4,10 +4,11 @@ import os
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import docker
 import requests
+from docker.auth import AuthConfig
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
@@ -91,6 +92,9 @@ def probe(endpoint: Endpoint) -> Connection | Silence:
 def _client(endpoint: Endpoint, version: str, timeout: int) -> docker.DockerClient:
     tls = endpoint.tls or False
     client = docker.DockerClient(base_url=endpoint.url, version=version, timeout=timeout, tls=tls, max_pool_size=_POOL)
+    # Nothing of labenv's needs a login. The SDK would ask the credential helpers of ~/.docker/config.json at each build, and
+    # fail where one is missing (Docker Desktop's, under WSL); it has no switch for that, and reads the file again if this is empty.
+    cast(Any, client.api)._auth_configs = AuthConfig({"auths": {"none.invalid": {}}})
     client.api.trust_env = not endpoint.socket  # otherwise each request looks for a proxy for a local socket
     return client
 

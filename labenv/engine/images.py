@@ -213,7 +213,7 @@ def _in_order(images: list[Image], build: Callable[[Image], None]) -> None:
 
 def _parent(folder: Path) -> str | None:
     """The image that a Dockerfile's ARG line names (`ARG BASE=labenv/mail`); None if it stands on Debian."""
-    match = _PARENT.search((folder / "Dockerfile").read_text())
+    match = _PARENT.search((folder / "Dockerfile").read_text(encoding="utf-8"))
     if not match:
         raise UsageError(
             f"{folder}/Dockerfile: a line such as 'ARG BASE=labenv/base' must name the image that it stands on."

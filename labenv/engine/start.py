@@ -161,7 +161,7 @@ def _lives(way: Way, status: int) -> bool:
 
 
 def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
     return f"; its last lines:\n{_indented(lines)}" if lines else ""
 
 

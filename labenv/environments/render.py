@@ -47,11 +47,11 @@ def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> N
             items = made.overlay(node)
             overlay.write(items, folder / node.name)
             text = _DOCKERFILE.format(fqdn=node.fqdn, image=made.image_tag(node), steps="\n".join(_steps(items)))
-            (folder / node.name / "Dockerfile").write_text(text)
+            (folder / node.name / "Dockerfile").write_text(text, encoding="utf-8")
         head = _HEAD.format(student=made.student.id, lab=made.lab.id, stage=made.stage, recipe=way.name)
         body = yaml.safe_dump(document(made, way, lambda n: network_options(engine, n)), sort_keys=False)
         # In a Compose file a dollar sign begins a variable; two stand for a dollar sign.
-        (folder / "compose.yaml").write_text(head + body.replace("$", "$$"))
+        (folder / "compose.yaml").write_text(head + body.replace("$", "$$"), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
 

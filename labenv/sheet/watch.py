@@ -22,7 +22,7 @@ from labenv.parallel import Together
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
-_LOOK = shlex.quote((Path(__file__).with_suffix(".pl")).read_text())
+_LOOK = shlex.quote((Path(__file__).with_suffix(".pl")).read_text(encoding="utf-8"))
 _TURN = 20  # seconds that one command watches, and that it may outlive us
 _BROKEN = 1.0  # seconds between two tries at a machine that is not running
 

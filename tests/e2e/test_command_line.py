@@ -1,6 +1,7 @@
 """The contract of the command line that other people's scripts rely on."""
 
 import itertools
+import json
 import os
 import pty
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,3 +152,40 @@ def test_doctor_speaks_in_sentences(cli: Cli) -> None:
     for finding in found:
         assert finding["sentence"].endswith(".")
         assert finding["status"] == "ok" or finding["mend"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}],
+)
+def test_signs_become_words_where_the_output_is_not_utf_8(finished: dict[str, Any], settings: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "labenv", "check", "27", "29", "-s", finished["student"]]
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ok" in done.stdout.decode("latin-1")
+    assert b"checking 2 steps of lab4b ..." in done.stderr
+
+
+def test_a_users_docker_settings_stay_out_of_the_lab(student: str, tmp_path: Path, engine: Engine) -> None:
+    proxy = {"httpProxy": "http://proxy.invalid:3128", "noProxy": "localhost"}
+    (tmp_path / "config.json").write_text(
+        json.dumps({"credsStore": "desktop.exe", "credHelpers": {"x.invalid": "none"}, "proxies": {"default": proxy}})
+    )
+    Cli({"DOCKER_CONFIG": str(tmp_path)})("up", student, "--no-check")
+    for machine in engine.environments(student)[0].machines:
+        assert "proxy" not in str(engine.api.inspect_container(machine.container)["Config"]["Env"]).lower()
+    (tmp_path / "Dockerfile").write_text("ARG BASE\nFROM $BASE\n")
+    code = (
+        "from pathlib import Path; from labenv.engine import Engine; from labenv.engine.find import connect; "
+        "from labenv.engine.images import Images, wanted; from labenv.events import silent; import os; "
+        "e = Engine(connect(silent)); Images(e)._make('x', Path(os.environ['DOCKER_CONFIG']), 'labenv-test-x', "
+        "wanted()['base'].tag, silent); Images(e).remove_tagged(('labenv-test-x',))"
+    )
+    built = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"DOCKER_CONFIG": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr

@@ -51,3 +51,14 @@ def test_bytes_from_elsewhere_become_text_at_one_door() -> None:
     loose = re.compile(r"\.decode\([^)]*(errors|replace)")
     users = {path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py") if loose.search(path.read_text())}
     assert users == doors
+
+
+def test_files_are_utf_8_whatever_the_users_locale() -> None:
+    loose = re.compile(r"\.(read|write)_text\((?!.*encoding=)(?!file|export|output|csv|html)")
+    found = [
+        f"{path}: {line.strip()}"
+        for path in HOUSE.rglob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if loose.search(line)
+    ]
+    assert not [line for line in found if "def write_text" not in line]

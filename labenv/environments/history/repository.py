@@ -88,7 +88,7 @@ class Repository:
     def exists(self) -> bool:
         """Whether there is a history of this environment, not of an earlier one of the same student."""
         try:
-            return (self.path / "labenv").read_text() == self._key
+            return (self.path / "labenv").read_text(encoding="utf-8") == self._key
         except FileNotFoundError:
             return False
 
@@ -106,7 +106,7 @@ class Repository:
                 self.remove()
                 self.path.mkdir(mode=0o700)
                 self.git("init", "-q", "--bare", "--template=", "--initial-branch=work", str(self.path))
-                (self.path / "labenv").write_text(self._key)
+                (self.path / "labenv").write_text(self._key, encoding="utf-8")
         except OSError as error:
             raise LabenvError(f"The history cannot be kept in {self.path}: {error.strerror}.") from error
 
