@@ -58,8 +58,10 @@ class Channel:
         self._lock = threading.Lock()
         self._stream: Stream | None = None
 
-    def run(self, command: str, timeout: float = 30, most: int = LARGEST) -> Result:
-        """Run a shell command as root, with /dev/null as its input, and return its `Result`.
+    def run(self, command: str, timeout: float = 30, most: int = LARGEST, *, told: str = "") -> Result:
+        """Run a shell command as root and return its `Result`. Its input is the line `told`, or /dev/null.
+
+        A secret is told: everybody on the engine's computer can see a command (ps(1)).
 
         A command that still runs after `timeout` seconds, or has printed more than `most` bytes, is killed in the machine, with
         everything else that this channel has left running there. Raises EngineError then, and when the machine does not run or
@@ -74,7 +76,7 @@ class Channel:
                 self._drop()
             if self._stream is None:
                 self._stream = Stream(self._api, self.container, ["/bin/sh"])
-            exchange = _Exchange(self._stream, command)
+            exchange = _Exchange(self._stream, command, told)
             try:
                 return exchange.result(time.monotonic() + timeout, most)
             except OverflowError as error:
@@ -137,12 +139,13 @@ class Channel:
 class _Exchange:
     """One command through the shell, and its answer. `shell` is the shell's process id, once the shell has sent it."""
 
-    def __init__(self, stream: Stream, command: str) -> None:
+    def __init__(self, stream: Stream, command: str, told: str) -> None:
         self.shell = 0
         self._stream = stream
         self._command = command
         token = secrets.token_hex(16)
         self._mark = b"\0" + token.encode()
+        self._input, self._lines = (f"<<'{token}'", f"{told}\n{token}\n") if told else ("</dev/null", "")
         self._say = rf"printf '\000{token}%d\n'"
 
     def result(self, deadline: float, most: int) -> Result:
@@ -152,8 +155,8 @@ class _Exchange:
         """
         # Both outputs begin and end with the mark: anything before it is from a process that an earlier command left.
         self._stream.send(
-            f"{self._say} $$; {self._say} $$ >&2; /bin/sh -c {shlex.quote(self._command)} </dev/null; "
-            f"r=$?; {self._say} $r; {self._say} $r >&2\n".encode()
+            f"{self._say} $$; {self._say} $$ >&2; /bin/sh -c {shlex.quote(self._command)} {self._input}; "
+            f"r=$?; {self._say} $r; {self._say} $r >&2\n{self._lines}".encode()
         )
         said = {STDOUT: bytearray(), STDERR: bytearray()}
         begun: set[int] = set()

@@ -32,10 +32,7 @@ _PATIENCE = 120  # seconds to wait for Thunderbird's window; it takes five on an
 
 # The key with which the desktop opens a root shell on host; it is none of the student's files.
 _KEY = "cat /home/$STUDENT/.ssh/id_ed25519.pub"
-_PASSWORD = (
-    "umask 077 && cd /home/$STUDENT && printf %s '{password}' | vncpasswd -f >.new && chown $STUDENT: .new && "
-    "mv .new .vnc-password"
-)
+_PASSWORD = "umask 077 && cd /home/$STUDENT && vncpasswd -f >.new && chown $STUDENT: .new && mv .new .vnc-password"
 
 
 @dataclass(frozen=True)
@@ -215,7 +212,7 @@ def _open_doors(engine: Engine, desk: Desk, host: Machine) -> str:
     password = student.new_password()
     with engine.shell(desk.desktop) as inside, engine.shell(host) as on_host:
         key = _run(desk, inside, f"until [ -s /run/screen/ready ]; do sleep 0.05; done; {_KEY}").strip()
-        _run(desk, inside, _PASSWORD.format(password=password))
+        _run(desk, inside, _PASSWORD, told=password)
         on_host.run(f"mkdir -p /etc/labenv/keys && echo '{key}' >/etc/labenv/keys/root")
     return password
 
@@ -225,9 +222,9 @@ def _open_thunderbird(engine: Engine, desk: Desk, profile: str) -> None:
         _run(desk, shell, f"/usr/lib/labenv/thunderbird {profile}")
 
 
-def _run(desk: Desk, channel: Channel, command: str) -> str:
+def _run(desk: Desk, channel: Channel, command: str, *, told: str = "") -> str:
     try:
-        done = channel.run(command, timeout=_PATIENCE)
+        done = channel.run(command, timeout=_PATIENCE, told=told)
     except EngineError as error:
         raise EngineError(f"{error}\nLast output of the desktop:\n{desk.last_words()}") from error
     if done.rc:

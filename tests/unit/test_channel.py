@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import hashlib
 import os
 import signal
 import socket
@@ -173,6 +174,14 @@ def test_a_command_that_takes_too_long_is_killed(channel: Channel, tmp_path: Pat
         pass
     assert not (child.exists() and child.read_bytes())
     assert channel.run("echo again").stdout == b"again\n"
+
+
+def test_a_secret_is_told_and_stands_in_no_processs_arguments(channel: Channel) -> None:
+    seen = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"
+    result = channel.run(f"read -r word; echo $word | md5sum; {seen}", told="hush-'$(x)'-hush")
+    assert result.stdout.startswith(hashlib.md5(b"hush-'$(x)'-hush\n").hexdigest().encode())
+    assert b"hush" not in result.stdout
+    assert channel.run("cat").stdout == b""
 
 
 def test_a_command_that_prints_without_end_is_stopped(channel: Channel) -> None:
