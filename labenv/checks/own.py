@@ -20,7 +20,7 @@ logs=$(ls -tr /var/log/maillog* | grep -v '\.[gx]z$')
 awk '
   pass == 1 {{ if (/message-id=<{PROBE}/) probe[$6] = 1; next }}
   $5 ~ /^postfix/ && !($6 in probe)
-' pass=1 $logs pass=2 $logs
+' pass=1 $logs pass=2 $logs | tail -c {maillog.LARGEST}
 """
 
 
@@ -76,7 +76,7 @@ def own_mail(site: Site) -> OwnMail:
 
 def _lines(machine: Machine) -> tuple[str, str, str] | None:
     try:
-        said = machine.channel.run(_LINES).text
+        said = machine.channel.run(_LINES, most=2 * maillog.LARGEST).text
     except EngineError:  # the checks that need this machine report it
         return None
     now, _, rest = said.partition("\n")

@@ -15,6 +15,7 @@ from typing import Any
 from labenv.cli import common, screen
 from labenv.engine import Engine, refusals
 from labenv.engine.session import Session
+from labenv.environments import history
 from labenv.errors import EngineError
 
 _HEADER = struct.Struct(">BxxxL")  # the engine's framing without a terminal: stream, length
@@ -49,8 +50,6 @@ def run_in(machine: str, student: str | None, command: list[str], *, begun: bool
         target = environment.machine(machine)
     if target.state != "running":
         raise EngineError(f"{machine} is {target.state}. Bring it back with: labenv up {environment.student.id}")
-    if begun or written:
-        from labenv.environments import history  # which `logs` need not wait for
     if begun:
         with screen.progress(quiet=True) as listen:
             history.begin(engine, environment, listen)

@@ -150,6 +150,9 @@ class Log:
     complaints: list[Line] = field(default_factory=list)
 
 
+LARGEST = 16_000_000  # bytes of a machine's logs that are read: the newest, some hundred thousand lines
+
+
 def read(text: str, now: datetime | None = None) -> Log:
     """The log as records. Lines not about mail are skipped; `now` gives the year, which the lines do not have."""
     return _Reader(now or datetime.now()).read(text.splitlines())

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 # Rotated logs have a date or a number in their name, and may be compressed (logrotate(8)).
-_READ = r"""
+_READ = rf"""
 date '+%Y-%m-%dT%H:%M:%S'
 kill -0 "$(cat /var/spool/postfix/pid/master.pid 2>/dev/null)" 2>/dev/null && echo runs || echo rests
 cd /var/spool/postfix 2>/dev/null && find maildrop hold incoming active deferred -type f -printf '%H %f\n'
 echo
-for log in $(ls -tr /var/log/maillog* 2>/dev/null); do zcat -f "$log"; done
+for log in $(ls -tr /var/log/maillog* 2>/dev/null); do zcat -f "$log"; done | tail -c {maillog.LARGEST}
 """
 # Prints "owner path" of every file that has the word in a Message-ID or Received field of a header (RFC 5322 section
 # 3.6). A notice quotes the header of the message that it is about, but only in its body.
@@ -62,7 +62,7 @@ def look(engine: "Engine", environment: Environment) -> dict[str, Postroom | Non
         if machine.state != "running":
             return None
         with engine.shell(machine) as shell, suppress(EngineError):  # it may have stopped meanwhile
-            return parse(shell.run(_READ).text)
+            return parse(shell.run(_READ, most=2 * maillog.LARGEST).text)
         return None
 
     names = [machine.name for machine in environment.machines]

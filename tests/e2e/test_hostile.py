@@ -71,3 +71,15 @@ def test_a_check_of_the_worst_machine_ends_in_time_with_little_memory(cli: Cli, 
         out.seek(0)
         said = " ".join(result["evidence"] for result in json.load(out)["results"])
     assert "was not asked again" in said
+
+
+def test_a_log_of_many_megabytes_is_read_from_its_end(cli: Cli, student: str) -> None:
+    cli("up", student, "--no-check")
+    noise = "Nov 29 08:00:00 vm2 postfix/smtpd[1]: connect from unknown[192.0.2.1]"
+    cli.inside(student, "vm2", f"yes '{noise}' | head -c 20000000 >>/var/log/maillog; echo hello | mail -s loud root")
+    deadline = time.monotonic() + 30
+    while "to=<root@" not in cli.inside(student, "vm2", "tail -c 10000 /var/log/maillog"):
+        assert time.monotonic() < deadline
+    told = cli.json("trace", "latest", "-s", student)
+    assert told["ends"], told
+    assert not any("vm2" in note for note in told.get("notes", []))
