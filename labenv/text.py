@@ -30,6 +30,11 @@ def one_line(text: str) -> str:
     return clean(re.sub(r"[\r\n\t]+", " ", text))
 
 
+def shown(value: object) -> str:
+    """A name from elsewhere in ASCII, cut after 80 characters, for a sentence that names what is wrong with it."""
+    return ascii(str(value)[:80])[1:-1]
+
+
 def _escape(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

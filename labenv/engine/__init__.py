@@ -66,7 +66,6 @@ class Engine:
         self.api: Any = connection.client.api  # its type stubs cover only half of these calls
         self._connection = connection
         self.is_local = connection.is_local
-        self._version = connection.version
         self._facts: recipe.Facts | None = None
         self._asking = threading.Lock()  # an engine starts programs to answer, so threads ask it once
 
@@ -84,7 +83,7 @@ class Engine:
         """What the engine says about itself. Raises EngineError if it stopped answering."""
         with self._asking, refusals("asking the engine about itself"):
             if not self._facts:
-                self._facts = recipe.facts(self._version, self.api.info(), hybrid=recipe.local_hybrid())
+                self._facts = recipe.facts(self._connection.version, self.api.info(), hybrid=recipe.local_hybrid())
             return self._facts
 
     @property
@@ -124,7 +123,7 @@ class Engine:
     @property
     def architecture(self) -> str:
         """The engine's architecture as image manifests name it: "amd64", "arm64"."""
-        return str(self._version["Arch"])
+        return str(self._connection.version["Arch"])
 
     def environments(self, student_id: str | None = None) -> list[Environment]:
         """The environments on the engine (of one student, if given), sorted by student. Raises EngineError."""

@@ -111,11 +111,9 @@ def _examined(images: Images, file: Path) -> ImageFile:
             f"export FILE"
         )
     here = images.engine.architecture
-    processors = {str(image.config.get("architecture")) for image in given.images}
-    if processors != {here}:
-        shown = ", ".join(ascii(name[:40])[1:-1] for name in sorted(processors))
+    if processors := given.foreign(here):
         raise UsageError(
-            f"{file} is for {shown} processors, but this engine runs on {here}. Export one on a {here} computer."
+            f"{file} is for {processors} processors, but this engine runs on {here}. Export one on a {here} computer."
         )
     return given
 

@@ -25,6 +25,7 @@ from labenv.engine import Engine, refusals
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
 from labenv.plain_tar import Unreadable
+from labenv.text import shown
 
 # docs/teacher.md says them. The images of the course with the desktop unpack to about 1 GB; each machine adds what it changed.
 LARGEST_WHOLE = 4_000_000_000
@@ -78,6 +79,11 @@ class ImageFile:
     digests: Mapping[str, str]
     sizes: Mapping[str, int]
 
+    def foreign(self, architecture: str) -> str:
+        """The other processors that images are for, fit to be shown; empty if all are for this one."""
+        there = {str(image.config.get("architecture")) for image in self.images}
+        return ", ".join(map(shown, sorted(there))) if there != {architecture} else ""
+
 
 @dataclass
 class _Seen:
@@ -101,9 +107,9 @@ class _Seen:
         try:
             return json.loads(self.small[name])
         except KeyError as error:
-            raise Unreadable(f"it has no {_shown(name)}, or a large one") from error
+            raise Unreadable(f"it has no {shown(name)}, or a large one") from error
         except (ValueError, RecursionError) as error:
-            raise Unreadable(f"its {_shown(name)} is not JSON") from error
+            raise Unreadable(f"its {shown(name)} is not JSON") from error
 
 
 def verified(path: Path, extra: re.Pattern[str] | None = None) -> ImageFile:
@@ -118,7 +124,10 @@ def verified(path: Path, extra: re.Pattern[str] | None = None) -> ImageFile:
             _take(seen, member, content)
         whole.drain()
     try:
-        images = tuple(_image(seen, entry) for entry in seen.document("manifest.json")[:_MOST_IMAGES])
+        entries = seen.document("manifest.json")
+        if len(entries) > _MOST_IMAGES:
+            raise Unreadable(f"it has more than {_MOST_IMAGES} images")
+        images = tuple(_image(seen, entry) for entry in entries)
         _refuse_unnamed(seen, _named(seen, images), extra)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise Unreadable(f"its manifest.json does not describe images ({error!a})") from error
@@ -132,15 +141,16 @@ def load(engine: Engine, file: ImageFile, tags: Mapping[str, tuple[str, str]], l
 
     Raises EngineError if the engine refuses, or has something else than was verified: then no image has its own tag.
     """
-    wanted = {image.digest: image for image in file.images}
     with refusals(f"loading {file.path}"):
         try:
-            for line in engine.api.load_image(_rewritten(file, {d: first for d, (first, _) in tags.items()})) or []:
+            for line in (
+                engine.api.load_image(_rewritten(file, {digest: first for digest, (first, _) in tags.items()})) or []
+            ):
                 if "error" in line:  # part of an answer that began as a success; the SDK takes it for one
                     raise docker.errors.APIError(line["error"])
                 if text := str(line.get("stream", "")).strip():
                     listen(Event("import", text))
-            ids = {digest: _compared(engine, wanted[digest], first) for digest, (first, _) in tags.items()}
+            ids = {image.digest: _compared(engine, image, tags[image.digest][0]) for image in file.images}
             for digest, (_, name) in tags.items():
                 engine.api.tag(ids[digest], *name.split(":"), force=True)
         finally:
@@ -161,8 +171,7 @@ def _compared(engine: Engine, image: Packed, tag: str) -> str:
 
 def _rewritten(file: ImageFile, tags: Mapping[str, str]) -> Iterator[bytes]:
     """A tar archive of these images under these tags, in pieces. Its manifest comes last, when all else was compared."""
-    images = [image for image in file.images if image.digest in tags]
-    layers = {name for image in images for name in image.layers}
+    layers = {name for image in file.images for name in image.layers}
     with plain_tar.opened(file.path) as packed:
         for member, content in plain_tar.members(plain_tar.Unzipped(packed, LARGEST_WHOLE), notes=True):
             if member.name in layers:
@@ -174,7 +183,7 @@ def _rewritten(file: ImageFile, tags: Mapping[str, str]) -> Iterator[bytes]:
                 yield bytes(-member.size % tarfile.BLOCKSIZE)
                 if digest.hexdigest() != file.digests[member.name]:
                     raise EngineError(f"{file.path} was changed while it was read. Nothing was loaded.")
-    for image in images:
+    for image in file.images:
         yield from _member(f"{image.digest}.json", image.raw)
     manifest = [
         {
@@ -182,7 +191,7 @@ def _rewritten(file: ImageFile, tags: Mapping[str, str]) -> Iterator[bytes]:
             "RepoTags": [tags[image.digest]],
             "Layers": [_place(file, name) for name in image.layers],
         }
-        for image in images
+        for image in file.images
     ]
     yield from _member("manifest.json", json.dumps(manifest).encode())
     yield bytes(2 * tarfile.BLOCKSIZE)
@@ -258,15 +267,15 @@ def _image(seen: _Seen, entry: dict[str, Any]) -> Packed:
     blob = _BLOB.fullmatch(name)
     config = seen.document(name)
     if not blob or blob[1] != seen.digests[name]:
-        raise Unreadable(f"{_shown(name)} was changed")
+        raise Unreadable(f"{shown(name)} was changed")
     layers = tuple(seen.real(layer) for layer in entry["Layers"])
     for layer, wanted in zip(layers, config["rootfs"]["diff_ids"], strict=True):
         if f"sha256:{seen.unpacked[layer]}" != wanted:
-            raise Unreadable(f"{_shown(layer)} was changed")
+            raise Unreadable(f"{shown(layer)} was changed")
     tags = tuple(str(tag) for tag in entry["RepoTags"] or ())
     image = Packed(tags, seen.small[name], config, layers)
     if any(not isinstance(part, str) for pair in image.labels.items() for part in pair):
-        raise Unreadable(f"{_shown(name)} has labels that are not text")
+        raise Unreadable(f"{shown(name)} has labels that are not text")
     return image
 
 
@@ -296,11 +305,7 @@ def _named(seen: _Seen, images: Iterable[Packed]) -> set[str]:
 def _refuse_unnamed(seen: _Seen, named: set[str], extra: re.Pattern[str] | None) -> None:
     for name in (*seen.digests, *seen.links, *seen.folders):
         if name not in named and not (extra and extra.fullmatch(name)):
-            raise Unreadable(f"its member {_shown(name)} belongs to no image")
+            raise Unreadable(f"its member {shown(name)} belongs to no image")
         blob = re.fullmatch(rf"blobs/sha256/({_HEX})", name)
         if blob and name in seen.digests and blob[1] != seen.digests[name]:
-            raise Unreadable(f"{_shown(name)} was changed")
-
-
-def _shown(name: object) -> str:
-    return ascii(str(name)[:80])[1:-1]
+            raise Unreadable(f"{shown(name)} was changed")

@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from labenv import __version__, student
-from labenv.engine import LABEL, MACHINE, NOTED, OPTIONAL, TOPOLOGY, debian, machine_labels, recipe, save_store
+from labenv.engine import (
+    LABEL,
+    MACHINE,
+    NOTED,
+    OPTIONAL,
+    debian,
+    environment_labels,
+    machine_labels,
+    recipe,
+    save_store,
+)
 from labenv.engine.image_file import ImageFile, Packed
 from labenv.engine.save_store import Copy, Save
 from labenv.environments import saves
@@ -20,6 +30,7 @@ from labenv.errors import UsageError
 from labenv.lab import labs, topology
 from labenv.lab.topology import Node
 from labenv.plain_tar import Unreadable
+from labenv.text import shown
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _VARIABLE = re.compile(r"(?:container|LANG|TERM|HOME|HOSTNAME)=[\w.:/-]{0,200}", re.ASCII)
@@ -50,29 +61,8 @@ _WORDS = {
     debian.BUILD: r"[\w.+!-]{1,100}",
     NOTED: r"-|[0-9a-f]{8}",
 }
-# Compared as a whole, or by a rule of their own.
-_TOLD = {
-    LABEL,
-    MACHINE,
-    OPTIONAL,
-    TOPOLOGY,
-    "labenv.first",
-    "labenv.lab",
-    "labenv.stage",
-    "labenv.machines",
-    save_store.NAME,
-    save_store.MACHINES,
-}
-_SHARED = (
-    LABEL,
-    TOPOLOGY,
-    "labenv.x",
-    "labenv.first",
-    "labenv.password",
-    "labenv.lab",
-    "labenv.stage",
-    "labenv.machines",
-)
+# Compared beyond their form, like the labels of the environment.
+_TOLD = {MACHINE, OPTIONAL, save_store.NAME, save_store.MACHINES}
 
 
 def save_in(given: ImageFile) -> Save:
@@ -80,7 +70,7 @@ def save_in(given: ImageFile) -> Save:
     try:
         return _save_in(given)
     except (LookupError, ValueError, TypeError) as error:
-        raise Unreadable(f"its labels are not those of a save: {_shown(error)}") from error
+        raise Unreadable(f"its labels are not those of a save: {shown(error)}") from error
 
 
 def _save_in(given: ImageFile) -> Save:
@@ -94,10 +84,10 @@ def _save_in(given: ImageFile) -> Save:
     if set(names) != set(copies) or len(names) != len(copies):
         raise Unreadable("its machines do not belong to one save")
     first = copies[names[0]].labels
-    together = (*_SHARED, save_store.NAME, save_store.STAMP, save_store.MACHINES)
+    found = Save(first[LABEL], first[save_store.NAME], first[save_store.STAMP], tuple(copies[name] for name in names))
+    together = (*environment_labels(found.environment), save_store.NAME, save_store.STAMP, save_store.MACHINES)
     if any(copy.labels.get(key) != first.get(key) for copy in copies.values() for key in together):
         raise Unreadable("its machines do not belong to one save")
-    found = Save(first[LABEL], first[save_store.NAME], first[save_store.STAMP], tuple(copies[name] for name in names))
     plan = _plan(found, given.path)
     nodes = {node.name: node for node in plan.topology.nodes}
     for image in given.images:
@@ -113,15 +103,15 @@ def _copy(given: ImageFile, image: Packed) -> Copy:
     wanted = f"{save_store.REPOSITORY}:{labels.get(LABEL)}.{labels.get(save_store.STAMP)}.{machine}"
     [tag] = image.tags or [""]
     if tag.rpartition("/")[2] != wanted or "/" in wanted:
-        raise UsageError(f"{given.path} is not an archive of an environment: it contains the image {_shown(tag)}.")
+        raise UsageError(f"{given.path} is not an archive of an environment: it contains the image {shown(tag)}.")
     # An archive without this label is older, and of the first format.
     if (form := labels.get(save_store.FORMAT, "1")) != save_store.CURRENT:
         raise UsageError(
-            f"{given.path} is an archive of format {_shown(form)}, written by labenv "
-            f"{_shown(labels.get(save_store.VERSION, 'of unknown version'))}; labenv {__version__} reads format "
+            f"{given.path} is an archive of format {shown(form)}, written by labenv "
+            f"{shown(labels.get(save_store.VERSION, 'of unknown version'))}; labenv {__version__} reads format "
             f"{save_store.CURRENT}. Import it with that labenv, or export it again with this one."
         )
-    return Copy(machine, wanted, dict(labels) | {"architecture": str(image.config.get("architecture"))})
+    return Copy(machine, wanted, labels)
 
 
 def _plan(found: Save, file: Path) -> Plan:
@@ -129,7 +119,7 @@ def _plan(found: Save, file: Path) -> Plan:
     try:
         for key, pattern in _WORDS.items():
             if key in found.labels and not re.fullmatch(pattern, found.labels[key], re.ASCII):
-                raise Unreadable(f"its label {key} is {_shown(found.labels[key])}")
+                raise Unreadable(f"its label {key} is {shown(found.labels[key])}")
         then = found.environment
         student.check_id(found.student_id)
         student.check_x(then.student.x)
@@ -139,7 +129,7 @@ def _plan(found: Save, file: Path) -> Plan:
         raise UsageError(f"{file} does not name a valid student and environment ({error}). Export it again.") from error
     if then.lab in labs.names() and then.topology not in topology.names():
         raise UsageError(
-            f"{file} was made with a topology of its own ({_shown(then.topology)}). Only environments whose topology labenv "
+            f"{file} was made with a topology of its own ({shown(then.topology)}). Only environments whose topology labenv "
             f"ships can be imported: {', '.join(topology.names())}."
         )
     plan = plan_again(then.student, then.lab, then.stage, then.topology, found.machines)
@@ -160,20 +150,19 @@ def _refuse_settings(image: Packed, node: Node) -> None:
         except (TypeError, LookupError):
             right = False
         if not right:
-            raise Unreadable(
-                f"{node.name}'s image sets {_shown(key)} to {_shown(json.dumps(value))}, which no save does"
-            )
+            raise Unreadable(f"{node.name}'s image sets {shown(key)} to {shown(json.dumps(value))}, which no save does")
 
 
 def _refuse_labels(labels: Mapping[str, str], plan: Plan, node: Node) -> None:
     """Raise Unreadable unless each label is labenv's own and says what a save of that machine says."""
+    told = _TOLD | set(environment_labels(plan.environment()))
     for key, value in labels.items():
         if key.startswith("labenv."):
-            right = key in _TOLD or (key in _WORDS and bool(re.fullmatch(_WORDS[key], value, re.ASCII)))
+            right = key in told or (key in _WORDS and bool(re.fullmatch(_WORDS[key], value, re.ASCII)))
         else:  # what Compose and Podman write beside them; a save empties it
             right = not value and bool(re.fullmatch(r"[\w.-]{1,100}", key, re.ASCII))
         if not right:
-            raise Unreadable(f"{node.name}'s image has the label {_shown(key)} with {_shown(value)}, which no save has")
+            raise Unreadable(f"{node.name}'s image has the label {shown(key)} with {shown(value)}, which no save has")
     regular = [n for n in plan.topology.nodes if not n.profile]
     expected = [[n.name, n.fqdn, n.address] for n in regular]
     if any(machine not in expected for machine in _listed(labels["labenv.machines"])):
@@ -190,7 +179,3 @@ def _listed(text: str) -> Iterable[Any]:
     if not isinstance(tree, list) or not tree:
         raise Unreadable("its label labenv.machines is not a list of machines")
     return tree
-
-
-def _shown(text: object) -> str:
-    return ascii(str(text)[:80])[1:-1]

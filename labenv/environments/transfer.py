@@ -75,7 +75,11 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
     """
     with announced(listen, "import", f"checking {file}"):
         given, found = _verified(file)
-        _refuse_processor(engine, found, file)
+        if processors := given.foreign(engine.architecture):
+            raise UsageError(
+                f"{file} is for {processors} processors, but this engine runs on {engine.architecture}. Import it on a computer of "
+                f"that kind."
+            )
     with changing(engine, found.student_id, listen):
         for other in save_store.tidied(engine, found.student_id):
             if other.stamp == found.stamp:
@@ -126,13 +130,3 @@ def _take_history(found: Save, given: ImageFile, listen: Listener) -> None:
             if hashlib.sha256(told).hexdigest() == given.digests.get(member.name):
                 history.unpack(found.environment, told, listen)
             return
-
-
-def _refuse_processor(engine: Engine, found: Save, file: Path) -> None:
-    there = {copy.labels["architecture"] for copy in found.copies}
-    if there != {engine.architecture}:
-        shown = ", ".join(ascii(name[:40])[1:-1] for name in sorted(there))
-        raise UsageError(
-            f"{file} is for {shown} processors, but this engine runs on {engine.architecture}. Import it on a computer of that "
-            f"kind."
-        )
