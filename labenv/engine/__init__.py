@@ -36,6 +36,7 @@ TOPOLOGY = "labenv.topology"
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
+BRIDGED = "labenv.bridge"  # on a network: the name of its bridge (labenv.engine.wall)
 NOTED = "labenv.restored"  # which restore a machine came from, or a note is about (labenv.engine.save_store)
 # Runs a command until it ends, or the connection does: that is the end of the input.
 _LINES = '( /bin/sh -c "$0"; kill -s HUP $$ ) & read -r _; kill -s KILL -- -$$'
@@ -142,12 +143,15 @@ class Engine:
             found.setdefault(owner, []).append(container)
         return [_environment(labels[owner], found.get(owner, []), alive) for owner in sorted(labels)]
 
-    def has_network(self, environment: Environment, network: str = "") -> bool:
-        """Whether the environment's own network exists, or the further one of that name. Raises EngineError."""
-        student = environment.student.id
+    def bridges(self, student_id: str | None = None) -> dict[str, str]:
+        """The networks of all environments (or of a student's) by name on the engine, each with its bridge. Raises EngineError.
+
+        The bridge of a network that an earlier version of labenv made has no name here.
+        """
+        wanted = LABEL if student_id is None else f"{LABEL}={student_id}"
         with refusals("listing the networks"):
-            there = self.api.networks(filters={"label": f"{LABEL}={student}"})
-        return network_name(student, network) in {found["Name"] for found in there}
+            there = self.api.networks(filters={"label": wanted})
+        return {network["Name"]: network["Labels"].get(BRIDGED, "") for network in there}
 
     def create_network(
         self, student: Student, network: Network, labels: dict[str, str], options: dict[str, str]
@@ -209,6 +213,7 @@ class Engine:
         ports = {f"{port.number}/{port.protocol}": ("127.0.0.1", published[port.key]) for port in node.ports}
         settings = self.api.create_host_config(
             cap_add=keys["cap_add"],
+            dns=keys["dns"],
             tmpfs=dict.fromkeys(keys["tmpfs"], ""),
             sysctls=keys.get("sysctls"),
             port_bindings=ports,

@@ -68,6 +68,10 @@ _SYSCTLS = {
     "net.ipv4.ip_forward": "1",
 }
 
+# The engine has a name server in every machine (127.0.0.11), which asks this one what it does not know. Without it, it would
+# ask this computer's, from this computer: a road out of the lab. As it is, it asks the machine's own, if there is one.
+_DNS = "127.0.0.1"
+
 _SHIM = Recipe("rootless remount", SHIM, ("NET_ADMIN", "SYS_ADMIN"), userns=True)
 _PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
 _USERNS = Recipe("user namespace", userns=True)
@@ -150,11 +154,12 @@ def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
     name = ident(student_id, node.name)
     sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS)}  # inside a user namespace older kernels have none
     if not node.systemd:
-        return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": ["/run"], **sysctls}
+        return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": ["/run"], "dns": [_DNS], **sysctls}
     keys: dict[str, Any] = {
         "command": list(recipe.command),
         "cap_add": list(recipe.cap_add),
         "tmpfs": ["/run", "/run/lock"],
+        "dns": [_DNS],
         **sysctls,
     }
     if recipe.security_opt:

@@ -1,15 +1,17 @@
 """Create and start the machines and networks of a plan."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 
-from labenv.engine import Engine, environment_labels, machine_labels
+from labenv.engine import Engine, environment_labels, machine_labels, wall
+from labenv.engine.images import Images, wanted
 from labenv.engine.turns import in_turn
 from labenv.environment import Environment, network_name
 from labenv.environments.networks import port_in_use
-from labenv.environments.plan import Copied, Plan, made_from, network_options
+from labenv.environments.plan import Copied, Plan, made_from, network_labels, network_options
+from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced
 from labenv.lab import overlay
 from labenv.lab.topology import Network, Node
@@ -68,18 +70,42 @@ def make(
                     coming[network.name].result()
                 if network.name != node.network:
                     engine.join(container, made.student, network.name, network.joined_by[node.name])
+        around.result()
         start(container)
 
+    def closed() -> None:
+        """Wait for the new networks, and have the wall stand around them."""
+        for network in coming.values():
+            network.result()
+        if coming:
+            walled(engine, made, [wall.bridge(made.student, name) for name in coming], listen)
+
     on = [network_name(made.student.id, network.name) for network in made.topology.networks]
-    with in_turn(engine, on) as start, Together(len(nodes)) as pool:
+    with in_turn(engine, on) as start, Together(len(nodes) + 1) as pool:
+        around = pool.submit(closed)
         list(pool.map(make_one, nodes))
     return tuple(f"made {node.name}" for node in nodes)
 
 
 def make_network(engine: Engine, made: Plan, network: Network) -> None:
     """Create one network of a plan. Raises EngineError; `NetworkTaken` if its addresses are taken."""
-    labels = environment_labels(made.environment())
-    engine.create_network(made.student, network, labels, network_options(engine, network))
+    options = network_options(engine, made.student, network)
+    engine.create_network(made.student, network, network_labels(made, network), options)
+
+
+def walled(engine: Engine, made: Plan, bridges: Collection[str], listen: Listener) -> None:
+    """Have the wall stand around these bridges. Tells the listener if the engine does not allow it."""
+    if wall.are_here(bridges) and wall.stands():
+        return
+    step = "wall"
+    try:
+        with announced(listen, step, "closing the computer to the labs' networks (nft, table inet labenv)"):
+            images = Images(engine)
+            images.ensure(["base"], listen)
+            wall.build(engine, made.student, wanted()["base"].tag, bridges)
+    except EngineError as error:
+        text = f"{error} Until they are set, a machine can reach this computer: `labenv doctor` prints the rules."
+        listen(Event(step, text, "warn"))
 
 
 def _free_ports(engine: Engine, made: Plan, nodes: list[Node], listen: Listener) -> int:

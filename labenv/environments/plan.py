@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labenv import student
-from labenv.engine import Engine
+from labenv.engine import BRIDGED, Engine, environment_labels, wall
 from labenv.engine.images import wanted
 from labenv.environment import Environment, Machine, container_name
 from labenv.environments.networks import free_x, taken_by, uplink_mtu
@@ -151,10 +151,16 @@ def _choose_x(engine: Engine, request: Request, wanted: int, listen: Listener) -
     return free
 
 
-def network_options(engine: Engine, network: Network) -> dict[str, str]:
-    """The driver options of a network, with the uplink's MTU where it is known."""
+def network_options(engine: Engine, who: Student, network: Network) -> dict[str, str]:
+    """The driver options of a student's network: its bridge's name, and the uplink's MTU where it is known."""
     mtu = uplink_mtu() if engine.is_local else None
-    return network.options | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
+    ours = {wall.BRIDGE: wall.bridge(who, network.name)}
+    return network.options | ours | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
+
+
+def network_labels(made: Plan, network: Network) -> dict[str, str]:
+    """The labels of one of a plan's networks."""
+    return environment_labels(made.environment()) | {BRIDGED: wall.bridge(made.student, network.name)}
 
 
 def made_from(made: Plan, node: Node) -> str:

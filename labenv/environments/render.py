@@ -13,7 +13,7 @@ import yaml
 from labenv.engine import Engine, environment_labels, machine_labels, recipe
 from labenv.engine.images import Images
 from labenv.environment import container_name, network_name
-from labenv.environments.plan import Plan, Request, made_from, network_options, new_plan
+from labenv.environments.plan import Plan, Request, made_from, network_labels, network_options, new_plan
 from labenv.errors import UsageError
 from labenv.events import Listener
 from labenv.lab import overlay
@@ -49,7 +49,7 @@ def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> N
             text = _DOCKERFILE.format(fqdn=node.fqdn, image=made.image_tag(node), steps="\n".join(_steps(items)))
             (folder / node.name / "Dockerfile").write_text(text, encoding="utf-8")
         head = _HEAD.format(student=made.student.id, lab=made.lab.id, stage=made.stage, recipe=way.name)
-        body = yaml.safe_dump(document(made, way, lambda n: network_options(engine, n)), sort_keys=False)
+        body = yaml.safe_dump(document(made, way, lambda n: network_options(engine, made.student, n)), sort_keys=False)
         # In a Compose file a dollar sign begins a variable; two stand for a dollar sign.
         (folder / "compose.yaml").write_text(head + body.replace("$", "$$"), encoding="utf-8")
     except OSError as error:
@@ -94,7 +94,7 @@ def document(made: Plan, way: recipe.Recipe, options: Callable[[Network], dict[s
             "driver": "bridge",
             "driver_opts": options(network),
             "ipam": {"config": [{"subnet": network.subnet, "gateway": network.gateway}]},
-            "labels": labels,
+            "labels": network_labels(made, network),
         }
         for network in made.topology.networks
     }

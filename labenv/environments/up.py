@@ -10,12 +10,12 @@ from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken
+from labenv.engine import Engine, NetworkTaken, wall
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out
 from labenv.environment import Environment, Machine, network_name
 from labenv.environments.changing import Change, changing
-from labenv.environments.machines import make, make_network, making_networks
+from labenv.environments.machines import make, make_network, making_networks, walled
 from labenv.environments.plan import Plan, Request, made_from, new_plan, plan_again, validated
 from labenv.environments.recovery import recover_drill
 from labenv.environments.settle import await_services, settle
@@ -138,11 +138,16 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     Images(engine).ensure(set(made.images().values()), listen)
     changes: list[str] = []
     new: list[str] = []
+    bridges = engine.bridges(there.student.id)
     for network in made.topology.networks:
-        if not engine.has_network(there, network.name):
+        if network_name(there.student.id, network.name) not in bridges:
             make_network(engine, made, network)
             changes.append(f"made the network{network.name and ' '}{network.name}")
             new.append(network.name)
+    walled(engine, made, [*filter(None, bridges.values()), *(wall.bridge(made.student, name) for name in new)], listen)
+    if not all(bridges.values()):
+        text = f"an earlier version of labenv made this network: its machines can reach this computer. {wall.way_in(there.student)}"
+        listen(Event("wall", text, "warn"))
     absent: list[Node] = []
     drifted: list[str] = []
     present = {machine.name: machine for machine in there.machines}
