@@ -13,7 +13,7 @@ from typing import Any
 from labenv.computer import Computer
 from labenv.doctor import findings
 from labenv.doctor.findings import Finding
-from labenv.engine import Engine
+from labenv.engine import Engine, wall
 from labenv.engine.advice import NoEngineError
 from labenv.engine.find import Connection, connect
 from labenv.engine.images import Images, usual
@@ -53,7 +53,7 @@ def examine(listen: Listener, computer: Computer | None = None) -> list[Finding]
     except EngineError as error:
         return [_no_engine(error), *_present([findings.memory(computer), findings.inotify(computer, None)])]
     exams: list[Callable[[Patient], Finding | None]] = [
-        _engine, _systemd, _images, _disk, _memory, _inotify, _networks, _bridges, _ports, _firewall, _uplink,
+        _engine, _systemd, _images, _disk, _memory, _inotify, _networks, _wall, _bridges, _ports, _firewall, _uplink,
     ]  # fmt: skip
     found = []
     for exam in exams:
@@ -177,6 +177,21 @@ def _firewall(patient: Patient) -> Finding | None:
 
 def _bridges(patient: Patient) -> Finding | None:
     return findings.bridges(patient.computer) if patient.here and patient.engine.facts.podman else None
+
+
+def _wall(patient: Patient) -> Finding:
+    bridges = patient.engine.bridges()
+    facts = patient.engine.facts
+    open_ = sorted({there.student.id for there in patient.environments if not bridges.get(there.network_name, "-")})
+    by_hand = wall.by_hand(facts, patient.computer.sudo)
+    if open_:
+        sentence = f"An earlier version of labenv made the networks of {', '.join(open_)}: their machines can reach this computer."
+        return Finding("wall", "warn", sentence, wall.way_in(open_[0]))
+    if facts.podman and facts.rootless:
+        sentence = "Podman without root does not let labenv close this computer to the labs' networks."
+        return Finding("wall", "warn", sentence, f"After each start of the computer, once a lab runs: {by_hand}")
+    seen = wall.are_here(bridges.values()) if bridges else patient.here and not facts.rootless
+    return findings.wall(wall.stands() if seen else None, len(bridges), by_hand)
 
 
 def _uplink(patient: Patient) -> Finding | None:

@@ -138,6 +138,20 @@ def bridges(computer: Computer) -> Finding | None:
     return Finding("bridges", "warn", sentence, f"{computer.sudo}sysctl -w net.bridge.bridge-nf-call-iptables=0")
 
 
+def wall(standing: bool | None, networks: int, by_hand: str) -> Finding:
+    """Whether the engine's computer is closed to the labs' `networks`; `standing` is None if that cannot be seen."""
+    closed = "closed to the labs' networks (nft, tables inet labenv and arp labenv)"
+    if standing is None:
+        sentence = f"At each `labenv up` the engine's computer is {closed}. That cannot be seen from here; `up` says if it fails."
+        return Finding("wall", "ok", sentence)
+    if standing:
+        return Finding("wall", "ok", f"This computer is {closed}.")
+    if not networks:
+        return Finding("wall", "ok", f"The next `labenv up` has this computer {closed}.")
+    sentence = "Something has removed labenv's rules from this computer's packet filter: the machines of the labs can reach it."
+    return Finding("wall", "warn", sentence, f"labenv up STUDENT\nOr by hand: {by_hand}")
+
+
 def firewall(computer: Computer, kernel: str) -> Finding | None:
     """Whether the kernel has what iptables in the machines needs; None if that cannot be found out."""
     if " nft_do_chain" in computer.read("proc/kallsyms"):

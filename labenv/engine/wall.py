@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from labenv.engine import LABEL, Engine, refusals
+from labenv.engine.recipe import Facts
 from labenv.errors import EngineError
 from labenv.student import Student
 
@@ -90,6 +91,12 @@ def _mark() -> str:
     return str(ipaddress.IPv4Address(0x7F800000 | int(hashlib.sha256(_RULES.encode()).hexdigest()[:5], 16)))
 
 
-def way_in(student: Student) -> str:
-    """How an environment whose bridge has no name of labenv's gets inside the wall."""
-    return f"To close it, make the network again: labenv save closed -s {student.id}; labenv restore closed -s {student.id}"
+def by_hand(facts: Facts, sudo: str) -> str:
+    """How to load the rules where labenv may not. Podman without root has its networks in a namespace of its own."""
+    nft = "podman unshare --rootless-netns nft" if facts.podman and facts.rootless else f"{sudo}nft"
+    return f"labenv doctor --rules | {nft} -f -"
+
+
+def way_in(student_id: str) -> str:
+    """How an environment of an earlier version gets inside the wall."""
+    return f"To close it, make the network again: labenv save closed -s {student_id}; labenv restore closed -s {student_id}"

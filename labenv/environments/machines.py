@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 
+from labenv.computer import Computer
 from labenv.engine import Engine, environment_labels, machine_labels, wall
 from labenv.engine.images import Images, wanted
 from labenv.engine.turns import in_turn
@@ -104,7 +105,8 @@ def walled(engine: Engine, made: Plan, bridges: Collection[str], listen: Listene
             images.ensure(["base"], listen)
             wall.build(engine, made.student, wanted()["base"].tag, bridges)
     except EngineError as error:
-        text = f"{error} Until they are set, a machine can reach this computer: `labenv doctor` prints the rules."
+        way = wall.by_hand(engine.facts, Computer().sudo)
+        text = f"{error} Until the rules are set, a machine can reach the engine's computer. To set them there: {way}"
         listen(Event(step, text, "warn"))
 
 

@@ -146,7 +146,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
             new.append(network.name)
     walled(engine, made, [*filter(None, bridges.values()), *(wall.bridge(made.student, name) for name in new)], listen)
     if not all(bridges.values()):
-        text = f"an earlier version of labenv made this network: its machines can reach this computer. {wall.way_in(there.student)}"
+        text = f"an earlier version of labenv made this network: its machines can reach this computer. {wall.way_in(there.student.id)}"
         listen(Event("wall", text, "warn"))
     absent: list[Node] = []
     drifted: list[str] = []
