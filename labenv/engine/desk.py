@@ -4,7 +4,8 @@ The home is the student's, and outlives the containers: it is removed with the e
 
 `desktop` runs in host's own network, so every connection it makes comes from host's address. `screen` serves the page on a
 published port. It reaches the desktop's socket through the volume and not through the lab's network: so no rule of the
-student's firewall blocks it, and no machine of the lab gets a port that nobody asked for.
+student's firewall blocks it, and no machine of the lab gets a port that nobody asked for. It is alone on a network of its
+own, which leads nowhere.
 """
 
 from contextlib import suppress
@@ -14,11 +15,12 @@ from typing import Any
 import docker.errors
 
 from labenv.engine import LABEL, RECORD, Engine, refusals
-from labenv.environment import Machine, container_name
+from labenv.environment import Machine, container_name, network_name
 from labenv.errors import EngineError
 from labenv.student import Student
 
 PAGE = 6080  # the port of websockify in its container
+NETWORK = "screen"
 _SHARED = "/run/screen"
 _SERVE = ["/usr/lib/labenv/screen"]
 _HOME = "home"
@@ -28,7 +30,8 @@ _HOME = "home"
 class Parts:
     """The two containers on the engine: their states ("missing" if there is none), and the page's port here.
 
-    `in_host` is whether the desktop belongs to the current host machine, `behind` whether host was booted after it.
+    `in_host` is whether the desktop belongs to the current host machine, `behind` whether host was booted after it;
+    the images are the tags that they were made from.
     """
 
     desktop: str
@@ -36,6 +39,8 @@ class Parts:
     port: int | None
     in_host: bool
     behind: bool
+    desktop_image: str
+    screen_image: str
 
 
 class Desk:
@@ -67,6 +72,8 @@ class Desk:
             int(bound) if bound else None,
             in_host,
             behind,
+            desktop["Config"]["Image"] if desktop else "",
+            screen["Config"]["Image"] if screen else "",
         )
 
     def make_desktop(self, image: str, files: bytes) -> None:
@@ -82,10 +89,11 @@ class Desk:
             self._engine.api.put_archive(self.desktop, "/", files)
 
     def make_screen(self, image: str, port: int) -> None:
-        """Create the page's server without starting it, published on that port of 127.0.0.1."""
+        """Create the page's server without starting it, on its network, published on that port of 127.0.0.1."""
         with refusals("making the desktop's page"):
             self._share()
-            settings = self._settings([], port_bindings={PAGE: ("127.0.0.1", port)})
+            network = network_name(self._student.id, NETWORK)
+            settings = self._settings([], port_bindings={PAGE: ("127.0.0.1", port)}, network_mode=network)
             self._create(self.screen, image, _SERVE, settings, ports=[PAGE])
 
     def start(self) -> None:
@@ -103,6 +111,13 @@ class Desk:
     def remove(self, container: str) -> None:
         """Remove one of the two."""
         self._engine.remove_machine(container)
+
+    def remove_both(self) -> None:
+        """Remove both, and the page's network."""
+        self.remove(self.screen)
+        self.remove(self.desktop)
+        with refusals("removing the desktop's network"), suppress(docker.errors.NotFound):
+            self._engine.api.remove_network(network_name(self._student.id, NETWORK))
 
     def last_words(self) -> str:
         """The desktop's last lines of output, for an error message."""

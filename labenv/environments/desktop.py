@@ -8,19 +8,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from labenv import student
-from labenv.engine import Engine
+from labenv.engine import Engine, wall
 from labenv.engine.channel import Channel
-from labenv.engine.desk import Desk, Parts, remove_home
+from labenv.engine.desk import NETWORK, Desk, Parts, remove_home
 from labenv.engine.images import Images, wanted
-from labenv.environment import Environment, Machine
+from labenv.environment import Environment, Machine, network_name
 from labenv.environments import up
 from labenv.environments.changing import Change, changing
+from labenv.environments.machines import make_network, walled
 from labenv.environments.networks import port_in_use
 from labenv.environments.plan import Plan, Request, topology_of
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lab import overlay, topology
-from labenv.lab.topology import Node
+from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
 
 _IMAGE = "desktop"
@@ -28,6 +29,7 @@ _HOST = "host"
 _OUTSIDE = "outside"
 # The last of an environment's ten ports (labenv.topology); from another environment's block if it is taken.
 _PLACE = 9
+_NO_TRANSLATION = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 _PATIENCE = 120  # seconds to wait for Thunderbird's window; it takes five on an idle machine
 
 # The key with which the desktop opens a root shell on host; it is none of the student's files.
@@ -79,10 +81,12 @@ def show(
                 f"{who.id}'s desktop already runs on port {there.port}. Omit --port, or stop the desktop first: "
                 f"labenv desktop --stop -s {who.id}"
             )
+        was, there = there, _cleared(desk, there)
         page = None
         if there.screen != "running":
+            port = port or (was.port if was.screen == "running" else None)
             page = _checked(engine, port) if port else _free_port(engine, environment, listen)
-        there = _cleared(desk, there)
+            _lay_network(engine, change.plan, listen)
         if "missing" in (there.desktop, there.screen):
             Images(engine).ensure([_IMAGE], listen)
         with announced(listen, "desktop", f"starting {who.id}'s desktop"):
@@ -109,8 +113,7 @@ def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: 
         if is_there:
             with announced(listen, "desktop", f"{'removing' if remove else 'stopping'} {who.id}'s desktop"):
                 if remove:
-                    desk.remove(desk.screen)
-                    desk.remove(desk.desktop)
+                    desk.remove_both()
                 else:
                     desk.stop()
         had_home = remove and remove_home(engine, who.id)
@@ -136,8 +139,7 @@ def follow(engine: Engine, environment: Environment, listen: Listener) -> None:
     desk = Desk(engine, who, environment.machine(_HOST))
     there = desk.parts()
     if there.desktop != "missing" and not there.in_host:
-        desk.remove(desk.screen)
-        desk.remove(desk.desktop)
+        desk.remove_both()
         listen(Event("desktop", "the desktop went with its host; its files are kept: labenv desktop", "note"))
     elif there.desktop == "running" and there.behind:
         with announced(listen, "desktop", f"starting {who.id}'s desktop again"):
@@ -159,11 +161,17 @@ def _bring_outside(engine: Engine, change: Change, listen: Listener) -> None:
 
 
 def _cleared(desk: Desk, there: Parts) -> Parts:
-    """Remove what cannot be started again, and return what is left."""
-    if there.desktop == "created" or (there.desktop != "missing" and not there.in_host):
+    """Remove what cannot be started again or is of another version, and return what is left. A running desktop is left."""
+    tag = wanted()[_IMAGE].tag
+    stopped = there.desktop not in ("running", "missing")
+    if (
+        there.desktop == "created"
+        or (there.desktop != "missing" and not there.in_host)
+        or (stopped and there.desktop_image != tag)
+    ):
         desk.remove(desk.desktop)  # it never ran, or its host was made again and its network is gone
         there = replace(there, desktop="missing")
-    if there.screen not in ("running", "missing"):
+    if there.screen != "missing" and (there.screen != "running" or there.screen_image != tag):
         desk.remove(desk.screen)  # it holds no files, and another program may have its port by now
         there = replace(there, screen="missing")
     return there
@@ -184,6 +192,16 @@ def _make(plan: Plan, desk: Desk, there: Parts, page: int | None) -> tuple[str, 
     if there.screen == "missing" and page:
         desk.make_screen(tag, page)
     return tuple(changes)
+
+
+def _lay_network(engine: Engine, plan: Plan, listen: Listener) -> None:
+    """Have the page's network, inside the wall: a link with room for six, from the block for tests of networks (RFC 2544)."""
+    who = plan.student
+    link = f"198.19.{who.x}"
+    network = Network(NETWORK, f"{link}.248/29", f"{link}.254", _NO_TRANSLATION, {})
+    if network_name(who.id, NETWORK) not in engine.bridges(who.id):
+        make_network(engine, plan, network)
+    walled(engine, plan, [wall.bridge(who, NETWORK)], listen)
 
 
 def _files(plan: Plan) -> list[overlay.Item]:

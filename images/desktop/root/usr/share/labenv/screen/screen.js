@@ -8,8 +8,8 @@ const part = (id) => document.getElementById(id);
 const say = (text) => { part('state').textContent = text; };
 
 let screen = null;
-let copied = ''; // the content of both clipboards, as far as this page knows
-let refused = false;
+let copied = ''; // the content of the desktop's clipboard, as far as this page knows
+let refused = ''; // why the desktop did not let this page in
 
 function ask(why) {
     sessionStorage.removeItem(KEPT);
@@ -24,7 +24,7 @@ function connect(password) {
     const address = new URL('websockify', location.href);
     address.protocol = address.protocol.replace('http', 'ws');
     address.hash = '';
-    refused = false;
+    refused = '';
     screen = new RFB(part('screen'), address.href, { credentials: { password }, shared: true });
     screen.resizeSession = true; // the desktop gets the size of the window
     screen.scaleViewport = true;
@@ -39,14 +39,15 @@ function connect(password) {
         part('name').textContent = event.detail.name;
         document.title = `${event.detail.name} · labenv desktop`;
     });
-    screen.addEventListener('securityfailure', () => { refused = true; });
+    screen.addEventListener('securityfailure', (event) => { refused = event.detail.reason || 'refused'; });
     screen.addEventListener('clipboard', (event) => {
         copied = part('text').value = event.detail.text;
-        navigator.clipboard?.writeText(copied).catch(() => {}); // not allowed: the clipboard's button shows it
     });
     screen.addEventListener('disconnect', () => {
         show(false);
-        if (refused) {
+        if (refused.includes('Too many')) {
+            ask('Too many wrong passwords. Wait a minute, then type the one that “labenv desktop” printed last.');
+        } else if (refused) {
             ask('This password does not open the desktop. “labenv desktop” prints a new password each time; only the last one works.');
         } else {
             say('The desktop does not answer. If it does not come back, run “labenv desktop” on your computer.');
@@ -60,18 +61,13 @@ function show(there) {
     if (!there) part('board').hidden = true;
 }
 
+// The user's own clipboard is never read or written here: a student is root on the desktop, and may look at what comes and
+// choose what goes. The user pastes into the button's field, and copies from it.
 function give(text) {
     if (!screen || !text || text === copied) return;
     copied = text;
     screen.clipboardPasteFrom(text);
 }
-
-// The user may have copied something elsewhere before coming back. If a browser does not allow this, there is the button.
-window.addEventListener('focus', async () => {
-    try {
-        give(part('text').value = await navigator.clipboard.readText());
-    } catch { /* not allowed here */ }
-});
 
 part('text').addEventListener('input', (event) => give(event.target.value));
 part('clipboard').addEventListener('click', (event) => {
