@@ -1,12 +1,11 @@
 """The desktop command."""
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
-from labenv.cli import common, screen
+from labenv.cli import browser, common, screen
 from labenv.cli.common import JsonOption, StudentOption
 from labenv.errors import UsageError
 
@@ -68,25 +67,12 @@ def desktop(
     print(shown.url)
     if not engine.is_local:
         _say(f"The engine is on another computer. To reach the page: ssh -L {shown.port}:127.0.0.1:{shown.port} THERE")
-    elif look and not _opened(shown.url):
+    elif look and not browser.opened(shown.url):
         _say("No browser could be opened. Open the address yourself.")
     _say(
         f"The password of {who}'s mail accounts is {environment.student.password}. "
         f"To stop the desktop: labenv desktop --stop -s {who}"
     )
-
-
-def _opened(url: str) -> bool:
-    """Whether a browser opened the page. On a computer without a screen, only the one named in BROWSER is tried."""
-    import webbrowser
-
-    has_screen = sys.platform == "darwin" or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    )
-    try:
-        return has_screen and webbrowser.open(url)
-    except webbrowser.Error:
-        return False
 
 
 def _say(text: str) -> None:

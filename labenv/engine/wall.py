@@ -16,6 +16,7 @@ from labenv.engine import LABEL, Engine, refusals
 from labenv.engine.recipe import Facts
 from labenv.errors import EngineError
 from labenv.student import Student
+from labenv.text import decoded
 
 BRIDGE = "com.docker.network.bridge.name"  # the driver option for the name of a network's bridge
 _PREFIX = "labenv"  # of the bridges' names, as in wall.nft
@@ -81,7 +82,7 @@ def build(engine: Engine, student: Student, image: str, bridges: Iterable[str]) 
         )["Id"]
         output = api.attach(made, stream=True)
         api.start(made)
-        said = b"".join(output).decode(errors="replace").strip()
+        said = decoded(b"".join(output)).strip()
     if said != _LOADED or (are_here(bridges) and not stands()):
         raise EngineError(f"The engine's computer did not take the rules: {said or 'no reason given'}")
 

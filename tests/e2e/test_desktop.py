@@ -1,9 +1,11 @@
 """Host's desktop as a person uses it: on a page in the browser, with the real Thunderbird on it."""
 
+import json
 import re
 import socket
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -145,6 +147,119 @@ def test_a_stopped_one_keeps_its_files_and_a_removed_one_does_not(desk: "Desk", 
     assert desk.inside("ls /home/$STUDENT/kept")[0] != 0
     said = desk.cli("desktop", "-s", desk.student, "--port", "1025", rc=2).stderr
     assert "already runs on port" in said
+
+
+def ask(port: int, *headers: str) -> str:
+    """The first line of the page's answer to a request with these headers."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall("\r\n".join(["GET / HTTP/1.1", *headers, "", ""]).encode())
+        return connection.makefile("rb").readline().decode()
+
+
+def test_it_answers_only_to_its_own_page_on_this_computer(desk: "Desk") -> None:
+    port = desk.show()["port"]
+    here, own = f"Host: 127.0.0.1:{port}", f"Origin: http://127.0.0.1:{port}"
+    key = [
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: " + 22 * "A" + "==",
+    ]
+    for headers in ([here], [f"Host: localhost:{port}"], [here, own]):
+        assert " 200 " in ask(port, *headers)
+    assert " 101 " in ask(port, here, own, *key)
+    for headers in (
+        [f"Host: evil.test:{port}"],  # a name of somebody else's that leads here
+        ["Host: 127.0.0.1.evil.test"],
+        [],
+        [here, "Origin: http://evil.test"],
+        [here, *key],
+        [here, "Origin: http://evil.test", *key],
+        [here, "Origin: null", *key],
+        [here, "Origin: http://127.0.0.1:9", *key],  # another page on this computer
+        [f"Host: evil.test:{port}", f"Origin: http://evil.test:{port}", *key],
+    ):
+        assert " 403 " in ask(port, *headers), headers
+
+
+def test_its_page_has_no_road_to_anywhere(desk: "Desk") -> None:
+    desk.show()
+    screen = f"labenv-{desk.student}-screen"
+    [gateway] = [there["Gateway"] for there in inspected(desk, screen)["NetworkSettings"]["Networks"].values()]
+    heard = set()
+    with socket.create_server(("0.0.0.0", 0)) as computer, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+        trial.connect(("198.51.100.1", 9))  # sends nothing; finds this computer's address
+        computer.settimeout(10)
+        port = computer.getsockname()[1]
+        targets = [(gateway, port), (trial.getsockname()[0], port), ("1.1.1.1", 443)]
+        script = f"import socket, sys\nfor to in {targets}:\n try: socket.create_connection(to, 2); print(to)\n except OSError: pass"
+        made = desk.engine.api.exec_create(screen, ["python3", "-c", script])["Id"]
+        assert desk.engine.api.exec_start(made).decode() == ""
+        with socket.create_connection(("127.0.0.1", port)) as control:
+            while control.getsockname() not in heard:
+                heard.add(computer.accept()[1])
+    assert len(heard) == 1
+
+
+def inspected(desk: "Desk", container: str) -> dict[str, Any]:
+    """A container, as the engine describes it."""
+    found: dict[str, Any] = desk.engine.api.inspect_container(container)
+    return found
+
+
+def test_after_ten_wrong_passwords_it_waits(desk: "Desk", browser: "Page") -> None:
+    desk.cli("desktop", "--stop", "-s", desk.student)  # the server counts from its start
+    address = desk.show()["url"].partition("#")[0]
+    browser.open("about:blank")
+    browser.open(f"{address}#wrong")
+    for number in range(2, 12):
+        why = until("the page refuses", lambda: browser.run(_WHY))
+        assert "does not open the desktop" in why, f"after {number - 1} wrong passwords"
+        browser.run(
+            "document.getElementById('why').textContent = '';"
+            "document.getElementById('password').value = arguments[0];document.querySelector('#ask button').click();",
+            f"wrong{number}",
+        )
+    assert "Wait a minute" in until("the page refuses", lambda: browser.run(_WHY))
+    desk.cli("desktop", "--stop", "-s", desk.student)
+
+
+# A browser that notes its arguments and what its address answers: to another path, to another user (if root runs it), to it,
+# and to it once more.
+BROWSER = """
+import json, os, socket, sys
+address, notes = sys.argv[1:]
+host, _, path = address.removeprefix("http://").partition("/")
+def answer(path):
+    try: connection = socket.create_connection(host.split(":"), 5)
+    except OSError: return ["closed"]
+    connection.sendall(f"GET /{path} HTTP/1.0\\r\\n\\r\\n".encode())
+    return connection.makefile().read().split()
+def somebody_else(path):
+    inward, outward = os.pipe()
+    if not os.fork():
+        if os.getuid() == 0: os.setuid(65534)
+        else: path = "guessed"
+        os.write(outward, json.dumps(answer(path)).encode())
+        os._exit(0)
+    return json.loads(os.read(inward, 9999))
+json.dump([sys.argv, answer(""), somebody_else(path), answer(path), answer(path)], open(notes, "w"))
+"""
+
+
+def test_the_address_with_the_password_is_told_to_the_users_browser_alone(desk: "Desk", tmp_path: Path) -> None:
+    (tmp_path / "browser").write_text(BROWSER)
+    command = f"{sys.executable} {tmp_path}/browser %s {tmp_path}/notes"
+    done = Cli({"BROWSER": command, "DISPLAY": "", "WAYLAND_DISPLAY": ""})("desktop", "-s", desk.student)
+    address = done.stdout.strip()
+    assert "No browser" not in done.stderr
+    arguments, stranger, other_user, first, second = json.loads((tmp_path / "notes").read_text())
+    assert address.partition("#")[2] not in " ".join(arguments)
+    assert first[1] == "303"
+    assert address in first
+    for answer in (stranger, other_user, second):
+        assert answer[0] == "closed" or answer[1] == "404"
+        assert address not in answer
 
 
 def test_without_a_browser_the_address_is_printed(desk: "Desk") -> None:

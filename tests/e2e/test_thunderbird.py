@@ -160,16 +160,24 @@ def test_configured_it_has_both_accounts_and_they_work(thunderbird: Thunderbird,
     until("it is listed, too", lambda: "Configured, from inside" in thunderbird.subjects())
 
 
+_FIELD = "return document.getElementById('text').value"
+
+
 @pytest.mark.parametrize("thunderbird", ["configured"], indirect=True)
-def test_the_clipboard_goes_both_ways(thunderbird: Thunderbird, desk: "Desk", browser: "Page") -> None:
+def test_the_clipboard_goes_both_ways_when_asked_and_never_otherwise(
+    thunderbird: Thunderbird, desk: "Desk", browser: "Page"
+) -> None:
     browser.enter(desk.show()["url"])
     allowed = ["clipboardReadWrite", "clipboardSanitizedWrite"]
     browser.devtools("Browser.grantPermissions", permissions=allowed, origin=browser.run("return location.origin"))
-    browser.run("return navigator.clipboard.writeText('from the browser: ä')")
+    browser.run("return navigator.clipboard.writeText('a secret of the user')")
     browser.run("window.dispatchEvent(new Event('focus'))")
-    until("the desktop pastes what the browser copied", lambda: thunderbird.paste() == "from the browser: ä")
     thunderbird.copy("from the desktop: ö")
+    until("the page shows what the desktop copied", lambda: browser.run(_FIELD) == "from the desktop: ö")
+    assert browser.run("return navigator.clipboard.readText()") == "a secret of the user"
+    assert thunderbird.paste() == "from the desktop: ö"
+    pasted = "const field = document.getElementById('text');field.value = arguments[0];field.dispatchEvent(new Event('input'));"
+    browser.run(pasted, "from the browser: ä")
     until(
-        "the browser pastes what the desktop copied",
-        lambda: browser.run("return navigator.clipboard.readText()") == "from the desktop: ö",
+        "the desktop pastes what the user pasted into the field", lambda: thunderbird.paste() == "from the browser: ä"
     )
