@@ -22,6 +22,7 @@ from labenv.lab.topology import Network
 _HEAD = """\
 # {student}'s {lab} at stage {stage}, written by labenv render.
 # Start it here with `docker-compose up -d` (or `docker compose up -d`), remove it with `docker-compose down`.
+# Packet filter rules keep the lab's packets in; Compose cannot load them: labenv doctor --rules | sudo nft -f -
 # The way in which systemd gets its cgroup fits the engine that labenv found: {recipe}.
 """
 _DOCKERFILE = "# {fqdn}: the image with this student's files laid over it.\nFROM {image}\n{steps}\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from labenv.engine.images import wanted
 from tests.e2e import rig
 
 pytestmark = pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
@@ -104,6 +105,43 @@ def test_only_its_own_cgroup_is_writable_there(offline: rig.Engine) -> None:
         ]
         assert written, "systemd needs a cgroup of its own"
         assert all(folder.startswith(f"/sys/fs/cgroup/labenv/{own}") for own, folder in written)
+
+
+def test_a_firewall_that_starts_again_loses_the_wall_and_the_next_up_builds_it(offline: rig.Engine) -> None:
+    stands = [sys.executable, "-c", "from labenv.engine import wall; print(wall.stands())"]
+    tag = wanted()["base"].tag
+    flush = [
+        "docker",
+        "run",
+        "--rm",
+        "--network=host",
+        "--cap-add=NET_ADMIN",
+        "--entrypoint=nft",
+        tag,
+        "flush",
+        "ruleset",
+    ]
+    assert offline.run(stands).stdout == "True\n"
+    offline.run(flush)  # as Debian's nftables.service does
+    assert offline.run(stands).stdout == "False\n"
+    assert "Something has removed labenv's rules" in labenv(offline, "doctor").stdout
+    labenv(offline, "up", "away", "--no-check")
+    assert offline.run(stands).stdout == "True\n"
+    assert "This computer is closed to the labs' networks" in labenv(offline, "doctor").stdout
+    offline.run(flush)
+    kept = offline.run(["docker", "image", "inspect", "--format={{.Id}}", tag]).stdout.strip()
+    made = offline.run(["docker", "create", "--entrypoint=rm", tag, "/usr/sbin/nft"]).stdout.strip()
+    offline.run(["docker", "start", "--attach", made])
+    offline.run(["docker", "commit", made, tag])
+    offline.run(["docker", "rm", made])
+    try:
+        said = labenv(offline, "up", "away", "--no-check").stderr
+    finally:
+        offline.run(["docker", "tag", kept, tag])
+    assert "a machine can reach the engine's computer" in said
+    assert "labenv doctor --rules | nft -f -" in said
+    labenv(offline, "up", "away")
+    assert offline.run(stands).stdout == "True\n"
 
 
 def test_down_leaves_nothing_there(offline: rig.Engine, student: str) -> None:
