@@ -52,7 +52,9 @@ def stands() -> bool:
 
 def are_here(bridges: Iterable[str]) -> bool:
     """Whether this process shares the engine's network: it sees the bridges."""
-    return {name for _, name in socket.if_nameindex()}.issuperset(bridges)
+    with suppress(OSError):
+        return all(socket.if_nametoindex(name) for name in bridges)
+    return False
 
 
 def build(engine: Engine, student: Student, image: str, bridges: Iterable[str]) -> None:
