@@ -207,6 +207,21 @@ def inspected(desk: "Desk", container: str) -> dict[str, Any]:
     return found
 
 
+def test_a_page_of_an_earlier_version_is_replaced_in_its_place(desk: "Desk") -> None:
+    """Its image had another name, and it was on the engine's own network, which leads to the Internet."""
+    before, name, api = desk.show(), f"labenv-{desk.student}-screen", desk.engine.api
+    there = inspected(desk, name)
+    api.remove_container(name, force=True)
+    settings = api.create_host_config(
+        binds=there["HostConfig"]["Binds"], port_bindings={6080: ("127.0.0.1", before["port"])}
+    )
+    old = {"environment": there["Config"]["Env"], "labels": there["Config"]["Labels"], "ports": [6080]}
+    api.create_container(there["Image"], there["Config"]["Cmd"], name=name, host_config=settings, **old)
+    api.start(name)
+    assert desk.show()["port"] == before["port"]
+    assert list(inspected(desk, name)["NetworkSettings"]["Networks"]) == [f"labenv-{desk.student}.screen"]
+
+
 def test_after_ten_wrong_passwords_it_waits(desk: "Desk", browser: "Page") -> None:
     desk.cli("desktop", "--stop", "-s", desk.student)  # the server counts from its start
     address = desk.show()["url"].partition("#")[0]
