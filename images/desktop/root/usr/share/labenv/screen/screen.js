@@ -25,7 +25,10 @@ function connect(password) {
     address.protocol = address.protocol.replace('http', 'ws');
     address.hash = '';
     refused = '';
-    screen = new RFB(part('screen'), address.href, { credentials: { password }, shared: true });
+    const channel = new WebSocket(address);
+    // A server that lets nobody in says so at once, behind its version, which has twelve letters; noVNC would wait for more.
+    channel.addEventListener('message', (event) => { if (event.data.byteLength > 12) refused = 'Too many'; }, { once: true });
+    screen = new RFB(part('screen'), channel, { credentials: { password }, shared: true });
     screen.resizeSession = true; // the desktop gets the size of the window
     screen.scaleViewport = true;
     screen.background = 'transparent';
