@@ -223,9 +223,9 @@ def test_a_page_of_an_earlier_version_is_replaced_in_its_place(desk: "Desk") -> 
 
 
 def test_after_ten_wrong_passwords_it_waits(desk: "Desk", browser: "Page") -> None:
+    browser.open("about:blank")  # a page of another test would try its old password
     desk.cli("desktop", "--stop", "-s", desk.student)  # the server counts from its start
     address = desk.show()["url"].partition("#")[0]
-    browser.open("about:blank")
     browser.open(f"{address}#wrong")
     for number in range(2, 12):
         why = until("the page refuses", lambda: browser.run(_WHY))
