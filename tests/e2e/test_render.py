@@ -140,6 +140,10 @@ def test_what_is_rendered_is_whole_and_names_no_folder_of_this_machine(rendered:
         assert str(rendered.parent) not in text, file
     document: dict[str, Any] = yaml.safe_load((rendered / "compose.yaml").read_text())
     assert list(document["services"]) == list(MACHINES)
+    assert all(service["dns"] == ["127.0.0.1"] for service in document["services"].values())
+    assert document["networks"]["lan"]["driver_opts"]["com.docker.network.bridge.name"].startswith("labenv"), (
+        "the wall's"
+    )
     assert not re.search(r"(?<!\$)(\$\$)*\$(?!\$)", (rendered / "compose.yaml").read_text()), "a variable of Compose's"
 
 
