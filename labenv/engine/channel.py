@@ -63,7 +63,7 @@ class Channel:
     def run(self, command: str, timeout: float | None = None, most: int = LARGEST, *, told: str = "") -> Result:
         """Run a shell command as root and return its `Result`. Its input is the line `told`, or /dev/null.
 
-        A secret is told: everybody on the engine's computer can see a command (ps(1)).
+        The text of the command stands in no process's arguments (ps(1)); a secret that goes on to another program is told.
 
         A command that still runs after `timeout` seconds, or has printed more than `most` bytes, is killed in the machine, with
         everything else that this channel has left running there. Without a `timeout` it is a question: it has 20 seconds, and
@@ -160,7 +160,7 @@ class _Exchange:
         """
         # Both outputs begin and end with the mark: anything before it is from a process that an earlier command left.
         self._stream.send(
-            f"{self._say} $$; {self._say} $$ >&2; /bin/sh -c {shlex.quote(self._command)} {self._input}; "
+            f"{self._say} $$; {self._say} $$ >&2; (eval {shlex.quote(self._command)}) {self._input}; "
             f"r=$?; {self._say} $r; {self._say} $r >&2\n{self._lines}".encode()
         )
         said = {STDOUT: bytearray(), STDERR: bytearray()}

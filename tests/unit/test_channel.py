@@ -150,7 +150,7 @@ def test_a_command_has_nothing_to_read(channel: Channel) -> None:
 
 def test_nobody_can_imitate_the_mark(channel: Channel) -> None:
     """A token that was seen once is useless later."""
-    shell = channel.run("tr '\\0' ' ' </proc/$PPID/cmdline; ls -l /proc/$PPID/fd >/dev/null").stdout
+    shell = channel.run("cat /proc/$$/cmdline /proc/$(exec sh -c 'echo $PPID')/cmdline").stdout
     assert b"printf" not in shell
     text = "printf '\\0000123456789abcdef0123456789abcdef0\\n'"
     assert channel.run(f"{text}; {text} >&2; echo after").stdout.endswith(b"\nafter\n")
@@ -175,6 +175,12 @@ def test_a_command_that_takes_too_long_is_killed(channel: Channel, tmp_path: Pat
         pass
     assert not (child.exists() and child.read_bytes())
     assert channel.run("echo again").stdout == b"again\n"
+
+
+def test_a_command_stands_in_no_processs_arguments(channel: Channel) -> None:
+    said = channel.run("word=hush; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").stdout
+    assert b"cat /proc/" in said
+    assert b"word=" not in said
 
 
 def test_a_secret_is_told_and_stands_in_no_processs_arguments(channel: Channel) -> None:
@@ -263,7 +269,7 @@ def test_a_machine_that_dies_under_a_command_is_named_with_its_state(channel: Ch
 
 def test_a_shell_that_ends_in_a_living_machine(channel: Channel) -> None:
     with pytest.raises(EngineError, match=r"labenv-anna-vm3 is running, but its shell ended during: kill"):
-        channel.run("kill -KILL $PPID")
+        channel.run("kill -KILL $$")
 
 
 def test_a_machine_that_does_not_run(channel: Channel, engine: LocalExec) -> None:
