@@ -67,6 +67,7 @@ class Engine:
         self.api: Any = connection.client.api  # its type stubs cover only half of these calls
         self._connection = connection
         self.is_local = connection.is_local
+        self.is_distant = connection.endpoint.socket is None
         self._facts: recipe.Facts | None = None
         self._patience = Patience()
         self._asking = threading.Lock()  # an engine starts programs to answer, so threads ask it once
