@@ -4,6 +4,9 @@ Every error that reaches a user is a `LabenvError`: its text says what is wrong,
 `exit_code` follows the contract of the command line (2: wrong usage or bad input, 3: the engine or a machine).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class LabenvError(Exception):
     """An error with a sentence for the user and the exit code that goes with it."""
@@ -21,6 +24,23 @@ class EngineError(LabenvError):
     """The container engine, or a machine that runs on it, is missing or failed."""
 
     exit_code = 3
+
+
+@contextmanager
+def making_sense(machine: str) -> Iterator[None]:
+    """Turn what reading an answer of a machine raises during the block into an EngineError: any program may stand there."""
+    try:
+        yield
+    except (ValueError, LookupError) as error:
+        raise EngineError(senseless(machine, error)) from error
+
+
+def senseless(machine: str, error: Exception) -> str:
+    """A sentence about an answer of a machine that cannot be read."""
+    return (
+        f"{machine} gave an answer that labenv cannot read ({type(error).__name__}: {error}). "
+        "A program there is perhaps not the lab's own any more."
+    )
 
 
 class Interrupted(LabenvError):

@@ -22,7 +22,6 @@ from labenv.text import decoded
 # Seconds until a mail server must have sent its first word. If it cannot look up its client's name, it asks its resolver for
 # ten seconds before it greets (resolv.conf(5)); clients should wait for five minutes (RFC 5321 section 4.5.3.2.1).
 _GREETING = 30
-_PATIENCE = 20.0  # seconds for a check's command; those of lab 4b take milliseconds
 
 
 class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
@@ -46,7 +45,7 @@ class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no t
     def run(self, command: str, *args: str, **_: Any) -> Any:
         """Run a command as testinfra's hosts do: each `%s` in it is replaced by a quoted argument."""
         line = self.get_command(command, *args)
-        result = self._channel.run(line, _PATIENCE)
+        result = self._channel.run(line)
         return self.result(result.rc, self.encode(line), result.stdout, result.stderr)
 
 
@@ -58,7 +57,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.name = record.name
         self.fqdn = record.fqdn
         self.address = record.address
-        self.channel = engine.shell(record, once=True)
+        self.channel = engine.shell(record)
         self._calls = engine.switchboard(record)
         self._known: dict[str, Any] = {}
         self._asking = threading.Lock()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from labenv.checks.machine import Machine, Site
-from labenv.errors import EngineError
+from labenv.errors import EngineError, making_sense
 from labenv.mail import maillog
 from labenv.mail.maillog import Delivery
 from labenv.mail.office import PROBE, Office, Station
@@ -63,14 +63,18 @@ class OwnMail:
 
 
 def own_mail(site: Site) -> OwnMail:
-    """Read the logs of all machines that have Postfix. Machines that do not run are left out."""
+    """Read the logs of all machines that have Postfix. Machines that do not run are left out.
+
+    Raises EngineError if an answer makes no sense.
+    """
     rooms: dict[str, Postroom] = {}
     changed = {}
     for machine in site.machines.values():
         if lines := _lines(machine):
             now, at, log = lines
-            rooms[machine.name] = Postroom(maillog.read(log, datetime.fromisoformat(now)))
-            changed[machine.name] = datetime.fromisoformat(at)
+            with making_sense(machine.name):
+                rooms[machine.name] = Postroom(maillog.read(log, datetime.fromisoformat(now)))
+                changed[machine.name] = datetime.fromisoformat(at)
     return OwnMail(Office(rooms, site.names), changed)
 
 

@@ -21,7 +21,7 @@ from labenv.checks.post import Post
 from labenv.checks.results import CheckResult, Status, waiting
 from labenv.engine import Engine
 from labenv.engine.find import connect
-from labenv.errors import LabenvError
+from labenv.errors import LabenvError, senseless
 from labenv.events import silent
 from labenv.lab import labs
 from labenv.lab.model import Lab
@@ -143,15 +143,17 @@ class Session:
         evidence = item.stash.get(_EVIDENCE, Evidence())
         status: Status = "warn" if evidence.doubts else "pass"
         text = str(evidence)
+        machine = _machine_of(item, mark.kwargs["machine"])
         if error is not None:
-            status, text = ("skip" if isinstance(error, pytest.skip.Exception) else "fail"), _sentence(error)
+            status = "skip" if isinstance(error, pytest.skip.Exception) else "fail"
+            text = _sentence(error, machine)
         if isinstance(error, Waits):
             self._run.waits.setdefault(bound.id, set()).add(error.step)
             text = waiting(self._run.lab, error.step)  # the other step says whether that is a failure or a skip
         return CheckResult(
             step=bound.id,
             check=getattr(item, "originalname", item.name).removeprefix("test_"),
-            machine=_machine_of(item, mark.kwargs["machine"]),
+            machine=machine,
             title=bound.title,
             status=status,
             evidence=text,
@@ -249,8 +251,10 @@ def _machine_of(item: pytest.Item, named: str | tuple[str, ...]) -> str:
     return chosen
 
 
-def _sentence(error: BaseException) -> str:
+def _sentence(error: BaseException, machine: str) -> str:
     """An outcome in words: the error's own text if it is for users, else that the check itself failed to run."""
     if isinstance(error, (CheckFailed, LabenvError, pytest.skip.Exception)):
         return str(error)
+    if isinstance(error, (ValueError, LookupError)):  # what reading an answer raises, in a lab's check too
+        return senseless(machine, error)
     return f"The check itself crashed: {type(error).__name__}: {error}"

@@ -20,7 +20,7 @@ from labenv.checks.results import Report
 from labenv.checks.run import run_checks
 from labenv.classroom import evidence, handin
 from labenv.environment import Environment
-from labenv.errors import LabenvError, UsageError
+from labenv.errors import EngineError, LabenvError, UsageError, senseless
 from labenv.events import Listener, announced, silent
 from labenv.lab import labs
 from labenv.sheet import guide, logbook
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _LARGEST_MACHINE = 32_000_000  # bytes of all files of one machine together
+_PATIENCE = 90  # seconds for them, over a slow connection to another computer
 _HISTORIES = ("/root/.bash_history", "/home/*/.bash_history")
 
 
@@ -148,15 +149,18 @@ def _files(
     # Links to files are followed: what counts is what is in force.
     pack = f"sh -c {shlex.quote(listed)} | tar -chPf - --hard-dereference --null --files-from=-"
     with engine.shell(environment.machine(machine)) as shell:
-        result = shell.run(pack, most=_LARGEST_MACHINE)
+        result = shell.run(pack, _PATIENCE, _LARGEST_MACHINE)
     if result.rc:
         raise LabenvError(f"The files of {machine} could not be read: {result.complaint}")
     found = {}
-    with tarfile.open(fileobj=io.BytesIO(result.stdout), mode="r:") as archive:
-        for entry in archive:
-            content = None if entry.issparse() else archive.extractfile(entry)  # a sparse one may say any size
-            if content is not None:
-                found[entry.name] = content.read()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(result.stdout), mode="r:") as archive:
+            for entry in archive:
+                content = None if entry.issparse() else archive.extractfile(entry)  # a sparse one may say any size
+                if content is not None:
+                    found[entry.name] = content.read()
+    except (tarfile.TarError, ValueError, KeyError) as error:
+        raise EngineError(senseless(machine, error)) from error
     return found, result.complaint.splitlines()
 
 

@@ -23,6 +23,7 @@ from labenv.engine import cgroups, pause, recipe
 from labenv.engine.channel import Channel
 from labenv.engine.dial import Switchboard
 from labenv.engine.find import Connection
+from labenv.engine.patience import Patience
 from labenv.engine.stream import Stream
 from labenv.environment import Environment, Machine, container_name, network_name
 from labenv.errors import EngineError
@@ -67,7 +68,9 @@ class Engine:
         self.api: Any = connection.client.api  # its type stubs cover only half of these calls
         self._connection = connection
         self.is_local = connection.is_local
+        self.is_distant = connection.endpoint.socket is None
         self._facts: recipe.Facts | None = None
+        self._patience = Patience()
         self._asking = threading.Lock()  # an engine starts programs to answer, so threads ask it once
 
     @cached_property
@@ -94,9 +97,9 @@ class Engine:
             answer: dict[str, Any] = self.api.info()
             return answer
 
-    def shell(self, machine: Machine | str, *, once: bool = False) -> Channel:
-        """A shell in a machine, or in the container of that name; it opens with its first command. `once` as Channel has it."""
-        return Channel(self.api, machine if isinstance(machine, str) else machine.container, once=once)
+    def shell(self, machine: Machine | str) -> Channel:
+        """A shell in a machine, or in the container of that name; it opens with its first command."""
+        return Channel(self.api, machine if isinstance(machine, str) else machine.container, self._patience)
 
     def lines(self, machine: Machine, command: str) -> Iterator[str]:
         """The lines that a shell command prints, as they come; it ends with whoever reads them. Raises EngineError."""

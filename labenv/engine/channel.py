@@ -8,6 +8,7 @@ import secrets
 import shlex
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,12 +16,14 @@ import docker
 import docker.errors
 import requests
 
+from labenv.engine.patience import Patience
 from labenv.engine.stream import STDERR, STDOUT, Stream, machine_state
 from labenv.errors import EngineError
 from labenv.text import decoded
 
 # More than any file that labenv reads; what a machine sends is kept in memory.
 LARGEST = 4_000_000
+_QUESTION = 20.0  # seconds for what takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -49,26 +52,28 @@ class Channel:
     b'asmith15.ops\\n'
     """
 
-    def __init__(self, api: docker.APIClient, container: str, *, once: bool = False) -> None:
-        """Open nothing before the first command. With `once`, a machine that did not answer in time is not asked again."""
+    def __init__(self, api: docker.APIClient, container: str, patience: Patience | None = None) -> None:
+        """Open nothing before the first command. `patience` is what all channels of a command have together."""
         self._api = api
-        self._once = once
-        self._silent = False
+        self._patience = patience or Patience()
         self.container = container
         self._lock = threading.Lock()
         self._stream: Stream | None = None
 
-    def run(self, command: str, timeout: float = 30, most: int = LARGEST, *, told: str = "") -> Result:
+    def run(self, command: str, timeout: float | None = None, most: int = LARGEST, *, told: str = "") -> Result:
         """Run a shell command as root and return its `Result`. Its input is the line `told`, or /dev/null.
 
-        A secret is told: everybody on the engine's computer can see a command (ps(1)).
+        The text of the command stands in no process's arguments (ps(1)); a secret that goes on to another program is told.
 
         A command that still runs after `timeout` seconds, or has printed more than `most` bytes, is killed in the machine, with
-        everything else that this channel has left running there. Raises EngineError then, and when the machine does not run or
+        everything else that this channel has left running there. Without a `timeout` it is a question: it has 20 seconds, and
+        takes its time from the patience. Raises EngineError then, and when the machine does not run or
         dies meanwhile. A channel that broke opens again with the next call.
         """
         with self._lock:
-            if self._silent:
+            asked = timeout is None
+            timeout = min(_QUESTION, self._patience.left(self.container)) if timeout is None else timeout
+            if not timeout:
                 raise EngineError(
                     f"{self.container} did not answer in time before, so it was not asked again: {_shortened(command)}"
                 )
@@ -78,19 +83,19 @@ class Channel:
                 self._stream = Stream(self._api, self.container, ["/bin/sh"])
             exchange = _Exchange(self._stream, command, told)
             try:
-                return exchange.result(time.monotonic() + timeout, most)
+                with self._patience.waiting(self.container) if asked else nullcontext():
+                    return exchange.result(time.monotonic() + timeout, most)
             except OverflowError as error:
                 self._kill(exchange.shell)
                 raise EngineError(
                     f"On {self.container} a command printed more than {most} bytes and was stopped: {_shortened(command)}"
                 ) from error
             except TimeoutError as error:
-                self._silent = self._once
                 self._kill(exchange.shell)
                 raise EngineError(
-                    f"On {self.container} a command did not end within {timeout:g} s and was stopped: {_shortened(command)}"
+                    f"On {self.container} a command did not end within {round(timeout, 1):g} s and was stopped: {_shortened(command)}"
                 ) from error
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, ValueError) as error:  # ValueError: whatever runs there is no shell
                 self._drop()
                 raise EngineError(f"{self._afterwards()} during: {_shortened(command)}") from error
             except BaseException:  # Ctrl-C
@@ -155,7 +160,7 @@ class _Exchange:
         """
         # Both outputs begin and end with the mark: anything before it is from a process that an earlier command left.
         self._stream.send(
-            f"{self._say} $$; {self._say} $$ >&2; /bin/sh -c {shlex.quote(self._command)} {self._input}; "
+            f"{self._say} $$; {self._say} $$ >&2; (eval {shlex.quote(self._command)}) {self._input}; "
             f"r=$?; {self._say} $r; {self._say} $r >&2\n{self._lines}".encode()
         )
         said = {STDOUT: bytearray(), STDERR: bytearray()}

@@ -25,6 +25,9 @@ from labenv.text import decoded
 _HEADER = struct.Struct(">IBI")  # number of the command, kind, length: as in dial.pl
 _START, _INPUT, _END_OF_INPUT, _KILL = range(4)
 _ENDED = 3
+_RUN = 45.0  # seconds that the connections of one run have, all together: a server may say one byte at a time, for ever
+_LARGEST_FRAME = 65_536  # bytes; dial.pl reads no more at once
+_LARGEST = 4_000_000  # bytes that may come over one connection; they wait here until they are read
 _PROGRAM = Path(__file__).with_suffix(".pl")
 
 
@@ -67,31 +70,33 @@ def dial(
     )
     with _closed_on_error(talk):
         talk.send(b"go\n")
-    return _socket(talk, host, port, patience, timeout)
+    return _socket(talk, host, port, patience, timeout, None)
 
 
 class Switchboard:
-    """Connections from one machine, over one exec; safe to share between threads."""
+    """Connections from one machine, over one exec; safe to share between threads. They all end 45 seconds after the first."""
 
     def __init__(self, api: docker.APIClient, container: str) -> None:
         """Nothing is opened before the first connection."""
         self._api = api
         self._container = container
+        self._end = 0.0  # of time.monotonic(); the first connection sets it
         self._lock = threading.Lock()
         self._stream: Stream | None = None
-        self._lines: dict[int, queue.SimpleQueue[tuple[int, bytes] | None]] = {}
+        self._lines: dict[int, _Line] = {}
         self._numbers = itertools.count(1)
 
     def dial(
         self, host: str, port: int, *, source: str | None = None, patience: float = 3, timeout: float = 10
     ) -> socket.socket:
         """A socket to host:port, as `dial` gives one. Raises as `dial` does."""
+        self._end = self._end or time.monotonic() + _RUN
         words = ["/bin/sh", "-c", 'echo >&2; exec "$@"', "sh", *_nc(host, port, source, timeout)]
         line = _Line(self, self._opened(), next(self._numbers))
-        self._lines[line.number] = line.frames
+        self._lines[line.number] = line
         with _closed_on_error(line):
             self.send(line, _START, "\0".join(words).encode())
-        return _socket(line, host, port, patience, timeout)
+        return _socket(line, host, port, patience, timeout, self._end)
 
     def send(self, line: "_Line", kind: int, data: bytes = b"") -> None:
         """Send a frame of a connection. Raises OSError if the exec that it belongs to has ended."""
@@ -129,17 +134,20 @@ class Switchboard:
                 read += frame[1]
                 while len(read) >= _HEADER.size:
                     number, kind, length = _HEADER.unpack_from(read)
+                    if length > _LARGEST_FRAME:
+                        raise ValueError("not a frame of dial.pl")
                     if len(read) < _HEADER.size + length:
                         break
                     data = bytes(read[_HEADER.size : _HEADER.size + length])
                     del read[: _HEADER.size + length]
-                    if frames := self._lines.get(number):
-                        frames.put(None if kind == _ENDED else (kind, data))
+                    if line := self._lines.get(number):
+                        line.hear(None if kind == _ENDED else (kind, data))
         with self._lock:
             if self._stream is stream:
+                self._stream.close()
                 self._stream = None
-        for frames in list(self._lines.values()):
-            frames.put(None)
+        for line in list(self._lines.values()):
+            line.hear(None)
 
 
 class _Line:
@@ -148,8 +156,17 @@ class _Line:
     def __init__(self, board: Switchboard, stream: Stream, number: int) -> None:
         self.number = number
         self.stream = stream
-        self.frames: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+        self._frames: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+        self._left = _LARGEST
         self._board = board
+
+    def hear(self, frame: tuple[int, bytes] | None) -> None:
+        """Take a frame that came, None for the end; what is too much counts as the end."""
+        self._left -= len(frame[1]) if frame else 0
+        if self._left < 0:
+            self.close()
+        else:
+            self._frames.put(frame)
 
     def send(self, data: bytes) -> None:
         self._board.send(self, _INPUT, data)
@@ -159,13 +176,13 @@ class _Line:
 
     def frame(self, deadline: float | None) -> tuple[int, bytes] | None:
         try:
-            return self.frames.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
+            return self._frames.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
         except queue.Empty:
             raise TimeoutError from None
 
     def close(self) -> None:
         self._board.forget(self)
-        self.frames.put(None)
+        self._frames.put(None)
         with contextlib.suppress(OSError):  # the machine may have been faster
             self._board.send(self, _KILL)
 
@@ -186,15 +203,15 @@ def _closed_on_error(talk: Talk) -> Iterator[None]:
         raise
 
 
-def _socket(talk: Talk, host: str, port: int, patience: float, timeout: float) -> socket.socket:
-    """A socket to the far end, once nc has its connection."""
+def _socket(talk: Talk, host: str, port: int, patience: float, timeout: float, end: float | None) -> socket.socket:
+    """A socket to the far end, once nc has its connection; it is closed at `end` (time.monotonic)."""
     with _closed_on_error(talk):
         try:
-            first = _connected(talk, time.monotonic() + timeout, patience)
+            first = _connected(talk, min(time.monotonic() + timeout, end or math.inf), patience)
         except TimeoutError as error:
             raise TimeoutError(f"connect to {host} port {port} timed out") from error
     ours, theirs = socket.socketpair()
-    threading.Thread(target=_pump, args=(talk, theirs, first), daemon=True).start()
+    threading.Thread(target=_pump, args=(talk, theirs, first, end), daemon=True).start()
     ours.settimeout(timeout)
     return ours
 
@@ -220,17 +237,17 @@ def _connected(stream: Talk, deadline: float, patience: float) -> bytes:
     raise socket.gaierror(reason) if "getaddrinfo" in reason else OSError(reason)
 
 
-def _pump(stream: Talk, pair: socket.socket, first: bytes) -> None:
-    """Copy from the far end to ours, and in a second thread the other way, until either ends."""
+def _pump(stream: Talk, pair: socket.socket, first: bytes, end: float | None) -> None:
+    """Copy from the far end to ours, and in a second thread the other way, until either ends or the time is over."""
     outward = threading.Thread(target=_outward, args=(stream, pair), daemon=True)
     outward.start()
     try:
         pair.sendall(first)
-        while (frame := stream.frame(None)) is not None:
+        while (frame := stream.frame(end)) is not None:
             if frame[0] == STDOUT:
                 pair.sendall(frame[1])
     except OSError:
-        pass  # our end is closed, or the engine is gone: both end the connection
+        pass  # our end is closed, the engine is gone, or the time is over: each ends the connection
     finally:
         with contextlib.suppress(OSError):
             pair.shutdown(socket.SHUT_RDWR)  # wakes the other thread; what is on its way can still be read

@@ -22,6 +22,7 @@ _DEADLINE = 60.0  # seconds; a slow laptop needs about five
 # Seconds between two tries, increasing: each try costs the engine's proxy a connection, and the booting machines
 # processor time.
 _POLL, _SLOWER, _SLOWEST = 0.05, 1.1, 0.25
+_LONGEST = 10.0  # seconds of one try from inside a machine
 _LOOK = 1.0  # seconds between two looks at whether the machine still runs
 
 
@@ -55,7 +56,10 @@ def await_boot(engine: Engine, machine: Machine) -> None:
     deadline = time.monotonic() + _DEADLINE
     try:
         # Early in the boot systemctl has nobody to ask.
-        while channel.run("systemctl is-system-running --wait").stdout.strip() not in (b"running", b"degraded"):
+        while channel.run("systemctl is-system-running --wait", _DEADLINE).stdout.strip() not in (
+            b"running",
+            b"degraded",
+        ):
             refuse_dead(engine, machine)
             if time.monotonic() > deadline:
                 raise EngineError(
@@ -185,4 +189,4 @@ def _inside(channel: Channel, machine: Machine, domain: str, answer: Answer) -> 
         command = shlex.join(["bash", "-c", _SAYS, machine.address, str(answer.port), answer.banner])
     else:
         command = f"dig +short +time=1 +tries=1 @{machine.address} SOA {answer.zone or domain} | grep -q ."
-    return channel.run(f"timeout 5 {command} 2>/dev/null" if answer.banner else command).rc == 0
+    return channel.run(f"timeout 5 {command} 2>/dev/null" if answer.banner else command, _LONGEST).rc == 0

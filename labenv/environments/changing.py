@@ -7,7 +7,7 @@ from functools import cached_property
 
 from labenv.engine import Engine
 from labenv.environment import Environment
-from labenv.environments.lock import folder_of, student_lock
+from labenv.environments.lock import locked
 from labenv.environments.plan import Plan, plan_again
 from labenv.environments.recovery import recover
 from labenv.errors import EngineError
@@ -47,7 +47,7 @@ def changing(engine: Engine, student_id: str, listen: Listener, *, removing: boo
 
     With `removing` nothing is finished first, because it is removed anyway. Raises EngineError.
     """
-    with student_lock(folder_of(engine), student_id, listen):
+    with locked(engine, student_id, listen):
         if not removing:
             recover(engine, student_id, listen)
         yield Change(engine, student_id)

@@ -1,26 +1,40 @@
 """One command at a time changes a student's environment.
 
 An flock(2) on a file that everybody can reach who may use the engine: the kernel releases it however the holder ends, so no
-lock is ever stale. The file names the holder and is removed with the lock.
+lock is ever stale. The file names the holder and is removed with the lock. An engine that is reached over a network keeps a
+lock itself besides (labenv.engine.hold).
 """
 
 import fcntl
 import os
 import pwd
+import socket
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from labenv import places
 from labenv.engine import Engine
+from labenv.engine.hold import held
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
 from labenv.text import decoded
 
 _POLL = 0.2  # seconds between two tries; flock cannot wait with a deadline
+
+
+@contextmanager
+def locked(engine: Engine, student_id: str, listen: Listener, patience: float = 600) -> Iterator[None]:
+    """Hold the lock of a student's environment against all who may use the engine. Waits and raises as `student_lock` does."""
+    with student_lock(folder_of(engine), student_id, listen, patience):
+        if not engine.is_distant:
+            yield
+            return
+        with held(engine, f"labenv-lock-{student_id}", _holder(), _Waiting(student_id, listen, patience)):
+            yield
 
 
 @contextmanager
@@ -31,7 +45,7 @@ def student_lock(folder: Path, student_id: str, listen: Listener, patience: floa
     Raises EngineError naming the holder when that time is over.
     """
     path = folder / f"{student_id}.lock"
-    descriptor = _acquire(path, student_id, listen, patience)
+    descriptor = _acquire(path, _Waiting(student_id, listen, patience))
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, _holder().encode(), 0)
@@ -56,7 +70,28 @@ def _holder() -> str:
         user = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         user = str(os.geteuid())
-    return f"process {os.getpid()} of {user} ({' '.join(sys.argv[1:3]) or 'labenv'})"
+    return f"process {os.getpid()} of {user} on {socket.gethostname()} ({' '.join(sys.argv[1:3]) or 'labenv'})"
+
+
+class _Waiting:
+    """Told again and again who holds a lock: says so once, and raises EngineError when the patience is over."""
+
+    def __init__(self, student_id: str, listen: Listener, patience: float) -> None:
+        self._whose = f"{student_id}'s environment"
+        self._listen = listen
+        self._patience = patience
+        self._deadline = time.monotonic() + patience
+        self._said = False
+
+    def __call__(self, holder: str) -> None:
+        if time.monotonic() > self._deadline:
+            raise EngineError(
+                f"{self._whose} has been locked by {holder} for more than {self._patience:.0f} seconds. "
+                f"Wait for that command or end it, then try again."
+            )
+        if not self._said:
+            self._listen(Event("lock", f"waiting for {holder}, which is changing {self._whose}", "note"))
+            self._said = True
 
 
 def _opened(path: Path) -> int:
@@ -81,9 +116,7 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
-def _acquire(path: Path, student_id: str, listen: Listener, patience: float) -> int:
-    deadline = time.monotonic() + patience
-    announced = False
+def _acquire(path: Path, wait: Callable[[str], None]) -> int:
     while True:
         descriptor = _opened(path)
         try:
@@ -92,18 +125,11 @@ def _acquire(path: Path, student_id: str, listen: Listener, patience: float) -> 
                 return descriptor
         except BlockingIOError:
             said = decoded(os.pread(descriptor, 200, 0))
-            holder = said or "another labenv"
-            if time.monotonic() > deadline:
-                os.close(descriptor)
-                raise EngineError(
-                    f"{student_id}'s environment has been locked by {holder} for more than {patience:.0f} seconds. "
-                    f"Wait for that command or end it, then try again."
-                ) from None
-            if not announced:
-                listen(Event("lock", f"waiting for {holder}, which is changing {student_id}'s environment", "note"))
-                announced = True
+            os.close(descriptor)
+            wait(said or "another labenv")
             time.sleep(_POLL)
-        os.close(descriptor)
+        else:
+            os.close(descriptor)
 
 
 def _is_named(descriptor: int, path: Path) -> bool:

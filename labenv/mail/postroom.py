@@ -2,13 +2,12 @@
 
 import shlex
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from labenv.environment import Environment
-from labenv.errors import EngineError
+from labenv.errors import EngineError, making_sense
 from labenv.mail import maillog
 from labenv.mail.maillog import Log
 from labenv.parallel import Together
@@ -54,16 +53,18 @@ class Postroom:
         return sum(name == "maildrop" for name in self.queue.values())
 
 
-def look(engine: "Engine", environment: Environment) -> dict[str, Postroom | None]:
-    """The postroom of each machine, by name; None if the machine is not running."""
+def look(engine: "Engine", environment: Environment) -> dict[str, Postroom | str]:
+    """The postroom of each machine, by name; for one that cannot be asked, why, without its name."""
 
-    def one(name: str) -> Postroom | None:
+    def one(name: str) -> Postroom | str:
         machine = environment.machine(name)
         if machine.state != "running":
-            return None
-        with engine.shell(machine) as shell, suppress(EngineError):  # it may have stopped meanwhile
-            return parse(shell.run(_READ, most=2 * maillog.LARGEST).text)
-        return None
+            return "is not running"
+        try:
+            with engine.shell(machine) as shell, making_sense(name):
+                return parse(shell.run(_READ, most=2 * maillog.LARGEST).text)
+        except EngineError:  # it may have stopped meanwhile
+            return "gives no answer that makes sense"
 
     names = [machine.name for machine in environment.machines]
     with Together(len(names) or 1) as pool:

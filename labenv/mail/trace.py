@@ -134,10 +134,10 @@ def recent(environment: Environment, engine: "Engine") -> list[str]:
 
 
 class Tracer:
-    """Finds messages' paths from what the machines know; the postroom of a machine that is not running is None."""
+    """Finds messages' paths from what the machines know; the postroom of a machine that cannot be asked is the reason."""
 
-    def __init__(self, postrooms: Mapping[str, Postroom | None], scene: Scene) -> None:
-        there = {name: room for name, room in postrooms.items() if room}
+    def __init__(self, postrooms: Mapping[str, Postroom | str], scene: Scene) -> None:
+        there = {name: room for name, room in postrooms.items() if isinstance(room, Postroom)}
         self._office = Office(there, scene.machines)
         self._scene = scene
         self._notes = tuple(_notes(postrooms))
@@ -265,10 +265,10 @@ def _merged(moments: Iterable[Moment]) -> tuple[Moment, ...]:
     return tuple(replace(group[0], lines=tuple(line for m in group for line in m.lines)) for group in groups)
 
 
-def _notes(postrooms: Mapping[str, Postroom | None]) -> Iterator[str]:
+def _notes(postrooms: Mapping[str, Postroom | str]) -> Iterator[str]:
     for name, room in postrooms.items():
-        if room is None:
-            yield f"{name} is not running, so its log could not be read."
+        if isinstance(room, str):
+            yield f"{name} {room}, so its log could not be read."
         elif room.unread:
             count = "1 message waits" if room.unread == 1 else f"{room.unread} messages wait"
             why = "" if room.runs else ", which is not running there"

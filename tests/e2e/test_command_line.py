@@ -17,7 +17,7 @@ import pytest
 
 from labenv.cli.app import CHAPTERS
 from labenv.engine import Engine
-from labenv.environments.lock import folder_of, student_lock
+from labenv.environments.lock import locked
 from labenv.events import silent
 from tests.e2e.conftest import Cli
 
@@ -113,7 +113,7 @@ def test_help_comes_at_once() -> None:
 
 def test_ctrl_c_ends_a_command_at_once_and_says_how_to_go_on(engine: Engine, student: str) -> None:
     with (
-        student_lock(folder_of(engine), student, silent),
+        locked(engine, student, silent),
         subprocess.Popen([sys.executable, "-m", "labenv", "up", student], stderr=subprocess.PIPE, text=True) as waiting,
     ):
         assert waiting.stderr

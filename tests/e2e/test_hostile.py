@@ -60,6 +60,12 @@ def test_a_check_of_the_worst_machine_ends_in_time_with_little_memory(cli: Cli, 
         "chmod +x $p; done; mv /usr/sbin/postconf /usr/sbin/postconf.real; "
         "printf '#!/bin/sh\\nsleep 1000\\n' >/usr/sbin/postconf; chmod +x /usr/sbin/postconf",
     )
+    cli.inside(
+        student,
+        "vm2",
+        "cp /bin/sh /bin/sh.real; printf '#!/bin/sh.real\\nsleep 4; exec /bin/sh.real \"$@\"\\n' >/bin/slow; "
+        "chmod +x /bin/slow; mv -f /bin/slow /bin/sh",
+    )
     with (tmp_path / "said").open("w+") as out:
         began = time.monotonic()
         command = [sys.executable, "-m", "labenv", "check", "--json", "-s", student]
@@ -83,3 +89,42 @@ def test_a_log_of_many_megabytes_is_read_from_its_end(cli: Cli, student: str) ->
     told = cli.json("trace", "latest", "-s", student)
     assert told["ends"], told
     assert not any("vm2" in note for note in told.get("notes", []))
+
+
+# What a program says that is not the lab's own any more.
+NONSENSE = {
+    "nothing": "exit 0",
+    "anything": r"printf '\377\376\000\001 x=y\n'; echo 9999-99-99T99:99:99 a b c d e f g; echo -1; echo nan; echo 1e999",
+}
+PROGRAMS = (
+    "ss systemctl postconf postqueue postmap doveconf doveadm host dig iptables-save stat date ls find getent rpm rndc tail head "
+    "perl cat sed id openssl nc zcat grep awk wc du tar sort md5sum sha256sum chage"
+)
+REPLACED = (
+    'printf "#!/bin/bash\\n%s\\n" "$0" >/run/said; chmod +x /run/said; '
+    'for p in "$@"; do f=$(command -v $p) && cp --remove-destination /run/said $f; done; true'
+)
+
+
+def test_programs_that_talk_nonsense_get_sentences_from_every_command(cli: Cli, student: str, tmp_path: Path) -> None:
+    archive = tmp_path / "handed-in.tar.gz"
+    cli("up", student, "--no-check")
+    for said in NONSENSE.values():
+        for machine in ("host", "vm2", "vm3"):
+            cli("exec", "-s", student, machine, "--", "bash", "-c", REPLACED, said, *PROGRAMS.split())
+        results = cli.json("check", "-s", student, rc=1)["results"]
+        assert not [result for result in results if "crashed" in result["evidence"]]
+        for command in (
+            ["next"],
+            ["hint", "27"],
+            ["trace", "latest"],
+            ["evidence", "vm2"],
+            ["logbook"],
+            ["history"],
+            ["diff"],
+            ["when", "27"],
+            ["submit", str(archive)],
+            ["status"],
+        ):
+            done = cli(*command, "-s", student, rc=None)  # fails on a traceback
+            assert done.returncode in (0, 1, 2, 3), command

@@ -20,6 +20,7 @@ import pytest
 
 from labenv.engine.channel import Channel, Result
 from labenv.engine.dial import Switchboard, dial
+from labenv.engine.patience import Patience
 from labenv.errors import EngineError
 
 
@@ -149,7 +150,7 @@ def test_a_command_has_nothing_to_read(channel: Channel) -> None:
 
 def test_nobody_can_imitate_the_mark(channel: Channel) -> None:
     """A token that was seen once is useless later."""
-    shell = channel.run("tr '\\0' ' ' </proc/$PPID/cmdline; ls -l /proc/$PPID/fd >/dev/null").stdout
+    shell = channel.run("cat /proc/$$/cmdline /proc/$(exec sh -c 'echo $PPID')/cmdline").stdout
     assert b"printf" not in shell
     text = "printf '\\0000123456789abcdef0123456789abcdef0\\n'"
     assert channel.run(f"{text}; {text} >&2; echo after").stdout.endswith(b"\nafter\n")
@@ -174,6 +175,12 @@ def test_a_command_that_takes_too_long_is_killed(channel: Channel, tmp_path: Pat
         pass
     assert not (child.exists() and child.read_bytes())
     assert channel.run("echo again").stdout == b"again\n"
+
+
+def test_a_command_stands_in_no_processs_arguments(channel: Channel) -> None:
+    said = channel.run("word=hush; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").stdout
+    assert b"cat /proc/" in said
+    assert b"word=" not in said
 
 
 def test_a_secret_is_told_and_stands_in_no_processs_arguments(channel: Channel) -> None:
@@ -203,12 +210,42 @@ def test_what_is_left_behind_and_never_stops_writing_holds_nobody_up(channel: Ch
     assert heard[-1] == b"mine\n"
 
 
-def test_a_machine_that_let_the_time_pass_is_asked_once(engine: LocalExec) -> None:
-    with Channel(cast(docker.APIClient, engine), "labenv-anna-vm3", once=True) as channel:
-        with pytest.raises(EngineError, match="did not end within"):
-            channel.run("sleep 60", timeout=0.3)
+def test_a_machine_that_kept_a_command_waiting_is_not_asked_again_over_any_channel(
+    engine: LocalExec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labenv.engine.patience._ONE", 1.5)
+    patience = Patience()
+    with Channel(cast(docker.APIClient, engine), "labenv-anna-vm3", patience) as channel:
+        channel.run("sleep 0.4")
+        with pytest.raises(EngineError, match=r"did not end within 1[.][0-9] s and was stopped"):
+            channel.run("sleep 60")
+    with Channel(cast(docker.APIClient, engine), "labenv-anna-vm3", patience) as channel:
         with pytest.raises(EngineError, match="did not answer in time before, so it was not asked again: echo me"):
             channel.run("echo me")
+        assert channel.run("echo work", timeout=5).stdout == b"work\n", "what may take long has a time of its own"
+
+
+def test_a_command_that_runs_long_has_patience_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labenv.engine.patience._ONE", 1.1)
+    monkeypatch.setattr("labenv.engine.patience._SHARE", 0.5)
+    patience = Patience()
+    with patience.waiting("vm3"):
+        time.sleep(0.4)
+    assert patience.left("vm3") == 0
+    assert patience.left("vm2")
+    time.sleep(0.5)
+    assert patience.left("vm3")
+
+
+def test_many_slow_machines_keep_a_command_waiting_no_longer_than_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labenv.engine.patience._ALL", 1.5)
+    patience = Patience()
+    with patience.waiting("vm1"), patience.waiting("vm2"):
+        time.sleep(0.3)
+    assert patience.left("vm3"), "both at the same time count once"
+    with patience.waiting("vm1"):
+        time.sleep(0.4)
+    assert patience.left("vm3") == 0
 
 
 def test_a_shell_that_died_between_two_commands_is_opened_again(channel: Channel, engine: LocalExec) -> None:
@@ -232,7 +269,7 @@ def test_a_machine_that_dies_under_a_command_is_named_with_its_state(channel: Ch
 
 def test_a_shell_that_ends_in_a_living_machine(channel: Channel) -> None:
     with pytest.raises(EngineError, match=r"labenv-anna-vm3 is running, but its shell ended during: kill"):
-        channel.run("kill -KILL $PPID")
+        channel.run("kill -KILL $$")
 
 
 def test_a_machine_that_does_not_run(channel: Channel, engine: LocalExec) -> None:
@@ -264,6 +301,8 @@ case $port in
     27) echo 'nc: getaddrinfo for host "vm33" port 27: Name or service not known' >&2 ;;
     28) echo "nc: connect to 192.0.2.1 port 28 (tcp) failed: No route to host" >&2 ;;
     29) exec sleep 60 ;;
+    30) echo "Connection to $* succeeded!" >&2; while printf x; do sleep 0.05; done ;;
+    31) echo "Connection to $* succeeded!" >&2; exec yes ;;
 esac
 exit 1
 """
@@ -327,10 +366,44 @@ def test_many_connections_go_over_one_exec(engine: LocalExec, connect: Callable[
     assert engine.started in (1, 5)
 
 
-def test_connections_end_with_their_machine_and_the_next_begins_again(engine: LocalExec) -> None:
+@pytest.fixture
+def board(engine: LocalExec) -> Iterator[Switchboard]:
+    """Connections over one exec, with the stand-in for nc."""
+    nc = Path(engine.environment["PATH"].partition(":")[0]) / "nc"
+    nc.write_text(_NC)
+    nc.chmod(0o755)
     board = Switchboard(cast(docker.APIClient, engine), "labenv-anna-host")
-    (Path(engine.environment["PATH"].partition(":")[0]) / "nc").write_text(_NC)
-    (Path(engine.environment["PATH"].partition(":")[0]) / "nc").chmod(0o755)
+    yield board
+    board.close()
+
+
+def test_a_server_that_says_one_byte_at_a_time_is_not_heard_for_ever(
+    board: Switchboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labenv.engine.dial._RUN", 1.0)
+    began = time.monotonic()
+    with board.dial("192.0.2.1", 30, timeout=10) as connection:
+        assert connection.makefile("rb").read().strip(b"x") == b""
+    assert time.monotonic() - began < 5
+    with pytest.raises(TimeoutError):
+        board.dial("192.0.2.1", 30)
+
+
+def test_a_server_that_never_stops_talking_fills_no_memory(board: Switchboard) -> None:
+    with board.dial("192.0.2.1", 31) as connection:
+        assert len(connection.makefile("rb").read()) <= 4_000_000
+    assert board.dial("192.0.2.1", 25).recv(100) == b"220 hello\n"
+
+
+def test_a_machine_whose_perl_is_another_program_fills_no_memory(engine: LocalExec, board: Switchboard) -> None:
+    perl = Path(engine.environment["PATH"].partition(":")[0]) / "perl"
+    perl.write_text("#!/bin/sh\nprintf '\\000\\000\\000\\001\\001\\377\\377\\377\\377'; exec yes\n")
+    perl.chmod(0o755)
+    with pytest.raises(OSError, match="nc ended without a word"):
+        board.dial("192.0.2.1", 25)
+
+
+def test_connections_end_with_their_machine_and_the_next_begins_again(engine: LocalExec, board: Switchboard) -> None:
     connection = board.dial("192.0.2.1", 25)
     connection.recv(100)
     os.killpg(engine.processes[0].pid, signal.SIGKILL)
@@ -340,4 +413,3 @@ def test_connections_end_with_their_machine_and_the_next_begins_again(engine: Lo
         board.dial("192.0.2.1", 25)
     engine.state = {"Status": "running", "ExitCode": 0}
     assert board.dial("192.0.2.1", 25).recv(100) == b"220 hello\n"
-    board.close()

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from labenv.checks.own import OwnMail
 from labenv.mail.office import Office
+from labenv.mail.postroom import Postroom
 from tests.unit.test_trace import ANNA, MACHINES, rooms
 
 EARLY, LATE = datetime(2026, 11, 22, 20), datetime(2026, 11, 22, 23, 59)
@@ -11,7 +12,7 @@ ROOT = "root@asmith15.ops"
 
 
 def own(case: str, changed: datetime = EARLY) -> OwnMail:
-    there = {name: room for name, room in rooms(case).items() if room}
+    there = {name: room for name, room in rooms(case).items() if isinstance(room, Postroom)}
     return OwnMail(Office(there, MACHINES), {"vm2": changed, "vm3": changed})
 
 

@@ -28,8 +28,10 @@ def test_the_ground_floor_is_small() -> None:
 
 
 def test_one_guard_takes_the_lock() -> None:
-    users = [path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py") if "student_lock" in path.read_text()]
-    assert sorted(users) == ["environments/changing.py", "environments/lock.py"]
+    users = [
+        path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py") if "environments.lock" in path.read_text()
+    ]
+    assert users == ["environments/changing.py"]
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.relative_to(HOUSE).as_posix())

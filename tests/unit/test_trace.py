@@ -34,9 +34,9 @@ def excerpt(machine: str, case: str) -> str:
     return next((part for part in parts if re.match(rf".* MARK: {case}\n", part)), "")
 
 
-def rooms(case: str, queues: dict[str, str] | None = None) -> dict[str, Postroom | None]:
+def rooms(case: str, queues: dict[str, str] | None = None) -> dict[str, Postroom | str]:
     """The queues after a case: what is not removed waits in the deferred queue."""
-    there: dict[str, Postroom | None] = {}
+    there: dict[str, Postroom | str] = {}
     for machine in ("vm2", "vm3"):
         read = maillog.read(excerpt(machine, case), NOW)
         waiting = {hop.queue_id: "deferred" for hop in read.hops if not hop.removed}
@@ -282,7 +282,7 @@ def test_an_unknown_id_is_answered_with_the_newest() -> None:
 
 
 def test_a_machine_that_does_not_run_is_told_of() -> None:
-    tracer = Tracer({**rooms("user"), "vm3": None}, SCENE)
+    tracer = Tracer({**rooms("user"), "vm3": "is not running"}, SCENE)
     trace = tracer.trace("latest")
     assert trace.notes == ("vm3 is not running, so its log could not be read.",)
     assert trace.verdict == (
@@ -352,12 +352,18 @@ def test_a_machine_without_postfix_says_nothing() -> None:
 
 
 def test_all_messages_of_all_cases_have_an_end_and_words() -> None:
-    everything: dict[str, Postroom | None] = {}
+    everything: dict[str, Postroom | str] = {}
     for machine in ("vm2", "vm3"):
         read = maillog.read(log(machine), NOW)
         everything[machine] = Postroom(read, {hop.queue_id: "deferred" for hop in read.hops if not hop.removed})
     tracer = Tracer(everything, SCENE)
-    ids = {hop.message_id for room in everything.values() if room for hop in room.log.hops if hop.message_id}
+    ids = {
+        hop.message_id
+        for room in everything.values()
+        if isinstance(room, Postroom)
+        for hop in room.log.hops
+        if hop.message_id
+    }
     assert len(ids) > 30
     for message_id in ids:
         trace = tracer.trace(message_id)
