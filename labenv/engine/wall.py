@@ -36,17 +36,17 @@ def rules() -> str:
 
 
 def stands() -> bool:
-    """Whether exactly these rules are loaded in this process's network. Needs no right, and a few microseconds.
+    """Whether exactly these rules are loaded in this process's network. Needs no right, and less than a tenth of a millisecond.
 
     A packet that an output rule drops is an error for who sends it (EPERM).
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial, suppress(ConnectionRefusedError):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
         try:
             trial.sendto(b"", (_mark(), 9))
         except PermissionError:
             return True
         except OSError:  # there is no loopback here
-            return False
+            pass
     return False
 
 
