@@ -3,29 +3,13 @@
 It turns options into calls to the core, shows its events, prints its records, and maps its errors to exit codes.
 """
 
-import codecs
 import errno
 import gc
 import os
 import sys
-from io import TextIOWrapper
 
+from labenv.cli import output
 from labenv.errors import EngineError, Interrupted, LabenvError
-
-# What a terminal or a file that is not UTF-8 gets for labenv's own signs; "?" for another character.
-_PLAIN = {
-    "✓": "ok",
-    "✗": "no",
-    "→": "->",
-    "…": "...",
-    "·": "-",
-    "≤": "<=",
-    "“": '"',
-    "”": '"',
-    "•": "*",
-    "─": "-",
-    "│": "|",
-}
 
 
 def main() -> None:
@@ -38,13 +22,7 @@ def main() -> None:
 def run() -> int:
     """Run the command line with the arguments of this process, and return its exit code."""
     gc.disable()  # a short-lived process: garbage collection during imports costs a tenth of its start
-    # The caller may have closed them (>&-).
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # it stays open until the end
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    codecs.register_error("labenv", _plain)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="labenv")
+    output.settle(sys.argv[1:])
     try:
         code = _called()
         sys.stdout.flush()
@@ -55,13 +33,6 @@ def run() -> int:
             raise
         return _failed(EngineError("The disk is full, so the output of this command is incomplete. Free some space."))
     return code
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    """An error handler for output: signs become words that every encoding has (codecs.register_error)."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 def _called() -> int:

@@ -12,6 +12,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption, write_text
+from labenv.cli.output import document
 from labenv.errors import LabenvError, UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def logbook(
         book = books.sections(text, books.blank(labs.load(environment.lab), environment.student))
         common.print_json(books.as_json(environment.student.id, book))
     else:
-        sys.stdout.write(text)
+        document(text)
 
 
 def _edit(engine: "Engine", environment: "Environment", text: str) -> None:

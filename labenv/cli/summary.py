@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from labenv.cli import common
+from labenv.cli.output import sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,9 +62,9 @@ def _rows(environment: "Environment") -> "Iterator[tuple[str, str]]":
 def _verdict(report: "Report") -> None:
     counts = report.summary
     if not counts["failed"]:
-        typer.echo(f"{typer.style('✓', fg='green')} all {counts['passed']} checks passed")
+        typer.echo(f"{typer.style(sign('✓', 'ok:'), fg='green')} all {counts['passed']} checks passed")
         return
-    mark = typer.style("✗", fg="red")
+    mark = typer.style(sign("✗", "failed:"), fg="red")
     typer.echo(f"{mark} {counts['failed']} of {counts['failed'] + counts['passed']} checks failed:")
     for result in report.results:
         if result.status == "fail":

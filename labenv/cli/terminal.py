@@ -28,7 +28,7 @@ def run(engine: Engine, container: str, command: list[str]) -> int:
     If stdin and stdout are a terminal, the command gets one too, which keeps the same size; otherwise stdin, stdout and
     stderr are passed on separately. Raises EngineError.
     """
-    terminal = os.environ.get("TERM", "xterm") if sys.stdin.isatty() and sys.stdout.isatty() else None
+    terminal = os.environ.get("TERM", "xterm") if os.isatty(0) and os.isatty(1) else None
     session = Session(engine, container, command, terminal=terminal)
     with refusals(f"running {command[0]} in {container}"):
         if terminal:

@@ -3,6 +3,8 @@
 import socket
 from typing import Any
 
+import docker.errors
+
 from labenv.engine import Engine, refusals
 
 
@@ -24,9 +26,13 @@ class Session:
         self.socket: socket.socket = getattr(self._stream, "_sock", self._stream)
 
     def resize(self, lines: int, columns: int) -> None:
-        """Set the size of its terminal. Raises EngineError."""
+        """Set the size of its terminal; a command that has ended needs none. Raises EngineError."""
         with refusals(self._doing):
-            self._api.exec_resize(self._id, height=lines, width=columns)
+            try:
+                self._api.exec_resize(self._id, height=lines, width=columns)
+            except docker.errors.APIError:
+                if self._api.exec_inspect(self._id)["Running"]:
+                    raise
 
     def status(self) -> int:
         """The exit code of a command that has ended (127: no such command). Raises EngineError."""
