@@ -7,9 +7,13 @@ import errno
 import gc
 import os
 import sys
+from contextlib import suppress
 
 from labenv.cli import output
-from labenv.errors import EngineError, Interrupted, LabenvError
+from labenv.errors import EngineError, Interrupted, LabenvError, UsageError
+
+# A stream that is open only for reading, a terminal that was closed, a limit on the size of files, a quota.
+_UNPRINTABLE = {errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT}
 
 
 def main() -> None:
@@ -24,14 +28,23 @@ def run() -> int:
     gc.disable()  # a short-lived process: garbage collection during imports costs a tenth of its start
     output.settle(sys.argv[1:])
     try:
+        os.getcwd()
         code = _called()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has exited (| head)
         return 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except FileNotFoundError as error:
+        if error.filename is not None:
             raise
-        return _failed(EngineError("The disk is full, so the output of this command is incomplete. Free some space."))
+        return _failed(UsageError("The folder that you are in was removed. Go to another one, such as: cd"))
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return _failed(
+                EngineError("The disk is full, so the output of this command is incomplete. Free some space.")
+            )
+        if error.errno in _UNPRINTABLE:
+            return _failed(EngineError(f"The output of this command cannot be written: {error.strerror}."))
+        raise
     return code
 
 
@@ -50,5 +63,6 @@ def _called() -> int:
 
 
 def _failed(error: LabenvError) -> int:
-    print(f"labenv: {error}", file=sys.stderr)
+    with suppress(OSError):  # the exit code still tells that something is wrong
+        print(f"labenv: {error}", file=sys.stderr)
     return error.exit_code

@@ -144,7 +144,7 @@ def test_a_full_disk_for_what_is_printed_is_told_in_a_sentence(finished: dict[st
 
 def test_a_command_whose_output_is_closed_still_tells_how_it_ended(finished: dict[str, Any]) -> None:
     for arguments, code in (("--version", 0), (f"check 9 -s {finished['student']} --json", 0), ("check lunch", 2)):
-        done = subprocess.run(["sh", "-c", f"{sys.executable} -m labenv {arguments} >&-"], check=False)
+        done = subprocess.run(["sh", "-c", f"{shlex.quote(sys.executable)} -m labenv {arguments} >&-"], check=False)
         assert done.returncode == code, arguments
 
 

@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,8 @@ def test_json_stays_json_whatever_the_encoding(monkeypatch: pytest.MonkeyPatch) 
 def test_a_closed_stream_ends_no_command(closed: str) -> None:
     for arguments, code in (("lab list", 0), ("lab list --json", 0), ("check --junit - --html -", 2)):
         done = subprocess.run(
-            ["sh", "-c", f"{sys.executable} -m labenv {arguments} {closed}"], capture_output=True, check=False
+            ["sh", "-c", f"{shlex.quote(sys.executable)} -m labenv {arguments} {closed}"],
+            capture_output=True,
+            check=False,
         )
         assert (done.returncode, b"Traceback" in done.stderr) == (code, False), done.stderr
