@@ -219,6 +219,10 @@ class Engine:
         )
         if "cgroup" in keys:
             settings["CgroupnsMode"] = keys["cgroup"]
+        settings["Ulimits"] = [
+            {"Name": name, "Soft": limit["soft"], "Hard": limit["hard"]}
+            for name, limit in keys.get("ulimits", {}).items()
+        ]
         endpoint = self.api.create_endpoint_config(ipv4_address=node.address)
         self.api.create_container(
             image,

@@ -31,8 +31,8 @@ def opened(engine: Engine, environment: Environment, listen: Listener) -> Reposi
     history.collect_now(engine, environment, listen)
     if not book.began():
         raise EngineError(
-            f"{environment.student.id}'s environment has no history: another version of labenv made it, or none of its "
-            f"machines runs."
+            f"{environment.student.id}'s environment has no history here: another user has it (or root, by sudo), another "
+            f"version of labenv made the environment, or none of its machines runs."
         )
     return book
 
