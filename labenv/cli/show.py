@@ -38,6 +38,8 @@ def _mark(status: str) -> str:
 
 def environments(there: "Sequence[Environment]") -> None:
     """The environments as tables, one line per machine."""
+    from labenv.environments.reach import Reach
+
     if not there:
         _out.print("There is no environment. Create one: labenv up STUDENT")
     for environment in there:
@@ -50,7 +52,10 @@ def environments(there: "Sequence[Environment]") -> None:
         for machine in environment.machines:
             ports = ", ".join(f"{port} → {here}" for port, here in machine.published.items())
             table.add_row(machine.name, machine.address, machine.state, ports)
-        _out.print(table, "")
+        _out.print(table)
+        if note := Reach(environment).note:
+            _out.print(escape(note), soft_wrap=True)
+        _out.print()
 
 
 def next_step(found: "Next") -> None:
