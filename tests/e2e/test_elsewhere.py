@@ -169,7 +169,7 @@ def test_an_editor_that_is_not_there_is_told(finished: dict[str, Any], editor: s
 @pytest.mark.parametrize(
     "settings",
     [
-        {"TMPDIR": "/tmp/" + 120 * "x"},
+        {"TMPDIR": 120 * "x"},
         {"TMPDIR": "/nonexistent"},
         {"COLUMNS": "0", "LINES": "0"},
         {"COLUMNS": "-3"},
@@ -179,10 +179,12 @@ def test_an_editor_that_is_not_there_is_told(finished: dict[str, Any], editor: s
     ],
     ids=str,
 )
-def test_settings_that_say_nothing_useful_hinder_nothing(finished: dict[str, Any], settings: dict[str, str]) -> None:
-    folder = Path(settings.get("TMPDIR", "/nonexistent"))
-    if folder.name.startswith("x"):
-        folder.mkdir(exist_ok=True)
+def test_settings_that_say_nothing_useful_hinder_nothing(
+    finished: dict[str, Any], settings: dict[str, str], tmp_path: Path
+) -> None:
+    if (name := settings.get("TMPDIR", "/")).startswith("x"):
+        (tmp_path / name).mkdir()
+        settings = {"TMPDIR": str(tmp_path / name)}
     odd = Cli({**settings, "LABENV_STUDENT": finished["student"], "EDITOR": "true"})
     odd("check", "17", "19")
     odd("logbook", "--edit")
