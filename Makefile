@@ -14,6 +14,8 @@ QUICK   := $(patsubst %,tests/e2e/test_%.py,bad_input class client command_line 
 
 # What Python compiles it may keep: to compile labenv and its tests again for each command takes longer than the command.
 unexport PYTHONDONTWRITEBYTECODE
+# They would lead the Python in .venv to another one's packages.
+unexport PYTHONHOME PYTHONPATH
 
 .PHONY: help lab test quick soak lint docs unit e2e bench down readme requirements wheel dist clean
 help:  ## show this
@@ -75,10 +77,16 @@ dist: $(VENV)/dev  ## build what a release publishes in dist/: a wheel and the s
 clean:  ## remove everything that make built here (environments stay: see `labenv down`)
 	@rm -rf $(VENV) dist site .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
 
+# Scripts with the line ends of Windows do not start, and say no reason that a person would understand.
+UNIX = ! grep -q "$$(printf '\r')" tools/venv || { echo "The files here have the line ends of Windows, so nothing in \
+them would run. Clone labenv again with git, which keeps them right." >&2; exit 3; }
+
 $(VENV)/run: pyproject.toml requirements.txt tools/venv
-	@tools/venv $(PYTHON) $(VENV) requirements.txt
+	@$(UNIX)
+	@tools/venv "$(PYTHON)" $(VENV) requirements.txt
 	@touch $@
 
 $(VENV)/dev: pyproject.toml requirements-dev.txt tools/venv
-	@tools/venv $(PYTHON) $(VENV) requirements-dev.txt
+	@$(UNIX)
+	@tools/venv "$(PYTHON)" $(VENV) requirements-dev.txt
 	@touch $@ $(VENV)/run

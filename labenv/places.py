@@ -6,6 +6,7 @@ another user could have prepared.
 
 import os
 import pwd
+import shlex
 import stat
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ def config() -> Path:
 
 
 def state() -> Path:
-    """The folder of data that is kept from run to run and cannot be made again, such as histories.
+    """The folder of data that is kept from run to run and cannot be made again, such as histories; relative for who has no home.
 
     Root does not use another user's (`sudo -E`): files of root there would be in that user's way.
     """
@@ -42,7 +43,7 @@ def runtime() -> Path:
     places = [
         *([given / "labenv"] if given.is_absolute() and _is_own(given) else []),  # under sudo it may be another user's
         *([Path("/run/labenv")] if os.geteuid() == 0 else []),
-        state() / "locks",
+        *([state() / "locks"] if state().is_absolute() else []),
         Path(f"/tmp/labenv-locks-{os.geteuid()}"),  # for who has no home
     ]
     for folder in places:
@@ -94,9 +95,23 @@ def shared(group: int) -> Path:
         time.sleep(0.02)
 
 
+def way_out(path: Path) -> str:
+    """What a user can do where `path` cannot be made, read or written, as a sentence."""
+    there = _nearest(path)
+    if (
+        os.geteuid()
+        and path.is_absolute()
+        and there.stat().st_uid == 0
+        and there.is_relative_to(os.path.expanduser("~"))
+    ):
+        # labenv, or another program, ran under sudo while HOME was this user's.
+        return f"{there} belongs to root, not to you: sudo chown -R {os.geteuid()} {shlex.quote(str(there))}"
+    return "Set XDG_STATE_HOME to a folder that you may write."
+
+
 def _nearest(path: Path) -> Path:
     """The folder itself, or the nearest one above it that exists."""
-    return next(each for each in (path, *path.parents) if each.exists())
+    return next(each for each in (path, *path.parents) if os.path.exists(each))  # nor is one that may not be entered
 
 
 def _is_own(folder: Path) -> bool:

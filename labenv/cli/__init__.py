@@ -3,29 +3,17 @@
 It turns options into calls to the core, shows its events, prints its records, and maps its errors to exit codes.
 """
 
-import codecs
 import errno
 import gc
 import os
 import sys
-from io import TextIOWrapper
+from contextlib import suppress
 
-from labenv.errors import EngineError, Interrupted, LabenvError
+from labenv.cli import output
+from labenv.errors import EngineError, Interrupted, LabenvError, UsageError
 
-# What a terminal or a file that is not UTF-8 gets for labenv's own signs; "?" for another character.
-_PLAIN = {
-    "✓": "ok",
-    "✗": "no",
-    "→": "->",
-    "…": "...",
-    "·": "-",
-    "≤": "<=",
-    "“": '"',
-    "”": '"',
-    "•": "*",
-    "─": "-",
-    "│": "|",
-}
+# A stream that is open only for reading, a terminal that was closed, a limit on the size of files, a quota.
+_UNPRINTABLE = {errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT}
 
 
 def main() -> None:
@@ -38,30 +26,26 @@ def main() -> None:
 def run() -> int:
     """Run the command line with the arguments of this process, and return its exit code."""
     gc.disable()  # a short-lived process: garbage collection during imports costs a tenth of its start
-    # The caller may have closed them (>&-).
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # it stays open until the end
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    codecs.register_error("labenv", _plain)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="labenv")
+    output.settle(sys.argv[1:])
     try:
+        os.getcwd()
         code = _called()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has exited (| head)
         return 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except FileNotFoundError as error:
+        if error.filename is not None:
             raise
-        return _failed(EngineError("The disk is full, so the output of this command is incomplete. Free some space."))
+        return _failed(UsageError("The folder that you are in was removed. Go to another one, such as: cd"))
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return _failed(
+                EngineError("The disk is full, so the output of this command is incomplete. Free some space.")
+            )
+        if error.errno in _UNPRINTABLE:
+            return _failed(EngineError(f"The output of this command cannot be written: {error.strerror}."))
+        raise
     return code
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    """An error handler for output: signs become words that every encoding has (codecs.register_error)."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    return "".join(_PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 def _called() -> int:
@@ -79,5 +63,6 @@ def _called() -> int:
 
 
 def _failed(error: LabenvError) -> int:
-    print(f"labenv: {error}", file=sys.stderr)
+    with suppress(OSError):  # the exit code still tells that something is wrong
+        print(f"labenv: {error}", file=sys.stderr)
     return error.exit_code

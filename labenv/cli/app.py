@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
 
 from labenv import __version__
@@ -70,7 +70,16 @@ def _loaded(name: str) -> Any:
     else:
         around.command(name)(found)
     made = get_command(around)
-    return made.commands[name] if isinstance(made, TyperGroup) else made
+    command = made.commands[name] if isinstance(made, TyperGroup) else made
+    _accept_plain(command)
+    return command
+
+
+def _accept_plain(command: Any) -> None:
+    """Let `--plain` stand behind a command too. It was read already, before anything was printed (labenv.cli.output)."""
+    command.params.append(TyperOption(param_decls=["--plain"], is_flag=True, expose_value=False, hidden=True))
+    for below in getattr(command, "commands", {}).values():
+        _accept_plain(below)
 
 
 class _Commands(Mapping[str, Any]):
@@ -142,6 +151,14 @@ def _version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="Words for signs, no colours, nothing that moves, for screen readers: labenv --plain check. Always: "
+            "export LABENV_PLAIN=1",
+        ),
     ] = False,
 ) -> None:
     pass

@@ -11,6 +11,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
+from labenv.cli.output import document
 from labenv.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _write(files: dict[str, str], report: "Report", lab: "Lab", engine: "Engine"
     for kind, name in files.items():
         text = reports.KINDS[kind](paper)
         if name == _STDOUT:
-            sys.stdout.write(text)
+            document(text)
             continue
         try:
             Path(name).write_text(text, encoding="utf-8")

@@ -1,6 +1,7 @@
 """The client command: settings for a mail client on the student's own computer."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,11 +36,14 @@ def client(
 
       mutt -F ~/labmail/muttrc
     """
+    from labenv.environments.reach import Reach
     from labenv.mail import client as clients
 
     with screen.progress(quiet=True) as listen:
         environment = common.chosen(common.open_engine(listen), student)
     account = clients.account(environment)
+    if note := Reach(environment).note:
+        print(note, file=sys.stderr)
     files = clients.write(account, environment.student.domain, write) if write else []
     if json:
         common.print_json(

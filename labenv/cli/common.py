@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from labenv.cli import output
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Listener, silent
 
@@ -42,8 +43,7 @@ def count_look(engine: "Engine", environment: "Environment", listen: Listener) -
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout, and nothing else there."""
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    output.document(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(file: Path, text: str) -> None:

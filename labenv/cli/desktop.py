@@ -38,6 +38,7 @@ def desktop(
       labenv desktop --stop
     """
     from labenv.environments import desktop as core
+    from labenv.environments.networks import port_in_use
 
     if (stop or remove) and (configured or port or (stop and remove)):
         raise UsageError("--stop and --remove cannot be combined with each other, --configured or --port.")
@@ -65,8 +66,10 @@ def desktop(
         common.print_json(shown.to_dict())
         return
     print(shown.url)
-    if not engine.is_local:
-        _say(f"The engine is on another computer. To reach the page: ssh -L {shown.port}:127.0.0.1:{shown.port} THERE")
+    if not engine.is_local or not port_in_use(shown.port):
+        _say(
+            f"The engine is on another computer, or labenv in a container. To reach the page: ssh -L {shown.port}:127.0.0.1:{shown.port} THERE"
+        )
     elif look and not browser.opened(shown.url):
         _say("No browser could be opened. Open the address yourself.")
     _say(

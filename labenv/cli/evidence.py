@@ -8,6 +8,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, MachineArgument, StudentOption, write_text
+from labenv.cli.output import document
 
 if TYPE_CHECKING:
     pass
@@ -41,4 +42,4 @@ def evidence(
     if json:
         common.print_json(asdict(found))
     elif not output:
-        sys.stdout.write(found.text)
+        document(found.text)

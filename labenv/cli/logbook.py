@@ -12,6 +12,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption, write_text
+from labenv.cli.output import document
 from labenv.errors import LabenvError, UsageError
 
 if TYPE_CHECKING:
@@ -58,14 +59,28 @@ def logbook(
         book = books.sections(text, books.blank(labs.load(environment.lab), environment.student))
         common.print_json(books.as_json(environment.student.id, book))
     else:
-        sys.stdout.write(text)
+        document(text)
+
+
+def _editor() -> list[str]:
+    """The user's editor, with its arguments; vi(1) if none is set. Raises UsageError."""
+    for name in ("VISUAL", "EDITOR"):
+        try:
+            words = shlex.split(os.environ.get(name, ""))
+        except ValueError as error:
+            raise UsageError(f"{name} cannot be understood: {error}. Example: {name}='code --wait'") from error
+        if words:
+            return words
+    if not (os.isatty(0) and os.isatty(1)):  # vi would wait forever
+        raise UsageError("There is no terminal for an editor. Set EDITOR to one that needs none, or use --import FILE.")
+    return ["vi"]
 
 
 def _edit(engine: "Engine", environment: "Environment", text: str) -> None:
     """Edit a copy and write it back. If anything fails, the copy stays and its path is shown."""
     from labenv.sheet import logbook as books
 
-    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    editor = _editor()
     handle, name = tempfile.mkstemp(prefix=f"logbook-{environment.student.id}-", suffix=".md")
     copy = Path(name)
     with os.fdopen(handle, "w", encoding="utf-8") as out:

@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from labenv.events import Event, Listener
 
@@ -37,9 +37,13 @@ def _plain(quiet: bool) -> Listener:
 
 
 def _say(line: str) -> None:
-    """Write a line in one call: `print` writes the newline separately, and another thread's line may come between."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    """Write a line in one call: `print` writes the newline separately, and another thread's line may come between.
+
+    That nobody can read it (a full disk, a closed terminal) is no reason to leave work half done.
+    """
+    with suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 @contextmanager

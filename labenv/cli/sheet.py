@@ -7,14 +7,16 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from labenv.cli.output import sign
 from labenv.sheet import guide, progress
 
 if TYPE_CHECKING:
     from labenv.checks.results import Report
     from labenv.lab.model import Lab
-    from labenv.sheet.progress import Heading, StepProgress
+    from labenv.sheet.progress import Heading, Mark, StepProgress
 
 _STYLES = {"pass": "green", "fail": "red", "warn": "yellow", "skip": "dim", "person": "cyan"}
+_WORDS = {"pass": "passes", "fail": "fails", "warn": "warns", "skip": "waits", "person": "yours"}  # for plain output
 _MARGIN = 2
 
 
@@ -49,18 +51,20 @@ def verdict(report: "Report", lab: "Lab") -> list[RenderableType]:
     ]
 
 
+def _sign(mark: "Mark") -> str:
+    return sign(progress.SYMBOLS[mark], _WORDS[mark])
+
+
 def _line(heading: "Heading") -> RenderableType:
     table = Table.grid(padding=(0, 1, 0, 0))
     steps = Text(" ").join(Text(row.step.id, style=_STYLES[row.mark]) for row in heading.rows)
-    table.add_row(
-        Text(progress.SYMBOLS[heading.mark], style=_STYLES[heading.mark]), Text(heading.text).append("  ").append(steps)
-    )
+    table.add_row(Text(_sign(heading.mark), style=_STYLES[heading.mark]), Text(heading.text).append("  ").append(steps))
     return table
 
 
 def _heading(heading: "Heading") -> list[RenderableType]:
     table = Table.grid(padding=(0, _MARGIN, 0, 0))
-    table.add_column(width=1)
+    table.add_column(width=len(_sign("pass")))
     table.add_column(width=3, justify="right")
     table.add_column(width=2, justify="right", style="dim")
     table.add_column(width=9, no_wrap=True)
@@ -77,7 +81,7 @@ def _add(table: Table, row: "StepProgress") -> None:
         text.append(f" ({row.seen[0]})")
     elif row.mark == "person":
         text.append(" (for you)", style="cyan")
-    mark = Text(row.symbol, style=_STYLES[row.mark])
+    mark = Text(_sign(row.mark), style=_STYLES[row.mark])
     number = row.step.number and f"{row.step.number}."
     table.add_row(mark, Text(row.step.id, style="bold"), number, row.machines, text)
     if row.mark != "skip":

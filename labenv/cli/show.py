@@ -10,6 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from labenv.cli.output import sign
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,16 +24,22 @@ if TYPE_CHECKING:
 
 # A pipe has no width, and grep needs whole lines.
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
-_MARKS = {"fail": "[red]✗[/]", "warn": "[yellow]![/]", "skip": "[dim]-[/]", "pass": "[green]✓[/]"}
-_FINDINGS = {"ok": _MARKS["pass"], "warn": _MARKS["warn"], "fail": _MARKS["fail"]}
+_FINDINGS = {"ok": ("green", "✓", "ok"), "warn": ("yellow", "!", "warning"), "fail": ("red", "✗", "problem")}
 
 
 def _table(*columns: str) -> Table:
     return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
 
 
+def _mark(status: str) -> str:
+    style, symbol, word = _FINDINGS[status]
+    return f"[{style}]{sign(symbol, word)}[/]"
+
+
 def environments(there: "Sequence[Environment]") -> None:
     """The environments as tables, one line per machine."""
+    from labenv.environments.reach import Reach
+
     if not there:
         _out.print("There is no environment. Create one: labenv up STUDENT")
     for environment in there:
@@ -42,9 +50,12 @@ def environments(there: "Sequence[Environment]") -> None:
         )
         table = _table("machine", "address", "state", "ports on 127.0.0.1")
         for machine in environment.machines:
-            ports = ", ".join(f"{port}→{here}" for port, here in machine.published.items())
+            ports = ", ".join(f"{port} → {here}" for port, here in machine.published.items())
             table.add_row(machine.name, machine.address, machine.state, ports)
-        _out.print(table, "")
+        _out.print(table)
+        if note := Reach(environment).note:
+            _out.print(escape(note), soft_wrap=True)
+        _out.print()
 
 
 def next_step(found: "Next") -> None:
@@ -116,7 +127,7 @@ def saves(documents: "Sequence[dict[str, Any]]") -> None:
 def findings(found: "Sequence[Finding]") -> None:
     """What `doctor` found, with the fix below each problem."""
     for finding in found:
-        _out.print(f"{_FINDINGS[finding.status]} [b]{finding.topic}[/b]: {escape(finding.sentence)}")
+        _out.print(f"{_mark(finding.status)} [b]{finding.topic}[/b]: {escape(finding.sentence)}")
         if finding.mend:
             _out.print(indent(escape(finding.mend), "    "))
 
@@ -126,7 +137,7 @@ def bench(rows: "Sequence[Measurement]") -> None:
     table = _table("what", "median", "lowest", "highest", "target")
     for row in rows:
         met = row.target is None or row.median <= row.target
-        target = "" if row.target is None else f"{_MARKS['pass' if met else 'fail']} ≤ {row.target:g} {row.unit}"
+        target = "" if row.target is None else f"{_mark('ok' if met else 'fail')} ≤ {row.target:g} {row.unit}"
         table.add_row(
             row.name, *(f"{value:.2f} {row.unit}" for value in (row.median, min(row.values), max(row.values))), target
         )

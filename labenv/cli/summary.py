@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from labenv.cli import common
+from labenv.cli.output import sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from labenv.checks.results import Report
     from labenv.environment import Environment
+    from labenv.environments.reach import Reach
     from labenv.environments.up import Outcome
 
 _SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
@@ -20,15 +22,20 @@ _SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
 
 def show(environment: "Environment", changes: "Sequence[str]", report: "Report | None") -> None:
     """Print names, addresses, the account, the ports, and what to type next."""
+    from labenv.environments.reach import Reach
+
     student = environment.student
     if report:
         _verdict(report)
     name = typer.style(f"{student.id}'s lab is up", bold=True)
     same = "" if changes else "; nothing had to change"
     typer.echo(f"\n{name} ({environment.lab}, stage {environment.stage}){same}")
-    rows = list(_rows(environment))
+    reach = Reach(environment)
+    rows = list(_rows(environment, reach))
     for label, value in rows:
         typer.echo(f"{label:<{max(len(label) for label, _ in rows)}}  {value}")
+    if reach.note:
+        typer.echo(reach.note)
     typer.echo("\nNext:")
     # After `make lab`, the command is in a folder that is not on the PATH.
     labenv = "labenv" if shutil.which("labenv") or sys.argv[0].endswith(".py") else sys.argv[0]
@@ -47,23 +54,23 @@ def show_restored(outcome: "Outcome", stem: str, *, json: bool) -> None:
         print(f"\nTo go back to the old state: labenv restore {outcome.changes[0]} -s {who}")
 
 
-def _rows(environment: "Environment") -> "Iterator[tuple[str, str]]":
+def _rows(environment: "Environment", reach: "Reach") -> "Iterator[tuple[str, str]]":
     student = environment.student
     yield "domain", student.domain
     yield "network", f"{student.network}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines)
     yield "account", f"{student.id}, password {student.password}"
     for number, service in _SERVICES.items():
         for machine in environment.machines:
-            if number in machine.published:
-                yield service, f"127.0.0.1:{machine.published[number]} ({machine.name})"
+            if place := reach.service(machine, number):
+                yield service, f"{place[0]}:{place[1]} ({machine.name})"
 
 
 def _verdict(report: "Report") -> None:
     counts = report.summary
     if not counts["failed"]:
-        typer.echo(f"{typer.style('✓', fg='green')} all {counts['passed']} checks passed")
+        typer.echo(f"{typer.style(sign('✓', 'ok:'), fg='green')} all {counts['passed']} checks passed")
         return
-    mark = typer.style("✗", fg="red")
+    mark = typer.style(sign("✗", "failed:"), fg="red")
     typer.echo(f"{mark} {counts['failed']} of {counts['failed'] + counts['passed']} checks failed:")
     for result in report.results:
         if result.status == "fail":

@@ -28,14 +28,14 @@ def run(engine: Engine, container: str, command: list[str]) -> int:
     If stdin and stdout are a terminal, the command gets one too, which keeps the same size; otherwise stdin, stdout and
     stderr are passed on separately. Raises EngineError.
     """
-    terminal = os.environ.get("TERM", "xterm") if sys.stdin.isatty() and sys.stdout.isatty() else None
+    terminal = os.environ.get("TERM", "xterm") if os.isatty(0) and os.isatty(1) else None
     session = Session(engine, container, command, terminal=terminal)
     with refusals(f"running {command[0]} in {container}"):
         if terminal:
             with _raw(session):
-                _pump(session.socket, framed=False)
+                _pump(session, framed=False)
         else:
-            _pump(session.socket, framed=True)
+            _pump(session, framed=True)
     return session.status()
 
 
@@ -78,11 +78,12 @@ def _raw(session: Session) -> Iterator[None]:
         signal.signal(signal.SIGWINCH, old)
 
 
-def _pump(channel: socket.socket, *, framed: bool) -> None:
+def _pump(session: Session, *, framed: bool) -> None:
     """Copy both ways until the command's side ends."""
+    channel = session.socket
     source = sys.stdin.fileno()
     waiting: list[Any] = [channel, source]
-    buffer = b""
+    buffer = _passed_on(session.early, framed=framed)
     while True:
         readable, _, _ = select.select(waiting, [], [])
         if source in readable:
@@ -96,10 +97,15 @@ def _pump(channel: socket.socket, *, framed: bool) -> None:
             data = channel.recv(_BLOCK)
             if not data:
                 return
-            if framed:
-                buffer = _unframe(buffer + data)
-            else:
-                _write(1, data)
+            buffer = _passed_on(buffer + data, framed=framed)
+
+
+def _passed_on(data: bytes, *, framed: bool) -> bytes:
+    """Write what the command said; returns the beginning of a frame whose rest has not come yet."""
+    if framed:
+        return _unframe(data)
+    _write(1, data)
+    return b""
 
 
 def _unframe(buffer: bytes) -> bytes:

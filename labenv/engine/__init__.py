@@ -227,6 +227,10 @@ class Engine:
         )
         if "cgroup" in keys:
             settings["CgroupnsMode"] = keys["cgroup"]
+        settings["Ulimits"] = [
+            {"Name": name, "Soft": limit["soft"], "Hard": limit["hard"]}
+            for name, limit in keys.get("ulimits", {}).items()
+        ]
         endpoint = self.api.create_endpoint_config(ipv4_address=node.address)
         self.api.create_container(
             image,
@@ -297,11 +301,24 @@ class Engine:
                 if RECORD not in volume["Labels"]:
                     self.api.remove_volume(volume["Name"], force=True)
             for network in self.api.networks(filters=mine):
-                with suppress(docker.errors.NotFound):
-                    self.api.remove_network(network["Id"])
+                self._remove_network(network["Id"])
         if recipe.choose(self.facts).own_slice and self.facts.driver == "cgroupfs":
             idents = [recipe.ident(environment.student.id, machine.name) for machine in environment.regular]
             cgroups.remove(idents, self)
+
+    def _remove_network(self, network: str) -> None:
+        """Remove a network; containers that a person attached to it (labenv.environments.reach) stay, without it."""
+        with suppress(docker.errors.NotFound):
+            try:
+                self.api.remove_network(network)
+            except docker.errors.APIError as error:
+                guests = [] if error.status_code == 404 else self.api.inspect_network(network)["Containers"] or []
+                if not guests:
+                    raise
+                for guest in guests:
+                    with suppress(docker.errors.APIError):  # it has left
+                        self.api.disconnect_container_from_network(guest, network, force=True)
+                self.api.remove_network(network)
 
     def remove_machine(self, container: str) -> None:
         """Remove one container, running or not. Raises EngineError."""

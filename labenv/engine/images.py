@@ -240,6 +240,7 @@ def _context(folder: Path) -> io.BytesIO:
 
 
 def _hash(folder: Path, below: str) -> str:
+    """What an image of that folder is, given the image below. Raises EngineError for files that a machine could not read."""
     digest = hashlib.sha256(below.encode())
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
@@ -248,6 +249,11 @@ def _hash(folder: Path, below: str) -> str:
             kind, content = "l", os.readlink(path).encode()
         else:  # only the mode that git keeps, so that a umask does not change the image
             kind, content = "x" if path.stat().st_mode & 0o100 else "f", path.read_bytes()
+            if b"\r\n" in content and b"\0" not in content:
+                raise EngineError(
+                    f"{path} has the line ends of Windows, with which no program in a machine can read it. Clone labenv again with "
+                    "git, which keeps them right."
+                )
         digest.update(f"{path.relative_to(folder)} {kind} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:12]
 

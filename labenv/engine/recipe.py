@@ -72,6 +72,10 @@ _SYSCTLS = {
 # ask this computer's, from this computer: a road out of the lab. As it is, it asks the machine's own, if there is one.
 _DNS = "127.0.0.1"
 
+# Open files of one process, soft as systemd has it. An engine's own default may be 1024 for all, or a billion, which some
+# programs count up to before they start another, and which a kernel may refuse (getrlimit(2), fs.nr_open in proc(5)).
+_NOFILE = {"soft": 1024, "hard": 16384}
+
 _SHIM = Recipe("rootless remount", SHIM, ("NET_ADMIN", "SYS_ADMIN"), userns=True)
 _PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
 _USERNS = Recipe("user namespace", userns=True)
@@ -152,7 +156,8 @@ def ident(student_id: str, machine: str) -> str:
 def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
     """What the recipe adds to that machine, as keys of a Compose service; little for a machine without systemd."""
     name = ident(student_id, node.name)
-    sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS)}  # inside a user namespace older kernels have none
+    # Inside a user namespace older kernels have no sysctls, and a limit cannot be higher than that of the user.
+    sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS), "ulimits": {"nofile": dict(_NOFILE)}}
     if not node.systemd:
         return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": ["/run"], "dns": [_DNS], **sysctls}
     keys: dict[str, Any] = {

@@ -3,11 +3,17 @@
 import socket
 from typing import Any
 
+import docker.errors
+
 from labenv.engine import Engine, refusals
+from labenv.engine.stream import early
 
 
 class Session:
-    """A command that runs in a container: `socket` carries both directions, framed by the engine unless it has a terminal."""
+    """A command that runs in a container: `socket` carries both directions, framed by the engine unless it has a terminal.
+
+    `early` is what the command had said before the socket was there.
+    """
 
     def __init__(self, engine: Engine, container: str, command: list[str], *, terminal: str | None) -> None:
         """Start the command, with a terminal of the type `terminal` (term(7)) if one is given. Raises EngineError."""
@@ -22,11 +28,16 @@ class Session:
             # A plain socket is wrapped in a SocketIO, a TLS one is not. The stream is kept: its end closes the socket.
             self._stream = self._api.exec_start(self._id, tty=bool(terminal), socket=True)
         self.socket: socket.socket = getattr(self._stream, "_sock", self._stream)
+        self.early = early(self._stream, self.socket)
 
     def resize(self, lines: int, columns: int) -> None:
-        """Set the size of its terminal. Raises EngineError."""
+        """Set the size of its terminal; a command that has ended needs none. Raises EngineError."""
         with refusals(self._doing):
-            self._api.exec_resize(self._id, height=lines, width=columns)
+            try:
+                self._api.exec_resize(self._id, height=lines, width=columns)
+            except docker.errors.APIError:
+                if self._api.exec_inspect(self._id)["Running"]:
+                    raise
 
     def status(self) -> int:
         """The exit code of a command that has ended (127: no such command). Raises EngineError."""

@@ -35,7 +35,7 @@ class Stream:
         # Blocking, and select waits for it: a time limit on the socket would apply to both directions, and `dial` reads and
         # writes from two threads.
         self._socket.setblocking(True)
-        self._buffer = bytearray()
+        self._buffer = bytearray(early(self._owner, self._socket))
 
     def send(self, data: bytes) -> None:
         """Send bytes to the command."""
@@ -85,6 +85,20 @@ class Stream:
     def _readable(self, seconds: float) -> bool:
         pending = getattr(self._socket, "pending", int)  # select does not see what TLS has already decrypted
         return bool(pending() or select.select([self._socket], [], [], seconds)[0])
+
+
+def early(owner: Any, connection: socket.socket) -> bytes:
+    """What a quick command said together with the engine's HTTP answer: it is in the buffer of the library that read that.
+
+    `owner` is what the SDK gave for the connection. The connection blocks afterwards.
+    """
+    connection.setblocking(False)
+    try:
+        return bytes(owner._response.raw._fp.fp.peek())
+    except (OSError, AttributeError, ValueError):  # nothing yet; another way to the engine has no such buffer
+        return b""
+    finally:
+        connection.setblocking(True)
 
 
 def machine_state(api: docker.APIClient, container: str) -> str:

@@ -114,14 +114,14 @@ def available() -> str | None:
 
 
 @contextlib.contextmanager
-def cgroup2_engine(workdir: Path, *, deadline: float = 60) -> Iterator[Engine]:
+def cgroup2_engine(workdir: Path, *, nofile: int | None = None, deadline: float = 60) -> Iterator[Engine]:
     """Start the engine with all its files in a new directory below `workdir`; end and remove everything on leaving.
 
     Raises RigError when the engine is not possible, dies, does not answer within `deadline` seconds or cannot be removed.
     Keep `workdir` short: the path of the socket in it has 107 bytes (unix(7)). A test run that was itself killed leaves
     the engine running; `echo 1 >…/labenv-rig-*/cgroup.kill` in the cgroup2 file system ends it.
     """
-    with new_home(workdir) as home, running(home, deadline=deadline) as engine:
+    with new_home(workdir) as home, running(home, nofile=nofile, deadline=deadline) as engine:
         yield engine
 
 
@@ -136,10 +136,13 @@ def new_home(workdir: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def running(home: Path, *, megabytes: int | None = None, deadline: float = 60) -> Iterator[Engine]:
+def running(
+    home: Path, *, megabytes: int | None = None, nofile: int | None = None, deadline: float = 60
+) -> Iterator[Engine]:
     """The engine whose files are in `home`; at the end all its processes are killed at once, as when a machine loses power.
 
-    With `megabytes` its data is on a disk of that size, in memory, which is removed with the engine.
+    With `megabytes` its data is on a disk of that size, in memory, which is removed with the engine. `nofile` is the number of
+    open files that its containers get unless they ask for another (dockerd --default-ulimit).
     Raises RigError as `cgroup2_engine` does.
     """
     reason, hierarchy = available(), _hierarchy()
@@ -147,7 +150,7 @@ def running(home: Path, *, megabytes: int | None = None, deadline: float = 60) -
         raise RigError(reason)
     cgroup = hierarchy / f"labenv-{home.name}"
     cgroup.mkdir()
-    process = _launch(home, cgroup, megabytes)
+    process = _launch(home, cgroup, megabytes, nofile)
     try:
         yield _ready(home, process, time.monotonic() + deadline)
     finally:
@@ -155,13 +158,14 @@ def running(home: Path, *, megabytes: int | None = None, deadline: float = 60) -
         process.wait()
 
 
-def _launch(home: Path, cgroup: Path, megabytes: int | None) -> subprocess.Popen[bytes]:
+def _launch(home: Path, cgroup: Path, megabytes: int | None, nofile: int | None) -> subprocess.Popen[bytes]:
     """Start dockerd in that cgroup, with its files in `home`."""
     # A configuration of its own; otherwise it would read the first engine's.
     config = home / "daemon.json"
     data = home / _DATA
     data.mkdir(exist_ok=True)
-    config.write_text(json.dumps({"data-root": str(data), "hosts": [f"unix://{home / _SOCKET}"]}))
+    limits = {"default-ulimits": {"nofile": {"Name": "nofile", "Soft": nofile, "Hard": nofile}}} if nofile else {}
+    config.write_text(json.dumps({"data-root": str(data), "hosts": [f"unix://{home / _SOCKET}"], **limits}))
     disk = f"mount -t tmpfs -o size={megabytes}m tmpfs {shlex.quote(str(data))}\n" if megabytes else ""
     with (home / _LOG).open("wb") as log:
         return subprocess.Popen(

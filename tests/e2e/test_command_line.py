@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from labenv.cli.app import CHAPTERS
@@ -142,7 +144,7 @@ def test_a_full_disk_for_what_is_printed_is_told_in_a_sentence(finished: dict[st
 
 def test_a_command_whose_output_is_closed_still_tells_how_it_ended(finished: dict[str, Any]) -> None:
     for arguments, code in (("--version", 0), (f"check 9 -s {finished['student']} --json", 0), ("check lunch", 2)):
-        done = subprocess.run(["sh", "-c", f"{sys.executable} -m labenv {arguments} >&-"], check=False)
+        done = subprocess.run(["sh", "-c", f"{shlex.quote(sys.executable)} -m labenv {arguments} >&-"], check=False)
         assert done.returncode == code, arguments
 
 
@@ -189,3 +191,69 @@ def test_a_users_docker_settings_stay_out_of_the_lab(student: str, tmp_path: Pat
         check=False,
     )
     assert built.returncode == 0, built.stderr
+
+
+# A call of each command. Those with an empty one change what the other tests share, or have no words of their own.
+CALLS = {
+    "up": ["up {student} --no-check", "up {student} --net 300"],
+    "status": ["status"],
+    "shell": [],
+    "exec": ["exec vm2 -- true"],
+    "logs": ["logs vm3 -n 3"],
+    "desktop": [],
+    "client": ["client"],
+    "reboot": [],
+    "down": ["down --dry-run"],
+    "save": ["save read-aloud"],
+    "restore": ["restore nosuch"],
+    "saves": ["saves", "saves --remove read-aloud --yes"],
+    "reset": ["reset vm9"],
+    "export": [],
+    "import": ["import /dev/null"],
+    "history": ["history", "history --patch"],
+    "diff": ["diff"],
+    "when": ["when 27"],
+    "check": ["check 19 32", "check 27 --markdown {folder}/x.md"],
+    "next": ["next"],
+    "hint": ["hint 19"],
+    "solve": ["solve 19 --dry-run"],
+    "trace": ["trace"],
+    "logbook": ["logbook"],
+    "drill": ["drill list", "drill report", "drill lint"],
+    "evidence": ["evidence vm2"],
+    "submit": ["submit {folder}/x.tar.gz"],
+    "review": ["review {folder}/x.tar.gz"],
+    "doctor": ["doctor"],
+    "render": ["render {folder}/x"],
+    "bench": [],
+    "images": ["images list"],
+    "lab": ["lab list", "lab lint"],
+}
+
+
+def in_a_terminal(*arguments: str, environ: dict[str, str] | None = None) -> tuple[str, int]:
+    """What a command shows in a terminal, and its exit code."""
+    command = shlex.join([sys.executable, "-m", "labenv", *arguments])
+    shown: Any = pexpect.run(command, env=environ or dict(os.environ), timeout=120, withexitstatus=True)
+    return shown[0].decode(), shown[1]
+
+
+def test_plain_output_has_no_signs_colours_or_drawings_in_a_terminal(
+    cli: Cli, finished: dict[str, Any], tmp_path: Path
+) -> None:
+    assert CALLS.keys() == {name for chapter in CHAPTERS.values() for name in chapter}
+    settings = {"LABENV_PLAIN": "1", "LABENV_STUDENT": finished["student"], "TERM": "xterm", "FORCE_COLOR": "1"}
+    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    for call in [*itertools.chain(*CALLS.values()), *(f"{name} --help" for name in CALLS if not CALLS[name])]:
+        words = call.format(student=finished["student"], folder=tmp_path).split()
+        screen, _ = in_a_terminal(*words, environ=kept | settings)
+        assert screen or call in ("exec vm2 -- true", "diff", "history --patch"), call
+        assert not re.search(r"[^\t\r\n -~]", screen), f"{call}: {screen!r}"
+    option = cli("check", "19", "--plain", "-s", finished["student"]).stdout
+    assert re.search(r"^passes +19 ", option, re.MULTILINE), option
+
+
+def test_a_short_command_in_a_terminal_ends_as_it_ended(finished: dict[str, Any]) -> None:
+    for _ in range(5):
+        ended = in_a_terminal("exec", "-s", finished["student"], "vm2", "--", "sh", "-c", "echo hi; exit 7")
+        assert ended == ("hi\r\n", 7)

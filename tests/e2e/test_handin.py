@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import shlex
 import sys
 import tarfile
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def editor(folder: Path, script: str) -> Cli:
     file.write_text(
         f"import sys, os\nname = sys.argv[1]\ntext = open(name).read()\n{script}\nopen(name, 'w').write(text)\n"
     )
-    return Cli({"VISUAL": f"{sys.executable} {file}"})
+    return Cli({"VISUAL": shlex.join([sys.executable, str(file)])})
 
 
 def test_the_log_book_is_started_edited_and_seen_by_the_checks(
@@ -81,7 +82,8 @@ def test_the_log_book_is_started_edited_and_seen_by_the_checks(
 def test_an_edit_that_cannot_be_put_back_is_kept(cli: Cli, finished: dict[str, Any], tmp_path: Path) -> None:
     student = finished["student"]
     meanwhile = (
-        f"os.system('{sys.executable} -m labenv exec -s {student} host -- sh -c \"echo by hand >> /root/logbook.md\"')"
+        f"import subprocess; subprocess.run([sys.executable, '-m', 'labenv', 'exec', '-s', '{student}', 'host', '--', "
+        "'sh', '-c', 'echo by hand >> /root/logbook.md'])"
     )
     for script, rc in (
         (f"text += 'mine'; {meanwhile}", 2),

@@ -17,6 +17,7 @@ from tests.e2e import rig
 pytestmark = pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
 
 LABENV = (sys.executable, "-m", "labenv")
+OPEN_FILES = "16384\n"
 PLAIN = {"NO_COLOR": "1", "COLUMNS": "200"}
 
 
@@ -31,6 +32,11 @@ def labenv(engine: rig.Engine, *arguments: str, rc: int = 0) -> subprocess.Compl
 
 def containers(engine: rig.Engine) -> str:
     return engine.run(["docker", "ps", "--all", "--quiet"]).stdout
+
+
+def limits(engine: rig.Engine, machine: str) -> str:
+    """How many files processes of a machine may open at most (getrlimit(2)); systemd takes all for itself."""
+    return labenv(engine, "exec", machine, "--", "awk", "/open files/ {print $5}", "/proc/1/limits").stdout
 
 
 def networks(engine: rig.Engine) -> str:
@@ -49,8 +55,11 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def offline(workdir: Path, bundle: Path) -> Iterator[rig.Engine]:
-    """The engine with the bundle imported, and an environment at stage done that has passed its checks."""
-    with rig.cgroup2_engine(workdir) as engine:
+    """The engine with the bundle imported, and an environment at stage done that has passed its checks.
+
+    Its default number of open files is what some distributions had: more than this kernel grants, and far too many.
+    """
+    with rig.cgroup2_engine(workdir, nofile=1_073_741_816) as engine:
         labenv(engine, "images", "import", str(bundle))
         assert "checks passed" in labenv(engine, "up", "away").stdout
         yield engine
@@ -91,6 +100,7 @@ def test_systemd_runs_there_with_no_power_over_the_host(offline: rig.Engine) -> 
         script = "cat /proc/1/comm; systemctl is-system-running --wait; awk '/CapEff/{print $2}' /proc/1/status"
         name, state, held = labenv(offline, "exec", machine, "--", "sh", "-c", script).stdout.split()
         assert (name, state) == ("systemd", "running")
+        assert limits(offline, machine) == OPEN_FILES
         assert not int(held, 16) & 1 << 21, "CAP_SYS_ADMIN"
 
 
@@ -167,8 +177,9 @@ def test_an_engine_that_dies_in_the_middle_is_said_and_the_next_up_finishes(
     assert interrupted.returncode == 3, said
     assert "The engine stopped answering while" in said
     assert "Traceback" not in said
-    with rig.running(home) as engine:
+    with rig.running(home, nofile=1024) as engine:
         assert "checks passed" in labenv(engine, "up", student).stdout
+        assert limits(engine, "vm3") == OPEN_FILES
         labenv(engine, "down", "-s", student)
         assert containers(engine) + networks(engine) == ""
 

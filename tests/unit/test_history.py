@@ -1,16 +1,19 @@
 """How a history stores the machines' records, and how it reads the words in a question."""
 
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from labenv import places
 from labenv.engine.content import Said
 from labenv.environment import Environment
 from labenv.environments.history import story
 from labenv.environments.history.repository import Change, Repository
 from labenv.errors import LabenvError, UsageError
 from labenv.student import Student
+from tests.unit.made_up import program
 
 NOW = datetime(2026, 11, 23, 10, 0, 0).astimezone()
 ASMITH = Environment(Student("asmith15", 90, "ann", "secret"), "lab4b", "done", (), "lab4b.yaml")
@@ -74,6 +77,33 @@ def test_a_history_goes_on_elsewhere(repository: Repository, tmp_path: Path, mon
     with pytest.raises(LabenvError, match="git failed"):
         other.unpack(b"no bundle")
     assert [time for time, _, _ in edits(other)] == [1200, 1400, 1500]
+
+
+# What git 2.17 (2018) does not know yet, and who made a newer one than that reads no settings of the user's.
+OLD = """#!/bin/sh
+case "$*" in *--initial-branch*|*--atomic*|*trailers:key*|*'bundle create -q'*) echo "error: unknown option" >&2; exit 129;; esac
+unset GIT_CONFIG_GLOBAL
+exec {git} "$@"
+"""
+
+
+def test_a_git_of_2018_is_enough(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "bin/git", OLD.format(git=shutil.which("git")))
+    (tmp_path / ".gitconfig").write_text("[this is not a setting\n")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    test_a_history_goes_on_elsewhere(repository, tmp_path, monkeypatch)
+    assert (repository.path / "HEAD").read_text() == "ref: refs/heads/work\n"
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/proc", "relative"])
+def test_a_history_that_cannot_be_kept_is_told_with_the_way_out(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "state", lambda: Path(home))
+    repository = Repository(ASMITH)
+    assert not repository.exists
+    with pytest.raises(LabenvError, match=r"Set (HOME or )?XDG_STATE_HOME"):
+        repository.write([kept("vm2", 1100, a="1\n")])
 
 
 def test_a_copy_that_says_nothing_new_is_not_written_down(repository: Repository) -> None:

@@ -1,6 +1,7 @@
 """Starting and installing an engine, with programs of the test's own, and the way out where that is impossible."""
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -26,7 +27,7 @@ STAND_IN = Path(stand_in.__file__)
 def dockerd(tmp_path: Path) -> Iterator[str]:
     """A dockerd that leaves its process id; ended after the test."""
     pid = tmp_path / "dockerd.pid"
-    yield f"#!/bin/sh\necho $$ > {pid}\nexec {sys.executable} {STAND_IN} {socket_of(tmp_path)}\n"
+    yield f"#!/bin/sh\necho $$ > {pid}\nexec {shlex.join([sys.executable, str(STAND_IN), str(socket_of(tmp_path))])}\n"
     if pid.exists():
         os.kill(int(pid.read_text()), signal.SIGTERM)
 

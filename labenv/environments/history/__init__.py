@@ -65,8 +65,9 @@ def collect_now(
 
 def begin(engine: "Engine", environment: Environment, listen: Listener) -> None:
     """Store the state that an environment began with, unless that was done, so that later changes count as edits."""
-    if has_git() and not Repository(environment).exists:
-        collect_now(engine, environment, listen)
+    with _telling(listen, "nothing can be recorded"):
+        if has_git() and not Repository(environment).exists:
+            collect_now(engine, environment, listen)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from labenv.lab import labs
 def opened(engine: Engine, environment: Environment, listen: Listener) -> Repository:
     """The history of an environment, with the latest changes.
 
-    Raises EngineError if there is none, UsageError while a drill runs, because the history would reveal its fault.
+    Raises EngineError if there is none, LabenvError if none can be kept, UsageError while a drill runs, because the history would reveal its fault.
     """
     if not history.has_git():
         raise EngineError(
@@ -26,12 +26,13 @@ def opened(engine: Engine, environment: Environment, listen: Listener) -> Reposi
         raise UsageError(
             "A drill is running, and the history would show its fault. End the drill first: labenv drill check"
         )
-    history.collect_now(engine, environment, listen)
     book = Repository(environment)
+    book.prepare()
+    history.collect_now(engine, environment, listen)
     if not book.began():
         raise EngineError(
-            f"{environment.student.id}'s environment has no history: another version of labenv made it, or none of its "
-            f"machines runs."
+            f"{environment.student.id}'s environment has no history here: another user has it (or root, by sudo), another "
+            f"version of labenv made the environment, or none of its machines runs."
         )
     return book
 

@@ -24,6 +24,7 @@ from labenv.text import clean, decoded
 
 WORK, CHECKS = "refs/heads/work", "refs/heads/checks"
 _UNTOLD = "changed"
+_KEPT = "Kept: "  # a commit's last line has the machine and the name of the change
 _PATCH = ("--color=never", "--no-renames", "--no-prefix")
 # Of the beginning of a line: bold, cyan, green, red (git-config(1), color.diff).
 _COLOURS = {"diff ": 1, "index ": 1, "--- ": 1, "+++ ": 1, "@@": 36, "+": 32, "-": 31}
@@ -86,16 +87,22 @@ class Repository:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a history of this environment, not of an earlier one of the same student."""
+        """Whether there is a history of this environment, not of an earlier one of the same student. Raises LabenvError."""
         try:
             return (self.path / "labenv").read_text(encoding="utf-8") == self._key
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise LabenvError(
+                f"The history in {self.path} cannot be read: {error.strerror}. {places.way_out(self.path)}"
+            ) from error
 
     def prepare(self) -> None:
         """Make an empty repository unless there is one. Raises LabenvError."""
         if self.exists:
             return
+        if not self.path.is_absolute():
+            raise LabenvError("You have no home folder for the history. Set HOME or XDG_STATE_HOME.")
         try:
             folder = self.path.parent
             folder.mkdir(parents=True, exist_ok=True)
@@ -105,10 +112,12 @@ class Repository:
                     return
                 self.remove()
                 self.path.mkdir(mode=0o700)
-                self.git("init", "-q", "--bare", "--template=", "--initial-branch=work", str(self.path))
+                self.git("init", "-q", "--bare", "--template=", str(self.path))
+                self.git("symbolic-ref", "HEAD", WORK)  # for a person's own git; `init` can do it from 2.28 on
                 (self.path / "labenv").write_text(self._key, encoding="utf-8")
         except OSError as error:
-            raise LabenvError(f"The history cannot be kept in {self.path}: {error.strerror}.") from error
+            way_out = places.way_out(self.path)
+            raise LabenvError(f"The history cannot be kept in {self.path}: {error.strerror}. {way_out}") from error
 
     def remove(self) -> None:
         """Remove the history. It is no error if there is none."""
@@ -121,7 +130,9 @@ class Repository:
     def _run(self, *arguments: str, said: bytes = b"") -> bytes:
         command = ["git", "--literal-pathspecs", f"--git-dir={self.path}", "-c", "core.quotePath=false", *arguments]
         try:
-            done = subprocess.run(command, input=said, capture_output=True, env=_env(), check=False, timeout=_LIMIT)
+            done = subprocess.run(
+                command, input=said, capture_output=True, env=_env(), cwd="/", check=False, timeout=_LIMIT
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise LabenvError(f"git failed on the history in {self.path}: {error}") from error
         if done.returncode:
@@ -162,7 +173,7 @@ class Repository:
             # the state at a moment can be found. What a restore brings back is as old as the save.
             done = change.time if gone or change.said else max(file.time for file in others.values())
             clock = max(clock, min(done, change.time)) if tip or stream else change.time
-            told = f"{change.said or _UNTOLD}\n\nKept: {change.machine} {change.name}\n"
+            told = f"{change.said or _UNTOLD}\n\n{_KEPT}{change.machine} {change.name}\n"
             stream += [_commit(WORK, clock, told, "" if stream else tip), *steps]
         self._import(stream)
 
@@ -175,7 +186,7 @@ class Repository:
     def packed(self) -> bytes:
         """All of it in the format of git-bundle(1); empty if nothing is stored. Raises LabenvError."""
         branches = [branch for branch in (WORK, CHECKS) if self.tip(branch)]
-        return self._run("bundle", "create", "-q", "-", *branches) if branches else b""
+        return self._run("bundle", "create", "-", *branches) if branches else b""
 
     def unpack(self, data: bytes) -> None:
         """Continue where a packed history ended, unless this one is ahead.
@@ -184,12 +195,17 @@ class Repository:
         """
         self.prepare()
         with tempfile.NamedTemporaryFile(dir=self.path) as bundle:
-            bundle.write(data)
-            bundle.flush()
+            try:
+                bundle.write(data)
+                bundle.flush()
+            except OSError as error:
+                raise LabenvError(f"The history cannot be kept in {self.path}: {error.strerror}.") from error
             heads = [line.split() for line in self.git("bundle", "list-heads", bundle.name).splitlines()]
             new = [f"{ref}:{ref}" for commit, ref in heads if ref in (WORK, CHECKS) and not self._knows(commit)]
-            if new:
-                self.git("-c", "transfer.fsckObjects=true", "fetch", "-q", "--atomic", "--no-tags", bundle.name, *new)
+            for trial in (
+                (["--dry-run"], []) if new else ()
+            ):  # both branches or none; --atomic is not in git before 2.31
+                self.git("-c", "transfer.fsckObjects=true", "fetch", "-q", "--no-tags", *trial, bundle.name, *new)
 
     def _knows(self, commit: str) -> bool:
         return not self.git("cat-file", "--batch-check", said=commit.encode()).endswith("missing\n")
@@ -291,8 +307,9 @@ class Repository:
 
     def _kept(self, commits: str) -> list[list[str]]:
         """Commits, oldest first, each with its machine and the name of the change that it stores."""
-        form = "%H %(trailers:key=Kept,valueonly,separator=%x20)"
-        return [line.split() for line in self.git("log", "--reverse", f"--format={form}", commits).splitlines()]
+        told = self.git("log", "--reverse", "-z", "--format=%H%n%B", commits).split("\0")
+        found = [[commit[:40], *commit.strip().rpartition(f"\n{_KEPT}")[2].split()] for commit in told]
+        return [row for row in found if len(row) == 3]  # others came with an archive, and are not labenv's
 
     def _last(self, tip: str) -> tuple[dict[str, str], float]:
         """The name of the newest change from each machine, and the time of the newest of all."""
@@ -361,4 +378,5 @@ def _quoted(path: str) -> bytes:
 def _env() -> dict[str, str]:
     """git's environment, without any setting that the user has made for their own git."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return env | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C.UTF-8"}
+    no_home = dict.fromkeys(("HOME", "XDG_CONFIG_HOME"), os.devnull)  # GIT_CONFIG_GLOBAL is not in git before 2.32
+    return env | {"GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8"} | no_home

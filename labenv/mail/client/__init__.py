@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from labenv.environment import Environment
+from labenv.environments.reach import Reach
 from labenv.errors import EngineError, UsageError
 from labenv.lab import labs, templates
 
@@ -23,7 +24,6 @@ _FILES = {
     "msmtprc": ("msmtprc.j2", 0o644),
 }
 _TEMPLATES = Path(__file__).parent / "templates"
-_HERE = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Account:
 
 
 def account(environment: Environment) -> Account:
-    """The student's account, on the ports of this computer where its servers answer.
+    """The student's account, at the addresses and ports where its servers answer from here.
 
     Raises EngineError if one of their machines is not running, UsageError if the lab has no mail account.
     """
@@ -59,9 +59,9 @@ def account(environment: Environment) -> Account:
         raise UsageError(f"{environment.lab} has no mail account.")
     student = environment.student
     address, user = (templates.text(text, student=student) for text in (found.address, found.user))
-    return Account(
-        address, user, student.password, _service(environment, *found.imap), _service(environment, *found.smtp)
-    )
+    reach = Reach(environment)
+    imap, smtp = (_service(environment, reach, *service) for service in (found.imap, found.smtp))
+    return Account(address, user, student.password, imap, smtp)
 
 
 def write(account: Account, domain: str, folder: Path) -> list[Path]:
@@ -89,11 +89,11 @@ def write(account: Account, domain: str, folder: Path) -> list[Path]:
     return written
 
 
-def _service(environment: Environment, machine: str, port: int) -> Service:
-    published = environment.machine(machine).published.get(str(port))
-    if published is None:
+def _service(environment: Environment, reach: Reach, machine: str, port: int) -> Service:
+    place = reach.service(environment.machine(machine), str(port))
+    if place is None:
         raise EngineError(f"{machine} is not running, so nothing answers. Start it: labenv up {environment.student.id}")
-    return Service(_HERE, published)
+    return Service(*place)
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

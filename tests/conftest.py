@@ -1,0 +1,13 @@
+"""What all tests share."""
+
+import os
+import tempfile
+
+# Sockets lie below the tests' temporary folders, and the path of a socket has 107 bytes (unix(7)).
+_ROOM = 20
+
+
+def pytest_configure() -> None:
+    """Keep these folders out of a TMPDIR with a long path."""
+    if len(tempfile.gettempdir()) > _ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/tmp")
