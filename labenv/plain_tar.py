@@ -33,12 +33,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """A member: a file of `size` bytes, a symbolic link to `target`, or a folder (whose name here ends without `/`)."""
+    """A member: a file of `size` bytes, a symbolic link to `target`, or a folder (whose name here ends without `/`).
+
+    `time` is when it was last changed, in seconds since 1970; it may be any number.
+    """
 
     name: str
     kind: str
     size: int
     target: str
+    time: float
 
     @property
     def shown(self) -> str:
@@ -109,7 +113,7 @@ def members(source: Source, *, notes: bool = False) -> Iterator[tuple[Member, It
             raise Unreadable(f"its member {shown} is not a regular file")
         size = entry.size if kind == "file" else 0
         content = _content(source, size)
-        yield Member(entry.name.rstrip("/"), kind, size, entry.linkname), content
+        yield Member(entry.name.rstrip("/"), kind, size, entry.linkname, entry.mtime), content
         for _ in content:
             pass
         _exactly(source, -size % _BLOCK)

@@ -9,6 +9,9 @@ from labenv.lab.model import Lab
 
 Status = Literal["pass", "fail", "skip", "warn"]
 PERSON = "person"  # replaces the name of a check where there is none
+# How the evidence begins of what was not checked.
+ONLY_A_PERSON = "only a person can judge this"
+WAITS = "waits for step "
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def in_chains(
 
 def waiting(lab: Lab, step: str) -> str:
     """The evidence of a check that waits for that step."""
-    return f"waits for step {step}: {lab.steps[step].title}"
+    return f"{WAITS}{step}: {lab.steps[step].title}"
 
 
 def needed(step: str, lab: Lab, waits: Mapping[str, set[str]]) -> set[str]:
@@ -72,8 +75,7 @@ def with_persons(results: Iterable[CheckResult], lab: Lab, wanted: Iterable[str]
         step = lab.steps[name]
         if step.is_for_a_person and name not in by_step:  # the log book's have checks of whether they are filled in
             by_step[name] = [
-                CheckResult(name, PERSON, machine, step.title, "skip", "only a person can judge this", "")
-                for machine in step.machines
+                CheckResult(name, PERSON, machine, step.title, "skip", ONLY_A_PERSON, "") for machine in step.machines
             ]
     return tuple(result for name in lab.steps for result in by_step.get(name, ()))
 

@@ -22,11 +22,15 @@ _MOST = 300
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive's members by name, its manifest, and in `notes` how the members contradict the manifest."""
+    """An archive's members by name, its manifest, and in `notes` how the members contradict the manifest.
+
+    `stamps` are the members' own times, in seconds since 1970.
+    """
 
     members: dict[str, bytes]
     manifest: dict[str, Any]
     notes: tuple[str, ...]
+    stamps: dict[str, float]
 
     def text(self, name: str) -> str:
         """A member as text, empty if there is none."""
@@ -35,7 +39,7 @@ class Archive:
 
 def read(file: Path) -> Archive:
     """The archive in a file. Raises Unreadable."""
-    members = _members(_content(file))
+    members, stamps = _members(_content(file))
     manifest = document(members.get(MANIFEST), MANIFEST)
     for name in ("student", "domain", "network", "lab", "labenv", "time"):
         if not isinstance(manifest.get(name), str) or len(manifest[name]) > 100:
@@ -44,7 +48,7 @@ def read(file: Path) -> Archive:
         raise Unreadable(
             f"its format is {str(manifest.get('format'))[:20]}, which this version of labenv does not know"
         )
-    return Archive(members, manifest, tuple(_contradictions(members, manifest)))
+    return Archive(members, manifest, tuple(_contradictions(members, manifest)), stamps)
 
 
 def document(data: bytes | None, name: str) -> dict[str, Any]:
@@ -73,9 +77,10 @@ def _content(file: Path) -> bytes:
     return data
 
 
-def _members(data: bytes) -> dict[str, bytes]:
+def _members(data: bytes) -> tuple[dict[str, bytes], dict[str, float]]:
     whole = plain_tar.Unzipped(io.BytesIO(data), min(_LARGEST_WHOLE, max(_SMALL, len(data) * _STEEPEST)))
     members: dict[str, bytes] = {}
+    stamps: dict[str, float] = {}
     for member, content in plain_tar.members(whole):
         if member.kind != "file":
             raise Unreadable(f"its member {member.shown} is not a regular file")
@@ -85,11 +90,11 @@ def _members(data: bytes) -> dict[str, bytes]:
             raise Unreadable(f"its member {member.shown} occurs twice")
         if member.size > LARGEST:
             raise Unreadable(f"its member {member.shown} is larger than {LARGEST} bytes")
-        members[member.name] = b"".join(content)
+        members[member.name], stamps[member.name] = b"".join(content), member.time
         if len(members) > _MOST:
             raise Unreadable(f"it has more than {_MOST} members")
     whole.drain()
-    return members
+    return members, stamps
 
 
 def _contradictions(members: dict[str, bytes], manifest: dict[str, Any]) -> list[str]:

@@ -6,24 +6,32 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from labenv import student as students
-from labenv.classroom import archive, claims, handin
+from labenv.checks.results import ONLY_A_PERSON, WAITS
+from labenv.classroom import alike, archive, claims, handin, known, times
+from labenv.classroom.alike import Likeness, Traits
 from labenv.classroom.archive import Archive
 from labenv.errors import UsageError
-from labenv.lab import labs
+from labenv.lab import labs, marks
 from labenv.lab.model import Lab
 from labenv.plain_tar import Unreadable
 from labenv.sheet import guide, logbook
+from labenv.sheet.guide import Asked
+from labenv.sheet.logbook import Section
 from labenv.student import Student
 from labenv.text import one_line
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATUSES = ("pass", "fail", "skip", "warn")
+_PASSES = {"pass", "warn"}
+_MOST_ALIKE = 10  # named in the notes of a row; JSON has them all
+_EVER = datetime.max.replace(tzinfo=UTC)
 # The columns of the table: a field of `Submission`, and its name in CSV.
 COLUMNS = {
     "student": "student",
@@ -47,7 +55,7 @@ class Submission:
     """One archive in the table. `sound` says whether it could be read and matches its manifest.
 
     `held`, `failed` and `waiting` count the steps that pass, fail, and wait for another. `book` says how many sections of
-    the log book are filled in, of how many.
+    the log book are filled in, of how many. `alike` is what other students' submissions have in common with it.
     """
 
     file: str
@@ -62,6 +70,7 @@ class Submission:
     book: str = ""
     notes: tuple[str, ...] = ()
     sound: bool = True
+    alike: tuple[Likeness, ...] = ()
 
     def cells(self) -> list[str]:
         """The row as text, one cell per column, without characters that a screen or a spreadsheet would obey."""
@@ -74,28 +83,42 @@ class Submission:
         return {
             **{name: one_line(v) if isinstance(v, str) else v for name, v in asdict(self).items()},
             "notes": [one_line(note) for note in self.notes],
+            "alike": [
+                {name: one_line(v) if isinstance(v, str) else v for name, v in asdict(found).items()}
+                for found in self.alike
+            ],
         }
 
 
-def review(files: Iterable[Path]) -> list[Submission]:
+@dataclass(frozen=True)
+class _Read:
+    """A submission that could be read: its row, what is compared with others, and the hints."""
+
+    row: Submission
+    traits: Traits
+    asked: tuple[Asked, ...]
+
+
+def review(files: Iterable[Path], handouts: Iterable[Path] = ()) -> list[Submission]:
     """A row for each archive, in the given order; the notes of a broken one say why.
 
-    Raises UsageError when none of the files exists.
+    `handouts` are texts that the students were given, so that quoting them counts nothing. Raises UsageError when none of the
+    files exists, or a handout cannot be read.
     """
     files = list(files)
     if not any(file.exists() for file in files):
         raise UsageError(
             f"There is no file {one_line(', '.join(map(str, files)))}. Give archives from `labenv submit`."
         )
-    rows, books = [], []
+    texts = tuple(_handout(file) for file in handouts)
+    found: list[_Read | Submission] = []
     for file in files:
         try:
-            row, words = _row(file, archive.read(file))
+            found.append(_read(file, archive.read(file), texts))
         except Unreadable as error:
-            row, words = Submission(str(file), notes=(f"unreadable: {error}",), sound=False), ""
-        rows.append(row)
-        books.append(words)
-    return _compared(rows, books)
+            found.append(Submission(str(file), notes=(f"unreadable: {error}",), sound=False))
+    compared = iter(_compared([each for each in found if isinstance(each, _Read)]))
+    return [next(compared) if isinstance(each, _Read) else each for each in found]
 
 
 def as_csv(rows: Iterable[Submission]) -> str:
@@ -120,21 +143,33 @@ def as_html(rows: Iterable[Submission]) -> str:
     return pages.get_template("review.html.j2").render(columns=TITLES, rows=list(rows))
 
 
-def _row(file: Path, given: Archive) -> tuple[Submission, str]:
-    """The row of an archive, and the student's own words in its log book. Raises Unreadable."""
+def _handout(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(
+            f"The handout {one_line(str(file))} cannot be read: {error.strerror}. Give a text file."
+        ) from error
+
+
+def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:
+    """The row of an archive, and what it is compared with others by. Raises Unreadable."""
     about = given.manifest
     student, lab = _student(about), _lab(about)
     notes = list(given.notes)
     if about["domain"] != student.domain:
         notes.append(f"the manifest's domain is {about['domain']}, not the student's")
-    claimed, failed, waiting = _steps(given, lab, student, notes)
+    book = logbook.sections(given.text(handin.BOOK)[: logbook.LARGEST], logbook.blank(lab, student))
+    report = archive.document(given.members.get(handin.CHECKS), handin.CHECKS)
+    claimed, failed, waiting = _steps(report, lab, student, book, notes)
     notes += claims.contradictions(given, student.id, about["network"], claimed)
     wanted = handin.wanted(lab)
     expected = [handin.BOOK, handin.HINTS, *(f"evidence/{machine}.txt" for machine in wanted.machines)]
     notes += [f"{name} is missing" for name in expected if name not in given.members]
-    book = logbook.sections(given.text(handin.BOOK)[: logbook.LARGEST], logbook.blank(lab, student))
     filled = sum(section.is_filled for section in book)
     hints = list(guide.read_asked(given.text(handin.HINTS)[: logbook.LARGEST].splitlines()))
+    notes += _missing_hints(len(hints), {handin.MANIFEST: about, handin.CHECKS: report})
+    notes += times.impossible(given, report, hints, datetime.now(UTC))
     row = Submission(
         file=str(file),
         student=student.id,
@@ -149,15 +184,24 @@ def _row(file: Path, given: Archive) -> tuple[Submission, str]:
         notes=tuple(notes),
         sound=not given.notes,
     )
-    return row, logbook.own_words(book)
+    return _Read(row, alike.traits(given, str(file), lab, student, known.of(lab.folder, handouts)), tuple(hints))
 
 
 def _student(about: dict[str, Any]) -> Student:
     try:
         network = ipaddress.IPv4Network(about["network"])
-        return Student(students.check_id(about["student"]), network.network_address.packed[2], "first", "")
+        name = students.check_id(about["student"])
+        return Student(name, network.network_address.packed[2], _first(about.get("first"), name), "")
     except (UsageError, ValueError) as error:
         raise Unreadable(f"its manifest has no valid student and network: {error}") from error
+
+
+def _first(told: object, student: str) -> str:
+    """The first name that a manifest tells, or that labenv would derive."""
+    try:
+        return students.check_first(told, student) if isinstance(told, str) else students.derive_first(student)
+    except UsageError:
+        return students.derive_first(student)
 
 
 def _lab(about: dict[str, Any]) -> Lab:
@@ -166,37 +210,107 @@ def _lab(about: dict[str, Any]) -> Lab:
     return labs.load(about["lab"])
 
 
-def _steps(given: Archive, lab: Lab, student: Student, notes: list[str]) -> tuple[set[str], list[str], list[str]]:
+def _steps(
+    report: dict[str, Any], lab: Lab, student: Student, book: list[Section], notes: list[str]
+) -> tuple[set[str], list[str], list[str]]:
     """The steps that pass, fail, and wait for another, according to the check results. Raises Unreadable."""
-    report = archive.document(given.members.get(handin.CHECKS), handin.CHECKS)
     if report.get("student") != student.id:
         notes.append(f"{handin.CHECKS} is not the student's")
     results = report.get("results")
     found: dict[str, set[str]] = defaultdict(set)
+    passes: list[tuple[str, str, str]] = []
     for result in results if isinstance(results, list) else []:
         step, status = (result.get("step"), result.get("status")) if isinstance(result, dict) else (None, None)
         if not isinstance(step, str) or step not in lab.steps or status not in _STATUSES:
             raise Unreadable(f"its {handin.CHECKS} has a result with an unknown step or status")
         found[step].add(status)
+        if status in _PASSES:
+            passes.append((step, str(result.get("check")), str(result.get("evidence"))))
     if lacking := [s.id for s in lab.steps.values() if not s.is_for_a_person and s.id not in found]:
         notes.append(f"{handin.CHECKS} has no result for {len(lacking)} steps, the first is {lacking[0]}")
+    notes += _untrue(passes, lab, book)
     failed = [name for name in lab.steps if "fail" in found[name]]
     waiting = [n for n, s in lab.steps.items() if "skip" in found[n] and n not in failed and not s.is_for_a_person]
-    held = {name for name, seen in found.items() if seen and seen <= {"pass", "warn"}}
+    held = {name for name, seen in found.items() if seen and seen <= _PASSES}
     return held, failed, waiting
 
 
-def _compared(rows: list[Submission], books: list[str]) -> list[Submission]:
+def _untrue(passes: list[tuple[str, str, str]], lab: Lab, book: list[Section]) -> list[str]:
+    """A sentence for each kind of pass that the checks never give. A pass is a step, its check, and what that saw."""
+    notes = []
+    bound = marks.checks(lab.folder)
+    alone = {step for step, check, _ in passes if lab.steps[step].is_for_a_person and check not in bound.get(step, ())}
+    if persons := [name for name in lab.steps if name in alone]:
+        notes.append(f"{handin.CHECKS} says that {_count(persons)} that only a person can judge: {', '.join(persons)}")
+    empty = {" ".join(s.title.casefold().split()): s.title for s in book if not s.is_filled}
+    for step, check, _ in passes:  # a check of a section of the log book has its name
+        if lab.steps[step].is_for_a_person and (title := empty.get(check.replace("_", " "))):
+            notes.append(f"{handin.CHECKS} says that step {step} passes, but {title} of the log book is not filled in")
+    unrun = {step for step, _, saw in passes if saw.startswith((WAITS, ONLY_A_PERSON)) and step not in alone}
+    if unrun:
+        listed = [name for name in lab.steps if name in unrun]
+        notes.append(
+            f"{handin.CHECKS} says that {_count(listed)}, but gives the reason why they could not be checked: "
+            f"{', '.join(listed)}"
+        )
+    return notes
+
+
+def _count(steps: list[str]) -> str:
+    return f"{len(steps)} step passes" if len(steps) == 1 else f"{len(steps)} steps pass"
+
+
+def _missing_hints(there: int, told: dict[str, dict[str, Any]]) -> list[str]:
+    """A sentence for each count of hints that is not the number that is there, or is told in one place alone."""
+    counts = {name: about["hints"] for name, about in told.items() if "hints" in about}
+    notes = [
+        f"{handin.HINTS} has {there}, but {name} says that {one_line(str(count))[:20]} were asked for"
+        for name, count in counts.items()
+        if count != there
+    ]
+    if counts and (silent := [name for name in told if name not in counts]):
+        notes.append(f"{silent[0]} does not say how many hints were asked for, {next(iter(counts))} does")
+    return notes
+
+
+def _compared(read: list[_Read]) -> list[Submission]:
     """The rows, with notes on what several of them share."""
-    compared = []
-    for row, words in zip(rows, books, strict=True):
-        others = [
-            other
-            for other, theirs in zip(rows, books, strict=True)
-            if words and theirs == words and other.student != row.student
-        ]
-        notes = [f"same log book as {other.student}" for other in others]
-        again = [other.file for other in rows if other is not row and row.student and other.student == row.student]
-        notes += [f"same student as in {name}" for name in again]
-        compared.append(replace(row, notes=(*row.notes, *notes)))
-    return compared
+    rows = []
+    owners = {each.row.domain: each.row.student for each in read}
+    for each, found in zip(read, alike.compared([each.traits for each in read]), strict=True):
+        notes = [*each.row.notes]
+        words = each.traits.own_words
+        same = [other for other in read if words and other is not each and other.traits.own_words == words]
+        same = [other for other in same if other.row.student != each.row.student]
+        notes += [f"same log book as {other.row.student}" for other in same]
+        notes += _sentences([a for a in found if a.what != "log book" or a.file not in {o.row.file for o in same}])
+        foreign = sorted(name for name in each.traits.domains & owners.keys() if owners[name] != each.row.student)
+        notes += [f"the configuration names {name}, the domain of {owners[name]}" for name in foreign]
+        notes += _of_the_same(each, read)
+        rows.append(replace(each.row, notes=tuple(notes), alike=tuple(found)))
+    return rows
+
+
+def _sentences(found: list[Likeness]) -> list[str]:
+    """A sentence for each submission that looks alike, the first ones."""
+    by_file: dict[tuple[str, str], list[Likeness]] = defaultdict(list)
+    for each in found:
+        by_file[each.student, each.file].append(each)
+    said = [
+        f"looks alike with {student}: {', '.join(part.sentence for part in parts)}"
+        for (student, _), parts in by_file.items()
+    ]
+    more = [f"looks alike with {len(said) - _MOST_ALIKE} more"] if len(said) > _MOST_ALIKE else []
+    return said[:_MOST_ALIKE] + more
+
+
+def _of_the_same(each: _Read, read: list[_Read]) -> list[str]:
+    """A sentence for each other submission of the same student, and for one that had hints which are not here."""
+    notes = []
+    for other in read:
+        if other is not each and other.row.student == each.row.student:
+            notes.append(f"same student as in {other.row.file}")
+            gone = set(other.asked) - set(each.asked)
+            if gone and (times.moment(other.row.when) or _EVER) <= (times.moment(each.row.when) or _EVER):
+                notes.append(f"{len(gone)} hints in {other.row.file} are not in this later one")
+    return notes

@@ -20,6 +20,7 @@ from labenv.checks.results import Report
 from labenv.checks.run import run_checks
 from labenv.classroom import evidence, handin
 from labenv.environment import Environment
+from labenv.environments import history
 from labenv.errors import EngineError, LabenvError, UsageError, senseless
 from labenv.events import Listener, announced, silent
 from labenv.lab import labs
@@ -64,15 +65,16 @@ def submit(
     wanted = handin.wanted(lab)
     missing: list[str] = []
     members: dict[str, bytes] = {}
+    asked = guide.asked(engine, environment)
     report = run_checks(engine, environment, listen=listen)
     missing += _failures(report)
-    members[handin.CHECKS] = _json(report.to_dict())
+    told = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "hints": len(asked)}
+    members[handin.CHECKS] = _json(report.to_dict() | told)
     with announced(listen, "submit", "collecting the files to hand in"):
         text = logbook.read(engine, environment)
         members[handin.BOOK] = text.encode()
         book = logbook.sections(text, logbook.blank(lab, environment.student))
         missing += [f"The log book has nothing under {s.title}, '{s.empty[0]}'." for s in book if s.empty]
-        asked = guide.asked(engine, environment)
         members[handin.HINTS] = "".join(json.dumps(asdict(ask)) + "\n" for ask in asked).encode()
         for machine in wanted.machines:
             found = evidence.collect(engine, environment, machine)
@@ -90,25 +92,41 @@ def submit(
     packed = {
         name: members[name].replace(secret, b"*" * len(secret)) for name in sorted(members) if name not in left_out
     }
-    write(file, packed, manifest(environment, packed))
+    about = manifest(environment, packed, hints=len(asked), began=history.began(environment, listen))
+    write(file, packed, about)
     return Submission(str(file), (handin.MANIFEST, *packed), tuple(missing))
 
 
-def manifest(environment: Environment, members: dict[str, bytes]) -> dict[str, Any]:
-    """The archive's description: whose it is, when and by which labenv it was made, and each member's size and checksum."""
+def manifest(environment: Environment, members: dict[str, bytes], *, hints: int, began: int) -> dict[str, Any]:
+    """The archive's description: whose it is, when and by which labenv it was made, and each member's size and checksum.
+
+    It also says when the environment began (0: not known), and how many hints were asked for, so that neither a date nor a
+    hint can be changed in one place alone.
+    """
     return {
         "format": handin.FORMAT,
         "student": environment.student.id,
+        "first": environment.student.first,
         "domain": environment.student.domain,
         "network": str(environment.student.network),
         "lab": environment.lab,
         "labenv": __version__,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        **_began(began),
+        "hints": hints,
         "members": [
             {"name": name, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
             for name, content in members.items()
         ],
     }
+
+
+def _began(seconds: int) -> dict[str, str]:
+    """When the environment began, as a field; none if that is not known. Its machines told it, so it may be any number."""
+    try:
+        return {"began": datetime.fromtimestamp(seconds, UTC).isoformat()} if seconds else {}
+    except (ValueError, OverflowError, OSError):
+        return {}
 
 
 def write(file: Path, members: dict[str, bytes], about: dict[str, Any]) -> None:

@@ -18,11 +18,18 @@ def review(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Archives from `labenv submit`.")],
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write CSV.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML page.")] = None,
+    handout: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--handout", metavar="FILE", help="A text that the students were given: quoting it counts nothing."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show handed-in archives in one table, without unpacking or trusting them.
 
-    Exit code 1: an archive cannot be read or does not match its manifest; its row says why.
+    Below it: what in an archive contradicts itself, and which ones look alike. Exit code 1: an archive cannot be read or does
+    not match its manifest; its row says why.
 
     Example:
 
@@ -30,7 +37,7 @@ def review(
     """
     from labenv.classroom import review as core
 
-    rows = core.review(files)
+    rows = core.review(files, handout or ())
     if csv:
         write_text(csv, core.as_csv(rows))
     if html:

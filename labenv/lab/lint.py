@@ -13,7 +13,7 @@ import jinja2
 
 from labenv import resources
 from labenv.errors import UsageError
-from labenv.lab import drills, labs, overlay, topology
+from labenv.lab import drills, labs, marks, overlay, topology
 from labenv.lab.model import Action, Lab, Step, parsed, read
 from labenv.lab.schema import faults
 from labenv.lab.solution import commands
@@ -186,7 +186,7 @@ def _checks(lab: Lab, plan: Topology) -> Iterator[Finding]:
         except (SyntaxError, ValueError) as error:
             yield Finding(file, "", f"is not valid Python: {error}. Fix that place.")
             continue
-        for test, id_, machines in _marks(tree):
+        for test, id_, machines in marks.of(tree):
             marked.add(id_)
             if id_ not in lab.steps:
                 known = ", ".join(lab.steps)
@@ -196,24 +196,6 @@ def _checks(lab: Lab, plan: Topology) -> Iterator[Finding]:
         if step.id not in marked and not step.is_for_a_person:
             said = f'it has no check. Write one in checks/: a test marked @step("{step.id}", machine=…).'
             yield Finding("steps.yaml", step.id, said)
-
-
-def _marks(tree: ast.Module) -> Iterator[tuple[str, str, list[str]]]:
-    """The name, the step and the machines of each marked test of a module."""
-    constants = {
-        target.id: node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    for test in (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")):
-        for mark in (node for node in test.decorator_list if isinstance(node, ast.Call)):
-            if getattr(mark.func, "id", getattr(mark.func, "attr", "")) == "step" and mark.args:
-                values = [keyword.value for keyword in mark.keywords if keyword.arg == "machine"]
-                values = [constants.get(value.id, value) if isinstance(value, ast.Name) else value for value in values]
-                words = [n.value for value in values for n in ast.walk(value) if isinstance(n, ast.Constant)]
-                yield test.name, str(getattr(mark.args[0], "value", "")), [str(word) for word in words]
 
 
 def _templates(lab: Lab, plan: Topology) -> Iterator[Finding]:

@@ -1,12 +1,14 @@
 """From the finished lab to the teacher's table: log book, evidence, submission, review."""
 
 import gzip
+import hashlib
 import json
 import re
 import shlex
 import sys
 import tarfile
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,17 @@ def statuses(cli: Cli, student: str) -> dict[str, tuple[str, str]]:
 def contents(file: Path) -> dict[str, bytes]:
     with tarfile.open(file) as archive:
         return {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+
+
+def repaired(file: Path, packed: dict[str, bytes], **changed: str) -> Path:
+    """An archive of these members, with its manifest made to match."""
+    about = json.loads(packed.pop("manifest.json")) | changed
+    about["members"] = [
+        {"name": name, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        for name, content in packed.items()
+    ]
+    file.write_bytes(gzip.compress(tarred({"manifest.json": json.dumps(about).encode(), **packed})))
+    return file
 
 
 def editor(folder: Path, script: str) -> Cli:
@@ -149,6 +162,9 @@ def test_a_submission_holds_everything_but_the_password(cli: Cli, finished: dict
     )
     assert {f"config/{m}/etc/postfix/main.cf" for m in ("vm2", "vm3")} <= set(packed)
     assert f"config/host/var/named/mydb-for-{student}-ops" in packed
+    about, checked = json.loads(packed["manifest.json"]), json.loads(packed["check.json"])
+    assert about["hints"] == checked["hints"] == 0
+    assert about["began"] < checked["time"] <= about["time"]
     assert b"nc vm3 143" in packed["history/vm2/root/.bash_history"]
     assert not [name for name, content in packed.items() if password.encode() in content]
     assert "already" in cli("submit", str(file), "-s", student, rc=2).stderr
@@ -204,8 +220,50 @@ def test_what_was_changed_or_shared_is_noted(
     ]
     assert student in page.read_text()
     assert len(table.read_text().splitlines()) == 5
+
     cli("review", str(tmp_path / "nothing"), rc=2)
+    cli("review", str(file), "--handout", str(tmp_path / "nothing"), rc=2)
     assert "cannot be read" in cli("review", str(file), str(tmp_path / "nothing"), rc=1).stdout
+
+
+def test_an_archive_made_to_match_its_manifest_contradicts_itself_or_looks_alike(
+    cli: Cli, finished: dict[str, Any], new_student: Callable[[], str], tmp_path: Path
+) -> None:
+    file, second = tmp_path / "one.tar.gz", tmp_path / "two.tar.gz"
+    cli("submit", str(file), "-s", finished["student"])
+    other = new_student()
+    cli("up", other, "--no-check", "--at", "domain")
+    cli("hint", "17", "-s", other)
+    cli("submit", str(second), "-s", other)
+
+    forged = contents(second)
+    for status in (b"fail", b"skip", b"warn"):
+        forged["check.json"] = forged["check.json"].replace(b'"status": "%s"' % status, b'"status": "pass"')
+    forged["hints.jsonl"] = b""
+    week_before = (datetime.now(UTC) - timedelta(days=7)).isoformat(timespec="seconds")
+    [row] = cli.json("review", str(repaired(tmp_path / "forged.tar.gz", forged, time=week_before)))
+    assert row["sound"]
+    told = "\n".join(row["notes"])
+    for words in (
+        "steps pass that only a person can judge: 1, 2, ",
+        "gives the reason why they could not be checked",
+        "hints.jsonl has 0, but manifest.json says that 1 were asked for",
+        "hints.jsonl has 0, but check.json says that 1 were asked for",
+        "the checks ran at",
+        "the evidence of vm2 is of",
+        "the mail log of vm3 has a line at",
+    ):
+        assert words in told, told
+
+    renamed = {
+        name.replace(other, "t-renamed"): content.replace(other.encode(), b"t-renamed")
+        for name, content in contents(second).items()
+    }
+    copy = repaired(tmp_path / "t-renamed.tar.gz", renamed)
+    rows = cli.json("review", str(second), str(copy), str(file))
+    assert [{found["student"] for found in row["alike"]} for row in rows] == [{"t-renamed"}, {other}, set()]
+    assert "queue ids" in {found["what"] for found in rows[0]["alike"]}
+    assert f"looks alike with {other}: queue ids (" in cli("review", str(second), str(copy)).stdout
 
 
 @pytest.mark.parametrize("name", ["no/such/folder/x.tar.gz", "."])

@@ -106,6 +106,13 @@ def unpack(environment: Environment, data: bytes, listen: Listener) -> None:
         Repository(environment).unpack(data)
 
 
+def began(environment: Environment, listen: Listener) -> int:
+    """Since when labenv has the environment's history, in seconds since 1970; 0 if it has none or, with a note, cannot read it."""
+    with _telling(listen, "when it began cannot be read"):
+        return Repository(environment).began() if has_git() else 0
+    return 0
+
+
 def forget(environment: Environment) -> None:
     """Remove the history of an environment."""
     Repository(environment).remove()
