@@ -11,9 +11,9 @@ from io import TextIOWrapper
 from typing import TextIO
 
 # labenv's own signs, and what stands for them. A test finds a sign in labenv's sentences that is missing here.
-WORDS = {"✓": "ok", "✗": "failed", "→": "to", "≤": "at most", "…": "...", "·": "-"}
+WORDS = {"✓": "ok", "✗": "failed", "→": "to", "≤": "at most", "…": "...", "·": "-", "“": '"', "”": '"', "\u2019": "'"}
 # And those of a machine, a mail or a person, where the output cannot carry them.
-_ASCII = {**WORDS, "“": '"', "”": '"', "\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-", "•": "*"}
+_ASCII = {**WORDS, "\u2018": "'", "\u2013": "-", "\u2014": "-", "•": "*"}
 _SETTING = "LABENV_PLAIN"
 # With these, Rich and others draw even where nobody sees it.
 _DRAWING = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
