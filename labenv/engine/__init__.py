@@ -19,7 +19,7 @@ import docker
 import docker.errors
 import requests
 
-from labenv.engine import cgroups, pause, recipe
+from labenv.engine import cgroups, limits, pause, recipe
 from labenv.engine.channel import Channel
 from labenv.engine.dial import Switchboard
 from labenv.engine.find import Connection
@@ -41,7 +41,7 @@ NOTED = "labenv.restored"  # which restore a machine came from, or a note is abo
 _LINES = '( /bin/sh -c "$0"; kill -s HUP $$ ) & read -r _; kill -s KILL -- -$$'
 _LONGEST_LINE = 1 << 20
 # What engines answer when they do not know or cannot grant a recipe's option; then the next recipe is tried.
-_REFUSED = re.compile(r"writable-cgroups|WritableCgroups", re.IGNORECASE)
+_REFUSED = re.compile(r"writable-cgroups|WritableCgroups|storage-opt|pquota", re.IGNORECASE)
 
 
 @contextmanager
@@ -209,13 +209,14 @@ class Engine:
         ports = {f"{port.number}/{port.protocol}": ("127.0.0.1", published[port.key]) for port in node.ports}
         settings = self.api.create_host_config(
             cap_add=keys["cap_add"],
-            tmpfs=dict.fromkeys(keys["tmpfs"], ""),
+            tmpfs=dict(mount.split(":", 1) for mount in keys["tmpfs"]),
             sysctls=keys.get("sysctls"),
             port_bindings=ports,
             binds=keys.get("volumes"),
             security_opt=keys.get("security_opt"),
             cgroup_parent=keys.get("cgroup_parent"),
             network_mode=network_name(student.id, node.network),
+            **limits.settings(keys),
         )
         if "cgroup" in keys:
             settings["CgroupnsMode"] = keys["cgroup"]

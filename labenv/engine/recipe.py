@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from labenv.engine import limits
 from labenv.lab.topology import Node
 
 # Becomes systemd, after it has laid the student's files over the image (images/base). Podman recognises it by this name.
@@ -38,6 +39,7 @@ class Facts:
     selinux: bool = False
     desktop: bool = False
     hybrid: bool = False  # cgroup v1 with a v2 tree at /sys/fs/cgroup/unified
+    limits: frozenset[str] = frozenset()  # those of limits.NAMES that it can hold
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Recipe:
     binds: tuple[str, ...] = field(default_factory=tuple)  # with {path}, the machine's own subtree
     parent: str = ""  # with {ident}
     path: str = ""  # with {ident}: that parent's path below the hierarchy's root
+    limits: frozenset[str] = frozenset()
 
 
 # A fresh network namespace lets ten log messages wait for rsyslog; journald drops the eleventh, and with it a line that a
@@ -87,11 +90,18 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Fac
         selinux="selinux" in options,
         desktop="Docker Desktop" in (info.get("OperatingSystem") or ""),
         hybrid=hybrid and str(info.get("CgroupVersion") or "1") == "1",
+        limits=limits.held(info),
     )
 
 
 def candidates(known: Facts) -> list[Recipe]:
     """The recipes to try on that engine, best first. A later one is for an engine that refuses the one before."""
+    ways = [replace(way, limits=known.limits) for way in _ways(known)]
+    # Whether a disk on another computer counts what a container uses shows only when it refuses to.
+    return [*ways, *(replace(way, limits=known.limits - {limits.DISK}) for way in ways if limits.DISK in known.limits)]
+
+
+def _ways(known: Facts) -> list[Recipe]:
     if known.podman:
         return [replace(_PODMAN, userns=known.rootless)]  # it sets up systemd mode itself, by the command's name
     if known.rootless:
@@ -149,13 +159,14 @@ def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
     """What the recipe adds to that machine, as keys of a Compose service; little for a machine without systemd."""
     name = ident(student_id, node.name)
     sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS)}  # inside a user namespace older kernels have none
+    common = sysctls | limits.keys(node.limits, recipe.limits)
     if not node.systemd:
-        return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": ["/run"], **sysctls}
+        return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": limits.tmpfs(node.limits, locks=False), **common}
     keys: dict[str, Any] = {
         "command": list(recipe.command),
         "cap_add": list(recipe.cap_add),
-        "tmpfs": ["/run", "/run/lock"],
-        **sysctls,
+        "tmpfs": limits.tmpfs(node.limits, locks=True),
+        **common,
     }
     if recipe.security_opt:
         keys["security_opt"] = list(recipe.security_opt)
