@@ -18,7 +18,7 @@ from labenv.engine.advice import NoEngineError
 from labenv.engine.find import Connection, connect
 from labenv.engine.images import Images, usual
 from labenv.environment import Environment
-from labenv.environments import networks
+from labenv.environments import networks, room
 from labenv.errors import EngineError
 from labenv.events import Listener
 from labenv.lab import labs, topology
@@ -51,9 +51,13 @@ def examine(listen: Listener, computer: Computer | None = None) -> list[Finding]
         engine = Engine(connection)
         patient = Patient(computer, connection, engine, engine.info, tuple(engine.environments()))
     except EngineError as error:
-        return [_no_engine(error), *_present([findings.memory(computer), findings.inotify(computer, None)])]
+        inotify = room.inotify(computer, None)
+        return [
+            _no_engine(error),
+            *_present([findings.memory(computer), findings.enough(inotify, computer) if inotify else None]),
+        ]
     exams: list[Callable[[Patient], Finding | None]] = [
-        _engine, _systemd, _images, _disk, _memory, _inotify, _networks, _bridges, _ports, _firewall, _uplink,
+        _engine, _systemd, _limits, _images, _disk, _memory, _inotify, _kernel, _networks, _bridges, _ports, _firewall, _uplink,
     ]  # fmt: skip
     found = []
     for exam in exams:
@@ -88,6 +92,10 @@ def _engine(patient: Patient) -> Finding:
 
 def _systemd(patient: Patient) -> Finding:
     return findings.systemd(patient.engine.facts)
+
+
+def _limits(patient: Patient) -> Finding:
+    return findings.limited(patient.engine.facts)
 
 
 def _images(patient: Patient) -> Finding:
@@ -130,7 +138,16 @@ def _memory(patient: Patient) -> Finding | None:
 
 def _inotify(patient: Patient) -> Finding | None:
     running = sum(machine.state == "running" for there in patient.environments for machine in there.machines)
-    return findings.inotify(patient.computer, running) if patient.here else None
+    supply = room.inotify(patient.computer, running) if patient.here else None
+    return findings.enough(supply, patient.computer) if supply else None
+
+
+def _kernel(patient: Patient) -> Finding | None:
+    if not patient.here:
+        return None
+    supplies = room.others(patient.computer, patient.computer.uid if patient.engine.facts.rootless else 0)
+    scarcest = min(supplies, key=lambda supply: supply.room, default=None)
+    return findings.enough(scarcest, patient.computer) if scarcest else None
 
 
 def _networks(patient: Patient) -> Finding:

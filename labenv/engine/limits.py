@@ -29,6 +29,23 @@ def held(info: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(has)
 
 
+def lacking(having: Collection[str]) -> list[str]:
+    """Which of `NAMES` are not among `having`. Without memory there is no limit on swap either, which goes without saying."""
+    return [name for name in NAMES if name not in having and not (name == "swap" and "memory" not in having)]
+
+
+def sentence(names: list[str]) -> str:
+    """What it means that an engine cannot limit these."""
+    means = {
+        "memory": "one machine can use up the computer's memory",
+        "swap": "one machine can use up the swap space",
+        "processes": "a fork bomb in one machine can stop the whole computer",
+        "processor time": "one machine can slow all others down",
+        DISK: "one machine can fill the disk (`labenv status` names it then)",
+    }
+    return " ".join(f"This engine cannot limit {name}: {means[name]}." for name in names)
+
+
 def keys(limits: Limits, having: Collection[str]) -> dict[str, Any]:
     """The limits among `having`, and those that every engine holds, as keys of a Compose service."""
     found: dict[str, Any] = {"logging": _LOG}

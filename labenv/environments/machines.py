@@ -8,6 +8,7 @@ from dataclasses import replace
 from labenv.engine import Engine, environment_labels, machine_labels
 from labenv.engine.turns import in_turn
 from labenv.environment import Environment, network_name
+from labenv.environments import room
 from labenv.environments.networks import port_in_use
 from labenv.environments.plan import Copied, Plan, made_from, network_options
 from labenv.events import Event, Listener, announced
@@ -18,6 +19,9 @@ from labenv.parallel import Together
 
 def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Listener) -> tuple[str, ...]:
     """Replace what exists by what a plan makes, and return what was done. Raises EngineError."""
+    there = list(there)
+    running = sum(machine.state == "running" for environment in there for machine in environment.machines)
+    room.ensure(engine, len(made.topology.nodes) - running, listen)
     with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
         for environment in there:
             engine.remove(environment)
