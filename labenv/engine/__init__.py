@@ -235,6 +235,17 @@ class Engine:
             networking_config=self.api.create_networking_config({settings["NetworkMode"]: endpoint}),
         )
 
+    def limit(self, container: str, node: Node) -> bool:
+        """Give an existing machine the limits of its node, running or not; returns whether it had others. Raises EngineError."""
+        with refusals(f"limiting {container}"):
+            has = self.api.inspect_container(container)["HostConfig"]
+            if update := limits.changed(limits.keys(node.limits, self.facts.limits), has):
+                url = f"{self.api.base_url}/v{self.api.api_version}/containers/{container}/update"
+                answer = self.api.post(url, json=update)  # the SDK's own call does not know the number of processes
+                if not answer.ok:
+                    raise EngineError(f"{container} cannot be limited: {answer.text.strip()}")
+        return bool(update)
+
     def start(self, container: str) -> None:
         """Start a machine; does nothing if it runs. Raises EngineError, which says so if a port is taken."""
         with refusals(f"starting {container}"):

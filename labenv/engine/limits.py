@@ -73,6 +73,16 @@ def settings(keys: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def changed(keys: Mapping[str, Any], has: Mapping[str, Any]) -> dict[str, Any]:
+    """What to tell an engine so that a machine that `has` this HostConfig gets these limits (ContainerUpdate); empty if it does.
+
+    A disk's limit cannot be changed.
+    """
+    names = {"Memory": "mem_limit", "MemorySwap": "memswap_limit", "PidsLimit": "pids_limit", "CpuShares": "cpu_shares"}
+    wanted = {name: keys[key] for name, key in names.items() if key in keys}
+    return wanted if any(has.get(name) != value for name, value in wanted.items()) else {}
+
+
 def tmpfs(limits: Limits, *, locks: bool) -> list[str]:
     """The tmpfs file systems of a machine; without a size each could take half of the computer's memory (tmpfs(5))."""
     return [f"/run:size={limits.run}", *([f"/run/lock:size={_LOCKS}"] if locks else [])]

@@ -170,13 +170,25 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         changes += done
         if missing:
             absent.append(node)
-        elif machine and machine.made_from != made_from(made, node):
+            continue
+        if machine:
+            changes += _limited(engine, machine, node, listen)
+        if machine and machine.made_from != made_from(made, node):
             drifted.append(node.name)
             listen(Event(node.name, f"{node.name} was made by another version of labenv; leaving it as it is", "warn"))
     if absent:
         with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
             changes += make(engine, made, absent, listen)
     return Outcome(change.environment, tuple(changes), tuple(drifted))
+
+
+def _limited(engine: Engine, machine: Machine, node: Node, listen: Listener) -> list[str]:
+    """Give a machine its limits, if an earlier version made it or the topology was changed; returns what was done."""
+    try:
+        return [f"limited {node.name}"] if engine.limit(machine.container, node) else []
+    except EngineError as error:
+        listen(Event(node.name, str(error), "warn"))
+        return []
 
 
 def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> tuple[list[str], bool]:
