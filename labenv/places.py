@@ -31,7 +31,7 @@ def state() -> Path:
     Root does not use another user's (`sudo -E`): files of root there would be in that user's way.
     """
     path = _DIRS.user_state_path
-    if os.geteuid() == 0 and _nearest(path).stat().st_uid:
+    if os.geteuid() == 0 and nearest(path).stat().st_uid:
         return Path(pwd.getpwuid(0).pw_dir) / ".local/state/labenv"
     return path
 
@@ -94,7 +94,7 @@ def shared(group: int) -> Path:
         time.sleep(0.02)
 
 
-def _nearest(path: Path) -> Path:
+def nearest(path: Path) -> Path:
     """The folder itself, or the nearest one above it that exists."""
     return next(each for each in (path, *path.parents) if each.exists())
 
@@ -117,7 +117,7 @@ def cache(name: str) -> Path | None:
         path = _DIRS.user_cache_path / name
         if not path.is_absolute():  # no home, or an XDG_CACHE_HOME that the specification says to ignore
             return None
-        if _nearest(path).stat().st_uid != os.geteuid():
+        if nearest(path).stat().st_uid != os.geteuid():
             return None
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()

@@ -8,6 +8,7 @@ import errno
 import gc
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 
 from labenv.errors import EngineError, Interrupted, LabenvError
@@ -51,10 +52,21 @@ def run() -> int:
     except BrokenPipeError:  # the reader of our output has exited (| head)
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        return _failed(EngineError("The disk is full, so the output of this command is incomplete. Free some space."))
+        what = f"{error.filename} cannot be written" if error.filename else "the output of this command is incomplete"
+        code = _failed(EngineError(f"The disk is full, so {what}. Free some space."))
+    if code:
+        _explain()
     return code
+
+
+def _explain() -> None:
+    """If a disk is full, say so: that may be why a command failed, whatever it says itself."""
+    common = sys.modules.get("labenv.cli.common")  # without it no command has begun
+    with suppress(OSError):
+        for sentence in common.full_disks() if common else ():
+            print(f"labenv: {sentence}", file=sys.stderr)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

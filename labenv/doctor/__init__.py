@@ -4,16 +4,14 @@ Every exam is one function that looks at one thing. What cannot be found out (an
 that this user may not read) is left out rather than guessed.
 """
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labenv.computer import Computer
 from labenv.doctor import findings
 from labenv.doctor.findings import Finding
-from labenv.engine import Engine
+from labenv.engine import Engine, disk
 from labenv.engine.advice import NoEngineError
 from labenv.engine.find import Connection, connect
 from labenv.engine.images import Images, usual
@@ -119,14 +117,13 @@ def _images(patient: Patient) -> Finding:
 
 
 def _disk(patient: Patient) -> Finding | None:
-    if not patient.here:
+    there = disk.of(patient.engine)
+    if there is None:
         return None
-    folders = [patient.info.get("DockerRootDir") or ""]
-    if "io.containerd.snapshotter.v1" in str(patient.info.get("DriverStatus")):
-        folders.append("/var/lib/containerd")  # where Docker keeps images that containerd stores
-    there = [path for path in folders if path and Path(path).exists()]
-    free = {path: shutil.disk_usage(path).free for path in there}
-    return findings.disk(*min(free.items(), key=lambda item: item[1])) if free else None
+    found = findings.disk(there.path, there.free)
+    if not there.is_low:
+        return found
+    return replace(found, status="fail" if there.is_full else found.status, mend=disk.said(there, patient.engine))
 
 
 def _memory(patient: Patient) -> Finding | None:

@@ -426,6 +426,10 @@ def _machine(student: Student, machine: Machine, container: dict[str, Any] | Non
 
 def _plain(error: docker.errors.APIError) -> str:
     text = " ".join(str(error.explanation or error).split())
+    if re.search(r"no space left.*(namespace|unshare|clone)|(namespace|unshare|clone).*no space left", text):
+        return f"{text}. The kernel allows no more namespaces (namespaces(7), user.max_net_namespaces): sysctl -a | grep '^user.max'"
+    if "quota exceeded" in text and "keyring" in text:
+        return f"{text}. The kernel allows this user no more keys (keyrings(7)): sysctl -w kernel.keys.maxkeys=2000"
     if "no space left" in text:
         return f"{text}. The disk is full where the engine keeps its data: free some space (`labenv images remove --old`) and repeat the command."
     if "port is already allocated" in text or "address already in use" in text:

@@ -36,14 +36,9 @@ def lacking(having: Collection[str]) -> list[str]:
 
 def sentence(names: list[str]) -> str:
     """What it means that an engine cannot limit these."""
-    means = {
-        "memory": "one machine can use up the computer's memory",
-        "swap": "one machine can use up the swap space",
-        "processes": "a fork bomb in one machine can stop the whole computer",
-        "processor time": "one machine can slow all others down",
-        DISK: "one machine can fill the disk (`labenv status` names it then)",
-    }
-    return " ".join(f"This engine cannot limit {name}: {means[name]}." for name in names)
+    named = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    then = " `labenv status` says who fills the disk." if DISK in names else ""
+    return f"This engine cannot limit {named}: one machine can take all there is.{then}"
 
 
 def keys(limits: Limits, having: Collection[str]) -> dict[str, Any]:

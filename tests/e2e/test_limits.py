@@ -1,6 +1,8 @@
 """What one environment may use is limited, and the others do not notice that it tries to use more."""
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,9 @@ from labenv.environments import plan
 from labenv.environments.up import up
 from labenv.events import silent
 from labenv.lab import topology
+from tests.e2e import rig
 from tests.e2e.conftest import Cli, take_down
+from tests.e2e.test_second_engine import labenv
 
 MACHINES = ("host", "vm2", "vm3")
 SMALL = """
@@ -170,3 +174,62 @@ def test_root_raises_the_limit_and_says_how_to_keep_it(
     assert "raised fs.inotify.max_user_instances from 20 to 1024 for 6 more machines" in done.stderr
     assert "tee -a /etc/sysctl.d/60-labenv.conf" in done.stderr
     assert file.read_text() == "1024\n"
+
+
+# -- a full disk ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
+def test_a_machine_that_fills_the_disk_is_named_and_nothing_is_lost(
+    bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with (
+        rig.new_home(tmp_path_factory.mktemp("rig")) as home,
+        rig.running(home, megabytes=900) as engine,
+    ):
+        labenv(engine, "images", "import", str(bundle))
+        said = labenv(engine, "up", "filler", "--at", "lab4a", "--no-check").stderr
+        assert "This engine cannot limit memory, processes, processor time and disk space" in said
+        labenv(engine, "exec", "vm3", "--", "sh", "-c", "echo mine >/root/work")
+        labenv(engine, "exec", "vm2", "--", "sh", "-c", "cat /dev/zero >/var/large; true")
+        named = re.compile(r"The disk is full where the engine keeps its data .* filler uses 0\.\d GB \(vm2 0\.\d GB\)")
+        assert named.search(labenv(engine, "status").stderr)
+        assert named.search(labenv(engine, "doctor", rc=3).stdout)
+        for command, code in (
+            (["check"], 1),
+            (["solve", "17"], 1),
+            (["save", "much"], 3),
+            (["reset", "vm3"], 3),
+            (["up", "other", "--no-check"], 3),
+        ):
+            assert named.search(labenv(engine, *command, rc=code).stderr), command
+        labenv(engine, "exec", "vm2", "--", "rm", "/var/large")
+        assert "The disk" not in labenv(engine, "up", "filler").stderr, "all checks pass again"
+        labenv(engine, "save", "much")
+        assert labenv(engine, "exec", "vm3", "--", "cat", "/root/work").stdout == "mine\n"
+
+
+@needs_root
+def test_edits_wait_in_the_machines_while_the_disk_of_the_history_is_full(
+    cli: Cli, student: str, tmp_path: Path
+) -> None:
+    small = tmp_path / "state"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)], check=True)
+    try:
+        here = Cli({"XDG_STATE_HOME": str(small)})
+        here("up", student, "--at", "lab4a", "--no-check")
+        assert "start" in here("history", "-s", student).stdout
+        filler = small / "filler"
+        with contextlib.suppress(OSError):
+            filler.write_bytes(bytes(8_000_000))
+        here.inside(student, "vm2", "echo '# mine' >>/etc/postfix/main.cf")
+        said = here("check", "-s", student, rc=1).stderr
+        assert "The disk is full: free some space." in said
+        assert f"The disk is full where labenv keeps histories ({small}/labenv)" in said
+        here("save", "much", "-s", student)
+        filler.unlink()
+        assert "# mine" in here("history", "-s", student, "--patch").stdout
+        here("down", "-s", student)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

@@ -126,7 +126,8 @@ class Repository:
             raise LabenvError(f"git failed on the history in {self.path}: {error}") from error
         if done.returncode:
             complaint = decoded(done.stderr).strip().splitlines() or [f"status {done.returncode}"]
-            raise LabenvError(f"git failed on the history in {self.path}: {complaint[-1]}")
+            full = " The disk is full: free some space." if b"No space left" in done.stderr else ""
+            raise LabenvError(f"git failed on the history in {self.path}: {complaint[-1]}.{full}")
         return done.stdout
 
     def tip(self, branch: str = WORK) -> str:
