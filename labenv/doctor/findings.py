@@ -52,6 +52,11 @@ def systemd(facts: recipe.Facts) -> Finding:
 def limited(facts: recipe.Facts) -> Finding:
     """Which limits on a machine the engine cannot hold."""
     lacking = limits.lacking(facts.limits)
+    if recipe.raisable(facts):
+        sentence = (
+            "Root in a machine can raise the machine's limits, because control groups are mounted without nsdelegate."
+        )
+        return Finding("limits", "warn", sentence, "As root: mount -o remount,nsdelegate /sys/fs/cgroup (cgroups(7))")
     if not lacking:
         return Finding("limits", "ok", f"Each machine is limited in {_listed(limits.NAMES)}.")
     held = [name for name in limits.NAMES if name in facts.limits]

@@ -9,7 +9,7 @@ import gzip
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -83,7 +83,12 @@ class Engine:
         """What the engine says about itself. Raises EngineError if it stopped answering."""
         with self._asking, refusals("asking the engine about itself"):
             if not self._facts:
-                self._facts = recipe.facts(self._connection.version, self.api.info(), hybrid=recipe.local_hybrid())
+                self._facts = recipe.facts(
+                    self._connection.version,
+                    self.api.info(),
+                    hybrid=recipe.local_hybrid(),
+                    delegates=not self.is_local or recipe.local_delegates(),
+                )
             return self._facts
 
     @property
@@ -245,6 +250,13 @@ class Engine:
                 if not answer.ok:
                     raise EngineError(f"{container} cannot be limited: {answer.text.strip()}")
         return bool(update)
+
+    def cap(self, student_id: str, nodes: Collection[Node]) -> bool:
+        """Put the limits of running machines where their root cannot raise them; returns whether they are there now."""
+        if self.facts.cgroup != "2" or not self.facts.limits or not recipe.choose(self.facts).own_slice:
+            return True  # there is nothing to do
+        caps = {recipe.ident(student_id, node.name): node.limits for node in nodes if node.systemd}
+        return cgroups.cap(self, caps)
 
     def start(self, container: str) -> None:
         """Start a machine; does nothing if it runs. Raises EngineError, which says so if a port is taken."""

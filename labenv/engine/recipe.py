@@ -40,6 +40,7 @@ class Facts:
     desktop: bool = False
     hybrid: bool = False  # cgroup v1 with a v2 tree at /sys/fs/cgroup/unified
     limits: frozenset[str] = frozenset()  # those of limits.NAMES that it can hold
+    delegates: bool = True  # a cgroup namespace protects the limits of its own root: nsdelegate in cgroups(7)
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,11 @@ _PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
 _USERNS = Recipe("user namespace", userns=True)
 
 
-def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Facts:
-    """The facts in an engine's answers to /version and /info; `hybrid` is whether the v2 tree is mounted beside v1."""
+def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool, delegates: bool = True) -> Facts:
+    """The facts in an engine's answers to /version and /info, and those about its computer's control groups.
+
+    `hybrid` is whether the v2 tree is mounted beside v1, `delegates` whether v2 is mounted with nsdelegate.
+    """
     options = {text.split(",")[0].removeprefix("name=") for text in info.get("SecurityOptions") or []}
     number = re.match(r"(\d+)\.(\d+)", version.get("Version") or "")
     return Facts(
@@ -91,6 +95,7 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Fac
         desktop="Docker Desktop" in (info.get("OperatingSystem") or ""),
         hybrid=hybrid and str(info.get("CgroupVersion") or "1") == "1",
         limits=limits.held(info),
+        delegates=delegates,
     )
 
 
@@ -128,6 +133,10 @@ def _own_slice(known: Facts) -> Recipe:
     parent = "labenv-{ident}.slice" if systemd else "/labenv/{ident}"
     path = "labenv.slice/labenv-{ident}.slice" if systemd else "labenv/{ident}"
     if known.cgroup == "2":
+        # Root in the machine can write what it is given, with the limits in there. So it gets a level of its own, and the one
+        # above, which it can only read, has the limits too (labenv.engine.cgroups.cap). On v1 it is given no controller.
+        inner = "labenv-{ident}-machine.slice" if systemd else "machine"
+        parent, path = inner if systemd else f"{parent}/{inner}", f"{path}/{inner}"
         binds: tuple[str, ...] = ("/sys/fs/cgroup/{path}:/sys/fs/cgroup/{path}:rw",)
     elif known.hybrid:
         binds = (
@@ -177,6 +186,18 @@ def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
         keys["cgroup_parent"] = recipe.parent.format(ident=name)
         keys["volumes"] = [bind.format(path=path) for bind in recipe.binds]
     return keys
+
+
+def raisable(known: Facts) -> bool:
+    """Whether root in a machine can raise the machine's limits: it can write its cgroup, and nothing above it has them."""
+    return known.cgroup == "2" and not known.delegates and not choose(known).own_slice and bool(known.limits)
+
+
+def local_delegates() -> bool:
+    """Whether cgroup v2 is mounted with nsdelegate on this computer; True if it is not mounted."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    options = [row[3].split(",") for row in mounts if row[2] == "cgroup2"]
+    return not options or any("nsdelegate" in row for row in options)
 
 
 def local_hybrid() -> bool:

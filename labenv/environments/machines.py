@@ -77,7 +77,15 @@ def make(
     on = [network_name(made.student.id, network.name) for network in made.topology.networks]
     with in_turn(engine, on) as start, Together(len(nodes)) as pool:
         list(pool.map(make_one, nodes))
+    cap(engine, made, nodes, listen)
     return tuple(f"made {node.name}" for node in nodes)
+
+
+def cap(engine: Engine, made: Plan, nodes: list[Node], listen: Listener) -> None:
+    """Put the limits of running machines where their root cannot raise them; if that fails, the user is told."""
+    if not engine.cap(made.student.id, nodes):
+        text = "root in a machine could raise the machine's limits: they could not be set above it. labenv doctor may say why"
+        listen(Event("limits", text, "warn"))
 
 
 def make_network(engine: Engine, made: Plan, network: Network) -> None:

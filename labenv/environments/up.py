@@ -16,7 +16,7 @@ from labenv.engine.ready import lead_out
 from labenv.environment import Environment, Machine, network_name
 from labenv.environments import room
 from labenv.environments.changing import Change, changing
-from labenv.environments.machines import make, make_network, making_networks
+from labenv.environments.machines import cap, make, make_network, making_networks
 from labenv.environments.plan import Plan, Request, made_from, new_plan, plan_again, validated, wished
 from labenv.environments.recovery import recover_drill
 from labenv.environments.settle import await_services, settle
@@ -162,20 +162,24 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
             changes.append(f"made the network{network.name and ' '}{network.name}")
             new.append(network.name)
     absent: list[Node] = []
+    changed: list[Node] = []
     drifted: list[str] = []
     present = {machine.name: machine for machine in there.machines}
     for node in made.topology.nodes:
         machine = present.get(node.name)
         done, missing = _revive(engine, machine, made, node.network in new) if machine else ([], True)
-        changes += done
-        if missing:
+        if machine is None or missing:
+            changes += done
             absent.append(node)
             continue
-        if machine:
-            changes += _limited(engine, machine, node, listen)
-        if machine and machine.made_from != made_from(made, node):
+        done += _limited(engine, machine, node, listen)
+        changes += done
+        changed += [node] if done else []
+        if machine.made_from != made_from(made, node):
             drifted.append(node.name)
             listen(Event(node.name, f"{node.name} was made by another version of labenv; leaving it as it is", "warn"))
+    if changed:
+        cap(engine, made, changed, listen)
     if absent:
         with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
             changes += make(engine, made, absent, listen)

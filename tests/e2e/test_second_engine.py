@@ -103,7 +103,7 @@ def test_only_its_own_cgroup_is_writable_there(offline: rig.Engine) -> None:
             line.split() for line in labenv(offline, "exec", machine, "--", "sh", "-c", script).stdout.splitlines()
         ]
         assert written, "systemd needs a cgroup of its own"
-        assert all(folder.startswith(f"/sys/fs/cgroup/labenv/{own}") for own, folder in written)
+        assert all(folder.startswith(f"/sys/fs/cgroup/labenv/{own}/machine") for own, folder in written)
 
 
 def test_down_leaves_nothing_there(offline: rig.Engine, student: str) -> None:
