@@ -209,6 +209,38 @@ def test_a_machine_that_fills_the_disk_is_named_and_nothing_is_lost(
         assert labenv(engine, "exec", "vm3", "--", "cat", "/root/work").stdout == "mine\n"
 
 
+@pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
+@pytest.mark.skipif(not shutil.which("mkfs.btrfs"), reason="needs a file system with quotas: install btrfs-progs")
+def test_where_the_storage_driver_can_a_machine_fills_its_own_share_only(
+    bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("limits") / "share.yaml"
+    text = topology.named("lab4b").read_text(encoding="utf-8")
+    file.write_text(text.replace("\n  vm2:\n", "\n  vm2:\n    storage_opt: {size: 600m}\n"))
+    with rig.new_home(tmp_path_factory.mktemp("rig")) as home, disk_with_quotas(home), rig.running(home) as engine:
+        labenv(engine, "images", "import", str(bundle))
+        labenv(engine, "up", "share", "--no-check", "--topology", str(file))
+        said = labenv(engine, "exec", "vm2", "--", "sh", "-c", "cat /dev/zero >/var/large; true").stderr
+        assert "Disk quota exceeded" in said
+        assert int(labenv(engine, "exec", "vm2", "--", "stat", "-c", "%s", "/var/large").stdout) < 600 << 20
+        labenv(engine, "exec", "vm3", "--", "sh", "-c", "head -c 1000000 /dev/zero >/root/work; sync")
+
+
+@contextlib.contextmanager
+def disk_with_quotas(home: Path) -> Iterator[None]:
+    """A file as a disk for the data of the rig's engine, with a file system for which Docker's driver knows quotas."""
+    image, data = home / "disk", home / "data"
+    with image.open("wb") as file:
+        file.truncate(2 << 30)
+    subprocess.run(["mkfs.btrfs", "--quiet", str(image)], check=True, capture_output=True)
+    data.mkdir()
+    subprocess.run(["mount", "-o", "loop", str(image), str(data)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(data)], check=True)
+
+
 @needs_root
 def test_edits_wait_in_the_machines_while_the_disk_of_the_history_is_full(
     cli: Cli, student: str, tmp_path: Path
