@@ -12,7 +12,7 @@ import pytest
 from labenv.computer import Computer
 from labenv.engine import limits, recipe
 from labenv.engine.recipe import Facts
-from labenv.environments import room
+from labenv.environments import plan, render, room
 from labenv.errors import UsageError
 from labenv.lab import topology
 from labenv.lab.topology import Limits
@@ -149,3 +149,10 @@ def test_inotify_instances_are_tried_for_real(most: int, there: bool) -> None:
     command = ["unshare", "--user", "--map-root-user", "sh", "-euc", script, "sh", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(there)] * 2
+
+
+def test_the_rendered_compose_file_has_the_limits_too() -> None:
+    made = plan._plan_at(plan.Request("asmith15"), 90, "secret")
+    service = render.document(made, recipe.choose(Facts((20, 10), limits=ALL)), lambda _: {})["services"]["vm2"]
+    assert limits.keys(Limits(), ALL).items() <= service.items()
+    assert service["tmpfs"] == [f"/run:size={64 << 20}", f"/run/lock:size={4 << 20}"]
