@@ -26,13 +26,15 @@ _THAW = (
     'find /cgroup -path "*$CONTAINER*/freezer.state" -exec sh -c \'echo THAWED >"$1"\' - {} \\; ;'
     'find /cgroup -path "*$CONTAINER*/cgroup.freeze" -exec sh -c \'echo 0 >"$1"\' - {} \\; ; true'
 )
-# A slice's properties are systemd's to set: it would write its own idea over what is written past it.
+# A slice's properties are systemd's to set: it would write its own idea over what is written past it. In a chroot systemctl
+# would do nothing, and call that a success.
 _CAP = """
 fails=0
 while read -r ident memory pids weight; do
     if [ "$DRIVER" = systemd ]; then
         systemctl set-property --runtime "labenv-$ident.slice" \\
             "MemoryMax=$memory" MemorySwapMax=0 "TasksMax=$pids" "CPUWeight=$weight" || fails=1
+        [ "$(cat "$ROOT/labenv.slice/labenv-$ident.slice/memory.max")" != max ] || fails=1
     else
         cd "$ROOT/labenv/$ident" || { fails=1; continue; }
         [ ! -e memory.max ] || echo "$memory" >memory.max || fails=1
@@ -56,7 +58,7 @@ def cap(engine: "Engine", caps: dict[str, Limits]) -> bool:
         f"{ident} {most.memory} {most.pids} {min(max(most.cpu_shares * 100 // 1024, 1), 10_000)}"
         for ident, most in caps.items()
     ]
-    given = {"CAPS": "\n".join(rows), "DRIVER": engine.facts.driver}
+    given = {"CAPS": "\n".join(rows), "DRIVER": engine.facts.driver, "SYSTEMD_IGNORE_CHROOT": "1"}
     if engine.is_local and os.geteuid() == 0:
         environment = os.environ | given | {"ROOT": str(_ROOT)}
         done = subprocess.run(["/bin/sh", "-c", _CAP], env=environment, capture_output=True, check=False)
@@ -99,12 +101,14 @@ def _run(engine: "Engine", script: str, environment: dict[str, str]) -> bool:
     worked = False
     if image:
         manager = {"/run/systemd": {"bind": "/run/systemd", "mode": "rw"}} if "DRIVER" in environment else {}
+        mode = "host" if manager else None  # systemd talks to no process that it cannot see
         helper = engine.client.containers.create(
             image,
             ["sh", "-c", script],
             environment=environment,
             volumes={str(_ROOT): {"bind": "/cgroup", "mode": "rw"}} | manager,
             network_mode="none",
+            pid_mode=mode,
         )
         try:
             helper.start()

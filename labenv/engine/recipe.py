@@ -72,6 +72,7 @@ _SYSCTLS = {
     "net.ipv4.ip_forward": "1",
 }
 
+RAISABLE = "Root in a machine can raise the machine's limits, because control groups are mounted without nsdelegate."
 _SHIM = Recipe("rootless remount", SHIM, ("NET_ADMIN", "SYS_ADMIN"), userns=True)
 _PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
 _USERNS = Recipe("user namespace", userns=True)
@@ -137,7 +138,8 @@ def _own_slice(known: Facts) -> Recipe:
         # above, which it can only read, has the limits too (labenv.engine.cgroups.cap). On v1 it is given no controller.
         inner = "labenv-{ident}-machine.slice" if systemd else "machine"
         parent, path = inner if systemd else f"{parent}/{inner}", f"{path}/{inner}"
-        binds: tuple[str, ...] = ("/sys/fs/cgroup/{path}:/sys/fs/cgroup/{path}:rw",)
+        # If runc mounted the tree in the host's cgroup namespace, the whole computer would lose the option nsdelegate.
+        binds: tuple[str, ...] = ("/sys/fs/cgroup:/sys/fs/cgroup:ro", "/sys/fs/cgroup/{path}:/sys/fs/cgroup/{path}:rw")
     elif known.hybrid:
         binds = (
             "/sys/fs/cgroup/unified:/sys/fs/cgroup:ro",

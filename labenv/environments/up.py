@@ -10,7 +10,7 @@ from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, limits
+from labenv.engine import Engine, NetworkTaken, limits, recipe
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out
 from labenv.environment import Environment, Machine, network_name
@@ -103,6 +103,8 @@ def _create(change: Change, request: Request, listen: Listener) -> Outcome:
                 room.ensure(engine, len(made.topology.nodes), listen)
                 with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
                     changes = make(engine, made, list(made.topology.nodes), listen, coming)
+            if recipe.raisable(engine.facts):
+                listen(Event("limits", recipe.RAISABLE, "warn"))
             if lacking := limits.lacking(engine.facts.limits):
                 listen(Event("limits", limits.sentence(lacking), "note"))
             return Outcome(change.environment, changes, ())
