@@ -315,7 +315,7 @@ class Engine:
             for network in self.api.networks(filters=mine):
                 with suppress(docker.errors.NotFound):
                     self.api.remove_network(network["Id"])
-        if recipe.choose(self.facts).own_slice and self.facts.driver == "cgroupfs":
+        if recipe.choose(self.facts).own_slice:
             idents = [recipe.ident(environment.student.id, machine.name) for machine in environment.regular]
             cgroups.remove(idents, self)
 

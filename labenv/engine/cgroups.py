@@ -69,7 +69,15 @@ def cap(engine: "Engine", caps: dict[str, Limits]) -> bool:
 
 
 def remove(idents: list[str], engine: "Engine") -> None:
-    """Remove the cgroups of the machines with these idents. Leftovers are harmless, so it raises nothing."""
+    """Remove what is left of the cgroups of the machines with these idents. Leftovers are harmless, so it raises nothing."""
+    if engine.facts.driver == "systemd":
+        # systemd removes slices itself, but not their properties, which go with the next boot.
+        if engine.is_local and os.geteuid() == 0:
+            revert = ["systemctl", "revert", *(f"labenv-{ident}.slice" for ident in idents)]
+            here = os.environ | {"SYSTEMD_IGNORE_CHROOT": "1"}
+            with contextlib.suppress(OSError):
+                subprocess.run(revert, env=here, capture_output=True, check=False)
+        return
     mine = [path for ident in idents for path in (*_ROOT.glob(f"*/labenv/{ident}"), *_ROOT.glob(f"labenv/{ident}"))]
     if mine:
         for path in mine:
