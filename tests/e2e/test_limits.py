@@ -95,6 +95,24 @@ def test_the_limits_of_an_older_machine_are_set_while_it_runs(cli: Cli, engine: 
     assert cli.json("up", student, "--no-check")["changes"] == []
 
 
+def test_root_in_a_machine_cannot_raise_its_limits(cli: Cli, engine: Engine, greedy: str) -> None:
+    if engine.facts.cgroup != "2" or not engine.facts.limits or not engine.facts.delegates:
+        pytest.skip("on cgroup v1 a machine sees no controller")
+    least = cli.inside(
+        greedy,
+        "vm2",
+        """
+        find /sys/fs/cgroup -name pids.max -o -name memory.max | while read -r file; do echo max >$file; done 2>/dev/null
+        folder=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/1/cgroup)
+        while [ $folder != /sys/fs ]; do
+            cat $folder/pids.max $folder/memory.max 2>/dev/null
+            folder=${folder%/*}
+        done
+        """,
+    ).split()
+    assert {"300", str(192 << 20)} <= set(least), least
+
+
 def test_a_bomb_a_hog_and_a_flood_leave_another_environment_alone(
     cli: Cli, engine: Engine, greedy: str, finished: dict[str, Any]
 ) -> None:
