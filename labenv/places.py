@@ -32,7 +32,7 @@ def state() -> Path:
     Root does not use another user's (`sudo -E`): files of root there would be in that user's way.
     """
     path = _DIRS.user_state_path
-    if os.geteuid() == 0 and _nearest(path).stat().st_uid:
+    if os.geteuid() == 0 and nearest(path).stat().st_uid:
         return Path(pwd.getpwuid(0).pw_dir) / ".local/state/labenv"
     return path
 
@@ -97,7 +97,7 @@ def shared(group: int) -> Path:
 
 def way_out(path: Path) -> str:
     """What a user can do where `path` cannot be made, read or written, as a sentence."""
-    there = _nearest(path)
+    there = nearest(path)
     if (
         os.geteuid()
         and path.is_absolute()
@@ -109,7 +109,7 @@ def way_out(path: Path) -> str:
     return "Set XDG_STATE_HOME to a folder that you may write."
 
 
-def _nearest(path: Path) -> Path:
+def nearest(path: Path) -> Path:
     """The folder itself, or the nearest one above it that exists."""
     return next(each for each in (path, *path.parents) if os.path.exists(each))  # nor is one that may not be entered
 
@@ -132,7 +132,7 @@ def cache(name: str) -> Path | None:
         path = _DIRS.user_cache_path / name
         if not path.is_absolute():  # no home, or an XDG_CACHE_HOME that the specification says to ignore
             return None
-        if _nearest(path).stat().st_uid != os.geteuid():
+        if nearest(path).stat().st_uid != os.geteuid():
             return None
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()

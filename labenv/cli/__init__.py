@@ -38,14 +38,26 @@ def run() -> int:
             raise
         return _failed(UsageError("The folder that you are in was removed. Go to another one, such as: cd"))
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return _failed(
-                EngineError("The disk is full, so the output of this command is incomplete. Free some space.")
+        if error.errno == errno.ENOSPC or (error.errno == errno.EDQUOT and error.filename):
+            what = (
+                f"{error.filename} cannot be written" if error.filename else "the output of this command is incomplete"
             )
-        if error.errno in _UNPRINTABLE:
+            code = _failed(EngineError(f"The disk is full, so {what}. Free some space."))
+        elif error.errno in _UNPRINTABLE:
             return _failed(EngineError(f"The output of this command cannot be written: {error.strerror}."))
-        raise
+        else:
+            raise
+    if code:
+        _explain()
     return code
+
+
+def _explain() -> None:
+    """If a disk is full, say so: that may be why a command failed, whatever it says itself."""
+    common = sys.modules.get("labenv.cli.common")  # without it no command has begun
+    with suppress(OSError):
+        for sentence in common.full_disks() if common else ():
+            print(f"labenv: {sentence}", file=sys.stderr)
 
 
 def _called() -> int:

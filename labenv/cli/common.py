@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,12 @@ from labenv.errors import LabenvError, UsageError
 from labenv.events import Listener, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from labenv.engine import Engine
     from labenv.environment import Environment
+
+_opened: "list[Engine]" = []
 
 
 def open_engine(listen: Listener, *, start: bool = True) -> "Engine":
@@ -21,7 +26,27 @@ def open_engine(listen: Listener, *, start: bool = True) -> "Engine":
     from labenv.engine import Engine
     from labenv.engine.find import connect
 
-    return Engine(connect(listen, start=start, confirm=lambda text: typer.confirm(text, err=True)))
+    _opened[:] = [Engine(connect(listen, start=start, confirm=lambda text: typer.confirm(text, err=True)))]
+    return _opened[0]
+
+
+def full_disks() -> "Iterator[str]":
+    """Which disks are full, the engine's and that of labenv's own files: why a command may have failed. Raises nothing."""
+    if not _opened:
+        return
+    from labenv import places
+    from labenv.engine import disk
+
+    with suppress(LabenvError):
+        there = disk.of(_opened[0])
+        if there and there.is_full:
+            yield disk.said(there, _opened[0])
+    own = disk.looked_at(places.nearest(places.state()))
+    if own and own.is_full:
+        yield (
+            f"The disk is full where labenv keeps histories ({places.state()}): {own.left}. Free some space: what the machines "
+            f"have recorded waits there, and is stored then."
+        )
 
 
 def chosen(engine: "Engine", student: str | None) -> "Environment":

@@ -1,12 +1,9 @@
 """The status command."""
 
-from typing import TYPE_CHECKING
+import sys
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
-
-if TYPE_CHECKING:
-    pass
 
 
 def status(student: StudentOption = None, json: JsonOption = False) -> None:
@@ -18,11 +15,17 @@ def status(student: StudentOption = None, json: JsonOption = False) -> None:
 
       labenv status --json | jq -r '.environments[].domain'
     """
+    from labenv.engine import disk
+
     with screen.progress(quiet=True) as listen:
-        there = common.open_engine(listen).environments(student)
+        engine = common.open_engine(listen)
+        there = engine.environments(student)
+        full = disk.warning(engine)
     if json:
         common.print_json({"environments": [environment.to_dict() for environment in there]})
-        return
-    from labenv.cli import show
+    else:
+        from labenv.cli import show
 
-    show.environments(there)
+        show.environments(there)
+    if full:
+        print(f"labenv: {full}", file=sys.stderr)

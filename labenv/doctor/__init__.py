@@ -4,21 +4,19 @@ Every exam is one function that looks at one thing. What cannot be found out (an
 that this user may not read) is left out rather than guessed.
 """
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labenv.computer import Computer
 from labenv.doctor import findings
 from labenv.doctor.findings import Finding
-from labenv.engine import Engine, wall
+from labenv.engine import Engine, disk, wall
 from labenv.engine.advice import NoEngineError
 from labenv.engine.find import Connection, connect
 from labenv.engine.images import Images, usual
 from labenv.environment import Environment
-from labenv.environments import networks
+from labenv.environments import networks, room
 from labenv.errors import EngineError
 from labenv.events import Listener
 from labenv.lab import labs, topology
@@ -51,9 +49,13 @@ def examine(listen: Listener, computer: Computer | None = None) -> list[Finding]
         engine = Engine(connection)
         patient = Patient(computer, connection, engine, engine.info, tuple(engine.environments()))
     except EngineError as error:
-        return [_no_engine(error), *_present([findings.memory(computer), findings.inotify(computer, None)])]
+        inotify = room.inotify(computer, None)
+        return [
+            _no_engine(error),
+            *_present([findings.memory(computer), findings.enough(inotify, computer) if inotify else None]),
+        ]
     exams: list[Callable[[Patient], Finding | None]] = [
-        _engine, _systemd, _images, _disk, _memory, _inotify, _networks, _wall, _bridges, _ports, _firewall, _uplink,
+        _engine, _systemd, _limits, _images, _disk, _memory, _inotify, _kernel, _networks, _wall, _bridges, _ports, _firewall, _uplink,
     ]  # fmt: skip
     found = []
     for exam in exams:
@@ -90,6 +92,10 @@ def _systemd(patient: Patient) -> Finding:
     return findings.systemd(patient.engine.facts)
 
 
+def _limits(patient: Patient) -> Finding:
+    return findings.limited(patient.engine.facts)
+
+
 def _images(patient: Patient) -> Finding:
     images = Images(patient.engine)
     missing, present = images.missing(usual()), images.present()
@@ -111,14 +117,13 @@ def _images(patient: Patient) -> Finding:
 
 
 def _disk(patient: Patient) -> Finding | None:
-    if not patient.here:
+    there = disk.of(patient.engine)
+    if there is None:
         return None
-    folders = [patient.info.get("DockerRootDir") or ""]
-    if "io.containerd.snapshotter.v1" in str(patient.info.get("DriverStatus")):
-        folders.append("/var/lib/containerd")  # where Docker keeps images that containerd stores
-    there = [path for path in folders if path and Path(path).exists()]
-    free = {path: shutil.disk_usage(path).free for path in there}
-    return findings.disk(*min(free.items(), key=lambda item: item[1])) if free else None
+    found = findings.disk(there.path, there.free)
+    if not there.is_low:
+        return found
+    return replace(found, status="fail" if there.is_full else found.status, mend=disk.said(there, patient.engine))
 
 
 def _memory(patient: Patient) -> Finding | None:
@@ -130,7 +135,16 @@ def _memory(patient: Patient) -> Finding | None:
 
 def _inotify(patient: Patient) -> Finding | None:
     running = sum(machine.state == "running" for there in patient.environments for machine in there.machines)
-    return findings.inotify(patient.computer, running) if patient.here else None
+    supply = room.inotify(patient.computer, running) if patient.here else None
+    return findings.enough(supply, patient.computer) if supply else None
+
+
+def _kernel(patient: Patient) -> Finding | None:
+    if not patient.here:
+        return None
+    supplies = room.others(patient.computer, patient.computer.uid if patient.engine.facts.rootless else 0)
+    scarcest = min(supplies, key=lambda supply: supply.room, default=None)
+    return findings.enough(scarcest, patient.computer) if scarcest else None
 
 
 def _networks(patient: Patient) -> Finding:

@@ -3,20 +3,19 @@
 None stands for what cannot be found out here (another system, a file that this user may not read).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from labenv.computer import Computer
-from labenv.engine import recipe
+from labenv.engine import limits, recipe
+from labenv.environments import room
 from labenv.environments.networks import port_in_use
 
 _MIB = 1 << 20
 _GIB = 1 << 30
-_LAB_MEMORY = 80 * _MIB  # what the processes of three machines use
 _MACHINES = 3  # of a lab
-_INSTANCES = 3  # inotify instances that one machine's systemd uses
-_LIMIT = "fs.inotify.max_user_instances"
+_LAB_MEMORY = _MACHINES * room.MEMORY
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,29 @@ def systemd(facts: recipe.Facts) -> Finding:
     return Finding("cgroup", "ok", sentence)
 
 
+def limited(facts: recipe.Facts) -> Finding:
+    """Which limits on a machine the engine cannot hold."""
+    lacking = limits.lacking(facts.limits)
+    if recipe.raisable(facts):
+        sentence = (
+            "Root in a machine can raise the machine's limits, because control groups are mounted without nsdelegate."
+        )
+        return Finding("limits", "warn", sentence, "As root: mount -o remount,nsdelegate /sys/fs/cgroup (cgroups(7))")
+    if not lacking:
+        return Finding("limits", "ok", f"Each machine is limited in {_listed(limits.NAMES)}.")
+    held = [name for name in limits.NAMES if name in facts.limits]
+    sentence = f"{limits.sentence(lacking)} Each machine is limited in {_listed(held) if held else 'nothing'}."
+    if lacking == [limits.DISK]:
+        return Finding("limits", "ok", sentence)
+    if facts.rootless or facts.podman:
+        fix = "Let your user's service manager pass the controllers on: Delegate=cpu memory pids (user@.service, systemd.resource-control(5))."
+    elif facts.cgroup == "1":
+        fix = "Boot the computer with the kernel parameters cgroup_enable=memory swapaccount=1."
+    else:
+        fix = "See which controllers the kernel has: cat /sys/fs/cgroup/cgroup.controllers"
+    return Finding("limits", "ok" if lacking == ["swap"] else "warn", sentence, fix)
+
+
 def disk(path: str, free: int) -> Finding:
     """Whether `free` bytes where the engine keeps its data (`path`) are enough."""
     sentence = f"{free / _GIB:.1f} GiB are free where the engine keeps its data ({path})."
@@ -65,10 +87,8 @@ def disk(path: str, free: int) -> Finding:
 
 def memory(computer: Computer) -> Finding | None:
     """Whether this computer has enough memory for a lab; None if that cannot be found out."""
-    for line in computer.read("proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return memory_of(int(line.split()[1]) * 1024, "are available")
-    return None
+    free = room.available_memory(computer)
+    return memory_of(free, "are available") if free is not None else None
 
 
 def memory_of(size: int, what: str) -> Finding:
@@ -81,39 +101,21 @@ def memory_of(size: int, what: str) -> Finding:
     return Finding("memory", "ok", sentence)
 
 
-def inotify(computer: Computer, running: int | None) -> Finding | None:
-    """For how many more machines the kernel's inotify instances are enough; None if that cannot be found out.
-
-    The limit is shared by all processes of a user id, over all containers (inotify(7)). Root counts them; for other
-    users they are estimated from the `running` machines, if these are known.
-    """
-    limit = computer.read("proc/sys/fs/inotify/max_user_instances").strip()
-    used = _inotify_instances(computer) if computer.is_root else running and running * _INSTANCES
-    if not limit.isdecimal() or used is None:
-        return None
-    room = max(int(limit) - used, 0) // _INSTANCES
-    about = "" if computer.is_root else "about "
-    sentence = f"Of {limit} inotify instances {about}{used} are in use; the rest is enough for {room} more machines."
-    fix = (
-        f"{computer.sudo}sysctl -w {_LIMIT}=1024\n"
-        f"To keep it after a reboot: echo {_LIMIT}=1024 | {computer.sudo}tee /etc/sysctl.d/60-labenv.conf"
-    )
-    if room < _MACHINES:
-        trouble = "A machine that gets none dies at boot with exit code 255 and an empty log."
-        return Finding("inotify", "fail", f"{sentence} {trouble}", fix)
-    return Finding("inotify", "ok" if room >= 3 * _MACHINES else "warn", sentence, "" if room >= 3 * _MACHINES else fix)
+def enough(supply: room.Supply, computer: Computer) -> Finding:
+    """For how many more machines something that the kernel limits is enough."""
+    topic = "inotify" if supply.sysctl == room.INOTIFY else "kernel"
+    if supply.room >= 3 * _MACHINES:
+        return Finding(topic, "ok", supply.sentence)
+    value = supply.enough(3 * _MACHINES)
+    fix = f"{room.setting(supply.sysctl, value, computer)}\n{room.lasting(supply.sysctl, value, computer).capitalize()}"
+    if supply.dies and supply.room < _MACHINES:
+        silent = " A machine that gets none dies at boot with exit code 255 and an empty log."
+        return Finding(topic, "fail", supply.sentence + (silent if topic == "inotify" else ""), fix)
+    return Finding(topic, "warn", supply.sentence, fix)
 
 
-def _inotify_instances(computer: Computer) -> int:
-    """How many inotify instances root's processes use (proc(5), /proc/PID/fd)."""
-    count = 0
-    for process in (computer.root / "proc").glob("[0-9]*"):
-        try:
-            if process.stat().st_uid == computer.uid:
-                count += sum(str(link.readlink()) == "anon_inode:inotify" for link in (process / "fd").iterdir())
-        except OSError:  # it ended meanwhile
-            continue
-    return count
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def ports(wished: Mapping[int, int]) -> Finding:

@@ -9,7 +9,7 @@ import gzip
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -19,7 +19,7 @@ import docker
 import docker.errors
 import requests
 
-from labenv.engine import cgroups, pause, recipe
+from labenv.engine import cgroups, limits, pause, recipe
 from labenv.engine.channel import Channel
 from labenv.engine.dial import Switchboard
 from labenv.engine.find import Connection
@@ -43,7 +43,7 @@ NOTED = "labenv.restored"  # which restore a machine came from, or a note is abo
 _LINES = '( /bin/sh -c "$0"; kill -s HUP $$ ) & read -r _; kill -s KILL -- -$$'
 _LONGEST_LINE = 1 << 20
 # What engines answer when they do not know or cannot grant a recipe's option; then the next recipe is tried.
-_REFUSED = re.compile(r"writable-cgroups|WritableCgroups", re.IGNORECASE)
+_REFUSED = re.compile(r"writable-cgroups|WritableCgroups|storage-opt|pquota", re.IGNORECASE)
 
 
 @contextmanager
@@ -87,7 +87,12 @@ class Engine:
         """What the engine says about itself. Raises EngineError if it stopped answering."""
         with self._asking, refusals("asking the engine about itself"):
             if not self._facts:
-                self._facts = recipe.facts(self._connection.version, self.api.info(), hybrid=recipe.local_hybrid())
+                self._facts = recipe.facts(
+                    self._connection.version,
+                    self.api.info(),
+                    hybrid=recipe.local_hybrid(),
+                    delegates=not self.is_local or recipe.local_delegates(),
+                )
             return self._facts
 
     @property
@@ -217,13 +222,14 @@ class Engine:
         settings = self.api.create_host_config(
             cap_add=keys["cap_add"],
             dns=keys["dns"],
-            tmpfs=dict.fromkeys(keys["tmpfs"], ""),
+            tmpfs=dict(mount.split(":", 1) for mount in keys["tmpfs"]),
             sysctls=keys.get("sysctls"),
             port_bindings=ports,
             binds=keys.get("volumes"),
             security_opt=keys.get("security_opt"),
             cgroup_parent=keys.get("cgroup_parent"),
             network_mode=network_name(student.id, node.network),
+            **limits.settings(keys),
         )
         if "cgroup" in keys:
             settings["CgroupnsMode"] = keys["cgroup"]
@@ -245,6 +251,24 @@ class Engine:
             host_config=settings,
             networking_config=self.api.create_networking_config({settings["NetworkMode"]: endpoint}),
         )
+
+    def limit(self, container: str, node: Node) -> bool:
+        """Give an existing machine the limits of its node, running or not; returns whether it had others. Raises EngineError."""
+        with refusals(f"limiting {container}"):
+            has = self.api.inspect_container(container)["HostConfig"]
+            if update := limits.changed(limits.keys(node.limits, self.facts.limits), has):
+                url = f"{self.api.base_url}/v{self.api.api_version}/containers/{container}/update"
+                answer = self.api.post(url, json=update)  # the SDK's own call does not know the number of processes
+                if not answer.ok:
+                    raise EngineError(f"{container} cannot be limited: {answer.text.strip()}")
+        return bool(update)
+
+    def cap(self, student_id: str, nodes: Collection[Node]) -> bool:
+        """Put the limits of running machines where their root cannot raise them; returns whether they are there now."""
+        if self.facts.cgroup != "2" or not self.facts.limits or not recipe.choose(self.facts).own_slice:
+            return True  # there is nothing to do
+        caps = {recipe.ident(student_id, node.name): node.limits for node in nodes if node.systemd}
+        return cgroups.cap(self, caps)
 
     def start(self, container: str) -> None:
         """Start a machine; does nothing if it runs. Raises EngineError, which says so if a port is taken."""
@@ -302,7 +326,7 @@ class Engine:
                     self.api.remove_volume(volume["Name"], force=True)
             for network in self.api.networks(filters=mine):
                 self._remove_network(network["Id"])
-        if recipe.choose(self.facts).own_slice and self.facts.driver == "cgroupfs":
+        if recipe.choose(self.facts).own_slice:
             idents = [recipe.ident(environment.student.id, machine.name) for machine in environment.regular]
             cgroups.remove(idents, self)
 
@@ -439,6 +463,10 @@ def _machine(student: Student, machine: Machine, container: dict[str, Any] | Non
 
 def _plain(error: docker.errors.APIError) -> str:
     text = " ".join(str(error.explanation or error).split())
+    if re.search(r"no space left.*(namespace|unshare|clone)|(namespace|unshare|clone).*no space left", text):
+        return f"{text}. The kernel allows no more namespaces (namespaces(7), user.max_net_namespaces): sysctl -a | grep '^user.max'"
+    if "quota exceeded" in text and "keyring" in text:
+        return f"{text}. The kernel allows this user no more keys (keyrings(7)): sysctl -w kernel.keys.maxkeys=2000"
     if "no space left" in text:
         return f"{text}. The disk is full where the engine keeps its data: free some space (`labenv images remove --old`) and repeat the command."
     if "port is already allocated" in text or "address already in use" in text:

@@ -5,10 +5,14 @@ removes it.
 """
 
 import contextlib
+import os
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import docker.errors
+
+from labenv.lab.topology import Limits
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
@@ -22,10 +26,58 @@ _THAW = (
     'find /cgroup -path "*$CONTAINER*/freezer.state" -exec sh -c \'echo THAWED >"$1"\' - {} \\; ;'
     'find /cgroup -path "*$CONTAINER*/cgroup.freeze" -exec sh -c \'echo 0 >"$1"\' - {} \\; ; true'
 )
+# A slice's properties are systemd's to set: it would write its own idea over what is written past it. In a chroot systemctl
+# would do nothing, and call that a success.
+_CAP = """
+fails=0
+while read -r ident memory pids weight; do
+    if [ "$DRIVER" = systemd ]; then
+        systemctl set-property --runtime "labenv-$ident.slice" \\
+            "MemoryMax=$memory" MemorySwapMax=0 "TasksMax=$pids" "CPUWeight=$weight" || fails=1
+        [ "$(cat "$ROOT/labenv.slice/labenv-$ident.slice/memory.max")" != max ] || fails=1
+    else
+        cd "$ROOT/labenv/$ident" || { fails=1; continue; }
+        [ ! -e memory.max ] || echo "$memory" >memory.max || fails=1
+        [ ! -e memory.swap.max ] || echo 0 >memory.swap.max || fails=1
+        [ ! -e pids.max ] || echo "$pids" >pids.max || fails=1
+        [ ! -e cpu.weight ] || echo "$weight" >cpu.weight || fails=1
+    fi
+done <<END
+$CAPS
+END
+exit $fails
+"""
+
+
+def cap(engine: "Engine", caps: dict[str, Limits]) -> bool:
+    """Put limits on the level above what machines can write, by their idents; returns whether that worked.
+
+    Root does it itself, for another user a container of the engine does. It lasts until the computer boots.
+    """
+    rows = [
+        f"{ident} {most.memory} {most.pids} {min(max(most.cpu_shares * 100 // 1024, 1), 10_000)}"
+        for ident, most in caps.items()
+    ]
+    given = {"CAPS": "\n".join(rows), "DRIVER": engine.facts.driver, "SYSTEMD_IGNORE_CHROOT": "1"}
+    if engine.is_local and os.geteuid() == 0:
+        environment = os.environ | given | {"ROOT": str(_ROOT)}
+        done = subprocess.run(["/bin/sh", "-c", _CAP], env=environment, capture_output=True, check=False)
+        return done.returncode == 0
+    with contextlib.suppress(docker.errors.DockerException):
+        return _run(engine, _CAP, given | {"ROOT": "/cgroup"})
+    return False
 
 
 def remove(idents: list[str], engine: "Engine") -> None:
-    """Remove the cgroups of the machines with these idents. Leftovers are harmless, so it raises nothing."""
+    """Remove what is left of the cgroups of the machines with these idents. Leftovers are harmless, so it raises nothing."""
+    if engine.facts.driver == "systemd":
+        # systemd removes slices itself, but not their properties, which go with the next boot.
+        if engine.is_local and os.geteuid() == 0:
+            revert = ["systemctl", "revert", *(f"labenv-{ident}.slice" for ident in idents)]
+            here = os.environ | {"SYSTEMD_IGNORE_CHROOT": "1"}
+            with contextlib.suppress(OSError):
+                subprocess.run(revert, env=here, capture_output=True, check=False)
+        return
     mine = [path for ident in idents for path in (*_ROOT.glob(f"*/labenv/{ident}"), *_ROOT.glob(f"labenv/{ident}"))]
     if mine:
         for path in mine:
@@ -51,21 +103,27 @@ def thaw(engine: "Engine", container_id: str) -> None:
             _run(engine, _THAW, {"CONTAINER": container_id})
 
 
-def _run(engine: "Engine", script: str, environment: dict[str, str]) -> None:
+def _run(engine: "Engine", script: str, environment: dict[str, str]) -> bool:
+    """Run a script in a container of the engine; returns whether it worked."""
     image = next((tag for i in engine.api.images() for tag in i["RepoTags"] or [] if tag.startswith("labenv/")), None)
+    worked = False
     if image:
+        manager = {"/run/systemd": {"bind": "/run/systemd", "mode": "rw"}} if "DRIVER" in environment else {}
+        mode = "host" if manager else None  # systemd talks to no process that it cannot see
         helper = engine.client.containers.create(
             image,
             ["sh", "-c", script],
             environment=environment,
-            volumes={str(_ROOT): {"bind": "/cgroup", "mode": "rw"}},
+            volumes={str(_ROOT): {"bind": "/cgroup", "mode": "rw"}} | manager,
             network_mode="none",
+            pid_mode=mode,
         )
         try:
             helper.start()
-            helper.wait()
+            worked = helper.wait()["StatusCode"] == 0
         finally:  # an engine with a full disk creates a container that it then cannot start
             helper.remove(force=True)
+    return worked
 
 
 def _rmdir(path: Path) -> None:

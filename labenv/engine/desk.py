@@ -14,9 +14,10 @@ from typing import Any
 
 import docker.errors
 
-from labenv.engine import LABEL, RECORD, Engine, refusals
+from labenv.engine import LABEL, RECORD, Engine, limits, refusals
 from labenv.environment import Machine, container_name, network_name
 from labenv.errors import EngineError
+from labenv.lab.topology import Limits
 from labenv.student import Student
 
 PAGE = 6080  # the port of websockify in its container
@@ -24,6 +25,9 @@ NETWORK = "screen"
 _SHARED = "/run/screen"
 _SERVE = ["/usr/lib/labenv/screen"]
 _HOME = "home"
+# Two browsers' processes and threads; Thunderbird and Firefox together take half of this.
+_DESKTOP = Limits(memory=3 << 30, pids=4096)
+_SCREEN = Limits(memory=256 << 20, pids=256)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ class Desk:
             home = {LABEL: self._student.id, RECORD: _HOME}
             self._engine.api.create_volume(self._home, labels=home)
             binds = [f"{self._home}:/home/{self._student.id}"]
-            settings = self._settings(binds, network_mode=f"container:{self._host.container}", shm_size="256m")
+            settings = self._settings(
+                _DESKTOP, binds, network_mode=f"container:{self._host.container}", shm_size="256m"
+            )
             self._create(self.desktop, image, None, settings)
             self._engine.api.put_archive(self.desktop, "/", files)
 
@@ -93,7 +99,7 @@ class Desk:
         with refusals("making the desktop's page"):
             self._share()
             network = network_name(self._student.id, NETWORK)
-            settings = self._settings([], port_bindings={PAGE: ("127.0.0.1", port)}, network_mode=network)
+            settings = self._settings(_SCREEN, [], port_bindings={PAGE: ("127.0.0.1", port)}, network_mode=network)
             self._create(self.screen, image, _SERVE, settings, ports=[PAGE])
 
     def start(self) -> None:
@@ -128,11 +134,13 @@ class Desk:
     def _share(self) -> None:
         self._engine.api.create_volume(self._volume, labels={LABEL: self._student.id})
 
-    def _settings(self, binds: list[str], **more: object) -> dict[str, object]:
+    def _settings(self, most: Limits, binds: list[str], **more: object) -> dict[str, object]:
         if self._engine.facts.selinux:  # its categories would separate each container from the other's socket
             more["security_opt"] = ["label=disable"]
         settings: dict[str, object] = self._engine.api.create_host_config(
-            binds=[f"{self._volume}:{_SHARED}", *binds], **more
+            binds=[f"{self._volume}:{_SHARED}", *binds],
+            **limits.settings(limits.keys(most, self._engine.facts.limits - {limits.DISK})),
+            **more,
         )
         return settings
 

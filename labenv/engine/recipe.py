@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from labenv.engine import limits
 from labenv.lab.topology import Node
 
 # Becomes systemd, after it has laid the student's files over the image (images/base). Podman recognises it by this name.
@@ -38,6 +39,8 @@ class Facts:
     selinux: bool = False
     desktop: bool = False
     hybrid: bool = False  # cgroup v1 with a v2 tree at /sys/fs/cgroup/unified
+    limits: frozenset[str] = frozenset()  # those of limits.NAMES that it can hold
+    delegates: bool = True  # a cgroup namespace protects the limits of its own root: nsdelegate in cgroups(7)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Recipe:
     binds: tuple[str, ...] = field(default_factory=tuple)  # with {path}, the machine's own subtree
     parent: str = ""  # with {ident}
     path: str = ""  # with {ident}: that parent's path below the hierarchy's root
+    limits: frozenset[str] = frozenset()
 
 
 # A fresh network namespace lets ten log messages wait for rsyslog; journald drops the eleventh, and with it a line that a
@@ -76,13 +80,18 @@ _DNS = "127.0.0.1"
 # programs count up to before they start another, and which a kernel may refuse (getrlimit(2), fs.nr_open in proc(5)).
 _NOFILE = {"soft": 1024, "hard": 16384}
 
+RAISABLE = "Root in a machine can raise the machine's limits, because control groups are mounted without nsdelegate."
+
 _SHIM = Recipe("rootless remount", SHIM, ("NET_ADMIN", "SYS_ADMIN"), userns=True)
 _PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
 _USERNS = Recipe("user namespace", userns=True)
 
 
-def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Facts:
-    """The facts in an engine's answers to /version and /info; `hybrid` is whether the v2 tree is mounted beside v1."""
+def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool, delegates: bool = True) -> Facts:
+    """The facts in an engine's answers to /version and /info, and those about its computer's control groups.
+
+    `hybrid` is whether the v2 tree is mounted beside v1, `delegates` whether v2 is mounted with nsdelegate.
+    """
     options = {text.split(",")[0].removeprefix("name=") for text in info.get("SecurityOptions") or []}
     number = re.match(r"(\d+)\.(\d+)", version.get("Version") or "")
     return Facts(
@@ -95,11 +104,19 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool) -> Fac
         selinux="selinux" in options,
         desktop="Docker Desktop" in (info.get("OperatingSystem") or ""),
         hybrid=hybrid and str(info.get("CgroupVersion") or "1") == "1",
+        limits=limits.held(info),
+        delegates=delegates,
     )
 
 
 def candidates(known: Facts) -> list[Recipe]:
     """The recipes to try on that engine, best first. A later one is for an engine that refuses the one before."""
+    ways = [replace(way, limits=known.limits) for way in _ways(known)]
+    # Whether a disk on another computer counts what a container uses shows only when it refuses to.
+    return [*ways, *(replace(way, limits=known.limits - {limits.DISK}) for way in ways if limits.DISK in known.limits)]
+
+
+def _ways(known: Facts) -> list[Recipe]:
     if known.podman:
         return [replace(_PODMAN, userns=known.rootless)]  # it sets up systemd mode itself, by the command's name
     if known.rootless:
@@ -126,7 +143,12 @@ def _own_slice(known: Facts) -> Recipe:
     parent = "labenv-{ident}.slice" if systemd else "/labenv/{ident}"
     path = "labenv.slice/labenv-{ident}.slice" if systemd else "labenv/{ident}"
     if known.cgroup == "2":
-        binds: tuple[str, ...] = ("/sys/fs/cgroup/{path}:/sys/fs/cgroup/{path}:rw",)
+        # Root in the machine can write what it is given, with the limits in there. So it gets a level of its own, and the one
+        # above, which it can only read, has the limits too (labenv.engine.cgroups.cap). On v1 it is given no controller.
+        inner = "labenv-{ident}-machine.slice" if systemd else "machine"
+        parent, path = inner if systemd else f"{parent}/{inner}", f"{path}/{inner}"
+        # If runc mounted the tree in the host's cgroup namespace, the whole computer would lose the option nsdelegate.
+        binds: tuple[str, ...] = ("/sys/fs/cgroup:/sys/fs/cgroup:ro", "/sys/fs/cgroup/{path}:/sys/fs/cgroup/{path}:rw")
     elif known.hybrid:
         binds = (
             "/sys/fs/cgroup/unified:/sys/fs/cgroup:ro",
@@ -158,14 +180,14 @@ def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
     name = ident(student_id, node.name)
     # Inside a user namespace older kernels have no sysctls, and a limit cannot be higher than that of the user.
     sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS), "ulimits": {"nofile": dict(_NOFILE)}}
+    common = sysctls | limits.keys(node.limits, recipe.limits) | {"dns": [_DNS]}
     if not node.systemd:
-        return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": ["/run"], "dns": [_DNS], **sysctls}
+        return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": limits.tmpfs(node.limits, locks=False), **common}
     keys: dict[str, Any] = {
         "command": list(recipe.command),
         "cap_add": list(recipe.cap_add),
-        "tmpfs": ["/run", "/run/lock"],
-        "dns": [_DNS],
-        **sysctls,
+        "tmpfs": limits.tmpfs(node.limits, locks=True),
+        **common,
     }
     if recipe.security_opt:
         keys["security_opt"] = list(recipe.security_opt)
@@ -176,6 +198,18 @@ def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
         keys["cgroup_parent"] = recipe.parent.format(ident=name)
         keys["volumes"] = [bind.format(path=path) for bind in recipe.binds]
     return keys
+
+
+def raisable(known: Facts) -> bool:
+    """Whether root in a machine can raise the machine's limits: it can write its cgroup, and nothing above it has them."""
+    return known.cgroup == "2" and not known.delegates and not choose(known).own_slice and bool(known.limits)
+
+
+def local_delegates() -> bool:
+    """Whether cgroup v2 is mounted with nsdelegate on this computer; True if it is not mounted."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    options = [row[3].split(",") for row in mounts if row[2] == "cgroup2"]
+    return not options or any("nsdelegate" in row for row in options)
 
 
 def local_hybrid() -> bool:

@@ -10,6 +10,7 @@ from labenv.engine import Engine, environment_labels, machine_labels, wall
 from labenv.engine.images import Images, wanted
 from labenv.engine.turns import in_turn
 from labenv.environment import Environment, network_name
+from labenv.environments import room
 from labenv.environments.networks import port_in_use
 from labenv.environments.plan import Copied, Plan, made_from, network_labels, network_options
 from labenv.errors import EngineError
@@ -21,6 +22,9 @@ from labenv.parallel import Together
 
 def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Listener) -> tuple[str, ...]:
     """Replace what exists by what a plan makes, and return what was done. Raises EngineError."""
+    there = list(there)
+    running = sum(machine.state == "running" for environment in there for machine in environment.machines)
+    room.ensure(engine, len(made.topology.nodes) - running, listen)
     with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
         for environment in there:
             engine.remove(environment)
@@ -85,7 +89,15 @@ def make(
     with in_turn(engine, on) as start, Together(len(nodes) + 1) as pool:
         around = pool.submit(closed)
         list(pool.map(make_one, nodes))
+    cap(engine, made, nodes, listen)
     return tuple(f"made {node.name}" for node in nodes)
+
+
+def cap(engine: Engine, made: Plan, nodes: list[Node], listen: Listener) -> None:
+    """Put the limits of running machines where their root cannot raise them; if that fails, the user is told."""
+    if not engine.cap(made.student.id, nodes):
+        text = "root in a machine could raise the machine's limits: they could not be set above it. labenv doctor may say why"
+        listen(Event("limits", text, "warn"))
 
 
 def make_network(engine: Engine, made: Plan, network: Network) -> None:

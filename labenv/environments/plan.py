@@ -105,6 +105,12 @@ def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
     return _plan_at(request, _choose_x(engine, request, wished, listen), student.new_password())
 
 
+def wished(request: Request) -> Topology:
+    """The topology that a request would be made from, without asking an engine. Raises UsageError."""
+    x = request.x if request.x is not None else student.derive_x(request.student_id)
+    return _plan_at(request, x, "").topology
+
+
 def _plan_at(request: Request, x: int, password: str) -> Plan:
     lab = labs.load(request.lab or labs.default())
     first = request.first or student.derive_first(request.student_id)

@@ -5,18 +5,19 @@ A machine has drifted: that is reported, and the machine is left alone because a
 twice changes nothing, and the next `up` finishes one that was interrupted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, wall
+from labenv.engine import Engine, NetworkTaken, limits, recipe, wall
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out
 from labenv.environment import Environment, Machine, network_name
+from labenv.environments import room
 from labenv.environments.changing import Change, changing
-from labenv.environments.machines import make, make_network, making_networks, walled
-from labenv.environments.plan import Plan, Request, made_from, new_plan, plan_again, validated
+from labenv.environments.machines import cap, make, make_network, making_networks, walled
+from labenv.environments.plan import Plan, Request, made_from, new_plan, plan_again, validated, wished
 from labenv.environments.recovery import recover_drill
 from labenv.environments.settle import await_services, settle
 from labenv.errors import EngineError, LabenvError, UsageError
@@ -71,8 +72,20 @@ def up_together(engine: Engine, requests: Sequence[Request], listen: Listener) -
         except LabenvError as error:
             return error
 
+    if len(requests) > 1:  # all or none, and said once
+        room.ensure(engine, sum(_missing(engine, requests)), listen)
     with Together(_TOGETHER) as pool:
         return list(pool.map(each, requests))
+
+
+def _missing(engine: Engine, requests: Sequence[Request]) -> Iterator[int]:
+    """How many machines each request has yet to start."""
+    there = {environment.student.id: environment for environment in engine.environments()}
+    for request in requests:
+        if environment := there.get(request.student_id):
+            yield sum(machine.state != "running" for machine in environment.machines)
+        else:
+            yield len(wished(request).nodes)
 
 
 def _create(change: Change, request: Request, listen: Listener) -> Outcome:
@@ -87,8 +100,13 @@ def _create(change: Change, request: Request, listen: Listener) -> Outcome:
                     wait(coming.values())
                     _undo(engine, made)
                     raise
+                room.ensure(engine, len(made.topology.nodes), listen)
                 with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
                     changes = make(engine, made, list(made.topology.nodes), listen, coming)
+            if recipe.raisable(engine.facts):
+                listen(Event("limits", recipe.RAISABLE, "warn"))
+            if lacking := limits.lacking(engine.facts.limits):
+                listen(Event("limits", limits.sentence(lacking), "note"))
             return Outcome(change.environment, changes, ())
         except NetworkTaken as error:
             _undo(engine, made)  # somebody took it after labenv looked and before it made the network
@@ -136,6 +154,8 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     machines = [machine.name for machine in there.machines]
     made = plan_again(there.student, there.lab, there.stage, source, machines, request.profiles)
     Images(engine).ensure(set(made.images().values()), listen)
+    running = sum(machine.state == "running" for machine in there.machines)
+    room.ensure(engine, len(made.topology.nodes) - running, listen)
     changes: list[str] = []
     new: list[str] = []
     bridges = engine.bridges(there.student.id)
@@ -149,21 +169,37 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         text = f"an earlier version of labenv made this network: its machines can reach this computer. {wall.way_in(there.student.id)}"
         listen(Event("wall", text, "warn"))
     absent: list[Node] = []
+    changed: list[Node] = []
     drifted: list[str] = []
     present = {machine.name: machine for machine in there.machines}
     for node in made.topology.nodes:
         machine = present.get(node.name)
         done, missing = _revive(engine, machine, made, node.network in new) if machine else ([], True)
-        changes += done
-        if missing:
+        if machine is None or missing:
+            changes += done
             absent.append(node)
-        elif machine and machine.made_from != made_from(made, node):
+            continue
+        done += _limited(engine, machine, node, listen)
+        changes += done
+        changed += [node] if done else []
+        if machine.made_from != made_from(made, node):
             drifted.append(node.name)
             listen(Event(node.name, f"{node.name} was made by another version of labenv; leaving it as it is", "warn"))
+    if changed:
+        cap(engine, made, changed, listen)
     if absent:
         with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
             changes += make(engine, made, absent, listen)
     return Outcome(change.environment, tuple(changes), tuple(drifted))
+
+
+def _limited(engine: Engine, machine: Machine, node: Node, listen: Listener) -> list[str]:
+    """Give a machine its limits, if an earlier version made it or the topology was changed; returns what was done."""
+    try:
+        return [f"limited {node.name}"] if engine.limit(machine.container, node) else []
+    except EngineError as error:
+        listen(Event(node.name, str(error), "warn"))
+        return []
 
 
 def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> tuple[list[str], bool]:

@@ -18,9 +18,13 @@ from labenv.student import Student
 
 _TOP = {"name", "services", "networks", "x-labenv"}
 _SERVICE = {"image", "hostname", "networks", "ports", "profiles", "x-labenv"}
+_LIMITS = {"mem_limit", "pids_limit", "cpu_shares", "storage_opt", "tmpfs"}
 _NETWORK = {"driver", "driver_opts", "ipam", "x-labenv"}
 _LINKS = ipaddress.IPv4Network("198.18.0.0/15")  # RFC 2544: the range of an environment's additional networks
 _PORT = re.compile(r"127\.0\.0\.1::(\d+)(?:/(tcp|udp))?")
+_SIZE = re.compile(r"(\d+)(?:([kmg])b?|b)?", re.IGNORECASE)
+_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_LEAST_MEMORY = 64 << 20  # systemd and the services of a machine take up to 40 MiB
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 # Each environment publishes on its own ten ports, so that a mail client's settings survive `down` and `up`.
@@ -43,6 +47,20 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """The most that a machine may use. Sizes are in bytes, and memory is without swap; threads count as processes.
+
+    `cpu_shares` is its weight where processors are scarce (1024 is usual). `run` is the size of its tmpfs /run.
+    """
+
+    memory: int = 1 << 30
+    pids: int = 2048  # systemd gives a service 15 % of them (DefaultTasksMax in systemd-system.conf(5))
+    cpu_shares: int = 1024
+    disk: int = 4 << 30
+    run: int = 64 << 20
+
+
+@dataclass(frozen=True)
 class Node:
     """A machine of the topology: name, fully qualified host name, address, image folder, published ports.
 
@@ -59,6 +77,7 @@ class Node:
     profile: str = ""
     systemd: bool = True
     addresses: tuple[str, ...] = ()
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True)
@@ -221,7 +240,7 @@ def _nodes(services: dict[str, Any], path: Path, networks: dict[str, Network]) -
         where = f"{path}: services.{name}"
         if not re.fullmatch(r"[a-z][a-z0-9]*", name):
             raise UsageError(f"{where}: a machine's name must begin with a letter and contain only a-z and 0-9.")
-        service = _mapping(raw, where, _SERVICE)
+        service = _mapping(raw, where, _SERVICE | _LIMITS)
         for key in ("image", "hostname", "networks"):
             if key not in service:
                 raise UsageError(f"{where}: the key '{key}' is missing.")
@@ -238,6 +257,7 @@ def _nodes(services: dict[str, Any], path: Path, networks: dict[str, Network]) -
                 _profile(service.get("profiles") or [], f"{where}.profiles"),
                 bool(extra.get("systemd", True)),
                 tuple(str(address) for address in extra.get("addresses") or []),
+                _limits(service, where),
             )
         )
         if network.name and not nodes[-1].profile:
@@ -255,6 +275,37 @@ def _nodes(services: dict[str, Any], path: Path, networks: dict[str, Network]) -
     if strangers:
         raise UsageError(f"{path}: networks: '{strangers.pop()}' joins a network, but there is no such machine.")
     return tuple(nodes)
+
+
+def _limits(service: dict[str, Any], where: str) -> Limits:
+    """The limits that a service sets, and the usual ones for the rest."""
+    found: dict[str, int] = {}
+    if "mem_limit" in service:
+        found["memory"] = _size(service["mem_limit"], f"{where}.mem_limit")
+        if found["memory"] < _LEAST_MEMORY:
+            raise UsageError(f"{where}.mem_limit: a machine needs at least {_LEAST_MEMORY >> 20}m.")
+    for key, field in (("pids_limit", "pids"), ("cpu_shares", "cpu_shares")):
+        if key in service:
+            found[field] = _size(service[key], f"{where}.{key}")
+    if "storage_opt" in service:
+        option = _mapping(service["storage_opt"], f"{where}.storage_opt", {"size"})
+        found["disk"] = _size(option.get("size"), f"{where}.storage_opt.size")
+    if "tmpfs" in service:
+        [text] = service["tmpfs"] if isinstance(service["tmpfs"], list) and len(service["tmpfs"]) == 1 else [""]
+        path, _, size = str(text).partition(":size=")
+        if path != "/run" or not size:
+            raise UsageError(f"{where}.tmpfs: expected a list with the size of /run, such as [/run:size=64m].")
+        found["run"] = _size(size, f"{where}.tmpfs")
+    return Limits(**found)
+
+
+def _size(value: Any, where: str) -> int:
+    """A number, or a size as Compose writes it (512m, 1gb). Raises UsageError for anything else, and for none at all."""
+    match = _SIZE.fullmatch(str(value))
+    size = int(match[1]) * _UNITS.get((match[2] or "").lower(), 1) if match and not isinstance(value, bool) else 0
+    if not 0 < size < 1 << 63:
+        raise UsageError(f"{where}: '{value}' is not a limit. Write a number above 0, or a size such as 512m or 1g.")
+    return size
 
 
 def _attached(tree: Any, networks: dict[str, Network], where: str) -> tuple[Network, str]:

@@ -114,7 +114,7 @@ def test_only_its_own_cgroup_is_writable_there(offline: rig.Engine) -> None:
             line.split() for line in labenv(offline, "exec", machine, "--", "sh", "-c", script).stdout.splitlines()
         ]
         assert written, "systemd needs a cgroup of its own"
-        assert all(folder.startswith(f"/sys/fs/cgroup/labenv/{own}") for own, folder in written)
+        assert all(folder.startswith(f"/sys/fs/cgroup/labenv/{own}/machine") for own, folder in written)
 
 
 def test_a_wall_that_something_removed_is_built_again_by_the_next_up_which_says_if_it_cannot(

@@ -10,6 +10,7 @@ from labenv import doctor
 from labenv.computer import Computer
 from labenv.doctor import findings
 from labenv.engine.recipe import Facts
+from labenv.environments import room
 from labenv.events import silent
 from tests.unit import stand_in
 
@@ -36,7 +37,7 @@ def test_disk(free: int, status: str) -> None:
     assert bool(found.mend) == (status != "ok")
 
 
-@pytest.mark.parametrize(("kib", "status"), [(4_000_000, "ok"), (120_000, "warn"), (50_000, "fail")])
+@pytest.mark.parametrize(("kib", "status"), [(4_000_000, "ok"), (200_000, "warn"), (50_000, "fail")])
 def test_memory(tmp_path: Path, kib: int, status: str) -> None:
     found = findings.memory(computer(tmp_path, {"proc/meminfo": f"MemTotal: 9999999 kB\nMemAvailable: {kib} kB\n"}))
     assert found
@@ -62,6 +63,11 @@ def test_how_systemd_will_run(facts: Facts, status: str, word: str) -> None:
     assert word in found.sentence + found.mend
 
 
+def inotify(here: Computer, running: int | None) -> findings.Finding | None:
+    supply = room.inotify(here, running)
+    return findings.enough(supply, here) if supply else None
+
+
 def processes(root: Path, instances: int) -> None:
     for pid in ("1", "77"):
         fds = root / "proc" / pid / "fd"
@@ -73,28 +79,28 @@ def processes(root: Path, instances: int) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the test's own processes stand for root's")
 @pytest.mark.parametrize(
-    ("each", "status", "room"), [(10, "ok", 36), (54, "warn", 6), (60, "fail", 2), (70, "fail", 0)]
+    ("each", "status", "left"), [(10, "ok", 36), (54, "warn", 6), (60, "fail", 2), (70, "fail", 0)]
 )
-def test_root_counts_inotify_instances(tmp_path: Path, each: int, status: str, room: int) -> None:
+def test_root_counts_inotify_instances(tmp_path: Path, each: int, status: str, left: int) -> None:
     processes(tmp_path, each)
     here = computer(tmp_path, {"proc/sys/fs/inotify/max_user_instances": "128\n"}, uid=0)
-    found = findings.inotify(here, None)
+    found = inotify(here, None)
     assert found
     assert found.status == status
-    assert f"{2 * each} are in use; the rest is enough for {room} more machines" in found.sentence
+    assert f"{2 * each} are in use; the rest is enough for {left} more machines" in found.sentence
     if status != "ok":
         assert found.mend.startswith("sysctl -w fs.inotify.max_user_instances=1024")
 
 
 def test_others_estimate_inotify_instances(tmp_path: Path) -> None:
     here = computer(tmp_path, {"proc/sys/fs/inotify/max_user_instances": "128\n"})
-    found = findings.inotify(here, 41)
+    found = inotify(here, 37)
     assert found
     assert found.status == "fail"
     assert "about 123 are in use" in found.sentence
     assert "exit code 255" in found.sentence
     assert found.mend.startswith("sudo sysctl -w ")
-    assert findings.inotify(here, None) is None
+    assert inotify(here, None) is None
 
 
 def test_bridges_that_are_filtered_are_told_of(tmp_path: Path) -> None:
@@ -108,7 +114,8 @@ def test_bridges_that_are_filtered_are_told_of(tmp_path: Path) -> None:
 def test_where_there_is_no_proc_nothing_is_said(tmp_path: Path) -> None:
     elsewhere = Computer(tmp_path, {}, 0, "darwin")
     assert findings.memory(elsewhere) is None
-    assert findings.inotify(elsewhere, 3) is None
+    assert inotify(elsewhere, 3) is None
+    assert list(room.others(elsewhere)) == []
     assert findings.firewall(elsewhere, "6.1") is None
 
 

@@ -56,7 +56,7 @@ def test_plain_is_an_option_or_a_setting(arguments: list[str], environ: dict[str
     ("settings", "expected"),
     [
         ({}, "✓ Anna Müller “hi” → ☃"),
-        ({"LABENV_PLAIN": "1"}, "ok Anna Müller “hi” to ☃"),
+        ({"LABENV_PLAIN": "1"}, 'ok Anna Müller "hi" to ☃'),
         ({"PYTHONIOENCODING": "latin-1"}, 'ok Anna Müller "hi" to ?'),
         ({"PYTHONIOENCODING": "ascii"}, 'ok Anna M?ller "hi" to ?'),
         ({"PYTHONIOENCODING": "ascii", "LABENV_PLAIN": "1"}, 'ok Anna M?ller "hi" to ?'),

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from labenv import places
+from labenv.engine import disk
 from labenv.engine.content import Said
 from labenv.environment import Environment
 from labenv.errors import LabenvError
@@ -137,7 +138,10 @@ class Repository:
             raise LabenvError(f"git failed on the history in {self.path}: {error}") from error
         if done.returncode:
             complaint = decoded(done.stderr).strip().splitlines() or [f"status {done.returncode}"]
-            raise LabenvError(f"git failed on the history in {self.path}: {complaint[-1]}")
+            first = next((line for line in complaint if line.startswith("fatal:")), complaint[-1])
+            there = disk.looked_at(self.path.parent)
+            full = " The disk is full: free some space." if there and there.is_full else ""
+            raise LabenvError(f"git failed on the history in {self.path}: {first}.{full}")
         return done.stdout
 
     def tip(self, branch: str = WORK) -> str:
