@@ -17,6 +17,7 @@ import docker.errors
 from labenv import plain_tar
 from labenv.engine import Engine, refusals
 from labenv.errors import EngineError
+from labenv.text import decoded
 
 _STATUS = "/var/lib/dpkg/status"
 # Packages of which an image has only some files, so that dpkg does not know them: "NAME VERSION" in each line.
@@ -75,7 +76,7 @@ def _file(engine: Engine, container: str, path: str) -> str:
     try:
         for member, content in plain_tar.members(io.BytesIO(packed), notes=True):
             if member.kind == "file":
-                return b"".join(content).decode("utf-8", "replace")
+                return decoded(b"".join(content), keep="\n")
     except plain_tar.Unreadable:
         pass
     raise EngineError(f"{path} in the image is not a file of at most {_MOST >> 20} MB. Build the image again.")
