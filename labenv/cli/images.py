@@ -7,6 +7,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption
+from labenv.errors import UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,21 +44,55 @@ def build(
 def list_images(json: JsonOption = False) -> None:
     """List labenv's images on the engine, including old ones.
 
+    Two images with the same value below `packages` have the same packages in the same versions. With --json, each package
+    is named with its version.
+
     Example:
 
       labenv images list --json
     """
     from labenv.engine.images import Images, usual
+    from labenv.engine.packages import digest
 
     with screen.progress(quiet=True) as listen:
         images = Images(common.open_engine(listen))
         present, missing = images.present(), images.missing(usual())
+        versions = images.packages(image.tag for image in present if image.current)
+    digests = {tag: digest(packages) for tag, packages in versions.items()}
     if json:
-        common.print_json({"images": [i.to_dict() for i in present], "missing": [i.tag for i in missing]})
+        shown = [
+            {**image.to_dict(), "packages": digests.get(image.tag), "versions": versions.get(image.tag)}
+            for image in present
+        ]
+        common.print_json({"images": shown, "missing": [image.tag for image in missing]})
         return
     from labenv.cli import show
 
-    show.images(present, missing)
+    show.images(present, missing, digests)
+
+
+@app.command("packages")
+def list_packages(
+    name: Annotated[str, typer.Argument(metavar="IMAGE", help="An image, such as dovecot.")], json: JsonOption = False
+) -> None:
+    """List the packages of an image with their versions, to compare them with those of another computer.
+
+    Example:
+
+      labenv images packages dovecot
+    """
+    from labenv.engine.images import Images, named, wanted
+
+    tag = wanted()[named([name])[0]].tag
+    with screen.progress(quiet=True) as listen:
+        images = Images(common.open_engine(listen))
+        if images.missing([name]):
+            raise UsageError(f"Not built yet: {name}. Build it first: labenv images build {name}")
+        versions = images.packages([tag])[tag]
+    if json:
+        common.print_json(versions)
+        return
+    print("\n".join(f"{package} {version}" for package, version in versions.items()))
 
 
 @app.command()

@@ -13,7 +13,7 @@ from rich.text import Text
 from labenv.cli.output import sign
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from labenv.bench import Measurement
     from labenv.doctor import Finding
@@ -101,13 +101,14 @@ def edits(rows: "Sequence[tuple[str, ...]]") -> None:
     _out.print(table)
 
 
-def images(present: "Sequence[Built]", missing: "Sequence[Image]") -> None:
-    """The images as a table."""
-    table = _table("image", "tag", "size", "")
+def images(present: "Sequence[Built]", missing: "Sequence[Image]", packages: "Mapping[str, str]") -> None:
+    """The images as a table, with the digest of the packages of those that have one."""
+    table = _table("image", "tag", "size", "packages", "")
     for image in present:
-        table.add_row(image.name, image.tag, f"{image.size / 1e6:.0f} MB", "" if image.current else "old")
+        size = f"{image.size / 1e6:.0f} MB"
+        table.add_row(image.name, image.tag, size, packages.get(image.tag, ""), "" if image.current else "old")
     for lacking in missing:
-        table.add_row(lacking.name, lacking.tag, "", "not built")
+        table.add_row(lacking.name, lacking.tag, "", "", "not built")
     _out.print(table)
 
 

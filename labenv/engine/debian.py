@@ -1,6 +1,8 @@
 """Debian 12, on which all images stand: the stock image if it can be pulled, else one that is made here."""
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections import deque
@@ -12,15 +14,23 @@ import docker.errors
 from labenv import __version__, resources
 from labenv.computer import Computer
 from labenv.engine import Engine, apt, refusals
-from labenv.errors import EngineError
+from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.parallel import Together
 from labenv.text import decoded
 
-STOCK = "debian:bookworm-slim"
+# debian:bookworm-slim as it was published in August 2026, for all processors: a registry cannot answer with another, and a
+# tag of that name that is on an engine says nothing about what it holds. A newer one makes all images anew.
+STOCK = "debian@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171"
 OWN = "labenv/debian:bookworm"
 LABEL = "labenv.image"  # distinguishes labenv's images from others; its value is the image's name
 BUILD = "labenv.build"  # which labenv built an image: information only, and not part of its tag
+SUITE = "bookworm"
+SNAPSHOT = "LABENV_DEBIAN_SNAPSHOT"
+# Debian's own, which keeps every day. Signatures protect what comes from there, and Debian's image has no certificates.
+_ARCHIVE = "http://snapshot.debian.org/archive"
+_SNAPSHOT = re.compile(r"(?:(https?://[!-~]+)/)?(\d{8}T\d{6}Z)", re.ASCII)
+_ALWAYS_VALID = '--aptopt=Acquire::Check-Valid-Until "false"'  # a snapshot's Release files are past their validity
 _LAST_LINES = 15
 # The base's packages are included, because one run of apt is faster than two. A merged /usr is what Debian 12 has;
 # translations and package notes would only make the bundle bigger.
@@ -36,33 +46,69 @@ _OFFLINE = "Without a network, import a bundle that was made elsewhere: labenv i
 
 
 def root(engine: Engine, listen: Listener) -> str:
-    """The tag of a Debian 12 on the engine: already there, pulled, or made with mmdebstrap. Raises EngineError."""
-    have = _tags(engine)
-    for tag in (STOCK, OWN):
-        if tag in have:
-            return tag
-    return _pulled(engine, listen) or _made(engine, OWN, listen)
+    """The name of a Debian 12 on the engine: already there, pulled, or made with mmdebstrap.
+
+    Raises EngineError; UsageError as `sources` does.
+    """
+    have, made_here = _names(engine), own()
+    for name in (STOCK, made_here):
+        if name in have:
+            return name
+    return _pulled(engine, listen) or _made(engine, made_here, listen)
 
 
 def afresh(engine: Engine, tag: str, listen: Listener) -> str:
     """As `root`, but a Debian that was made here is made again from scratch, as `tag`."""
-    if STOCK in _tags(engine):
+    if STOCK in _names(engine):
         return STOCK
     return _made(engine, tag, listen)
 
 
-def _tags(engine: Engine) -> set[str]:
+def sources() -> str:
+    """Lines for sources.list(5) with the archive as it was at LABENV_DEBIAN_SNAPSHOT; nothing if that is not set.
+
+    Raises UsageError unless it is a time as in snapshot.debian.org's addresses, or the address of a mirror that has the same
+    paths, with such a time at its end.
+    """
+    wanted = os.environ.get(SNAPSHOT, "")
+    if not wanted:
+        return ""
+    match = _SNAPSHOT.fullmatch(wanted)
+    if not match:
+        raise UsageError(
+            f"{SNAPSHOT} is {wanted[:100]!a}. It must be a time such as 20260801T000000Z, or the address of a mirror with such a "
+            f"time at its end: http://snapshot.debian.org/archive/20260801T000000Z"
+        )
+    archive, time = match[1] or _ARCHIVE, match[2]
+    return "".join(
+        f"deb {archive}/{part}/{time} {suite} main\n"
+        for part, suite in (("debian", SUITE), ("debian", f"{SUITE}-updates"), ("debian-security", f"{SUITE}-security"))
+    )
+
+
+def own() -> str:
+    """The tag of a Debian that is made here: another for each snapshot. Raises UsageError as `sources` does."""
+    said = sources()
+    return f"{OWN}-{hashlib.sha256(said.encode()).hexdigest()[:12]}" if said else OWN
+
+
+def _names(engine: Engine) -> set[str]:
+    """What the images on the engine are called: tags, and the digests under which they were pulled."""
     with refusals("listing the images"):
-        return {tag.removeprefix("localhost/") for image in engine.api.images() for tag in image["RepoTags"] or []}
+        listed = engine.api.images()
+    names = {name for image in listed for key in ("RepoTags", "RepoDigests") for name in image[key] or []}
+    return {name.removeprefix("localhost/").removeprefix("docker.io/library/") for name in names}
 
 
 def _pulled(engine: Engine, listen: Listener) -> str | None:
     listen(Event("debian", f"fetching {STOCK}", "start"))
-    try:
-        engine.api.pull(*STOCK.split(":"))
+    try:  # an engine may answer, and tell only then that it failed
+        said = engine.api.pull(STOCK, stream=True, decode=True)
+        why = next((str(part["error"]) for part in said if "error" in part), "")
     except docker.errors.APIError as error:
-        why = " ".join(str(error.explanation).split())
-        listen(Event("debian", f"{STOCK} cannot be pulled ({why})", "note"))
+        why = str(error.explanation)
+    if why:
+        listen(Event("debian", f"{STOCK} cannot be pulled ({' '.join(why.split())})", "note"))
         return None
     listen(Event("debian", f"fetching {STOCK}", "done"))
     return STOCK
@@ -75,7 +121,9 @@ def _made(engine: Engine, tag: str, listen: Listener) -> str:
 
 
 def _bootstrap(engine: Engine, image: str, listen: Listener) -> None:
-    command = ["mmdebstrap", *_OPTIONS, f"--include={_packages()}", "bookworm"]
+    dated = sources().splitlines()
+    options = [*_OPTIONS, *([_ALWAYS_VALID] if dated else [])]
+    command = ["mmdebstrap", *options, f"--include={_packages()}", SUITE, "-", *dated]
     if not shutil.which("mmdebstrap"):
         _install_mmdebstrap(listen)
     shm = Path("/dev/shm")

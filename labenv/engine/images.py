@@ -20,7 +20,7 @@ from typing import Any
 import docker.errors
 
 from labenv import __version__, resources
-from labenv.engine import Engine, debian, refusals
+from labenv.engine import Engine, debian, packages, refusals
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.parallel import Together
@@ -95,7 +95,7 @@ class Images:
         """The images of labenv on the engine, including older ones. Raises EngineError."""
         with refusals("listing the images"):
             listed = self.engine.api.images(filters={"label": debian.LABEL})
-        current = {debian.OWN, *(image.tag for image in wanted().values())}
+        current = {debian.OWN, debian.own(), *(image.tag for image in wanted().values())}
         built = []
         for image in listed:
             for tag in image["RepoTags"] or []:
@@ -104,6 +104,12 @@ class Images:
                     name = short.removeprefix("labenv/").split(":")[0]
                     built.append(Built(name, short, image["Size"], short in current))
         return sorted(built, key=lambda image: (not image.current, image.name, image.tag))
+
+    def packages(self, tags: Iterable[str]) -> dict[str, dict[str, str]]:
+        """The packages of images on the engine with their versions, by tag. Raises EngineError."""
+        tags = list(tags)
+        with Together(max(1, len(tags))) as pool:
+            return dict(zip(tags, pool.map(lambda tag: packages.installed(self.engine, tag), tags), strict=True))
 
     def missing(self, names: Iterable[str]) -> list[Image]:
         """Those of the images called `names`, and of the images they stand on, that the engine does not have."""
@@ -156,12 +162,15 @@ class Images:
 
     def _make(self, name: str, folder: Path, tag: str, below: str, listen: Listener, afresh: bool = False) -> None:
         step = f"image {name}"
+        arguments = {"BASE": below}
+        if name in wanted() and not wanted()[name].parent and (sources := debian.sources()):
+            arguments["SOURCES"] = sources
         with announced(listen, step, f"building {tag}"), refusals(f"building the image {name}"):
             stream = self.engine.api.build(
                 fileobj=_context(folder),
                 custom_context=True,
                 tag=tag,
-                buildargs={"BASE": below},
+                buildargs=arguments,
                 labels={debian.LABEL: name, debian.BUILD: __version__},
                 network_mode="host",  # the packages come over this computer's own network, whatever its MTU and resolver
                 nocache=afresh,
