@@ -15,7 +15,7 @@ import docker
 import docker.errors
 import requests
 
-from labenv.engine.stream import STDERR, STDOUT, Stream, machine_state
+from labenv.engine.stream import STDERR, STDOUT, TOOLS, Stream, machine_state
 from labenv.errors import EngineError
 from labenv.text import decoded
 
@@ -49,10 +49,22 @@ class Channel:
     b'asmith15.ops\\n'
     """
 
-    def __init__(self, api: docker.APIClient, container: str, *, once: bool = False) -> None:
-        """Open nothing before the first command. With `once`, a machine that did not answer in time is not asked again."""
+    def __init__(
+        self, api: docker.APIClient, container: str, *, once: bool = False, has_tools: bool = False, reads: bool = False
+    ) -> None:
+        """Open nothing before the first command. With `once`, a machine that did not answer in time is not asked again.
+
+        The shell is labenv's own where the machine `has_tools`. With `reads`, commands find the other tools there before the
+        machine's own: not for commands that change something, as the scripts that those start expect the machine's.
+        """
         self._api = api
         self._once = once
+        busybox = f"{TOOLS}/bin/busybox"
+        # The outer shell reads commands by the block; bash would ask the kernel for each byte of its input.
+        self._shell = [busybox, "sh"] if has_tools else ["/bin/sh"]
+        self._killer = [busybox, "kill", "-s", "KILL"] if has_tools else ["/bin/kill", "-s", "KILL", "--"]
+        inner = f"{TOOLS}/bin/sh" if has_tools else "/bin/sh"
+        self._inner = f"PATH={TOOLS}/bin:$PATH {inner}" if has_tools and reads else inner
         self._silent = False
         self.container = container
         self._lock = threading.Lock()
@@ -75,8 +87,8 @@ class Channel:
             if self._stream is not None and not self._stream.alive():
                 self._drop()
             if self._stream is None:
-                self._stream = Stream(self._api, self.container, ["/bin/sh"])
-            exchange = _Exchange(self._stream, command, told)
+                self._stream = Stream(self._api, self.container, self._shell)
+            exchange = _Exchange(self._stream, self._inner, command, told)
             try:
                 return exchange.result(time.monotonic() + timeout, most)
             except OverflowError as error:
@@ -121,7 +133,7 @@ class Channel:
         self._drop()
         if shell:
             try:
-                kill = self._api.exec_create(self.container, ["/bin/kill", "-s", "KILL", "--", f"-{shell}"])
+                kill = self._api.exec_create(self.container, [*self._killer, f"-{shell}"])
                 self._api.exec_start(kill["Id"], detach=True)  # whatever answers there may be what hangs
             except (docker.errors.DockerException, requests.RequestException) as error:
                 raise EngineError(f"{machine_state(self._api, self.container)} and does not answer.") from error
@@ -139,8 +151,9 @@ class Channel:
 class _Exchange:
     """One command through the shell, and its answer. `shell` is the shell's process id, once the shell has sent it."""
 
-    def __init__(self, stream: Stream, command: str, told: str) -> None:
+    def __init__(self, stream: Stream, runs: str, command: str, told: str) -> None:
         self.shell = 0
+        self._runs = runs
         self._stream = stream
         self._command = command
         token = secrets.token_hex(16)
@@ -155,7 +168,7 @@ class _Exchange:
         """
         # Both outputs begin and end with the mark: anything before it is from a process that an earlier command left.
         self._stream.send(
-            f"{self._say} $$; {self._say} $$ >&2; /bin/sh -c {shlex.quote(self._command)} {self._input}; "
+            f"{self._say} $$; {self._say} $$ >&2; {self._runs} -c {shlex.quote(self._command)} {self._input}; "
             f"r=$?; {self._say} $r; {self._say} $r >&2\n{self._lines}".encode()
         )
         said = {STDOUT: bytearray(), STDERR: bytearray()}
