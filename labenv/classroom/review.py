@@ -24,6 +24,7 @@ from labenv.text import one_line
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATUSES = ("pass", "fail", "skip", "warn")
+_MOST_NOTES, _LONGEST_NOTE = 20, 1000
 # The columns of the table: a field of `Submission`, and its name in CSV.
 COLUMNS = {
     "student": "student",
@@ -128,6 +129,7 @@ def _row(file: Path, given: Archive) -> tuple[Submission, str]:
     if about["domain"] != student.domain:
         notes.append(f"the manifest's domain is {about['domain']}, not the student's")
     claimed, failed, waiting = _steps(given, lab, student, notes)
+    notes += _noted(given)
     notes += claims.contradictions(given, student.id, about["network"], claimed)
     wanted = handin.wanted(lab)
     expected = [handin.BOOK, handin.HINTS, *(f"evidence/{machine}.txt" for machine in wanted.machines)]
@@ -150,6 +152,13 @@ def _row(file: Path, given: Archive) -> tuple[Submission, str]:
         sound=not given.notes,
     )
     return row, logbook.own_words(book)
+
+
+def _noted(given: Archive) -> list[str]:
+    """What `labenv submit` noted about the programs of the machines."""
+    notes = archive.document(given.members.get(handin.CHECKS), handin.CHECKS).get("notes")
+    said = notes if isinstance(notes, list) else []
+    return [note[:_LONGEST_NOTE] for note in said[:_MOST_NOTES] if isinstance(note, str)]
 
 
 def _student(about: dict[str, Any]) -> Student:

@@ -34,7 +34,7 @@ _HISTORIES = ("/root/.bash_history", "/home/*/.bash_history")
 
 @dataclass(frozen=True)
 class Submission:
-    """What was packed: the names of the members, and sentences about what is missing in them."""
+    """What was packed: the names of the members, and sentences about what is missing in them or will be asked about."""
 
     file: str
     members: tuple[str, ...]
@@ -63,8 +63,8 @@ def submit(
     wanted = handin.wanted(lab)
     missing: list[str] = []
     members: dict[str, bytes] = {}
-    report = run_checks(engine, environment, listen=listen)
-    missing += _failures(report)
+    report = run_checks(engine, environment, whole=True, listen=listen)
+    missing += [*_failures(report), *report.notes]
     members[handin.CHECKS] = _json(report.to_dict())
     with announced(listen, "submit", "collecting the files to hand in"):
         text = logbook.read(engine, environment)
@@ -147,7 +147,7 @@ def _files(
     )
     # Links to files are followed: what counts is what is in force.
     pack = f"sh -c {shlex.quote(listed)} | tar -chPf - --hard-dereference --null --files-from=-"
-    with engine.shell(environment.machine(machine)) as shell:
+    with engine.shell(environment.machine(machine), reads=True) as shell:
         result = shell.run(pack, most=_LARGEST_MACHINE)
     if result.rc:
         raise LabenvError(f"The files of {machine} could not be read: {result.complaint}")
