@@ -14,7 +14,7 @@ from labenv.text import decoded
 
 _TABLES = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null"
 _LISTENS, _ESTABLISHED = "0A", "01"
-_MOMENT = 0.2  # seconds in which two machines agree about a connection that has just begun or ended
+_MOMENT = 0.03  # seconds in which two machines agree about a connection that has just begun or ended
 
 
 class End(NamedTuple):
