@@ -19,7 +19,8 @@ class Machine:
     the fingerprint of what it was created from, compared to detect drift.
 
     An `optional` machine is not part of the sheet: it exists if it was asked for. `network` names the network of its
-    address (empty: the student's own), `addresses` are its others, `attached_to` the networks it is on.
+    address (empty: the student's own), `addresses` are its others, `attached_to` the networks it is on. `made` is when its
+    container was created (seconds since 1970), `has_tools` whether labenv's own tools are in it, which no student can change.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Machine:
     network: str = ""
     addresses: tuple[str, ...] = ()
     attached_to: frozenset[str] = frozenset()
+    made: int = 0
+    has_tools: bool = False
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.name = record.name
         self.fqdn = record.fqdn
         self.address = record.address
-        self.channel = engine.shell(record)
+        self.has_tools = record.has_tools
+        self.channel = engine.shell(record, reads=True)
         self._calls = engine.switchboard(record)
         self._known: dict[str, Any] = {}
         self._asking = threading.Lock()
@@ -153,6 +154,14 @@ class Imap(imaplib.IMAP4):
     def greeting(self) -> str:
         """The server's greeting line."""
         return decoded(self.welcome)
+
+    def mailboxes(self) -> tuple[str, ...]:
+        """The names of the user's mailboxes (RFC 3501 section 7.2.2). Raises IMAP4.error."""
+        status, lines = self.list()
+        if status != "OK":
+            raise self.error(decoded(lines[0]) if isinstance(lines[0], bytes) else "LIST failed")
+        said = [decoded(line) for line in lines if isinstance(line, bytes)]
+        return tuple(line.rpartition('" ')[2].strip('"') for line in said)
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
         return self._from.dial(self.host, self.port)

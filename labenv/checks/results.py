@@ -82,12 +82,16 @@ def with_persons(results: Iterable[CheckResult], lab: Lab, wanted: Iterable[str]
 
 @dataclass(frozen=True)
 class Report:
-    """All results of one run, in the order of the sheet. `waits` are the needs between steps that the run found out."""
+    """All results of one run, in the order of the sheet. `waits` are the needs between steps that the run found out.
+
+    `notes` are sentences about programs that differ from what the machines' images brought. They decide nothing.
+    """
 
     student: str
     lab: str
     results: tuple[CheckResult, ...]
     waits: Mapping[str, set[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def summary(self) -> dict[str, int]:
@@ -107,4 +111,4 @@ class Report:
             "lab": self.lab,
             "results": [asdict(result) for result in self.results],
             "summary": self.summary,
-        }
+        } | ({"notes": list(self.notes)} if self.notes else {})

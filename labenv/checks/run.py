@@ -31,6 +31,7 @@ def run_checks(
     steps: list[str] | None = None,
     reached_only: bool = False,
     written: bool = False,
+    whole: bool = False,
     listen: Listener = silent,
 ) -> Report:
     """Run the checks of an environment's lab and return the results, in the order of the sheet.
@@ -38,6 +39,7 @@ def run_checks(
     Steps that only a person can judge are among the results, as skipped. `steps` limits the run to these step numbers,
     `reached_only` to the steps of the stages up to the environment's own. Each result is announced to `listen` as it
     comes. With `written`, changes in the machines and the results are stored in the environment's history meanwhile.
+    The report's notes are about what was changed since the machines were made, or with `whole` about all of their programs.
     Raises UsageError for a step that the lab does not have. A machine that does not run is no error: the checks that
     need it fail, and say so.
     """
@@ -52,12 +54,17 @@ def run_checks(
     import pytest  # as above
 
     from labenv.checks.plugin import Run, Session
+    from labenv.engine import origin  # as above
 
     run = Run(site, lab, wanted, lambda result: listen(_event(result)))
+    regular = [(machine, site[machine.name].channel) for machine in environment.regular]
+    notes: list[str] = []
+    if not whole:
+        run.beside(lambda: notes.extend(origin.all_strange(engine, regular, since_made=True)))
     if written:
         from labenv.environments import history  # as above
 
-        channels = {machine.name: site[machine.name].channel for machine in environment.regular}
+        channels = {machine.name: channel for machine, channel in regular}
         run.beside(lambda: history.collect(environment, channels, listen))
     folder = lab.folder / "checks"
     arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}"]
@@ -73,7 +80,11 @@ def run_checks(
     if code not in fine:
         raise LabenvError(f"The checks of {lab.id} could not run: pytest ended with '{pytest.ExitCode(code).name}'.")
     results = with_persons(in_chains(run.results, lab, run.waits), lab, wanted)
-    report = Report(environment.student.id, lab.id, results, run.waits)
+    if whole:  # it takes all of the computer, and would delay the messages of the checks
+        with announced(listen, "programs", "comparing all programs with those of the images"):
+            notes.extend(origin.all_strange(engine, regular))
+            site.close()
+    report = Report(environment.student.id, lab.id, results, run.waits, tuple(notes))
     if written:
         found = {f"{r.step}/{r.check}/{r.machine}": {"status": r.status, "evidence": r.evidence} for r in results}
         history.note(environment, found, listen)

@@ -32,6 +32,7 @@ _STATUSES = ("pass", "fail", "skip", "warn")
 _PASSES = {"pass", "warn"}
 _MOST_ALIKE = 10  # named in the notes of a row; JSON has them all
 _EVER = datetime.max.replace(tzinfo=UTC)
+_MOST_NOTES, _LONGEST_NOTE = 20, 1000
 # The columns of the table: a field of `Submission`, and its name in CSV.
 COLUMNS = {
     "student": "student",
@@ -162,6 +163,7 @@ def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:
     book = logbook.sections(given.text(handin.BOOK)[: logbook.LARGEST], logbook.blank(lab, student))
     report = archive.document(given.members.get(handin.CHECKS), handin.CHECKS)
     claimed, failed, waiting = _steps(report, lab, student, book, notes)
+    notes += _noted(report)
     notes += claims.contradictions(given, student.id, about["network"], claimed)
     wanted = handin.wanted(lab)
     expected = [handin.BOOK, handin.HINTS, *(f"evidence/{machine}.txt" for machine in wanted.machines)]
@@ -185,6 +187,13 @@ def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:
         sound=not given.notes,
     )
     return _Read(row, alike.traits(given, str(file), lab, student, known.of(lab.folder, handouts)), tuple(hints))
+
+
+def _noted(report: dict[str, Any]) -> list[str]:
+    """What `labenv submit` noted about the programs of the machines."""
+    notes = report.get("notes")
+    said = notes if isinstance(notes, list) else []
+    return [note[:_LONGEST_NOTE] for note in said[:_MOST_NOTES] if isinstance(note, str)]
 
 
 def _student(about: dict[str, Any]) -> Student:

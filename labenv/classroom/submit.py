@@ -36,7 +36,7 @@ _HISTORIES = ("/root/.bash_history", "/home/*/.bash_history")
 
 @dataclass(frozen=True)
 class Submission:
-    """What was packed: the names of the members, and sentences about what is missing in them."""
+    """What was packed: the names of the members, and sentences about what is missing in them or will be asked about."""
 
     file: str
     members: tuple[str, ...]
@@ -66,8 +66,8 @@ def submit(
     missing: list[str] = []
     members: dict[str, bytes] = {}
     asked = guide.asked(engine, environment)
-    report = run_checks(engine, environment, listen=listen)
-    missing += _failures(report)
+    report = run_checks(engine, environment, whole=True, listen=listen)
+    missing += [*_failures(report), *report.notes]
     told = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "hints": len(asked)}
     members[handin.CHECKS] = _json(report.to_dict() | told)
     with announced(listen, "submit", "collecting the files to hand in"):
@@ -166,7 +166,7 @@ def _files(
     )
     # Links to files are followed: what counts is what is in force.
     pack = f"sh -c {shlex.quote(listed)} | tar -chPf - --hard-dereference --null --files-from=-"
-    with engine.shell(environment.machine(machine)) as shell:
+    with engine.shell(environment.machine(machine), reads=True) as shell:
         result = shell.run(pack, _PATIENCE, _LARGEST_MACHINE)
     if result.rc:
         raise LabenvError(f"The files of {machine} could not be read: {result.complaint}")

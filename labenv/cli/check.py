@@ -35,6 +35,9 @@ def check(
     after_reboot: Annotated[
         bool, typer.Option("--after-reboot", help="Reboot all machines first, and show what was lost.")
     ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also compare all programs of the machines with those of their images.")
+    ] = False,
     json: JsonOption = False,
     junit: Annotated[str | None, typer.Option(metavar="FILE", help="Write JUnit XML for CI; - is stdout.")] = None,
     html: Annotated[str | None, typer.Option(metavar="FILE", help="Write one HTML page; - is stdout.")] = None,
@@ -54,13 +57,15 @@ def check(
 
       labenv check --after-reboot
 
+      labenv check --trust
+
       labenv check --html report.html --junit results.xml
 
       labenv check --json | jq .summary
     """
     files = {kind: name for kind, name in (("junit", junit), ("html", html), ("markdown", markdown)) if name}
-    if watch and after_reboot:
-        raise UsageError("--watch and --after-reboot cannot be combined.")
+    if watch and (after_reboot or trust):
+        raise UsageError(f"--watch and --{'after-reboot' if after_reboot else 'trust'} cannot be combined.")
     if watch and (json or files):
         raise UsageError("--watch cannot be combined with a report. For a report, leave --watch out.")
     if [*files.values(), *([_STDOUT] if json else [])].count(_STDOUT) > 1:
@@ -83,7 +88,7 @@ def check(
             lost = reboot_and_compare(engine, environment, listen)
             environment = common.chosen(engine, environment.student.id)
         if not watch:
-            report = run_checks(engine, environment, steps=steps or None, written=True, listen=listen)
+            report = run_checks(engine, environment, steps=steps or None, written=True, whole=trust, listen=listen)
     if watch:
         from labenv.cli import watch as drawn
 
@@ -97,7 +102,7 @@ def check(
     elif _STDOUT not in files.values():
         from labenv.cli import sheet
 
-        sheet.show(report, lab)
+        sheet.show(report, lab, whole=trust)
         if after_reboot:
             print("\n".join(["", *(thing.sentence for thing in lost)]) if lost else "\nNothing was lost in the reboot.")
     if report.failed:

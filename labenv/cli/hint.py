@@ -33,8 +33,7 @@ def hint(
 ) -> None:
     """Give a hint for a step, a little more each time: what is wrong, then where to look, then the idea.
 
-    The step is checked first, so that the hint fits your machines. Each hint is recorded in the environment, and reports
-    show it. If the step waits for another step, you get the hint for that one.
+    The step is checked first, so that the hint fits your machines. Each hint is recorded, and reports show it. If the step waits for another step, you get the hint for that one.
 
     Examples:
 

@@ -1,6 +1,7 @@
 """A report as the steps of the sheet, drawn for a terminal."""
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -20,8 +21,10 @@ _WORDS = {"pass": "passes", "fail": "fails", "warn": "warns", "skip": "waits", "
 _MARGIN = 2
 
 
-def show(report: "Report", lab: "Lab") -> None:
-    """Print the steps, and what to do next, on stdout."""
+def show(report: "Report", lab: "Lab", *, whole: bool = False) -> None:
+    """Print the steps, and what to do next, on stdout; `whole` if all programs of the machines were compared."""
+    if whole and not report.notes:
+        report = replace(report, notes=("All programs are what the images brought.",))
     # A pipe has no width, and grep needs whole lines, without the padding of a table.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
     with console.capture() as text:
@@ -30,7 +33,7 @@ def show(report: "Report", lab: "Lab") -> None:
 
 
 def drawn(report: "Report", lab: "Lab", *, compact: bool = False) -> RenderableType:
-    """The steps by the sheet's headings, how many pass, and what to do next.
+    """The steps by the sheet's headings, notes about the machines' programs, how many steps pass, and what to do next.
 
     `compact` draws a heading with nothing to fix as one line.
     """
@@ -38,7 +41,8 @@ def drawn(report: "Report", lab: "Lab", *, compact: bool = False) -> RenderableT
     parts: list[RenderableType] = []
     for heading in there:
         parts += [_line(heading)] if compact and heading.holds else [*_heading(heading), Text()]
-    return Group(*parts, *([Text()] if compact else []), *verdict(report, lab))
+    noted = [Text(f"- {note}") for note in report.notes]
+    return Group(*parts, *([Text()] if compact else []), *noted, *([Text()] if noted else []), *verdict(report, lab))
 
 
 def verdict(report: "Report", lab: "Lab") -> list[RenderableType]:

@@ -24,7 +24,7 @@ from labenv.engine.channel import Channel
 from labenv.engine.dial import Switchboard
 from labenv.engine.find import Connection
 from labenv.engine.patience import Patience
-from labenv.engine.stream import Stream
+from labenv.engine.stream import TOOLS, Stream
 from labenv.environment import Environment, Machine, container_name, network_name
 from labenv.errors import EngineError
 from labenv.lab.topology import Network, Node
@@ -102,13 +102,16 @@ class Engine:
             answer: dict[str, Any] = self.api.info()
             return answer
 
-    def shell(self, machine: Machine | str) -> Channel:
-        """A shell in a machine, or in the container of that name; it opens with its first command."""
-        return Channel(self.api, machine if isinstance(machine, str) else machine.container, self._patience)
+    def shell(self, machine: Machine | str, *, reads: bool = False) -> Channel:
+        """A shell in a machine, or in the container of that name; it opens with its first command. `reads` as Channel has it."""
+        if isinstance(machine, str):
+            return Channel(self.api, machine, self._patience)
+        return Channel(self.api, machine.container, self._patience, has_tools=machine.has_tools, reads=reads)
 
     def lines(self, machine: Machine, command: str) -> Iterator[str]:
         """The lines that a shell command prints, as they come; it ends with whoever reads them. Raises EngineError."""
-        with closing(Stream(self.api, machine.container, ["/bin/sh", "-c", _LINES, command])) as talk:
+        shell = f"{TOOLS}/bin/sh" if machine.has_tools else "/bin/sh"
+        with closing(Stream(self.api, machine.container, [shell, "-c", _LINES, command])) as talk:
             rest = b""
             while (frame := talk.frame(None)) is not None:
                 *whole, rest = (rest + frame[1]).split(b"\n")
@@ -121,7 +124,7 @@ class Engine:
 
     def switchboard(self, machine: Machine) -> Switchboard:
         """Connections that start in a machine; nothing is opened before the first."""
-        return Switchboard(self.api, machine.container)
+        return Switchboard(self.api, machine.container, has_tools=machine.has_tools)
 
     def networks(self) -> list[dict[str, Any]]:
         """All networks of the engine as it lists them (Engine API, NetworkList). Raises EngineError."""
@@ -187,9 +190,16 @@ class Engine:
             self.api.connect_container_to_network(container, network_name(student.id, network), ipv4_address=address)
 
     def create_machine(
-        self, node: Node, student: Student, image: str, published: dict[str, int], labels: dict[str, str], files: bytes
+        self,
+        node: Node,
+        student: Student,
+        image: str,
+        published: dict[str, int],
+        labels: dict[str, str],
+        files: bytes,
+        binds: tuple[str, ...] = (),
     ) -> str:
-        """Create a machine without starting it, and return its container's name. Raises EngineError.
+        """Create a machine without starting it, with `binds` mounted, and return its container's name. Raises EngineError.
 
         `files` is its overlay, a tar archive rooted at /. The machine unpacks it over its image itself, at its first boot: the
         engine would start another process for that, which costs a tenth of a second.
@@ -201,6 +211,7 @@ class Engine:
                 try:
                     keys = recipe.service_keys(way, student.id, node)
                     keys["command"].append(overlay)
+                    keys["volumes"] = [*keys.get("volumes", ()), *binds]
                     self._create(name, node, student, image, published, labels, keys)
                     break
                 except docker.errors.APIError as error:
@@ -225,7 +236,7 @@ class Engine:
             tmpfs=dict(mount.split(":", 1) for mount in keys["tmpfs"]),
             sysctls=keys.get("sysctls"),
             port_bindings=ports,
-            binds=keys.get("volumes"),
+            binds=keys["volumes"],
             security_opt=keys.get("security_opt"),
             cgroup_parent=keys.get("cgroup_parent"),
             network_mode=network_name(student.id, node.network),
@@ -452,6 +463,8 @@ def _machine(student: Student, machine: Machine, container: dict[str, Any] | Non
     return replace(
         machine,
         state=container["State"],
+        made=container["Created"],
+        has_tools=any(mount.get("Destination") == TOOLS for mount in container.get("Mounts") or []),
         image=container["Image"],
         published=ports,
         made_from=container["Labels"].get("labenv.made-from", ""),

@@ -17,7 +17,7 @@ import docker.errors
 import requests
 
 from labenv.engine.patience import Patience
-from labenv.engine.stream import STDERR, STDOUT, Stream, machine_state
+from labenv.engine.stream import STDERR, STDOUT, TOOLS, Stream, machine_state
 from labenv.errors import EngineError
 from labenv.text import decoded
 
@@ -52,10 +52,28 @@ class Channel:
     b'asmith15.ops\\n'
     """
 
-    def __init__(self, api: docker.APIClient, container: str, patience: Patience | None = None) -> None:
-        """Open nothing before the first command. `patience` is what all channels of a command have together."""
+    def __init__(
+        self,
+        api: docker.APIClient,
+        container: str,
+        patience: Patience | None = None,
+        *,
+        has_tools: bool = False,
+        reads: bool = False,
+    ) -> None:
+        """Open nothing before the first command. `patience` is what all channels of a command have together.
+
+        The shell is labenv's own where the machine `has_tools`. With `reads`, commands find the other tools there before the
+        machine's own: not for commands that change something, as the scripts that those start expect the machine's.
+        """
         self._api = api
         self._patience = patience or Patience()
+        busybox = f"{TOOLS}/bin/busybox"
+        # The outer shell reads commands by the block; bash would ask the kernel for each byte of its input.
+        self._shell = [busybox, "sh"] if has_tools else ["/bin/sh"]
+        self._killer = [busybox, "kill", "-s", "KILL"] if has_tools else ["/bin/kill", "-s", "KILL", "--"]
+        path = f"PATH={TOOLS}/bin:$PATH " if reads else ""
+        self._inner = f"{path}{TOOLS}/bin/sh" if has_tools else ""
         self.container = container
         self._lock = threading.Lock()
         self._stream: Stream | None = None
@@ -80,8 +98,8 @@ class Channel:
             if self._stream is not None and not self._stream.alive():
                 self._drop()
             if self._stream is None:
-                self._stream = Stream(self._api, self.container, ["/bin/sh"])
-            exchange = _Exchange(self._stream, command, told)
+                self._stream = Stream(self._api, self.container, self._shell)
+            exchange = _Exchange(self._stream, self._inner, command, told)
             try:
                 with self._patience.waiting(self.container) if asked else nullcontext():
                     return exchange.result(time.monotonic() + timeout, most)
@@ -126,7 +144,7 @@ class Channel:
         self._drop()
         if shell:
             try:
-                kill = self._api.exec_create(self.container, ["/bin/kill", "-s", "KILL", "--", f"-{shell}"])
+                kill = self._api.exec_create(self.container, [*self._killer, f"-{shell}"])
                 self._api.exec_start(kill["Id"], detach=True)  # whatever answers there may be what hangs
             except (docker.errors.DockerException, requests.RequestException) as error:
                 raise EngineError(f"{machine_state(self._api, self.container)} and does not answer.") from error
@@ -144,13 +162,18 @@ class Channel:
 class _Exchange:
     """One command through the shell, and its answer. `shell` is the shell's process id, once the shell has sent it."""
 
-    def __init__(self, stream: Stream, command: str, told: str) -> None:
+    def __init__(self, stream: Stream, runs: str, command: str, told: str) -> None:
         self.shell = 0
         self._stream = stream
-        self._command = command
         token = secrets.token_hex(16)
         self._mark = b"\0" + token.encode()
-        self._input, self._lines = (f"<<'{token}'", f"{told}\n{token}\n") if told else ("</dev/null", "")
+        if runs:
+            self._does = f"{runs} -c '. /proc/self/fd/3' 3<<'{token}.'"
+            self._lines = f"exec 3<&-; {command}\n{token}.\n"
+        else:
+            self._does, self._lines = f"(eval {shlex.quote(command)})", ""
+        self._does += f" <<'{token}'" if told else " </dev/null"
+        self._lines += f"{told}\n{token}\n" if told else ""
         self._say = rf"printf '\000{token}%d\n'"
 
     def result(self, deadline: float, most: int) -> Result:
@@ -160,7 +183,7 @@ class _Exchange:
         """
         # Both outputs begin and end with the mark: anything before it is from a process that an earlier command left.
         self._stream.send(
-            f"{self._say} $$; {self._say} $$ >&2; (eval {shlex.quote(self._command)}) {self._input}; "
+            f"{self._say} $$; {self._say} $$ >&2; {self._does}; "
             f"r=$?; {self._say} $r; {self._say} $r >&2\n{self._lines}".encode()
         )
         said = {STDOUT: bytearray(), STDERR: bytearray()}

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from labenv.engine import Engine
-from labenv.environment import Environment
+from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
 from labenv.parallel import Together
 from labenv.plain_tar import Unreadable, Unzipped
@@ -26,18 +26,18 @@ def content(engine: Engine, environment: Environment) -> Content:
     """The content of the watched files on all running machines. Raises EngineError if a machine does not answer."""
     running = [machine for machine in environment.machines if machine.state == "running" and not machine.optional]
 
-    def of(container: str) -> dict[str, list[str]]:
-        with engine.shell(container) as channel:
+    def of(machine: Machine) -> dict[str, list[str]]:
+        with engine.shell(machine) as channel:
             packed = channel.run(_COLLECT)
         try:
             if not packed.stdout:
                 raise Unreadable(packed.complaint)
             return {path: decoded(said.data).splitlines() for path, said in unpacked(packed.stdout).items()}
         except (Unreadable, tarfile.TarError, ValueError) as error:
-            raise EngineError(f"The files of {container} could not be read: {error}") from error
+            raise EngineError(f"The files of {machine.container} could not be read: {error}") from error
 
     with Together(max(1, len(running))) as pool:
-        found = list(pool.map(of, [machine.container for machine in running]))
+        found = list(pool.map(of, running))
     return {
         f"{machine.name}:{path}": lines
         for machine, files in zip(running, found, strict=True)

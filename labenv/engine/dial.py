@@ -1,7 +1,8 @@
 """Real sockets that start inside a machine: nc(1) runs there, and its input and output come here.
 
 `dial` starts nc with an exec of its own. A `Switchboard` keeps one exec open for all connections from a machine, where a
-small program (dial.pl) starts them: an exec costs the engine some 50 ms of a processor, and the checks connect ten times.
+small program starts them: an exec costs the engine some 50 ms of a processor, and the checks connect ten times. Both programs are
+labenv's own (images/tools) where a machine has them; a machine that an earlier version made runs dial.pl and its own nc.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from typing import Protocol
 
 import docker
 
-from labenv.engine.stream import STDOUT, Stream
+from labenv.engine.stream import STDOUT, TOOLS, Stream
 from labenv.text import decoded
 
 _HEADER = struct.Struct(">IBI")  # number of the command, kind, length: as in dial.pl
@@ -76,8 +77,9 @@ def dial(
 class Switchboard:
     """Connections from one machine, over one exec; safe to share between threads. They all end 45 seconds after the first."""
 
-    def __init__(self, api: docker.APIClient, container: str) -> None:
+    def __init__(self, api: docker.APIClient, container: str, *, has_tools: bool = False) -> None:
         """Nothing is opened before the first connection."""
+        self._has_tools = has_tools
         self._api = api
         self._container = container
         self._end = 0.0  # of time.monotonic(); the first connection sets it
@@ -91,7 +93,11 @@ class Switchboard:
     ) -> socket.socket:
         """A socket to host:port, as `dial` gives one. Raises as `dial` does."""
         self._end = self._end or time.monotonic() + _RUN
-        words = ["/bin/sh", "-c", 'echo >&2; exec "$@"', "sh", *_nc(host, port, source, timeout)]
+        words = _nc(host, port, source, timeout)
+        if self._has_tools:
+            words[0] = f"{TOOLS}/bin/nc"
+        else:
+            words = ["/bin/sh", "-c", 'echo >&2; exec "$@"', "sh", *words]
         line = _Line(self, self._opened(), next(self._numbers))
         self._lines[line.number] = line
         with _closed_on_error(line):
@@ -120,7 +126,9 @@ class Switchboard:
         """The exec for the next connection. Raises EngineError if the machine does not run."""
         with self._lock:
             if self._stream is None:
-                self._stream = Stream(self._api, self._container, ["perl", "-e", _PROGRAM.read_text(encoding="utf-8")])
+                theirs = ["perl", "-e", _PROGRAM.read_text(encoding="utf-8")]
+                command = [f"{TOOLS}/bin/board"] if self._has_tools else theirs
+                self._stream = Stream(self._api, self._container, command)
                 threading.Thread(target=self._listen, args=(self._stream,), daemon=True).start()
             return self._stream
 

@@ -29,6 +29,8 @@ _PARENT = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
 _LAST_LINES = 15
 # Only `labenv desktop` needs it, and most people never do: built on first use.
 _ON_REQUEST = frozenset({"desktop"})
+# The image that is in every machine as a volume (labenv.engine.tools), and the volume's name before the hash of the image.
+TOOLS, TOOLS_VOLUME = "tools", "labenv-tools-"
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,9 @@ class Images:
                 order = ["debian", *wanted()]  # an image is removed before the one it stands on
                 for built in sorted(doomed, key=lambda b: order.index(b.name) if b.name in order else 99, reverse=True):
                     self.engine.api.remove_image(built.tag)
+                for built in (built for built in doomed if built.name == TOOLS):
+                    with suppress(docker.errors.APIError):  # it was never filled, or a machine uses it
+                        self.engine.api.remove_volume(f"{TOOLS_VOLUME}{built.tag.rpartition(':')[2]}")
         return doomed
 
 

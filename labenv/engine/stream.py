@@ -18,6 +18,7 @@ import requests
 from labenv.errors import EngineError
 
 STDOUT, STDERR = 1, 2
+TOOLS = "/labenv-tools"  # where the tools of labenv.engine.tools are in a machine
 _NOISE = 100  # frames
 
 

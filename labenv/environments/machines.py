@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from labenv.computer import Computer
-from labenv.engine import Engine, environment_labels, machine_labels, wall
+from labenv.engine import Engine, environment_labels, machine_labels, tools, wall
 from labenv.engine.images import Images, wanted
 from labenv.engine.turns import in_turn
 from labenv.environment import Environment, network_name
@@ -62,13 +62,14 @@ def make(
     labels = environment_labels(made.environment())
     shift = _free_ports(engine, made, nodes, listen)
     coming = coming or {}
+    binds = (tools.bind(engine, listen),)
 
     def make_one(node: Node) -> None:
         copied = made.copied.get(node.name, Copied(made.image_tag(node), {}))
         labels_too = labels | machine_labels(node, made_from(made, node)) | copied.labels
         published = made.topology.published(node, made.student.x, shift)
         files = overlay.as_tar(made.overlay(node))
-        container = engine.create_machine(node, made.student, copied.image, published, labels_too, files)
+        container = engine.create_machine(node, made.student, copied.image, published, labels_too, files, binds)
         for network in made.topology.networks:
             if network.name == node.network or node.name in network.joined_by:
                 if network.name in coming:

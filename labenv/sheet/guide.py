@@ -1,11 +1,10 @@
 """Where a student is on the sheet, what to do next, and the hints, which are given one by one and recorded.
 
-The hints that were asked for are kept in the environment, on `host`: one JSON object per line, with time, step and level.
-The student is root there, so what is read back is not trusted.
+The hints that were asked for are recorded on the engine, outside the machines, because a student is root there. Earlier versions
+kept them on `host`: one JSON object per line, with time, step and level. They still count; what is read there is not trusted.
 """
 
 import json
-import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from labenv.checks.results import PERSON, CheckResult, Report, needed
 from labenv.checks.run import check_known, run_checks
+from labenv.engine import records
 from labenv.environment import Environment
-from labenv.errors import EngineError, UsageError
+from labenv.errors import UsageError
 from labenv.events import Listener, silent
 from labenv.lab import labs
 from labenv.lab.model import Lab, Step
@@ -22,6 +22,7 @@ from labenv.lab.model import Lab, Step
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
+_RECORD = "hints"  # the kind of the record
 # What each level of a hint says.
 SAID = {1: "what is wrong", 2: "where to look", 3: "the idea"}
 _KEEPER = "host"
@@ -147,7 +148,12 @@ def asked(engine: "Engine", environment: Environment) -> list[Asked]:
     """The hints that were asked for in the environment, in order. Raises EngineError if its host is not running."""
     with engine.shell(environment.machine(_KEEPER)) as channel:
         text = channel.run(f"test ! -f {_FILE} || head -c 1000000 {_FILE}").text
-    return list(read_asked(text.splitlines()))
+    return [*read_asked(text.splitlines()), *_recorded(engine, environment)]
+
+
+def _recorded(engine: "Engine", environment: Environment) -> list[Asked]:
+    kept = records.read(engine, environment.student.id, _RECORD) or []
+    return [Asked(**ask) for ask in kept]
 
 
 def read_asked(lines: Iterable[str]) -> Iterable[Asked]:
@@ -162,15 +168,8 @@ def read_asked(lines: Iterable[str]) -> Iterable[Asked]:
 
 
 def _keep(engine: "Engine", environment: Environment, ask: Asked) -> None:
-    line = shlex.quote(json.dumps(asdict(ask)))
-    folder = _FILE.rpartition("/")[0]
-    with engine.shell(environment.machine(_KEEPER)) as channel:
-        result = channel.run(f"mkdir -p {folder} && printf '%s\\n' {line} >> {_FILE}")
-    if result.rc:
-        raise EngineError(
-            f"There is no hint, because it could not be recorded on {_KEEPER}: "
-            f"{result.complaint}. Make {_FILE} a file that root can write to."
-        )
+    kept = [asdict(other) for other in (*_recorded(engine, environment), ask)]
+    records.write(engine, environment.student.id, _RECORD, kept)
 
 
 def _steps(names: Iterable[str], lab: Lab) -> str:

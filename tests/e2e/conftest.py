@@ -23,6 +23,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from labenv.engine import LABEL, Engine
 from labenv.engine.find import connect
+from labenv.engine.images import TOOLS_VOLUME
 from labenv.events import silent
 
 # A shell starts background commands with SIGINT ignored, and everything that the tests start would inherit that.
@@ -188,7 +189,7 @@ def finished(cli: Cli, new_student: Callable[[], str]) -> Iterator[dict[str, Any
 
 
 def mounted(engine: Engine, student: str) -> set[str]:
-    """The volumes in the machines of a student."""
+    """The volumes in the machines of a student that are theirs: labenv's tools lie in one for all."""
     containers = engine.api.containers(all=True, filters={"label": f"{LABEL}={student}"})
     mounts = [mount for container in containers for mount in engine.api.inspect_container(container["Id"])["Mounts"]]
-    return {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
+    return {m["Name"] for m in mounts if m["Type"] == "volume" and not m["Name"].startswith(TOOLS_VOLUME)}

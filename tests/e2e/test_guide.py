@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 
+from labenv.engine import Engine, records
 from tests.e2e.conftest import Cli
 
 
 @pytest.fixture
-def typo(cli: Cli, finished: dict[str, Any]) -> Iterator[str]:
+def typo(cli: Cli, engine: Engine, finished: dict[str, Any]) -> Iterator[str]:
     """The finished lab with a typo in step 17, and back again."""
     name = finished["student"]
     change = "postconf -e 'relayhost = vm3.{}' && systemctl restart postfix"
     cli.inside(name, "vm2", change.format(finished["domain"].replace("t-", "t_", 1).replace(".ops", ".osp")))
     yield name
     cli.inside(name, "vm2", change.format(finished["domain"]))
-    cli.inside(name, "host", "rm -rf /var/lib/labenv/hints.jsonl")
+    cli.inside(name, "host", "rm -rf /var/lib/labenv")
+    records.remove(engine, name, "hints")
 
 
 def test_a_typo_in_step_17_gets_one_sentence_that_names_it_and_the_right_value(
@@ -43,17 +45,28 @@ def test_check_ends_with_that_sentence_and_sends_dependants_to_it_in_a_line_each
     assert "relayhost" not in done.stderr  # progress does not repeat what stdout says
 
 
-def test_hints_go_further_each_time_and_are_written_down(cli: Cli, typo: str) -> None:
+def test_hints_go_further_each_time_and_are_written_down(cli: Cli, engine: Engine, typo: str) -> None:
     first, second, third, fourth = (cli.json("hint", "17", "-s", typo) for _ in range(4))
     assert [len(hint["help"]) for hint in (first, second, third, fourth)] == [1, 2, 3, 3]
     assert first["help"] == third["help"][:1]
     assert "relayhost on vm2 is vm3." in first["wrong"][0]  # the actual value, not a prepared sentence
-    kept = cli.inside(typo, "host", "cat /var/lib/labenv/hints.jsonl").splitlines()
-    assert [re.sub(r'"time": "[\d:T+-]+"', "", line) for line in kept] == [
-        f'{{, "step": "17", "level": {level}}}' for level in (1, 2, 3, 3)
-    ]
+    kept = records.read(engine, typo, "hints")
+    assert [(ask["step"], ask["level"]) for ask in kept] == [("17", level) for level in (1, 2, 3, 3)]
     for kind in ("--html", "--markdown", "--junit"):
-        assert cli("check", "17", "-s", typo, kind, "-", rc=1).stdout.count(kept[0].split('"')[3]) >= 1
+        assert cli("check", "17", "-s", typo, kind, "-", rc=1).stdout.count(kept[0]["time"]) >= 1
+
+
+def test_hints_are_counted_whatever_is_done_in_the_machines(cli: Cli, typo: str) -> None:
+    assert len(cli.json("hint", "17", "-s", typo)["help"]) == 1
+    for machine in ("host", "vm2", "vm3"):
+        cli.inside(typo, machine, "rm -rf /var/lib/labenv; : >/var/lib/labenv")
+    assert len(cli.json("hint", "17", "-s", typo)["help"]) == 2
+
+
+def test_hints_that_the_version_before_recorded_on_host_still_count(cli: Cli, typo: str) -> None:
+    said = '{"time": "2026-11-22T10:00:00+00:00", "step": "17", "level": 1}'
+    cli.inside(typo, "host", f"mkdir -p /var/lib/labenv; echo '{said}' >/var/lib/labenv/hints.jsonl")
+    assert len(cli.json("hint", "17", "-s", typo)["help"]) == 2
 
 
 def test_a_hint_about_a_step_that_waits_is_about_the_one_to_mend_first(cli: Cli, typo: str) -> None:
@@ -64,10 +77,10 @@ def test_a_hint_about_a_step_that_waits_is_about_the_one_to_mend_first(cli: Cli,
     assert "the idea" not in said
 
 
-def test_there_is_nothing_to_hint_at_when_a_step_holds(cli: Cli, finished: dict[str, Any]) -> None:
+def test_there_is_nothing_to_hint_at_when_a_step_holds(cli: Cli, engine: Engine, finished: dict[str, Any]) -> None:
     name = finished["student"]
     assert cli("hint", "19", "-s", name).stdout == "Step 19 passes, so there is no hint.\n"
-    assert cli.inside(name, "host", "cat /var/lib/labenv/hints.jsonl 2>/dev/null || true") == ""
+    assert not records.read(engine, name, "hints")
 
 
 def test_a_hint_about_a_persons_step_or_none_is_refused(cli: Cli, finished: dict[str, Any]) -> None:

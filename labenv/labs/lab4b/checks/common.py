@@ -2,7 +2,7 @@
 
 import re
 
-from labenv.checks import firewall
+from labenv.checks import firewall, kernel
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine
 from labenv.student import Student
@@ -11,30 +11,51 @@ from labenv.student import Student
 OUTSIDE = "203.0.113.1"
 NOBODYS_PORT = 9  # discard(9): no step of the course opens it
 
-_LISTENERS = "ss -ltnH"
+# The programs that hold the ports, by their services. Postfix's and BIND's change their user, and then no kernel names them.
+_PROGRAMS = {
+    "postfix": ("/usr/lib/postfix/",),
+    "dovecot": ("/usr/sbin/dovecot", "/usr/lib/dovecot/"),
+    "named": ("/usr/sbin/named",),
+}
+_SERVES = {25: "postfix", 143: "dovecot"}
 _AT_BOOT, _NOW = "cat /etc/sysconfig/iptables", "iptables-save -t filter"
 _TEST = "iptables-restore --test /etc/sysconfig/iptables"
 
 
 def look_ahead(machine: Machine, services: list[str]) -> None:
     """Ask a machine once for what the checks of its services and firewall need."""
-    for command in (_LISTENERS, *map(_state, services), _TEST, _NOW, _AT_BOOT):
+    for command in (*map(_state, services), _TEST, _NOW, _AT_BOOT):
         machine.once(command)
+    kernel.listeners(machine)
+    kernel.processes(machine)
 
 
 def listening(machine: Machine, port: int) -> set[str]:
     """The addresses on which a TCP port listens."""
-    ends = [line.split()[3].rpartition(":") for line in machine.once(_LISTENERS).stdout.splitlines()]
-    return {address for address, _, number in ends if number == str(port)}
+    return {socket.near.address for socket in kernel.listeners(machine) if socket.near.port == port}
 
 
 def on_every_interface(machine: Machine, port: int, evidence: Evidence) -> None:
-    """The port listens on all IPv4 addresses."""
+    """The port listens on all IPv4 addresses, and the service that belongs to it holds it."""
     addresses = listening(machine, port)
     shown = ", ".join(sorted(addresses)) or "no address"
-    evidence(
-        addresses & {"0.0.0.0", "*"}, f"port {port} of {machine.name} listens on {shown}", "0.0.0.0, every interface"
-    )
+    evidence("0.0.0.0" in addresses, f"port {port} of {machine.name} listens on {shown}", "0.0.0.0, every interface")
+    running = kernel.processes(machine)
+    inodes = {socket.inode for socket in kernel.listeners(machine) if socket.near.port == port}
+    service = _SERVES[port]
+    for process in running:
+        if process.sockets & inodes and not process.program.startswith(_PROGRAMS[service]):
+            saw = f"port {port} of {machine.name} belongs to {process.program} in {process.unit or 'no unit'}"
+            evidence(False, saw, f"{_PROGRAMS[service][0]} in {service}.service")
+
+
+def _runs(machine: Machine, name: str) -> bool:
+    """Whether the unit of a service has a process, and its own program where the kernel names programs at all."""
+    running = kernel.processes(machine)
+    mine = [process for process in running if process.unit == f"{name}.service"]
+    own = [process for process in mine if process.program.startswith(_PROGRAMS[name])]
+    told = any(process.program for process in running if process.number == 1)
+    return bool(own if told and name == "dovecot" else mine) or not running
 
 
 def runs(machine: Machine, name: str) -> bool:
@@ -57,6 +78,8 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
         reasons = [line for line in log.splitlines() if re.search("(fatal|error)(?!.*see logs)", line, re.IGNORECASE)]
         saw += f" (its journal has: {reasons[-1]})" if reasons else ""
     evidence((active, enabled) == ("active", "enabled"), saw, "active and enabled")
+    if name in _PROGRAMS and not _runs(machine, name):
+        evidence(False, f"{saw}, but no process of its own program runs", f"{_PROGRAMS[name][0]} in {name}.service")
 
 
 def at_boot(machine: Machine, source: str, port: int) -> firewall.Decision:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from labenv.checks import kernel
 from labenv.checks.evidence import CheckFailed, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
@@ -22,6 +23,7 @@ from labenv.text import decoded
 
 # RFC 2606 section 2: nobody's domain, ever.
 ELSEWHERE = "somebody@elsewhere.test"
+ASTRAY = "does not end at that port: its addresses are rewritten on the way (expected: it ends there)"
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,16 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Inbox:
-    """An IMAP session without TLS: the greeting, what became of the login, what EXAMINE found."""
+    """An IMAP session without TLS: the greeting, what became of the login, what EXAMINE found, and the mailboxes.
+
+    `astray`: the connection ends elsewhere than at the port of vm3, although it was made to it.
+    """
 
     greeting: str
     login: str
-    examined: str
+    examined: str = ""
+    folders: tuple[str, ...] = ()
+    astray: bool = False
 
 
 @probe
@@ -156,20 +163,22 @@ def inbox(site: Site, post: Post) -> Inbox:
     session = site["host"].imap(site["vm3"])
     try:
         if "LOGINDISABLED" in session.greeting:
-            return Inbox(session.greeting, "not tried", "")
+            return Inbox(session.greeting, "not tried")
+        astray = kernel.astray(site["host"], site["vm3"], 143)
         try:
             session.login(student.id, student.password)
         except imaplib.IMAP4.error as error:
-            return Inbox(session.greeting, f"NO ({_said(error)})", "")
+            return Inbox(session.greeting, f"NO ({_said(error)})", astray=astray)
         try:
+            folders = session.mailboxes()
             status, data = session.select("INBOX", readonly=True)
         except imaplib.IMAP4.error as error:
-            return Inbox(session.greeting, "OK", f"NO ({_said(error)})")
+            return Inbox(session.greeting, "OK", f"NO ({_said(error)})", astray=astray)
     finally:
         with suppress(imaplib.IMAP4.error, OSError):
             session.logout()
     log.until(lambda text: f"user=<{student.id}>" in text)
-    return Inbox(session.greeting, "OK", f"{status} {decoded(data[0] or b'')}")
+    return Inbox(session.greeting, "OK", f"{status} {decoded(data[0] or b'')}", folders, astray)
 
 
 @probe
@@ -238,6 +247,8 @@ def _lookups(site: Site, machine: Machine) -> list[Lookup]:
 
 def _banner(machine: Machine, other: Machine) -> str:
     with machine.smtp(other) as session:
+        if kernel.astray(machine, other, 25):
+            raise CheckFailed(f"A connection from {machine.name} to port 25 of {other.name} {ASTRAY}")
         return session.banner
 
 

@@ -1,12 +1,12 @@
 """Investigation 3, "Accessing received mail messages on vm3 via IMAP"."""
 
-from labenv.checks.evidence import Evidence
+from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine
 from labenv.checks.plugin import step
 from labenv.checks.settings import Dovecot, expect, not_restarted, set_in_file, words
 from labenv.labs.lab4b.checks import common
 from labenv.labs.lab4b.checks.common import OUTSIDE
-from labenv.labs.lab4b.checks.probes import Inbox, Reach
+from labenv.labs.lab4b.checks.probes import ASTRAY, Inbox, Reach
 from labenv.student import Student
 
 
@@ -75,6 +75,8 @@ def test_tls_is_not_required(dovecot: Dovecot, evidence: Evidence) -> None:
 
 @step("35", machine="vm3")
 def test_login_without_tls(inbox: Inbox, vm3: Machine, student: Student, evidence: Evidence) -> None:
+    if inbox.astray:
+        raise CheckFailed(f"A connection from host to port 143 of vm3 {ASTRAY}")
     open_door = "LOGINDISABLED" not in inbox.greeting and "AUTH=PLAIN" in inbox.greeting
     remark = "" if open_door else not_restarted(vm3, "dovecot")
     evidence(open_door, f"vm3 greets host with '{inbox.greeting}'{remark}", "AUTH=PLAIN and no LOGINDISABLED")
