@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from labenv.cli import browser, common, screen
+from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
 from labenv.errors import UsageError
 
@@ -38,6 +38,7 @@ def desktop(
       labenv desktop --stop
     """
     from labenv.environments import desktop as core
+    from labenv.cli import browser
     from labenv.environments.networks import port_in_use
 
     if (stop or remove) and (configured or port or (stop and remove)):
