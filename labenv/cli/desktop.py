@@ -37,8 +37,8 @@ def desktop(
 
       labenv desktop --stop
     """
-    from labenv.environments import desktop as core
     from labenv.cli import browser
+    from labenv.environments import desktop as core
     from labenv.environments.networks import port_in_use
 
     if (stop or remove) and (configured or port or (stop and remove)):
