@@ -18,6 +18,7 @@ from typing import Any
 import docker
 import docker.errors
 import requests
+from docker.types import Ulimit
 
 from labenv.engine import cgroups, limits, pause, recipe
 from labenv.engine.channel import Channel
@@ -230,7 +231,7 @@ class Engine:
         keys: dict[str, Any],
     ) -> None:
         ports = {f"{port.number}/{port.protocol}": ("127.0.0.1", published[port.key]) for port in node.ports}
-        settings = self.api.create_host_config(
+        settings = self.settings(
             cap_add=keys["cap_add"],
             dns=keys["dns"],
             tmpfs=dict(mount.split(":", 1) for mount in keys["tmpfs"]),
@@ -244,10 +245,6 @@ class Engine:
         )
         if "cgroup" in keys:
             settings["CgroupnsMode"] = keys["cgroup"]
-        settings["Ulimits"] = [
-            {"Name": name, "Soft": limit["soft"], "Hard": limit["hard"]}
-            for name, limit in keys.get("ulimits", {}).items()
-        ]
         endpoint = self.api.create_endpoint_config(ipv4_address=node.address)
         self.api.create_container(
             image,
@@ -262,6 +259,16 @@ class Engine:
             host_config=settings,
             networking_config=self.api.create_networking_config({settings["NetworkMode"]: endpoint}),
         )
+
+    def settings(self, **given: Any) -> dict[str, Any]:
+        """A container's HostConfig (Engine API) from the SDK's arguments, with a limit of open files of labenv's own.
+
+        With an engine's own default some kernels start no container at all. Raises EngineError.
+        """
+        files = Ulimit(name="nofile", soft=recipe.NOFILE["soft"], hard=recipe.NOFILE["hard"])
+        ulimits = [] if recipe.choose(self.facts).userns else [files]
+        made: dict[str, Any] = self.api.create_host_config(ulimits=ulimits, **given)
+        return made
 
     def limit(self, container: str, node: Node) -> bool:
         """Give an existing machine the limits of its node, running or not; returns whether it had others. Raises EngineError."""

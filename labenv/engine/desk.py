@@ -137,7 +137,7 @@ class Desk:
     def _settings(self, most: Limits, binds: list[str], **more: object) -> dict[str, object]:
         if self._engine.facts.selinux:  # its categories would separate each container from the other's socket
             more["security_opt"] = ["label=disable"]
-        settings: dict[str, object] = self._engine.api.create_host_config(
+        settings: dict[str, object] = self._engine.settings(
             binds=[f"{self._volume}:{_SHARED}", *binds],
             **limits.settings(limits.keys(most, self._engine.facts.limits - {limits.DISK})),
             **more,

@@ -43,7 +43,7 @@ def held(engine: Engine, name: str, holder: str, wait: Callable[[str], None]) ->
 
 
 def _made(engine: Engine, name: str, image: str, holder: str, wait: Callable[[str], None]) -> str:
-    settings = engine.api.create_host_config(auto_remove=True, network_mode="none")
+    settings = engine.settings(auto_remove=True, network_mode="none")
     since: dict[str, float] = {}
     while True:
         try:

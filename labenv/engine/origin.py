@@ -138,7 +138,7 @@ def _known(engine: Engine, image: str) -> Digests:
 
 def _pristine(engine: Engine, image: str) -> bytes:
     """The digests of an image's files, taken in a container of it that nobody else has touched."""
-    settings = engine.api.create_host_config(binds=[tools.bind(engine, silent)], network_mode="none")
+    settings = engine.settings(binds=[tools.bind(engine, silent)], network_mode="none")
     with refusals("looking at what an image brings"):
         reader = engine.api.create_container(
             image,

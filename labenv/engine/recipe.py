@@ -78,7 +78,7 @@ _DNS = "127.0.0.1"
 
 # Open files of one process, soft as systemd has it. An engine's own default may be 1024 for all, or a billion, which some
 # programs count up to before they start another, and which a kernel may refuse (getrlimit(2), fs.nr_open in proc(5)).
-_NOFILE = {"soft": 1024, "hard": 16384}
+NOFILE = {"soft": 1024, "hard": 16384}
 
 RAISABLE = "Root in a machine can raise the machine's limits, because control groups are mounted without nsdelegate."
 
@@ -179,7 +179,7 @@ def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
     """What the recipe adds to that machine, as keys of a Compose service; little for a machine without systemd."""
     name = ident(student_id, node.name)
     # Inside a user namespace older kernels have no sysctls, and a limit cannot be higher than that of the user.
-    sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS), "ulimits": {"nofile": dict(_NOFILE)}}
+    sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS), "ulimits": {"nofile": dict(NOFILE)}}
     common = sysctls | limits.keys(node.limits, recipe.limits) | {"dns": [_DNS]}
     if not node.systemd:
         return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": limits.tmpfs(node.limits, locks=False), **common}

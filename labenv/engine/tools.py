@@ -46,7 +46,7 @@ def _is_filled(engine: Engine, volume: str) -> bool:
 
 def _fill(engine: Engine, volume: str, tag: str) -> None:
     """An engine copies what an image has at a place into an empty volume there: at the latest when the container starts."""
-    settings = engine.api.create_host_config(binds=[f"{volume}:{PLACE}"], network_mode="none")
+    settings = engine.settings(binds=[f"{volume}:{PLACE}"], network_mode="none")
     helper = engine.api.create_container(tag, name=volume, host_config=settings, use_config_proxy=False)["Id"]
     try:
         engine.api.start(helper)

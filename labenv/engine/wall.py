@@ -63,7 +63,7 @@ def build(engine: Engine, student: Student, image: str, bridges: Iterable[str]) 
     Whoever may use an engine may do that: it needs no right beyond. Raises EngineError if the engine does not allow it.
     """
     api = engine.api
-    settings = api.create_host_config(
+    settings = engine.settings(
         network_mode="host",
         cap_drop=["ALL"],
         cap_add=["NET_ADMIN"],

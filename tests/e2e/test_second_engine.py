@@ -122,7 +122,16 @@ def test_a_wall_that_something_removed_is_built_again_by_the_next_up_which_says_
 ) -> None:
     stands = [sys.executable, "-c", "from labenv.engine import wall; print(wall.stands())"]
     tag = wanted()["base"].tag
-    nft = ["docker", "run", "--rm", "--network=host", "--cap-add=NET_ADMIN", "--entrypoint=nft", tag]
+    nft = [
+        "docker",
+        "run",
+        "--rm",
+        "--ulimit=nofile=1024",
+        "--network=host",
+        "--cap-add=NET_ADMIN",
+        "--entrypoint=nft",
+        tag,
+    ]
     remove = [*nft, "delete", "table", "inet", "labenv"]
     assert offline.run(stands).stdout == "True\n"
     offline.run(remove)
@@ -133,7 +142,9 @@ def test_a_wall_that_something_removed_is_built_again_by_the_next_up_which_says_
     assert "This computer is closed to the labs' networks" in labenv(offline, "doctor").stdout
     offline.run(remove)
     kept = offline.run(["docker", "image", "inspect", "--format={{.Id}}", tag]).stdout.strip()
-    made = offline.run(["docker", "create", "--entrypoint=rm", tag, "/usr/sbin/nft"]).stdout.strip()
+    made = offline.run(
+        ["docker", "create", "--ulimit=nofile=1024", "--entrypoint=rm", tag, "/usr/sbin/nft"]
+    ).stdout.strip()
     offline.run(["docker", "start", "--attach", made])
     offline.run(["docker", "commit", made, tag])
     offline.run(["docker", "rm", made])

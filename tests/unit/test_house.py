@@ -34,6 +34,13 @@ def test_one_guard_takes_the_lock() -> None:
     assert users == ["environments/changing.py"]
 
 
+def test_all_containers_get_their_settings_at_one_place() -> None:
+    users = [
+        path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py") if "create_host_config(" in path.read_text()
+    ]
+    assert users == ["engine/__init__.py"]
+
+
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.relative_to(HOUSE).as_posix())
 def test_an_import_inside_a_function_has_a_reason_beside_it(path: Path) -> None:
     lines = path.read_text().splitlines()
