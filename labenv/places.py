@@ -10,7 +10,6 @@ import shlex
 import stat
 import time
 from pathlib import Path
-from secrets import token_hex
 
 from platformdirs.unix import Unix
 
@@ -66,12 +65,12 @@ def runtime() -> Path:
 def shared(group: int) -> Path:
     """The folder of locks for root and the members of a group, created if needed.
 
-    Only they can have given it to that group (chown(2)). Raises EngineError, with the way out, if somebody else holds its place;
-    PermissionError if this user does not belong to the group.
+    Only they can have given it to that group (chown(2)). Raises PermissionError if this user does not belong to the group, and
+    FileExistsError if somebody else holds its place.
     """
     public = next((place for place in _PUBLIC if place.is_dir() and place.stat().st_mode & stat.S_ISVTX), Path("/tmp"))
     folder = public / f"labenv-{group}"
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + 0.2
     while True:
         try:
             folder.mkdir(mode=0o700)
@@ -86,12 +85,7 @@ def shared(group: int) -> Path:
         if stat.S_ISDIR(status.st_mode) and status.st_gid == group and stat.S_IMODE(status.st_mode) == 0o2770:
             return folder
         if time.monotonic() > deadline:  # until then another command may just be creating it
-            if os.geteuid():
-                raise EngineError(
-                    f"{folder}, where labenv keeps its locks, was made by somebody who may not use the engine (user id "
-                    f"{status.st_uid}). Ask an administrator to remove it."
-                )
-            folder.rename(folder.with_name(f"{folder.name}-was-in-the-way-{token_hex(4)}"))
+            raise FileExistsError(f"{folder} belongs to user {status.st_uid}")
         time.sleep(0.02)
 
 

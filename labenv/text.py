@@ -30,6 +30,14 @@ def one_line(text: str) -> str:
     return clean(re.sub(r"[\r\n\t]+", " ", text))
 
 
+def cell(text: str) -> str:
+    """The text as a cell of a CSV file, with an apostrophe before what a spreadsheet would take for a formula.
+
+    Some spreadsheets also begin a cell after a semicolon, and read full-width signs (OWASP, "CSV Injection").
+    """
+    return re.sub(r"(^\s*|[;,\t]\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])", r"\1'", text)
+
+
 def shown(value: object) -> str:
     """A name from elsewhere in ASCII, cut after 80 characters, for a sentence that names what is wrong with it."""
     return ascii(str(value)[:80])[1:-1]

@@ -78,9 +78,17 @@ class RuleSet:
     def decide(self, connection: Connection, chain: str = "INPUT") -> Decision:
         """What happens to the connection."""
         by_policy = Decision(self.policies.get(chain, "ACCEPT"), f"policy of {chain}")
-        return self._walk(connection, chain, frozenset()) or by_policy
+        return self._walk(connection, chain, {}) or by_policy
 
-    def _walk(self, connection: Connection, chain: str, above: frozenset[str]) -> Decision | None:
+    def _walk(self, connection: Connection, chain: str, walked: dict[str, Decision | None]) -> Decision | None:
+        """What a chain decides. Each is walked once: otherwise chains that jump twice take twice as long with each further one."""
+        if chain in walked:
+            return walked[chain]
+        walked[chain] = None  # a loop, which the kernel refuses, decides nothing
+        walked[chain] = self._decided(connection, chain, walked)
+        return walked[chain]
+
+    def _decided(self, connection: Connection, chain: str, walked: dict[str, Decision | None]) -> Decision | None:
         for rule in self.chains.get(chain, []):
             if not _matches(rule.options, connection):
                 continue
@@ -89,8 +97,8 @@ class RuleSet:
                 return Decision(target, rule.text)
             if target == "RETURN":
                 return None
-            if target in self.chains and target not in above:
-                final = self._walk(connection, target, above | {chain})
+            if target in self.chains:
+                final = self._walk(connection, target, walked)
                 if final or "-g" in rule.options:
                     return final
         return None

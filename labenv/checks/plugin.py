@@ -255,6 +255,8 @@ def _sentence(error: BaseException, machine: str) -> str:
     """An outcome in words: the error's own text if it is for users, else that the check itself failed to run."""
     if isinstance(error, (CheckFailed, LabenvError, pytest.skip.Exception)):
         return str(error)
-    if isinstance(error, (ValueError, LookupError)):  # what reading an answer raises, in a lab's check too
+    if isinstance(
+        error, (ValueError, LookupError, RecursionError)
+    ):  # what reading an answer raises, in a lab's check too
         return senseless(machine, error)
     return f"The check itself crashed: {type(error).__name__}: {error}"

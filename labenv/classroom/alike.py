@@ -135,7 +135,7 @@ def traits(given: Archive, file: str, lab: Lab, student: Student, known: Given) 
     known_files = {f"config/{machine}{path}" for machine, path in _paths(lab, student)}
     queued = {found for log in logs for found in _QUEUED.findall(log)}
     configs = [text(name) for name in given.members if name in known_files]
-    others = re.compile(rf"(?<![^\W_])[a-z][a-z0-9-]*{re.escape(student.domain.removeprefix(student.id))}(?!\w)")
+    others = re.compile(rf"(?<![^\W_])[a-z][a-z0-9-]{{0,31}}{re.escape(student.domain.removeprefix(student.id))}(?!\w)")
     histories = [name for name in given.members if name.startswith("history/")]
     lines = {
         "configuration": _pairs(configs, known),

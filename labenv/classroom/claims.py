@@ -68,18 +68,11 @@ class _Files:
         host, address = str(self.network[1]), str(self.network[last])
         try:
             rules = firewall.parse(text[:_RULES])
-            if _is_deep(rules) or len(text) > _RULES:
-                return True  # following its jumps might never end, so it is not judged
+            if len(text) > _RULES:
+                return True  # not judged
             return rules.decide(firewall.Connection(host, address, port)).verdict == "ACCEPT"
         except (ValueError, IndexError, KeyError, RecursionError):  # rules that iptables-restore would refuse
             return False
-
-
-def _is_deep(rules: firewall.RuleSet) -> bool:
-    """Whether a chain of the student's own jumps to another such chain."""
-    own = set(rules.chains) - {"INPUT", "OUTPUT", "FORWARD"}
-    jumps = (rule.options.get(way, []) for name in own for rule in rules.chains[name] for way in ("-j", "-g"))
-    return any(own & set(targets) for targets in jumps)
 
 
 def _untold(value: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 
+from labenv import plain_tar
 from labenv import student as students
 from labenv.checks.results import ONLY_A_PERSON, WAITS
 from labenv.classroom import alike, archive, claims, handin, known, times
@@ -25,10 +26,11 @@ from labenv.sheet import guide, logbook
 from labenv.sheet.guide import Asked
 from labenv.sheet.logbook import Section
 from labenv.student import Student
-from labenv.text import one_line
+from labenv.text import cell, decoded, one_line
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATUSES = ("pass", "fail", "skip", "warn")
+_LARGEST_HANDOUT = 1_000_000  # bytes
 _PASSES = {"pass", "warn"}
 _MOST_ALIKE = 10  # named in the notes of a row; JSON has them all
 _EVER = datetime.max.replace(tzinfo=UTC)
@@ -128,7 +130,7 @@ def as_csv(rows: Iterable[Submission]) -> str:
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS.values())
     for row in rows:
-        writer.writerow([f"'{cell}" if cell.lstrip()[:1] in ("=", "+", "-", "@") else cell for cell in row.cells()])
+        writer.writerow(map(cell, row.cells()))
     return buffer.getvalue()
 
 
@@ -146,11 +148,10 @@ def as_html(rows: Iterable[Submission]) -> str:
 
 def _handout(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(
-            f"The handout {one_line(str(file))} cannot be read: {error.strerror}. Give a text file."
-        ) from error
+        with plain_tar.opened(file) as opened:
+            return decoded(opened.read(_LARGEST_HANDOUT))
+    except (OSError, Unreadable) as error:
+        raise UsageError(f"The handout {one_line(str(file))} cannot be read: {error}. Give a text file.") from error
 
 
 def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:

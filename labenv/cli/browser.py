@@ -99,5 +99,6 @@ def _owner(peer: tuple[str, int], here: tuple[str, int]) -> int | None:
         for line in table.read_text(encoding="ascii").splitlines()[1:]:
             fields = line.split()
             if fields[1].endswith(own) and fields[2].endswith(other):
-                return int(fields[7])
+                # A connection whose other end is closed already belongs to nobody, and says root.
+                return int(fields[7]) if fields[3] == "01" and fields[9] != "0" else None
     return None

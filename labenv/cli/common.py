@@ -71,9 +71,11 @@ def print_json(document: Any) -> None:
     output.document(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_text(file: Path, text: str) -> None:
-    """Write a file that the user named, and say so. Raises UsageError if it cannot be written."""
+def write_text(file: Path, text: str, *, private: bool = False) -> None:
+    """Write a file that the user named, and say so; a `private` one is the user's alone. Raises UsageError if it cannot be written."""
     try:
+        if private and not file.exists():
+            file.touch(0o600)
         file.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}. Choose another file.") from error

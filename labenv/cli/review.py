@@ -39,9 +39,9 @@ def review(
 
     rows = core.review(files, handout or ())
     if csv:
-        write_text(csv, core.as_csv(rows))
+        write_text(csv, core.as_csv(rows), private=True)
     if html:
-        write_text(html, core.as_html(rows))
+        write_text(html, core.as_html(rows), private=True)
     if json:
         common.print_json([row.to_dict() for row in rows])
     else:

@@ -49,9 +49,9 @@ def for_chosen(silence: "Silence", computer: Computer) -> NoEngineError:
         return NoEngineError(what, _permission(silence, computer))
     if endpoint.url.startswith("ssh://"):
         host = endpoint.url.removeprefix("ssh://").split("/")[0]
-        tunnel = f"ssh -nNT -L /tmp/engine.sock:/var/run/docker.sock {host}"
+        tunnel = f"ssh -nNT -L ~/.engine.sock:/var/run/docker.sock {host}"
         return NoEngineError(
-            what, f"Forward its socket to this computer: {tunnel} &\nThen: export DOCKER_HOST=unix:///tmp/engine.sock"
+            what, f"Forward its socket to this computer: {tunnel} &\nThen: export DOCKER_HOST=unix://$HOME/.engine.sock"
         )
     if endpoint.source.startswith("DOCKER_HOST"):
         other = "let labenv look for another one: unset DOCKER_HOST"

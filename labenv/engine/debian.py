@@ -29,7 +29,7 @@ SUITE = "bookworm"
 SNAPSHOT = "LABENV_DEBIAN_SNAPSHOT"
 # Debian's own, which keeps every day. Signatures protect what comes from there, and Debian's image has no certificates.
 _ARCHIVE = "http://snapshot.debian.org/archive"
-_SNAPSHOT = re.compile(r"(?:(https?://[!-~]+)/)?(\d{8}T\d{6}Z)", re.ASCII)
+_SNAPSHOT = re.compile(r"(?:(https?://[!-?A-~]+)/)?(\d{8}T\d{6}Z)", re.ASCII)
 _ALWAYS_VALID = '--aptopt=Acquire::Check-Valid-Until "false"'  # a snapshot's Release files are past their validity
 _LAST_LINES = 15
 # The base's packages are included, because one run of apt is faster than two. A merged /usr is what Debian 12 has;
@@ -68,7 +68,7 @@ def sources() -> str:
     """Lines for sources.list(5) with the archive as it was at LABENV_DEBIAN_SNAPSHOT; nothing if that is not set.
 
     Raises UsageError unless it is a time as in snapshot.debian.org's addresses, or the address of a mirror that has the same
-    paths, with such a time at its end.
+    paths, with such a time at its end. A password would get into the images, so an address has none.
     """
     wanted = os.environ.get(SNAPSHOT, "")
     if not wanted:

@@ -42,10 +42,14 @@ def stands() -> bool:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
         try:
+            trial.sendto(b"", ("127.0.0.1", 9))  # another rule may forbid this process any packet
+        except OSError:
+            return False
+        try:
             trial.sendto(b"", (_mark(), 9))
         except PermissionError:
             return True
-        except OSError:  # there is no loopback here
+        except OSError:  # there is no such loopback here
             pass
     return False
 

@@ -14,6 +14,7 @@ from labenv.engine import records
 from labenv.engine.content import Content, beyond
 from labenv.lab import drills
 from labenv.lab.drills import Drill
+from labenv.text import cell
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
@@ -211,7 +212,8 @@ def as_csv(table: Iterable[DrillEntry]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, [field.name for field in fields(DrillEntry)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in table)
+    for row in table:
+        writer.writerow({name: cell(value) if isinstance(value, str) else value for name, value in asdict(row).items()})
     return out.getvalue()
 
 

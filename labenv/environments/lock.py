@@ -1,8 +1,8 @@
 """One command at a time changes a student's environment.
 
 An flock(2) on a file that everybody can reach who may use the engine: the kernel releases it however the holder ends, so no
-lock is ever stale. The file names the holder and is removed with the lock. An engine that is reached over a network keeps a
-lock itself besides (labenv.engine.hold).
+lock is ever stale. The file names the holder and is removed with the lock. Where not everybody can reach one folder, such as
+over a network, the engine keeps a lock itself besides (labenv.engine.hold).
 """
 
 import fcntl
@@ -29,8 +29,9 @@ _POLL = 0.2  # seconds between two tries; flock cannot wait with a deadline
 @contextmanager
 def locked(engine: Engine, student_id: str, listen: Listener, patience: float = 600) -> Iterator[None]:
     """Hold the lock of a student's environment against all who may use the engine. Waits and raises as `student_lock` does."""
-    with student_lock(folder_of(engine), student_id, listen, patience):
-        if not engine.is_distant:
+    folder, for_all = _folder_of(engine)
+    with student_lock(folder, student_id, listen, patience):
+        if for_all:
             yield
             return
         with held(engine, f"labenv-lock-{student_id}", _holder(), _Waiting(student_id, listen, patience)):
@@ -55,14 +56,15 @@ def student_lock(folder: Path, student_id: str, listen: Listener, patience: floa
         os.close(descriptor)
 
 
-def folder_of(engine: Engine) -> Path:
-    """Where the locks of an engine's environments are: one place for all who may use it. Raises EngineError."""
+def _folder_of(engine: Engine) -> tuple[Path, bool]:
+    """Where the locks of an engine's environments are, and whether all who may use it have them there. Raises EngineError."""
     if engine.group is None:
-        return places.runtime()
+        return places.runtime(), not engine.is_distant
     try:
-        return places.shared(engine.group)
-    except PermissionError:  # who uses the socket by another right, such as an access control list
-        return places.runtime()
+        return places.shared(engine.group), True
+    except (PermissionError, FileExistsError):
+        # Who uses the socket by another right, such as an access control list; or somebody who may not use it stands in the way.
+        return places.runtime(), False
 
 
 def _holder() -> str:

@@ -18,6 +18,7 @@ from labenv.lab import schema as forms
 from labenv.lab import templates, topology
 from labenv.lab.model import Lab, parsed
 from labenv.student import Student, check_id
+from labenv.text import clean
 
 LAYERS = ("dns", "transport", "relay", "lda", "imap", "firewall", "accounts", "boot")
 
@@ -140,7 +141,7 @@ def to_dict(drill: Drill) -> dict[str, Any]:
 
 def filled(text: str, student: Student) -> str:
     """A text of a drill for that student. Raises jinja2.TemplateError for an invalid template."""
-    return templates.text(text, student=student, domain=student.domain, network=student.prefix)
+    return clean(templates.text(text, student=student, domain=student.domain, network=student.prefix))
 
 
 def drawn(drills: Iterable[Drill], student_id: str, seed: str) -> list[Drill]:

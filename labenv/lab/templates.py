@@ -1,4 +1,6 @@
-"""The texts of a lab as templates: one sandbox for all of them, as a lab's files are untrusted input.
+"""The texts of a lab as templates: one sandbox for all of them, so that they reach nothing but the values they get.
+
+A sandbox limits neither time nor memory: whoever wrote a lab or a drill has commands run in machines anyway.
 
 Loading jinja2 takes as long as a whole small command, so it is imported with the first text that needs it.
 """

@@ -15,6 +15,7 @@ from labenv import resources
 from labenv.errors import UsageError
 from labenv.lab.schema import kind
 from labenv.student import Student
+from labenv.text import shown
 
 _TOP = {"name", "services", "networks", "x-labenv"}
 _SERVICE = {"image", "hostname", "networks", "ports", "profiles", "x-labenv"}
@@ -167,7 +168,7 @@ def _mapping(value: Any, where: str, known: set[str] | None = None) -> dict[str,
             raise UsageError(f"{where}: the key '{key}' is {kind(key)}, not text. Put it in quotes.")
         if known is not None and key not in known:
             raise UsageError(
-                f"{where}: labenv does not support the key '{key}' here. Remove it, or use one of: {', '.join(sorted(known))}."
+                f"{where}: labenv does not support the key '{shown(key)}' here. Remove it, or use one of: {', '.join(sorted(known))}."
             )
     return value
 

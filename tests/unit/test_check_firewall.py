@@ -1,5 +1,7 @@
 """What a saved rule set would do with a connection, for the ways in which students write one."""
 
+import time
+
 import pytest
 
 from labenv.checks.firewall import Connection, parse
@@ -83,6 +85,14 @@ def test_an_empty_file_is_an_open_machine() -> None:
 def test_other_tables_do_not_count() -> None:
     nat = "*nat\n:PREROUTING ACCEPT [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n"
     assert parse(nat + HEAD.format(policy="DROP") + "COMMIT\n").decide(LAN).verdict == "DROP"
+
+
+def test_chains_that_jump_twice_to_the_next_are_walked_once() -> None:
+    chains = "".join(f":C{n} - [0:0]\n" for n in range(60))
+    jumps = "".join(f"-A C{n} -j C{n + 1}\n-A C{n} -j C{n + 1}\n" for n in range(59))
+    began = time.process_time()
+    assert verdicts(f"{chains}-A INPUT -j C0\n{jumps}-A C59 -p tcp --dport 143 -j ACCEPT")[0] == "ACCEPT"
+    assert time.process_time() - began < 1
 
 
 def test_chains_that_call_each_other_end() -> None:

@@ -3,10 +3,11 @@
 import re
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labenv.text import clean, decoded, one_line
+from labenv.text import cell, clean, decoded, one_line
 
 
 def test_an_escape_is_shown_as_what_it_is() -> None:
@@ -34,3 +35,18 @@ def test_no_control_and_no_change_of_direction_is_left(text: str) -> None:
     assert {c for c in cleaned if unicodedata.category(c) == "Cc"} <= {"\t", "\n", "\r"}
     assert not {"\t", "\n", "\r"} & set(one_line(text))
     assert clean(cleaned) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("=1+1", "'=1+1"),
+        ("  =1", "  '=1"),
+        ("x;=cmd|'/C calc'!A0;y", "x;'=cmd|'/C calc'!A0;y"),
+        ("a, -b", "a, '-b"),
+        ("\uff1dSUM(1)", "'\uff1dSUM(1)"),
+        ("a-b = c", "a-b = c"),
+    ],
+)
+def test_no_cell_of_a_table_is_a_formula_whatever_separates_cells(text: str, expected: str) -> None:
+    assert cell(text) == expected

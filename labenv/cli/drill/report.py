@@ -58,10 +58,7 @@ def _tell_class(rows: "list[DrillEntry]", csv: Path | None, *, json: bool) -> No
     from labenv.environments import drill_records
 
     if csv:
-        try:
-            csv.write_text(drill_records.as_csv(rows), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{csv} cannot be written: {error.strerror}. Choose another file.") from error
+        common.write_text(csv, drill_records.as_csv(rows))
     if json:
         common.print_json({"drills": [vars(row) for row in rows]})
         return
