@@ -121,7 +121,7 @@ def dovecot_on(machine: Machine) -> Dovecot:
 
 def _complaint(said: str) -> str:
     """Why Dovecot cannot read its configuration, with file and line."""
-    line = said.strip().splitlines()[-1]
+    line = (said.strip().splitlines() or ["doveconf ends without a word"])[-1]
     reason = line.partition("Fatal: ")[2] or line
     unknown = re.search(r"Unknown setting: (.+)", reason)
     if unknown and "{" in unknown[1]:

@@ -158,6 +158,23 @@ def test_a_fake_unit_is_told_by_its_program(cli: Cli, who: str, forged: Callable
     assert said.startswith("port 143 of vm3 belongs to /usr/bin/perl in dovecot.service")
 
 
+def test_a_server_that_hides_whose_it_is_beside_an_idle_dovecot_is_told(
+    cli: Cli, who: str, forged: Callable[[str, str, str], None]
+) -> None:
+    forged("vm3", "/root/imap", IMAP)
+    forged("vm3", "/root/server", SERVER.replace("while (my", "$> = 65534; while (my"))
+    forged("vm3", "/root/idle.conf", "protocols =\nssl = no\nlog_path = /dev/null\n")
+    folder = "/run/systemd/system/dovecot.service.d"
+    forged("vm3", "/root/x.conf", "[Service]\nExecStart=\nExecStart=/usr/sbin/dovecot -F -c /root/idle.conf\n")
+    start = f"mkdir -p {folder}; cp /root/x.conf {folder}; systemctl daemon-reload; systemctl restart dovecot"
+    cli.inside(who, "vm3", f"{start}; setsid perl /root/server 143 >/dev/null 2>&1 </dev/null & sleep 1")
+    try:
+        said = failed(cli.json("check", "30", "-s", who, rc=1))["30"]
+        assert said.startswith("port 143 of vm3 belongs to no process of Dovecot's")
+    finally:
+        cli.inside(who, "vm3", f"rm -r {folder}")
+
+
 @pytest.mark.parametrize(
     ("machine", "rule"),
     [

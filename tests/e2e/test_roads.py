@@ -104,7 +104,14 @@ class Lab:
         assert done.rc == 0, done.stderr
 
     def datagram(
-        self, source: str, target: str, data: bytes, *, mac: str = "", ports: tuple[int, int] | None = None
+        self,
+        source: str,
+        target: str,
+        data: bytes,
+        *,
+        mac: str = "",
+        ports: tuple[int, int] | None = None,
+        options: bytes = b"",
     ) -> bytes:
         """A frame with a UDP datagram, for this computer unless another hardware address is given."""
         if target in (BROADCAST, GROUP):
@@ -117,8 +124,9 @@ class Lab:
             total = ends + struct.pack(">IxxxB", len(udp), 17) + udp
             udp = udp[:6] + struct.pack(">H", _sum(total)) + data
             return here + struct.pack(">HIHBB", 0x86DD, 6 << 28, len(udp), 17, 64) + ends + udp
-        head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0)
-        head += IPv4Address(source).packed + IPv4Address(target).packed
+        size = 20 + len(options)
+        head = struct.pack(">BBHHHBBH", 0x40 | size // 4, 0, size + len(udp), 1, 0, 64, 17, 0)
+        head += IPv4Address(source).packed + IPv4Address(target).packed + options
         return here + b"\x08\x00" + head[:10] + struct.pack(">H", _sum(head)) + head[12:] + udp
 
 
@@ -204,6 +212,22 @@ def test_a_conversation_of_two_machines_is_not_taken_for_the_computers(lab: Lab)
     def talk() -> None:
         lab.emit("vm3", asks)
         lab.emit("vm2", *answers)
+
+    assert lab.ears.after(talk) == set()
+
+
+def test_an_error_that_the_computer_reports_is_not_taken_for_its_own_question(lab: Lab) -> None:
+    """vm2 speaks to vm3 as the computer; the computer reports vm3's broken answer before any rule sees it (RFC 792)."""
+    mine, vm3 = own_address(), f"192.168.{lab.x}.4"
+    mac = lab.run("vm3", "cat /sys/class/net/eth0/address").strip().replace(":", "")
+    ports = (lab.ears.port, 9998)
+    asks = lab.datagram(mine, vm3, b"question", mac=mac, ports=ports)
+    broken = lab.datagram(vm3, mine, b"broken", ports=ports[::-1], options=b"\x83\x02\0\0")
+    answers = lab.datagram(vm3, mine, b"answer", ports=ports[::-1])
+
+    def talk() -> None:
+        lab.emit("vm2", asks)
+        lab.emit("vm3", broken, answers)
 
     assert lab.ears.after(talk) == set()
 

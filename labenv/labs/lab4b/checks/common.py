@@ -19,6 +19,7 @@ _PROGRAMS = {
 }
 _SERVES = {25: "postfix", 143: "dovecot"}
 _AT_BOOT, _NOW = "cat /etc/sysconfig/iptables", "iptables-save -t filter"
+_LARGEST_RULES = 100_000  # characters
 _TEST = "iptables-restore --test /etc/sysconfig/iptables"
 
 
@@ -43,19 +44,34 @@ def on_every_interface(machine: Machine, port: int, evidence: Evidence) -> None:
     running = kernel.processes(machine)
     inodes = {socket.inode for socket in kernel.listeners(machine) if socket.near.port == port}
     service = _SERVES[port]
-    for process in running:
-        if process.sockets & inodes and not process.program.startswith(_PROGRAMS[service]):
+    holders = [process for process in running if process.sockets & inodes]
+    for process in holders:
+        if not _is_own(process, service):
             saw = f"port {port} of {machine.name} belongs to {process.program} in {process.unit or 'no unit'}"
             evidence(False, saw, f"{_PROGRAMS[service][0]} in {service}.service")
+    if service == "dovecot" and _names_programs(running) and not holders:
+        evidence(False, f"port {port} of {machine.name} belongs to no process of Dovecot's", "Dovecot's master process")
+
+
+def _is_own(process: kernel.Process, service: str) -> bool:
+    """Whether a process runs a program of the service's. One that was replaced since it started is " (deleted)" (proc(5))."""
+    return any(
+        process.program == own or (own.endswith("/") and process.program.startswith(own))
+        for own in _PROGRAMS[service]
+        if not process.program.endswith(" (deleted)")
+    )
+
+
+def _names_programs(running: list[kernel.Process]) -> bool:
+    return any(process.program for process in running if process.number == 1)
 
 
 def _runs(machine: Machine, name: str) -> bool:
     """Whether the unit of a service has a process, and its own program where the kernel names programs at all."""
     running = kernel.processes(machine)
     mine = [process for process in running if process.unit == f"{name}.service"]
-    own = [process for process in mine if process.program.startswith(_PROGRAMS[name])]
-    told = any(process.program for process in running if process.number == 1)
-    return bool(own if told and name == "dovecot" else mine) or not running
+    own = [process for process in mine if _is_own(process, name)]
+    return bool(own if name == "dovecot" and _names_programs(running) else mine) or not running
 
 
 def runs(machine: Machine, name: str) -> bool:
@@ -96,6 +112,10 @@ def _decided(machine: Machine, rules: str, source: str, port: int) -> firewall.D
     told = machine.once(rules)
     if told.rc:
         raise CheckFailed(f"`{rules}` failed on {machine.name}: {told.stderr.strip()} (expected: the rules)")
+    if len(told.stdout) > _LARGEST_RULES:
+        raise CheckFailed(
+            f"`{rules}` prints {len(told.stdout)} characters on {machine.name} (expected: a firewall's rules)"
+        )
     return firewall.parse(told.stdout).decide(firewall.Connection(source, machine.address, port))
 
 

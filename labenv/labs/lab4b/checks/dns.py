@@ -122,7 +122,7 @@ def read_zone(site: Site) -> Zone:
 
 def _file_of(host: Machine, domain: str) -> str:
     config = host.output("named-checkconf -p /etc/named.conf")
-    stanza = re.search(rf'zone "{re.escape(domain)}\.?"[^{{]*\{{(.*?)\n\s*\}};', config, re.DOTALL)
+    stanza = re.search(rf'zone "{re.escape(domain)}\.?"[^{{]*\{{(.*?)\n[ \t]*\}};', config, re.DOTALL)
     file = re.search(r'file "([^"]+)"', stanza[1]) if stanza else None
     if file is None:
         raise CheckFailed(f"/etc/named.conf on host has no zone {domain} with a file (expected: the forward zone)")
