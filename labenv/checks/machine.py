@@ -14,6 +14,7 @@ from labenv import environment as records
 from labenv.checks.evidence import CheckFailed
 from labenv.engine import Engine
 from labenv.engine.channel import Channel
+from labenv.engine.patience import Patience
 from labenv.environment import Environment
 from labenv.mail.office import PROBE
 from labenv.student import Student
@@ -52,13 +53,13 @@ class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no t
 class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
     """A machine of the lab: a testinfra host that knows its name and address, and speaks protocols to others."""
 
-    def __init__(self, engine: Engine, record: records.Machine) -> None:
+    def __init__(self, engine: Engine, record: records.Machine, patience: Patience) -> None:
         """Open nothing yet; the channel opens with the first command."""
         self.name = record.name
         self.fqdn = record.fqdn
         self.address = record.address
         self.has_tools = record.has_tools
-        self.channel = engine.shell(record, reads=True)
+        self.channel = engine.shell(record, reads=True, patience=patience)
         self._calls = engine.switchboard(record)
         self._known: dict[str, Any] = {}
         self._asking = threading.Lock()
@@ -174,7 +175,8 @@ class Site:
         """Open nothing yet."""
         self.student: Student = environment.student
         self.names = environment.names
-        self.machines = {record.name: Machine(engine, record) for record in environment.machines}
+        patience = Patience()  # of one run: a process may make many
+        self.machines = {record.name: Machine(engine, record, patience) for record in environment.machines}
 
     def __getitem__(self, name: str) -> Machine:
         """The machine of that name."""

@@ -62,7 +62,7 @@ def make(
     labels = environment_labels(made.environment())
     shift = _free_ports(engine, made, nodes, listen)
     coming = coming or {}
-    binds = (tools.bind(engine, listen),)
+    binds = _tools(engine, listen)
 
     def make_one(node: Node) -> None:
         copied = made.copied.get(node.name, Copied(made.image_tag(node), {}))
@@ -92,6 +92,21 @@ def make(
         list(pool.map(make_one, nodes))
     cap(engine, made, nodes, listen)
     return tuple(f"made {node.name}" for node in nodes)
+
+
+def _tools(engine: Engine, listen: Listener) -> tuple[str, ...]:
+    """The volume with labenv's own tools as a bind of the machines; none, and the user is told, where it cannot be had.
+
+    An archive can come up where neither the image nor a network is.
+    """
+    try:
+        return (tools.bind(engine, listen),)
+    except EngineError as error:
+        text = (
+            f"the machines go without labenv's own tools, so the checks have to believe the machines' programs. {error}"
+        )
+        listen(Event("tools", text, "warn"))
+        return ()
 
 
 def cap(engine: Engine, made: Plan, nodes: list[Node], listen: Listener) -> None:
