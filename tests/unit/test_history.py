@@ -1,15 +1,19 @@
 """How a history stores the machines' records, and how it reads the words in a question."""
 
 import shutil
+import subprocess
+import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from labenv import places
 from labenv.engine.content import Said
 from labenv.environment import Environment
-from labenv.environments.history import story
+from labenv.environments import history
+from labenv.environments.history import git, story
 from labenv.environments.history.repository import Change, Repository
 from labenv.errors import LabenvError, UsageError
 from labenv.student import Student
@@ -59,7 +63,7 @@ def test_a_history_goes_on_elsewhere(repository: Repository, tmp_path: Path, mon
     assert repository.packed() == b""
     repository.write([kept("vm2", 1100, a="1\n"), kept("vm2", 1200, a="2\n")])
     early = repository.packed()
-    repository.note(1300, {"8": {"status": "pass"}})
+    repository.note(1300, {"8/running/vm1": {"status": "pass", "evidence": ""}})
     repository.write([kept("vm2", 1400, a="3\n")])
     late = repository.packed()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
@@ -74,9 +78,215 @@ def test_a_history_goes_on_elsewhere(repository: Repository, tmp_path: Path, mon
     repository.write([kept("vm2", 1500, a="5\n")])
     with pytest.raises(LabenvError, match="git failed"):
         other.unpack(repository.packed())
-    with pytest.raises(LabenvError, match="git failed"):
+    with pytest.raises(LabenvError, match="not the bundle of a history"):
         other.unpack(b"no bundle")
     assert [time for time, _, _ in edits(other)] == [1200, 1400, 1500]
+
+
+def commit(branch: str, told: str, *steps: bytes, time: int = 1100) -> bytes:
+    """A commit as git-fast-import(1) reads it, which labenv need not have written."""
+    head = f"commit refs/heads/{branch}\ncommitter x <x> {time} +0000\ndata {len(told.encode())}\n{told}"
+    return b"\n".join([head.encode(), *steps, b""])
+
+
+def file(path: str, data: bytes) -> bytes:
+    return b"M 100644 inline %s\ndata %d\n%s" % (path.encode(), len(data), data)
+
+
+FIRST = commit("work", "changed\n\nKept: vm2 1100.0\n", file("vm2/etc/a", b"1\n"))
+
+
+def bundle(folder: Path, stream: bytes) -> bytes:
+    """The bundle of a history that is made of these commits."""
+
+    def run(*arguments: str, said: bytes = b"") -> bytes:
+        command = ["git", "--git-dir", str(folder / "made.git"), *arguments]
+        return subprocess.run(command, input=said, stdout=subprocess.PIPE, check=True).stdout
+
+    shutil.rmtree(folder / "made.git", ignore_errors=True)
+    run("init", "-q", "--bare")
+    if b"BOMB" in stream:
+        tree = run("mktree", said=b"100644 blob %s\ta\n" % run("hash-object", "-w", "--stdin", said=b"1\n").strip())
+        for _ in range(6):
+            tree = run("mktree", said=b"".join(b"040000 tree %s\t%d\n" % (tree.strip(), n) for n in range(10)))
+        stream = stream.replace(b"BOMB", b"M 040000 %s vm2/etc" % tree.strip())
+    run("fast-import", "--quiet", "--date-format=raw", said=stream)
+    return run("bundle", "create", "-", "--branches")
+
+
+def second(last_line: str, time: int = 1200) -> bytes:
+    return FIRST + commit("work", f"changed\n\n{last_line}\n", file("vm2/etc/a", b"2\n"), time=time)
+
+
+def checked(results: bytes) -> bytes:
+    return commit("checks", "checked\n", file("results.json", results))
+
+
+ODD_RESULTS = [
+    b"[",
+    b"[]",
+    b"[" * 100_000,
+    b"\xff",
+    b'{"17": {"status": "pass", "evidence": ""}}',
+    b'{"17/relay/vm2": {"evidence": ""}}',
+    b'{"17/relay/vm2": {"status": 1, "evidence": ""}}',
+    b'{"17/relay/vm2": []}',
+]
+ODD_NAMES = ["inf", "nan", "9999999999", "abc", "1200.0 more", "", "-1"]
+FOREIGN = {
+    "folders within folders": commit("work", "changed\n\nKept: vm2 1100\n", b"BOMB"),
+    "a large file": commit("work", "changed\n\nKept: vm2 1100\n", file("vm2/etc/a", bytes(9_000_000))),
+    "a time to come": second("Kept: vm2 1200", 2**62),
+    "no name": second("changed"),
+    "two parents": FIRST
+    + commit("other", "other\n", file("b", b""))
+    + commit("work", "changed\n\nKept: vm2 1200\n", b"merge refs/heads/other")
+    + b"reset refs/heads/other\nfrom %s\n\n" % (b"0" * 40),
+    "a link": commit("work", "changed\n\nKept: vm2 1100\n", b"M 120000 inline vm2/etc/a\ndata 1\n/"),
+    "no results": commit("checks", "checked\n", file("other.json", b"{}")),
+    "another branch": commit("main", "changed\n\nKept: vm2 1100\n", file("vm2/etc/a", b"")),
+    **{f"results {data[:50]!r}": checked(data) for data in ODD_RESULTS},
+    **{f"named {name}": second(f"Kept: vm2 {name}") for name in ODD_NAMES},
+}
+
+
+def noted(data: bytes) -> list[str]:
+    """What the user is told when that history comes in an archive."""
+    told: list[str] = []
+    history.unpack(ASMITH, data, lambda event: told.append(f"{event.kind} {event.message}"))
+    return told
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_history_that_labenv_cannot_have_written_is_not_imported(
+    what: str, repository: Repository, tmp_path: Path
+) -> None:
+    [told] = noted(bundle(tmp_path, FOREIGN[what]))
+    assert told.startswith("note the history could not be imported: it ")
+    assert not repository.path.exists()
+
+
+def test_a_history_that_is_not_imported_leaves_the_one_here_as_it_is(repository: Repository, tmp_path: Path) -> None:
+    repository.write([kept("vm2", 1100, a="1\n"), kept("vm2", 1200, a="2\n")])
+    before = repository.packed()
+    for what in ("a link", "folders within folders"):
+        assert noted(bundle(tmp_path, FOREIGN[what]))
+    assert repository.packed() == before
+
+
+def test_a_large_file_that_was_imported_once_is_compared_as_a_whole(repository: Repository, tmp_path: Path) -> None:
+    large = second("Kept: vm2 1200") + commit(
+        "work", "changed\n\nKept: vm2 1300\n", file("vm2/etc/large", b"1\n" * 5_000_000)
+    )
+    unverified(repository, tmp_path, large)
+    assert [(edit.file, edit.added) for edit in repository.edits()] == [("/etc/large", 0), ("/etc/a", 1)]
+    assert len(repository.diff(repository.start())) < 1000
+
+
+def objects(*parts: tuple[int, int, bytes]) -> bytes:
+    """A bundle of objects, each of a kind, of the size that it says, with its content (gitformat-pack(5))."""
+    told = b"# v2 git bundle\n%s refs/heads/work\n\nPACK\0\0\0\2%s" % (b"0" * 40, len(parts).to_bytes(4))
+    for kind, size, content in parts:
+        head = [kind << 4 | size & 15, *(size >> bits & 0x7F for bits in range(4, size.bit_length(), 7))]
+        head[:-1] = [byte | 0x80 for byte in head[:-1]]
+        told += bytes(head) + (bytes(20) if kind == 7 else b"") + zlib.compress(content)
+    return told
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        objects((3, 2**40, b"")),
+        objects((3, 10, bytes(20_000_000))),
+        objects((7, 6, b"\x01\x80\x80\x80\x80\x04")),  # what it makes has 1 GB
+        objects(*[(3, 8_000_000, bytes(8_000_000))] * 33),
+        objects((3, 1, b"1"))[:-3],
+        b"# v2 git bundle\n" + b"0" * 40 + b" refs/heads/work more\n\nPACK",
+        b"# v2 git bundle\n-" + b"0" * 40 + b" needed\n" + b"0" * 40 + b" refs/heads/work\n\nPACK",
+        b"# v2 git bundle\n\nPACK\0\0\0\2\0\0\0\0",
+    ],
+)
+def test_what_a_bundle_unpacks_to_is_known_before_git_sees_it(
+    data: bytes, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def run(_: Path, command: str, *__: str) -> bytes:
+        ran.append(command)
+        return b""
+
+    monkeypatch.setattr(git, "run", run)
+    [told] = noted(data)
+    assert told.startswith("note the history could not be imported: it ")
+    assert ran == ["init"]
+    assert not repository.path.exists()
+
+
+def test_a_long_history_is_imported(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"line {n}\n" for n in range(5000)]
+    changes = []
+    for n in range(300):
+        lines[n] = "changed\n"
+        changes.append(kept("vm2", 1000 + n, 0, a="".join(lines), **{f"b{n % 7}": f"{n}\n"}))
+    repository.write(changes)
+    repository.note(3000, {f"{n}/check/vm2": {"status": "pass", "evidence": "e" * 1000} for n in range(500)})
+    edits = repository.edits()
+    data = repository.packed()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    assert noted(data) == []
+    other = Repository(ASMITH)
+    assert (other.edits(), other.runs()) == (edits, repository.runs())
+
+
+def unverified(repository: Repository, folder: Path, stream: bytes) -> None:
+    """Take a history as labenv did before it verified one."""
+    (folder / "bundle").write_bytes(bundle(folder, stream))
+    repository.prepare()
+    repository.git("fetch", "-q", str(folder / "bundle"), "refs/heads/*:refs/heads/*")
+
+
+@pytest.mark.parametrize("results", ODD_RESULTS)
+def test_results_that_no_check_has_are_passed_over(results: bytes, repository: Repository, tmp_path: Path) -> None:
+    unverified(repository, tmp_path, FIRST + checked(results))
+    assert repository.runs() == []
+    good = {"17/relay/vm2": {"status": "pass", "evidence": "ü"}}
+    repository.note(1300, good)
+    assert repository.runs() == [(1300, good)]
+    assert [told.holds for told in story.when(repository, "17")] == [True]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_that_is_no_moment_hides_no_edit(name: str, repository: Repository, tmp_path: Path) -> None:
+    unverified(repository, tmp_path, second(f"Kept: vm2 {name}", 2**62))
+    assert repository.kept_by(1150) == repository.start()
+    repository.write([kept("vm2", 1300, a="3\n")])
+    assert edits(repository) == [(0, "vm2", "/etc/a"), (1300, "vm2", "/etc/a")]
+    assert "+3" in repository.diff(repository.start())
+
+
+def test_moments_are_compared_as_numbers(repository: Repository) -> None:
+    repository.write([kept("vm2", 9, a="1\n")])
+    repository.write([kept("vm2", 1300, a="2\n")])
+    assert [time for time, _, _ in edits(repository)] == [1300]
+
+
+def test_any_file_name_can_be_in_a_history(repository: Repository) -> None:
+    repository.write([kept("vm2", 1000, a="1\n"), kept("vm2", 1100, 0, a="1\n", **{"\x01\x02": "1\n"})])
+    assert edits(repository) == [(1100, "vm2", "/etc/\\x01\\x02")]
+
+
+@pytest.mark.parametrize(("does", "why"), [("sleep 60", "it was ended"), ("yes", "more to say than")])
+def test_git_has_limits(
+    does: str, why: str, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "bin/git", f"#!/bin/sh\nexec {does}\n")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    monkeypatch.setattr(git, "_TIME", 2)
+    monkeypatch.setattr(git, "_MOST", 1_000_000)
+    began = monotonic()
+    with pytest.raises(LabenvError, match=why):
+        repository.git("log")
+    assert monotonic() - began < 20
 
 
 # What git 2.17 (2018) does not know yet, and who made a newer one than that reads no settings of the user's.

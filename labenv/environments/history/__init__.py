@@ -6,7 +6,6 @@ these records and store them outside the machines.
 
 import contextlib
 import io
-import re
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,9 @@ from labenv import plain_tar
 from labenv.engine.channel import Channel
 from labenv.engine.content import unpacked
 from labenv.environment import Environment
-from labenv.environments.history.repository import Change, Repository, has_git
+from labenv.environments.history.form import is_moment
+from labenv.environments.history.git import there as has_git
+from labenv.environments.history.repository import Change, Repository
 from labenv.errors import LabenvError
 from labenv.events import Event, Listener
 from labenv.parallel import Together
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 _SCRIPT = "/usr/lib/labenv/history"
 _BROKEN = (tarfile.TarError, plain_tar.Unreadable, OSError, EOFError, ValueError)
 _LARGEST = 64_000_000  # bytes of what one machine has recorded since the last time
-_MOMENT = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?", re.ASCII)
-_AHEAD = 86_400  # seconds that a machine's clock may be ahead: the engine may run on another computer
 
 
 def collect(environment: Environment, channels: Mapping[str, Channel], listen: Listener, said: str = "") -> None:
@@ -135,15 +134,10 @@ def _kept(name: str, channel: Channel, said: str) -> list[Change]:
     changes = []
     try:
         for member, content in plain_tar.members(io.BytesIO(given), notes=True):
-            if member.kind == "file" and _is_moment(member.name):
+            if member.kind == "file" and is_moment(member.name):
                 packed = b"".join(content)
                 with contextlib.suppress(*_BROKEN):
                     changes.append(Change(name, member.name, unpacked(packed), float(member.name), said))
     except plain_tar.Unreadable as error:
         raise LabenvError(f"the records on {name} cannot be read ({error})") from error
     return changes
-
-
-def _is_moment(name: str) -> bool:
-    """Whether a record's name is a time that can have been, in the form that labenv's own script gives it."""
-    return bool(_MOMENT.fullmatch(name)) and float(name) < time.time() + _AHEAD

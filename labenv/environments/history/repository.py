@@ -8,28 +8,25 @@ or running beside another labenv, it has written all or nothing.
 import fcntl
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from labenv import places
-from labenv.engine import disk
 from labenv.engine.content import Said
 from labenv.environment import Environment
+from labenv.environments.history import archived, form, git
+from labenv.environments.history.form import CHECKS, KEPT, WORK
 from labenv.errors import LabenvError
-from labenv.text import clean, decoded
+from labenv.text import clean
 
-WORK, CHECKS = "refs/heads/work", "refs/heads/checks"
 _UNTOLD = "changed"
-_KEPT = "Kept: "  # a commit's last line has the machine and the name of the change
 _PATCH = ("--color=never", "--no-renames", "--no-prefix")
 # Of the beginning of a line: bold, cyan, green, red (git-config(1), color.diff).
 _COLOURS = {"diff ": 1, "index ": 1, "--- ": 1, "+++ ": 1, "@@": 36, "+": 32, "-": 31}
-_LIMIT = 60  # seconds that one git command may take
 
 # A file's place ("vm2/etc/postfix/main.cf") and its content.
 Files = Mapping[str, bytes]
@@ -70,11 +67,6 @@ class Edit:
         shown = asdict(self)
         del shown["path"]
         return shown
-
-
-def has_git() -> bool:
-    """Whether git(1) is installed here."""
-    return shutil.which("git") is not None
 
 
 class Repository:
@@ -126,23 +118,7 @@ class Repository:
 
     def git(self, *arguments: str, said: bytes = b"") -> str:
         """The output of a git command. Raises LabenvError with git's message if it fails."""
-        return self._run(*arguments, said=said).decode(errors="replace")
-
-    def _run(self, *arguments: str, said: bytes = b"") -> bytes:
-        command = ["git", "--literal-pathspecs", f"--git-dir={self.path}", "-c", "core.quotePath=false", *arguments]
-        try:
-            done = subprocess.run(
-                command, input=said, capture_output=True, env=_env(), cwd="/", check=False, timeout=_LIMIT
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise LabenvError(f"git failed on the history in {self.path}: {error}") from error
-        if done.returncode:
-            complaint = decoded(done.stderr).strip().splitlines() or [f"status {done.returncode}"]
-            first = next((line for line in complaint if line.startswith("fatal:")), complaint[-1])
-            there = disk.looked_at(self.path.parent)
-            full = " The disk is full: free some space." if there and there.is_full else ""
-            raise LabenvError(f"git failed on the history in {self.path}: {first}.{full}")
-        return done.stdout
+        return git.run(self.path, *arguments, said=said).decode(errors="replace")
 
     def tip(self, branch: str = WORK) -> str:
         """The newest commit of a branch; empty if it has none."""
@@ -160,7 +136,7 @@ class Repository:
         tip = self.tip(WORK)
         there = self.files(tip)
         last, clock = self._last(tip)
-        new = [change for change in changes if change.name > last.get(change.machine, "")]  # others are old
+        new = [change for change in changes if float(change.name) > last.get(change.machine, -1)]  # others are old
         stream: list[bytes] = []
         for change in _in_order(new, last):
             wanted = {f"{change.machine}/{path.lstrip('/')}": file for path, file in change.files.items()}
@@ -177,7 +153,7 @@ class Repository:
             # the state at a moment can be found. What a restore brings back is as old as the save.
             done = change.time if gone or change.said else max(file.time for file in others.values())
             clock = max(clock, min(done, change.time)) if tip or stream else change.time
-            told = f"{change.said or _UNTOLD}\n\n{_KEPT}{change.machine} {change.name}\n"
+            told = f"{change.said or _UNTOLD}\n\n{KEPT}{change.machine} {change.name}\n"
             stream += [_commit(WORK, clock, told, "" if stream else tip), *steps]
         self._import(stream)
 
@@ -185,67 +161,67 @@ class Repository:
         """Store the results of a run of the checks. Raises LabenvError."""
         self.prepare()
         data = json.dumps(results, indent=0, sort_keys=True).encode()
-        self._import([_commit(CHECKS, time, "checked\n", self.tip(CHECKS)), _file("results.json", data)])
+        self._import([_commit(CHECKS, time, "checked\n", self.tip(CHECKS)), _file(form.RESULTS, data)])
 
     def packed(self) -> bytes:
         """All of it in the format of git-bundle(1); empty if nothing is stored. Raises LabenvError."""
         branches = [branch for branch in (WORK, CHECKS) if self.tip(branch)]
-        return self._run("bundle", "create", "-", *branches) if branches else b""
+        return git.run(self.path, "bundle", "create", "-", *branches) if branches else b""
 
     def unpack(self, data: bytes) -> None:
         """Continue where a packed history ended, unless this one is ahead.
 
         Raises LabenvError if it is not a history, or contradicts this one; then nothing has changed.
         """
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                scratch = Path(folder)
+                git.run(scratch, "init", "-q", "--bare", "--template=", folder)
+                self._continue(scratch, archived.unpack(data, scratch))
+        except OSError as error:
+            raise LabenvError(f"The history cannot be unpacked: {error.strerror}.") from error
+
+    def _continue(self, other: Path, heads: Mapping[str, str]) -> None:
+        """As another repository goes on, with those branches; both or none."""
+        new = not self.exists
         self.prepare()
-        with tempfile.NamedTemporaryFile(dir=self.path) as bundle:
-            try:
-                bundle.write(data)
-                bundle.flush()
-            except OSError as error:
-                raise LabenvError(f"The history cannot be kept in {self.path}: {error.strerror}.") from error
-            heads = [line.split() for line in self.git("bundle", "list-heads", bundle.name).splitlines()]
-            new = [f"{ref}:{ref}" for commit, ref in heads if ref in (WORK, CHECKS) and not self._knows(commit)]
-            for trial in (
-                (["--dry-run"], []) if new else ()
-            ):  # both branches or none; --atomic is not in git before 2.31
-                self.git("-c", "transfer.fsckObjects=true", "fetch", "-q", "--no-tags", *trial, bundle.name, *new)
+        try:
+            ahead = [f"{branch}:{branch}" for branch, commit in heads.items() if not self._knows(commit)]
+            for trial in (["--dry-run"], []) if ahead else ():  # --atomic is not in git before 2.31
+                self.git("fetch", "-q", "--no-tags", *trial, str(other), *ahead)
+        except LabenvError:
+            if new:
+                self.remove()
+            raise
 
     def _knows(self, commit: str) -> bool:
         return not self.git("cat-file", "--batch-check", said=commit.encode()).endswith("missing\n")
 
-    def runs(self) -> list[tuple[int, dict[str, Any]]]:
+    def runs(self) -> list[tuple[int, dict[str, dict[str, str]]]]:
         """The results of the checks, each run with its time, newest first."""
         if not self.tip(CHECKS):
             return []
         listed = [line.split() for line in self.git("log", "--format=%H %ct", CHECKS).splitlines()]
-        asked = "".join(f"{commit}:results.json\n" for commit, _ in listed)
-        told = self.git("cat-file", "--batch=%(objectsize)", said=asked.encode())
-        found: list[tuple[int, dict[str, Any]]] = []
-        place = 0
-        data = told.encode()
-        for _, time in listed:
-            end = data.index(b"\n", place)
-            size = int(data[place:end])
-            found.append((int(time), json.loads(data[end + 1 : end + 1 + size])))
-            place = end + 2 + size
-        return found
+        told = git.contents(self.path, [f"{commit}:{form.RESULTS}" for commit, _ in listed])
+        found = ((_time(time), form.results(data or b"")) for (_, time), data in zip(listed, told, strict=True))
+        return [(time, results) for time, results in found if results is not None]
 
     def edits(self) -> list[Edit]:
         """All changes of files since the environment began, newest first."""
         if not (start := self.start()):
             return []
-        log = self.git("log", "--numstat", "--no-renames", "-z", "--format=%x01%H%x02%ct%x02%s", f"{start}..{WORK}")
+        told = iter(self.git("log", *form.EDITS, f"{start}..{WORK}").split("\0"))
         found = []
-        for entry in log.split("\x01")[1:]:
-            head, *rows = entry.split("\0")
-            commit, time, said = head.split("\x02")
-            for row in filter(None, rows):
-                added, removed, path = row.lstrip("\n").split("\t", 2)
-                came, went = (int(count) if count.isdigit() else 0 for count in (added, removed))  # "-": no text
-                machine, file = place(path)
-                told = "" if said == _UNTOLD else clean(said)
-                found.append(Edit(commit, int(time), machine, clean(file), came, went, told, file))
+        commit = time = said = ""
+        for row in told:
+            if not row:  # a commit begins; only names and rows are between NULs, and none is empty
+                commit, time, said = (next(told, "") for _ in range(3))
+                continue
+            added, removed, path = row.lstrip("\n").split("\t", 2)
+            came, went = (int(count) if count.isdigit() else 0 for count in (added, removed))  # "-": no text
+            machine, file = place(path)
+            shown = "" if said == _UNTOLD else clean(said)
+            found.append(Edit(commit, _time(time), clean(machine), clean(file), came, went, shown, file))
         return found
 
     def patch(self, edit: Edit, *, colour: bool = False) -> str:
@@ -270,7 +246,7 @@ class Repository:
     def began(self) -> int:
         """When the environment began, in seconds since 1970; 0 if nothing is stored."""
         start = self.start()
-        return int(self.git("log", "-1", "--format=%ct", start)) if start else 0
+        return _time(self.git("log", "-1", "--format=%ct", start)) if start else 0
 
     def start(self) -> str:
         """The commit that the environment began with: the last of those that first brought a machine."""
@@ -309,27 +285,27 @@ class Repository:
             return list(self.files(commit))
         return self.git("ls-tree", "--name-only", commit).split()
 
-    def _kept(self, commits: str) -> list[list[str]]:
+    def _kept(self, commits: str) -> list[tuple[str, str, str]]:
         """Commits, oldest first, each with its machine and the name of the change that it stores."""
         told = self.git("log", "--reverse", "-z", "--format=%H%n%B", commits).split("\0")
-        found = [[commit[:40], *commit.strip().rpartition(f"\n{_KEPT}")[2].split()] for commit in told]
-        return [row for row in found if len(row) == 3]  # others came with an archive, and are not labenv's
+        found = [(commit[:40], form.kept(commit)) for commit in told]
+        return [(commit, *kept) for commit, kept in found if kept]  # others came with an archive, and are not labenv's
 
-    def _last(self, tip: str) -> tuple[dict[str, str], float]:
-        """The name of the newest change from each machine, and the time of the newest of all."""
+    def _last(self, tip: str) -> tuple[dict[str, float], float]:
+        """The moment of the newest change from each machine, and the time of the newest of all."""
         if not tip:
             return {}, 0
-        last = {machine: name for _, machine, name in self._kept(tip)}
-        return last, float(self.git("log", "-1", "--format=%ct", tip))
+        last = {machine: float(name) for _, machine, name in self._kept(tip)}
+        return last, _time(self.git("log", "-1", "--format=%ct", tip))
 
     def _import(self, stream: list[bytes]) -> None:
         if stream:
             self.git("fast-import", "--quiet", "--date-format=raw", said=b"\n".join([*stream, b"done\n"]))
 
 
-def _in_order(changes: list[Change], known: Mapping[str, str]) -> list[Change]:
+def _in_order(changes: list[Change], known: Mapping[str, float]) -> list[Change]:
     """By time; the first change of a machine comes before everything else, even if it was seen late."""
-    ordered = sorted(changes, key=lambda change: change.name)
+    ordered = sorted(changes, key=lambda change: float(change.name))
     firsts: dict[str, Change] = {}
     for change in ordered:
         if change.machine not in known:
@@ -341,6 +317,11 @@ def _key(environment: Environment) -> str:
     """Identifies this environment among those of the same student: each has a new password."""
     who = environment.student
     return hashlib.sha256(f"{environment.lab} {who.id} {who.x} {who.password}".encode()).hexdigest()
+
+
+def _time(text: str) -> int:
+    """A commit's time; the time of one that came with an archive may not be one that can have been."""
+    return int(text) if text.strip().isdecimal() and form.can_be(int(text)) else 0
 
 
 def _commit(branch: str, time: float, told: str, parent: str) -> bytes:
@@ -377,10 +358,3 @@ def _quoted(path: str) -> bytes:
     """A path as git-fast-import(1) expects it."""
     escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'.encode(errors="surrogateescape")
-
-
-def _env() -> dict[str, str]:
-    """git's environment, without any setting that the user has made for their own git."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    no_home = dict.fromkeys(("HOME", "XDG_CONFIG_HOME"), os.devnull)  # GIT_CONFIG_GLOBAL is not in git before 2.32
-    return env | {"GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8"} | no_home
