@@ -8,6 +8,7 @@ from labenv.checks.machine import Machine
 from labenv.text import decoded
 
 _SOON, _SELDOM = 0.02, 0.25  # seconds between two looks, at first and at last; a look costs some 3 ms
+_LARGEST = 4_000_000  # characters that are kept, the newest: a log that shrinks again and again would fill the memory
 
 
 class Maillog:
@@ -21,7 +22,7 @@ class Maillog:
         self._text = ""
 
     def read(self) -> str:
-        """All whole lines since the beginning."""
+        """All whole lines since the beginning, the newest if they are too many."""
         with self._lock:
             # A log that shrank was rotated: it begins again.
             said = self._machine.channel.run(
@@ -31,7 +32,7 @@ class Maillog:
             start, _, new = said.partition(b"\n")
             whole = new[: new.rfind(b"\n") + 1]
             self._size = int(start) + len(whole)
-            self._text += decoded(whole)
+            self._text = (self._text + decoded(whole))[-_LARGEST:]
             return self._text
 
     def until(self, holds: Callable[[str], bool], seconds: float = 10) -> str:

@@ -17,21 +17,24 @@ _LINE = re.compile(
 )
 # A short queue id is hexadecimal, a long one has no vowels (postconf(5), enable_long_queue_ids).
 _QUEUED = re.compile(r"(?P<qid>NOQUEUE|[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}): (?P<text>.*)")
+# (?>…) takes the first place that fits and tries no other: the time that a line takes must not grow with its square.
 _DELIVERY = re.compile(
-    r"to=<(?P<to>[^>]*)>,(?: orig_to=<(?P<orig_to>[^>]*)>,)? relay=(?P<relay>[^,]+),.*? dsn=(?P<dsn>[\d.]+), "
+    r"to=<(?P<to>[^>]*)>,(?: orig_to=<(?P<orig_to>[^>]*)>,)? relay=(?P<relay>[^,]+),(?>.*? dsn=)(?P<dsn>[\d.]+), "
     r"status=(?P<status>\w+) \((?P<words>.*)\)$"
 )
 _NOTICE = re.compile(r"notification: (?P<qid>[0-9A-Za-z]+)$")
 _QUEUED_AS = re.compile(r"(?:queued|forwarded) as (?P<qid>[0-9A-Za-z]+)")
-_ADDRESS = re.compile(r"\[(?P<address>[^\]]+)\]")
+_ADDRESS = re.compile(r"\[(?P<address>[^\[\]]+)\]")
 _REJECT = re.compile(
-    r"(?:NOQUEUE|[0-9A-Za-z]{6,}): (?:\w+-)?reject: \w+ from (?P<client>\S+?): (?P<reply>\d{3} .*?); "
+    r"(?:NOQUEUE|[0-9A-Za-z]{6,}): (?:\w+-)?reject: \w+ from (?P<client>\S+?): (?P<reply>\d{3} (?>.*?(?=; from=<))); "
     r"from=<(?P<sender>[^>]*)>(?: to=<(?P<to>[^>]*)>)? proto=\S+(?: helo=<(?P<helo>[^>]*)>)?"
 )
 _AGENT = re.compile(
     r"(?P<session>lda(?:\((?P<user>[^)]*)\))?(?:<\d+><[^>]*>)?): (?:msgid=<?(?P<id>[^>:]*)>?: )?(?P<text>.*)"
 )
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_LONGEST = 8192  # characters of a line that are read; rsyslogd(8) writes no longer ones
+_SESSIONS = 100  # of Dovecot's delivery agent that wait for Postfix's line: far more than run at once
 _AFTER = timedelta(days=1)  # how far clocks may differ before a date counts as one of last year
 
 
@@ -87,7 +90,7 @@ class Hop:
     `user` submitted it with sendmail(1) there, `client` sent it over SMTP; `notices` are the queue ids of the notices
     that Postfix wrote to the sender about it, `refusals` the recipients that it refused while it accepted others;
     `requeued_from` is the queue id it had before postsuper(1) requeued it; `expired` is set when Postfix has given up
-    trying.
+    trying; `came` is set unless a client only got a queue id for it.
     """
 
     queue_id: str
@@ -101,6 +104,7 @@ class Hop:
     requeued_from: str = ""
     expired: bool = False
     removed: bool = False
+    came: bool = False
     lines: list[Line] = field(default_factory=list)
 
     @property
@@ -158,7 +162,7 @@ def read(text: str, now: datetime | None = None) -> Log:
     return _Reader(now or datetime.now()).read(text.splitlines())
 
 
-@lru_cache(maxsize=16)  # a caller that waits for a line asks about the same text many times
+@lru_cache(maxsize=4)  # a caller that waits for a line asks about the same texts, one for each machine, many times
 def _read_once(text: str) -> Log:
     return read(text)
 
@@ -189,6 +193,15 @@ def settled(logs: Mapping[str, str], message_ids: set[str]) -> bool:
     return all(hop.settled for hop in there) and handed <= {hop.queue_id for hop in there}
 
 
+@dataclass
+class _Session:
+    """What Dovecot's delivery agent logged in one run: for which user, the message ids, the lines."""
+
+    user: str | None
+    ids: set[str] = field(default_factory=set)
+    lines: list[Line] = field(default_factory=list)
+
+
 class _Reader:
     """Goes through the lines once. A queue id is used again when its file is gone: `removed` ends a hop."""
 
@@ -197,10 +210,11 @@ class _Reader:
         self._log = Log()
         self._open: dict[str, Hop] = {}
         self._connections: dict[str, list[Line]] = {}
-        self._agents: dict[str, list[tuple[re.Match[str], Line]]] = {}
+        self._agents: dict[str, _Session] = {}
 
     def read(self, lines: Iterable[str]) -> Log:
-        for place, raw in enumerate(lines):
+        for place, whole in enumerate(lines):
+            raw = whole[:_LONGEST]
             if not (match := _LINE.match(raw)):
                 continue
             line = Line(self._time(match["time"]), place, match["daemon"] or "dovecot", match["text"], raw)
@@ -220,7 +234,7 @@ class _Reader:
     def _given_up(self, queue_id: str) -> None:
         """A client got a queue id and sent nothing: no hop, but it may have been refused."""
         hop = self._open.pop(queue_id, None)
-        if hop and not any(map(_came, hop.lines)):
+        if hop and not hop.came:
             self._log.refusals += hop.refusals
 
     def _time(self, text: str) -> datetime:
@@ -238,7 +252,8 @@ class _Reader:
             self._given_up(queue_id)
             self._open[queue_id] = Hop(queue_id)
         hop = self._open[queue_id]
-        if _came(line) and not any(map(_came, hop.lines)):
+        if not hop.came and _came(line):
+            hop.came = True
             self._log.hops.append(hop)
         if match := _DELIVERY.match(text):
             hop.lines += self._agent_lines(match["to"].partition("@")[0], hop.message_id)
@@ -279,16 +294,20 @@ class _Reader:
 
     def _agent(self, line: Line) -> None:
         if match := _AGENT.match(line.text):
-            self._agents.setdefault(match["session"], []).append((match, line))
+            session = self._agents.setdefault(match["session"], _Session(match["user"]))
+            session.lines.append(line)
+            if match["id"] is not None:
+                session.ids.add(match["id"])
+            if len(self._agents) > _SESSIONS:
+                del self._agents[next(iter(self._agents))]
 
     def _agent_lines(self, user: str, message_id: str) -> list[Line]:
         """What the delivery agent logged about this delivery: it does so before Postfix logs the result."""
         found = []
-        for session, said in list(self._agents.items()):
-            ids = {match["id"] for match, _ in said} - {None}
-            named = said[0][0]["user"]
-            if ids <= {message_id or "unspecified"} and (named == user or not named or named.isdigit()):
-                found += [line for _, line in self._agents.pop(session)]
+        for name, session in list(self._agents.items()):
+            named = session.user
+            if session.ids <= {message_id or "unspecified"} and (named == user or not named or named.isdigit()):
+                found += self._agents.pop(name).lines
         return found
 
 

@@ -1,6 +1,8 @@
 """The mail of all machines joined: which hop led to which, which refusal belongs to which delivery."""
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -10,6 +12,7 @@ from labenv.mail.postroom import Postroom
 PROBE = "labenv-check"  # how the message ids of labenv's own checks begin, and the names that they greet with
 _AGENTS = {"smtp", "lmtp", "local", "virtual", "pipe"}  # the daemons that deliver
 _MOMENT = timedelta(seconds=5)  # how far apart two machines' lines about one event can be
+_CROWD = 50  # so many refusals of one recipient before and after a delivery are looked at: machines are not that busy
 
 
 @dataclass(eq=False)
@@ -54,13 +57,24 @@ class Office:
         self._by_queue_id: dict[tuple[str, str], list[Station]] = {}
         for station in self.stations:
             self._by_queue_id.setdefault((station.machine, station.hop.queue_id), []).append(station)
+        self._unclaimed: dict[tuple[str, str], list[Refusal]] = {}
+        for name, room in postrooms.items():
+            for refusal in room.log.refusals:
+                self._unclaimed.setdefault((name, refusal.to), []).append(refusal)
+        # By time, to find the nearest one quickly: a log may have a hundred thousand of them.
+        for stations in self._by_queue_id.values():
+            stations.sort(key=lambda station: station.time)
+        for refusals in self._unclaimed.values():
+            refusals.sort(key=lambda refusal: refusal.line.time)
+        self._complaints = {
+            name: sorted((line for line in room.log.complaints if _is_fatal(line)), key=lambda line: line.time)
+            for name, room in postrooms.items()
+        }
         self._claimed: set[int] = set()
         for station in self.stations:
             self._join(station)
-        for station in self.stations:
-            for notice in station.notices:
-                for later in walk(notice):
-                    later.is_notice = True
+        for later in walk(notice for station in self.stations for notice in station.notices):
+            later.is_notice = True
 
     def messages(self) -> list[Station]:
         """Where each message began, the newest last; neither notices nor probes of labenv's checks."""
@@ -88,8 +102,7 @@ class Office:
             found = [station for station in self.stations if station.hop.queue_id == name][-1:]
             if found and found[0].hop.message_id:
                 return self.find(found[0].hop.message_id)
-            while earlier := [s for s in self.stations if set(s.onward.values()) & set(found) and s not in found]:
-                found += earlier
+            found = self._all_before(found)
         return sorted((s for s in found if s.first), key=lambda station: station.time) or found[:1]
 
     def complaint(self, station: Station) -> Line | None:
@@ -98,10 +111,9 @@ class Office:
         if hop.deliveries or hop.removed:
             return None
         since = hop.lines[-1].time
-        for line in self.postrooms[station.machine].log.complaints:
-            if line.daemon in _AGENTS and line.text.startswith("fatal:") and since <= line.time < since + _MOMENT:
-                return line
-        return None
+        there = self._complaints[station.machine]
+        place = bisect_left(there, since, key=lambda line: line.time)
+        return next((line for line in there[place : place + 1] if line.time < since + _MOMENT), None)
 
     def queue(self, station: Station) -> str:
         """The queue in which the message still is on that machine, "" if in none."""
@@ -125,29 +137,54 @@ class Office:
         for queue_id in station.hop.notices:
             station.notices += self._at(station.machine, queue_id, station.time)
 
+    def _all_before(self, found: list[Station]) -> list[Station]:
+        """These stations, and all from which the message came there."""
+        before: dict[Station, list[Station]] = {}
+        for station in self.stations:
+            for then in station.onward.values():
+                before.setdefault(then, []).append(station)
+        known, waiting = dict.fromkeys(found), deque(found)
+        while waiting:
+            earlier = [station for station in before.get(waiting.popleft(), ()) if station not in known]
+            known.update(dict.fromkeys(earlier))
+            waiting.extend(earlier)
+        return list(known)
+
     def _at(self, machine: str, queue_id: str, time: datetime) -> list[Station]:
         """The hop of that queue id on a machine that is nearest to a time: ids are used again."""
         there = self._by_queue_id.get((machine, queue_id), [])
-        return sorted(there, key=lambda station: abs(station.time - time))[:1]
+        place = bisect_left(there, time, key=lambda station: station.time)
+        near = there[place : place + 1]
+        if place:
+            near.insert(0, there[bisect_left(there, there[place - 1].time, key=lambda station: station.time)])
+        return sorted(near, key=lambda station: abs(station.time - time))[:1]
 
     def _refusal(self, machine: str, delivery: Delivery) -> Refusal | None:
         """What a machine wrote itself when it refused this delivery."""
-        fitting = [
-            refusal
-            for refusal in (self.postrooms[machine].log.refusals if machine in self.postrooms else ())
-            if refusal.to == delivery.to and refusal.reply in delivery.words and id(refusal) not in self._claimed
-        ]
-        nearest = min(fitting, key=lambda refusal: abs(refusal.line.time - delivery.time), default=None)
-        return nearest if nearest and abs(nearest.line.time - delivery.time) < _MOMENT else None
+        there = self._unclaimed.get((machine, delivery.to), [])
+        place = bisect_left(there, delivery.time, key=lambda refusal: refusal.line.time)
+        near = range(max(place - _CROWD, 0), min(place + _CROWD, len(there)))
+        fitting = [place for place in near if there[place].reply in delivery.words]
+        nearest = min(fitting, key=lambda place: abs(there[place].line.time - delivery.time), default=None)
+        if nearest is None or abs(there[nearest].line.time - delivery.time) >= _MOMENT:
+            return None
+        return there.pop(nearest)
 
 
-def walk(station: Station) -> Iterator[Station]:
-    """The stations from this one on, in the order of the message's path, notices last; each once."""
-    seen: list[Station] = []
-    waiting = [station]
-    while waiting:
-        here = waiting.pop(0)
-        if here not in seen:
-            seen.append(here)
-            yield here
-            waiting = [*here.onward.values(), *waiting, *here.notices]
+def _is_fatal(line: Line) -> bool:
+    """Whether a daemon that delivers could not even start."""
+    return line.daemon in _AGENTS and line.text.startswith("fatal:")
+
+
+def walk(starts: Iterable[Station]) -> Iterator[Station]:
+    """The stations from each of these on, in the order of the message's path, notices last; each once."""
+    seen: set[Station] = set()
+    for start in starts:
+        waiting = deque([start])
+        while waiting:
+            here = waiting.popleft()
+            if here not in seen:
+                seen.add(here)
+                yield here
+                waiting.extendleft(reversed(here.onward.values()))
+                waiting.extend(here.notices)

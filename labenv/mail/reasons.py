@@ -19,7 +19,7 @@ def reason(
     `agent` is what Dovecot's delivery agent logged about it, `machines` are the names by address, `domain` is the
     student's. A text that is not known here is quoted unchanged.
     """
-    match = re.search(r"\[(?P<address>[^\]]+)\]", delivery.words)
+    match = re.search(r"\[(?P<address>[^\[\]]+)\]", delivery.words)
     given = {
         "here": machine,
         "there": (machines.get(match["address"]) or match["address"]) if match else machine,

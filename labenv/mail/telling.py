@@ -17,7 +17,7 @@ class Scene:
 
     def name(self, client: str) -> str:
         """A readable name of a client: the machine's name, or the address. `client` is "name[address]"."""
-        match = re.search(r"\[([^\]]+)\]", client)
+        match = re.search(r"\[([^\[\]]+)\]", client)
         address = match[1] if match else client
         if address in ("127.0.0.1", "::1"):
             return "a program on the machine itself"

@@ -168,8 +168,9 @@ class Tracer:
         return " ".join([sentence, *self._notes, then])
 
     def _way(self, first: list[Station]) -> Trace:
-        order = list(dict.fromkeys(station for start in first for station in walk(start)))
-        told = [(moment.time, rank, moment) for rank, station in enumerate(order) for moment in self._moments(station)]
+        told = [
+            (moment.time, rank, moment) for rank, station in enumerate(walk(first)) for moment in self._moments(station)
+        ]
         moments = [moment for *_, moment in sorted(told, key=lambda entry: entry[:2])]
         seen: set[Station] = set()
         ends = tuple(end for station in first for end in self._ends(station, seen))

@@ -1,7 +1,15 @@
 """Following a message through Postfix's log lines."""
 
+import subprocess
+import time
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
+import pytest
+
+from labenv.checks.maillog import Maillog
+from labenv.engine.channel import Result
 from labenv.mail.maillog import hops, read, settled, with_notices
 
 VM2 = """\
@@ -107,3 +115,79 @@ def test_last_years_lines_are_last_years() -> None:
     log = read(late + VM2.replace("Nov 22 20:22:40", "Jan  1 00:00:03"), datetime(2027, 1, 1, 0, 5))
     assert {hop.lines[0].time.year for hop in log.hops} == {2026, 2027}
     assert {hop.lines[0].time.year for hop in read(late, datetime(2026, 12, 31, 23, 59, 59)).hops} == {2026}
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Processor time, which does not depend on what else runs on the computer."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+DELIVERED = "Nov 22 20:22:40 vm2 postfix/smtp[53]: ABCDEF: to=<a@b.c>, relay="
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Nov 22 20:22:40 vm3 postfix/smtpd[60]: NOQUEUE: reject: RCPT from x: 550 " + "; from=<" * 12_000,
+        DELIVERED + "x, " + " dsn=1, status=a (" * 6_000,
+        DELIVERED + "x, " + " dsn=" * 20_000,
+    ],
+)
+def test_a_long_line_takes_no_longer_than_short_ones(line: str) -> None:
+    assert seconds(lambda: read(line)) < 0.1
+    shorter = line[:8000] + "\n"
+    assert seconds(lambda: read(shorter * 100)) < 0.5, "nor do the longest lines that rsyslogd writes"
+
+
+def test_a_relay_without_an_end_is_soon_known_to_have_no_address() -> None:
+    [hop] = read(f"{DELIVERED}{'[' * 8000}, dsn=2.0.0, status=sent (ok)").hops
+    assert seconds(lambda: [hop.deliveries[0].address for _ in range(20)]) < 0.5
+
+
+def test_delivery_agents_that_nobody_waits_for_do_not_slow_the_reading_down() -> None:
+    agents = "".join(
+        f"Nov 22 20:22:40 vm3 dovecot: lda(x)<{n}><{n}>: msgid=<{n}>: saved mail to INBOX\n" for n in range(25_000)
+    )
+    lines = f"{DELIVERED}local, delay=0.1, dsn=2.0.0, status=sent (ok)\n" * 25_000
+    assert len(agents + lines) > 4_000_000
+    assert seconds(lambda: read(agents + lines)) < 4
+
+
+def test_one_agent_without_an_end_does_not_slow_the_reading_down() -> None:
+    agent = "".join(f"Nov 22 20:22:40 vm3 dovecot: lda(x): msgid=<{n}>: saved mail to INBOX\n" for n in range(10_000))
+    assert seconds(lambda: read(agent + f"{DELIVERED}local, delay=0.1, dsn=2.0.0, status=sent (ok)\n" * 10_000)) < 2
+
+
+def test_refused_recipients_do_not_slow_down_the_lines_after_them() -> None:
+    refused = "Nov 22 20:22:40 vm2 postfix/smtpd[60]: ABCDEF: reject: x\n" * 10_000
+    assert seconds(lambda: read(refused + "Nov 22 20:22:40 vm2 postfix/qmgr[47]: ABCDEF: from=<a@b.c>\n" * 10_000)) < 2
+
+
+class Here:
+    """Stands for a machine and its channel: runs the commands here, with another file as /var/log/maillog."""
+
+    def __init__(self, log: Path) -> None:
+        self.channel, self._log = self, log
+
+    def run(self, command: str) -> Result:
+        done = subprocess.run(
+            ["sh", "-c", command.replace("/var/log/maillog", str(self._log))], capture_output=True, check=False
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def output(self, command: str) -> str:
+        return self.run(command).text
+
+
+def test_a_log_that_begins_again_and_again_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "maillog"
+    path.write_text("")
+    log = Maillog(Here(path))  # type: ignore[arg-type]
+    lines = VM2 * 1000
+    for n in range(8):
+        path.write_text(lines * (1 + n % 2) + f"{n}\n")
+        text = log.read()
+    assert len(lines) * 12 > 2 * len(text)
+    assert text.endswith(f"{VM2}7\n"), "the newest is kept"
