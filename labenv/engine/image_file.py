@@ -62,7 +62,7 @@ class Packed:
     @property
     def settings(self) -> dict[str, Any]:
         """What it sets for containers made from it, without what is empty."""
-        return {key: value for key, value in (self.config.get("config") or {}).items() if value}
+        return {key: value for key, value in (self.config["config"] or {}).items() if value}
 
     @property
     def labels(self) -> dict[str, str]:
@@ -105,11 +105,18 @@ class _Seen:
     def document(self, name: str) -> Any:
         """A small member, read as JSON. Raises Unreadable."""
         try:
-            return json.loads(self.small[name])
+            return json.loads(self.small[name], object_pairs_hook=_once)
         except KeyError as error:
             raise Unreadable(f"it has no {shown(name)}, or a large one") from error
         except (ValueError, RecursionError) as error:
             raise Unreadable(f"its {shown(name)} is not JSON") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys differ in more than case: Go ignores that, and merges what has one key (encoding/json)."""
+    if len({key.casefold() for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return dict(pairs)
 
 
 def verified(path: Path, extra: re.Pattern[str] | None = None) -> ImageFile:
@@ -166,6 +173,9 @@ def _compared(engine: Engine, image: Packed, tag: str) -> str:
     same = there["Id"].removeprefix("sha256:") == image.digest
     if not same and there["RootFS"].get("Layers") != image.config["rootfs"]["diff_ids"]:
         raise EngineError(f"The engine has loaded another image than the one that was verified ({there['Id']}).")
+    told = {key: value for key, value in (there.get("Config") or {}).items() if value}
+    if other := sorted(key for key, value in told.items() if image.settings.get(key) != value):
+        raise EngineError(f"The engine has loaded other settings than those that were verified ({', '.join(other)}).")
     return str(there["Id"])
 
 

@@ -164,6 +164,25 @@ def test_a_topology_from_an_archive_is_never_a_file(tmp_path: Path, value: str) 
         read(tmp_path, packed(members(made)))
 
 
+HIDDEN = {
+    "a repeated key": ('"config": {', '"config": {"Healthcheck": {"Test": ["CMD", "id"]}, "Healthcheck": {}, '),
+    "a key in another case": ('"config": {', '"config": {"Volumes": null, "VOLUMES": {"/evil": {}}, '),
+    "a letter that Go folds": ('"config": {', '"config": {"Label\\u017f": {"labenv.topology": "/etc/shadow"}, '),
+    "settings beside the settings": ('"os"', '"CONFIG": {"Volumes": {"/evil": {}}}, "os"'),
+    "layers beside the layers": ('"os"', '"RootFS": {"type": "layers", "diff_ids": []}, "os"'),
+    "settings under another name": ('"config"', '"CONFIG"'),
+}
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_a_configuration_that_an_engine_could_read_otherwise_is_refused(tmp_path: Path, case: str) -> None:
+    made = images()
+    for image in made:
+        image.edit = HIDDEN[case]
+    with pytest.raises(Unreadable, match=r"is not JSON|does not describe images"):
+        read(tmp_path, packed(members(made)))
+
+
 def test_an_archive_under_another_name_is_refused(tmp_path: Path) -> None:
     for tag in ("debian:bookworm-slim", "labenv/dovecot:c05914a3f4e3", "labenv-save:other.x.vm2", ""):
         made = images()
