@@ -97,17 +97,22 @@ class Unzipped:
 def members(source: Source, *, notes: bool = False) -> Iterator[tuple[Member, Iterator[bytes]]]:
     """The members with their content in pieces of up to 1 MiB. What is left of a content is skipped.
 
-    With `notes`, extended headers may say what labenv does not read. Raises Unreadable for what is not a tar archive, is
-    truncated, or is of another kind than a file, link or folder.
+    With `notes`, a member may have one extended header, which says what labenv does not read. Raises Unreadable for what is
+    not a tar archive, is truncated, or is of another kind than a file, link or folder.
     """
+    noted = False
     while (block := source.read(_BLOCK)).strip(b"\0"):
         entry = _header(block)
         shown = ascii(entry.name[:80])
         if entry.size < 0:
             raise Unreadable(f"its member {shown} has no valid size")
         if notes and entry.type == tarfile.XHDTYPE:
+            if noted:
+                raise Unreadable("it has two extended headers for one member")
             _read_note(source, entry)
+            noted = True
             continue
+        noted = False
         kind = _KINDS.get(entry.type)
         if kind is None:
             raise Unreadable(f"its member {shown} is not a regular file")

@@ -10,7 +10,6 @@ import hashlib
 import json
 import re
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ import docker.errors
 
 from labenv import plain_tar
 from labenv.engine import Engine, refusals
+from labenv.engine.layer import Headers, is_gzip, is_tar, unzipped
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
 from labenv.plain_tar import Unreadable
@@ -33,6 +33,7 @@ _LARGEST_DOCUMENT = 1_000_000
 _LARGEST_DOCUMENTS = 32_000_000
 _MOST_MEMBERS = 2_000
 _MOST_IMAGES = 20
+MOST_HEADERS = 500_000  # in layers: an empty file takes a block of the disk too
 
 _HEX = r"[0-9a-f]{64}"
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
@@ -40,7 +41,6 @@ _NAME = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 _LINK = re.compile(rf"{_HEX}/layer\.tar")
 _TARGET = re.compile(rf"\.\./({_HEX}(?:/layer)?\.tar)")
 _BLOB = re.compile(rf"(?:blobs/sha256/)?({_HEX})(?:\.json)?")
-_GZIPPED = b"\x1f\x8b"
 _MANIFESTS = ("image.index.v1+json", "image.manifest.v1+json", "manifest.list.v2+json", "manifest.v2+json")
 _ALWAYS = {"manifest.json", "repositories", "oci-layout", "index.json", "blobs", "blobs/sha256"}
 
@@ -62,7 +62,7 @@ class Packed:
     @property
     def settings(self) -> dict[str, Any]:
         """What it sets for containers made from it, without what is empty."""
-        return {key: value for key, value in (self.config.get("config") or {}).items() if value}
+        return {key: value for key, value in (self.config["config"] or {}).items() if value}
 
     @property
     def labels(self) -> dict[str, str]:
@@ -97,6 +97,7 @@ class _Seen:
     folders: set[str] = field(default_factory=set)
     room: int = field(default_factory=lambda: LARGEST_WHOLE)
     documents_room: int = _LARGEST_DOCUMENTS
+    headers_room: int = field(default_factory=lambda: MOST_HEADERS)
 
     def real(self, name: str) -> str:
         """The member with the content of `name`."""
@@ -105,11 +106,18 @@ class _Seen:
     def document(self, name: str) -> Any:
         """A small member, read as JSON. Raises Unreadable."""
         try:
-            return json.loads(self.small[name])
+            return json.loads(self.small[name], object_pairs_hook=_once)
         except KeyError as error:
             raise Unreadable(f"it has no {shown(name)}, or a large one") from error
         except (ValueError, RecursionError) as error:
             raise Unreadable(f"its {shown(name)} is not JSON") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys differ in more than case: Go ignores that, and merges what has one key (encoding/json)."""
+    if len({key.casefold() for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return dict(pairs)
 
 
 def verified(path: Path, extra: re.Pattern[str] | None = None) -> ImageFile:
@@ -166,6 +174,9 @@ def _compared(engine: Engine, image: Packed, tag: str) -> str:
     same = there["Id"].removeprefix("sha256:") == image.digest
     if not same and there["RootFS"].get("Layers") != image.config["rootfs"]["diff_ids"]:
         raise EngineError(f"The engine has loaded another image than the one that was verified ({there['Id']}).")
+    told = {key: value for key, value in (there.get("Config") or {}).items() if value}
+    if other := sorted(key for key, value in told.items() if image.settings.get(key) != value):
+        raise EngineError(f"The engine has loaded other settings than those that were verified ({', '.join(other)}).")
     return str(there["Id"])
 
 
@@ -232,18 +243,19 @@ def _take(seen: _Seen, member: plain_tar.Member, content: Iterator[bytes]) -> No
 
 def _digest(seen: _Seen, member: plain_tar.Member, content: Iterator[bytes]) -> None:
     start = next(content, b"")
-    packed, plain = hashlib.sha256(start), hashlib.sha256()
-    unzip = zlib.decompressobj(plain_tar.GZIP) if start.startswith(_GZIPPED) else None
-    for piece in chain([start], content):
-        if piece is not start:
-            packed.update(piece)
-        for part in _unzipped(unzip, piece) if unzip else ():
-            seen.room -= len(part)
-            if seen.room < 0:
-                raise Unreadable(f"its layers unpack to more than the {LARGEST_WHOLE / 1e6:.0f} MB that they may have")
-            plain.update(part)
+    packed = hashlib.sha256()
+    pieces = _hashed(chain([start], content), packed)
+    if is_gzip(start):
+        plain = hashlib.sha256()
+        _walk(seen, _counted(seen, _hashed(unzipped(pieces), plain)))
+        seen.unpacked[member.name] = plain.hexdigest()
+    elif is_tar(start):
+        _walk(seen, pieces)
+        seen.unpacked[member.name] = packed.hexdigest()
+    else:
+        for _ in pieces:
+            pass
     seen.digests[member.name] = packed.hexdigest()
-    seen.unpacked[member.name] = (plain if unzip else packed).hexdigest()
     seen.sizes[member.name] = member.size
     if member.size <= _LARGEST_DOCUMENT and (name := member.name) and (_BLOB.fullmatch(name) or name in _ALWAYS):
         seen.documents_room -= member.size
@@ -252,13 +264,26 @@ def _digest(seen: _Seen, member: plain_tar.Member, content: Iterator[bytes]) -> 
         seen.small[name] = start
 
 
-def _unzipped(unzip: "zlib._Decompress", piece: bytes) -> Iterator[bytes]:
-    try:
-        while piece:
-            yield unzip.decompress(piece, _LARGEST_DOCUMENT)
-            piece = unzip.unconsumed_tail
-    except zlib.error as error:
-        raise Unreadable("one of its layers is damaged") from error
+def _hashed(pieces: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+
+
+def _counted(seen: _Seen, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        seen.room -= len(piece)
+        if seen.room < 0:
+            raise Unreadable(f"its layers unpack to more than the {LARGEST_WHOLE / 1e6:.0f} MB that they may have")
+        yield piece
+
+
+def _walk(seen: _Seen, pieces: Iterable[bytes]) -> None:
+    headers = Headers(seen.headers_room)
+    for piece in pieces:
+        headers.feed(piece)
+    headers.end()
+    seen.headers_room = headers.room
 
 
 def _image(seen: _Seen, entry: dict[str, Any]) -> Packed:
@@ -270,6 +295,8 @@ def _image(seen: _Seen, entry: dict[str, Any]) -> Packed:
         raise Unreadable(f"{shown(name)} was changed")
     layers = tuple(seen.real(layer) for layer in entry["Layers"])
     for layer, wanted in zip(layers, config["rootfs"]["diff_ids"], strict=True):
+        if layer in seen.digests and layer not in seen.unpacked:
+            raise Unreadable(f"its layer {shown(layer)} is neither a tar archive nor one packed with gzip")
         if f"sha256:{seen.unpacked[layer]}" != wanted:
             raise Unreadable(f"{shown(layer)} was changed")
     tags = tuple(str(tag) for tag in entry["RepoTags"] or ())

@@ -5,16 +5,18 @@ import gzip
 import io
 import json
 import os
+import secrets
 import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 import pytest
 
 from labenv import resources
-from labenv.engine import Engine, debian
+from labenv.engine import Engine, debian, image_file
 from labenv.engine.images import Images, usual, wanted
 from labenv.errors import EngineError, UsageError
 from labenv.events import silent
@@ -244,7 +246,10 @@ def test_a_folder_and_a_missing_file_are_no_bundle(cli: Cli, tmp_path: Path) -> 
 
 def small(file: Path, architecture: str, tags: Iterable[tuple[str, str]], **settings: Any) -> Path:
     """A whole bundle of small images, by name and tag."""
-    images = [Image(n, {"Labels": {debian.LABEL: n}} | settings, n.encode(), tag, architecture) for n, tag in tags]
+    images = [
+        Image(n, {"Labels": {debian.LABEL: n}} | settings, made_archives.tarred([(n, b"")]), tag, architecture)
+        for n, tag in tags
+    ]
     file.write_bytes(made_archives.packed(made_archives.members(images)))
     return file
 
@@ -278,6 +283,29 @@ def test_a_bundle_brings_in_images_of_labenv_alone(cli: Cli, engine: Engine, tmp
         file = small(tmp_path / "more.tar.gz", engine.architecture, tags().items(), **{key: value})
         assert f"sets {key}, which no image of labenv does" in cli("images", "import", str(file), rc=2).stderr
     assert ids(engine) == before
+
+
+def test_an_image_that_the_engine_reads_otherwise_gets_no_name(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_file, "_once", dict)  # the next difference between two readers of JSON
+    name = f"labenv-test:{secrets.token_hex(4)}"
+    image = Image(
+        "host", {"Labels": {debian.LABEL: "host"}}, made_archives.tarred([("x", b"")]), name, engine.architecture
+    )
+    image.edit = ('"os"', '"CONFIG": {"Labels": {"labenv.topology": "/etc/shadow"}, "Volumes": {"/evil": {}}}, "os"')
+    file = tmp_path / "evil.tar.gz"
+    file.write_bytes(made_archives.packed(made_archives.members([image])))
+    given = image_file.verified(file)
+    first = f"{name}.incoming"
+    try:
+        with pytest.raises(EngineError, match=r"other settings than those that were verified \(Labels, Volumes\)"):
+            image_file.load(engine, given, {given.images[0].digest: (first, name)}, silent)
+        assert not engine.api.images(name=name)
+        assert not engine.api.images(name=first)
+    finally:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            engine.api.remove_image(name)
 
 
 def test_a_bundle_goes_only_where_it_can_be_written(cli: Cli, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A student's work is kept: saved, restored, reset, carried to another engine, and still there after a reboot."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -314,6 +315,41 @@ def test_an_archive_that_an_engine_would_read_otherwise_brings_nothing_in(
                 new.addfile(entry, io.BytesIO(content))
     assert "Nothing was changed here" in cli("import", str(file), rc=2).stderr
     assert engine.api.inspect_image(target)["Id"] == before
+
+
+def test_an_archive_whose_settings_an_engine_would_read_otherwise_brings_nothing_in(
+    cli: Cli, engine: Engine, worked: str, archive: Path, tmp_path: Path
+) -> None:
+    before = names(cli, worked)
+    hidden = {"Labels": {"labenv.topology": "/etc/shadow", "evil.label": "x"}, "Volumes": {"/evil": {}}}
+    with gzip.open(archive, "rb") as packed, tarfile.open(fileobj=packed, mode="r|") as old:
+        small = {m.name: found.read() for m in old if m.size < 1_000_000 and (found := old.extractfile(m))}
+    changed = {}
+    manifest = small["manifest.json"]
+    for name in (entry["Config"] for entry in json.loads(manifest)):
+        config = small[name][:-1] + b',"CONFIG":' + json.dumps(hidden).encode() + b"}"
+        digest = hashlib.sha256(config).hexdigest()
+        changed[name] = (name.replace(hashlib.sha256(small[name]).hexdigest(), digest), config)
+        manifest = manifest.replace(name.encode(), changed[name][0].encode())
+    changed["manifest.json"] = ("manifest.json", manifest)
+    file = tmp_path / "evil"
+    with (
+        gzip.open(archive, "rb") as packed,
+        tarfile.open(fileobj=packed, mode="r|") as old,
+        gzip.open(file, "wb", compresslevel=0) as made,
+        tarfile.open(fileobj=made, mode="w|") as new,
+    ):
+        for member in old:
+            content = old.extractfile(member) if member.isfile() else None
+            if member.name in changed:
+                member.name, text = changed[member.name]
+                member.size, content = len(text), io.BytesIO(text)
+            new.addfile(member, content)
+    said = cli("import", str(file), rc=2).stderr
+    assert "is not JSON" in said
+    assert "Nothing was changed here" in said
+    assert names(cli, worked) == before
+    assert not engine.api.images(filters={"label": "evil.label"}, all=True)
 
 
 def test_an_archive_of_another_format_is_refused_and_one_of_another_build_is_not(

@@ -21,7 +21,7 @@ STAMP = "20261129T070000000000-01234567"
 
 @dataclass
 class Image:
-    """An image of the archive, which a test changes before it is written."""
+    """An image of the archive, which a test changes before it is written; `edit` replaces text of its configuration."""
 
     machine: str
     settings: dict[str, Any]
@@ -29,6 +29,7 @@ class Image:
     tag: str = ""
     architecture: str = "amd64"
     extra: dict[str, Any] = field(default_factory=dict)
+    edit: tuple[str, str] = ("", "")
 
     @property
     def labels(self) -> dict[str, str]:
@@ -39,7 +40,7 @@ class Image:
     def config(self) -> bytes:
         layers = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(self.layer).hexdigest()}"]}
         told = {"architecture": self.architecture, "os": "linux", "config": self.settings, "rootfs": layers}
-        return json.dumps(told | self.extra).encode()
+        return json.dumps(told | self.extra).replace(*self.edit).encode()
 
 
 def images() -> list[Image]:

@@ -1,9 +1,11 @@
 """An archive from elsewhere brings in what labenv's own save would have written, and nothing else."""
 
+import bz2
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import tarfile
 import tracemalloc
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from labenv import plain_tar
-from labenv.engine import OPTIONAL, TOPOLOGY, image_file
+from labenv.engine import OPTIONAL, TOPOLOGY, image_file, layer
 from labenv.environments import foreign
 from labenv.errors import UsageError
 from labenv.plain_tar import Unreadable
@@ -162,6 +164,127 @@ def test_a_topology_from_an_archive_is_never_a_file(tmp_path: Path, value: str) 
         image.labels[TOPOLOGY] = value
     with pytest.raises(UsageError, match="Only environments whose topology labenv"):
         read(tmp_path, packed(members(made)))
+
+
+HIDDEN = {
+    "a repeated key": ('"config": {', '"config": {"Healthcheck": {"Test": ["CMD", "id"]}, "Healthcheck": {}, '),
+    "a key in another case": ('"config": {', '"config": {"Volumes": null, "VOLUMES": {"/evil": {}}, '),
+    "a letter that Go folds": ('"config": {', '"config": {"Label\\u017f": {"labenv.topology": "/etc/shadow"}, '),
+    "settings beside the settings": ('"os"', '"CONFIG": {"Volumes": {"/evil": {}}}, "os"'),
+    "layers beside the layers": ('"os"', '"RootFS": {"type": "layers", "diff_ids": []}, "os"'),
+    "settings under another name": ('"config"', '"CONFIG"'),
+}
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_a_configuration_that_an_engine_could_read_otherwise_is_refused(tmp_path: Path, case: str) -> None:
+    made = images()
+    for image in made:
+        image.edit = HIDDEN[case]
+    with pytest.raises(Unreadable, match=r"is not JSON|does not describe images"):
+        read(tmp_path, packed(members(made)))
+
+
+def of_size(entry: tarfile.TarInfo, size: bytes) -> bytes:
+    """A header with this size field."""
+    block = bytearray(entry.tobuf(tarfile.USTAR_FORMAT))
+    block[124:136] = size.ljust(12, b"\0")
+    block[148:156] = b"%06o\0 " % (sum(block[:148] + block[156:]) + 8 * 32)
+    return bytes(block)
+
+
+def noted(**records: str) -> bytes:
+    """A layer with a file that has these extended records."""
+    entry = tarfile.TarInfo("bomb")
+    entry.pax_headers = {key.replace("_", "."): value for key, value in records.items()}
+    return entry.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
+
+
+FILES = tarred([("etc/hostname", b"vm2\n")])
+UNLIKE = {
+    "a file with holes": noted(GNU_sparse_major="1", GNU_sparse_minor="0", GNU_sparse_realsize="2000000000"),
+    "a file with holes in another form": noted(GNU_sparse_map="0,1", GNU_sparse_size="2000000000"),
+    "a note about the size": noted(size="2000000000"),
+    "a note that two read differently": noted(x="y").replace(b"6 x=y", b"9 x=y"),
+    "an old file with holes": of_kind("bomb", b"S").tobuf() + bytes(1024),
+    "a file of an unknown kind": of_kind("bomb", b"7").tobuf() + bytes(1024),
+    "an old folder with a size": of_kind("bomb/", b"\0").tobuf() + bytes(1024),
+    "a long note": of_size(of_kind("x", tarfile.XHDTYPE), b"7777777\0") + bytes(1024),
+    "a size after a zero": of_size(tarfile.TarInfo("x"), b"\x000000001000") + bytes(1024),
+    "a size of another base": of_size(tarfile.TarInfo("x"), b"\x80" + bytes(10) + b"\x01") + bytes(1024),
+    "files without an archive": b"x" * 1024,
+    "bzip2": bz2.compress(FILES),
+    "xz": lzma.compress(FILES),
+    "zstd": b"\x28\xb5\x2f\xfd" + FILES[4:],
+    "an archive that begins like bzip2": tarred([("BZh9", b"")]),
+    "an archive that begins like zstd": tarred([("P*M\x18", b"")]),
+}
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+@pytest.mark.parametrize("case", UNLIKE)
+def test_a_layer_that_takes_more_than_its_bytes_is_refused(tmp_path: Path, case: str, gzipped: bool) -> None:
+    made = images()
+    made[1].layer = UNLIKE[case]
+    entries = members(made)
+    if gzipped:
+        entries = [(name, gzip.compress(content) if content == made[1].layer else content) for name, content in entries]
+    with pytest.raises(Unreadable, match="layer"):
+        read(tmp_path, packed(entries))
+
+
+def test_a_layer_as_engines_write_it_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer, "_PIECE", 700)  # headers and notes lie across pieces
+    large = tarfile.TarInfo("usr/bin/large")
+    large.size = 3000
+    capable = tarfile.TarInfo("usr/bin/ping")
+    capable.pax_headers = {"SCHILY.xattr.security.capability": "\1 size=1\n", "path": "usr/bin/ping size=1"}
+    kinds = (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
+    parts = [of_kind(f"m{kind.decode()}", kind, "x").tobuf() for kind in kinds]
+    parts += [
+        of_kind("l" * 300, tarfile.SYMTYPE, "t" * 300).tobuf(form) for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+    ]
+    parts += [large.tobuf(), bytes(range(250)) * 12, bytes(72), capable.tobuf(tarfile.PAX_FORMAT), bytes(1024)]
+    made = images()
+    made[0].layer, made[1].layer, made[2].layer = b"".join(parts), bytes(1024), FILES
+    entries = members(made)
+    read(tmp_path, packed(entries))
+    read(tmp_path, packed([(n, gzip.compress(c) if str(n).endswith("layer.tar") else c) for n, c in entries]))
+
+
+def test_layers_of_endless_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_file, "MOST_HEADERS", 9)
+    made = images()
+    for image, count in zip(made, (2, 3, 4), strict=True):
+        image.layer = tarred([(f"f{number}", b"") for number in range(count)])
+    read(tmp_path, packed(members(made)))
+    made[1].layer = tarred([(f"f{number}", b"") for number in range(4)])
+    with pytest.raises(Unreadable, match="more files than labenv accepts"):
+        read(tmp_path, packed(members(made)))
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        (bytes(4_000_000), "goes on after its end"),
+        (gzip.compress(b"more"), "goes on after its end"),
+        (None, "is truncated"),
+    ],
+    ids=["zeros after it", "another after it", "cut"],
+)
+def test_a_layer_is_one_whole_gzip_stream(tmp_path: Path, after: bytes | None, reason: str) -> None:
+    made = images()
+    whole = gzip.compress(made[1].layer)
+    given = whole[:-4] if after is None else whole + after
+    entries = [(name, given if content == made[1].layer else content) for name, content in members(made)]
+    with pytest.raises(Unreadable, match=reason):
+        read(tmp_path, packed(entries))
+
+
+def test_a_member_with_endless_headers_is_refused(tmp_path: Path) -> None:
+    note = of_size(of_kind("x", tarfile.XHDTYPE), b"00000000000")
+    with pytest.raises(Unreadable, match="two extended headers for one member"):
+        read(tmp_path, gzip.compress(note * 2 + tarred(members(images()))))
 
 
 def test_an_archive_under_another_name_is_refused(tmp_path: Path) -> None:
