@@ -8,6 +8,8 @@ install` counts as brought.
 import hashlib
 import json
 import os
+import re
+import struct
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,13 +27,32 @@ from labenv.events import silent
 from labenv.parallel import Together
 from labenv.text import decoded
 
-_UNITS = "/etc/systemd/system/"
+# Where systemd finds units, beside /usr (systemd.unit(5)): generators are switched off, so an honest machine makes none there.
+_UNITS = (
+    *(f"/etc/systemd/{folder}" for folder in ("system", "system.control")),
+    *(f"/run/systemd/{folder}" for folder in ("system", "system.control", "transient")),
+)
+# What a link among the units may name and still only say what starts at boot, or never.
+_FOUND = re.compile(rf"->(/dev/null|((/usr)?/lib/systemd/system/|({'|'.join(_UNITS)})/)?[^/]+)", re.DOTALL)
+# With which settings each unit starts (systemd-system.conf(5)).
+_MANAGER = tuple(f"/{top}/systemd/{name}" for top in ("etc", "run") for name in ("system.conf", "system.conf.d"))
+_CACHE = "/etc/ld.so.cache"
+# What decides which libraries a program gets (ld.so(8), ldconfig(8)), beside the cache, which ldconfig makes.
+_LINKER = ("/etc/ld.so.preload", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
+_MERGED = ("/bin", "/sbin", "/lib", "/lib64")  # links into /usr (file-hierarchy(7))
 # Where the programs are that the checks ask, and what stands before them; and what those are made of.
-_FIRST = ("/usr/bin", "/usr/sbin", "/usr/libexec", "/usr/local", _UNITS, "/etc/ld.so.preload")
+_FIRST = ("/usr/bin", "/usr/sbin", "/usr/libexec", "/usr/local", *_MERGED, *_UNITS, *_MANAGER, *_LINKER)
 _PLACES = (*_FIRST, "/usr/lib")
 _PATIENCE = 120  # seconds; reading all programs of a machine takes one, of a computer that has time
 _SHORT = 10  # seconds, where the checks wait
 _SHOWN = 5
+_BROUGHT = "from the image or its packages"
+_LONGEST = 100  # characters of a path that are shown
+_UNREADABLE = "unreadable"  # as `digests` says it
+_LARGEST_CACHE = 200_000  # bytes; a machine's has ten thousand
+_PATH_MAX = 4096
+_MAGIC = b"glibc-ld.so.cache1.1"
+_LIBRARIES = re.compile(r"/(usr/(local/)?)?lib(64)?/")
 _UNPACKED = "/tmp/packages"
 _PRISTINE = f"""
 {TOOLS}/bin/digests 0 {" ".join(_PLACES)}
@@ -47,22 +68,26 @@ Digests = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class Strange:
-    """The files of a machine that differ from what its image brought, and those that neither it nor a package brought."""
+    """What in a machine differs from what its image brought, what neither it nor a package brought, and what cannot be read."""
 
     machine: str
     changed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """It in words that accuse nobody."""
         return (
-            *([f"On {self.machine}, {_listed(self.changed)} from what the image brought."] if self.changed else []),
             *(
-                [f"On {self.machine}, {_listed(self.added, not_from=True)} from the image or its packages."]
-                if self.added
-                else []
+                f"On {self.machine}, {_shown(paths)} {one if len(paths) == 1 else more}."
+                for paths, one, more in (
+                    (self.changed, "differs from what the image brought", "differ from what the image brought"),
+                    (self.added, f"is not {_BROUGHT}", f"are not {_BROUGHT}"),
+                    (self.unread, "could not be read whole", "could not be read whole"),
+                )
+                if paths
             ),
             *self.remarks,
         )
@@ -76,22 +101,49 @@ def strange(engine: Engine, machine: Machine, channel: Channel, *, since_made: b
     """
     since, where, patience = (machine.made, _FIRST, _SHORT) if since_made else (0, _PLACES, _PATIENCE)
     found = _read(channel.run(f"{TOOLS}/bin/digests {since} {' '.join(where)}", patience).stdout)
-    if not found:
+    foreign = _foreign(channel.run(f"{TOOLS}/bin/cat {_CACHE}", _SHORT, _LARGEST_CACHE).stdout)
+    if not found and not foreign:
         return Strange(machine.name)
     image, remark = _origin(engine, machine)
     if not image:
-        return Strange(machine.name, remarks=(remark,))
+        return Strange(machine.name, added=foreign, remarks=(remark,))
     known = _known(engine, image)
-    odd = sorted(path for path, said in found if said not in known.get(path, ()))
-    changed = tuple(path for path in odd if path in known)
-    return Strange(machine.name, changed, tuple(path for path in odd if path not in known), (remark,) if remark else ())
+    odd = sorted((path, said) for path, said in found if said not in known.get(path, ()))
+    read = [path for path, said in odd if said != _UNREADABLE]
+    return Strange(
+        machine.name,
+        changed=tuple(path for path in read if path in known),
+        added=(*(path for path in read if path not in known), *foreign),
+        unread=tuple(path for path, said in odd if said == _UNREADABLE),
+        remarks=(remark,) if remark else (),
+    )
 
 
 def _read(said: bytes) -> list[tuple[str, str]]:
-    """Pairs of path and digest; a link in the place of units only says what starts at boot."""
+    """Pairs of path and digest, without the links among the units that only say what starts at boot."""
     words = [decoded(word) for word in said.split(b"\0")[:-1]]
+    units = tuple(f"{folder}/" for folder in _UNITS)
     pairs = zip(words[1::2], words[::2], strict=True)
-    return [(path, digest) for path, digest in pairs if not (path.startswith(_UNITS) and digest.startswith("->"))]
+    return [(path, digest) for path, digest in pairs if not (path.startswith(units) and _FOUND.fullmatch(digest))]
+
+
+def _foreign(cache: bytes) -> tuple[str, ...]:
+    """The libraries that the linker's cache leads to outside the folders for libraries; the cache itself if it is none.
+
+    What it looks like is told in glibc's sysdeps/generic/dl-cache.h: a header of 48 bytes with the number of entries, and
+    entries of 24 bytes, of which the third number is the place of the path in the file.
+    """
+    if not cache:  # none: then the linker looks into the folders for libraries alone
+        return ()
+    if not cache.startswith(_MAGIC):
+        return (_CACHE,)
+    try:
+        count = struct.unpack_from("=I", cache, len(_MAGIC))[0]
+        places = {struct.unpack_from("=8xI12x", cache, 48 + 24 * entry)[0] for entry in range(count)}
+        paths = {decoded(cache[place : cache.index(b"\0", place, place + _PATH_MAX)]) for place in places}
+    except (struct.error, ValueError):  # it ends before its entries do, or before a path does
+        return (_CACHE,)
+    return tuple(sorted(path for path in paths if not _LIBRARIES.match(path) or "/../" in path))
 
 
 def _origin(engine: Engine, machine: Machine) -> tuple[str, str]:
@@ -125,8 +177,8 @@ def _known(engine: Engine, image: str) -> Digests:
     known = defaultdict(list)
     for path, digest in _read(_pristine(engine, image)):
         inside = path.removeprefix(_UNPACKED)
-        # A package may still name the folders that Debian has merged (file-hierarchy(7)).
-        merged = f"/usr{inside}" if inside.startswith(("/bin/", "/sbin/", "/lib")) else inside
+        # A package may still name the folders that Debian has merged.
+        merged = f"/usr{inside}" if inside.startswith(tuple(f"{folder}/" for folder in _MERGED)) else inside
         known[merged].append(digest)
     if kept:
         draft = kept.with_suffix(f".{os.getpid()}")
@@ -156,11 +208,10 @@ def _pristine(engine: Engine, image: str) -> bytes:
             engine.api.remove_container(reader, force=True)
 
 
-def _listed(paths: Sequence[str], *, not_from: bool = False) -> str:
-    """Paths as the subject of a sentence, with its verb."""
+def _shown(paths: Sequence[str]) -> str:
+    """The first of them, each cut where it is very long."""
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    verb = ("is not" if not_from else "differs") if len(paths) == 1 else ("are not" if not_from else "differ")
-    return f"{', '.join(paths[:_SHOWN])}{more} {verb}"
+    return ", ".join(path if len(path) <= _LONGEST else f"{path[:_LONGEST]}…" for path in paths[:_SHOWN]) + more
 
 
 def all_strange(

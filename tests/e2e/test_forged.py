@@ -206,6 +206,62 @@ def test_a_preloaded_library_is_named_and_does_not_reach_the_tools(
     assert report["notes"] == ["On vm3, /etc/ld.so.preload is not from the image or its packages."]
 
 
+def test_files_are_seen_however_deep_they_lie_and_what_cannot_be_read_is_named(cli: Cli, who: str) -> None:
+    make = """
+    sub nested { my ($name, $count, $fake) = @_; chdir "/usr/bin";
+        for (1 .. $count) { mkdir $name; chdir $name or die } if ($fake) { open F, ">", "fake"; close F } }
+    nested("d", 30, 1); nested("n" x 250, 17, 1); nested("x", 300, 0)"""
+    cli.inside(who, "vm3", f"touch /usr/bin/zzz; perl -e '{make}'")
+    report = cli.json("check", "29", "-s", who)
+    trusted = cli.json("check", "29", "--trust", "-s", who)
+    cli.inside(who, "vm3", "rm -r /usr/bin/d /usr/bin/nnn* /usr/bin/x /usr/bin/zzz")
+    for said in (report, trusted):
+        assert said["notes"] == [
+            f"On vm3, /usr/bin{'/d' * 30}/fake, /usr/bin/{'n' * 91}…, /usr/bin/zzz are not from the image or its packages.",
+            f"On vm3, /usr/bin{'/x' * 46}… could not be read whole.",
+        ]
+
+
+def test_a_library_from_elsewhere_is_named_whether_or_not_its_folder_is_still_told(cli: Cli, who: str) -> None:
+    library, told = "/var/elsewhere/libcap.so.2", "/etc/ld.so.conf.d/000.conf"
+    cli.inside(
+        who,
+        "vm3",
+        f"mkdir /var/elsewhere; cp /lib/*/libcap.so.2 {library}; echo /var/elsewhere >{told}; ldconfig; mv {told} /root",
+    )
+    gone = cli.json("check", "29", "-s", who)["notes"]
+    cli.inside(who, "vm3", f"mv /root/000.conf {told}")
+    there = cli.json("check", "29", "--trust", "-s", who)["notes"]
+    cli.inside(who, "vm3", f"rm -r {told} /var/elsewhere; cp /etc/ld.so.cache /root; echo nonsense >/etc/ld.so.cache")
+    damaged = cli.json("check", "29", "-s", who)["notes"]
+    cli.inside(who, "vm3", "rm /root/ld.so.cache; ldconfig")
+    assert gone == [f"On vm3, {library} is not from the image or its packages."]
+    assert there == [f"On vm3, {told}, {library} are not from the image or its packages."]
+    assert damaged == ["On vm3, /etc/ld.so.cache is not from the image or its packages."]
+
+
+def test_units_and_settings_are_seen_wherever_systemd_finds_them(cli: Cli, who: str) -> None:
+    placed = [
+        "/etc/systemd/system.conf.d/mine.conf",
+        "/etc/systemd/system.control/mine.service",
+        "/run/systemd/system.control/dovecot.service.d/mine.conf",
+        "/run/systemd/system/mine.service",
+        "/run/systemd/transient/mine.service",
+    ]
+    everywhere = " ".join(placed)
+    cli.inside(who, "vm3", f'for file in {everywhere}; do mkdir -p "${{file%/*}}"; echo >"$file"; done')
+    cli.inside(who, "vm2", f"echo '{UNIT}' >/root/linked.service; systemctl link /root/linked.service")
+    cli.inside(who, "host", "systemctl enable --runtime rsyslog")
+    notes = cli.json("check", "29", "-s", who)["notes"]
+    cli.inside(who, "host", "systemctl disable --runtime rsyslog")
+    cli.inside(who, "vm2", "systemctl disable linked.service; rm /root/linked.service")
+    cli.inside(who, "vm3", f"rm {everywhere}; systemctl daemon-reload")
+    assert notes == [
+        "On vm2, /etc/systemd/system/linked.service is not from the image or its packages.",
+        f"On vm3, {', '.join(placed)} are not from the image or its packages.",
+    ]
+
+
 def test_the_tools_cannot_be_taken_away(cli: Cli, who: str) -> None:
     for attempt in (
         "umount /labenv-tools",

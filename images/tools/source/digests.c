@@ -1,16 +1,22 @@
-/* digests SINCE FOLDER...: the SHA-256 (FIPS 180-4) of each regular file below the folders whose inode changed at or after SINCE
-   (seconds since 1970), and the target of each such link. Root can set a file's time of modification, but not that of its
-   inode (inode(7)). Each entry is "DIGEST PATH" or "->TARGET PATH", with a zero byte after each of the two parts. */
+/* digests SINCE PLACE...: the SHA-256 (FIPS 180-4) of each regular file at or below the places whose inode changed at or after
+   SINCE (seconds since 1970), and the target of each such link. Root can set a file's time of modification, but not that of its
+   inode (inode(7)). Each entry is "DIGEST PATH" or "->TARGET PATH", with a zero byte after each of the two parts; what is there
+   and cannot be read, or only in part, is "unreadable PATH". A place that is not there has no entry. */
 #define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+enum { DEEPEST = 250 };  /* folders below a place; each holds a descriptor open, and 1024 are usual */
+
 static long long since;
+static char path[1 << 16];  /* longer than PATH_MAX, which limits a call, but not how deep folders lie */
 
 static const uint32_t K[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be,
@@ -41,14 +47,14 @@ static void add(uint32_t s[8], const unsigned char *block)
     s[0] += a, s[1] += b, s[2] += c, s[3] += d, s[4] += e, s[5] += f, s[6] += g, s[7] += h;
 }
 
-static int digest(const char *path, char said[65])
+static int digest(int folder, const char *name, char said[65])
 {
     uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     static unsigned char block[1 << 16];
     uint64_t whole = 0;
     size_t have = 0;
     ssize_t got;
-    int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    int file = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (file < 0)
         return -1;
     while ((got = read(file, block + have, sizeof block - have)) > 0) {
@@ -72,16 +78,57 @@ static int digest(const char *path, char said[65])
     return 0;
 }
 
-static int see(const char *path, const struct stat *s, int kind, struct FTW *place)
+static void tell(const char *said)
+{
+    printf("%s%c%s%c", said, 0, path, 0);
+}
+
+static void see(int folder, const char *name, int depth);
+
+/* All that lies in a folder, which `path` names. Whatever cannot be read is told, and the rest is read all the same. */
+static void walk(int folder, const char *name, int depth)
+{
+    size_t end = strlen(path);
+    int here = depth < DEEPEST ? openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) : -1;
+    DIR *entries = here < 0 ? NULL : fdopendir(here);
+    struct dirent *entry;
+    if (!entries) {
+        if (here >= 0)
+            close(here);
+        tell("unreadable");
+        return;
+    }
+    while (errno = 0, (entry = readdir(entries))) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        if (end + 1 + strlen(entry->d_name) >= sizeof path) {
+            tell("unreadable");
+            continue;
+        }
+        path[end] = '/';
+        strcpy(path + end + 1, entry->d_name);
+        see(here, path + end + 1, depth + 1);
+        path[end] = 0;
+    }
+    if (errno)
+        tell("unreadable");
+    closedir(entries);
+}
+
+static void see(int folder, const char *name, int depth)
 {
     char said[4099] = "->";  /* ends with zero bytes */
-    (void)place;
-    if (s->st_ctime < since || (kind != FTW_F && kind != FTW_SL) || (kind == FTW_F && !S_ISREG(s->st_mode)))
-        return 0;
-    if (kind == FTW_SL ? readlink(path, said + 2, 4096) < 0 : digest(path, said) < 0)
-        strcpy(said, "unreadable");
-    printf("%s%c%s%c", said, 0, path, 0);
-    return 0;
+    struct stat s;
+    if (fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (errno != ENOENT && errno != ENOTDIR)
+            tell("unreadable");
+    } else if (S_ISDIR(s.st_mode)) {
+        walk(folder, name, depth);
+    } else if (s.st_ctime >= since && (S_ISREG(s.st_mode) || S_ISLNK(s.st_mode))) {
+        if (S_ISLNK(s.st_mode) ? readlinkat(folder, name, said + 2, 4096) < 0 : digest(folder, name, said) < 0)
+            strcpy(said, "unreadable");
+        tell(said);
+    }
 }
 
 int main(int count, char **words)
@@ -89,7 +136,11 @@ int main(int count, char **words)
     if (count < 3)
         return 2;
     since = atoll(words[1]);
-    for (int i = 2; i < count; i++)
-        nftw(words[i], see, 20, FTW_PHYS);
-    return 0;
+    for (int i = 2; i < count; i++) {
+        if (strlen(words[i]) >= sizeof path)
+            return 2;
+        strcpy(path, words[i]);
+        see(AT_FDCWD, words[i], 0);
+    }
+    return fflush(stdout) ? 1 : 0;
 }
