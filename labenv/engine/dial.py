@@ -95,7 +95,7 @@ class Switchboard:
         self._end = self._end or time.monotonic() + _RUN
         words = _nc(host, port, source, timeout)
         if self._has_tools:
-            words[0] = f"{TOOLS}/bin/nc"
+            words[0] = f"{TOOLS}/bin/connect"
         else:
             words = ["/bin/sh", "-c", 'echo >&2; exec "$@"', "sh", *words]
         line = _Line(self, self._opened(), next(self._numbers))
