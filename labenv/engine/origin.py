@@ -27,7 +27,7 @@ from labenv.events import silent
 from labenv.parallel import Together
 from labenv.text import decoded
 
-# Where systemd finds units, beside /usr (systemd.unit(5)): generators are switched off, so an honest machine makes none there.
+# Where systemd finds units, beside /usr (systemd.unit(5)). Generators are switched off, so nothing makes any below /run by itself.
 _UNITS = (
     *(f"/etc/systemd/{folder}" for folder in ("system", "system.control")),
     *(f"/run/systemd/{folder}" for folder in ("system", "system.control", "transient")),
