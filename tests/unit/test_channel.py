@@ -399,7 +399,7 @@ def test_a_machine_whose_perl_is_another_program_fills_no_memory(engine: LocalEx
     perl = Path(engine.environment["PATH"].partition(":")[0]) / "perl"
     perl.write_text("#!/bin/sh\nprintf '\\000\\000\\000\\001\\001\\377\\377\\377\\377'; exec yes\n")
     perl.chmod(0o755)
-    with pytest.raises(OSError, match="nc ended without a word|the machine has stopped"):
+    with pytest.raises(OSError, match=r"nc ended without a word|the machine has stopped"):
         board.dial("192.0.2.1", 25)
 
 
