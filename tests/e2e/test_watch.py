@@ -1,5 +1,6 @@
 """`check --watch`: a change of a result is drawn within seconds, in a terminal and as a line in a log; Ctrl-C ends it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -52,8 +53,12 @@ def test_nothing_is_checked_again_while_nothing_changes_though_the_checks_send_m
 ) -> None:
     name = finished["student"]
     command = [sys.executable, "-m", "labenv", "check", "24", "33", "-s", name, "--watch"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child,
+        contextlib.ExitStack() as stack,
+    ):
         assert child.stdout is not None
+        stack.callback(child.kill)  # `with` waits for its end, also when an assertion fails
         assert "steps pass" in child.stdout.readline()
         assert "All checks pass" in child.stdout.readline()
         cli.inside(name, "vm3", "doveconf -h disable_plaintext_auth; iptables-save; ls -R /home; postqueue -p")
