@@ -264,6 +264,19 @@ class Engine:
             networking_config=self.api.create_networking_config({settings["NetworkMode"]: endpoint}),
         )
 
+    @contextmanager
+    def helper(self, image: str, **options: Any) -> Iterator[str]:
+        """A container of labenv's own, made with the SDK's `options` and not started; the end of the block removes it.
+
+        Raises what the SDK raises.
+        """
+        made = str(self.api.create_container(image, use_config_proxy=False, **options)["Id"])
+        try:
+            yield made
+        finally:
+            with suppress(docker.errors.NotFound):
+                self.api.remove_container(made, force=True, v=True)
+
     def settings(self, **given: Any) -> dict[str, Any]:
         """A container's HostConfig (Engine API) from the SDK's arguments, with a limit of open files of labenv's own.
 

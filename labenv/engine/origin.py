@@ -191,21 +191,15 @@ def _known(engine: Engine, image: str) -> Digests:
 def _pristine(engine: Engine, image: str) -> bytes:
     """The digests of an image's files, taken in a container of it that nobody else has touched."""
     settings = engine.settings(binds=[tools.bind(engine, silent)], network_mode="none")
-    with refusals("looking at what an image brings"):
-        reader = engine.api.create_container(
-            image,
-            entrypoint=[f"{TOOLS}/bin/sh", "-c", _PRISTINE],
-            command=[],
-            host_config=settings,
-            use_config_proxy=False,
-        )["Id"]
-        try:
-            engine.api.start(reader)
-            engine.api.wait(reader)
-            said: bytes = engine.api.logs(reader, stdout=True, stderr=False)
-            return said
-        finally:
-            engine.api.remove_container(reader, force=True)
+    entrypoint = [f"{TOOLS}/bin/sh", "-c", _PRISTINE]
+    with (
+        refusals("looking at what an image brings"),
+        engine.helper(image, entrypoint=entrypoint, command=[], host_config=settings) as reader,
+    ):
+        engine.api.start(reader)
+        engine.api.wait(reader)
+        said: bytes = engine.api.logs(reader, stdout=True, stderr=False)
+        return said
 
 
 def _shown(paths: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from secrets import token_hex
 from typing import cast
 
@@ -30,8 +29,10 @@ _UNFIT = re.compile(r"[^!-~]")
 def installed(engine: Engine, image: str) -> dict[str, str]:
     """The version of each package in the image, by name, in order. Raises EngineError, also if the image has no record."""
     name = f"labenv-packages-{token_hex(4)}"
-    with refusals(f"reading the packages of {image}"):
-        container = engine.api.create_container(image, command=["none"], name=name, use_config_proxy=False)["Id"]
+    with (
+        refusals(f"reading the packages of {image}"),
+        engine.helper(image, command=["none"], name=name) as container,
+    ):
         try:
             status = _file(engine, container, _STATUS)
             try:
@@ -40,9 +41,6 @@ def installed(engine: Engine, image: str) -> dict[str, str]:
                 parts = ""
         except docker.errors.NotFound as error:
             raise EngineError(f"{image} has no list of its packages ({_STATUS}). Build it again.") from error
-        finally:
-            with suppress(docker.errors.NotFound):
-                engine.api.remove_container(container, force=True, v=True)
     found = [*_stanzas(status), *_lines(parts)]
     return {_UNFIT.sub("?", name): _UNFIT.sub("?", version) for name, version in sorted(found)}
 

@@ -47,9 +47,6 @@ def _is_filled(engine: Engine, volume: str) -> bool:
 def _fill(engine: Engine, volume: str, tag: str) -> None:
     """An engine copies what an image has at a place into an empty volume there: at the latest when the container starts."""
     settings = engine.settings(binds=[f"{volume}:{PLACE}"], network_mode="none")
-    helper = engine.api.create_container(tag, name=volume, host_config=settings, use_config_proxy=False)["Id"]
-    try:
+    with engine.helper(tag, name=volume, host_config=settings) as helper:
         engine.api.start(helper)
         engine.api.wait(helper)
-    finally:
-        engine.api.remove_container(helper, force=True)

@@ -114,14 +114,16 @@ def available() -> str | None:
 
 
 @contextlib.contextmanager
-def cgroup2_engine(workdir: Path, *, nofile: int | None = None, deadline: float = 60) -> Iterator[Engine]:
+def cgroup2_engine(
+    workdir: Path, *, megabytes: int | None = None, nofile: int | None = None, deadline: float = 60
+) -> Iterator[Engine]:
     """Start the engine with all its files in a new directory below `workdir`; end and remove everything on leaving.
 
     Raises RigError when the engine is not possible, dies, does not answer within `deadline` seconds or cannot be removed.
     Keep `workdir` short: the path of the socket in it has 107 bytes (unix(7)). A test run that was itself killed leaves
     the engine running; `echo 1 >…/labenv-rig-*/cgroup.kill` in the cgroup2 file system ends it.
     """
-    with new_home(workdir) as home, running(home, nofile=nofile, deadline=deadline) as engine:
+    with new_home(workdir) as home, running(home, megabytes=megabytes, nofile=nofile, deadline=deadline) as engine:
         yield engine
 
 

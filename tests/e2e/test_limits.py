@@ -201,10 +201,7 @@ def test_root_raises_the_limit_and_says_how_to_keep_it(
 def test_a_machine_that_fills_the_disk_is_named_and_nothing_is_lost(
     bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with (
-        rig.new_home(tmp_path_factory.mktemp("rig")) as home,
-        rig.running(home, megabytes=900) as engine,
-    ):
+    with rig.cgroup2_engine(tmp_path_factory.mktemp("rig"), megabytes=900) as engine:
         labenv(engine, "images", "import", str(bundle))
         said = labenv(engine, "up", "filler", "--at", "lab4a", "--no-check").stderr
         assert "This engine cannot limit memory, processes, processor time and disk space" in said

@@ -397,10 +397,7 @@ def test_an_archive_comes_up_on_an_engine_without_images_or_network(
 def test_a_full_disk_in_the_middle_of_a_save_loses_nothing(
     bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with (
-        rig.new_home(tmp_path_factory.mktemp("rig")) as home,
-        rig.running(home, megabytes=900) as engine,
-    ):
+    with rig.cgroup2_engine(tmp_path_factory.mktemp("rig"), megabytes=900) as engine:
         labenv(engine, "images", "import", str(bundle))
         labenv(engine, "up", "full", "--no-check")
         labenv(
