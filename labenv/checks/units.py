@@ -80,7 +80,7 @@ def last_words(machine: Machine, name: str) -> str:
     begins = [place for place, line in enumerate(lines) if line.startswith("Starting ")]
     lines = lines[begins[-1] :] if begins else lines
     complaints = [line for line in lines if re.search("(fatal|error)(?!.*see logs)", line, re.IGNORECASE)]
-    places = [line for line in lines if re.search(r"/\S+:\d+: ", line)]
+    places = [line for line in lines if re.search(r"[^\s:]+:\d+: ", line)]
     reason = (places or complaints[-1:] or [""])[0]
     return f"its journal has: {reason}" if reason else ""
 
