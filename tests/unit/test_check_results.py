@@ -36,6 +36,8 @@ def test_the_document_is_that_of_the_contract() -> None:
         "status",
         "evidence",
         "hint",
+        "seen",
+        "expected",
     ]
 
 
