@@ -68,21 +68,17 @@ def look(machine: Machine, names: tuple[str, ...]) -> dict[str, Unit]:
     return {name: unit if unit.obstacles else _with_accounts(machine, said, unit) for name, unit in found.items()}
 
 
-def last_words(machine: Machine, name: str) -> str:
-    """What a service that failed said last about the reason, in its journal; "" if it said nothing.
+def wrong_line(machine: Machine, name: str) -> str:
+    """The complaint about a line of a file with which the last start of a service failed; "" if its journal has none.
 
-    A line that names a place in a file explains more than the complaint that follows from it.
+    named-checkconf(8) and named(8) write such a line first, and then what follows from it.
     """
     log = machine.run(
         "journalctl --no-pager -o cat -n 50 _SYSTEMD_UNIT=%s.service + UNIT=%s.service", name, name
     ).stdout
-    lines = log.splitlines()
-    begins = [place for place, line in enumerate(lines) if line.startswith("Starting ")]
-    lines = lines[begins[-1] :] if begins else lines
-    complaints = [line for line in lines if re.search("(fatal|error)(?!.*see logs)", line, re.IGNORECASE)]
-    places = [line for line in lines if re.search(r"[^\s:]+:\d+: ", line)]
-    reason = (places or complaints[-1:] or [""])[0]
-    return f"its journal has: {reason}" if reason else ""
+    begin = log.rfind("\nStarting ")
+    found = re.search(r"^(?:\w+: )?(\S+:\d+: .*)", log[max(begin, 0) :], re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _read(said: str, name: str) -> Unit:

@@ -90,8 +90,9 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
     if (unit.active, unit.enabled) == ("active", "enabled"):
         evidence(not why, f"{saw}, but will not start at boot: {why}" if why else saw, "active and enabled, also then")
     else:
-        reason = why or (units.last_words(machine, name) if unit.active == "failed" else "")
-        evidence(False, f"{saw}: {reason}" if reason else saw, "active and enabled")
+        reason = why or (units.wrong_line(machine, name) if unit.active == "failed" else "")
+        by = "" if reason else machine.name
+        evidence(False, f"{saw}: {reason}" if reason else saw, "active and enabled", by=by)
     if name in _PROGRAMS and not _runs(machine, name):
         evidence(False, f"{saw}, but no process of its own program runs", f"{_PROGRAMS[name][0]} in {name}.service")
     if unit.changed:

@@ -31,7 +31,9 @@ def test_names_are_found(
     for lookup in names[machine.name]:
         if not lookup.found:
             _dns_itself(site, lookup)
-        evidence(lookup.found, f"{machine.name} asks {servers} for {lookup.name}: {lookup.words}", lookup.wanted)
+        evidence(
+            lookup.found, f"{machine.name} asks {servers} for {lookup.name}: {lookup.words}", lookup.wanted, by="host"
+        )
     _dns_alone_knows(machine, domain, evidence)
 
 
