@@ -64,7 +64,7 @@ class Unit:
 def look(machine: Machine, names: tuple[str, ...]) -> dict[str, Unit]:
     """The services of these names on a machine, looked up once for all checks of a run."""
     said = str(machine.once(_ASK.replace("UNITS", " ".join(f"{name}.service" for name in names))).stdout)
-    found = {name: _read(said, name) for name in names}
+    found = {name: read(said, name) for name in names}
     return {name: unit if unit.obstacles else _with_accounts(machine, said, unit) for name, unit in found.items()}
 
 
@@ -81,7 +81,8 @@ def wrong_line(machine: Machine, name: str) -> str:
     return found[1] if found else ""
 
 
-def _read(said: str, name: str) -> Unit:
+def read(said: str, name: str) -> Unit:
+    """A service, in what a machine answered to `look`."""
     unit = f"{name}.service"
     sections = _sections(said)
     state = _state(sections.get("state", []), unit)
