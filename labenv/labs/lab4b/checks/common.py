@@ -21,6 +21,7 @@ _SERVES = {25: "postfix", 143: "dovecot"}
 # The services of each machine that the checks judge.
 _SERVICES = {"host": ("named",), "vm2": ("postfix", "iptables"), "vm3": ("postfix", "iptables", "dovecot")}
 _AT_BOOT, _NOW = "cat /etc/sysconfig/iptables", "iptables-save -t filter"
+_FEW = 3  # reasons that are shown
 _LARGEST_RULES = 100_000  # characters
 _TEST = "iptables-restore --test /etc/sysconfig/iptables"
 
@@ -86,7 +87,7 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
     """The service runs and starts at boot (systemctl(1), UnitFileState: enabled-runtime lasts until the next boot)."""
     unit = units.look(machine, _SERVICES[machine.name])[name]
     saw = f"{name} on {machine.name} is {unit.active or 'unknown'} and {unit.enabled or 'not installed'}"
-    why = "; ".join(unit.obstacles)
+    why = "; ".join(unit.obstacles[:_FEW])
     if (unit.active, unit.enabled) == ("active", "enabled"):
         evidence(not why, f"{saw}, but will not start at boot: {why}" if why else saw, "active and enabled, also then")
     else:
