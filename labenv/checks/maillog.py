@@ -8,6 +8,7 @@ from labenv.checks.machine import Machine
 from labenv.text import decoded
 
 _SOON, _SELDOM = 0.02, 0.25  # seconds between two looks, at first and at last; a look costs some 3 ms
+_QUIET = 5.0  # seconds without a new line; a daemon that asks a dead resolver is silent as long (resolv.conf(5))
 _LARGEST = 4_000_000  # characters that are kept, the newest: a log that shrinks again and again would fill the memory
 
 
@@ -36,10 +37,11 @@ class Maillog:
             return self._text
 
     def until(self, holds: Callable[[str], bool], seconds: float = 10) -> str:
-        """The log as soon as `holds` is true for it, or as it is after that many seconds."""
-        deadline = time.monotonic() + seconds
-        pause = _SOON
-        while not holds(log := self.read()) and time.monotonic() < deadline:
+        """The log as soon as `holds` is true for it, or as it is after that many seconds, or when it has been quiet for long."""
+        began = grew = time.monotonic()
+        pause, length = _SOON, -1
+        while not holds(log := self.read()) and (now := time.monotonic()) < min(began + seconds, grew + _QUIET):
+            grew, length = (now, len(log)) if len(log) != length else (grew, length)
             time.sleep(pause)
             pause = min(pause * 1.2, _SELDOM)  # look less often at what takes long, so as not to slow it down
         return log
