@@ -9,6 +9,7 @@ from labenv.text import decoded
 
 PATH = "/var/log/maillog"
 _SOON, _SELDOM = 0.02, 0.25  # seconds between two looks, at first and at last; a look costs some 3 ms
+_QUIET = 5.0  # seconds without a new line; a daemon that asks a dead resolver is silent as long (resolv.conf(5))
 _LARGEST = 4_000_000  # characters that are kept, the newest: a log that shrinks again and again would fill the memory
 _SUSPICION = 1.0  # seconds without what is waited for, after which the log itself is tried; a line takes milliseconds
 _TRIAL = 1.0  # seconds that a line of labenv's own may take
@@ -55,15 +56,16 @@ class Maillog:
     def until(
         self, holds: Callable[[str], bool], seconds: float = 10, *, hopeless: Callable[[], object] = lambda: False
     ) -> str:
-        """The log as soon as `holds` is true for it, or as it is after that many seconds.
+        """The log as soon as `holds` is true for it, or as it is after that many seconds, or when it has been quiet for long.
 
         After one second it gives up if nothing writes the log, or if `hopeless` is true.
         """
-        begin = time.monotonic()
-        pause = _SOON
-        while not holds(log := self.read()) and (passed := time.monotonic() - begin) < seconds:
-            if passed > _SUSPICION and (self.dead or hopeless()):
+        began = grew = time.monotonic()
+        pause, length = _SOON, -1
+        while not holds(log := self.read()) and (now := time.monotonic()) < min(began + seconds, grew + _QUIET):
+            if now - began > _SUSPICION and (self.dead or hopeless()):
                 break
+            grew, length = (now, len(log)) if len(log) != length else (grew, length)
             time.sleep(pause)
             pause = min(pause * 1.2, _SELDOM)  # look less often at what takes long, so as not to slow it down
         return log
