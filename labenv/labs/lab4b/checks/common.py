@@ -89,7 +89,11 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
     saw = f"{name} on {machine.name} is {unit.active or 'unknown'} and {unit.enabled or 'not installed'}"
     why = "; ".join(unit.obstacles[:_FEW])
     if (unit.active, unit.enabled) == ("active", "enabled"):
-        evidence(not why, f"{saw}, but will not start at boot: {why}" if why else saw, "active and enabled, also then")
+        evidence(
+            not why,
+            f"{saw}, but will not start at boot: {why}" if why else saw,
+            "active and enabled" + (", and started at boot" if why else ""),
+        )
     else:
         reason = why or (units.wrong_line(machine, name) if unit.active == "failed" else "")
         by = "" if reason else machine.name
