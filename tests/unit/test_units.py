@@ -46,13 +46,6 @@ def test_a_service_that_runs_and_starts_at_boot_has_nothing_in_its_way() -> None
             "AssertHost=vm9 is not met",
         ),
         (
-            {
-                "settings": f"{DROP_IN}:Requires=ssh.socket\n",
-                "verify": "dovecot.service: Failed to create dovecot.service/start: Unit ssh.socket is masked.\n",
-            },
-            f"unit ssh.socket is masked ({DROP_IN})",
-        ),
-        (
             {"settings": f"{DROP_IN}:ExecStartPre=/usr/bin/nothing\n", "missing": "/usr/bin/nothing\n"},
             f"/usr/bin/nothing cannot be run ({DROP_IN})",
         ),
@@ -75,6 +68,17 @@ def test_a_service_that_runs_and_starts_at_boot_has_nothing_in_its_way() -> None
 )
 def test_what_will_keep_a_service_from_starting_is_named_with_its_file(change: dict[str, str], obstacle: str) -> None:
     assert read(said(**change), "dovecot").obstacles == (obstacle,)
+
+
+def test_a_required_unit_that_is_masked_is_why_the_service_cannot_be_started_again() -> None:
+    unit = read(
+        said(
+            settings=f"{DROP_IN}:Requires=ssh.socket\n",
+            verify="dovecot.service: Failed to create dovecot.service/start: Unit ssh.socket is masked.\n",
+        ),
+        "dovecot",
+    )
+    assert (unit.obstacles, unit.refusal) == ((), f"unit ssh.socket is masked ({DROP_IN})")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +107,8 @@ def test_what_will_keep_a_service_from_starting_is_named_with_its_file(change: d
     ],
 )
 def test_what_keeps_no_service_from_starting_is_no_obstacle(change: dict[str, str]) -> None:
-    assert read(said(**change), "dovecot").obstacles == ()
+    unit = read(said(**change), "dovecot")
+    assert (unit.obstacles, unit.refusal) == ((), "")
 
 
 def test_a_file_that_was_changed_after_the_start_is_named_and_one_from_before_is_not() -> None:
