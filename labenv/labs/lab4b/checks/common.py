@@ -2,14 +2,13 @@
 
 import re
 
-from labenv.checks import firewall, kernel
-from labenv.checks.evidence import CheckFailed, Evidence
+from labenv.checks import kernel
+from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
 from labenv.student import Student
 
 # An address that is in no lab network (RFC 5737); host has it too.
 OUTSIDE = "203.0.113.1"
-NOBODYS_PORT = 9  # discard(9): no step of the course opens it
 
 # The programs that hold the ports, by their services. Postfix's and BIND's change their user, and then no kernel names them.
 _PROGRAMS = {
@@ -18,14 +17,11 @@ _PROGRAMS = {
     "named": ("/usr/sbin/named",),
 }
 _SERVES = {25: "postfix", 143: "dovecot"}
-_AT_BOOT, _NOW = "cat /etc/sysconfig/iptables", "iptables-save -t filter"
-_LARGEST_RULES = 100_000  # characters
-_TEST = "iptables-restore --test /etc/sysconfig/iptables"
 
 
 def look_ahead(machine: Machine, services: list[str]) -> None:
-    """Ask a machine once for what the checks of its services and firewall need."""
-    for command in (*map(_state, services), _TEST, _NOW, _AT_BOOT):
+    """Ask a machine once for what the checks of its services need."""
+    for command in map(_state, services):
         machine.once(command)
     kernel.listeners(machine)
     kernel.processes(machine)
@@ -96,45 +92,6 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
     evidence((active, enabled) == ("active", "enabled"), saw, "active and enabled")
     if name in _PROGRAMS and not _runs(machine, name):
         evidence(False, f"{saw}, but no process of its own program runs", f"{_PROGRAMS[name][0]} in {name}.service")
-
-
-def at_boot(machine: Machine, source: str, port: int) -> firewall.Decision:
-    """What the rules that iptables.service loads at boot do with a new connection."""
-    return _decided(machine, _AT_BOOT, source, port)
-
-
-def now(machine: Machine, source: str, port: int) -> firewall.Decision:
-    """The same of the rules in force."""
-    return _decided(machine, _NOW, source, port)
-
-
-def _decided(machine: Machine, rules: str, source: str, port: int) -> firewall.Decision:
-    told = machine.once(rules)
-    if told.rc:
-        raise CheckFailed(f"`{rules}` failed on {machine.name}: {told.stderr.strip()} (expected: the rules)")
-    if len(told.stdout) > _LARGEST_RULES:
-        raise CheckFailed(
-            f"`{rules}` prints {len(told.stdout)} characters on {machine.name} (expected: a firewall's rules)"
-        )
-    return firewall.parse(told.stdout).decide(firewall.Connection(source, machine.address, port))
-
-
-def rules_load(machine: Machine, evidence: Evidence) -> None:
-    """The saved rules are valid, are loaded at boot, and do not let everything in."""
-    service(machine, "iptables", evidence)
-    test = machine.once(_TEST)
-    said = "; ".join(line for line in test.stderr.splitlines() if line and not line.startswith("Try "))
-    complaint = f": {said}" if said else ""
-    evidence(
-        test.rc == 0,
-        f"/etc/sysconfig/iptables on {machine.name} can{'' if test.rc == 0 else 'not'} be loaded{complaint}",
-        "it can",
-    )
-    for when, decision in (("now", now), ("at boot", at_boot)):
-        stray = decision(machine, OUTSIDE, NOBODYS_PORT)
-        port = f"port {NOBODYS_PORT}, which no service uses"
-        saw = f"{when} the firewall of {machine.name} would {stray.of(port)}"
-        evidence(stray.verdict != "ACCEPT", saw, "DROP or REJECT")
 
 
 def leads_to_vm3(relayhost: str, student: Student) -> bool:

@@ -27,19 +27,6 @@ ASTRAY = "does not end at that port: its addresses are rewritten on the way (exp
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Whether a connection was made, and how it went, in words."""
-
-    made: bool
-    words: str
-
-    @property
-    def let_in(self) -> bool:
-        """Whether a firewall let it through: a machine that refuses has been reached."""
-        return self.made or "refused" in self.words
-
-
-@dataclass(frozen=True)
 class Dialogue:
     """An SMTP conversation: the greeting, and the replies to three recipients.
 
@@ -141,11 +128,6 @@ def reference(site: Site, post: Post) -> Reference:
 
 
 @probe
-def imap_from_outside(site: Site, post: Post) -> Reach:
-    return _reach(site["host"], site["vm3"].address, 143, source=OUTSIDE)
-
-
-@probe
 def stranger_asks_vm3(site: Site, post: Post) -> str:
     return _stranger_asks(site, "vm3")
 
@@ -215,16 +197,6 @@ def banner_of_vm3(site: Site, post: Post) -> str:
 
 
 @probe
-def imap_from_host(site: Site, post: Post) -> Reach:
-    return _reach(site["host"], site["vm3"].address, 143)
-
-
-@probe
-def imap_from_vm2(site: Site, post: Post) -> Reach:
-    return _reach(site["vm2"], site["vm3"].address, 143)
-
-
-@probe
 def services(site: Site, post: Post) -> None:
     """What the checks need, read while the messages are on their way instead of one by one at the end."""
     ours = {"vm2": ["postfix", "iptables"], "vm3": ["postfix", "iptables", "dovecot"], "host": ["named"]}
@@ -260,14 +232,6 @@ def _stranger_asks(site: Site, name: str) -> str:
             return session.ask("MAIL FROM:<>", f"RCPT TO:<{ELSEWHERE}>")
     except CheckFailed as error:
         return str(error)
-
-
-def _reach(machine: Machine, host: str, port: int, source: str | None = None) -> Reach:
-    try:
-        machine.dial(host, port, source=source, patience=1 if source else 3).close()
-    except OSError as error:
-        return Reach(False, str(error))
-    return Reach(True, "the connection was made")
 
 
 def through_relay(site: Site) -> None:

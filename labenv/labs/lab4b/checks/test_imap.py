@@ -1,12 +1,16 @@
 """Investigation 3, "Accessing received mail messages on vm3 via IMAP"."""
 
+from contextlib import suppress
+
 from labenv.checks.evidence import CheckFailed, Evidence
-from labenv.checks.machine import Machine
+from labenv.checks.firewall import who_accepts, who_drops
+from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.settings import Dovecot, expect, not_restarted, set_in_file, words
-from labenv.labs.lab4b.checks import common
+from labenv.labs.lab4b.checks import common, doors
 from labenv.labs.lab4b.checks.common import OUTSIDE
-from labenv.labs.lab4b.checks.probes import ASTRAY, Inbox, Reach
+from labenv.labs.lab4b.checks.doors import Firewall, Reach, latecomer, neighbour
+from labenv.labs.lab4b.checks.probes import ASTRAY, Inbox
 from labenv.student import Student
 
 
@@ -36,27 +40,54 @@ def test_imap_listens(vm3: Machine, imap_from_host: Reach, evidence: Evidence) -
 def test_firewall_lets_the_network_in(
     imap_from_host: Reach,
     imap_from_vm2: Reach,
-    imap_from_outside: Reach,
-    host: Machine,
-    vm2: Machine,
+    imap_from_others: dict[str, Reach],
+    site: Site,
     vm3: Machine,
+    student: Student,
     evidence: Evidence,
 ) -> None:
-    for name, source, reach in (("host", host.address, imap_from_host), ("vm2", vm2.address, imap_from_vm2)):
-        rule = "" if reach.let_in else f"; the rules in force {common.now(vm3, source, 143).of('it')}"
+    for name, reach in (("host", imap_from_host), ("vm2", imap_from_vm2)):
+        rule = "" if reach.let_in else _dropped(site, name)
         evidence(reach.let_in, f"{name} to vm3 port 143: {reach.words}{rule}", "the firewall allows it")
-    rule = f", by {common.now(vm3, OUTSIDE, 143).by}" if imap_from_outside.let_in else ""
-    saw = f"{OUTSIDE}, outside the network, to vm3 port 143: {imap_from_outside.words}{rule}"
-    evidence(not imap_from_outside.let_in, saw, "no connection")
+    for source in (OUTSIDE, neighbour(student)):
+        stranger = imap_from_others[source]
+        rule = _accepted(site, source) if stranger.let_in else ""
+        saw = f"{source}, outside the network, to vm3 port 143: {stranger.words}{rule}"
+        evidence(not stranger.let_in, saw, "no connection")
+    late = latecomer(student)
+    if imap_from_others[late].possible and not imap_from_others[late].let_in:
+        evidence.doubt(*_narrow(f"vm3 does not let port 143 in from {late}", student))
 
 
 @step("31", machine="vm3")
-def test_firewall_is_saved(vm3: Machine, vm2: Machine, host: Machine, evidence: Evidence) -> None:
-    common.rules_load(vm3, evidence)
-    for name, source, wanted in (("host", host.address, True), ("vm2", vm2.address, True), (OUTSIDE, OUTSIDE, False)):
-        decision = common.at_boot(vm3, source, 143)
-        saw = f"at boot vm3 would {decision.of(f'port 143 from {name}')}"
-        evidence((decision.verdict == "ACCEPT") == wanted, saw, "ACCEPT" if wanted else "DROP or REJECT")
+def test_firewall_is_saved(
+    firewall_of_vm3: Firewall,
+    imap_from_host: Reach,
+    imap_from_vm2: Reach,
+    imap_from_others: dict[str, Reach],
+    host: Machine,
+    vm2: Machine,
+    vm3: Machine,
+    student: Student,
+    evidence: Evidence,
+) -> None:
+    doors.rules_load(vm3, firewall_of_vm3, evidence)
+    reached = {host.address: imap_from_host, vm2.address: imap_from_vm2, **imap_from_others}
+    names = {host.address: "host", vm2.address: "vm2"}
+    for source in (host.address, vm2.address, OUTSIDE, neighbour(student)):
+        name, wanted = names.get(source, source), source in names
+        if firewall_of_vm3.same:
+            does = "lets" if reached[source].let_in else "does not let"
+            saw = f"the rules that are saved are those in force, and vm3 {does} port 143 in from {name}"
+            evidence(reached[source].let_in == wanted, saw, "it does" if wanted else "it does not")
+        elif wanted:
+            doors.stays_open(vm3, firewall_of_vm3, source, name, 143, evidence)
+        elif decision := firewall_of_vm3.decisions.get((source, 143)):
+            saw = f"at boot vm3 would {decision.of(f'port 143 from {source}, outside the network')}"
+            evidence(not decision.let_in, saw, "it drops or rejects that")
+    late = latecomer(student)
+    if (decision := firewall_of_vm3.decisions.get((late, 143))) and not decision.let_in:
+        evidence.doubt(*_narrow(f"at boot vm3 would {decision.of(f'port 143 from {late}')}", student))
 
 
 @step("33", machine="vm3")
@@ -82,3 +113,21 @@ def test_login_without_tls(inbox: Inbox, vm3: Machine, student: Student, evidenc
     evidence(open_door, f"vm3 greets host with '{inbox.greeting}'{remark}", "AUTH=PLAIN and no LOGINDISABLED")
     remark = "; checks log in with the lab's password" if "AUTHENTICATIONFAILED" in inbox.login else ""
     evidence(inbox.login == "OK", f"vm3 answers the login of {student.id} from host with {inbox.login}{remark}", "OK")
+
+
+def _dropped(site: Site, name: str) -> str:
+    return who_drops(site[name], site["vm3"], lambda: _again(site[name], site["vm3"]), 143)
+
+
+def _accepted(site: Site, source: str) -> str:
+    host, vm3 = site["host"], site["vm3"]
+    return who_accepts(host, vm3, lambda: _again(host, vm3, source))
+
+
+def _again(start: Machine, end: Machine, source: str | None = None) -> None:
+    with suppress(OSError):
+        start.dial(end.address, 143, source=source, patience=1).close()
+
+
+def _narrow(saw: str, student: Student) -> tuple[str, str]:
+    return saw, f"the sheet lets the whole network in, {student.network}"
