@@ -111,7 +111,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
 
     def _unreached(self, other: "Machine", port: int, error: Exception) -> CheckFailed:
         words = str(error) or type(error).__name__
-        return CheckFailed(f"{self.name} gets no greeting from {other.name} port {port}: {words} (expected: one)")
+        return CheckFailed(f"{self.name} gets no greeting from {other.name} port {port}: {words}", "one", by=other.name)
 
 
 class Smtp(smtplib.SMTP):

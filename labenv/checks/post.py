@@ -1,6 +1,7 @@
 """The probe messages of one run: sent, followed, and removed again, so that the student's mail stays as it was."""
 
 import contextlib
+import re
 import secrets
 import threading
 import time
@@ -51,11 +52,18 @@ class Post:
         self._prepare()
         # Otherwise sendmail would queue the message, perhaps for days, until somebody starts Postfix.
         if machine.once("kill -0 $(cat /var/spool/postfix/pid/master.pid)").rc:
-            raise CheckFailed(f"Postfix is not running on {machine.name}, so no message was sent (expected: it runs)")
+            raise CheckFailed(
+                f"Postfix is not running on {machine.name}, so no message was sent", "it runs", by=machine.name
+            )
         message_id, text = self._compose(name, recipient)
-        machine.output(
+        sent = machine.run(
             "printf %%s %s | sendmail -i " + ("-f %s " if sender else "%s") + "-- %s", text, sender or "", recipient
         )
+        if sent.rc:
+            said = (sent.stderr.strip().splitlines() or [f"status {sent.rc}"])[-1]
+            raise CheckFailed(
+                f"sendmail on {machine.name} refuses a message to {recipient}: {said}", "accepted", by=machine.name
+            )
         return message_id
 
     def send(self, session: Smtp, name: str, sender: str, recipient: str) -> str:
@@ -77,7 +85,9 @@ class Post:
         log = self.log(machine).until(lambda log: any(hop.deliveries or hop.removed for hop in last(log)), _WAIT)
         if not last(log):
             raise CheckFailed(
-                f"/var/log/maillog on {machine.name} has no line about the message <{message_id}> (expected: its delivery)"
+                f"/var/log/maillog on {machine.name} has no line about the message <{message_id}>",
+                "its delivery",
+                by=machine.name,
             )
         return last(log)[0]
 
@@ -86,6 +96,11 @@ class Post:
         scene = Scene(self._site.names, self._site.student.domain)
         reasons = [scene.why(hop, d, machine.name) for d in hop.last if d.status in ("deferred", "bounced")]
         return f"{hop.fate}: {'; '.join(dict.fromkeys(reasons))}" if reasons else hop.fate
+
+    def erred(self, machine: Machine, hop: Hop) -> str:
+        """The name of the machine that stopped a message: the one that answered with an error, or else the one that has it."""
+        replies = [d.address for d in hop.last if d.status != "sent" and re.search(r"said: \d{3}", d.words)]
+        return self._site.names.get(replies[0], machine.name) if replies else machine.name
 
     def sweep(self) -> None:
         """Wait until every message has come to rest, then remove them from all queues and mailboxes.

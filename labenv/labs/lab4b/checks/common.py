@@ -89,7 +89,7 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
         ).stdout
         reasons = [line for line in log.splitlines() if re.search("(fatal|error)(?!.*see logs)", line, re.IGNORECASE)]
         saw += f" (its journal has: {reasons[-1]})" if reasons else ""
-    evidence((active, enabled) == ("active", "enabled"), saw, "active and enabled")
+    evidence((active, enabled) == ("active", "enabled"), saw, "active and enabled", by=machine.name)
     if name in _PROGRAMS and not _runs(machine, name):
         evidence(False, f"{saw}, but no process of its own program runs", f"{_PROGRAMS[name][0]} in {name}.service")
 
