@@ -5,12 +5,18 @@ them is the rule's own target. In tables of nft's own only a rule that says `cou
 """
 
 import re
+import socket
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
+from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine
 from labenv.text import decoded
+
+T = TypeVar("T")
 
 SAVED = "/etc/sysconfig/iptables"
 NOW = "iptables-save"
@@ -50,6 +56,11 @@ class Rule:
         jump = re.search(r" -[jg] (\S+)", self.text)
         return jump[1] if jump else ""
 
+    @property
+    def place(self) -> tuple[str, str, int, str]:
+        """What stays as it is while packets are counted."""
+        return self.table, self.chain, self.number, self.text
+
     def __str__(self) -> str:
         """Where it is, and the rule as iptables-save prints it."""
         what = f"rule {self.number}, {self.text}" if self.number else f"policy {self.text}"
@@ -64,8 +75,8 @@ class Rules:
 
     def first(self, since: "Rules", chains: Iterable[tuple[str, str]], targets: Iterable[str]) -> Rule | None:
         """The first rule on a packet's way through `chains` that has one of the targets, and matched a packet `since` then."""
-        before = {(r.table, r.chain, r.number, r.text): r.packets for r in since.rules}
-        risen = [r for r in self.rules if r.packets > before.get((r.table, r.chain, r.number, r.text), 0)]
+        before = {r.place: r.packets for r in since.rules}
+        risen = [r for r in self.rules if r.packets > before.get(r.place, 0)]
         for table, chain in chains:
             reached = self._reached(table, chain)
             for rule in risen:
@@ -167,7 +178,7 @@ def who_drops(start: Machine, end: Machine, again: Callable[[], object], port: i
         now, then, earlier = (counts[machine.name] for counts in (after, before, calm))
         if rule := now.first(then, chains, _REFUSES):
             noise = then.first(earlier, chains, _REFUSES)
-            seen.append((noise == rule and noise is not None, machine, what, rule))
+            seen.append((noise is not None and noise.place == rule.place, machine, what, rule))
     for _, machine, what, rule in sorted(seen, key=lambda found: found[0]):
         return (
             f"; {machine.name} {_REFUSES[rule.target]} {what}: {rule}{_remark(after[machine.name], rule, what, port)}"
@@ -183,6 +194,25 @@ def who_accepts(start: Machine, end: Machine, again: Callable[[], object]) -> st
     new = Rules(tuple(r for r in after.rules if "ESTABLISHED" not in r.text))
     rule = new.first(before, [("filter", "INPUT")], ["ACCEPT"])
     return f"; {end.name} accepts it: {rule}" if rule else ""
+
+
+def greeted(session: Callable[[], T], start: Machine, end: Machine, port: int) -> T:
+    """Open a session from one machine to another. If there is none, CheckFailed says too which machine drops the packets."""
+    try:
+        return session()
+    except CheckFailed as error:
+        cause = error.__cause__
+        lost = isinstance(cause, OSError) and not isinstance(cause, socket.gaierror)
+        rule = who_drops(start, end, lambda: attempt(start, end, port), port) if lost else ""
+        if not rule:
+            raise
+        raise CheckFailed(f"{error.saw}{rule}", error.wanted) from cause
+
+
+def attempt(start: Machine, end: Machine, port: int, source: str | None = None) -> None:
+    """Try for a second to connect from one machine to another, perhaps from a further address of it."""
+    with suppress(OSError):
+        start.dial(end.address, port, source=source, patience=1).close()
 
 
 def _count(start: Machine, end: Machine) -> dict[str, Rules]:

@@ -20,6 +20,8 @@ from labenv.labs.lab4b.checks.common import OUTSIDE
 from labenv.student import Student
 
 NOBODYS_PORT = 9  # discard(9): no step of the course opens it
+_PORTS = {"vm2": (25,), "vm3": (25, 143)}  # that the sheet opens
+_SOON = 1  # second in which a connection is made that is not expected to be, or was not before
 _READ = f"head -c 100000 {SAVED}"
 _ADDRESS = "cat /sys/class/net/eth0/address"
 _OTHERS_FILE = "/etc/iptables/rules.v4"  # Debian's iptables-persistent reads it, which is not in this lab
@@ -61,7 +63,8 @@ class Decision:
 class Firewall:
     """The saved rules of a machine: `same` as those in force; or what is wrong with them; or what they decide.
 
-    `decisions` are by source and port. `untried` says why they could not be tried.
+    `decisions` are by source and port. `untried` says why they could not be tried. `stray` is a connection from outside the
+    network to a port that nobody uses.
     """
 
     same: bool = False
@@ -87,12 +90,12 @@ def _other(student: Student) -> ipaddress.IPv4Network:
 
 @probe
 def imap_from_host(site: Site, post: Post) -> Reach:
-    return reach(site, "host", "vm3", 143)
+    return reach(site, "host", "vm3", 143, patience=3)
 
 
 @probe
 def imap_from_vm2(site: Site, post: Post) -> Reach:
-    return reach(site, "vm2", "vm3", 143)
+    return reach(site, "vm2", "vm3", 143, patience=3)
 
 
 @probe
@@ -107,18 +110,18 @@ def imap_from_others(site: Site, post: Post) -> dict[str, Reach]:
 
 @probe
 def firewall_of_vm2(site: Site, post: Post) -> Firewall:
-    return _look(site, "vm2", (25,))
+    return _look(site, "vm2")
 
 
 @probe
 def firewall_of_vm3(site: Site, post: Post) -> Firewall:
-    return _look(site, "vm3", (25, 143))
+    return _look(site, "vm3")
 
 
-def reach(site: Site, start: str, end: str, port: int, source: str | None = None) -> Reach:
-    """Try to connect from a machine, perhaps from a further address of it, to a port of another one."""
+def reach(site: Site, start: str, end: str, port: int, source: str | None = None, *, patience: float = _SOON) -> Reach:
+    """Try for so many seconds to connect from a machine, perhaps from a further address of it, to a port of another one."""
     try:
-        site[start].dial(site[end].address, port, source=source, patience=1 if source else 3).close()
+        site[start].dial(site[end].address, port, source=source, patience=patience).close()
     except OSError as error:
         refused = isinstance(error, ConnectionRefusedError)
         let_in = refused and not _refuses_by_reset(site, end, source or site[start].address, port)
@@ -135,22 +138,27 @@ def _refuses_by_reset(site: Site, name: str, source: str, port: int) -> bool:
     return bool(fates) and fates[0].word != "in"
 
 
-def _look(site: Site, name: str, ports: tuple[int, ...]) -> Firewall:
+def _look(site: Site, name: str) -> Firewall:
     try:
         with ThreadPoolExecutor(1) as pool:
             stray = pool.submit(reach, site, "host", name, NOBODYS_PORT, OUTSIDE)
-            return replace(_saved(site, name, ports), stray=stray.result())
+            return replace(_saved(site, name), stray=stray.result())
     except EngineError as error:  # a machine is down: the checks of its services report it
         return Firewall(untried=str(error))
 
 
-def _saved(site: Site, name: str, ports: tuple[int, ...]) -> Firewall:
-    machine, student = site[name], site.student
-    saved, now = machine.once(_READ), machine.once(NOW)
+def _saved(site: Site, name: str) -> Firewall:
+    saved, now = site[name].once(_READ), site[name].once(NOW)
     if saved.rc:
         return Firewall(broken=f"there is no {SAVED} on {name}")
-    if firewall.same(saved.stdout, now.stdout):
-        return Firewall(same=True)
+    same = firewall.same(saved.stdout, now.stdout)
+    return Firewall(same=True) if same else tried(site, name)
+
+
+def tried(site: Site, name: str) -> Firewall:
+    """What the saved rules of a machine do, whether they are in force or not."""
+    saved = site[name].once(_READ).stdout
+    student, ports = site.student, _PORTS[name]
     other = "vm2" if name == "vm3" else "vm3"
     packets = [
         Packet(site[start].address, port, site[start].once(_ADDRESS).stdout.strip())
@@ -160,7 +168,7 @@ def _saved(site: Site, name: str, ports: tuple[int, ...]) -> Firewall:
     packets += [Packet(source, 143) for source in (OUTSIDE, neighbour(student), latecomer(student)) if 143 in ports]
     packets.append(Packet(OUTSIDE, NOBODYS_PORT))
     try:
-        verdict = site.try_rules(name, saved.stdout, packets)
+        verdict = site.try_rules(name, saved, packets)
     except EngineError as error:
         return Firewall(untried=str(error))
     if verdict.complaint:
@@ -191,7 +199,7 @@ def rules_load(machine: Machine, found: Firewall, evidence: Evidence) -> None:
 
 
 def stays_open(machine: Machine, found: Firewall, source: str, name: str, port: int, evidence: Evidence) -> None:
-    """The saved rules let a connection in, if they are others than those in force."""
+    """The saved rules let a connection in, as far as they have been tried."""
     if decision := found.decisions.get((source, port)):
         saw = f"at boot {machine.name} would {decision.of(f'port {port} from {name}')}"
         evidence(decision.let_in, saw + ("" if decision.let_in else _not_saved(machine, port)), "it lets that in")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from labenv.checks import kernel
 from labenv.checks.evidence import CheckFailed, Waits
+from labenv.checks.firewall import greeted
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post
@@ -143,7 +144,8 @@ def inbox(site: Site, post: Post) -> Inbox:
     """A login from host without TLS, with EXAMINE, which moves no message from new/ to cur/ as SELECT does."""
     student = site.student
     log = post.log(site["vm3"])
-    session = site["host"].imap(site["vm3"])
+    host, vm3 = site["host"], site["vm3"]
+    session = greeted(lambda: host.imap(vm3), host, vm3, 143)
     try:
         if "LOGINDISABLED" in session.greeting:
             return Inbox(session.greeting, "not tried")
@@ -167,7 +169,8 @@ def inbox(site: Site, post: Post) -> Inbox:
 @probe
 def vm2_asks_vm3(site: Site, post: Post) -> Dialogue:
     """What vm3 answers when vm2 offers it mail for the domain, and for another one. Nothing is sent."""
-    with site["vm2"].smtp(site["vm3"]) as session:
+    vm2, vm3 = site["vm2"], site["vm3"]
+    with greeted(lambda: vm2.smtp(vm3), vm2, vm3, 25) as session:
         session.ehlo()
         postmaster = session.ask("MAIL FROM:<>", f"RCPT TO:<postmaster@{site.student.domain}>")
         unknown = session.ask("RSET", "MAIL FROM:<>", f"RCPT TO:<{post.token}@{site.student.domain}>")
@@ -209,7 +212,7 @@ def _lookups(site: Site, machine: Machine) -> list[Lookup]:
     vm2, vm3 = site["vm2"], site["vm3"]
     done = []
     for name, wanted in (("vm2", vm2.address), ("vm3", vm3.address), (vm3.address, f"{vm3.fqdn}.")):
-        answer = machine.run("host -W 2 -R 1 %s", name)
+        answer = machine.run("host -W 1 -R 1 %s", name)
         lines = answer.stdout.strip().splitlines() or ["no answer"]
         found = answer.rc == 0 and any(line.split()[-1].lower() == wanted for line in lines)
         done.append(Lookup(name, found, lines[-1], wanted))
@@ -219,7 +222,7 @@ def _lookups(site: Site, machine: Machine) -> list[Lookup]:
 
 
 def _banner(machine: Machine, other: Machine) -> str:
-    with machine.smtp(other) as session:
+    with greeted(lambda: machine.smtp(other), machine, other, 25) as session:
         if kernel.astray(machine, other, 25):
             raise CheckFailed(f"A connection from {machine.name} to port 25 of {other.name} {ASTRAY}")
         return session.banner

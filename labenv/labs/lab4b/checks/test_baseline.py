@@ -30,11 +30,12 @@ def test_names_are_found(
 ) -> None:
     servers = ", ".join(machine.output("sed -n 's/^nameserver *//p' /etc/resolv.conf").split()) or "no server"
     for lookup in names[machine.name]:
+        lost = ""
         if not lookup.found:
             _dns_itself(site)
-        evidence(
-            lookup.found, f"{machine.name} asks {servers} for {lookup.name}: {lookup.words}", lookup.wanted, by="host"
-        )
+            lost = _lost(machine, site["host"], lookup)
+        saw = f"{machine.name} asks {servers} for {lookup.name}: {lookup.words}{lost}"
+        evidence(lookup.found, saw, lookup.wanted, by="" if lost else "host")
     _dns_alone_knows(machine, domain, evidence)
 
 
@@ -57,7 +58,7 @@ def _lost(machine: Machine, host: Machine, lookup: Lookup) -> str:
     """Which firewall a question or its answer is lost in, if nothing came back."""
     if "no servers could be reached" not in lookup.words and "timed out" not in lookup.words:
         return ""
-    return who_drops(machine, host, lambda: machine.run("host -W 1 -R 0 %s", lookup.name), 53)
+    return who_drops(machine, host, lambda: machine.run("dig +tries=1 +time=1 %s", lookup.name), 53)
 
 
 def _dns_itself(site: Site) -> None:

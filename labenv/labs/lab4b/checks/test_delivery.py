@@ -14,8 +14,8 @@ from labenv.labs.lab4b.checks.probes import Dialogue, Journey
 from labenv.labs.lab4b.checks.test_lda import agent_says, in_maildir
 from labenv.student import Student
 
-# Who greets whom, by the probe that shows it.
-_GREETINGS = {"vm2": (("host", "banner_of_vm2"),), "vm3": (("host", "banner_of_vm3"), ("vm2", "vm2_asks_vm3"))}
+# The probes that a machine greets, if its firewall lets them in.
+_GREETINGS = {"vm2": ("banner_of_vm2",), "vm3": ("banner_of_vm3", "vm2_asks_vm3")}
 
 
 @step("41", machine=("vm2", "vm3"))
@@ -30,14 +30,12 @@ def test_smtp_listens_and_stays_open(
     common.on_every_interface(machine, 25, evidence)
     found = {"vm2": firewall_of_vm2, "vm3": firewall_of_vm3}[machine.name]
     doors.rules_load(machine, found, evidence)
-    if not found.same:
-        for name in ("host", "vm3" if machine.name == "vm2" else "vm2"):
-            doors.stays_open(machine, found, site[name].address, name, 25, evidence)
-    for name, greeting in _GREETINGS[machine.name] if found.same else ():
-        let_in = _greeted(request, greeting) or doors.reach(site, name, machine.name, 25).let_in
-        does = "lets" if let_in else "does not let"
-        saw = f"the rules that are saved are those in force, and {machine.name} {does} port 25 in from {name}"
-        evidence(let_in, saw, "it does")
+    if found.same and all(_greeted(request, probe) for probe in _GREETINGS[machine.name]):
+        evidence(True, f"the rules that are saved on {machine.name} are those in force", "they do the same")
+        return
+    found = doors.tried(site, machine.name) if found.same else found
+    for name in ("host", "vm3" if machine.name == "vm2" else "vm2"):
+        doors.stays_open(machine, found, site[name].address, name, 25, evidence)
 
 
 @step("41", machine="vm2")

@@ -1,9 +1,7 @@
 """Investigation 3, "Accessing received mail messages on vm3 via IMAP"."""
 
-from contextlib import suppress
-
+from labenv.checks import firewall
 from labenv.checks.evidence import CheckFailed, Evidence
-from labenv.checks.firewall import who_accepts, who_drops
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.settings import Dovecot, expect, not_restarted, set_in_file, words
@@ -65,6 +63,7 @@ def test_firewall_is_saved(
     imap_from_host: Reach,
     imap_from_vm2: Reach,
     imap_from_others: dict[str, Reach],
+    site: Site,
     host: Machine,
     vm2: Machine,
     vm3: Machine,
@@ -72,21 +71,22 @@ def test_firewall_is_saved(
     evidence: Evidence,
 ) -> None:
     doors.rules_load(vm3, firewall_of_vm3, evidence)
-    reached = {host.address: imap_from_host, vm2.address: imap_from_vm2, **imap_from_others}
-    names = {host.address: "host", vm2.address: "vm2"}
-    for source in (host.address, vm2.address, OUTSIDE, neighbour(student)):
-        name, wanted = names.get(source, source), source in names
-        if firewall_of_vm3.same:
-            does = "lets" if reached[source].let_in else "does not let"
-            saw = f"the rules that are saved are those in force, and vm3 {does} port 143 in from {name}"
-            evidence(reached[source].let_in == wanted, saw, "it does" if wanted else "it does not")
-        elif wanted:
-            doors.stays_open(vm3, firewall_of_vm3, source, name, 143, evidence)
-        elif decision := firewall_of_vm3.decisions.get((source, 143)):
+    found = firewall_of_vm3
+    if found.same:
+        strangers = [imap_from_others[source] for source in (OUTSIDE, neighbour(student))]
+        right = imap_from_host.let_in and imap_from_vm2.let_in and not any(reach.let_in for reach in strangers)
+        if right:
+            evidence(right, "the rules that are saved on vm3 are those in force", "they do the same")
+            return
+        found = doors.tried(site, "vm3")
+    for name, source in (("host", host.address), ("vm2", vm2.address)):
+        doors.stays_open(vm3, found, source, name, 143, evidence)
+    for source in (OUTSIDE, neighbour(student)):
+        if decision := found.decisions.get((source, 143)):
             saw = f"at boot vm3 would {decision.of(f'port 143 from {source}, outside the network')}"
             evidence(not decision.let_in, saw, "it drops or rejects that")
     late = latecomer(student)
-    if (decision := firewall_of_vm3.decisions.get((late, 143))) and not decision.let_in:
+    if (decision := found.decisions.get((late, 143))) and not decision.let_in:
         evidence.doubt(*_narrow(f"at boot vm3 would {decision.of(f'port 143 from {late}')}", student))
 
 
@@ -121,17 +121,13 @@ def test_login_without_tls(inbox: Inbox, vm3: Machine, student: Student, evidenc
 
 
 def _dropped(site: Site, name: str) -> str:
-    return who_drops(site[name], site["vm3"], lambda: _again(site[name], site["vm3"]), 143)
+    start, vm3 = site[name], site["vm3"]
+    return firewall.who_drops(start, vm3, lambda: firewall.attempt(start, vm3, 143), 143)
 
 
 def _accepted(site: Site, source: str) -> str:
     host, vm3 = site["host"], site["vm3"]
-    return who_accepts(host, vm3, lambda: _again(host, vm3, source))
-
-
-def _again(start: Machine, end: Machine, source: str | None = None) -> None:
-    with suppress(OSError):
-        start.dial(end.address, 143, source=source, patience=1).close()
+    return firewall.who_accepts(host, vm3, lambda: firewall.attempt(host, vm3, 143, source))
 
 
 def _narrow(saw: str, student: Student) -> tuple[str, str]:
