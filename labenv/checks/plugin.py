@@ -90,7 +90,7 @@ class Run:
     def explained(self, machine: str) -> Complaint | None:
         """What the servers of a machine logged against themselves since the run began, if that explains anything."""
         try:
-            told = self.site[machine].run(complaints.command(time.monotonic() - self._began).replace("%", "%%"))
+            told = self.site[machine].run(complaints.command(f"-{time.monotonic() - self._began + 1:.0f}s"))
         except EngineError:  # the check says already that the machine is not there
             return None
         return complaints.explained(told.stdout)

@@ -94,7 +94,8 @@ class Post:
     def fate(self, machine: Machine, hop: Hop) -> str:
         """What happened to a message on a machine, in the log's words, and in plain words why it stopped."""
         scene = Scene(self._site.names, self._site.student.domain)
-        reasons = [scene.why(hop, d, machine.name) for d in hop.last if d.status in ("deferred", "bounced")]
+        stopped = [d for d in hop.last if d.status in ("deferred", "bounced")]
+        reasons = [why for d in stopped if not (why := scene.why(hop, d, machine.name)).endswith(d.words)]
         return f"{hop.fate}: {'; '.join(dict.fromkeys(reasons))}" if reasons else hop.fate
 
     def erred(self, machine: Machine, hop: Hop) -> str:

@@ -69,12 +69,15 @@ class _Entry:
     text: str
 
 
-def command(seconds: float) -> str:
-    """What to run in a machine for `explained`: it prints what was logged in the last `seconds`, and the configuration."""
+def command(since: str, until: str = "now") -> str:
+    """What to run in a machine for `explained`: it prints what was logged between two times, and the configuration.
+
+    The times are as in systemd.time(7), on the machine's clock.
+    """
     journal = "journalctl -q --no-pager -o json --output-fields=SYSLOG_IDENTIFIER,_PID,PRIORITY,MESSAGE"
     units = " ".join(_UNITS)
     return (
-        f"{journal} -p warning --since=-{max(1, round(seconds))}s | tail -c {_LARGEST}; echo; echo '{_PARTED}'; "
+        f"{journal} -p warning --since='{since}' --until='{until}' | tail -c {_LARGEST}; echo; echo '{_PARTED}'; "
         f"for unit in {units}; do id=$(systemctl show -p InvocationID --value $unit); "
         f"[ -z \"$id\" ] || {{ [ $unit != named ] && ! systemctl -q is-failed $unit; }} || {journal} _SYSTEMD_INVOCATION_ID=$id | tail -n 50; done | tail -c {_LARGEST}; echo; echo '{_PARTED}'; "
         f"grep -rn '' {_MAIN} /etc/dovecot --include=main.cf --include='*.conf' 2>/dev/null | head -c {_LARGEST}"
