@@ -4,6 +4,7 @@ If the saved rules are those in force, the connections show what they do. Otherw
 """
 
 import ipaddress
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -124,15 +125,15 @@ def reach(site: Site, start: str, end: str, port: int, source: str | None = None
         site[start].dial(site[end].address, port, source=source, patience=patience).close()
     except OSError as error:
         refused = isinstance(error, ConnectionRefusedError)
-        let_in = refused and not _refuses_by_reset(site, end, source or site[start].address, port)
+        let_in = refused and not _rule_refuses(site, end, source or site[start].address, port)
         return Reach(False, str(error), let_in, possible="assign" not in str(error))
     return Reach(True, "the connection was made", let_in=True)
 
 
-def _refuses_by_reset(site: Site, name: str, source: str, port: int) -> bool:
+def _rule_refuses(site: Site, name: str, source: str, port: int) -> bool:
     """Whether a refusal may come from a rule in force, and does: nobody can tell it from the refusal of a closed port."""
     rules = site[name].once(NOW).stdout
-    if "tcp-reset" not in rules:
+    if not re.search("tcp-reset|port-unreach", rules):
         return False
     fates = site.try_rules(name, rules, [Packet(source, port)]).fates
     return bool(fates) and fates[0].word != "in"
@@ -181,7 +182,7 @@ def tried(site: Site, name: str) -> Firewall:
     return Firewall(decisions=decisions)
 
 
-def rules_load(machine: Machine, found: Firewall, evidence: Evidence) -> None:
+def rules_load(site: Site, machine: Machine, found: Firewall, evidence: Evidence) -> None:
     """The saved rules are valid, are loaded at boot, and do not let everything in."""
     common.service(machine, "iptables", evidence)
     evidence(not found.broken, found.broken or f"{SAVED} on {machine.name} can be loaded", "it can be loaded")
@@ -192,10 +193,18 @@ def rules_load(machine: Machine, found: Firewall, evidence: Evidence) -> None:
     what = f"port {NOBODYS_PORT}, which no service uses"
     if found.stray:
         does = "lets in" if found.stray.let_in else "does not let in"
-        evidence(not found.stray.let_in, f"the firewall of {machine.name} {does} {what}", "it drops or rejects that")
+        rule = accepted(site, machine, NOBODYS_PORT, OUTSIDE) if found.stray.let_in else ""
+        saw = f"the firewall of {machine.name} {does} {what}{rule}"
+        evidence(not found.stray.let_in, saw, "it drops or rejects that")
     if stray := found.decisions.get((OUTSIDE, NOBODYS_PORT)):
         saw = f"at boot the firewall of {machine.name} would {stray.of(what)}"
         evidence(not stray.let_in, saw, "it drops or rejects that")
+
+
+def accepted(site: Site, machine: Machine, port: int, source: str) -> str:
+    """Which rule lets in a connection that host makes from a further address: the end of a sentence."""
+    host = site["host"]
+    return firewall.who_accepts(host, machine, lambda: firewall.attempt(host, machine, port, source))
 
 
 def stays_open(machine: Machine, found: Firewall, source: str, name: str, port: int, evidence: Evidence) -> None:

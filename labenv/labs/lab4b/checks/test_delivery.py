@@ -29,7 +29,7 @@ def test_smtp_listens_and_stays_open(
 ) -> None:
     common.on_every_interface(machine, 25, evidence)
     found = {"vm2": firewall_of_vm2, "vm3": firewall_of_vm3}[machine.name]
-    doors.rules_load(machine, found, evidence)
+    doors.rules_load(site, machine, found, evidence)
     if found.same and all(_greeted(request, probe) for probe in _GREETINGS[machine.name]):
         evidence(True, f"the rules that are saved on {machine.name} are those in force", "they do the same")
         return

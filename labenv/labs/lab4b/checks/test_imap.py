@@ -49,7 +49,7 @@ def test_firewall_lets_the_network_in(
         evidence(reach.let_in, f"{name} to vm3 port 143: {reach.words}{rule}", "the firewall allows it")
     for source in (OUTSIDE, neighbour(student)):
         stranger = imap_from_others[source]
-        rule = _accepted(site, source) if stranger.let_in else ""
+        rule = doors.accepted(site, vm3, 143, source) if stranger.let_in else ""
         saw = f"{source}, outside the network, to vm3 port 143: {stranger.words}{rule}"
         evidence(not stranger.let_in, saw, "no connection")
     late = latecomer(student)
@@ -70,7 +70,7 @@ def test_firewall_is_saved(
     student: Student,
     evidence: Evidence,
 ) -> None:
-    doors.rules_load(vm3, firewall_of_vm3, evidence)
+    doors.rules_load(site, vm3, firewall_of_vm3, evidence)
     found = firewall_of_vm3
     if found.same:
         strangers = [imap_from_others[source] for source in (OUTSIDE, neighbour(student))]
@@ -123,11 +123,6 @@ def test_login_without_tls(inbox: Inbox, vm3: Machine, student: Student, evidenc
 def _dropped(site: Site, name: str) -> str:
     start, vm3 = site[name], site["vm3"]
     return firewall.who_drops(start, vm3, lambda: firewall.attempt(start, vm3, 143), 143)
-
-
-def _accepted(site: Site, source: str) -> str:
-    host, vm3 = site["host"], site["vm3"]
-    return firewall.who_accepts(host, vm3, lambda: firewall.attempt(host, vm3, 143, source))
 
 
 def _narrow(saw: str, student: Student) -> tuple[str, str]:
