@@ -7,7 +7,7 @@ nothing has been tried for a while, and then uses no memory; `labenv down` remov
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,10 @@ class Verdict:
     fates: tuple[Fate, ...] = ()
 
 
+class _Ended(EngineError):
+    """The container ended, because nothing had been tried for a while."""
+
+
 def tried(engine: Engine, student_id: str, machine: Machine, rules: str, packets: Sequence[Packet]) -> Verdict:
     """Load rules as iptables.service of a machine does at boot, and try packets on them.
 
@@ -69,8 +73,8 @@ def tried(engine: Engine, student_id: str, machine: Machine, rules: str, packets
     name = container_name(student_id, "firewall-trial")
     for _ in range(_ATTEMPTS):
         _ready(engine, student_id, name, machine)
-        if (said := _said(engine, name, f"{order}rules\n{rules}")) is not None:
-            return said
+        with suppress(_Ended):
+            return _said(engine, name, f"{order}rules\n{rules}")
     raise EngineError(f"The container {name} ends before the rules have been tried.")
 
 
@@ -110,11 +114,15 @@ def _make(engine: Engine, student_id: str, name: str, image: str) -> None:
             raise
 
 
-def _said(engine: Engine, name: str, order: str) -> Verdict | None:
-    """The verdict; None if the container ended meanwhile. Raises EngineError."""
+def _said(engine: Engine, name: str, order: str) -> Verdict:
+    """The verdict. Raises EngineError; `_Ended` if the container did meanwhile."""
     deadline = time.monotonic() + 2 * _SECONDS  # it may have to wait for another
     answer, complaint = bytearray(), bytearray()
-    with closing(Stream(engine.api, name, ["perl", "-e", _PROGRAM])) as talk:
+    try:
+        stream = Stream(engine.api, name, ["perl", "-e", _PROGRAM])
+    except EngineError as error:
+        raise _Ended(str(error)) from error
+    with closing(stream) as talk:
         talk.send(order.encode())
         talk.end_of_input()
         try:
@@ -129,7 +137,7 @@ def _said(engine: Engine, name: str, order: str) -> Verdict | None:
         return _verdict(records)
     if complaint:
         raise EngineError(f"The rules could not be tried: {decoded(bytes(complaint)).strip()}")
-    return None
+    raise _Ended
 
 
 def _records(answer: bytes) -> list[tuple[str, str]]:

@@ -126,7 +126,7 @@ def reach(site: Site, start: str, end: str, port: int, source: str | None = None
     except OSError as error:
         refused = isinstance(error, ConnectionRefusedError)
         let_in = refused and not _rule_refuses(site, end, source or site[start].address, port)
-        return Reach(False, str(error), let_in, possible="assign" not in str(error))
+        return Reach(False, str(error), let_in, possible="bind failed" not in str(error))
     return Reach(True, "the connection was made", let_in=True)
 
 
@@ -135,7 +135,10 @@ def _rule_refuses(site: Site, name: str, source: str, port: int) -> bool:
     rules = site[name].once(NOW).stdout
     if not re.search("tcp-reset|port-unreach", rules):
         return False
-    fates = site.try_rules(name, rules, [Packet(source, port)]).fates
+    try:
+        fates = site.try_rules(name, rules, [Packet(source, port)]).fates
+    except EngineError:  # there are such rules, and that is all that is known
+        return True
     return bool(fates) and fates[0].word != "in"
 
 
