@@ -9,8 +9,8 @@
 """
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ import pytest
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.post import Post
-from labenv.checks.results import CheckResult, Status, waiting
+from labenv.checks.results import CheckResult, Status, needed, waiting
 from labenv.engine import Engine
 from labenv.engine.find import connect
 from labenv.errors import EngineError, LabenvError, senseless
@@ -31,6 +31,9 @@ from labenv.mail.complaints import Complaint
 from labenv.student import Student
 
 T = TypeVar("T")
+
+# Seconds from the beginning of a run, and at least, that a check waits for its probes although a step that it needs has failed.
+_SOON, _BEHIND = 5, 0.1
 
 _PROBES: dict[str, Callable[[Site, Post], Any]] = {}
 
@@ -87,6 +90,18 @@ class Run:
         """The result of a probe. Raises what it raised."""
         return self._probes[name].result()
 
+    def await_probes(self, step: str, names: Iterable[str]) -> None:
+        """Wait for the probes that a check of that step uses: only a moment once it can no more than wait for another step.
+
+        Raises Waits if they take longer than that; then nothing waits for them any more.
+        """
+        failed = {result.step for result in self.results if result.status == "fail"}
+        first = [name for name in self.lab.steps if name in failed & needed(step, self.lab, self.waits)][:1]
+        probes = [self._probes[name] for name in names if name in self._probes]
+        if first and wait(probes, max(_BEHIND, self._began + _SOON - time.monotonic())).not_done:
+            self.post.give_up()
+            raise Waits(first[0])
+
     def explained(self, machine: str) -> Complaint | None:
         """What the servers of a machine logged against themselves since the run began, if that explains anything."""
         try:
@@ -97,6 +112,9 @@ class Run:
 
     def finish(self) -> None:
         """Wait for the probes, remove their messages, close the channels."""
+        if self.post.given_up:
+            for machine in self.site.machines.values():
+                machine.hang_up()
         self._pool.shutdown(cancel_futures=True)
         try:
             self.post.sweep()
@@ -135,6 +153,10 @@ class Session:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Start the probes that the chosen checks need."""
         self._run.start({name for item in session.items for name in getattr(item, "fixturenames", ())})
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Do not wait for what can no longer make a difference."""
+        self._run.await_probes(_step(item).args[0], getattr(item, "fixturenames", ()))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, Smtp
+from labenv.checks.maillog import PATH as LOG
 from labenv.checks.maillog import Maillog
+from labenv.checks.settings import postconf
 from labenv.errors import EngineError
 from labenv.mail import maillog
 from labenv.mail.maillog import Hop
@@ -20,9 +22,13 @@ from labenv.mail.telling import Scene
 
 _MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text(encoding="utf-8")
 _WAIT = 10.0  # seconds until a message counts as lost; 0.1 is usual
-_REST = (3.0, 10.0)  # seconds to wait for moving messages before the first and the second removal
+_REST = (3.0, 4.0)  # seconds to wait for moving messages before the first and the second removal
 _PAUSE = 0.05
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
+
+
+class Unlogged(CheckFailed):
+    """No message can be followed on a machine, because what Postfix says there is not in its log."""
 
 
 class Post:
@@ -36,6 +42,17 @@ class Post:
         self._logs: dict[str, Maillog] = {}
         self._listed: dict[str, str] = {}
         self._sent: set[str] = set()
+        self._over = threading.Event()
+        self._unlogged = False
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits for the messages any more."""
+        return self._over.is_set()
+
+    def give_up(self) -> None:
+        """Let nobody wait for the messages any more: what they could show does not matter."""
+        self._over.set()
 
     def log(self, machine: Machine) -> Maillog:
         """The machine's mail log since before the first message. Raises CheckFailed if Postfix is not installed."""
@@ -76,16 +93,25 @@ class Post:
     def follow(self, machine: Machine, message_id: str) -> Hop:
         """The message's hop on a machine, once something has happened to it there.
 
-        Waits ten seconds for that. Raises CheckFailed if the message is not in the machine's log by then.
+        Waits ten seconds for that. Raises CheckFailed if the message is not in the machine's log by then, after a second or two
+        Unlogged if nothing of it can be there.
         """
 
         def last(log: str) -> list[Hop]:
             return maillog.hops(log, message_id)[-1:]
 
-        log = self.log(machine).until(lambda log: any(hop.deliveries or hop.removed for hop in last(log)), _WAIT)
+        def moved(log: str) -> bool:
+            return self.given_up or any(hop.deliveries or hop.removed for hop in last(log))
+
+        log = self.log(machine).until(
+            moved, _WAIT, hopeless=lambda: not last(self.log(machine).read()) and _logs_elsewhere(machine)
+        )
         if not last(log):
+            if why := self.log(machine).dead or _logs_elsewhere(machine):
+                self._unlogged = True
+                raise Unlogged(why, f"Postfix's lines in {LOG}")
             raise CheckFailed(
-                f"/var/log/maillog on {machine.name} has no line about the message <{message_id}>",
+                f"{LOG} on {machine.name} has no line about the message <{message_id}>",
                 "its delivery",
                 by=machine.name,
             )
@@ -107,13 +133,13 @@ class Post:
         """Wait until every message has come to rest, then remove them from all queues and mailboxes.
 
         A message that moves too slowly is removed from the queue it is in; if it was being delivered just then, a second
-        round removes its file.
+        round removes its file. So it does where no log tells how messages move.
         """
         for seconds in _REST:
             at_rest = self._wait(seconds)
             with ThreadPoolExecutor() as pool:
                 list(pool.map(self._clean, self._logs))
-            if at_rest:
+            if at_rest and not self._unlogged:
                 break
 
     def _wait(self, seconds: float) -> bool:
@@ -123,7 +149,7 @@ class Post:
         while family:
             logs = self._read()
             family = maillog.with_notices(logs, family)
-            if maillog.settled(logs, family):
+            if self._unlogged or maillog.settled(logs, family):
                 break
             if time.monotonic() > deadline:
                 return False
@@ -166,3 +192,15 @@ class Post:
         message.set_content(_BODY)
         self._sent.add(message_id)
         return message_id, message.as_string()
+
+
+def _logs_elsewhere(machine: Machine) -> str:
+    """Where Postfix logs if not in the mail log (postconf(5)), as a sentence; "" if there."""
+    where = f"in /etc/postfix/main.cf on {machine.name})"
+    if (file := postconf(machine, "maillog_file").value) not in ("", LOG):
+        return f"Postfix on {machine.name} logs to {file}, not to {LOG} (maillog_file {where}"
+    if (facility := postconf(machine, "syslog_facility").value) != "mail":
+        return f"Postfix on {machine.name} logs as {facility}, which does not go to {LOG} (syslog_facility {where}"
+    if (name := postconf(machine, "syslog_name").value) != "postfix":
+        return f"Postfix on {machine.name} calls itself {name} in {LOG}, not postfix (syslog_name {where}"
+    return ""

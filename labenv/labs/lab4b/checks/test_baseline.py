@@ -32,7 +32,7 @@ def test_names_are_found(
     for lookup in names[machine.name]:
         lost = ""
         if not lookup.found:
-            _dns_itself(site)
+            _dns_itself(site, lookup)
             lost = _lost(machine, site["host"], lookup)
         saw = f"{machine.name} asks {servers} for {lookup.name}: {lookup.words}{lost}"
         evidence(lookup.found, saw, lookup.wanted, by="" if lost else "host")
@@ -47,7 +47,7 @@ def test_vm2_greets_host(banner_of_vm2: str, domain: str, evidence: Evidence) ->
 @step("47", machine="vm3")
 def test_full_name(vm3: Machine, domain: str, evidence: Evidence) -> None:
     for option, wanted in (("-f", f"vm3.{domain}"), ("-d", domain)):
-        name = vm3.output(f"hostname {option}")
+        name = vm3.output(f"timeout 3 hostname {option}")  # it asks a resolver that may be dead
         evidence(name == wanted, f"`hostname {option}` on vm3 says {name or 'nothing'}", wanted)
     complaint = vm3.run("grep -m 1 'Invalid settings' /var/log/maillog").stdout.strip()
     if complaint:
@@ -61,13 +61,13 @@ def _lost(machine: Machine, host: Machine, lookup: Lookup) -> str:
     return who_drops(machine, host, lambda: machine.run("dig +tries=1 +time=1 %s", lookup.name), 53)
 
 
-def _dns_itself(site: Site) -> None:
+def _dns_itself(site: Site, lookup: Lookup) -> None:
     """If no name can be found because the zone does not load or named does not run, that is to be fixed first."""
     try:
-        dns.read_zone(site)
+        zone = dns.read_zone(site)
     except CheckFailed as error:
         raise Waits("12") from error
-    if not common.runs(site["host"], "named"):
+    if not common.runs(site["host"], "named") or ("SERVFAIL" in lookup.words and not zone.served_serial):
         raise Waits("13")
 
 

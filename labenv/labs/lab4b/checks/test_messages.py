@@ -135,6 +135,8 @@ def test_mail_arrives_on_vm3(
 ) -> None:
     recipient = f"{student.id}@{domain}"
     own = own_mail.kept("vm3", f"root@{domain}", f"root@{domain}")
+    if mail_for_user.unlogged:
+        raise mail_for_user.unlogged
     if mail_for_user.vm3 is None:
         if own and own_mail.is_now(own, "vm2", "vm3"):
             _once_it_did(

@@ -61,6 +61,8 @@ def test_vm3_relays_for_vm2(
     evidence(taken, f"vm3 answers vm2's RCPT for {ELSEWHERE} with {reply}{remark}", "250", by="vm3")
     if not any(f"[{vm3.address}]" in delivery.relay for delivery in mail_for_elsewhere.vm2.deliveries):
         raise Waits("18")
+    if mail_for_elsewhere.unlogged:
+        raise mail_for_elsewhere.unlogged
     arrived = mail_for_elsewhere.vm3
     client = arrived.client if arrived else "nobody"
     evidence(
