@@ -93,17 +93,26 @@ class Rules:
             ahead = {r.target for r in self.rules if r.table == table and r.chain in ahead} - {n for _, n in found}
         return found
 
-    def behind(self, rule: Rule, port: int) -> Rule | None:
-        """A rule that accepts packets to that port, but is only reached after `rule`."""
-        for other in self.rules:
-            place = (other.table, other.chain) == (rule.table, rule.chain) and other.number > rule.number > 0
-            if place and other.target == "ACCEPT" and re.search(rf"--dports? (\S+,)?{port}\b", other.text):
-                return other
-        return None
+    def remark(self, rule: Rule, port: int) -> str:
+        """What keeps the rules for a port from being of use where `rule` refuses a packet to it: the end of a sentence.
+
+        One that accepts it comes later than the rule; or asks for something else. Empty if neither is seen.
+        """
+        accepting = [r for r in self.rules if r.number and r.target == "ACCEPT" and _names(r, port)]
+        late = [r for r in accepting if (r.table, r.chain) == (rule.table, rule.chain) and r.number > rule.number > 0]
+        if late:
+            return f"; rule {late[0].number}, {late[0].text}, stands behind it"
+        if rule.number or rule.chain != "INPUT":
+            return ""
+        return f"; it does not match {accepting[0].text}" if accepting else f"; no rule accepts port {port}"
 
     def naming(self, port: int) -> tuple[str, ...]:
         """The texts of the rules that name that port."""
-        return tuple(r.text for r in self.rules if re.search(rf"--dports? (\S*[,:])?{port}\b", r.text))
+        return tuple(r.text for r in self.rules if _names(r, port))
+
+
+def _names(rule: Rule, port: int) -> bool:
+    return bool(re.search(rf"--[ds]?ports? (\S*[,:])?{port}\b", rule.text))
 
 
 def parse(text: str) -> Rules:
@@ -165,7 +174,7 @@ def who_drops(start: Machine, end: Machine, again: Callable[[], object], port: i
     """Which machine's rule drops packets from `start` to `end` or the answers: the end of a sentence, empty if none is seen.
 
     `again` tries what failed once more, within a second or two; the counters are read before and after it. Rules that also match
-    without that are named only if there is no other. With the `port`, it also says which rule for it comes too late.
+    without that are named only if there is no other. With the `port`, it also says why the rules for it are of no use.
     """
     calm = _count(start, end)
     time.sleep(_CALM)
@@ -220,11 +229,10 @@ def _count(start: Machine, end: Machine) -> dict[str, Rules]:
 
 
 def _remark(rules: Rules, rule: Rule, what: str, port: int) -> str:
-    late = rules.behind(rule, port) if port else None
-    if late:
-        return f"; rule {late.number}, {late.text}, stands behind it"
+    if what == "it":
+        return rules.remark(rule, port) if port else ""
     chain = [r.text for r in rules.rules if (r.table, r.chain) == (rule.table, rule.chain)]
-    if what == "the answers" and rule.chain == "INPUT" and not any("ESTABLISHED" in text for text in chain):
+    if rule.chain == "INPUT" and not any("ESTABLISHED" in text for text in chain):
         return ", and no rule before it accepts ESTABLISHED"
     return ""
 

@@ -60,14 +60,28 @@ def test_nothing_decided_where_no_counter_rose() -> None:
     assert decides(parse(counted(policy=3)), parse(counted(policy=3))) is None
 
 
-def test_a_rule_that_comes_too_late_is_found() -> None:
+def test_a_rule_that_comes_too_late_is_named() -> None:
     rules = parse(counted(reject=1))
     rule = decides(parse(counted()), rules)
     assert rule
-    late = rules.behind(rule, 143)
-    assert late
-    assert late.number == 4
-    assert rules.behind(rule, 25) is None
+    late = "-A INPUT -s 192.168.90.0/24 -p tcp -m tcp --dport 143 -j ACCEPT"
+    assert rules.remark(rule, 143) == f"; rule 4, {late}, stands behind it"
+    assert not rules.remark(rule, 25)
+
+
+@pytest.mark.parametrize(
+    ("typed", "remark"),
+    [
+        ("-p udp -m udp --dport 143 -j ACCEPT", "it does not match -A INPUT -p udp -m udp --dport 143 -j ACCEPT"),
+        ("-p tcp -m tcp --sport 143 -j ACCEPT", "it does not match -A INPUT -p tcp -m tcp --sport 143 -j ACCEPT"),
+        ("-p tcp -m tcp --dport 1430 -j ACCEPT", "no rule accepts port 143"),
+        ("-p tcp -m tcp --dport 143 -j LOG", "no rule accepts port 143"),
+    ],
+)
+def test_a_rule_that_does_not_match_is_named(typed: str, remark: str) -> None:
+    rules = parse(SAVED.replace("-i lo -j ACCEPT", typed))
+    policy = next(rule for rule in rules.rules if rule.chain == "INPUT" and not rule.number)
+    assert rules.remark(policy, 143) == f"; {remark}"
 
 
 @pytest.mark.parametrize(

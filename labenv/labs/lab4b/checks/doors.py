@@ -180,8 +180,10 @@ def tried(site: Site, name: str) -> Firewall:
         return Firewall(broken=f"{SAVED} on {name} cannot be loaded: {'; '.join(said)[:500]}")
     decisions = {}
     for packet, fate in zip(packets, verdict.fates, strict=True):
-        rule = firewall.decides(firewall.parse(fate.before), firewall.parse(fate.after))
-        decisions[packet.source, packet.port] = Decision(fate.word, f" ({rule})" if rule else "")
+        before, after = firewall.parse(fate.before), firewall.parse(fate.after)
+        rule = firewall.decides(before, after)
+        by = f" ({rule}{'' if fate.word == 'in' else after.remark(rule, packet.port)})" if rule else ""
+        decisions[packet.source, packet.port] = Decision(fate.word, by)
     return Firewall(decisions=decisions)
 
 
