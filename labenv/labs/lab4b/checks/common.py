@@ -2,14 +2,13 @@
 
 import re
 
-from labenv.checks import firewall, kernel, units
-from labenv.checks.evidence import CheckFailed, Evidence
+from labenv.checks import kernel, units
+from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
 from labenv.student import Student
 
 # An address that is in no lab network (RFC 5737); host has it too.
 OUTSIDE = "203.0.113.1"
-NOBODYS_PORT = 9  # discard(9): no step of the course opens it
 
 # The programs that hold the ports, by their services. Postfix's and BIND's change their user, and then no kernel names them.
 _PROGRAMS = {
@@ -20,17 +19,12 @@ _PROGRAMS = {
 _SERVES = {25: "postfix", 143: "dovecot"}
 # The services of each machine that the checks judge.
 _SERVICES = {"host": ("named",), "vm2": ("postfix", "iptables"), "vm3": ("postfix", "iptables", "dovecot")}
-_AT_BOOT, _NOW = "cat /etc/sysconfig/iptables", "iptables-save -t filter"
 _FEW = 3  # reasons that are shown
-_LARGEST_RULES = 100_000  # characters
-_TEST = "iptables-restore --test /etc/sysconfig/iptables"
 
 
 def look_ahead(machine: Machine) -> None:
-    """Ask a machine once for what the checks of its services and firewall need."""
+    """Ask a machine once for what the checks of its services need."""
     units.look(machine, _SERVICES[machine.name])
-    for command in (_TEST, _NOW, _AT_BOOT):
-        machine.once(command)
     kernel.listeners(machine)
     kernel.processes(machine)
 
@@ -103,45 +97,6 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
     if unit.changed:
         saw = f"{unit.changed[-1]} on {machine.name} was changed after {name} started"
         evidence.doubt(saw, f"restart {name}, or see what a boot makes of it with labenv check --after-reboot")
-
-
-def at_boot(machine: Machine, source: str, port: int) -> firewall.Decision:
-    """What the rules that iptables.service loads at boot do with a new connection."""
-    return _decided(machine, _AT_BOOT, source, port)
-
-
-def now(machine: Machine, source: str, port: int) -> firewall.Decision:
-    """The same of the rules in force."""
-    return _decided(machine, _NOW, source, port)
-
-
-def _decided(machine: Machine, rules: str, source: str, port: int) -> firewall.Decision:
-    told = machine.once(rules)
-    if told.rc:
-        raise CheckFailed(f"`{rules}` failed on {machine.name}: {told.stderr.strip()} (expected: the rules)")
-    if len(told.stdout) > _LARGEST_RULES:
-        raise CheckFailed(
-            f"`{rules}` prints {len(told.stdout)} characters on {machine.name} (expected: a firewall's rules)"
-        )
-    return firewall.parse(told.stdout).decide(firewall.Connection(source, machine.address, port))
-
-
-def rules_load(machine: Machine, evidence: Evidence) -> None:
-    """The saved rules are valid, are loaded at boot, and do not let everything in."""
-    service(machine, "iptables", evidence)
-    test = machine.once(_TEST)
-    said = "; ".join(line for line in test.stderr.splitlines() if line and not line.startswith("Try "))
-    complaint = f": {said}" if said else ""
-    evidence(
-        test.rc == 0,
-        f"/etc/sysconfig/iptables on {machine.name} can{'' if test.rc == 0 else 'not'} be loaded{complaint}",
-        "it can",
-    )
-    for when, decision in (("now", now), ("at boot", at_boot)):
-        stray = decision(machine, OUTSIDE, NOBODYS_PORT)
-        port = f"port {NOBODYS_PORT}, which no service uses"
-        saw = f"{when} the firewall of {machine.name} would {stray.of(port)}"
-        evidence(stray.verdict != "ACCEPT", saw, "DROP or REJECT")
 
 
 def leads_to_vm3(relayhost: str, student: Student) -> bool:
