@@ -5,10 +5,11 @@ import re
 from labenv.checks import firewall, kernel
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine
-from labenv.student import Student
 
 # An address that is in no lab network (RFC 5737); host has it too.
 OUTSIDE = "203.0.113.1"
+# RFC 2606 section 2: nobody's domain, ever.
+ELSEWHERE = "somebody@elsewhere.test"
 NOBODYS_PORT = 9  # discard(9): no step of the course opens it
 
 # The programs that hold the ports, by their services. Postfix's and BIND's change their user, and then no kernel names them.
@@ -135,10 +136,3 @@ def rules_load(machine: Machine, evidence: Evidence) -> None:
         port = f"port {NOBODYS_PORT}, which no service uses"
         saw = f"{when} the firewall of {machine.name} would {stray.of(port)}"
         evidence(stray.verdict != "ACCEPT", saw, "DROP or REJECT")
-
-
-def leads_to_vm3(relayhost: str, student: Student) -> bool:
-    """Whether that leads to vm3: by its name, its address or the domain's MX record (postconf(5), relayhost)."""
-    domain = re.escape(student.domain)
-    name, address = rf"vm3\.{domain}", rf"\[{re.escape(student.prefix)}\.4\]"
-    return bool(re.fullmatch(rf"({name}|\[{name}\]|{domain}|{address})(:25|:smtp)?", relayhost, re.IGNORECASE))

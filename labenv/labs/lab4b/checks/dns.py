@@ -3,10 +3,13 @@
 import re
 from dataclasses import dataclass, field
 
+from labenv.checks import kernel
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post
+
+_DNS = 53
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,19 @@ def read_zone(site: Site) -> Zone:
     Raises CheckFailed, with the line, where named.conf or the file has an error.
     """
     host, domain = site["host"], site.student.domain
-    path = _file_of(host, domain)
-    # named refuses odd names in its own zones (check-names); named-checkzone only warns unless told otherwise.
-    dumped = host.run("named-checkzone -D -k fail %s %s", domain, path)
+    path, directory, kind = _file_of(host, domain)
+    # It reads as named does: as its user, in its directory, in the file's format. named refuses odd names in its own zones
+    # (check-names); named-checkzone only warns unless told otherwise.
+    named = "setpriv --reuid=named --regid=named --init-groups named-checkzone"
+    dumped = host.run(f"{named} -D -k fail -f %s -w %s %s %s", kind, directory or "/", domain, path)
     if dumped.rc:
         complaints = [line for line in (dumped.stderr + dumped.stdout).splitlines() if path in line or "error" in line]
-        raise CheckFailed(f"named-checkzone refuses {path}: {(complaints or ['it says nothing'])[0]} (expected: OK)")
+        said = next(
+            (line for line in complaints if "permission denied" in line), (complaints or ["it says nothing"])[0]
+        )
+        if "permission denied" in said:
+            raise CheckFailed(f"named cannot read {path}: {said} (expected: a file that the user named may read)")
+        raise CheckFailed(f"named-checkzone refuses {path}: {said} (expected: OK)")
     text = dumped.stdout
     serial = re.search(r"\sSOA\s+\S+\s+\S+\s+(\d+)", text)
     owners = re.findall(r"^(\S+)\s+\d+\s+IN\s+MX\s", text, re.MULTILINE)
@@ -120,14 +130,38 @@ def read_zone(site: Site) -> Zone:
     )
 
 
-def _file_of(host: Machine, domain: str) -> str:
+def listening(host: Machine) -> set[str]:
+    """The addresses on which port 53 of host listens."""
+    return {socket.near.address for socket in kernel.listeners(host) if socket.near.port == _DNS}
+
+
+def is_reachable(host: Machine) -> bool:
+    """Whether it listens for the network: named has a socket for each address, or none is known."""
+    there = listening(host)
+    return not there or not there.isdisjoint({host.address, "0.0.0.0"})
+
+
+def _file_of(host: Machine, domain: str) -> tuple[str, str, str]:
+    """The zone's file, the directory that relative names in it belong to, and its format, as named.conf has them.
+
+    Of several views, the first that has a file for the zone counts.
+    """
     config = host.output("named-checkconf -p /etc/named.conf")
-    stanza = re.search(rf'zone "{re.escape(domain)}\.?"[^{{]*\{{(.*?)\n[ \t]*\}};', config, re.DOTALL)
-    file = re.search(r'file "([^"]+)"', stanza[1]) if stanza else None
-    if file is None:
+    zones = re.findall(
+        rf'^([ \t]*)zone "{re.escape(domain)}\.?"[^{{\n]*\{{\n(.*?)^\1\}};',
+        config,
+        re.DOTALL | re.IGNORECASE | re.MULTILINE,
+    )
+    zone, file = next(
+        ((body, found[1]) for _, body in zones if (found := re.search(r'^\s*file "([^"]+)"', body, re.MULTILINE))),
+        ("", ""),
+    )
+    if not file:
         raise CheckFailed(f"/etc/named.conf on host has no zone {domain} with a file (expected: the forward zone)")
-    directory = re.search(r'directory "([^"]+)"', config)
-    return file[1] if file[1].startswith("/") else f"{directory[1].rstrip('/') if directory else ''}/{file[1]}"
+    said = re.search(r'^\s*directory "([^"]+)"', config, re.MULTILINE)
+    directory = said[1].rstrip("/") if said else ""
+    kind = re.search(r"masterfile-format (\w+)", zone)
+    return file if file.startswith("/") else f"{directory}/{file}", directory, kind[1] if kind else "text"
 
 
 def _records(text: str, domain: str) -> tuple[str, ...]:

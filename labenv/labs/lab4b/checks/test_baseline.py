@@ -56,7 +56,8 @@ def _dns_itself(site: Site) -> None:
         dns.read_zone(site)
     except CheckFailed as error:
         raise Waits("12") from error
-    if not common.runs(site["host"], "named"):
+    host = site["host"]
+    if not common.runs(host, "named") or not dns.is_reachable(host):
         raise Waits("13")
 
 
