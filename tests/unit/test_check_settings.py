@@ -71,7 +71,7 @@ def test_relay_hosts_that_are_vm3(value: str) -> None:
     "value",
     [
         *("", "vm3", "vm3.", "vm33.asmith15.ops", "vm3xasmith15.ops", "[vm3.asmith15.ops", "vm3.<yourdomain>.ops"),
-        *("vm3.asmith15.ops:143", "vm2.asmith15.ops", "[192.168.90.3]", "192.168.90.4"),
+        *("vm3.asmith15.ops:143", "vm2.asmith15.ops", "[192.168.90.3]"),
     ],
 )
 def test_relay_hosts_that_are_not(value: str) -> None:

@@ -14,10 +14,11 @@ _DNS = 53
 
 @dataclass(frozen=True)
 class Exchangers:
-    """The MX records of the domain as "10 vm3.asmith15.ops.", best first, and the addresses of the names in them."""
+    """The MX records of the domain as "10 vm3.asmith15.ops.", best first, the addresses of the names in them, and aliases."""
 
     records: tuple[str, ...] = ()
     addresses: dict[str, str] = field(default_factory=dict, compare=False)
+    aliases: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def best(self) -> list[str]:
@@ -36,8 +37,12 @@ class Exchangers:
         for name in names:
             if name.lower().endswith(f".{domain}.{domain}."):
                 return f" ({name} has the domain twice: in the file the name lacks its final dot)"
+            if name == ".":
+                return " (a null MX: the domain says that it takes no mail, RFC 7505)"
             if re.match(r"\d+\.\d+\.\d+\.\d+\.", name):
                 return " (an MX record needs a name, not an address)"
+            if name.lower() in self.aliases:
+                return f" ({name} is an alias, a CNAME; an MX record needs a name with an address, RFC 2181 section 10.3)"
             if name.lower() not in self.addresses:
                 return f" ({name} has no address)"
             if name.lower() == f"vm3.{domain}.":
@@ -123,7 +128,7 @@ def read_zone(site: Site) -> Zone:
     return Zone(
         path,
         serial[1] if serial else "",
-        Exchangers(_records(text, domain), _addresses(text)),
+        Exchangers(_records(text, domain), _addresses(text), _aliases(text)),
         tuple(owner for owner in owners if owner.lower() != f"{domain}."),
         soa[1] if soa else "",
         Exchangers(_records(asked, domain)),
@@ -136,9 +141,8 @@ def listening(host: Machine) -> set[str]:
 
 
 def is_reachable(host: Machine) -> bool:
-    """Whether it listens for the network: named has a socket for each address, or none is known."""
-    there = listening(host)
-    return not there or not there.isdisjoint({host.address, "0.0.0.0"})
+    """Whether port 53 listens for the network; named has a socket for each address."""
+    return not listening(host).isdisjoint({host.address, "0.0.0.0"})
 
 
 def _file_of(host: Machine, domain: str) -> tuple[str, str, str]:
@@ -172,3 +176,7 @@ def _records(text: str, domain: str) -> tuple[str, ...]:
 def _addresses(text: str) -> dict[str, str]:
     found = re.findall(r"^(\S+)\s+\d+\s+IN\s+A\s+(\S+)", text, re.MULTILINE)
     return {name.lower(): address for name, address in found}
+
+
+def _aliases(text: str) -> frozenset[str]:
+    return frozenset(name.lower() for name in re.findall(r"^(\S+)\s+\d+\s+IN\s+CNAME\s", text, re.MULTILINE))

@@ -10,8 +10,7 @@ from labenv.checks.settings import postconf
 from labenv.checks.tables import look_up
 from labenv.labs.lab4b.checks.common import ELSEWHERE
 
-# Names of port 25 in services(5).
-_SMTP = ("", "25", "smtp", "mail")
+_SMTP = re.compile(r"0*25|smtp|mail|")  # port 25 and its names in services(5)
 _HOP = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<domain>[^\[\]:]+))(?::(?P<port>\w+))?")
 
 
@@ -73,11 +72,12 @@ def _fault(hop: str, site: Site) -> str:
     if parsed is None:
         return f"{hop} is neither name:port nor [name]:port"
     port, name = (parsed["port"] or "").lower(), (parsed["address"] or parsed["domain"]).lower()
-    if port not in _SMTP:
+    if not _SMTP.fullmatch(port):
         return f"{hop} means port {port}, but vm3 takes mail on port 25"
     if _is_address(name):
-        place = "" if name == vm3.address else f"{name} is not the address of vm3, {vm3.address}"
-        return place if parsed["address"] else f"{name} is an address, which needs brackets: [{name}]"
+        return "" if name == vm3.address else f"{name} is not the address of vm3, {vm3.address}"
+    if name.endswith("."):
+        return f"{name} ends with a dot, and Postfix refuses such a name"
     if name == f"vm3.{domain}" or (parsed["domain"] and name == domain):
         return ""
     return _astray(name, _addresses(vm2, name, exchangers=not parsed["address"]), vm3.address, domain)

@@ -36,28 +36,27 @@ def test_postfix_uses_the_agent(
     vm3: Machine, student: Student, post: Post, request: pytest.FixtureRequest, evidence: Evidence
 ) -> None:
     setting = postconf(vm3, "mailbox_command", expand=False)
-    command, origin = command_for(vm3, student, setting.value)
+    command, table = command_for(vm3, student, setting.value)
     called = calls(vm3, command, student)
     if called:
-        right = called[0].is_right
-        expect(setting, right, COMMAND, evidence, str(called[0]))
-        if not called[1].is_right:
-            evidence.doubt(str(called[1]), 'quotes around "$SENDER", which is empty in a bounce')
+        what = f"{table} has {command}; {called[0]}" if table else str(called[0])
+        expect(setting, called[0].is_right, COMMAND, evidence, what)
     else:
-        # The agent is not named in it, or is called by a program of the student's own: its log shows whether it is.
+        # It does not name the agent, or a program of the student's own calls it: the agent's log shows whether it is.
         by_it = bool(command) and not not_restarted(vm3, "postfix") and _is_saved_by_agent(request, post, vm3, student)
         expect(setting, by_it, COMMAND, evidence)
-        evidence.doubt(f"mailbox_command on vm3 runs {LDA} by way of '{command}'", COMMAND)
-    if origin:
-        evidence.doubt(f"{origin} has the command", "mailbox_command, as in the sheet")
-    else:
+    if called and not called[1].is_right:
+        evidence.doubt(str(called[1]), 'quotes around "$SENDER", which is empty in a bounce')
+    if table:
+        evidence.doubt(f"{table} has {command}", "mailbox_command, as in the sheet")
+    elif command != COMMAND:
+        evidence.doubt(f"mailbox_command is written {command}", f"{COMMAND}, as in the sheet, with its quotes")
+    if not table:
         evidence(setting.is_set_once, f"main.cf on vm3 sets mailbox_command {len(setting.lines)} times", "once")
     transport = postconf(vm3, "mailbox_transport")
     expect(transport, not transport.value, "not set, as it takes precedence over mailbox_command", evidence)
     if home := postconf(vm3, "home_mailbox").value:
         evidence.doubt(f"home_mailbox on vm3 is {home}, without effect beside mailbox_command", "not set")
-    if command != COMMAND:
-        evidence.doubt(f"mailbox_command is written {command}", f"{COMMAND}, as in the sheet, with its quotes")
 
 
 @step("23", machine="vm3")
