@@ -21,8 +21,8 @@ from labenv.student import Student
 from labenv.text import decoded
 
 # Seconds until a mail server must have sent its first word. If it cannot look up its client's name, it asks its resolver for
-# ten seconds before it greets (resolv.conf(5)); clients should wait for five minutes (RFC 5321 section 4.5.3.2.1).
-_GREETING = 30
+# ten seconds before it greets (resolv.conf(5)); clients should wait for five minutes (RFC 5321 section 4.5.3.2.1), people will not.
+_GREETING = 12
 
 
 class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no types
@@ -89,9 +89,13 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         """A socket from this machine to host:port; raises OSError as `labenv.engine.dial.dial` does."""
         return self._calls.dial(host, port, source=source, patience=patience, timeout=timeout)
 
+    def hang_up(self) -> None:
+        """Close all connections that were dialled from here."""
+        self._calls.close()
+
     def close(self) -> None:
         """Close the shell and all connections."""
-        self._calls.close()
+        self.hang_up()
         self.channel.close()
 
     def smtp(self, other: "Machine", *, source: str | None = None) -> "Smtp":
@@ -110,7 +114,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
 
     def _unreached(self, other: "Machine", port: int, error: Exception) -> CheckFailed:
         words = str(error) or type(error).__name__
-        return CheckFailed(f"{self.name} gets no greeting from {other.name} port {port}: {words} (expected: one)")
+        return CheckFailed(f"{self.name} gets no greeting from {other.name} port {port}: {words}", "one", by=other.name)
 
 
 class Smtp(smtplib.SMTP):

@@ -7,8 +7,24 @@ from collections.abc import Callable
 from labenv.checks.machine import Machine
 from labenv.text import decoded
 
+PATH = "/var/log/maillog"
 _SOON, _SELDOM = 0.02, 0.25  # seconds between two looks, at first and at last; a look costs some 3 ms
+_QUIET = 5.0  # seconds without a new line; a daemon that asks a dead resolver is silent as long (resolv.conf(5))
 _LARGEST = 4_000_000  # characters that are kept, the newest: a log that shrinks again and again would fill the memory
+_SUSPICION = 1.0  # seconds without what is waited for, after which the log itself is tried; a line takes milliseconds
+_TRIAL = 1.0  # seconds that a line of labenv's own may take
+# Why rsyslogd(8) may not write the log: what is in the way first.
+_WHY = rf"""
+state=$(systemctl is-active rsyslog)
+[ "$state" = active ] || {{ echo "rsyslog is $state and $(systemctl is-enabled rsyslog)"; exit; }}
+state=$(systemctl is-active systemd-journald)
+[ "$state" = active ] || {{ echo "systemd-journald, which passes messages on to rsyslog, is $state"; exit; }}
+[ "$(df --output=avail /var/log | tail -n 1)" -gt 0 ] || {{ echo "the disk is full"; exit; }}
+open=$(ls -l /proc/$(systemctl show --value -p MainPID rsyslog)/fd | sed -n 's|.* -> \({PATH}..*\)|\1|p')
+[ -z "$open" ] || {{ echo "rsyslog still has the old file open, which is now $open: restart rsyslog"; exit; }}
+[ -e {PATH} ] || {{ echo "the file does not exist"; exit; }}
+echo "rsyslog runs, but /etc/rsyslog.conf does not send all messages of the facility mail there"
+"""
 
 
 class Maillog:
@@ -18,7 +34,9 @@ class Maillog:
         """Remember the current end of the log."""
         self._machine = machine
         self._lock = threading.Lock()
-        self._size = int(machine.output("stat -c %s /var/log/maillog 2>/dev/null || echo 0"))
+        self._trying = threading.Lock()
+        self._tried: str | None = None
+        self._size = int(machine.output(f"stat -c %s {PATH} 2>/dev/null || echo 0"))
         self._text = ""
 
     def read(self) -> str:
@@ -26,8 +44,8 @@ class Maillog:
         with self._lock:
             # A log that shrank was rotated: it begins again.
             said = self._machine.channel.run(
-                f"[ $(stat -c %s /var/log/maillog) -ge {self._size} ] && from={self._size} || from=0; "
-                "echo $from; tail -c +$((from + 1)) /var/log/maillog"
+                f"[ $(stat -c %s {PATH}) -ge {self._size} ] && from={self._size} || from=0; "
+                f"echo $from; tail -c +$((from + 1)) {PATH}"
             ).stdout
             start, _, new = said.partition(b"\n")
             whole = new[: new.rfind(b"\n") + 1]
@@ -35,11 +53,40 @@ class Maillog:
             self._text = (self._text + decoded(whole))[-_LARGEST:]
             return self._text
 
-    def until(self, holds: Callable[[str], bool], seconds: float = 10) -> str:
-        """The log as soon as `holds` is true for it, or as it is after that many seconds."""
-        deadline = time.monotonic() + seconds
-        pause = _SOON
-        while not holds(log := self.read()) and time.monotonic() < deadline:
+    def until(
+        self, holds: Callable[[str], bool], seconds: float = 10, *, hopeless: Callable[[], object] = lambda: False
+    ) -> str:
+        """The log as soon as `holds` is true for it, or as it is after that many seconds, or when it has been quiet for long.
+
+        After one second it gives up if nothing writes the log, or if `hopeless` is true.
+        """
+        began = grew = time.monotonic()
+        pause, length = _SOON, -1
+        while not holds(log := self.read()) and (now := time.monotonic()) < min(began + seconds, grew + _QUIET):
+            if now - began > _SUSPICION and (self.dead or hopeless()):
+                break
+            grew, length = (now, len(log)) if len(log) != length else (grew, length)
             time.sleep(pause)
             pause = min(pause * 1.2, _SELDOM)  # look less often at what takes long, so as not to slow it down
         return log
+
+    @property
+    def dead(self) -> str:
+        """Why nothing writes the log, as a sentence; "" if it has a message, or a line of labenv's own gets there: tried once."""
+        with self._trying:
+            if self._tried is None:
+                self._tried = self._try()
+            return self._tried
+
+    def _try(self) -> str:
+        if "message-id=<" in self._text:
+            return ""
+        line = f"labenv check looks whether this log is written ({time.monotonic_ns()})"
+        self._machine.run("logger -p mail.info -t labenv %s", line)
+        deadline = time.monotonic() + _TRIAL
+        while time.monotonic() < deadline:
+            if line in self.read():
+                return ""
+            time.sleep(_SOON)
+        why = (self._machine.run("sh -c %s", _WHY).stdout.splitlines() or ["it is not known why"])[0]
+        return f"nothing writes {PATH} on {self._machine.name}: {why}"

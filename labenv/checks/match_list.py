@@ -120,8 +120,13 @@ def _read(machine: Machine, value: str, depth: int) -> Iterator[Pattern]:
             yield Pattern(text, excludes)
             continue
         if depth == _DEEPEST:
-            raise CheckFailed(f"{text} on {machine.name} is read by a file that it reads itself (expected: patterns)")
-        lines = machine.output("head -c 65536 %s", text).splitlines()
+            raise CheckFailed(f"{text} on {machine.name} is read by a file that it reads itself", "patterns")
+        read = machine.run("head -c 65536 %s", text)
+        if read.rc:
+            raise CheckFailed(
+                f"Postfix on {machine.name} cannot read {text}, which a list names", "a file with patterns"
+            )
+        lines = read.stdout.splitlines()
         inside = " ".join(line for line in lines if not line.lstrip().startswith("#"))
         for pattern in _read(machine, inside, depth + 1):
             yield Pattern(pattern.text, pattern.excludes != excludes)

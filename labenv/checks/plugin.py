@@ -8,8 +8,9 @@
     pytest --pyargs labenv.labs.lab4b.checks -p labenv.checks.plugin --labenv-student asmith15
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,16 +19,21 @@ import pytest
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.post import Post
-from labenv.checks.results import CheckResult, Status, waiting
+from labenv.checks.results import CheckResult, Status, needed, waiting
 from labenv.engine import Engine
 from labenv.engine.find import connect
-from labenv.errors import LabenvError, senseless
+from labenv.errors import EngineError, LabenvError, senseless
 from labenv.events import silent
 from labenv.lab import labs
-from labenv.lab.model import Lab
+from labenv.lab.model import Lab, Step
+from labenv.mail import complaints
+from labenv.mail.complaints import Complaint
 from labenv.student import Student
 
 T = TypeVar("T")
+
+# Seconds from the beginning of a run, and at least, that a check waits for its probes although a step that it needs has failed.
+_SOON, _BEHIND = 5, 0.1
 
 _PROBES: dict[str, Callable[[Site, Post], Any]] = {}
 
@@ -61,9 +67,11 @@ class Run:
     heard: Callable[[CheckResult], None] = lambda _: None
     results: list[CheckResult] = field(default_factory=list)
     waits: dict[str, set[str]] = field(default_factory=dict)
+    blamed: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Open nothing yet."""
+        self._began = time.monotonic()
         self.post = Post(self.site)
         self._pool = ThreadPoolExecutor(16)
         self._probes: dict[str, Future[Any]] = {}
@@ -82,8 +90,31 @@ class Run:
         """The result of a probe. Raises what it raised."""
         return self._probes[name].result()
 
+    def await_probes(self, step: str, names: Iterable[str]) -> None:
+        """Wait for the probes that a check of that step uses: only a moment once it can no more than wait for another step.
+
+        Raises Waits if they take longer than that; then nothing waits for them any more.
+        """
+        failed = {result.step for result in self.results if result.status == "fail"}
+        first = [name for name in self.lab.steps if name in failed & needed(step, self.lab, self.waits)][:1]
+        probes = [self._probes[name] for name in names if name in self._probes]
+        if first and wait(probes, max(_BEHIND, self._began + _SOON - time.monotonic())).not_done:
+            self.post.give_up()
+            raise Waits(first[0])
+
+    def explained(self, machine: str) -> Complaint | None:
+        """What the servers of a machine logged against themselves since the run began, if that explains anything."""
+        try:
+            told = self.site[machine].run(complaints.command(f"-{time.monotonic() - self._began + 1:.0f}s"))
+        except EngineError:  # the check says already that the machine is not there
+            return None
+        return complaints.explained(told.stdout)
+
     def finish(self) -> None:
         """Wait for the probes, remove their messages, close the channels."""
+        if self.post.given_up:
+            for machine in self.site.machines.values():
+                machine.hang_up()
         self._pool.shutdown(cancel_futures=True)
         try:
             self.post.sweep()
@@ -123,6 +154,10 @@ class Session:
         """Start the probes that the chosen checks need."""
         self._run.start({name for item in session.items for name in getattr(item, "fixturenames", ())})
 
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Do not wait for what can no longer make a difference."""
+        self._run.await_probes(_step(item).args[0], getattr(item, "fixturenames", ()))
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
         """Keep the outcome as a result."""
@@ -142,14 +177,19 @@ class Session:
         bound = self._run.lab.steps[mark.args[0]]
         evidence = item.stash.get(_EVIDENCE, Evidence())
         status: Status = "warn" if evidence.doubts else "pass"
-        text = str(evidence)
+        text, seen, expected = str(evidence), evidence.seen, evidence.expected
         machine = _machine_of(item, mark.kwargs["machine"])
+        if isinstance(error, CheckFailed):
+            error = self._with_cause(error, bound)
         if error is not None:
             status = "skip" if isinstance(error, pytest.skip.Exception) else "fail"
-            text = _sentence(error, machine)
+            text = seen = _sentence(error, machine)
+            expected = ""
+        if isinstance(error, CheckFailed):
+            seen, expected = error.saw, error.wanted
         if isinstance(error, Waits):
             self._run.waits.setdefault(bound.id, set()).add(error.step)
-            text = waiting(self._run.lab, error.step)  # the other step says whether that is a failure or a skip
+            text = seen = waiting(self._run.lab, error.step)  # the other step says whether that is a failure or a skip
         return CheckResult(
             step=bound.id,
             check=getattr(item, "originalname", item.name).removeprefix("test_"),
@@ -158,7 +198,22 @@ class Session:
             status=status,
             evidence=text,
             hint=bound.hints[0] if bound.hints else "",
+            seen=seen,
+            expected=expected,
         )
+
+    def _with_cause(self, failure: CheckFailed, bound: Step) -> Exception:
+        """The failure with what the server that erred says about it, or the step to wait for, whose setting it is about."""
+        machine = self._run.site.machines.get(failure.by)
+        complaint = machine and self._run.explained(machine.name)
+        if not machine or not complaint:
+            return failure
+        told = f"on {machine.name}, {complaint}"
+        owner = self._run.lab.owner(complaint.setting.name, machine.name) if complaint.setting else None
+        if owner and owner.id != bound.id and owner.id in self._run.steps:
+            self._run.blamed.setdefault((owner.id, machine.name), told[0].upper() + told[1:])
+            return Waits(owner.id)
+        return CheckFailed(f"{failure.saw}; {told}", failure.wanted)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,7 @@
 """The probe messages of one run: sent, followed, and removed again, so that the student's mail stays as it was."""
 
 import contextlib
+import re
 import secrets
 import threading
 import time
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, Smtp
+from labenv.checks.maillog import PATH as LOG
 from labenv.checks.maillog import Maillog
+from labenv.checks.settings import postconf
 from labenv.errors import EngineError
 from labenv.mail import maillog
 from labenv.mail.maillog import Hop
@@ -19,9 +22,13 @@ from labenv.mail.telling import Scene
 
 _MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text(encoding="utf-8")
 _WAIT = 10.0  # seconds until a message counts as lost; 0.1 is usual
-_REST = (3.0, 10.0)  # seconds to wait for moving messages before the first and the second removal
+_REST = (3.0, 4.0)  # seconds to wait for moving messages before the first and the second removal
 _PAUSE = 0.05
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
+
+
+class Unlogged(CheckFailed):
+    """No message can be followed on a machine, because what Postfix says there is not in its log."""
 
 
 class Post:
@@ -35,6 +42,17 @@ class Post:
         self._logs: dict[str, Maillog] = {}
         self._listed: dict[str, str] = {}
         self._sent: set[str] = set()
+        self._over = threading.Event()
+        self._unlogged = False
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits for the messages any more."""
+        return self._over.is_set()
+
+    def give_up(self) -> None:
+        """Let nobody wait for the messages any more: what they could show does not matter."""
+        self._over.set()
 
     def log(self, machine: Machine) -> Maillog:
         """The machine's mail log since before the first message. Raises CheckFailed if Postfix is not installed."""
@@ -51,11 +69,18 @@ class Post:
         self._prepare()
         # Otherwise sendmail would queue the message, perhaps for days, until somebody starts Postfix.
         if machine.once("kill -0 $(cat /var/spool/postfix/pid/master.pid)").rc:
-            raise CheckFailed(f"Postfix is not running on {machine.name}, so no message was sent (expected: it runs)")
+            raise CheckFailed(
+                f"Postfix is not running on {machine.name}, so no message was sent", "it runs", by=machine.name
+            )
         message_id, text = self._compose(name, recipient)
-        machine.output(
+        sent = machine.run(
             "printf %%s %s | sendmail -i " + ("-f %s " if sender else "%s") + "-- %s", text, sender or "", recipient
         )
+        if sent.rc:
+            said = (sent.stderr.strip().splitlines() or [f"status {sent.rc}"])[-1]
+            raise CheckFailed(
+                f"sendmail on {machine.name} refuses a message to {recipient}: {said}", "accepted", by=machine.name
+            )
         return message_id
 
     def send(self, session: Smtp, name: str, sender: str, recipient: str) -> str:
@@ -68,36 +93,53 @@ class Post:
     def follow(self, machine: Machine, message_id: str) -> Hop:
         """The message's hop on a machine, once something has happened to it there.
 
-        Waits ten seconds for that. Raises CheckFailed if the message is not in the machine's log by then.
+        Waits ten seconds for that. Raises CheckFailed if the message is not in the machine's log by then, after a second or two
+        Unlogged if nothing of it can be there.
         """
 
         def last(log: str) -> list[Hop]:
             return maillog.hops(log, message_id)[-1:]
 
-        log = self.log(machine).until(lambda log: any(hop.deliveries or hop.removed for hop in last(log)), _WAIT)
+        def moved(log: str) -> bool:
+            return self.given_up or any(hop.deliveries or hop.removed for hop in last(log))
+
+        log = self.log(machine).until(
+            moved, _WAIT, hopeless=lambda: not last(self.log(machine).read()) and _logs_elsewhere(machine)
+        )
         if not last(log):
+            if why := self.log(machine).dead or _logs_elsewhere(machine):
+                self._unlogged = True
+                raise Unlogged(why, f"Postfix's lines in {LOG}")
             raise CheckFailed(
-                f"/var/log/maillog on {machine.name} has no line about the message <{message_id}> (expected: its delivery)"
+                f"{LOG} on {machine.name} has no line about the message <{message_id}>",
+                "its delivery",
+                by=machine.name,
             )
         return last(log)[0]
 
     def fate(self, machine: Machine, hop: Hop) -> str:
         """What happened to a message on a machine, in the log's words, and in plain words why it stopped."""
         scene = Scene(self._site.names, self._site.student.domain)
-        reasons = [scene.why(hop, d, machine.name) for d in hop.last if d.status in ("deferred", "bounced")]
+        stopped = [d for d in hop.last if d.status in ("deferred", "bounced")]
+        reasons = [why for d in stopped if not (why := scene.why(hop, d, machine.name)).endswith(d.words)]
         return f"{hop.fate}: {'; '.join(dict.fromkeys(reasons))}" if reasons else hop.fate
+
+    def erred(self, machine: Machine, hop: Hop) -> str:
+        """The name of the machine that stopped a message: the one that answered with an error, or else the one that has it."""
+        replies = [d.address for d in hop.last if d.status != "sent" and re.search(r"said: \d{3}", d.words)]
+        return self._site.names.get(replies[0], machine.name) if replies else machine.name
 
     def sweep(self) -> None:
         """Wait until every message has come to rest, then remove them from all queues and mailboxes.
 
         A message that moves too slowly is removed from the queue it is in; if it was being delivered just then, a second
-        round removes its file.
+        round removes its file. So it does where no log tells how messages move.
         """
         for seconds in _REST:
             at_rest = self._wait(seconds)
             with ThreadPoolExecutor() as pool:
                 list(pool.map(self._clean, self._logs))
-            if at_rest:
+            if at_rest and not self._unlogged:
                 break
 
     def _wait(self, seconds: float) -> bool:
@@ -107,7 +149,7 @@ class Post:
         while family:
             logs = self._read()
             family = maillog.with_notices(logs, family)
-            if maillog.settled(logs, family):
+            if self._unlogged or maillog.settled(logs, family):
                 break
             if time.monotonic() > deadline:
                 return False
@@ -150,3 +192,15 @@ class Post:
         message.set_content(_BODY)
         self._sent.add(message_id)
         return message_id, message.as_string()
+
+
+def _logs_elsewhere(machine: Machine) -> str:
+    """Where Postfix logs if not in the mail log (postconf(5)), as a sentence; "" if there."""
+    where = f"in /etc/postfix/main.cf on {machine.name})"
+    if (file := postconf(machine, "maillog_file").value) not in ("", LOG):
+        return f"Postfix on {machine.name} logs to {file}, not to {LOG} (maillog_file {where}"
+    if (facility := postconf(machine, "syslog_facility").value) != "mail":
+        return f"Postfix on {machine.name} logs as {facility}, which does not go to {LOG} (syslog_facility {where}"
+    if (name := postconf(machine, "syslog_name").value) != "postfix":
+        return f"Postfix on {machine.name} calls itself {name} in {LOG}, not postfix (syslog_name {where}"
+    return ""

@@ -1,7 +1,7 @@
 """The results of the checks: the records behind `check --json` (DESIGN.md, the contract of the command line)."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ WAITS = "waits for step "
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check of one step on one machine: `evidence` is what was seen and expected, `hint` what that means.
+    """One check of one step on one machine: `evidence` is what was `seen` and `expected` as one text, `hint` what that means.
 
     `warn` is a pass with a reservation: it works, but not where the course's own marker would look. `skip` is for what
     cannot pass because an earlier step does not, and for what only a person can judge.
@@ -29,18 +29,28 @@ class CheckResult:
     status: Status
     evidence: str
     hint: str
+    seen: str = ""
+    expected: str = ""
 
 
 def in_chains(
-    results: Iterable[CheckResult], lab: Lab, waits: Mapping[str, set[str]] | None = None
+    results: Iterable[CheckResult],
+    lab: Lab,
+    waits: Mapping[str, set[str]] | None = None,
+    blamed: Mapping[tuple[str, str], str] | None = None,
 ) -> tuple[CheckResult, ...]:
-    """The results; each failure that an earlier one explains becomes a skip that names the step to fix first.
+    """The results; each failure that another one explains becomes a skip that names the step to fix first.
 
-    A step waits for the steps that it needs, and for those that they need. `waits` are needs that this run found out.
+    A step waits for the steps that it needs, and for those that they need. `waits` are needs that this run found out. `blamed`
+    are steps, each on a machine, whose setting makes a server err, with what the server says: they fail with it, even where their
+    own checks see nothing wrong, and wait for no step that fails because of them.
     """
-    results = tuple(results)
+    waits = waits or {}
+    results = tuple(_with_blame(results, blamed or {}))
     failed = {result.step for result in results if result.status == "fail"}
-    explained = {step: needed(step, lab, waits or {}) & failed for step in failed}
+    explained = {step: needed(step, lab, waits) & failed for step in failed}
+    for step, _ in blamed or {}:
+        explained[step] = {other for other in explained[step] if step not in waits.get(other, ())}
 
     def judged(result: CheckResult) -> CheckResult:
         if result.status != "fail":
@@ -49,6 +59,17 @@ def in_chains(
         return replace(result, status="skip", evidence=waiting(lab, first[0])) if first else result
 
     return tuple(map(judged, results))
+
+
+def _with_blame(results: Iterable[CheckResult], blamed: Mapping[tuple[str, str], str]) -> Iterator[CheckResult]:
+    open_ = dict(blamed)
+    results = tuple(results)
+    for result in results:
+        if result.status == "fail":
+            open_.pop((result.step, result.machine), None)
+    for result in results:
+        said = open_.pop((result.step, result.machine), "")
+        yield replace(result, status="fail", evidence=said, seen=said, expected="") if said else result
 
 
 def waiting(lab: Lab, step: str) -> str:
@@ -95,9 +116,10 @@ class Report:
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many passed (including warnings), failed and were skipped."""
+        """How many passed (including those with a warning), failed and were skipped, and how many warned."""
         counts = Counter(result.status for result in self.results)
-        return {"passed": counts["pass"] + counts["warn"], "failed": counts["fail"], "skipped": counts["skip"]}
+        passed = counts["pass"] + counts["warn"]
+        return {"passed": passed, "failed": counts["fail"], "skipped": counts["skip"], "warned": counts["warn"]}
 
     @property
     def failed(self) -> int:

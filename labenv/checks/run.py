@@ -79,7 +79,7 @@ def run_checks(
         fine.add(pytest.ExitCode.NO_TESTS_COLLECTED)
     if code not in fine:
         raise LabenvError(f"The checks of {lab.id} could not run: pytest ended with '{pytest.ExitCode(code).name}'.")
-    results = with_persons(in_chains(run.results, lab, run.waits), lab, wanted)
+    results = with_persons(in_chains(run.results, lab, run.waits, run.blamed), lab, wanted)
     if whole:  # it takes all of the computer, and would delay the messages of the checks
         with announced(listen, "programs", "comparing all programs with those of the images"):
             notes.extend(origin.all_strange(engine, regular))

@@ -21,7 +21,7 @@ class UnusableTableError(CheckFailed):
 
     def __init__(self, table: str, reason: str) -> None:
         """Say which and why."""
-        super().__init__(f"Postfix cannot use {table}: {reason} (expected: a table that can be opened)")
+        super().__init__(f"Postfix cannot use {table}: {reason}", "a table that can be opened")
         self.reason = reason
 
 

@@ -82,6 +82,7 @@ class Switchboard:
         self._has_tools = has_tools
         self._api = api
         self._container = container
+        self._is_closed = False
         self._end = 0.0  # of time.monotonic(); the first connection sets it
         self._lock = threading.Lock()
         self._stream: Stream | None = None
@@ -116,15 +117,18 @@ class Switchboard:
         self._lines.pop(line.number, None)
 
     def close(self) -> None:
-        """End all connections."""
+        """End all connections, and make no further ones."""
         with self._lock:
+            self._is_closed = True
             if self._stream is not None:
                 self._stream.close()
                 self._stream = None
 
     def _opened(self) -> Stream:
-        """The exec for the next connection. Raises EngineError if the machine does not run."""
+        """The exec for the next connection. Raises EngineError if the machine does not run, OSError after `close`."""
         with self._lock:
+            if self._is_closed:
+                raise BrokenPipeError("nobody waits for it any more")
             if self._stream is None:
                 theirs = ["perl", "-e", _PROGRAM.read_text(encoding="utf-8")]
                 command = [f"{TOOLS}/bin/board"] if self._has_tools else theirs

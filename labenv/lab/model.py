@@ -34,7 +34,8 @@ class Step:
 
     `heading` and `number` are the sheet's own. `machines` are those it is done on. Its checks pass from `stage` on.
     `by` is "person" for what no check can judge. `needs` are the steps that must pass before this one can. `hints` are
-    three sentences: what is wrong, where to look, and the idea. `note` explains an error in the sheet.
+    three sentences: what is wrong, where to look, and the idea. `note` explains an error in the sheet. `settings` are those of
+    servers that it is about: it fails when a server on its machines fails because of one.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Step:
     by: str
     title: str
     needs: tuple[str, ...]
+    settings: tuple[str, ...]
     hints: tuple[str, ...]
     solution: tuple[Action, ...]
     note: str
@@ -118,6 +120,10 @@ class Lab:
         """
         with _understood(self.folder / "steps.yaml") as tree:
             return {entry["id"]: _step(entry, tree["headings"]) for entry in tree["steps"]}
+
+    def owner(self, setting: str, machine: str) -> Step | None:
+        """The step that a setting of a server on a machine is about, if there is one."""
+        return next((s for s in self.steps.values() if setting in s.settings and machine in s.machines), None)
 
     @cached_property
     def digest(self) -> str:
@@ -209,6 +215,7 @@ def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
         by=entry.get("by", "commands"),
         title=entry["title"],
         needs=tuple(entry.get("needs", ())),
+        settings=tuple(entry.get("settings", ())),
         hints=tuple(entry.get("hints", ())),
         solution=tuple(Action(tuple(action["machines"]), action["type"]) for action in entry.get("solution", ())),
         note=entry.get("note", ""),

@@ -1,8 +1,9 @@
 """One line of the mail log in plain words."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from labenv.mail.maillog import Delivery, Hop, Line, Refusal
 from labenv.mail.reasons import agent_says, reason, refused
@@ -10,10 +11,14 @@ from labenv.mail.reasons import agent_says, reason, refused
 
 @dataclass(frozen=True)
 class Scene:
-    """Where the lines were written: the names of the machines by address, and the student's domain."""
+    """Where the lines were written: the names of the machines by address, and the student's domain.
+
+    `explain` says what a machine's servers logged against themselves at a time, as a clause, "" if nothing.
+    """
 
     machines: Mapping[str, str]
     domain: str
+    explain: Callable[[str, datetime], str] = lambda machine, time: ""
 
     def name(self, client: str) -> str:
         """A readable name of a client: the machine's name, or the address. `client` is "name[address]"."""
@@ -28,7 +33,22 @@ class Scene:
         said = [line.text for line in hop.lines if line.daemon == "dovecot" and line.time <= delivery.time]
         said = [text for text in said if not (user := re.match(r"lda\((\D[^)]*)\)", text)) or _for(delivery, user[1])]
         agent = [text.partition(": ")[2] for text in said]
-        return reason(delivery, machine, agent=agent, machines=self.machines, domain=self.domain)
+        why = reason(delivery, machine, agent=agent, machines=self.machines, domain=self.domain)
+        if not why.endswith(delivery.words):
+            return why
+        answered = re.search(r"\[(?P<address>[^\[\]]+)\] said: \d{3}", delivery.words)
+        erred = self.machines.get(answered["address"], machine) if answered else machine
+        return self.explained(why, erred, delivery.time)
+
+    def refused(self, refusal: Refusal, machine: str) -> str:
+        """Why a machine refused a client: a clause."""
+        why = refused(refusal.reply, machine, client=self.name(refusal.client), to=refusal.to)
+        return self.explained(why, machine, refusal.line.time) if why.endswith(refusal.reply) else why
+
+    def explained(self, why: str, machine: str, time: datetime) -> str:
+        """A quoted answer with what the server that gave it logged about that."""
+        told = self.explain(machine, time)
+        return f"{why}; on {machine}, {told}" if told else why
 
 
 def line(scene: Scene, machine: str, hop: Hop, line: Line) -> str:  # noqa: PLR0911  # a table of lines
@@ -65,15 +85,18 @@ def line(scene: Scene, machine: str, hop: Hop, line: Line) -> str:  # noqa: PLR0
 
 def refusal(scene: Scene, machine: str, refusal: Refusal) -> str:
     """What a refusal means."""
-    why = refused(refusal.reply, machine, client=scene.name(refusal.client), to=refusal.to)
+    why = scene.refused(refusal, machine)
     whom = f" for {refusal.to}" if refusal.to else ""
     return f"{machine} refuses the message from {scene.name(refusal.client)}{whom}: {why}"
 
 
 def connection(scene: Scene, machine: str, text: str) -> str:
-    """What the first or last line of an SMTP connection means."""
-    client = scene.name(text.split()[2])
-    return f"{client} connects to {machine}" if text.startswith("connect") else f"{client} disconnects"
+    """What a line of an SMTP connection means that no message was accepted in."""
+    match = re.match(r"(?P<what>connect|disconnect) from (?P<client>\S+)", text)
+    if not match:
+        return f"{machine} refuses: {text.partition('reject: ')[2] or text}"
+    client = scene.name(match["client"])
+    return f"{client} connects to {machine}" if match["what"] == "connect" else f"{client} disconnects"
 
 
 def _delivery(scene: Scene, machine: str, hop: Hop, line: Line) -> str:

@@ -3,23 +3,25 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
-from labenv.mail import postroom, telling
+from labenv.mail import complaints, postroom, telling
 from labenv.mail.maillog import Delivery, Refusal
 from labenv.mail.office import Office, Station, walk
 from labenv.mail.postroom import Postroom
-from labenv.mail.reasons import refused, stuck
+from labenv.mail.reasons import stuck
 from labenv.mail.telling import Scene
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _RECENT = 8
+_MOMENT = timedelta(seconds=2)  # between a server's complaint and its answer; logs are exact to a second
 _MAILBOX = re.compile(r"/(new|cur)/[^/]*$|^/var/spool/mail/")
 
 State = Literal["delivered", "deferred", "bounced", "refused", "discarded", "deleted", "waiting", "left"]
@@ -111,7 +113,7 @@ def trace(environment: Environment, engine: "Engine", wanted: str = "latest") ->
 
     The notes name machines that are not running. Raises UsageError, with the newest ids, if no machine knows it.
     """
-    found = Tracer(postroom.look(engine, environment), _scene(environment)).trace(wanted)
+    found = Tracer(postroom.look(engine, environment), _scene(environment, engine)).trace(wanted)
 
     def located(end: End) -> End:
         if end.state != "delivered":
@@ -130,7 +132,7 @@ def trace(environment: Environment, engine: "Engine", wanted: str = "latest") ->
 
 def recent(environment: Environment, engine: "Engine") -> list[str]:
     """The ids of the newest messages on any machine, the newest first."""
-    return Tracer(postroom.look(engine, environment), _scene(environment)).recent()
+    return Tracer(postroom.look(engine, environment), _scene(environment, engine)).recent()
 
 
 class Tracer:
@@ -242,9 +244,7 @@ class Tracer:
         return f"{other} accepted it{delivery.queued_as and ' as '}{delivery.queued_as}, and {why}"
 
     def _refused(self, machine: str, refusal: Refusal) -> End:
-        client = self._scene.name(refusal.client)
-        why = refused(refusal.reply, machine, client=client, to=refusal.to)
-        return End(refusal.to or "everybody", "refused", machine, why)
+        return End(refusal.to or "everybody", "refused", machine, self._scene.refused(refusal, machine))
 
     def _attempt(self, machine: str, refusals: list[Refusal]) -> Trace:
         """The trace of a connection in which everything was refused."""
@@ -276,5 +276,15 @@ def _notes(postrooms: Mapping[str, Postroom | str]) -> Iterator[str]:
             yield f"On {name}, {count} for Postfix{why}; no log shows this yet."
 
 
-def _scene(environment: Environment) -> Scene:
-    return Scene(environment.names, environment.student.domain)
+def _scene(environment: Environment, engine: "Engine") -> Scene:
+    @cache
+    def explain(machine: str, time: datetime) -> str:
+        since, until = (f"{time + away:%Y-%m-%d %H:%M:%S}" for away in (-_MOMENT, _MOMENT))
+        try:
+            with engine.shell(environment.machine(machine)) as shell:
+                complaint = complaints.explained(shell.run(complaints.command(since, until)).text)
+        except EngineError:  # it does not run, which the notes say
+            return ""
+        return str(complaint or "")
+
+    return Scene(environment.names, environment.student.domain, explain)

@@ -6,12 +6,14 @@ from typing import Any, cast
 import pytest
 
 from labenv.checks.evidence import CheckFailed, Evidence
-from labenv.checks.results import CheckResult, Report, Status
+from labenv.checks.results import CheckResult, Report, Status, in_chains
 from labenv.checks.run import run_checks
 from labenv.environment import Environment
 from labenv.errors import UsageError
 from labenv.lab import labs
 from labenv.student import Student
+
+LAB = labs.load("lab4b")
 
 
 def result(status: Status, step: str = "19") -> CheckResult:
@@ -24,7 +26,7 @@ def test_the_document_is_that_of_the_contract() -> None:
         "student": "asmith15",
         "lab": "lab4b",
         "results": [dataclasses.asdict(one) for one in report.results],
-        "summary": {"passed": 2, "failed": 1, "skipped": 1},
+        "summary": {"passed": 2, "failed": 1, "skipped": 1, "warned": 1},
     }
     assert list(report.to_dict()["results"][0]) == [
         "step",
@@ -34,6 +36,8 @@ def test_the_document_is_that_of_the_contract() -> None:
         "status",
         "evidence",
         "hint",
+        "seen",
+        "expected",
     ]
 
 
@@ -74,3 +78,18 @@ def test_every_step_that_is_no_persons_has_a_check() -> None:
     text = "".join(path.read_text() for path in (found.folder / "checks").glob("test_*.py"))
     judged = [step.id for step in found.steps.values() if not step.is_for_a_person]
     assert [step for step in judged if f'@step("{step}"' not in text] == []
+
+
+def test_a_step_whose_setting_makes_a_server_err_fails_and_the_others_wait_for_it() -> None:
+    given = (result("fail", "0"), result("pass", "9"), result("fail", "10"))
+    zero, nine, ten = in_chains(given, LAB, {"0": {"9"}}, {("9", "vm3"): "On vm3, Postfix says: no"})
+    assert (nine.status, nine.evidence) == ("fail", "On vm3, Postfix says: no")
+    assert {zero.status, ten.status} == {"skip"}
+    assert zero.evidence == ten.evidence == f"waits for step 9: {LAB.steps['9'].title}"
+
+
+def test_a_step_that_fails_anyway_keeps_its_own_words() -> None:
+    zero, nine = in_chains(
+        (result("fail", "0"), result("fail", "9")), LAB, {"0": {"9"}}, {("9", "vm3"): "Postfix says: no"}
+    )
+    assert (zero.status, nine.status, nine.evidence) == ("skip", "fail", "mynetworks is …")

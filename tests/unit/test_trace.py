@@ -372,3 +372,32 @@ def test_all_messages_of_all_cases_have_an_end_and_words() -> None:
         for moment in trace.moments:
             assert "Postfix says" not in moment.words, moment
             assert all(line in log(moment.machine) for line in moment.lines)
+
+
+def test_an_answer_that_says_nothing_is_explained_by_what_the_machine_that_gave_it_logged() -> None:
+    refusal = "451 4.7.1 Service unavailable - try again later"
+    vm2 = f"""Nov 22 10:00:00 vm2 postfix/pickup[1]: AAAAAAA1: uid=0 from=<root>
+Nov 22 10:00:00 vm2 postfix/cleanup[2]: AAAAAAA1: message-id=<a@b>
+Nov 22 10:00:05 vm2 postfix/smtp[3]: AAAAAAA1: to=<{ANNA}>, relay=vm3[192.168.90.4]:25, delay=1, delays=0/0/0/0, dsn=4.7.1, status=deferred (host vm3[192.168.90.4] said: {refusal} (in reply to MAIL FROM command))
+"""
+    vm3 = f"""Nov 22 11:00:00 vm3 postfix/smtpd[5]: connect from host[192.168.90.1]
+Nov 22 11:00:00 vm3 postfix/smtpd[5]: NOQUEUE: milter-reject: CONNECT from host[192.168.90.1]: {refusal}; proto=SMTP
+Nov 22 11:00:09 vm3 postfix/smtpd[5]: NOQUEUE: milter-reject: MAIL from host[192.168.90.1]: {refusal}; from=<x@y> proto=SMTP helo=<h>
+Nov 22 11:00:09 vm3 postfix/smtpd[5]: disconnect from host[192.168.90.1]
+"""
+    asked = []
+
+    def explain(machine: str, time: datetime) -> str:
+        asked.append((machine, f"{time:%H:%M:%S}"))
+        return "postfix/smtpd logs: connect to Milter service inet:127.0.0.1:8891: Connection refused"
+
+    there = {
+        name: Postroom(maillog.read(text, NOW), {"AAAAAAA1": "deferred"}) for name, text in (("vm2", vm2), ("vm3", vm3))
+    }
+    tracer = Tracer(there, Scene(MACHINES, "asmith15.ops", explain))
+    told = "; on vm3, postfix/smtpd logs: connect to Milter service inet:127.0.0.1:8891: Connection refused"
+    assert tracer.trace("a@b").verdict.endswith(told)
+    attempt = tracer.trace("latest")
+    assert attempt.verdict == f"stopped on vm3: refused, because it answers: {refusal}{told}"
+    assert attempt.moments[1].words == f"vm3 refuses: CONNECT from host[192.168.90.1]: {refusal}; proto=SMTP"
+    assert set(asked) == {("vm3", "10:00:05"), ("vm3", "11:00:09")}

@@ -1,8 +1,6 @@
 """What several modules of these checks use."""
 
-import re
-
-from labenv.checks import firewall, kernel
+from labenv.checks import firewall, kernel, units
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine
 
@@ -19,14 +17,17 @@ _PROGRAMS = {
     "named": ("/usr/sbin/named",),
 }
 _SERVES = {25: "postfix", 143: "dovecot"}
+# The services of each machine that the checks judge.
+_SERVICES = {"host": ("named",), "vm2": ("postfix", "iptables"), "vm3": ("postfix", "iptables", "dovecot")}
 _AT_BOOT, _NOW = "cat /etc/sysconfig/iptables", "iptables-save -t filter"
 _LARGEST_RULES = 100_000  # characters
 _TEST = "iptables-restore --test /etc/sysconfig/iptables"
 
 
-def look_ahead(machine: Machine, services: list[str]) -> None:
+def look_ahead(machine: Machine) -> None:
     """Ask a machine once for what the checks of its services and firewall need."""
-    for command in (*map(_state, services), _TEST, _NOW, _AT_BOOT):
+    units.look(machine, _SERVICES[machine.name])
+    for command in (_TEST, _NOW, _AT_BOOT):
         machine.once(command)
     kernel.listeners(machine)
     kernel.processes(machine)
@@ -80,23 +81,22 @@ def runs(machine: Machine, name: str) -> bool:
     return bool(machine.run("systemctl is-active --quiet %s", name).rc == 0)
 
 
-def _state(name: str) -> str:
-    return f"systemctl show --value -p ActiveState {name}; systemctl is-enabled {name} 2>/dev/null || true"
-
-
 def service(machine: Machine, name: str, evidence: Evidence) -> None:
     """The service runs and starts at boot (systemctl(1), UnitFileState: enabled-runtime lasts until the next boot)."""
-    active, enabled = (str(machine.once(_state(name)).stdout) + "\n\n").splitlines()[:2]
-    saw = f"{name} on {machine.name} is {active} and {enabled or 'not installed'}"
-    if active == "failed":
-        log = machine.run(
-            "journalctl --no-pager -o cat -n 50 _SYSTEMD_UNIT=%s.service + UNIT=%s.service", name, name
-        ).stdout
-        reasons = [line for line in log.splitlines() if re.search("(fatal|error)(?!.*see logs)", line, re.IGNORECASE)]
-        saw += f" (its journal has: {reasons[-1]})" if reasons else ""
-    evidence((active, enabled) == ("active", "enabled"), saw, "active and enabled")
+    unit = units.look(machine, _SERVICES[machine.name])[name]
+    saw = f"{name} on {machine.name} is {unit.active or 'unknown'} and {unit.enabled or 'not installed'}"
+    why = "; ".join(unit.obstacles)
+    if (unit.active, unit.enabled) == ("active", "enabled"):
+        evidence(not why, f"{saw}, but will not start at boot: {why}" if why else saw, "active and enabled, also then")
+    else:
+        reason = why or (units.wrong_line(machine, name) if unit.active == "failed" else "")
+        by = "" if reason else machine.name
+        evidence(False, f"{saw}: {reason}" if reason else saw, "active and enabled", by=by)
     if name in _PROGRAMS and not _runs(machine, name):
         evidence(False, f"{saw}, but no process of its own program runs", f"{_PROGRAMS[name][0]} in {name}.service")
+    if unit.changed:
+        saw = f"{unit.changed[-1]} on {machine.name} was changed after {name} started"
+        evidence.doubt(saw, f"restart {name}, or see what a boot makes of it with labenv check --after-reboot")
 
 
 def at_boot(machine: Machine, source: str, port: int) -> firewall.Decision:

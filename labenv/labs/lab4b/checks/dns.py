@@ -34,20 +34,20 @@ class Exchangers:
             evidence.doubt(f"the MX record names {stranger[0]}, which has the address of vm3", wanted)
 
     def _oddity(self, names: list[str], domain: str) -> str:
-        for name in names:
-            if name.lower().endswith(f".{domain}.{domain}."):
-                return f" ({name} has the domain twice: in the file the name lacks its final dot)"
-            if name == ".":
-                return " (a null MX: the domain says that it takes no mail, RFC 7505)"
-            if re.match(r"\d+\.\d+\.\d+\.\d+\.", name):
-                return " (an MX record needs a name, not an address)"
-            if name.lower() in self.aliases:
-                return f" ({name} is an alias, a CNAME; an MX record needs a name with an address, RFC 2181 section 10.3)"
-            if name.lower() not in self.addresses:
-                return f" ({name} has no address)"
-            if name.lower() == f"vm3.{domain}.":
-                return f" ({name} has the address {self.addresses[name.lower()]})"
-        return ""
+        return next((f" ({oddity})" for name in names if (oddity := self._oddity_of(name, name.lower(), domain))), "")
+
+    def _oddity_of(self, name: str, folded: str, domain: str) -> str:
+        known = {
+            "a null MX: the domain says that it takes no mail, RFC 7505": name == ".",
+            f"{name} has the domain twice: in the file the name lacks its final dot": folded.endswith(
+                f".{domain}.{domain}."
+            ),
+            "an MX record needs a name, not an address": re.match(r"\d+\.\d+\.\d+\.\d+\.", name),
+            f"{name} is an alias (CNAME), which an MX record may not name, RFC 2181": folded in self.aliases,
+            f"{name} has no address": folded not in self.addresses,
+            f"{name} has the address {self.addresses.get(folded)}": folded == f"vm3.{domain}.",
+        }
+        return next((words for words, is_so in known.items() if is_so), "")
 
     def __str__(self) -> str:
         """The MX records in words."""
@@ -118,8 +118,8 @@ def read_zone(site: Site) -> Zone:
             (line for line in complaints if "permission denied" in line), (complaints or ["it says nothing"])[0]
         )
         if "permission denied" in said:
-            raise CheckFailed(f"named cannot read {path}: {said} (expected: a file that the user named may read)")
-        raise CheckFailed(f"named-checkzone refuses {path}: {said} (expected: OK)")
+            raise CheckFailed(f"named cannot read {path}: {said}", "a file that the user named may read")
+        raise CheckFailed(f"named-checkzone refuses {path}: {said}", "OK")
     text = dumped.stdout
     serial = re.search(r"\sSOA\s+\S+\s+\S+\s+(\d+)", text)
     owners = re.findall(r"^(\S+)\s+\d+\s+IN\s+MX\s", text, re.MULTILINE)
@@ -161,7 +161,7 @@ def _file_of(host: Machine, domain: str) -> tuple[str, str, str]:
         ("", ""),
     )
     if not file:
-        raise CheckFailed(f"/etc/named.conf on host has no zone {domain} with a file (expected: the forward zone)")
+        raise CheckFailed(f"/etc/named.conf on host has no zone {domain} with a file", "the forward zone")
     said = re.search(r'^\s*directory "([^"]+)"', config, re.MULTILINE)
     directory = said[1].rstrip("/") if said else ""
     kind = re.search(r"masterfile-format (\w+)", zone)

@@ -37,6 +37,7 @@ def test_inbox_opens(
         inbox.examined.startswith("OK"),
         f"vm3 answers EXAMINE INBOX with {inbox.examined}",
         "OK and a number of messages",
+        by="vm3",
     )
     lines = [
         line.partition("imap-login: ")[2]
@@ -44,6 +45,8 @@ def test_inbox_opens(
         if f"Login: user=<{student.id}>" in line and f"rip={host.address}," in line
     ]
     plain = [line for line in lines if "TLS" not in line]
+    if not lines and (dead := post.log(vm3).dead):
+        raise CheckFailed(dead, "Dovecot's lines there")
     evidence(
         plain,
         f"the log of vm3 has {plain[0] if plain else 'no such login'}",
@@ -83,7 +86,12 @@ def test_vm2_sent_it_through_vm3(
         hop.sender == f"{student.id}@{domain}", f"the log of vm2 has from=<{hop.sender}>", f"{student.id}@{domain}"
     )
     right = [d for d in hop.deliveries if d.status == "sent" and f"[{vm3.address}]:25" in d.relay]
-    evidence(right, f"the log of vm2 has {hop.fate}", f"relay=vm3.{domain}[{vm3.address}]:25, status=sent")
+    evidence(
+        right,
+        f"the log of vm2 has {hop.fate}",
+        f"relay=vm3.{domain}[{vm3.address}]:25, status=sent",
+        by=post.erred(site["vm2"], hop),
+    )
     if "outside" in site.machines:
         _arrives_outside(mail_from_client, site, post, evidence)
 
@@ -92,9 +100,7 @@ def _arrives_outside(journey: Journey, site: Site, post: Post, evidence: Evidenc
     """The message has arrived at myseneca.ca, which the world outside can show."""
     if journey.vm3 is None or journey.outside is None:
         fate = post.fate(site["vm3"], journey.vm3) if journey.vm3 else "nothing"
-        raise CheckFailed(
-            f"The message has not arrived at myseneca.ca; the log of vm3 has {fate} (expected: status=sent)"
-        )
+        raise CheckFailed(f"The message has not arrived at myseneca.ca; the log of vm3 has {fate}", "status=sent")
     sender, domain = journey.outside.sender or "", site.student.domain
     evidence(sender.endswith(f"@{domain}"), f"myseneca.ca accepted it from <{sender}>", f"a sender at {domain}")
     find = "grep -rl %s %s | xargs -r grep -h 'by vm3\\.'"
@@ -108,4 +114,5 @@ def _account_works(inbox: Inbox, student: Student, evidence: Evidence) -> None:
         inbox.login == "OK",
         f"vm3 answers the login of {student.id} with {inbox.login}, after the greeting '{inbox.greeting}'",
         "OK",
+        by="vm3",
     )

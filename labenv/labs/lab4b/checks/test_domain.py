@@ -39,14 +39,15 @@ def test_vm3_alone_is_the_destination(vm2: Machine, vm3: Machine, domain: str, e
 def test_vm3_takes_mail_for_the_domain(vm2_asks_vm3: Dialogue, vm3: Machine, domain: str, evidence: Evidence) -> None:
     faults = closed(vm3, "(?!smtp_|mynetworks|mydestination).*")
     remark = f" ({'; '.join(map(str, faults))})" if faults else not_restarted(vm3, "postfix")
+    by = "" if faults else "vm3"
     reply = vm2_asks_vm3.postmaster
     taken = reply.startswith("250 ")
-    evidence(taken, f"vm3 answers RCPT for postmaster@{domain} with {reply}{'' if taken else remark}", "250")
+    evidence(taken, f"vm3 answers RCPT for postmaster@{domain} with {reply}{'' if taken else remark}", "250", by=by)
     reply = vm2_asks_vm3.unknown
     unknown = "User unknown" in reply  # with soft_bounce, Postfix says 450 instead of 550
     refused = reply.startswith("5") or unknown or not postconf(vm3, "local_recipient_maps").value
     saw = f"vm3 answers RCPT for an unknown name at {domain} with {reply}{'' if refused else remark}"
-    evidence(refused, saw, "550, as the domain is its own")
+    evidence(refused, saw, "550, as the domain is its own", by=by)
     if unknown and reply.startswith("4"):
         evidence.doubt(f"{saw}, so that senders try again for days (soft_bounce)", "550")
     for fault in faults:
@@ -74,13 +75,15 @@ def test_named_serves_the_file(host: Machine, zone: Zone, evidence: Evidence) ->
     if zone.served_serial not in ("", zone.serial):
         saw += ", as it has not read the file since that was changed: restart it"
     same = (zone.served_serial, zone.served) == (zone.serial, zone.in_file)
-    evidence(same and zone.served.records, saw, f"serial {zone.serial} and an MX record, as in {zone.path}")
+    evidence(same and zone.served.records, saw, f"serial {zone.serial} and an MX record, as in {zone.path}", by="host")
 
 
 @step("14", machine="vm2")
 def test_dns_names_vm3(answer_to_vm2: Answer, vm3: Machine, domain: str, evidence: Evidence) -> None:
     answer = answer_to_vm2
     good = answer.status == "NOERROR" and "aa" in answer.flags
-    evidence(good, f"dig on vm2 gets {answer.status}, flags {' '.join(answer.flags) or 'none'}", "NOERROR with aa")
+    evidence(
+        good, f"dig on vm2 gets {answer.status}, flags {' '.join(answer.flags) or 'none'}", "NOERROR with aa", by="host"
+    )
     answer.exchangers.judge(f"for {domain} the DNS has", domain, vm3.address, evidence)
     evidence(answer.address == vm3.address, f"vm3.{domain} has the address {answer.address or 'none'}", vm3.address)

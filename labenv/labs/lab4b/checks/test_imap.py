@@ -81,4 +81,9 @@ def test_login_without_tls(inbox: Inbox, vm3: Machine, student: Student, evidenc
     remark = "" if open_door else not_restarted(vm3, "dovecot")
     evidence(open_door, f"vm3 greets host with '{inbox.greeting}'{remark}", "AUTH=PLAIN and no LOGINDISABLED")
     remark = "; checks log in with the lab's password" if "AUTHENTICATIONFAILED" in inbox.login else ""
-    evidence(inbox.login == "OK", f"vm3 answers the login of {student.id} from host with {inbox.login}{remark}", "OK")
+    evidence(
+        inbox.login == "OK",
+        f"vm3 answers the login of {student.id} from host with {inbox.login}{remark}",
+        "OK",
+        by="vm3",
+    )

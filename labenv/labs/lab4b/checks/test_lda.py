@@ -28,7 +28,9 @@ def test_dovecot_is_installed(vm3: Machine, evidence: Evidence) -> None:
 def test_its_configuration_is_read(dovecot: Dovecot, evidence: Evidence) -> None:
     if not dovecot.is_installed:
         pytest.skip("Dovecot is not installed on vm3")
-    evidence(not dovecot.complaint, f"Dovecot on vm3 reads its configuration: {dovecot.complaint or 'OK'}", "OK")
+    evidence(
+        not dovecot.complaint, f"Dovecot on vm3 reads its configuration: {dovecot.complaint or 'OK'}", "OK", by="vm3"
+    )
 
 
 @step("22", machine="vm3")
@@ -81,7 +83,7 @@ def test_message_is_in_the_maildir(
     hop = mail_for_user.on_vm3()
     handed = [d for d in hop.deliveries if d.status == "sent" and "delivered to command" in d.words]
     reason = "" if handed else agent_says(post.log(vm3).read(), student.id)
-    evidence(handed, f"the log of vm3 has {hop.fate}{reason}", f"delivered to command: {LDA}")
+    evidence(handed, f"the log of vm3 has {hop.fate}{reason}", f"delivered to command: {LDA}", by="vm3")
     saved = [line for line in post.log(vm3).read().splitlines() if mail_for_user.id in line and "saved mail to" in line]
     by_agent = [line for line in saved if f"lda({student.id})" in line]
     evidence(by_agent, f"Dovecot's log has {len(saved)} 'saved mail' lines of it", f"one of lda({student.id})")
@@ -115,6 +117,7 @@ def test_mail_for_root(mail_for_root: Journey, vm3: Machine, post: Post, domain:
         waits,
         f"the log of vm3 has {hop.fate}",
         "deferred, as the agent may not enter /root, or delivered through an alias",
+        by="vm3",
     )
     reasons = [
         line for line in post.log(vm3).read().splitlines() if "lda(root)" in line and "Permission denied" in line

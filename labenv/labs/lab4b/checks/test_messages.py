@@ -111,7 +111,12 @@ def test_vm2_sends_to_vm3(
         return
     if not right:
         _wait_for_the_relay_host(hop, vm2, vm3)
-    evidence(right, f"the log of vm2 has {post.fate(vm2, hop)}", f"relay=vm3.{domain}[{vm3.address}]:25, status=sent")
+    evidence(
+        right,
+        f"the log of vm2 has {post.fate(vm2, hop)}",
+        f"relay=vm3.{domain}[{vm3.address}]:25, status=sent",
+        by=post.erred(vm2, hop),
+    )
     if own:
         evidence(own, f"your own message to {recipient} also went to vm3, {_when(own[0].time)}", "one did")
 
@@ -129,6 +134,8 @@ def test_mail_arrives_on_vm3(
 ) -> None:
     recipient = f"{student.id}@{domain}"
     own = own_mail.kept("vm3", f"root@{domain}", f"root@{domain}")
+    if mail_for_user.unlogged:
+        raise mail_for_user.unlogged
     if mail_for_user.vm3 is None:
         if own and own_mail.is_now(own, "vm2", "vm3"):
             _once_it_did(
@@ -136,17 +143,21 @@ def test_mail_arrives_on_vm3(
             )
             return
         _wait_for_the_relay_host(mail_for_user.vm2, vm2, vm3)
-        raise CheckFailed(f"The log of vm2 has {post.fate(vm2, mail_for_user.vm2)} (expected: sent to vm3)")
+        raise CheckFailed(
+            f"The log of vm2 has {post.fate(vm2, mail_for_user.vm2)}",
+            "sent to vm3",
+            by=post.erred(vm2, mail_for_user.vm2),
+        )
     hop = mail_for_user.vm3
     here = [d for d in hop.deliveries if recipient in (d.to, d.orig_to) and d.relay == "local"]
     if not here and postconf(vm3, "mailbox_transport").value:
         raise Waits("22")
     command = postconf(vm3, "mailbox_command", expand=False).value
     if command and here:  # step 24 checks whether the agent then does its work
-        evidence(here, f"the log of vm3 has {post.fate(vm3, hop)}", f"{recipient} on vm3 itself")
+        evidence(here, f"the log of vm3 has {post.fate(vm3, hop)}", f"{recipient} on vm3 itself", by="vm3")
     else:
         arrived = [delivery for delivery in here if delivery.status == "sent"]
-        evidence(arrived, f"the log of vm3 has {post.fate(vm3, hop)}", f"{recipient} delivered")
+        evidence(arrived, f"the log of vm3 has {post.fate(vm3, hop)}", f"{recipient} delivered", by="vm3")
         places = "/var/mail /home"
         found = vm3.run(f"grep -rlF --exclude='dovecot*' %s {places} 2>/dev/null", mail_for_user.id).stdout.split()
         evidence(found, f"the message is in {', '.join(found) or 'no mailbox'}", f"the mailbox of {student.id} on vm3")
@@ -174,7 +185,9 @@ def _arrives_from_the_domain(
         if start.name == "vm2":
             _wait_for_the_relay_host(crossing.sent, start, end)
         raise CheckFailed(
-            f"The message did not get from {start.name} to {end.name}: {post.fate(start, crossing.sent)} (expected: status=sent)"
+            f"The message did not get from {start.name} to {end.name}: {post.fate(start, crossing.sent)}",
+            "status=sent",
+            by=post.erred(start, crossing.sent),
         )
     got = crossing.received.sender
     evidence(
