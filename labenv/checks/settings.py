@@ -149,7 +149,7 @@ class Dovecot:
 def dovecot_on(machine: Machine) -> Dovecot:
     """Dovecot's configuration as it is now."""
     installed = machine.run("command -v doveconf").rc == 0
-    asked = machine.run("doveconf -S namespace " + " ".join(_OF_DOVECOT))
+    asked = machine.run("doveconf -S namespace login_trusted_networks " + " ".join(_OF_DOVECOT))
     values = {name: value.strip() for name, _, value in (line.partition("=") for line in asked.stdout.splitlines())}
     return Dovecot(machine, installed, _complaint(asked.stderr) if installed and asked.rc else "", values)
 

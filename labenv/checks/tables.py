@@ -12,6 +12,8 @@ from labenv.checks.settings import main_cf, postconf
 _WITH_FILE = re.compile(
     r"(?<![\w/])((?:proxy:)?(?:btree|cdb|cidr|dbm|hash|ldap|lmdb|memcache|mysql|pcre|pgsql|regexp|sdbm|sqlite|texthash):/[^\s,{}]+)"
 )
+# Of these types Postfix reads a file that postmap makes.
+_INDEXED = {"hash": ".db", "btree": ".db", "cdb": ".cdb", "lmdb": ".lmdb", "dbm": ".pag", "sdbm": ".pag"}
 # newaliases(1) writes it; nothing looks anything up in it.
 _NOT_ASKED = ("alias_database",)
 
@@ -46,10 +48,15 @@ def is_table(word: str) -> bool:
 def look_up(machine: Machine, table: str, keys: Iterable[str]) -> dict[str, str]:
     """What a table has for these keys, which are plain names and addresses. Raises UnusableTableError.
 
-    Postfix folds the case of keys and resolves relative paths in its queue directory.
+    Postfix folds the case of keys and resolves relative paths in its queue directory. A file that is not there is found
+    without postmap, which would write that into the student's mail log.
     """
+    kind, _, path = table.removeprefix("proxy:").partition(":")
+    file = f"{path}{_INDEXED.get(kind, '')}" if _WITH_FILE.fullmatch(table) else "/"
     asked = machine.run(
-        "cd /var/spool/postfix && printf '%%s\\n' %s | timeout 5 postmap -q - %s", "\n".join(keys), table
+        "cd /var/spool/postfix && if [ -e %s ]; then printf '%%s\\n' %s | timeout 5 postmap -q - %s; "
+        "else echo fatal: there is no file %s >&2; fi",
+        *(file, "\n".join(keys), table, file),
     )
     if said := re.search(r"(?:fatal|error): (.+)", asked.stderr):
         raise UnusableTableError(table, said[1])

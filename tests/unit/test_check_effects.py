@@ -47,7 +47,7 @@ def tables(**contents: dict[str, str]) -> Machine:
 
     def answer(command: str, args: tuple[str, ...]) -> tuple[int, str, str]:
         if "postmap" in command:
-            keys, table = args
+            _, keys, table, _ = args
             held = contents.get(table.partition(":/")[2])
             if held is None:
                 return 1, "", f"postmap: fatal: open {table}: No such file or directory"

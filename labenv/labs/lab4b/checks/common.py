@@ -1,8 +1,13 @@
 """What several modules of these checks use."""
 
+from typing import Any
+
+import pytest
+
 from labenv.checks import firewall, kernel, units
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine
+from labenv.checks.plugin import RUN
 
 # An address that is in no lab network (RFC 5737); host has it too.
 OUTSIDE = "203.0.113.1"
@@ -24,6 +29,13 @@ _LARGEST_RULES = 100_000  # characters
 _TEST = "iptables-restore --test /etc/sysconfig/iptables"
 
 
+def later(request: pytest.FixtureRequest, name: str) -> Any:
+    """The result of a probe that a check needs only for some values, without waiting for it otherwise. Raises what it raised."""
+    run = request.config.stash[RUN]
+    run.start({name})
+    return run.outcome(name)
+
+
 def look_ahead(machine: Machine) -> None:
     """Ask a machine once for what the checks of its services and firewall need."""
     units.look(machine, _SERVICES[machine.name])
@@ -39,10 +51,12 @@ def listening(machine: Machine, port: int) -> set[str]:
 
 
 def on_every_interface(machine: Machine, port: int, evidence: Evidence) -> None:
-    """The port listens on all IPv4 addresses, and the service that belongs to it holds it."""
+    """The port listens for the network, at best on all IPv4 addresses, and the service that belongs to it holds it."""
     addresses = listening(machine, port)
-    shown = ", ".join(sorted(addresses)) or "no address"
-    evidence("0.0.0.0" in addresses, f"port {port} of {machine.name} listens on {shown}", "0.0.0.0, every interface")
+    saw = f"port {port} of {machine.name} listens on {', '.join(sorted(addresses)) or 'no address'}"
+    evidence(addresses & {"0.0.0.0", machine.address}, saw, "0.0.0.0, every interface")
+    if "0.0.0.0" not in addresses:
+        evidence.doubt(saw, "0.0.0.0, every interface")
     running = kernel.processes(machine)
     inodes = {socket.inode for socket in kernel.listeners(machine) if socket.near.port == port}
     service = _SERVES[port]

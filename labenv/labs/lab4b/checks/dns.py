@@ -135,6 +135,11 @@ def read_zone(site: Site) -> Zone:
     )
 
 
+def is_newer(serial: str, other: str) -> bool:
+    """Whether a serial comes after another, in the arithmetic of RFC 1982."""
+    return bool(serial and other) and 0 < (int(serial) - int(other)) % 2**32 < 2**31
+
+
 def listening(host: Machine) -> set[str]:
     """The addresses on which port 53 of host listens."""
     return {socket.near.address for socket in kernel.listeners(host) if socket.near.port == _DNS}

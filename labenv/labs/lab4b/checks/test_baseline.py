@@ -3,7 +3,7 @@
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
-from labenv.checks.settings import expect, postconf
+from labenv.checks.settings import expect, postconf, words
 from labenv.labs.lab4b.checks import common, dns
 from labenv.labs.lab4b.checks.probes import Lookup
 
@@ -17,7 +17,12 @@ def test_postfix_runs(machine: Machine, evidence: Evidence) -> None:
 
 @step("0", machine=MAIL_MACHINES)
 def test_postfix_serves_the_network(machine: Machine, domain: str, evidence: Evidence) -> None:
-    for name, wanted in (("inet_interfaces", "all"), ("mydomain", domain), ("myhostname", machine.fqdn)):
+    interfaces = postconf(machine, "inet_interfaces")
+    served = {"all", "0.0.0.0", machine.address, machine.fqdn} & set(words(interfaces.value.lower()))
+    expect(interfaces, served, "all", evidence)
+    if served != {"all"}:
+        evidence.doubt(str(interfaces), "all, as in Lab 4a")
+    for name, wanted in (("mydomain", domain), ("myhostname", machine.fqdn)):
         setting = postconf(machine, name)
         expect(setting, setting.value.lower() == wanted, wanted, evidence)
     common.on_every_interface(machine, 25, evidence)

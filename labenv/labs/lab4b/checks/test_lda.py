@@ -4,10 +4,11 @@ import pytest
 
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine
-from labenv.checks.plugin import RUN, step
+from labenv.checks.plugin import step
 from labenv.checks.post import Post
 from labenv.checks.settings import Dovecot, expect, not_restarted, postconf, set_in_file
 from labenv.labs.lab4b.checks.agent import LDA, calls, command_for
+from labenv.labs.lab4b.checks.common import later
 from labenv.labs.lab4b.checks.probes import Journey
 from labenv.labs.lab4b.checks.store import is_their_maildir
 from labenv.student import Student
@@ -153,10 +154,8 @@ def in_maildir(machine: Machine, user: str, message_id: str, evidence: Evidence)
 
 def _is_saved_by_agent(request: pytest.FixtureRequest, post: Post, vm3: Machine, student: Student) -> bool:
     """Whether Dovecot's agent saved the message to the user that the check of step 24 is about."""
-    run = request.config.stash[RUN]
-    run.start({"mail_for_user"})
     try:
-        message: Journey = run.outcome("mail_for_user")
+        message: Journey = later(request, "mail_for_user")
     except (CheckFailed, Waits):
         return False
     lines = post.log(vm3).read().splitlines()
