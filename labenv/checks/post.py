@@ -166,7 +166,7 @@ class Post:
         with contextlib.suppress(EngineError):  # the checks that need this machine report it
             if machine.run("command -v postconf").rc == 0:
                 # A neighbour that was down a while ago would not be tried for minutes (qmgr(8), flush dead sites).
-                machine.run("postkick public qmgr F")
+                machine.run("timeout 1 postkick public qmgr F")
                 self._listed[machine.name] = machine.output("perl -e %s list", _MAILBOXES)
                 self._logs[machine.name] = Maillog(machine)
 

@@ -238,7 +238,7 @@ def _lookups(site: Site, machine: Machine) -> list[Lookup]:
     vm2, vm3 = site["vm2"], site["vm3"]
     done = []
     for name, wanted in (("vm2", vm2.address), ("vm3", vm3.address), (vm3.address, f"{vm3.fqdn}.")):
-        answer = machine.run("host -W 2 -R 1 %s", name)
+        answer = machine.run("host -W 1 %s", name)
         lines = answer.stdout.strip().splitlines() or ["no answer"]
         found = answer.rc == 0 and any(line.split()[-1].lower() == wanted for line in lines)
         done.append(Lookup(name, found, lines[-1], wanted))
