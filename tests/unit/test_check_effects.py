@@ -12,7 +12,7 @@ from labenv.checks.machine import Machine, Site
 from labenv.checks.match_list import BadNetworkError, Client, MatchList, network, words
 from labenv.checks.settings import Dovecot
 from labenv.checks.tables import UnusableTableError, closed
-from labenv.labs.lab4b.checks.agent import LDA, calls
+from labenv.labs.lab4b.checks.agent import LDA, tried
 from labenv.labs.lab4b.checks.relay import relay_of, way_without_relayhost
 from labenv.labs.lab4b.checks.store import is_their_maildir
 from labenv.labs.lab4b.checks.trust import Trust, trust_of
@@ -267,7 +267,7 @@ def test_a_table_that_cannot_be_opened_is_named_with_its_parameter() -> None:
 
 def agent(said: str) -> Machine:
     """A machine on which the path is the agent, and the run of the command prints this."""
-    return told(lambda command, _: (0, f"{LDA}\n" if "-ef" in command else said, ""))
+    return told(lambda command, _: (0, f"= {LDA}\n" if "-ef" in command else said, ""))
 
 
 def printed(*arguments: str) -> str:
@@ -290,12 +290,15 @@ def printed(*arguments: str) -> str:
     ],
 )
 def test_the_agents_call_is_right_if_it_is_told_sender_and_recipient(arguments: tuple[str, ...], right: bool) -> None:
-    assert calls(agent(printed(*arguments)), f'{LDA} -f "$SENDER"', ADA)[0].is_right == right
+    run = printed(*arguments)
+    assert tried(agent(f"{run}---{run}"), f'{LDA} -f "$SENDER"', ADA).calls[0].is_right == right
 
 
 def test_a_command_that_does_not_call_the_agent_or_hides_it_has_no_calls() -> None:
-    assert calls(agent(""), f"{LDA} | cat >/dev/null", ADA) == []
-    assert calls(agent("never asked"), "", ADA) == []
+    assert not tried(agent("---"), f"{LDA} | cat >/dev/null", ADA).calls
+    assert not tried(agent("never asked"), "", ADA).calls
+    refused = tried(agent(f"sh: 1: {LDA} -f: not found---"), f'"{LDA} -f"', ADA)
+    assert (refused.calls, refused.remark) == ((), f"the shell says: sh: 1: {LDA} -f: not found")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ LDA = "/usr/libexec/dovecot/dovecot-lda"
 _OPTIONS = "a:c:d:ef:hi:kLm:o:Op:r:"
 _SENDER = "sam@example.com"
 _LARGEST_ANSWER = 4000  # bytes
+_PATH = re.compile(r"/[\w./-]+")
 # Each argument, quoted for a shell, ends with this: no character of it means anything to a shell or to printf.
 _END = ",:,"
 _POSE = f"/usr/bin/printf agent{_END}%q{_END}"
@@ -47,48 +48,66 @@ class Call:
         return f"{to} the agent gets {self.complaint or given or 'neither -f nor -a'}"
 
 
-def calls(machine: Machine, command: str, student: Student) -> list[Call]:
-    """The agent's calls for a message with a sender and for one without; empty if the command does not name it, or hides it.
+@dataclass(frozen=True)
+class Trial:
+    """The agent's calls for a message with a sender and for one without; if there are none, what speaks against the command."""
+
+    calls: tuple[Call, ...]
+    remark: str = ""
+
+
+def tried(machine: Machine, command: str, student: Student) -> Trial:
+    """What a command does with the agent. It has no calls if it does not name the agent, or hides what it does with it.
 
     The command runs as nobody, with nothing to read, as it is the student's.
     """
-    paths = sorted(set(re.findall(r"/[\w./-]+", command)), key=len, reverse=True)
-    tests = "; ".join(f"[ {shlex.quote(path)} -ef {LDA} ] && echo {shlex.quote(path)}" for path in paths)
-    agents = machine.run(tests).stdout.split() if paths else []
+    paths = sorted(set(_PATH.findall(command)))
+    tests = "; ".join(
+        f"if [ {path} -ef {LDA} ]; then echo = {path}; elif ! [ -e {path} ]; then echo ! {path}; fi" for path in paths
+    )
+    known = [line.split() for line in machine.run(tests).stdout.splitlines()] if paths else []
+    agents = [path for sign, path in known if sign == "="]
     if not agents:
-        return []
-    posing = re.sub(r"/[\w./-]+", lambda path: _POSE if path[0] in agents else path[0], command)
-    user, domain = student.id, student.domain
-    recipient = f"{user}@{domain}"
-    seen = []
-    for sender in (_SENDER, ""):
-        # The variables that local(8) exports.
-        exported = {
-            "PATH": "/usr/bin:/bin",
-            "LANG": "C",
-            "SHELL": "/bin/sh",
-            "HOME": "/nonexistent",
-            "USER": user,
-            "LOGNAME": user,
-            "LOCAL": user,
-            "DOMAIN": domain,
-            "SENDER": sender,
-            "RECIPIENT": recipient,
-            "ORIGINAL_RECIPIENT": recipient,
-        }
-        variables = " ".join(shlex.quote(f"{name}={value}") for name, value in exported.items())
-        nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups"
-        said = machine.run(
-            f"cd / && timeout 3 {nobody} env -i {variables} /bin/sh -c {shlex.quote(posing)} </dev/null 2>/dev/null"
-            f" | head -c {_LARGEST_ANSWER}"
-        ).stdout
-        if (call := _call(said, sender, recipient, user)) is None:
-            return []
-        seen.append(call)
-    return seen
+        absent = [path for sign, path in known if sign == "!"]
+        return Trial((), f"there is no {absent[0]}" if absent else "it does not name Dovecot's agent")
+    posing = _PATH.sub(lambda path: _POSE if path[0] in agents else path[0], command)
+    # Both runs are one command: what the first prints ends with this.
+    mark = "---"
+    said = machine.run(f"; echo {mark}; ".join(_run(posing, sender, student) for sender in (_SENDER, ""))).stdout
+    said = said.replace(_POSE, agents[0])  # in what the shell says about the command
+    made = [_call(part, sender, student) for part, sender in zip(said.split(mark), (_SENDER, ""), strict=False)]
+    if calls := tuple(call for call in made if call):
+        return Trial(calls)
+    words = said.partition(mark)[0].strip().splitlines()
+    return Trial((), f"the shell says: {words[-1]}" if words else "")
 
 
-def _call(said: str, sender: str, recipient: str, user: str) -> Call | None:
+def _run(command: str, sender: str, student: Student) -> str:
+    """A line for a shell that runs the command as local(8) does, with the variables that it exports."""
+    user, recipient = student.id, f"{student.id}@{student.domain}"
+    variables = {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C",
+        "SHELL": "/bin/sh",
+        "HOME": "/nonexistent",
+        "USER": user,
+        "LOGNAME": user,
+        "LOCAL": user,
+        "DOMAIN": student.domain,
+        "SENDER": sender,
+        "RECIPIENT": recipient,
+        "ORIGINAL_RECIPIENT": recipient,
+    }
+    exported = " ".join(shlex.quote(f"{name}={value}") for name, value in variables.items())
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups"
+    return (
+        f"cd / && timeout 3 {nobody} env -i {exported} /bin/sh -c {shlex.quote(command)} </dev/null 2>&1"
+        f" | head -c {_LARGEST_ANSWER}"
+    )
+
+
+def _call(said: str, sender: str, student: Student) -> Call | None:
+    user, recipient = student.id, f"{student.id}@{student.domain}"
     _, called, rest = said.partition(f"agent{_END}")
     if not called:
         return None

@@ -35,9 +35,7 @@ def _expanded(place: str, user: str, home: str) -> str:
         plain = known.get(match[2], match[0])
         return plain.lower() if match[1] == "L" else plain.upper() if match[1] == "U" else plain
 
-    whole = re.sub(r"^~(?=/|$)", home.replace("\\", r"\\"), place)
-    return (
-        posixpath.normpath(re.sub(r"%([LU]?)(\{\w+\}|[unhd%])", value, whole))
-        if whole.startswith(("/", "%"))
-        else place
-    )
+    whole = f"{home}{place[1:]}" if place.startswith("~/") else place
+    if not whole.startswith(("/", "%")):
+        return whole
+    return posixpath.normpath(re.sub(r"%([LU]?)(\{\w+\}|[unhd%])", value, whole))

@@ -7,7 +7,7 @@ from labenv.checks.machine import Machine
 from labenv.checks.plugin import step
 from labenv.checks.post import Post
 from labenv.checks.settings import Dovecot, expect, not_restarted, postconf, set_in_file
-from labenv.labs.lab4b.checks.agent import LDA, calls, command_for
+from labenv.labs.lab4b.checks.agent import LDA, command_for, tried
 from labenv.labs.lab4b.checks.common import later
 from labenv.labs.lab4b.checks.probes import Journey
 from labenv.labs.lab4b.checks.store import is_their_maildir
@@ -40,14 +40,15 @@ def test_postfix_uses_the_agent(
 ) -> None:
     setting = postconf(vm3, "mailbox_command", expand=False)
     command, table = command_for(vm3, student, setting.value)
-    called = calls(vm3, command, student)
+    trial = tried(vm3, command, student)
+    called = trial.calls
     if called:
         what = f"{table} has {command}; {called[0]}" if table else str(called[0])
         expect(setting, called[0].is_right, COMMAND, evidence, what)
     else:
         # It does not name the agent, or a program of the student's own calls it: the agent's log shows whether it is.
         by_it = bool(command) and not not_restarted(vm3, "postfix") and _is_saved_by_agent(request, post, vm3, student)
-        expect(setting, by_it, COMMAND, evidence)
+        expect(setting, by_it, COMMAND, evidence, trial.remark if command else "")
     if called and not called[1].is_right:
         evidence.doubt(str(called[1]), 'quotes around "$SENDER", which is empty in a bounce')
     if table:
