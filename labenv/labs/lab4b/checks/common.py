@@ -19,6 +19,7 @@ _PROGRAMS = {
 _SERVES = {25: "postfix", 143: "dovecot"}
 # The services of each machine that the checks judge.
 _SERVICES = {"host": ("named",), "vm2": ("postfix", "iptables"), "vm3": ("postfix", "iptables", "dovecot")}
+_FEW = 3  # reasons that are shown
 
 
 def look_ahead(machine: Machine) -> None:
@@ -80,13 +81,17 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
     """The service runs and starts at boot (systemctl(1), UnitFileState: enabled-runtime lasts until the next boot)."""
     unit = units.look(machine, _SERVICES[machine.name])[name]
     saw = f"{name} on {machine.name} is {unit.active or 'unknown'} and {unit.enabled or 'not installed'}"
-    why = "; ".join(unit.obstacles)
-    if (unit.active, unit.enabled) == ("active", "enabled"):
-        evidence(not why, f"{saw}, but will not start at boot: {why}" if why else saw, "active and enabled, also then")
-    else:
-        reason = why or (units.wrong_line(machine, name) if unit.active == "failed" else "")
+    why = "; ".join(unit.obstacles[:_FEW])
+    if (unit.active, unit.enabled) != ("active", "enabled"):
+        reason = why or unit.refusal or (units.wrong_line(machine, name) if unit.active == "failed" else "")
         by = "" if reason else machine.name
         evidence(False, f"{saw}: {reason}" if reason else saw, "active and enabled", by=by)
+    if why:
+        evidence(False, f"{saw}, but will not start at boot: {why}", "active and enabled, and started at boot")
+    if unit.refusal:
+        saw = f"{saw}, but systemd would not start it again: {unit.refusal}"
+        evidence(False, f"{saw}. What a boot does, only labenv check --after-reboot shows", "it can be started")
+    evidence(True, saw, "active and enabled")
     if name in _PROGRAMS and not _runs(machine, name):
         evidence(False, f"{saw}, but no process of its own program runs", f"{_PROGRAMS[name][0]} in {name}.service")
     if unit.changed:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from labenv.checks import kernel
+from labenv.checks import kernel, logs
 from labenv.checks.evidence import CheckFailed, Waits
 from labenv.checks.firewall import greeted
 from labenv.checks.machine import Machine, Site
@@ -165,7 +165,7 @@ def inbox(site: Site, post: Post) -> Inbox:
     finally:
         with suppress(imaplib.IMAP4.error, OSError):
             session.logout()
-    log.until(lambda text: f"user=<{student.id}>" in text)
+    log.until(lambda text: f"user=<{student.id}>" in text, hopeless=lambda: logs.dovecot_elsewhere(site["vm3"]))
     return Inbox(session.greeting, "OK", f"{status} {decoded(data[0] or b'')}", folders, astray)
 
 
