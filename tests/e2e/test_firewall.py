@@ -32,7 +32,9 @@ def there(engine: Engine, finished: dict[str, Any]) -> Environment:
 @pytest.fixture
 def tried(engine: Engine, there: Environment) -> Callable[..., Verdict]:
     def work(rules: str, *packets: tuple[str, int]) -> Verdict:
-        return trial.tried(engine, there.student.id, there.machine("vm3"), rules, [Packet(*each) for each in packets])
+        return trial.tried(
+            engine, there.student.id, there.machine("vm3"), rules.encode(), [Packet(*each) for each in packets]
+        )
 
     return work
 

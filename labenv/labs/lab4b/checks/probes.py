@@ -16,7 +16,9 @@ from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post, Unlogged
 from labenv.checks.settings import Dovecot, dovecot_on, postconf
+from labenv.labs.lab4b.checks import doors
 from labenv.labs.lab4b.checks.common import OUTSIDE, leads_to_vm3, look_ahead
+from labenv.labs.lab4b.checks.doors import Firewall, Reach
 from labenv.labs.lab4b.checks.reference import Reference, look
 from labenv.mail import maillog
 from labenv.mail.maillog import Hop
@@ -133,6 +135,21 @@ def reference(site: Site, post: Post) -> Reference:
 
 
 @probe
+def imap_from_others(site: Site, post: Post) -> dict[str, Reach]:
+    return doors.from_others(site)
+
+
+@probe
+def firewall_of_vm2(site: Site, post: Post) -> Firewall:
+    return doors.look(site, "vm2")
+
+
+@probe
+def firewall_of_vm3(site: Site, post: Post) -> Firewall:
+    return doors.look(site, "vm3")
+
+
+@probe
 def stranger_asks_vm3(site: Site, post: Post) -> str:
     return _stranger_asks(site, "vm3")
 
@@ -201,6 +218,16 @@ def banner_of_vm2(site: Site, post: Post) -> str:
 @probe
 def banner_of_vm3(site: Site, post: Post) -> str:
     return _banner(site["host"], site["vm3"])
+
+
+@probe
+def imap_from_host(site: Site, post: Post) -> Reach:
+    return doors.reach(site, "host", "vm3", 143, patience=3)
+
+
+@probe
+def imap_from_vm2(site: Site, post: Post) -> Reach:
+    return doors.reach(site, "vm2", "vm3", 143, patience=3)
 
 
 @probe
