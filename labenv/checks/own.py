@@ -41,7 +41,11 @@ class OwnMail:
             if station.machine == start and station.hop.user and self.is_now(station, start, end):
                 for place, then in station.onward.items():
                     delivery = station.hop.deliveries[place]
-                    if then.machine == end and to in ("", delivery.to) and sender in ("", then.hop.sender):
+                    if (
+                        then.machine == end
+                        and to in ("", delivery.to)
+                        and sender in ("", (then.hop.sender or "").lower())
+                    ):
                         return then, delivery
         return None
 
@@ -57,7 +61,7 @@ class OwnMail:
                 for d in station.hop.deliveries
                 if to in (d.to, d.orig_to) and d.relay == "local" and d.status == "sent"
             ]
-            if station.machine == machine and station.hop.sender == sender and local:
+            if station.machine == machine and (station.hop.sender or "").lower() == sender and local:
                 return station
         return None
 

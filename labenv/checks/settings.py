@@ -16,7 +16,7 @@ _OF_DOVECOT = ("protocols", "mail_location", "disable_plaintext_auth", "ssl", "p
 class Setting:
     """A parameter's effective value, and the lines of `file` that set it at line start, as the course's marker greps.
 
-    `complaints` are postconf(1)'s warnings about main.cf.
+    `complaints` are postconf(1)'s warnings about main.cf; `unmarked` are names of parameters in the value, without `$`.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Setting:
     file: str
     lines: tuple[str, ...]
     complaints: tuple[str, ...] = ()
+    unmarked: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The setting in words."""
@@ -34,6 +35,12 @@ class Setting:
     def is_set_once(self) -> bool:
         """Whether one line of the file sets it."""
         return len(self.lines) == 1
+
+    @property
+    def comment(self) -> str:
+        """What was meant as a comment behind a value of main.cf, where comments have lines of their own (postconf(5))."""
+        found = re.search(r"(?:^|\s)(#.*)", self.value) if self.file == _MAIN else None
+        return found[1] if found else ""
 
     @property
     def remark(self) -> str:
@@ -49,6 +56,9 @@ class Setting:
             meant = difflib.get_close_matches(used[0], ("mydomain", "myhostname", "myorigin", "mynetworks"), 1)
             question = f"; did you mean ${meant[0]}?" if meant else ""
             remarks.append(f"${used[0]} is not a parameter of Postfix{question}")
+        remarks += [f"{name} is the name of a parameter; ${name} is its value" for name in self.unmarked]
+        if self.comment:
+            remarks.append(f"main.cf has no comments at the end of a line: '{self.comment}' is part of the value")
         if re.search("[<>]", self.value):
             remarks.append("replace what the sheet has in angle brackets, including the brackets")
         return "; ".join(remarks)
@@ -69,6 +79,29 @@ def set_in_file(setting: Setting, evidence: Evidence) -> None:
         evidence.doubt(f"{setting.name} is {setting.value}, but not from {setting.file}", "set there, at line start")
     elif not setting.is_set_once:
         evidence.doubt(f"{setting.file} on {setting.machine} sets {setting.name} {len(setting.lines)} times", "once")
+    elif setting.comment:
+        evidence.doubt(f"'{setting.comment}' is part of the value of {setting.name}", "comments on lines of their own")
+
+
+@dataclass(frozen=True)
+class MainCf:
+    """The lines of main.cf that set a parameter at line start, and the names of these parameters."""
+
+    text: str
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters in the order of the file, each once."""
+        return list(dict.fromkeys(re.findall(r"^(\w+)[ \t]*=", self.text, re.MULTILINE)))
+
+    def lines(self, name: str) -> tuple[str, ...]:
+        """The lines that set a parameter."""
+        return tuple(re.findall(rf"^{name}[ \t]*=.*$", self.text, re.MULTILINE))
+
+
+def main_cf(machine: Machine) -> MainCf:
+    """The machine's main.cf, read once for all checks of a run."""
+    return MainCf(machine.once(f"cat {_MAIN}").stdout)
 
 
 def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
@@ -78,9 +111,11 @@ def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
         said = (asked.stderr.strip().splitlines() or [f"status {asked.rc}"])[-1]
         raise CheckFailed(f"{machine.name} cannot read {name}: {said} (expected: a configuration without errors)")
     value = re.search(rf"^{name} =(.*)$", asked.stdout, re.MULTILINE)
-    lines = re.findall(rf"^{name}[ \t]*=.*$", machine.once(f"cat {_MAIN}").stdout, re.MULTILINE)
+    lines = main_cf(machine).lines(name)
     complaints = tuple(asked.stderr.splitlines())
-    return Setting(name, machine.name, value[1].strip() if value else "", _MAIN, tuple(lines), complaints)
+    named = re.findall(r"(?<![$\w(){}.-])my\w+\b(?![.-])", lines[-1].partition("=")[2]) if lines else []
+    unmarked = tuple(word for word in named if re.search(rf"^{word} =", asked.stdout, re.MULTILINE))
+    return Setting(name, machine.name, value[1].strip() if value else "", _MAIN, lines, complaints, unmarked)
 
 
 @dataclass(frozen=True)
@@ -107,16 +142,27 @@ class Dovecot:
             raise CheckFailed(f"Dovecot on {self.machine.name} cannot read its configuration: {self.complaint}")
         value = self.values[name]
         lines = self.machine.run("grep -E %s %s", rf"^{name}[[:space:]]*=", path).stdout.splitlines()
-        same = tuple(line for line in lines if line.partition("=")[2].strip() == value)
+        same = tuple(line for line in lines if _as_read(line.partition("=")[2]) == value)
         return Setting(name, self.machine.name, value, path, same)
 
 
 def dovecot_on(machine: Machine) -> Dovecot:
     """Dovecot's configuration as it is now."""
     installed = machine.run("command -v doveconf").rc == 0
-    asked = machine.run("doveconf -S " + " ".join(_OF_DOVECOT))
+    asked = machine.run("doveconf -S namespace login_trusted_networks " + " ".join(_OF_DOVECOT))
     values = {name: value.strip() for name, _, value in (line.partition("=") for line in asked.stdout.splitlines())}
     return Dovecot(machine, installed, _complaint(asked.stderr) if installed and asked.rc else "", values)
+
+
+def _as_read(written: str) -> str:
+    """A value as Dovecot reads it: without a comment, blanks and quotes around it; the case of yes and no is folded.
+
+    https://doc.dovecot.org/2.3/configuration_manual/config_file/config_file_syntax/
+    """
+    value = re.sub(r"\s#.*", "", f" {written}").strip() if not re.match(r"\s*[\"']", written) else written.strip()
+    if quoted := re.match(r"([\"'])(.*?)\1\s*(#.*)?$", value):
+        value = quoted[2]
+    return value.lower() if value.lower() in ("yes", "no") else value
 
 
 def _complaint(said: str) -> str:

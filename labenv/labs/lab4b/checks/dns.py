@@ -3,18 +3,22 @@
 import re
 from dataclasses import dataclass, field
 
+from labenv.checks import kernel
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post
 
+_DNS = 53
+
 
 @dataclass(frozen=True)
 class Exchangers:
-    """The MX records of the domain as "10 vm3.asmith15.ops.", best first, and the addresses of the names in them."""
+    """The MX records of the domain as "10 vm3.asmith15.ops.", best first, the addresses of the names in them, and aliases."""
 
     records: tuple[str, ...] = ()
     addresses: dict[str, str] = field(default_factory=dict, compare=False)
+    aliases: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def best(self) -> list[str]:
@@ -30,16 +34,20 @@ class Exchangers:
             evidence.doubt(f"the MX record names {stranger[0]}, which has the address of vm3", wanted)
 
     def _oddity(self, names: list[str], domain: str) -> str:
-        for name in names:
-            if name.lower().endswith(f".{domain}.{domain}."):
-                return f" ({name} has the domain twice: in the file the name lacks its final dot)"
-            if re.match(r"\d+\.\d+\.\d+\.\d+\.", name):
-                return " (an MX record needs a name, not an address)"
-            if name.lower() not in self.addresses:
-                return f" ({name} has no address)"
-            if name.lower() == f"vm3.{domain}.":
-                return f" ({name} has the address {self.addresses[name.lower()]})"
-        return ""
+        return next((f" ({oddity})" for name in names if (oddity := self._oddity_of(name, name.lower(), domain))), "")
+
+    def _oddity_of(self, name: str, folded: str, domain: str) -> str:
+        known = {
+            "a null MX: the domain says that it takes no mail, RFC 7505": name == ".",
+            f"{name} has the domain twice: in the file the name lacks its final dot": folded.endswith(
+                f".{domain}.{domain}."
+            ),
+            "an MX record needs a name, not an address": re.match(r"\d+\.\d+\.\d+\.\d+\.", name),
+            f"{name} is an alias (CNAME), which an MX record may not name, RFC 2181": folded in self.aliases,
+            f"{name} has no address": folded not in self.addresses,
+            f"{name} has the address {self.addresses.get(folded)}": folded == f"vm3.{domain}.",
+        }
+        return next((words for words, is_so in known.items() if is_so), "")
 
     def __str__(self) -> str:
         """The MX records in words."""
@@ -99,12 +107,19 @@ def read_zone(site: Site) -> Zone:
     Raises CheckFailed, with the line, where named.conf or the file has an error.
     """
     host, domain = site["host"], site.student.domain
-    path = _file_of(host, domain)
-    # named refuses odd names in its own zones (check-names); named-checkzone only warns unless told otherwise.
-    dumped = host.run("named-checkzone -D -k fail %s %s", domain, path)
+    path, directory, kind = _file_of(host, domain)
+    # It reads as named does: as its user, in its directory, in the file's format. named refuses odd names in its own zones
+    # (check-names); named-checkzone only warns unless told otherwise.
+    named = "setpriv --reuid=named --regid=named --init-groups named-checkzone"
+    dumped = host.run(f"{named} -D -k fail -f %s -w %s %s %s", kind, directory or "/", domain, path)
     if dumped.rc:
         complaints = [line for line in (dumped.stderr + dumped.stdout).splitlines() if path in line or "error" in line]
-        raise CheckFailed(f"named-checkzone refuses {path}: {(complaints or ['it says nothing'])[0]} (expected: OK)")
+        said = next(
+            (line for line in complaints if "permission denied" in line), (complaints or ["it says nothing"])[0]
+        )
+        if "permission denied" in said:
+            raise CheckFailed(f"named cannot read {path}: {said}", "a file that the user named may read")
+        raise CheckFailed(f"named-checkzone refuses {path}: {said}", "OK")
     text = dumped.stdout
     serial = re.search(r"\sSOA\s+\S+\s+\S+\s+(\d+)", text)
     owners = re.findall(r"^(\S+)\s+\d+\s+IN\s+MX\s", text, re.MULTILINE)
@@ -113,21 +128,49 @@ def read_zone(site: Site) -> Zone:
     return Zone(
         path,
         serial[1] if serial else "",
-        Exchangers(_records(text, domain), _addresses(text)),
+        Exchangers(_records(text, domain), _addresses(text), _aliases(text)),
         tuple(owner for owner in owners if owner.lower() != f"{domain}."),
         soa[1] if soa else "",
         Exchangers(_records(asked, domain)),
     )
 
 
-def _file_of(host: Machine, domain: str) -> str:
+def is_newer(serial: str, other: str) -> bool:
+    """Whether a serial comes after another, in the arithmetic of RFC 1982."""
+    return bool(serial and other) and 0 < (int(serial) - int(other)) % 2**32 < 2**31
+
+
+def listening(host: Machine) -> set[str]:
+    """The addresses on which port 53 of host listens."""
+    return {socket.near.address for socket in kernel.listeners(host) if socket.near.port == _DNS}
+
+
+def is_reachable(host: Machine) -> bool:
+    """Whether port 53 listens for the network; named has a socket for each address."""
+    return not listening(host).isdisjoint({host.address, "0.0.0.0"})
+
+
+def _file_of(host: Machine, domain: str) -> tuple[str, str, str]:
+    """The zone's file, the directory that relative names in it belong to, and its format, as named.conf has them.
+
+    Of several views, the first that has a file for the zone counts.
+    """
     config = host.output("named-checkconf -p /etc/named.conf")
-    stanza = re.search(rf'zone "{re.escape(domain)}\.?"[^{{]*\{{(.*?)\n[ \t]*\}};', config, re.DOTALL)
-    file = re.search(r'file "([^"]+)"', stanza[1]) if stanza else None
-    if file is None:
-        raise CheckFailed(f"/etc/named.conf on host has no zone {domain} with a file (expected: the forward zone)")
-    directory = re.search(r'directory "([^"]+)"', config)
-    return file[1] if file[1].startswith("/") else f"{directory[1].rstrip('/') if directory else ''}/{file[1]}"
+    zones = re.findall(
+        rf'^([ \t]*)zone "{re.escape(domain)}\.?"[^{{\n]*\{{\n(.*?)^\1\}};',
+        config,
+        re.DOTALL | re.IGNORECASE | re.MULTILINE,
+    )
+    zone, file = next(
+        ((body, found[1]) for _, body in zones if (found := re.search(r'^\s*file "([^"]+)"', body, re.MULTILINE))),
+        ("", ""),
+    )
+    if not file:
+        raise CheckFailed(f"/etc/named.conf on host has no zone {domain} with a file", "the forward zone")
+    said = re.search(r'^\s*directory "([^"]+)"', config, re.MULTILINE)
+    directory = said[1].rstrip("/") if said else ""
+    kind = re.search(r"masterfile-format (\w+)", zone)
+    return file if file.startswith("/") else f"{directory}/{file}", directory, kind[1] if kind else "text"
 
 
 def _records(text: str, domain: str) -> tuple[str, ...]:
@@ -138,3 +181,7 @@ def _records(text: str, domain: str) -> tuple[str, ...]:
 def _addresses(text: str) -> dict[str, str]:
     found = re.findall(r"^(\S+)\s+\d+\s+IN\s+A\s+(\S+)", text, re.MULTILINE)
     return {name.lower(): address for name, address in found}
+
+
+def _aliases(text: str) -> frozenset[str]:
+    return frozenset(name.lower() for name in re.findall(r"^(\S+)\s+\d+\s+IN\s+CNAME\s", text, re.MULTILINE))

@@ -15,17 +15,16 @@ from labenv.checks.firewall import greeted
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post, Unlogged
-from labenv.checks.settings import Dovecot, dovecot_on, postconf
+from labenv.checks.settings import Dovecot, dovecot_on
 from labenv.labs.lab4b.checks import doors
-from labenv.labs.lab4b.checks.common import OUTSIDE, leads_to_vm3, look_ahead
+from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE, look_ahead
 from labenv.labs.lab4b.checks.doors import Firewall, Reach
 from labenv.labs.lab4b.checks.reference import Reference, look
+from labenv.labs.lab4b.checks.relay import relay_of
 from labenv.mail import maillog
 from labenv.mail.maillog import Hop
 from labenv.text import decoded
 
-# RFC 2606 section 2: nobody's domain, ever.
-ELSEWHERE = "somebody@elsewhere.test"
 ASTRAY = "does not end at that port: its addresses are rewritten on the way (expected: it ends there)"
 
 
@@ -269,8 +268,8 @@ def _stranger_asks(site: Site, name: str) -> str:
 
 def through_relay(site: Site) -> None:
     """All mail of vm2 goes where relayhost says: raises Waits if it is wrong, as waiting for a message is then useless."""
-    relayhost = postconf(site["vm2"], "relayhost").value
-    if relayhost and not leads_to_vm3(relayhost, site.student):
+    relay = relay_of(site)
+    if relay.value and not relay.leads_to_vm3:
         raise Waits("17")
 
 

@@ -4,7 +4,7 @@ from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.firewall import who_drops
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
-from labenv.checks.settings import expect, postconf
+from labenv.checks.settings import expect, postconf, words
 from labenv.labs.lab4b.checks import common, dns
 from labenv.labs.lab4b.checks.probes import Lookup
 
@@ -18,7 +18,12 @@ def test_postfix_runs(machine: Machine, evidence: Evidence) -> None:
 
 @step("0", machine=MAIL_MACHINES)
 def test_postfix_serves_the_network(machine: Machine, domain: str, evidence: Evidence) -> None:
-    for name, wanted in (("inet_interfaces", "all"), ("mydomain", domain), ("myhostname", machine.fqdn)):
+    interfaces = postconf(machine, "inet_interfaces")
+    served = {"all", "0.0.0.0", machine.address, machine.fqdn} & set(words(interfaces.value.lower()))
+    expect(interfaces, served, "all", evidence)
+    if served != {"all"}:
+        evidence.doubt(str(interfaces), "all, as in Lab 4a")
+    for name, wanted in (("mydomain", domain), ("myhostname", machine.fqdn)):
         setting = postconf(machine, name)
         expect(setting, setting.value.lower() == wanted, wanted, evidence)
     common.on_every_interface(machine, 25, evidence)
@@ -67,7 +72,9 @@ def _dns_itself(site: Site, lookup: Lookup) -> None:
         zone = dns.read_zone(site)
     except CheckFailed as error:
         raise Waits("12") from error
-    if not common.runs(site["host"], "named") or ("SERVFAIL" in lookup.words and not zone.served_serial):
+    host = site["host"]
+    unloaded = "SERVFAIL" in lookup.words and not zone.served_serial
+    if unloaded or not common.runs(host, "named") or not dns.is_reachable(host):
         raise Waits("13")
 
 

@@ -98,7 +98,7 @@ def test_message_goes_all_the_way(
 
 def _greets(name: str, whom: str, banner: str, domain: str, evidence: Evidence) -> None:
     wanted = f"220 {name}.{domain} ESMTP"
-    evidence(banner.startswith(wanted), f"{name} greets {whom} with '{banner}'", f"{wanted} Postfix")
+    evidence(banner.lower().startswith(wanted.lower()), f"{name} greets {whom} with '{banner}'", f"{wanted} Postfix")
 
 
 def _greeted(request: pytest.FixtureRequest, probe: str) -> bool:

@@ -1,19 +1,19 @@
 """Investigation 2, "Install and configure the local delivery agent"."""
 
-import shlex
-
 import pytest
 
 from labenv.checks import logs
-from labenv.checks.evidence import Evidence
+from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine
 from labenv.checks.plugin import step
 from labenv.checks.post import Post
-from labenv.checks.settings import Dovecot, expect, postconf, set_in_file
+from labenv.checks.settings import Dovecot, expect, not_restarted, postconf, set_in_file
+from labenv.labs.lab4b.checks.agent import LDA, command_for, tried
+from labenv.labs.lab4b.checks.common import later
 from labenv.labs.lab4b.checks.probes import Journey
+from labenv.labs.lab4b.checks.store import is_their_maildir
 from labenv.student import Student
 
-LDA = "/usr/libexec/dovecot/dovecot-lda"
 COMMAND = f'{LDA} -f "$SENDER" -a "$RECIPIENT"'
 
 
@@ -36,22 +36,47 @@ def test_its_configuration_is_read(dovecot: Dovecot, evidence: Evidence) -> None
 
 
 @step("22", machine="vm3")
-def test_postfix_uses_the_agent(vm3: Machine, evidence: Evidence) -> None:
-    command = postconf(vm3, "mailbox_command", expand=False)
-    expect(command, _is_the_agent(vm3, command.value), COMMAND, evidence)
-    evidence(command.is_set_once, f"main.cf on vm3 sets mailbox_command {len(command.lines)} times", "once")
-    for name, why in (("home_mailbox", ""), ("mailbox_transport", ", as it takes precedence over mailbox_command")):
-        other = postconf(vm3, name)
-        expect(other, not other.value, f"not set{why}", evidence)
-    if command.value != COMMAND:
-        evidence.doubt(f"mailbox_command is written {command.value}", f"{COMMAND}, as in the sheet, with its quotes")
+def test_postfix_uses_the_agent(
+    vm3: Machine, student: Student, post: Post, request: pytest.FixtureRequest, evidence: Evidence
+) -> None:
+    setting = postconf(vm3, "mailbox_command", expand=False)
+    command, table = command_for(vm3, student, setting.value)
+    trial = tried(vm3, command, student)
+    called = trial.calls
+    if called:
+        what = f"{table} has {command}; {called[0]}" if table else str(called[0])
+        expect(setting, called[0].is_right, COMMAND, evidence, what)
+    else:
+        # It does not name the agent, or a program of the student's own calls it: the agent's log shows whether it is.
+        by_it = bool(command) and not not_restarted(vm3, "postfix") and _is_saved_by_agent(request, post, vm3, student)
+        expect(setting, by_it, COMMAND, evidence, trial.remark if command else "")
+    if called and not called[1].is_right:
+        evidence.doubt(str(called[1]), 'quotes around "$SENDER", which is empty in a bounce')
+    if table:
+        evidence.doubt(f"{table} has {command}", "mailbox_command, as in the sheet")
+    elif command != COMMAND:
+        evidence.doubt(f"mailbox_command is written {command}", f"{COMMAND}, as in the sheet, with its quotes")
+    if not table:
+        evidence(setting.is_set_once, f"main.cf on vm3 sets mailbox_command {len(setting.lines)} times", "once")
+    transport = postconf(vm3, "mailbox_transport")
+    expect(transport, not transport.value, "not set, as it takes precedence over mailbox_command", evidence)
+    if home := postconf(vm3, "home_mailbox").value:
+        evidence.doubt(f"home_mailbox on vm3 is {home}, without effect beside mailbox_command", "not set")
 
 
 @step("23", machine="vm3")
-def test_mail_goes_to_maildirs(dovecot: Dovecot, evidence: Evidence) -> None:
+def test_mail_goes_to_maildirs(dovecot: Dovecot, vm3: Machine, student: Student, evidence: Evidence) -> None:
     location = dovecot.setting("mail_location", "conf.d/10-mail.conf")
-    expect(location, location.value == "maildir:~/Maildir", "maildir:~/Maildir", evidence)
-    set_in_file(location, evidence)
+    if is_their_maildir(vm3, location.value, student):
+        expect(location, True, "maildir:~/Maildir", evidence)
+        set_in_file(location, evidence)
+        if ":" in location.value.partition(":")[2]:
+            evidence.doubt(f"mail_location is {location.value}, with more than the place", "maildir:~/Maildir")
+        return
+    elsewhere = dovecot.values.get("namespace/inbox/location") or vm3.run("doveadm user -f mail %s", student.id).stdout
+    other = is_their_maildir(vm3, elsewhere.strip(), student)
+    expect(location, other, "maildir:~/Maildir", evidence)
+    evidence.doubt(f"{location}, and mail is at {elsewhere.strip()} nevertheless", "maildir:~/Maildir")
 
 
 @step("24", machine="vm3")
@@ -131,12 +156,11 @@ def in_maildir(machine: Machine, user: str, message_id: str, evidence: Evidence)
     return str(found[0])
 
 
-def _is_the_agent(machine: Machine, command: str) -> bool:
-    """Whether that runs Dovecot's agent, under any path, with sender and recipient as in the sheet."""
+def _is_saved_by_agent(request: pytest.FixtureRequest, post: Post, vm3: Machine, student: Student) -> bool:
+    """Whether Dovecot's agent saved the message to the user that the check of step 24 is about."""
     try:
-        program, *rest = shlex.split(command)
-    except ValueError:  # empty, or a quote that is not closed
+        message: Journey = later(request, "mail_for_user")
+    except (CheckFailed, Waits):
         return False
-    same = machine.run("test %s -ef %s", program, LDA).rc == 0
-    options = dict(zip(rest[::2], rest[1::2], strict=False))
-    return same and options.get("-f") == "$SENDER" and options.get("-a") == "$RECIPIENT"
+    lines = post.log(vm3).read().splitlines()
+    return any(message.id in line and f"lda({student.id})" in line and "saved mail to" in line for line in lines)

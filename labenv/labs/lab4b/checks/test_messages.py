@@ -192,7 +192,9 @@ def _arrives_from_the_domain(
             by="" if rule else post.erred(start, crossing.sent),
         )
     got = crossing.received.sender
-    evidence(got == sender, f"{end.name} got root's mail from {start.name} with the sender <{got}>", sender)
+    evidence(
+        (got or "").lower() == sender, f"{end.name} got root's mail from {start.name} with the sender <{got}>", sender
+    )
     if own:
         evidence(own, f"{end.name} also got your own message like this, {_when(own[0].time)}", "it did")
 

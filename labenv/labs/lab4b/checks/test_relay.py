@@ -1,31 +1,39 @@
 """Investigation 2, "Relay email through another server"."""
 
-import ipaddress
 import re
 
 from labenv.checks.evidence import Evidence, Waits
-from labenv.checks.machine import Machine
+from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
-from labenv.checks.settings import expect, not_restarted, postconf, set_in_file, words
-from labenv.labs.lab4b.checks import common
-from labenv.labs.lab4b.checks.common import OUTSIDE
-from labenv.labs.lab4b.checks.probes import ELSEWHERE, Dialogue, Journey
+from labenv.checks.settings import expect, not_restarted, postconf, set_in_file
+from labenv.checks.tables import Closed, closed
+from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE
+from labenv.labs.lab4b.checks.probes import Dialogue, Journey
+from labenv.labs.lab4b.checks.relay import relay_of, way_without_relayhost
+from labenv.labs.lab4b.checks.trust import trust_of
 from labenv.student import Student
 
 
 @step("17", machine="vm2")
-def test_vm2_has_a_relay_host(vm2: Machine, vm3: Machine, student: Student, domain: str, evidence: Evidence) -> None:
-    relay, onward = postconf(vm2, "relayhost"), postconf(vm3, "relayhost")
-    right = common.leads_to_vm3(relay.value, student)
-    expect(relay, right, f"vm3.{domain}", evidence, "" if right else _oddity(relay.value, vm2, domain))
+def test_vm2_has_a_relay_host(vm2: Machine, vm3: Machine, site: Site, domain: str, evidence: Evidence) -> None:
+    setting, onward = postconf(vm2, "relayhost"), postconf(vm3, "relayhost")
+    relay = relay_of(site)
     expect(onward, not onward.value, "not set, as vm3 sends by itself", evidence)
-    if not re.match(r"\[?vm3\.", relay.value, re.IGNORECASE):
+    if not relay.value and (way := way_without_relayhost(site)):
+        evidence.doubt(f"relayhost on vm2 is not set, and {way}", f"relayhost = vm3.{domain}, as in the sheet")
+        return
+    right = relay.leads_to_vm3 and not setting.comment
+    expect(setting, right, f"vm3.{domain}", evidence, "; ".join(relay.faults))
+    if not re.match(r"\[?vm3\.", relay.value, re.IGNORECASE) or len(relay.hops) > 1:
         evidence.doubt(f"relayhost on vm2 is {relay.value}, which is vm3", f"vm3.{domain}, as in the sheet")
-    set_in_file(relay, evidence)
+    set_in_file(setting, evidence)
 
 
 @step("18", machine="vm2")
 def test_vm2_uses_it(mail_for_elsewhere: Journey, vm2: Machine, vm3: Machine, evidence: Evidence) -> None:
+    for table in closed(vm2, "smtp_.*"):
+        evidence(not _is_used(table, vm2), str(table), "a table that exists: postmap makes it from its text")
+        evidence.doubt(str(table), "no such line")
     hop = mail_for_elsewhere.vm2
     right = any(f"[{vm3.address}]:25" in delivery.relay for delivery in hop.deliveries)
     remark = "" if right else not_restarted(vm2, "postfix")
@@ -33,22 +41,21 @@ def test_vm2_uses_it(mail_for_elsewhere: Journey, vm2: Machine, vm3: Machine, ev
 
 
 @step("19", machine="vm3")
-def test_vm3_trusts_the_network(vm3: Machine, student: Student, evidence: Evidence) -> None:
+def test_vm3_trusts_the_network(vm3: Machine, site: Site, student: Student, evidence: Evidence) -> None:
     setting = postconf(vm3, "mynetworks")
-    trusted = words(setting.value)
-    for file in [word for word in trusted if word.startswith("/")]:
-        trusted += words(vm3.output("grep -v '^#' %s", file))
-    nets = [net for word in trusted if (net := _network(word))]
-    wide = [str(net) for net in nets if not _is_near(net, student.network)]
-    evidence(
-        not wide,
-        f"mynetworks on vm3 trusts {', '.join(wide) or 'nobody else'}",
-        f"no network but yours, {student.network}",
-    )
-    mine = ipaddress.collapse_addresses(net for net in nets if isinstance(net, ipaddress.IPv4Network))
-    covered = any(student.network.subnet_of(net) for net in mine)
-    expect(setting, covered, f"{student.network} in it", evidence, f"your network is {student.network}")
+    trust = trust_of(vm3, setting.value, site)
+    wanted = str(student.network)
+    for word, reason in trust.refused:
+        expect(setting, False, wanted, evidence, f"Postfix refuses {word}: {reason}")
+    wide = sorted({str(pattern) for _, pattern in trust.strangers})
+    stranger = f", such as {trust.strangers[0][0].address}" if trust.strangers else ""
+    evidence(not wide, f"mynetworks on vm3 trusts {', '.join(wide) or 'nobody else'}{stranger}", f"only {wanted}")
+    expect(setting, trust.has_machines, f"{wanted} in it", evidence, trust.narrow(student.network))
+    if trust.left_out:
+        evidence.doubt(f"{setting}, and {trust.narrow(student.network)}", f"{wanted}, as in the sheet")
     set_in_file(setting, evidence)
+    if trust.ignored and not setting.comment:
+        evidence.doubt(f"Postfix passes over {', '.join(trust.ignored)} in mynetworks", "only networks")
 
 
 @step("20", machine="vm3")
@@ -78,26 +85,6 @@ def test_vm3_refuses_strangers(stranger_asks_vm3: str, evidence: Evidence) -> No
     evidence(refused, f"vm3 answers {OUTSIDE}, outside the network: {stranger_asks_vm3}", "454 or 554, or silence")
 
 
-def _oddity(relayhost: str, machine: Machine, domain: str) -> str:
-    """What may be wrong with a relay host, in words."""
-    name = re.sub(r"[\[\]]|:\w+$", "", relayhost).lower()
-    if not name:
-        return ""
-    unknown = machine.run("host -W 2 -R 1 %s.", name.rstrip(".")).rc != 0
-    remarks = [f"the DNS does not know {name}"] if unknown else []
-    remarks += [f"your domain is {domain}"] if not name.endswith(domain) else []
-    return "; ".join(remarks)
-
-
-def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    """A member of mynetworks that is a network; tables and exclusions are not. IPv6 is in brackets (postconf(5))."""
-    try:
-        return ipaddress.ip_network(word.replace("[", "").replace("]", ""), strict=False)
-    except ValueError:
-        return None
-
-
-def _is_near(net: ipaddress.IPv4Network | ipaddress.IPv6Network, lab: ipaddress.IPv4Network) -> bool:
-    if isinstance(net, ipaddress.IPv6Network):
-        return net.is_loopback or net.is_link_local
-    return net.subnet_of(lab) or net.is_loopback
+def _is_used(table: Closed, machine: Machine) -> bool:
+    """Whether Postfix would ask it: for credentials only where it is told to log in (postconf(5), smtp_sasl_auth_enable)."""
+    return "smtp_sasl_" not in table.parameter or postconf(machine, "smtp_sasl_auth_enable").value.lower() == "yes"
