@@ -114,7 +114,8 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
             raise self._unreached(other, 143, error) from error
 
     def _unreached(self, other: "Machine", port: int, error: Exception) -> CheckFailed:
-        words = str(error) or type(error).__name__
+        said = error.args[0] if error.args else ""
+        words = decoded(said) if isinstance(said, bytes) else str(error) or type(error).__name__
         return CheckFailed(f"{self.name} gets no greeting from {other.name} port {port}: {words}", "one", by=other.name)
 
 

@@ -213,7 +213,9 @@ class Session:
         if owner and owner.id != bound.id and owner.id in self._run.steps:
             self._run.blamed.setdefault((owner.id, machine.name), told[0].upper() + told[1:])
             return Waits(owner.id)
-        return CheckFailed(f"{failure.saw}; {told}", failure.wanted)
+        if complaint.text.removeprefix("doveconf: ") in failure.saw:
+            told = str(complaint.setting or "")
+        return CheckFailed("; ".join(filter(None, (failure.saw, told))), failure.wanted)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

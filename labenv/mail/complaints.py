@@ -19,12 +19,17 @@ _GRAVE = re.compile(r"\b(fatal|error|panic)\b", re.IGNORECASE)
 # What the servers log beside the reason, or whatever happens.
 _NOISE = re.compile(
     r"cgroup|stats-writer|exit status|[Kk]illed (by|with) signal|command startup|does not resolve to address|daemon started"
-    r"|Temporary lookup failure|managed-keys|anvil|chdir\(/root|network unreachable|no longer running|Main process exited|Failed with result"
+    r"|Temporary lookup failure|managed-keys|anvil|lda\(root\)|network unreachable|no longer running|Main process exited|Failed with result"
     r"|Failed to start|Control process exited|start-limit|Start request repeated|_ver_ignored|backwards-compatible|using backwards"
     r"|using symbolic link|Shutting down logging|to disable backwards|Time has been|lookup error for|client_input_request|problem talking to service"
 )
 # What a complaint says without the name of the setting.
-_SYNONYMS = {"required plugin": "mail_plugins", "UID": "first_valid_uid", "GID": "first_valid_gid"}
+_SYNONYMS = {
+    "required plugin": "mail_plugins",
+    "UID": "first_valid_uid",
+    "GID": "first_valid_gid",
+    "active network interfaces": "inet_protocols",
+}
 _TOKEN = re.compile(r'"([^"]{3,})"|\'([^\']{3,})\'|([\w.-]*[:/][\w./:\[\]-]{3,})')
 
 

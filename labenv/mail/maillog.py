@@ -110,7 +110,7 @@ class Hop:
     @property
     def fate(self) -> str:
         """What happened to it here, in the log's words."""
-        return "; ".join(map(str, self.deliveries)) or "it is still in the queue"
+        return "; ".join(map(str, self.deliveries)) or "no result: it is still in the queue"
 
     @property
     def settled(self) -> bool:

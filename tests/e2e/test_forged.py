@@ -38,8 +38,7 @@ echo "Connection to vm3 143 port [tcp/imap2] succeeded!" >&2
 """
 SYSTEMCTL = """#!/bin/sh
 case "$*" in
-*ActiveState*dovecot*) echo active ;;
-*is-enabled*dovecot*) echo enabled ;;
+*ActiveState*dovecot*) systemctl.real "$@" | sed 's/^ActiveState=.*/ActiveState=active/' ;;
 *) exec /usr/bin/systemctl.real "$@" ;;
 esac
 """

@@ -49,6 +49,8 @@ def on_every_interface(machine: Machine, port: int, evidence: Evidence) -> None:
     """The port listens for the network, at best on all IPv4 addresses, and the service that belongs to it holds it."""
     addresses = listening(machine, port)
     saw = f"port {port} of {machine.name} listens on {', '.join(sorted(addresses)) or 'no address'}"
+    if port == 25 and not addresses and not machine.run("postconf -M smtp/inet").stdout:
+        saw += "; master.cf has no line for the service smtp inet"
     evidence(addresses & {"0.0.0.0", machine.address}, saw, "0.0.0.0, every interface")
     if "0.0.0.0" not in addresses:
         evidence.doubt(saw, "0.0.0.0, every interface")

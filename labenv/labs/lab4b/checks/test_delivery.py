@@ -83,7 +83,7 @@ def test_message_goes_all_the_way(
 ) -> None:
     arrived = any(delivery.status == "sent" for delivery in mail_for_first.on_vm3().deliveries)
     reason = "" if arrived else agent_says(post.log(vm3).read(), student.first)
-    evidence(arrived, f"the logs have {mail_for_first.story}{reason}", "sent, on both", by="vm3")
+    evidence(arrived, f"the logs have {mail_for_first.story}{reason}", "sent, on both", by="" if reason else "vm3")
     saved = [
         line for line in post.log(vm3).read().splitlines() if mail_for_first.id in line and "saved mail to" in line
     ]

@@ -86,7 +86,9 @@ def test_message_is_in_the_maildir(
     hop = mail_for_user.on_vm3()
     handed = [d for d in hop.deliveries if d.status == "sent" and "delivered to command" in d.words]
     reason = "" if handed else agent_says(post.log(vm3).read(), student.id)
-    evidence(handed, f"the log of vm3 has {hop.fate}{reason}", f"delivered to command: {LDA}", by="vm3")
+    evidence(
+        handed, f"the log of vm3 has {hop.fate}{reason}", f"delivered to command: {LDA}", by="" if reason else "vm3"
+    )
     saved = [line for line in post.log(vm3).read().splitlines() if mail_for_user.id in line and "saved mail to" in line]
     by_agent = [line for line in saved if f"lda({student.id})" in line]
     elsewhere = "" if saved else logs.dovecot_elsewhere(vm3)
