@@ -9,8 +9,8 @@ import pytest
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site
-from labenv.checks.match_list import BadNetworkError, Client, MatchList, network, words
-from labenv.checks.settings import Dovecot
+from labenv.checks.match_list import BadNetworkError, Client, MatchList, network
+from labenv.checks.settings import Dovecot, words
 from labenv.checks.tables import UnusableTableError, closed
 from labenv.labs.lab4b.checks.agent import LDA, tried
 from labenv.labs.lab4b.checks.relay import relay_of, way_without_relayhost

@@ -5,8 +5,7 @@ import re
 from dataclasses import dataclass
 
 from labenv.checks.machine import Machine, Site
-from labenv.checks.match_list import words
-from labenv.checks.settings import postconf
+from labenv.checks.settings import postconf, words
 from labenv.checks.tables import look_up
 from labenv.labs.lab4b.checks.common import ELSEWHERE
 
