@@ -1,203 +1,252 @@
-"""What a saved iptables rule set would do with a new connection (iptables(8), iptables-extensions(8)).
+"""What a machine's firewall did with a packet, and whether the rules in force are those that are saved (iptables-save(8)).
 
-Machines may not load rules into a scratch network namespace, so this module walks the rules. It knows only what decides
-about a new TCP connection; a rule with any other match is treated as not matching.
+Nothing here decides what a rule means: the kernel counts for each rule the packets that it matched, and what it then did with
+them is the rule's own target. In tables of nft's own only a rule that says `counter` is counted (nft(8)).
 """
 
-import ipaddress
-import shlex
-from dataclasses import dataclass, field
+import re
+import socket
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
 
-_SERVICES = {"ssh": 22, "smtp": 25, "domain": 53, "http": 80, "pop3": 110, "imap": 143, "imap2": 143, "imaps": 993}
-_LONG = {
-    "--protocol": "-p",
-    "--source": "-s",
-    "--src": "-s",
-    "--destination": "-d",
-    "--dst": "-d",
-    "--in-interface": "-i",
-    "--jump": "-j",
-    "--goto": "-g",
-    "--match": "-m",
-    "--destination-port": "--dport",
-    "--destination-ports": "--dports",
-    "--ctstate": "--state",
-    "--append": "-A",
-    "--insert": "-I",
-}
-# Matches and target options that do not matter for a first packet.
-_HARMLESS = {
-    "-m",
-    "--comment",
-    "--dst-type",
-    "--reject-with",
-    "--log-prefix",
-    "--log-level",
-    "--limit",
-    "--limit-burst",
-    "-c",
-}
-_FINAL = {"ACCEPT", "DROP", "REJECT"}
+from labenv.checks.evidence import CheckFailed
+from labenv.checks.machine import Machine
+from labenv.text import decoded
+
+T = TypeVar("T")
+
+SAVED = "/etc/sysconfig/iptables"
+NOW = "iptables-save"
+_COUNTERS = "iptables-save -c"
+_LARGEST = 100_000  # characters
+# The chains that a packet passes: on its way out of a machine, and on its way in (iptables(8), TABLES).
+_OUT = (
+    *((table, "OUTPUT") for table in ("raw", "mangle", "nat", "filter", "security")),
+    ("mangle", "POSTROUTING"),
+)
+_IN = (
+    ("raw", "PREROUTING"),
+    ("mangle", "PREROUTING"),
+    *((table, "INPUT") for table in ("mangle", "nat", "filter", "security")),
+)
+_REFUSES = {"DROP": "drops", "REJECT": "rejects"}
+_CALM = 0.3  # seconds in which is counted what comes anyway
+_ENGINES = re.compile(r"\bDOCKER_\w+")  # the container engine's own chains
+_OWN_TABLES = "nft list ruleset"
 
 
 @dataclass(frozen=True)
-class Connection:
-    """A new incoming TCP connection: from where, to which address and port."""
+class Rule:
+    """A rule, or as number 0 the policy, of a chain, with the number of packets that it matched."""
 
-    source: str
-    destination: str
-    port: int
-    interface: str = "eth0"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What happens to a connection (ACCEPT, DROP or REJECT), and the rule that decides, as it is written."""
-
-    verdict: str
-    by: str
-
-    def of(self, what: str) -> str:
-        """The decision as the end of a clause: "DROP port 143 (policy of INPUT)"."""
-        return f"{self.verdict} {what} ({self.by})"
-
-
-@dataclass(frozen=True)
-class _Rule:
-    options: dict[str, list[str]]
+    table: str
+    chain: str
+    number: int
     text: str
+    packets: int = 0
+
+    @property
+    def target(self) -> str:
+        """What is done with a packet that it matches: the name of a target or of a chain; empty if nothing."""
+        if not self.number:
+            return self.text
+        jump = re.search(r" -[jg] (\S+)", self.text)
+        return jump[1] if jump else ""
+
+    @property
+    def place(self) -> tuple[str, str, int, str]:
+        """What stays as it is while packets are counted."""
+        return self.table, self.chain, self.number, self.text
+
+    def __str__(self) -> str:
+        """Where it is, and the rule as iptables-save prints it."""
+        what = f"rule {self.number}, {self.text}" if self.number else f"policy {self.text}"
+        return f"{self.table} {self.chain}, {what}"
 
 
-@dataclass
-class RuleSet:
-    """The filter table of a file in the format of iptables-save(8)."""
+@dataclass(frozen=True)
+class Rules:
+    """All rules of a machine at one moment, in their order."""
 
-    policies: dict[str, str] = field(default_factory=dict)
-    chains: dict[str, list[_Rule]] = field(default_factory=dict)
+    rules: tuple[Rule, ...]
 
-    def decide(self, connection: Connection, chain: str = "INPUT") -> Decision:
-        """What happens to the connection."""
-        by_policy = Decision(self.policies.get(chain, "ACCEPT"), f"policy of {chain}")
-        return self._walk(connection, chain, {}) or by_policy
-
-    def _walk(self, connection: Connection, chain: str, walked: dict[str, Decision | None]) -> Decision | None:
-        """What a chain decides. Each is walked once: otherwise chains that jump twice take twice as long with each further one."""
-        if chain in walked:
-            return walked[chain]
-        walked[chain] = None  # a loop, which the kernel refuses, decides nothing
-        walked[chain] = self._decided(connection, chain, walked)
-        return walked[chain]
-
-    def _decided(self, connection: Connection, chain: str, walked: dict[str, Decision | None]) -> Decision | None:
-        for rule in self.chains.get(chain, []):
-            if not _matches(rule.options, connection):
-                continue
-            target = (rule.options.get("-j") or rule.options.get("-g") or [""])[-1]
-            if target in _FINAL:
-                return Decision(target, rule.text)
-            if target == "RETURN":
-                return None
-            if target in self.chains:
-                final = self._walk(connection, target, walked)
-                if final or "-g" in rule.options:
-                    return final
+    def first(self, since: "Rules", chains: Iterable[tuple[str, str]], targets: Iterable[str]) -> Rule | None:
+        """The first rule on a packet's way through `chains` that has one of the targets, and matched a packet `since` then."""
+        before = {r.place: r.packets for r in since.rules}
+        risen = [r for r in self.rules if r.packets > before.get(r.place, 0)]
+        for table, chain in chains:
+            reached = self._reached(table, chain)
+            for rule in risen:
+                if (rule.table, rule.chain) in reached and rule.target in targets:
+                    return rule
         return None
 
+    def _reached(self, table: str, chain: str) -> set[tuple[str, str]]:
+        """That chain, and all that a packet may come to from it."""
+        found: set[tuple[str, str]] = set()
+        ahead = {chain}
+        while ahead:
+            found |= {(table, name) for name in ahead}
+            ahead = {r.target for r in self.rules if r.table == table and r.chain in ahead} - {n for _, n in found}
+        return found
 
-def parse(text: str) -> RuleSet:
-    """The filter table in the output of iptables-save or in what a student typed. Skips lines that are not rules."""
-    rules = RuleSet()
+    def remark(self, rule: Rule, port: int) -> str:
+        """What keeps the rules for a port from being of use where `rule` refuses a packet to it: the end of a sentence.
+
+        One that accepts it comes later than the rule; or asks for something else. Empty if neither is seen.
+        """
+        accepting = [r for r in self.rules if r.number and r.target == "ACCEPT" and _names(r, port)]
+        late = [r for r in accepting if (r.table, r.chain) == (rule.table, rule.chain) and r.number > rule.number > 0]
+        if late:
+            return f"; rule {late[0].number}, {late[0].text}, stands behind it"
+        if rule.number or rule.chain != "INPUT":
+            return ""
+        return f"; it does not match {accepting[0].text}" if accepting else f"; no rule accepts port {port}"
+
+    def naming(self, port: int) -> tuple[str, ...]:
+        """The texts of the rules that name that port."""
+        return tuple(r.text for r in self.rules if _names(r, port))
+
+
+def _names(rule: Rule, port: int) -> bool:
+    return bool(re.search(rf"--[ds]?ports? (\S*[,:])?{port}\b", rule.text))
+
+
+def parse(text: str) -> Rules:
+    """The rules in what iptables-save prints, with or without counters. Skips lines that are not rules."""
+    found: list[Rule] = []
+    numbers: dict[tuple[str, str], int] = {}
     table = ""
-    for line in map(str.strip, text.splitlines()):
+    for line in text[:_LARGEST].split("\n"):
         if line.startswith("*"):
-            table = line[1:]
-        elif table != "filter":
-            continue
-        elif line.startswith(":"):
-            chain, policy = line[1:].split()[:2]
-            rules.policies[chain] = policy if policy != "-" else ""
-            rules.chains.setdefault(chain, [])
-        elif line.startswith(("-A", "--append", "[")):
-            options = _options(line)
-            rules.chains.setdefault(options.pop("-A", ["INPUT"])[-1], []).append(_Rule(options, line))
-        elif line.startswith(("-I", "--insert")):
-            options = _options(line)
-            chain, *place = options.pop("-I")
-            rules.chains.setdefault(chain, []).insert(int(place[0]) - 1 if place else 0, _Rule(options, line))
-        elif line.startswith("-P "):
-            chain, policy = line.split()[1:3]
-            rules.policies[chain] = policy
-    return rules
+            table = line[1:].strip()
+        elif match := re.match(r":(\S+) (\S+)(?: \[(\d+):\d+\])?", line):
+            found.append(Rule(table, match[1], 0, match[2].replace("-", ""), int(match[3] or 0)))
+        elif match := re.match(r"(?:\[(\d+):\d+\] )?(-A (\S+).*)", line):
+            at = (table, match[3])
+            numbers[at] = numbers.get(at, 0) + 1
+            found.append(Rule(table, match[3], numbers[at], match[2].strip(), int(match[1] or 0)))
+    return Rules(tuple(found))
 
 
-def _options(line: str) -> dict[str, list[str]]:
-    """The options of a rule, as short names, each with its values; a "!" before or after the name comes first in the values."""
-    options: dict[str, list[str]] = {}
-    name, negated = "", False
-    for word in shlex.split(line, comments=True):
-        if word == "!":
-            negated = True
-        elif word.startswith("-") and not word.lstrip("-").isdigit():
-            name = _LONG.get(word, word)
-            options[name] = ["!"] if negated else []
-            negated = False
-        elif name:
-            options[name] += ["!", word] if negated else [word]
-            negated = False
-    return options
+def same(saved: str, now: str) -> bool:
+    """Whether a file of rules is, but for comments, counters and the order of tables and chains, what iptables-save prints now.
 
-
-def _matches(rule: dict[str, list[str]], connection: Connection) -> bool:
-    for name, values in rule.items():
-        if name in _HARMLESS or name in ("-j", "-g"):
-            continue
-        negated, plain = "!" in values, [value for value in values if value != "!"]
-        holds = _holds(name, plain, connection)
-        if holds is None or holds == negated:
-            return False
-    return True
-
-
-def _holds(name: str, values: list[str], connection: Connection) -> bool | None:  # noqa: PLR0911  # a table of matches
-    value = values[-1] if values else ""
-    match name:
-        case "-p":
-            return value in ("tcp", "6", "all", "0")
-        case "-s":
-            return _within(connection.source, value)
-        case "-d":
-            return _within(connection.destination, value)
-        case "--src-range":
-            first, _, last = value.partition("-")
-            return _between(connection.source, first, last or first)
-        case "-i":
-            return value == connection.interface or (
-                value.endswith("+") and connection.interface.startswith(value[:-1])
-            )
-        case "--dport" | "--dports":
-            return any(_covers(ports, connection.port) for ports in value.split(","))
-        case "--state":
-            return "NEW" in value.split(",")
-        case "--syn":
-            return True
-        case "--tcp-flags":
-            return values[-1:] == ["SYN"]
-    return None
-
-
-def _within(address: str, nets: str) -> bool:
-    try:
-        return any(ipaddress.ip_address(address) in ipaddress.ip_network(net, strict=False) for net in nets.split(","))
-    except ValueError:  # a host name, which iptables would resolve
+    False means only that it may be something else. The container engine's own chains do not count, nor do tables without a rule.
+    """
+    if len(saved) > _LARGEST or "--match-set" in saved:  # no set is restored at boot (ipset(8))
         return False
+    there = _tables(saved)
+    return there is not None and there == _tables(now)
 
 
-def _between(address: str, first: str, last: str) -> bool:
-    low, here, high = map(ipaddress.IPv4Address, (first, address, last))
-    return low <= here <= high
+def _tables(text: str) -> dict[str, dict[str, list[str]]] | None:
+    """The lines of each chain of each table; None if there is anything else between them."""
+    tables: dict[str, dict[str, list[str]]] = {}
+    table: dict[str, list[str]] | None = None
+    for line in text.split("\n"):  # a carriage return is no end of a line for iptables-restore
+        if not line.strip() or line.startswith("#") or _ENGINES.search(line):
+            continue
+        if line.startswith("*") and table is None:
+            table = tables.setdefault(line[1:].rstrip(), {})
+        elif line == "COMMIT" and table is not None:
+            table = None
+        elif table is None or not (match := re.match(r":(\S+) \S+|(?:\[\d+:\d+\] )?-A (\S+)( .*)?", line)):
+            return None
+        elif match[1]:
+            table.setdefault(match[1], []).insert(0, line.split()[1])
+        else:
+            table.setdefault(match[2], []).append((match[3] or "").rstrip())
+    empty = ["ACCEPT"]
+    return None if table is not None else {n: t for n, t in tables.items() if any(c != empty for c in t.values())}
 
 
-def _covers(ports: str, port: int) -> bool:
-    first, _, last = ports.partition(":")
-    low, high = (_SERVICES.get(end, int(end) if end.isdigit() else -1) for end in (first or "0", last or first))
-    return low <= port <= (high if last or ":" not in ports else 65535)
+def decides(before: Rules, after: Rules) -> Rule | None:
+    """The rule or policy that ended the way of the only packet that came in between."""
+    refused = after.first(before, _IN, _REFUSES) or after.first(before, _OUT, _REFUSES)
+    return refused or after.first(before, [("filter", "INPUT")], ["ACCEPT"])
+
+
+def who_drops(start: Machine, end: Machine, again: Callable[[], object], port: int = 0) -> str:
+    """Which machine's rule drops packets from `start` to `end` or the answers: the end of a sentence, empty if none is seen.
+
+    `again` tries what failed once more, within a second or two; the counters are read before and after it. Rules that also match
+    without that are named only if there is no other. With the `port`, it also says why the rules for it are of no use.
+    """
+    calm = _count(start, end)
+    time.sleep(_CALM)
+    before = _count(start, end)
+    again()
+    after = _count(start, end)
+    way = ((start, _OUT, "it"), (end, _IN, "it"), (end, _OUT, "the answers"), (start, _IN, "the answers"))
+    seen = []
+    for machine, chains, what in way:
+        now, then, earlier = (counts[machine.name] for counts in (after, before, calm))
+        if rule := now.first(then, chains, _REFUSES):
+            noise = then.first(earlier, chains, _REFUSES)
+            seen.append((noise is not None and noise.place == rule.place, machine, what, rule))
+    for _, machine, what, rule in sorted(seen, key=lambda found: found[0]):
+        return (
+            f"; {machine.name} {_REFUSES[rule.target]} {what}: {rule}{_remark(after[machine.name], rule, what, port)}"
+        )
+    return "".join(filter(None, (_of_nft(machine) for machine in {start.name: start, end.name: end}.values())))
+
+
+def who_accepts(start: Machine, end: Machine, again: Callable[[], object]) -> str:
+    """Which rule of `end` lets a new connection in: the end of a sentence, empty if none is seen. `again` as for `who_drops`."""
+    before = _count(start, end)[end.name]
+    again()
+    after = _count(start, end)[end.name]
+    new = Rules(tuple(r for r in after.rules if "ESTABLISHED" not in r.text))
+    rule = new.first(before, [("filter", "INPUT")], ["ACCEPT"])
+    return f"; {end.name} accepts it: {rule}" if rule else ""
+
+
+def greeted(session: Callable[[], T], start: Machine, end: Machine, port: int) -> T:
+    """Open a session from one machine to another. If there is none, CheckFailed says too which machine drops the packets."""
+    try:
+        return session()
+    except CheckFailed as error:
+        cause = error.__cause__
+        lost = isinstance(cause, OSError) and not isinstance(cause, socket.gaierror)
+        rule = who_drops(start, end, lambda: attempt(start, end, port), port) if lost else ""
+        if not rule:
+            raise
+        raise CheckFailed(f"{error.saw}{rule}", error.wanted) from cause
+
+
+def attempt(start: Machine, end: Machine, port: int, source: str | None = None) -> None:
+    """Try for a second to connect from one machine to another, perhaps from a further address of it."""
+    with suppress(OSError):
+        start.dial(end.address, port, source=source, patience=1).close()
+
+
+def _count(start: Machine, end: Machine) -> dict[str, Rules]:
+    return {machine.name: parse(decoded(machine.channel.run(_COUNTERS).stdout)) for machine in (start, end)}
+
+
+def _remark(rules: Rules, rule: Rule, what: str, port: int) -> str:
+    if what == "it":
+        return rules.remark(rule, port) if port else ""
+    chain = [r.text for r in rules.rules if (r.table, r.chain) == (rule.table, rule.chain)]
+    if rule.chain == "INPUT" and not any("ESTABLISHED" in text for text in chain):
+        return ", and no rule before it accepts ESTABLISHED"
+    return ""
+
+
+def _of_nft(machine: Machine) -> str:
+    """A rule or policy in a table of nft's own that may drop packets: such tables are no part of what iptables-save prints."""
+    table = chain = ""
+    for line in decoded(machine.channel.run(_OWN_TABLES).stdout)[:_LARGEST].splitlines():
+        words = line.strip()
+        if words.startswith("table "):
+            table = words.removesuffix(" {")
+        elif words.startswith("chain "):
+            chain = words.removesuffix(" {")
+        theirs = re.fullmatch(r"table ip6? (filter|nat|mangle|raw|security)", table)
+        if not theirs and re.search(r"\b(drop|reject)\b", words):
+            return f"; on {machine.name}, {table} of nft's own, {chain}, has: {words}"
+    return ""

@@ -4,6 +4,7 @@ import imaplib
 import smtplib
 import socket
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +13,7 @@ from testinfra.host import Host
 
 from labenv import environment as records
 from labenv.checks.evidence import CheckFailed
-from labenv.engine import Engine
+from labenv.engine import Engine, trial
 from labenv.engine.channel import Channel
 from labenv.engine.patience import Patience
 from labenv.environment import Environment
@@ -179,12 +180,18 @@ class Site:
         """Open nothing yet."""
         self.student: Student = environment.student
         self.names = environment.names
+        self._engine = engine
+        self._records = {record.name: record for record in environment.machines}
         patience = Patience()  # of one run: a process may make many
         self.machines = {record.name: Machine(engine, record, patience) for record in environment.machines}
 
     def __getitem__(self, name: str) -> Machine:
         """The machine of that name."""
         return self.machines[name]
+
+    def try_rules(self, name: str, rules: str, packets: Sequence[trial.Packet]) -> trial.Verdict:
+        """What saved firewall rules of a machine would do with packets; nothing in it changes. Raises as `trial.tried` does."""
+        return trial.tried(self._engine, self.student.id, self._records[name], rules, packets)
 
     def close(self) -> None:
         """Close every channel."""

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from pathlib import Path
 
+from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, Smtp
 from labenv.checks.maillog import PATH as LOG
 from labenv.checks.maillog import Maillog
-from labenv.checks.settings import postconf
 from labenv.errors import EngineError
 from labenv.mail import maillog
 from labenv.mail.maillog import Hop
@@ -104,10 +104,10 @@ class Post:
             return self.given_up or any(hop.deliveries or hop.removed for hop in last(log))
 
         log = self.log(machine).until(
-            moved, _WAIT, hopeless=lambda: not last(self.log(machine).read()) and _logs_elsewhere(machine)
+            moved, _WAIT, hopeless=lambda: not last(self.log(machine).read()) and logs.postfix_elsewhere(machine)
         )
         if not last(log):
-            if why := self.log(machine).dead or _logs_elsewhere(machine):
+            if why := self.log(machine).dead or logs.postfix_elsewhere(machine):
                 self._unlogged = True
                 raise Unlogged(why, f"Postfix's lines in {LOG}")
             raise CheckFailed(
@@ -192,15 +192,3 @@ class Post:
         message.set_content(_BODY)
         self._sent.add(message_id)
         return message_id, message.as_string()
-
-
-def _logs_elsewhere(machine: Machine) -> str:
-    """Where Postfix logs if not in the mail log (postconf(5)), as a sentence; "" if there."""
-    where = f"in /etc/postfix/main.cf on {machine.name})"
-    if (file := postconf(machine, "maillog_file").value) not in ("", LOG):
-        return f"Postfix on {machine.name} logs to {file}, not to {LOG} (maillog_file {where}"
-    if (facility := postconf(machine, "syslog_facility").value) != "mail":
-        return f"Postfix on {machine.name} logs as {facility}, which does not go to {LOG} (syslog_facility {where}"
-    if (name := postconf(machine, "syslog_name").value) != "postfix":
-        return f"Postfix on {machine.name} calls itself {name} in {LOG}, not postfix (syslog_name {where}"
-    return ""

@@ -5,7 +5,7 @@ What is asked is what is on the disk, where systemd can be asked about it: a boo
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labenv.checks.machine import Machine
 
@@ -51,13 +51,16 @@ sections UNITS 2>&1
 class Unit:
     """A service: `active` and `enabled` in systemctl(1)'s words, "" if it is not installed.
 
-    `obstacles` say, in words, why it will not start at boot. `changed` are its files that were changed since it started.
+    `obstacles` say, in words, why it will not start at boot, `refusal` why systemctl(1) would not start it. A boot starts a
+    service even if a unit that it requires is masked or missing: systemd 252 keeps the job that it has made for it.
+    `changed` are its files that were changed since it started.
     """
 
     name: str
     active: str
     enabled: str
     obstacles: tuple[str, ...] = ()
+    refusal: str = ""
     changed: tuple[str, ...] = ()
 
 
@@ -97,11 +100,13 @@ def read(said: str, name: str) -> Unit:
     obstacles = _unmet(sections.get("conditions", []), unit, settings)
     programs = [word for word in sections.get("missing", []) if any(word in line for line in settings)]
     obstacles += [f"{program} cannot be run{_where(program, settings)}" for program in programs]
-    obstacles += _refused(sections.get("verify", []), unit, settings)
+    verified = sections.get("verify", [])
+    obstacles += _broken(verified, unit)
     if enabled and enabled[0] == "enabled":
         obstacles += _not_reached(sections.get("boot", []), unit, state, settings)
     active = state.get("ActiveState", "")
-    return Unit(name, active, enabled[0] if enabled else "", tuple(dict.fromkeys(obstacles)), changed)
+    refusal = _refusal(verified, unit, settings)
+    return Unit(name, active, enabled[0] if enabled else "", tuple(dict.fromkeys(obstacles)), refusal, changed)
 
 
 def _sections(said: str) -> dict[str, list[str]]:
@@ -140,22 +145,24 @@ def _unmet(lines: list[str], unit: str, settings: list[str]) -> list[str]:
     return [f"{condition} is not met{_where(condition, settings)}" for condition in failed]
 
 
-def _refused(lines: list[str], unit: str, settings: list[str]) -> list[str]:
-    """What systemd says against starting the unit: a required unit that is missing, a broken file."""
-    refused: list[str] = []
-    for line in lines:
-        if f"Unit {unit} has a bad unit file setting" in line and not refused:
-            refused.append(f"systemd refuses the file of {unit}")
-        if not line.startswith(f"{unit}: "):
-            continue
-        text = line.removeprefix(f"{unit}: ").rstrip(".")
-        if job := re.match(rf"Failed to create {re.escape(unit)}/start: (.*)", text):
-            named = re.search(r"Unit (\S+)", job[1])
-            reason = job[1][:1].lower() + job[1][1:]
-            refused.append(f"{reason}{_where(named[1] if named else '', settings)}")
-        elif text.endswith("Refusing"):
-            refused.append(text.removesuffix(" Refusing").rstrip("."))
-    return refused
+def _broken(lines: list[str], unit: str) -> list[str]:
+    """What is wrong with a unit's file, so that systemd does not load it."""
+    if not any(f"Unit {unit} has a bad unit file setting" in line for line in lines):
+        return []
+    own = [line.removeprefix(f"{unit}: ") for line in lines if line.startswith(f"{unit}: ")]
+    reasons = [line.removesuffix(" Refusing.").rstrip(".") for line in own if line.endswith(" Refusing.")]
+    return reasons[:1] or [f"systemd refuses the file of {unit}"]
+
+
+def _refusal(lines: list[str], unit: str, settings: list[str]) -> str:
+    """Why systemd makes no job that starts the unit: one that it requires is missing or masked."""
+    found = re.search(
+        rf"^{re.escape(unit)}: Failed to create {re.escape(unit)}/start: (.*?)\.?$", "\n".join(lines), re.M
+    )
+    if not found:
+        return ""
+    named = re.search(r"Unit (\S+)", found[1])
+    return found[1][:1].lower() + found[1][1:] + _where(named[1] if named else "", settings)
 
 
 def _not_reached(lines: list[str], unit: str, state: dict[str, str], settings: list[str]) -> list[str]:
@@ -180,7 +187,7 @@ def _with_accounts(machine: Machine, said: str, unit: Unit) -> Unit:
         for value, what, ask in needs
         if value and machine.once(f"{ask} {shlex.quote(value)}").rc
     ]
-    return Unit(unit.name, unit.active, unit.enabled, tuple(missing), unit.changed)
+    return replace(unit, obstacles=tuple(missing))
 
 
 def _where(words: str, settings: list[str]) -> str:

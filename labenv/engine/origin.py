@@ -104,7 +104,7 @@ def strange(engine: Engine, machine: Machine, channel: Channel, *, since_made: b
     foreign = _foreign(channel.run(f"{TOOLS}/bin/cat {_CACHE}", _SHORT, _LARGEST_CACHE).stdout)
     if not found and not foreign:
         return Strange(machine.name)
-    image, remark = _origin(engine, machine)
+    image, remark = image_of(engine, machine)
     if not image:
         return Strange(machine.name, added=foreign, remarks=(remark,))
     known = _known(engine, image)
@@ -146,8 +146,11 @@ def _foreign(cache: bytes) -> tuple[str, ...]:
     return tuple(sorted(path for path in paths if not _LIBRARIES.match(path) or "/../" in path))
 
 
-def _origin(engine: Engine, machine: Machine) -> tuple[str, str]:
-    """The id of labenv's image that a machine stands on, and a remark if that is another one than it was made from."""
+def image_of(engine: Engine, machine: Machine) -> tuple[str, str]:
+    """The id of labenv's image that a machine stands on, and a remark if that is another one than it was made from.
+
+    The id is empty if that image is not on the engine. Raises EngineError.
+    """
     with refusals(f"looking for the image of {machine.name}"):
         made_from = engine.api.inspect_image(engine.api.inspect_container(machine.container)["Image"])
         layers = made_from["RootFS"]["Layers"]

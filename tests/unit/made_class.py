@@ -423,6 +423,7 @@ def _configuration(chance: random.Random, student: Student) -> dict[str, bytes]:
         if node.name in ("host", "vm2", "vm3")
         for item in overlay.overlay(LAB, plan, node, student, LAB.last_stage)
         if item.path.startswith(("/etc/postfix", "/etc/dovecot", "/etc/sysconfig", "/etc/named", "/var/named"))
+        and "ifcfg-lo:" not in item.path
     }
     for name in ("config/vm2/etc/postfix/main.cf", "config/vm3/etc/postfix/main.cf"):
         lines = found[name].decode().splitlines()

@@ -2,6 +2,7 @@
 
 import email
 import email.utils
+import ipaddress
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+
+import labenv.student
+from labenv.labs.lab4b.checks.common import OUTSIDE
+from labenv.labs.lab4b.checks.doors import latecomer, neighbour
 
 LAB = Path(__file__).parents[2] / "labenv" / "labs" / "lab4b"
 DATA: dict[str, Any] = yaml.safe_load((LAB / "lab.yaml").read_text())
@@ -223,7 +228,21 @@ def test_the_network_files(student: Student) -> None:
         eth0 = dict(settings(overlay["/etc/sysconfig/network-scripts/ifcfg-eth0"]))
         assert eth0["IPADDR"] == f"{student.network}.{last}"
         assert eth0.get("GATEWAY") == (None if machine == "host" else f"{student.network}.1")
-        assert ("/etc/sysconfig/network-scripts/ifcfg-lo:outside" in overlay) == (machine == "host")
+        lo = {path for path in overlay if path.startswith("/etc/sysconfig/network-scripts/ifcfg-lo")}
+        assert bool(lo) == (machine == "host")
+
+
+@each_student
+def test_host_has_the_addresses_from_which_the_checks_connect(student: Student) -> None:
+    overlay = render("host", "lab4a", student)
+    files = {path.rpartition(":")[2]: text for path, text in overlay.items() if "ifcfg-lo:" in path}
+    addresses = {name: dict(settings(text))["IPADDR"] for name, text in files.items()}
+    real = labenv.student.Student(student.id, student.x, student.first, student.password)
+    assert addresses == {"outside": OUTSIDE, "neighbour": neighbour(real), "latecomer": latecomer(real)}
+    near = ipaddress.ip_address(addresses["neighbour"])
+    assert near not in real.network
+    assert near in real.network.supernet(new_prefix=23)
+    assert ipaddress.ip_address(addresses["latecomer"]) in real.network
 
 
 @each_student

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from labenv.checks import firewall, kernel, units
-from labenv.checks.evidence import CheckFailed, Evidence
+from labenv.checks import kernel, units
+from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
 from labenv.checks.plugin import RUN
 
@@ -13,7 +13,6 @@ from labenv.checks.plugin import RUN
 OUTSIDE = "203.0.113.1"
 # RFC 2606 section 2: nobody's domain, ever.
 ELSEWHERE = "somebody@elsewhere.test"
-NOBODYS_PORT = 9  # discard(9): no step of the course opens it
 
 # The programs that hold the ports, by their services. Postfix's and BIND's change their user, and then no kernel names them.
 _PROGRAMS = {
@@ -24,9 +23,7 @@ _PROGRAMS = {
 _SERVES = {25: "postfix", 143: "dovecot"}
 # The services of each machine that the checks judge.
 _SERVICES = {"host": ("named",), "vm2": ("postfix", "iptables"), "vm3": ("postfix", "iptables", "dovecot")}
-_AT_BOOT, _NOW = "cat /etc/sysconfig/iptables", "iptables-save -t filter"
-_LARGEST_RULES = 100_000  # characters
-_TEST = "iptables-restore --test /etc/sysconfig/iptables"
+_FEW = 3  # reasons that are shown
 
 
 def later(request: pytest.FixtureRequest, name: str) -> Any:
@@ -37,10 +34,8 @@ def later(request: pytest.FixtureRequest, name: str) -> Any:
 
 
 def look_ahead(machine: Machine) -> None:
-    """Ask a machine once for what the checks of its services and firewall need."""
+    """Ask a machine once for what the checks of its services need."""
     units.look(machine, _SERVICES[machine.name])
-    for command in (_TEST, _NOW, _AT_BOOT):
-        machine.once(command)
     kernel.listeners(machine)
     kernel.processes(machine)
 
@@ -99,54 +94,19 @@ def service(machine: Machine, name: str, evidence: Evidence) -> None:
     """The service runs and starts at boot (systemctl(1), UnitFileState: enabled-runtime lasts until the next boot)."""
     unit = units.look(machine, _SERVICES[machine.name])[name]
     saw = f"{name} on {machine.name} is {unit.active or 'unknown'} and {unit.enabled or 'not installed'}"
-    why = "; ".join(unit.obstacles)
-    if (unit.active, unit.enabled) == ("active", "enabled"):
-        evidence(not why, f"{saw}, but will not start at boot: {why}" if why else saw, "active and enabled, also then")
-    else:
-        reason = why or (units.wrong_line(machine, name) if unit.active == "failed" else "")
+    why = "; ".join(unit.obstacles[:_FEW])
+    if (unit.active, unit.enabled) != ("active", "enabled"):
+        reason = why or unit.refusal or (units.wrong_line(machine, name) if unit.active == "failed" else "")
         by = "" if reason else machine.name
         evidence(False, f"{saw}: {reason}" if reason else saw, "active and enabled", by=by)
+    if why:
+        evidence(False, f"{saw}, but will not start at boot: {why}", "active and enabled, and started at boot")
+    if unit.refusal:
+        saw = f"{saw}, but systemd would not start it again: {unit.refusal}"
+        evidence(False, f"{saw}. What a boot does, only labenv check --after-reboot shows", "it can be started")
+    evidence(True, saw, "active and enabled")
     if name in _PROGRAMS and not _runs(machine, name):
         evidence(False, f"{saw}, but no process of its own program runs", f"{_PROGRAMS[name][0]} in {name}.service")
     if unit.changed:
         saw = f"{unit.changed[-1]} on {machine.name} was changed after {name} started"
         evidence.doubt(saw, f"restart {name}, or see what a boot makes of it with labenv check --after-reboot")
-
-
-def at_boot(machine: Machine, source: str, port: int) -> firewall.Decision:
-    """What the rules that iptables.service loads at boot do with a new connection."""
-    return _decided(machine, _AT_BOOT, source, port)
-
-
-def now(machine: Machine, source: str, port: int) -> firewall.Decision:
-    """The same of the rules in force."""
-    return _decided(machine, _NOW, source, port)
-
-
-def _decided(machine: Machine, rules: str, source: str, port: int) -> firewall.Decision:
-    told = machine.once(rules)
-    if told.rc:
-        raise CheckFailed(f"`{rules}` failed on {machine.name}: {told.stderr.strip()} (expected: the rules)")
-    if len(told.stdout) > _LARGEST_RULES:
-        raise CheckFailed(
-            f"`{rules}` prints {len(told.stdout)} characters on {machine.name} (expected: a firewall's rules)"
-        )
-    return firewall.parse(told.stdout).decide(firewall.Connection(source, machine.address, port))
-
-
-def rules_load(machine: Machine, evidence: Evidence) -> None:
-    """The saved rules are valid, are loaded at boot, and do not let everything in."""
-    service(machine, "iptables", evidence)
-    test = machine.once(_TEST)
-    said = "; ".join(line for line in test.stderr.splitlines() if line and not line.startswith("Try "))
-    complaint = f": {said}" if said else ""
-    evidence(
-        test.rc == 0,
-        f"/etc/sysconfig/iptables on {machine.name} can{'' if test.rc == 0 else 'not'} be loaded{complaint}",
-        "it can",
-    )
-    for when, decision in (("now", now), ("at boot", at_boot)):
-        stray = decision(machine, OUTSIDE, NOBODYS_PORT)
-        port = f"port {NOBODYS_PORT}, which no service uses"
-        saw = f"{when} the firewall of {machine.name} would {stray.of(port)}"
-        evidence(stray.verdict != "ACCEPT", saw, "DROP or REJECT")

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from labenv.checks import kernel
+from labenv.checks import kernel, logs
 from labenv.checks.evidence import CheckFailed, Waits
+from labenv.checks.firewall import greeted
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post, Unlogged
@@ -23,19 +24,6 @@ from labenv.mail.maillog import Hop
 from labenv.text import decoded
 
 ASTRAY = "does not end at that port: its addresses are rewritten on the way (expected: it ends there)"
-
-
-@dataclass(frozen=True)
-class Reach:
-    """Whether a connection was made, and how it went, in words."""
-
-    made: bool
-    words: str
-
-    @property
-    def let_in(self) -> bool:
-        """Whether a firewall let it through: a machine that refuses has been reached."""
-        return self.made or "refused" in self.words
 
 
 @dataclass(frozen=True)
@@ -144,11 +132,6 @@ def reference(site: Site, post: Post) -> Reference:
 
 
 @probe
-def imap_from_outside(site: Site, post: Post) -> Reach:
-    return _reach(site["host"], site["vm3"].address, 143, source=OUTSIDE)
-
-
-@probe
 def stranger_asks_vm3(site: Site, post: Post) -> str:
     return _stranger_asks(site, "vm3")
 
@@ -163,7 +146,8 @@ def inbox(site: Site, post: Post) -> Inbox:
     """A login from host without TLS, with EXAMINE, which moves no message from new/ to cur/ as SELECT does."""
     student = site.student
     log = post.log(site["vm3"])
-    session = site["host"].imap(site["vm3"])
+    host, vm3 = site["host"], site["vm3"]
+    session = greeted(lambda: host.imap(vm3), host, vm3, 143)
     try:
         if "LOGINDISABLED" in session.greeting:
             return Inbox(session.greeting, "not tried")
@@ -180,14 +164,15 @@ def inbox(site: Site, post: Post) -> Inbox:
     finally:
         with suppress(imaplib.IMAP4.error, OSError):
             session.logout()
-    log.until(lambda text: f"user=<{student.id}>" in text)
+    log.until(lambda text: f"user=<{student.id}>" in text, hopeless=lambda: logs.dovecot_elsewhere(site["vm3"]))
     return Inbox(session.greeting, "OK", f"{status} {decoded(data[0] or b'')}", folders, astray)
 
 
 @probe
 def vm2_asks_vm3(site: Site, post: Post) -> Dialogue:
     """What vm3 answers when vm2 offers it mail for the domain, and for another one. Nothing is sent."""
-    with site["vm2"].smtp(site["vm3"]) as session:
+    vm2, vm3 = site["vm2"], site["vm3"]
+    with greeted(lambda: vm2.smtp(vm3), vm2, vm3, 25) as session:
         session.ehlo()
         postmaster = session.ask("MAIL FROM:<>", f"RCPT TO:<postmaster@{site.student.domain}>")
         unknown = session.ask("RSET", "MAIL FROM:<>", f"RCPT TO:<{post.token}@{site.student.domain}>")
@@ -218,16 +203,6 @@ def banner_of_vm3(site: Site, post: Post) -> str:
 
 
 @probe
-def imap_from_host(site: Site, post: Post) -> Reach:
-    return _reach(site["host"], site["vm3"].address, 143)
-
-
-@probe
-def imap_from_vm2(site: Site, post: Post) -> Reach:
-    return _reach(site["vm2"], site["vm3"].address, 143)
-
-
-@probe
 def services(site: Site, post: Post) -> None:
     """What the checks need, read while the messages are on their way instead of one by one at the end."""
     with ThreadPoolExecutor() as pool:
@@ -248,7 +223,7 @@ def _lookups(site: Site, machine: Machine) -> list[Lookup]:
 
 
 def _banner(machine: Machine, other: Machine) -> str:
-    with machine.smtp(other) as session:
+    with greeted(lambda: machine.smtp(other), machine, other, 25) as session:
         if kernel.astray(machine, other, 25):
             raise CheckFailed(f"A connection from {machine.name} to port 25 of {other.name} {ASTRAY}")
         return session.banner
@@ -262,14 +237,6 @@ def _stranger_asks(site: Site, name: str) -> str:
             return session.ask("MAIL FROM:<>", f"RCPT TO:<{ELSEWHERE}>")
     except CheckFailed as error:
         return str(error)
-
-
-def _reach(machine: Machine, host: str, port: int, source: str | None = None) -> Reach:
-    try:
-        machine.dial(host, port, source=source, patience=1 if source else 3).close()
-    except OSError as error:
-        return Reach(False, str(error))
-    return Reach(True, "the connection was made")
 
 
 def through_relay(site: Site) -> None:

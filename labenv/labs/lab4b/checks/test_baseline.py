@@ -1,6 +1,7 @@
 """Where the sheet starts, Lab 4a complete, and what stays true throughout (the sheet's warning and its error box)."""
 
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
+from labenv.checks.firewall import who_drops
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.settings import expect, postconf, words
@@ -34,11 +35,12 @@ def test_names_are_found(
 ) -> None:
     servers = ", ".join(machine.output("sed -n 's/^nameserver *//p' /etc/resolv.conf").split()) or "no server"
     for lookup in names[machine.name]:
+        lost = ""
         if not lookup.found:
             _dns_itself(site, lookup)
-        evidence(
-            lookup.found, f"{machine.name} asks {servers} for {lookup.name}: {lookup.words}", lookup.wanted, by="host"
-        )
+            lost = _lost(machine, site["host"], lookup)
+        saw = f"{machine.name} asks {servers} for {lookup.name}: {lookup.words}{lost}"
+        evidence(lookup.found, saw, lookup.wanted, by="" if lost else "host")
     _dns_alone_knows(machine, domain, evidence)
 
 
@@ -55,6 +57,13 @@ def test_full_name(vm3: Machine, domain: str, evidence: Evidence) -> None:
     complaint = vm3.run("grep -m 1 'Invalid settings' /var/log/maillog").stdout.strip()
     if complaint:
         evidence.doubt(f"the mail log of vm3 has the line {complaint}", "no such line since the name is right")
+
+
+def _lost(machine: Machine, host: Machine, lookup: Lookup) -> str:
+    """Which firewall a question or its answer is lost in, if nothing came back."""
+    if "no servers could be reached" not in lookup.words and "timed out" not in lookup.words:
+        return ""
+    return who_drops(machine, host, lambda: machine.run("dig +tries=1 +time=1 %s", lookup.name), 53)
 
 
 def _dns_itself(site: Site, lookup: Lookup) -> None:

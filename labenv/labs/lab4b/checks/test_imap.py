@@ -2,13 +2,15 @@
 
 import ipaddress
 
+from labenv.checks import firewall
 from labenv.checks.evidence import CheckFailed, Evidence
-from labenv.checks.machine import Machine
+from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.settings import Dovecot, expect, not_restarted, set_in_file, words
-from labenv.labs.lab4b.checks import common
+from labenv.labs.lab4b.checks import common, doors
 from labenv.labs.lab4b.checks.common import OUTSIDE
-from labenv.labs.lab4b.checks.probes import ASTRAY, Inbox, Reach
+from labenv.labs.lab4b.checks.doors import Firewall, Reach, latecomer, neighbour
+from labenv.labs.lab4b.checks.probes import ASTRAY, Inbox
 from labenv.student import Student
 
 
@@ -38,27 +40,56 @@ def test_imap_listens(vm3: Machine, imap_from_host: Reach, evidence: Evidence) -
 def test_firewall_lets_the_network_in(
     imap_from_host: Reach,
     imap_from_vm2: Reach,
-    imap_from_outside: Reach,
-    host: Machine,
-    vm2: Machine,
+    imap_from_others: dict[str, Reach],
+    site: Site,
     vm3: Machine,
+    student: Student,
     evidence: Evidence,
 ) -> None:
-    for name, source, reach in (("host", host.address, imap_from_host), ("vm2", vm2.address, imap_from_vm2)):
-        rule = "" if reach.let_in else f"; the rules in force {common.now(vm3, source, 143).of('it')}"
+    for name, reach in (("host", imap_from_host), ("vm2", imap_from_vm2)):
+        rule = "" if reach.let_in else _dropped(site, name)
         evidence(reach.let_in, f"{name} to vm3 port 143: {reach.words}{rule}", "the firewall allows it")
-    rule = f", by {common.now(vm3, OUTSIDE, 143).by}" if imap_from_outside.let_in else ""
-    saw = f"{OUTSIDE}, outside the network, to vm3 port 143: {imap_from_outside.words}{rule}"
-    evidence(not imap_from_outside.let_in, saw, "no connection")
+    for source in (OUTSIDE, neighbour(student)):
+        stranger = imap_from_others[source]
+        rule = doors.accepted(site, vm3, 143, source) if stranger.let_in else ""
+        saw = f"{source}, outside the network, to vm3 port 143: {stranger.words}{rule}"
+        evidence(not stranger.let_in, saw, "no connection")
+    late = latecomer(student)
+    if imap_from_others[late].possible and not imap_from_others[late].let_in:
+        evidence.doubt(*_narrow(f"vm3 does not let port 143 in from {late}", student))
 
 
 @step("31", machine="vm3")
-def test_firewall_is_saved(vm3: Machine, vm2: Machine, host: Machine, evidence: Evidence) -> None:
-    common.rules_load(vm3, evidence)
-    for name, source, wanted in (("host", host.address, True), ("vm2", vm2.address, True), (OUTSIDE, OUTSIDE, False)):
-        decision = common.at_boot(vm3, source, 143)
-        saw = f"at boot vm3 would {decision.of(f'port 143 from {name}')}"
-        evidence((decision.verdict == "ACCEPT") == wanted, saw, "ACCEPT" if wanted else "DROP or REJECT")
+def test_firewall_is_saved(
+    firewall_of_vm3: Firewall,
+    imap_from_host: Reach,
+    imap_from_vm2: Reach,
+    imap_from_others: dict[str, Reach],
+    site: Site,
+    host: Machine,
+    vm2: Machine,
+    vm3: Machine,
+    student: Student,
+    evidence: Evidence,
+) -> None:
+    doors.rules_load(site, vm3, firewall_of_vm3, evidence)
+    found = firewall_of_vm3
+    if found.same:
+        strangers = [imap_from_others[source] for source in (OUTSIDE, neighbour(student))]
+        right = imap_from_host.let_in and imap_from_vm2.let_in and not any(reach.let_in for reach in strangers)
+        if right:
+            evidence(right, "the rules that are saved on vm3 are those in force", "they do the same")
+            return
+        found = doors.tried(site, "vm3")
+    for name, source in (("host", host.address), ("vm2", vm2.address)):
+        doors.stays_open(vm3, found, source, name, 143, evidence)
+    for source in (OUTSIDE, neighbour(student)):
+        if decision := found.decisions.get((source, 143)):
+            saw = f"at boot vm3 would {decision.of(f'port 143 from {source}, outside the network')}"
+            evidence(not decision.let_in, saw, "it drops or rejects that")
+    late = latecomer(student)
+    if (decision := found.decisions.get((late, 143))) and not decision.let_in:
+        evidence.doubt(*_narrow(f"at boot vm3 would {decision.of(f'port 143 from {late}')}", student))
 
 
 @step("33", machine="vm3")
@@ -102,3 +133,12 @@ def _has(word: str, lab: ipaddress.IPv4Network) -> bool:
         return lab.subnet_of(ipaddress.IPv4Network(word, strict=False))
     except ValueError:
         return False
+
+
+def _dropped(site: Site, name: str) -> str:
+    start, vm3 = site[name], site["vm3"]
+    return firewall.who_drops(start, vm3, lambda: firewall.attempt(start, vm3, 143), 143)
+
+
+def _narrow(saw: str, student: Student) -> tuple[str, str]:
+    return saw, f"the sheet lets the whole network in, {student.network}"

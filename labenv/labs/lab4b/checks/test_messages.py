@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from labenv.checks import firewall
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.own import OwnMail
@@ -184,10 +185,11 @@ def _arrives_from_the_domain(
             return
         if start.name == "vm2":
             _wait_for_the_relay_host(crossing.sent, start, end)
+        rule = _dropped(start, end, crossing.sent)
         raise CheckFailed(
-            f"The message did not get from {start.name} to {end.name}: {post.fate(start, crossing.sent)}",
+            f"The message did not get from {start.name} to {end.name}: {post.fate(start, crossing.sent)}{rule}",
             "status=sent",
-            by=post.erred(start, crossing.sent),
+            by="" if rule else post.erred(start, crossing.sent),
         )
     got = crossing.received.sender
     evidence(
@@ -195,6 +197,12 @@ def _arrives_from_the_domain(
     )
     if own:
         evidence(own, f"{end.name} also got your own message like this, {_when(own[0].time)}", "it did")
+
+
+def _dropped(start: Machine, end: Machine, hop: Hop) -> str:
+    """Which firewall keeps a message from its next machine, if Postfix got no connection."""
+    lost = re.search(r"connect to \S+: (Connection timed out|No route to host|Connection refused)", hop.fate)
+    return firewall.who_drops(start, end, lambda: firewall.attempt(start, end, 25), 25) if lost else ""
 
 
 def _once_it_did(time: datetime, what: str, now: Hop, post: Post, machine: Machine, evidence: Evidence) -> None:
