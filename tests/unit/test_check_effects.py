@@ -207,7 +207,8 @@ def test_relay_hosts_that_are_vm3_whatever_the_dns_says(value: str) -> None:
     [
         ("vm3", "the DNS does not know vm3; your domain is asmith15.ops"),
         ("vm3.asmith15.ops.", "ends with a dot"),
-        ("vm3.<yourdomain>.ops", "does not know"),
+        ("vm3.<yourdomain>.ops", "no host name"),
+        ("vm3.asmith15.ops;", "no host name"),
         ("[vm3.asmith15.ops", "neither"),
         ("smtp:[vm3.asmith15.ops]", "neither"),
         ("vm3.asmith15.ops:587", "port 587"),
