@@ -22,6 +22,7 @@ SAVED = "/etc/sysconfig/iptables"
 NOW = "iptables-save"
 _COUNTERS = "iptables-save -c"
 _LARGEST = 100_000  # characters
+_LONGEST = 300  # of one rule
 # The chains that a packet passes: on its way out of a machine, and on its way in (iptables(8), TABLES).
 _OUT = (
     *((table, "OUTPUT") for table in ("raw", "mangle", "nat", "filter", "security")),
@@ -128,7 +129,7 @@ def parse(text: str) -> Rules:
         elif match := re.match(r"(?:\[(\d+):\d+\] )?(-A (\S+).*)", line):
             at = (table, match[3])
             numbers[at] = numbers.get(at, 0) + 1
-            found.append(Rule(table, match[3], numbers[at], match[2].strip(), int(match[1] or 0)))
+            found.append(Rule(table, match[3], numbers[at], match[2].strip()[:_LONGEST], int(match[1] or 0)))
     return Rules(tuple(found))
 
 

@@ -189,7 +189,7 @@ class Site:
         """The machine of that name."""
         return self.machines[name]
 
-    def try_rules(self, name: str, rules: str, packets: Sequence[trial.Packet]) -> trial.Verdict:
+    def try_rules(self, name: str, rules: bytes, packets: Sequence[trial.Packet]) -> trial.Verdict:
         """What saved firewall rules of a machine would do with packets; nothing in it changes. Raises as `trial.tried` does."""
         return trial.tried(self._engine, self.student.id, self._records[name], rules, packets)
 

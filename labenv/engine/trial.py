@@ -62,7 +62,7 @@ class _Ended(EngineError):
     """The container ended, because nothing had been tried for a while."""
 
 
-def tried(engine: Engine, student_id: str, machine: Machine, rules: str, packets: Sequence[Packet]) -> Verdict:
+def tried(engine: Engine, student_id: str, machine: Machine, rules: bytes, packets: Sequence[Packet]) -> Verdict:
     """Load rules as iptables.service of a machine does at boot, and try packets on them.
 
     `rules` is the content of /etc/sysconfig/iptables. All trials of an environment take turns. Raises EngineError if the engine
@@ -74,7 +74,7 @@ def tried(engine: Engine, student_id: str, machine: Machine, rules: str, packets
     for _ in range(_ATTEMPTS):
         _ready(engine, student_id, name, machine)
         with suppress(_Ended):
-            return _said(engine, name, f"{order}rules\n{rules}")
+            return _said(engine, name, f"{order}rules\n".encode() + rules)
     raise EngineError(f"The container {name} ends before the rules have been tried.")
 
 
@@ -114,7 +114,7 @@ def _make(engine: Engine, student_id: str, name: str, image: str) -> None:
             raise
 
 
-def _said(engine: Engine, name: str, order: str) -> Verdict:
+def _said(engine: Engine, name: str, order: bytes) -> Verdict:
     """The verdict. Raises EngineError; `_Ended` if the container did meanwhile."""
     deadline = time.monotonic() + 2 * _SECONDS  # it may have to wait for another
     answer, complaint = bytearray(), bytearray()
@@ -123,7 +123,7 @@ def _said(engine: Engine, name: str, order: str) -> Verdict:
     except EngineError as error:
         raise _Ended(str(error)) from error
     with closing(stream) as talk:
-        talk.send(order.encode())
+        talk.send(order)
         talk.end_of_input()
         try:
             while (frame := talk.frame(deadline)) is not None and len(answer) + len(complaint) < _LONGEST:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 _LARGEST = 400_000  # bytes of the journal, and of the configuration
 _PARTED = "== next =="  # no line of a journal in JSON, or after a path, is like this
 _MAIN = "/etc/postfix/main.cf"
-_UNITS = ("named", "postfix", "dovecot")
+_UNITS = "named postfix dovecot"
 
 _WARNING = 4  # the priority (syslog(3))
 _GRAVE = re.compile(r"\b(fatal|error|panic)\b", re.IGNORECASE)
 # What the servers log beside the reason, or whatever happens.
 _NOISE = re.compile(
     r"cgroup|stats-writer|exit status|[Kk]illed (by|with) signal|command startup|does not resolve to address|daemon started"
-    r"|Temporary lookup failure|managed-keys|network unreachable|no longer running|Main process exited|Failed with result"
+    r"|Temporary lookup failure|managed-keys|anvil|chdir\(/root|network unreachable|no longer running|Main process exited|Failed with result"
     r"|Failed to start|Control process exited|start-limit|Start request repeated|_ver_ignored|backwards-compatible|using backwards"
     r"|using symbolic link|Shutting down logging|to disable backwards|Time has been|lookup error for|client_input_request|problem talking to service"
 )
@@ -75,11 +75,13 @@ def command(since: str, until: str = "now") -> str:
     The times are as in systemd.time(7), on the machine's clock.
     """
     journal = "journalctl -q --no-pager -o json --output-fields=SYSLOG_IDENTIFIER,_PID,PRIORITY,MESSAGE"
-    units = " ".join(_UNITS)
+    begun = f"{journal} _SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value"
     return (
-        f"{journal} -p warning --since='{since}' --until='{until}' | tail -c {_LARGEST}; echo; echo '{_PARTED}'; "
-        f"for unit in {units}; do id=$(systemctl show -p InvocationID --value $unit); "
-        f"[ -z \"$id\" ] || {{ [ $unit != named ] && ! systemctl -q is-failed $unit; }} || {journal} _SYSTEMD_INVOCATION_ID=$id | tail -n 50; done | tail -c {_LARGEST}; echo; echo '{_PARTED}'; "
+        f"for unit in {_UNITS}; do ! systemctl -q is-failed $unit || {begun} $unit) | tail -n 50; done | tail -c {_LARGEST}; "
+        f"echo; echo '{_PARTED}'; "
+        f"{journal} -p warning --since='{since}' --until='{until}' | tail -c {_LARGEST}; "
+        f"! systemctl -q is-active named || {begun} named) | tail -n 50; "
+        f"echo; echo '{_PARTED}'; "
         f"grep -rn '' {_MAIN} /etc/dovecot --include=main.cf --include='*.conf' 2>/dev/null | head -c {_LARGEST}"
     )
 
@@ -87,17 +89,28 @@ def command(since: str, until: str = "now") -> str:
 def explained(output: str) -> Complaint | None:
     """The complaint that explains best why a server erred, from the output of `command`; None if nothing was logged.
 
-    What was logged in the time asked for counts first, then what a service logged that failed, and named when it loaded its zones.
+    What a service logged that failed counts first, then what was logged in the time asked for, and by named since it loaded its
+    zones. Of these, one that is about a setting says most, and then the gravest.
     """
-    recent, started, files = (*output.split(f"\n{_PARTED}\n"), "", "")[:3]
-    for journal in (recent, started):
-        if entries := list(_entries(journal)):
-            gravest = min(entries, key=lambda entry: entry.priority)
-            told = [e.text for e in entries if e.process == gravest.process]
-            words = list(dict.fromkeys([*told[: told.index(gravest.text)][:1], gravest.text]))
-            text = "; ".join(words)
-            return Complaint(gravest.program, text, _about(text, list(_settings(files))))
+    failed, recent, files = (*output.split(f"\n{_PARTED}\n"), "", "")[:3]
+    settings = list(_settings(files))
+    for journal in (failed, recent):
+        processes: dict[str, list[_Entry]] = {}
+        for entry in _entries(journal):
+            processes.setdefault(entry.process, []).append(entry)
+        found = [_complaint(entries, settings) for entries in processes.values()]
+        if found:
+            return min(found, key=lambda graded: graded[0])[1]
     return None
+
+
+def _complaint(entries: list[_Entry], settings: list[Setting]) -> tuple[tuple[bool, int], Complaint]:
+    """The gravest line of one process, after its first one, and how little that explains, to compare."""
+    gravest = min(entries, key=lambda entry: entry.priority)
+    told = [entry.text for entry in entries]
+    text = "; ".join(dict.fromkeys([*told[: told.index(gravest.text)][:1], gravest.text]))
+    setting = _about(text, settings)
+    return (setting is None, gravest.priority), Complaint(gravest.program, text, setting)
 
 
 def _entries(journal: str) -> Iterator[_Entry]:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from labenv.checks.firewall import SAVED, decides, parse
+from labenv.checks.run import run_checks
 from labenv.engine import LABEL, MACHINE, Engine, trial
 from labenv.engine.trial import Packet, Verdict
 from labenv.environment import Environment
+from labenv.errors import EngineError
 from tests.e2e.conftest import Cli
 
 HEAD = """\
@@ -30,7 +32,9 @@ def there(engine: Engine, finished: dict[str, Any]) -> Environment:
 @pytest.fixture
 def tried(engine: Engine, there: Environment) -> Callable[..., Verdict]:
     def work(rules: str, *packets: tuple[str, int]) -> Verdict:
-        return trial.tried(engine, there.student.id, there.machine("vm3"), rules, [Packet(*each) for each in packets])
+        return trial.tried(
+            engine, there.student.id, there.machine("vm3"), rules.encode(), [Packet(*each) for each in packets]
+        )
 
     return work
 
@@ -101,11 +105,14 @@ def test_one_container_serves_all_checks_of_an_environment(cli: Cli, engine: Eng
     assert not helpers(), "rules that are saved as they are in force need no trial"
 
     cli.inside(student, "vm3", f"sed -i /143/d {SAVED}")
+    made = set()
     for _ in range(2):
         results = cli.json("check", "-s", student, "31", rc=1)["results"]
         [failed] = [result for result in results if result["status"] == "fail"]
-        assert "at boot vm3 would drop port 143 from host (filter INPUT, policy DROP)" in failed["evidence"]
-    [helper] = helpers()
+        assert "at boot vm3 would drop port 143 from host (filter INPUT, policy DROP" in failed["evidence"]
+        [helper] = helpers()
+        made.add(helper["Id"])
+    assert len(made) == 1
     config = engine.api.inspect_container(helper["Id"])["HostConfig"]
     assert not config["Privileged"]
     assert [name.removeprefix("CAP_") for name in config["CapAdd"]] == ["NET_ADMIN", "NET_RAW"]
@@ -114,3 +121,21 @@ def test_one_container_serves_all_checks_of_an_environment(cli: Cli, engine: Eng
     assert "firewall-trial" not in json.dumps(cli.json("status", "-s", student))
     cli("down", "-s", student)
     assert not helpers()
+
+
+def test_rules_that_cannot_be_tried_are_a_doubt(
+    cli: Cli, engine: Engine, there: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> Verdict:
+        raise EngineError("The engine refused.")
+
+    monkeypatch.setattr(trial, "tried", refused)
+    cli.inside(
+        there.student.id, "vm3", f"cp -p {SAVED} /root/saved; sed -i '1i # by hand' {SAVED}; sed -i s/lo/lo+/ {SAVED}"
+    )
+    results = run_checks(engine, there, steps=["31", "41"]).results
+    cli.inside(there.student.id, "vm3", f"mv /root/saved {SAVED}")
+    assert {(r.step, r.check): r.evidence for r in results if r.status not in ("pass", "skip")} == dict.fromkeys(
+        [("31", "firewall_is_saved"), ("41", "smtp_listens_and_stays_open")],
+        f"{SAVED} on vm3 could not be tried: The engine refused. (better: what is saved is in force too)",
+    )

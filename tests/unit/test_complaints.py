@@ -14,8 +14,8 @@ def entry(program: str, text: str, priority: object = "4", pid: str = "7") -> st
     return json.dumps({"SYSLOG_IDENTIFIER": program, "_PID": pid, "PRIORITY": priority, "MESSAGE": text})
 
 
-def told(*recent: str, started: tuple[str, ...] = (), files: str = "") -> Complaint | None:
-    parts = ("\n".join(recent), "\n".join(started), files)
+def told(*recent: str, failed: tuple[str, ...] = (), files: str = "") -> Complaint | None:
+    parts = ("\n".join(failed), "\n".join(recent), files)
     return complaints.explained("\n== next ==\n".join(f"{part}\n" for part in parts))
 
 
@@ -82,10 +82,22 @@ def test_of_two_lines_that_set_it_the_last_counts() -> None:
     assert complaint.setting.line == 2
 
 
-def test_what_was_logged_when_a_service_failed_is_told_if_nothing_is_newer() -> None:
+def test_what_a_service_logged_that_failed_comes_first() -> None:
     stderr = entry("dovecot", "doveconf: Fatal: Error in configuration", "6")
-    assert str(told(started=(stderr,))) == "dovecot logs: doveconf: Error in configuration"
-    assert str(told(entry("named", "no memory", "3"), started=(stderr,))) == "named logs: no memory"
+    assert (
+        str(told(entry("named", "no memory", "3"), failed=(stderr,)))
+        == "dovecot logs: doveconf: Error in configuration"
+    )
+
+
+def test_a_complaint_about_a_setting_explains_more_than_a_graver_one_about_none() -> None:
+    complaint = told(
+        entry("dovecot", "imap(anna): Error: out of memory", "3", pid="8"),
+        entry("dovecot", "imap(anna): Warning: UID 1000 not permitted (see first_valid_uid)"),
+        files="/etc/dovecot/a.conf:1:first_valid_uid = 2000",
+    )
+    assert complaint
+    assert complaint.text == "imap(anna): UID 1000 not permitted (see first_valid_uid)"
 
 
 def test_noise_and_nonsense_explain_nothing() -> None:

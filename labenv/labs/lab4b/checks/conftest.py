@@ -2,13 +2,6 @@
 
 from labenv.checks.plugin import machine_fixture
 from labenv.labs.lab4b.checks.dns import answer_to_vm2, zone  # noqa: F401  # pytest finds fixtures by their names here
-from labenv.labs.lab4b.checks.doors import (  # noqa: F401  # as above
-    firewall_of_vm2,
-    firewall_of_vm3,
-    imap_from_host,
-    imap_from_others,
-    imap_from_vm2,
-)
 from labenv.labs.lab4b.checks.probes import *  # noqa: F403  # pytest finds fixtures by their names here
 
 host = machine_fixture("host")

@@ -123,7 +123,7 @@ def read_zone(site: Site) -> Zone:
     text = dumped.stdout
     serial = re.search(r"\sSOA\s+\S+\s+\S+\s+(\d+)", text)
     owners = re.findall(r"^(\S+)\s+\d+\s+IN\s+MX\s", text, re.MULTILINE)
-    asked = host.run("dig @%s +noall +answer +time=2 +tries=1 %s SOA %s MX", host.address, domain, domain).stdout
+    asked = host.once(f"dig @{host.address} +noall +answer +time=2 +tries=1 {domain} SOA {domain} MX").stdout
     soa = re.search(r"\sSOA\s+\S+\s+\S+\s+(\d+)", asked)
     return Zone(
         path,

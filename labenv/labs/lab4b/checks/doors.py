@@ -12,8 +12,6 @@ from labenv.checks import firewall
 from labenv.checks.evidence import Evidence
 from labenv.checks.firewall import NOW, SAVED
 from labenv.checks.machine import Machine, Site
-from labenv.checks.plugin import probe
-from labenv.checks.post import Post
 from labenv.engine.trial import Packet
 from labenv.errors import EngineError
 from labenv.labs.lab4b.checks import common
@@ -89,34 +87,13 @@ def _other(student: Student) -> ipaddress.IPv4Network:
     return ipaddress.IPv4Network((int(student.network[0]) ^ 256, 24))
 
 
-@probe
-def imap_from_host(site: Site, post: Post) -> Reach:
-    return reach(site, "host", "vm3", 143, patience=3)
-
-
-@probe
-def imap_from_vm2(site: Site, post: Post) -> Reach:
-    return reach(site, "vm2", "vm3", 143, patience=3)
-
-
-@probe
-def imap_from_others(site: Site, post: Post) -> dict[str, Reach]:
-    """Connections that host makes from further addresses: by address."""
+def from_others(site: Site) -> dict[str, Reach]:
+    """Connections that host makes to IMAP on vm3 from its further addresses, by address."""
     sources = (OUTSIDE, neighbour(site.student), latecomer(site.student))
     with ThreadPoolExecutor() as pool:
         return dict(
             zip(sources, pool.map(lambda source: reach(site, "host", "vm3", 143, source), sources), strict=True)
         )
-
-
-@probe
-def firewall_of_vm2(site: Site, post: Post) -> Firewall:
-    return _look(site, "vm2")
-
-
-@probe
-def firewall_of_vm3(site: Site, post: Post) -> Firewall:
-    return _look(site, "vm3")
 
 
 def reach(site: Site, start: str, end: str, port: int, source: str | None = None, *, patience: float = _SOON) -> Reach:
@@ -132,8 +109,8 @@ def reach(site: Site, start: str, end: str, port: int, source: str | None = None
 
 def _rule_refuses(site: Site, name: str, source: str, port: int) -> bool:
     """Whether a refusal may come from a rule in force, and does: nobody can tell it from the refusal of a closed port."""
-    rules = site[name].once(NOW).stdout
-    if not re.search("tcp-reset|port-unreach", rules):
+    rules = site[name].once(NOW).stdout_bytes
+    if not re.search(b"tcp-reset|port-unreach", rules):
         return False
     try:
         fates = site.try_rules(name, rules, [Packet(source, port)]).fates
@@ -142,7 +119,8 @@ def _rule_refuses(site: Site, name: str, source: str, port: int) -> bool:
     return bool(fates) and fates[0].word != "in"
 
 
-def _look(site: Site, name: str) -> Firewall:
+def look(site: Site, name: str) -> Firewall:
+    """The saved rules of a machine, and whether its firewall stops a stranger now."""
     try:
         with ThreadPoolExecutor(1) as pool:
             stray = pool.submit(reach, site, "host", name, NOBODYS_PORT, OUTSIDE)
@@ -161,7 +139,7 @@ def _saved(site: Site, name: str) -> Firewall:
 
 def tried(site: Site, name: str) -> Firewall:
     """What the saved rules of a machine do, whether they are in force or not."""
-    saved = site[name].once(_READ).stdout
+    saved = site[name].once(_READ).stdout_bytes
     student, ports = site.student, _PORTS[name]
     other = "vm2" if name == "vm3" else "vm3"
     packets = [
@@ -222,8 +200,8 @@ def stays_open(machine: Machine, found: Firewall, source: str, name: str, port: 
 def _not_saved(machine: Machine, port: int) -> str:
     """What in force concerns the port and is not in the file."""
     saved = machine.once(_READ).stdout
-    lines = {line.strip() for line in saved.splitlines()}
-    lost = [text for text in firewall.parse(machine.once(NOW).stdout).naming(port) if text not in lines]
+    kept = firewall.parse(saved).naming(port)
+    lost = [text for text in firewall.parse(machine.once(NOW).stdout).naming(port) if text not in kept]
     remark = f"; '{lost[0]}' is in force but not in {SAVED}" if lost else ""
     if machine.run("test -s %s", _OTHERS_FILE).rc == 0:
         remark += f"; nothing here reads {_OTHERS_FILE}"

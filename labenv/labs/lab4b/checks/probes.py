@@ -16,7 +16,9 @@ from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post, Unlogged
 from labenv.checks.settings import Dovecot, dovecot_on
+from labenv.labs.lab4b.checks import doors
 from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE, look_ahead
+from labenv.labs.lab4b.checks.doors import Firewall, Reach
 from labenv.labs.lab4b.checks.reference import Reference, look
 from labenv.labs.lab4b.checks.relay import relay_of
 from labenv.mail import maillog
@@ -132,6 +134,21 @@ def reference(site: Site, post: Post) -> Reference:
 
 
 @probe
+def imap_from_others(site: Site, post: Post) -> dict[str, Reach]:
+    return doors.from_others(site)
+
+
+@probe
+def firewall_of_vm2(site: Site, post: Post) -> Firewall:
+    return doors.look(site, "vm2")
+
+
+@probe
+def firewall_of_vm3(site: Site, post: Post) -> Firewall:
+    return doors.look(site, "vm3")
+
+
+@probe
 def stranger_asks_vm3(site: Site, post: Post) -> str:
     return _stranger_asks(site, "vm3")
 
@@ -200,6 +217,16 @@ def banner_of_vm2(site: Site, post: Post) -> str:
 @probe
 def banner_of_vm3(site: Site, post: Post) -> str:
     return _banner(site["host"], site["vm3"])
+
+
+@probe
+def imap_from_host(site: Site, post: Post) -> Reach:
+    return doors.reach(site, "host", "vm3", 143, patience=3)
+
+
+@probe
+def imap_from_vm2(site: Site, post: Post) -> Reach:
+    return doors.reach(site, "vm2", "vm3", 143, patience=3)
 
 
 @probe

@@ -127,14 +127,6 @@ def test_login_without_tls(inbox: Inbox, vm3: Machine, student: Student, evidenc
     )
 
 
-def _has(word: str, lab: ipaddress.IPv4Network) -> bool:
-    """Whether a network has the whole of the lab's."""
-    try:
-        return lab.subnet_of(ipaddress.IPv4Network(word, strict=False))
-    except ValueError:
-        return False
-
-
 def _dropped(site: Site, name: str) -> str:
     start, vm3 = site[name], site["vm3"]
     return firewall.who_drops(start, vm3, lambda: firewall.attempt(start, vm3, 143), 143)
@@ -142,3 +134,11 @@ def _dropped(site: Site, name: str) -> str:
 
 def _narrow(saw: str, student: Student) -> tuple[str, str]:
     return saw, f"the sheet lets the whole network in, {student.network}"
+
+
+def _has(word: str, lab: ipaddress.IPv4Network) -> bool:
+    """Whether a network has the whole of the lab's."""
+    try:
+        return lab.subnet_of(ipaddress.IPv4Network(word, strict=False))
+    except ValueError:
+        return False

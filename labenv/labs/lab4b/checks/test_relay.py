@@ -2,9 +2,10 @@
 
 import re
 
-from labenv.checks.evidence import Evidence, Waits
+from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
+from labenv.checks.post import Post
 from labenv.checks.settings import expect, not_restarted, postconf, set_in_file
 from labenv.checks.tables import Closed, closed
 from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE
@@ -60,7 +61,7 @@ def test_vm3_trusts_the_network(vm3: Machine, site: Site, student: Student, evid
 
 @step("20", machine="vm3")
 def test_vm3_relays_for_vm2(
-    vm2_asks_vm3: Dialogue, mail_for_elsewhere: Journey, vm2: Machine, vm3: Machine, evidence: Evidence
+    vm2_asks_vm3: Dialogue, mail_for_elsewhere: Journey, post: Post, vm2: Machine, vm3: Machine, evidence: Evidence
 ) -> None:
     reply = vm2_asks_vm3.elsewhere
     taken = reply.startswith("250 ")
@@ -71,12 +72,11 @@ def test_vm3_relays_for_vm2(
     if mail_for_elsewhere.unlogged:
         raise mail_for_elsewhere.unlogged
     arrived = mail_for_elsewhere.vm3
-    client = arrived.client if arrived else "nobody"
-    evidence(
-        f"[{vm2.address}]" in client,
-        f"the log of vm3 has the message to {ELSEWHERE} from client={client}",
-        f"[{vm2.address}]",
-    )
+    if arrived is None:
+        sent = mail_for_elsewhere.vm2
+        raise CheckFailed(f"the log of vm2 has {post.fate(vm2, sent)}", "vm3 accepts it", by=post.erred(vm2, sent))
+    saw = f"the log of vm3 has the message to {ELSEWHERE} from client={arrived.client}"
+    evidence(f"[{vm2.address}]" in arrived.client, saw, f"[{vm2.address}]")
 
 
 @step("20", machine="vm3")
