@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine
+from labenv.checks.settings import words
 from labenv.checks.tables import is_table, look_up
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -105,11 +106,6 @@ def network(text: str) -> Network | None:
     if meant.network_address != whole:
         raise BadNetworkError(f"it has host bits that are not 0; the network is {meant}")
     return meant
-
-
-def words(value: str) -> list[str]:
-    """The members of a list, which commas or blanks separate; what is in braces stays together."""
-    return re.findall(r"(?:[^\s,{}]|\{(?:[^{}]|\{[^{}]*\})*\}|[{}])+", value)
 
 
 def _read(machine: Machine, value: str, depth: int) -> Iterator[Pattern]:

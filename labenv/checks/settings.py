@@ -187,5 +187,5 @@ def not_restarted(machine: Machine, service: str) -> str:
 
 
 def words(value: str) -> list[str]:
-    """The members of a list value, which Postfix separates by commas or blanks."""
-    return [word for word in re.split(r"[,\s]+", value) if word]
+    """The members of a list value, which Postfix separates by commas or blanks; what is in braces stays together."""
+    return re.findall(r"(?:[^\s,{}]|\{(?:[^{}]|\{[^{}]*\})*\}|[{}])+", value)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine
-from labenv.checks.match_list import words
-from labenv.checks.settings import postconf
+from labenv.checks.settings import postconf, words
 from labenv.checks.tables import look_up
 from labenv.student import Student
 

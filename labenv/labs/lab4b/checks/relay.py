@@ -5,13 +5,13 @@ import re
 from dataclasses import dataclass
 
 from labenv.checks.machine import Machine, Site
-from labenv.checks.match_list import words
-from labenv.checks.settings import postconf
+from labenv.checks.settings import postconf, words
 from labenv.checks.tables import look_up
 from labenv.labs.lab4b.checks.common import ELSEWHERE
 
 _SMTP = re.compile(r"0*25|smtp|mail|")  # port 25 and its names in services(5)
 _HOP = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<domain>[^\[\]:]+))(?::(?P<port>\w+))?")
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ def _fault(hop: str, site: Site) -> str:
 
 def _astray(name: str, addresses: set[str], wanted: str, domain: str) -> str:
     """Where a name leads instead, or nothing."""
+    if not _NAME.fullmatch(name):
+        return f"{name} is no host name"
     if addresses == {wanted}:
         return ""
     where = f"{name} leads to {', '.join(sorted(addresses))}" if addresses else f"the DNS does not know {name}"
@@ -101,7 +103,7 @@ def _is_address(name: str) -> bool:
 
 def _addresses(machine: Machine, name: str, *, exchangers: bool) -> set[str]:
     """The addresses to which the machine delivers for a name: of its MX records if it has any, else its own (RFC 5321 section 5.1)."""
-    if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
+    if not _NAME.fullmatch(name):
         return set()
     dig = "dig +noall +answer +time=2 +tries=1"
     answer = str(machine.once(f"{dig} {name} MX {name} A").stdout)
