@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 # Seconds from the beginning of a run, and at least, that a check waits for its probes although a step that it needs has failed.
 _SOON, _BEHIND = 5, 0.1
+_TOGETHER = 32  # probes, so that none that hangs keeps another from starting
 
 _PROBES: dict[str, Callable[[Site, Post], Any]] = {}
 
@@ -72,8 +73,9 @@ class Run:
     def __post_init__(self) -> None:
         """Open nothing yet."""
         self._began = time.monotonic()
+        self._is_cut = False
         self.post = Post(self.site)
-        self._pool = ThreadPoolExecutor(16)
+        self._pool = ThreadPoolExecutor(_TOGETHER)
         self._probes: dict[str, Future[Any]] = {}
 
     def start(self, names: set[str]) -> None:
@@ -93,13 +95,13 @@ class Run:
     def await_probes(self, step: str, names: Iterable[str]) -> None:
         """Wait for the probes that a check of that step uses: only a moment once it can no more than wait for another step.
 
-        Raises Waits if they take longer than that; then nothing waits for them any more.
+        Raises Waits if they take longer than that; then the end of the run does not wait for them.
         """
         failed = {result.step for result in self.results if result.status == "fail"}
         first = [name for name in self.lab.steps if name in failed & needed(step, self.lab, self.waits)][:1]
         probes = [self._probes[name] for name in names if name in self._probes]
         if first and wait(probes, max(_BEHIND, self._began + _SOON - time.monotonic())).not_done:
-            self.post.give_up()
+            self._is_cut = True
             raise Waits(first[0])
 
     def explained(self, machine: str) -> Complaint | None:
@@ -112,7 +114,8 @@ class Run:
 
     def finish(self) -> None:
         """Wait for the probes, remove their messages, close the channels."""
-        if self.post.given_up:
+        if self._is_cut:
+            self.post.give_up()
             for machine in self.site.machines.values():
                 machine.hang_up()
         self._pool.shutdown(cancel_futures=True)

@@ -45,11 +45,6 @@ class Post:
         self._over = threading.Event()
         self._unlogged = False
 
-    @property
-    def given_up(self) -> bool:
-        """Whether nobody waits for the messages any more."""
-        return self._over.is_set()
-
     def give_up(self) -> None:
         """Let nobody wait for the messages any more: what they could show does not matter."""
         self._over.set()
@@ -101,7 +96,7 @@ class Post:
             return maillog.hops(log, message_id)[-1:]
 
         def moved(log: str) -> bool:
-            return self.given_up or any(hop.deliveries or hop.removed for hop in last(log))
+            return self._over.is_set() or any(hop.deliveries or hop.removed for hop in last(log))
 
         log = self.log(machine).until(
             moved, _WAIT, hopeless=lambda: not last(self.log(machine).read()) and logs.postfix_elsewhere(machine)
