@@ -107,7 +107,9 @@ class Run:
     def explained(self, machine: str) -> Complaint | None:
         """What the servers of a machine logged against themselves since the run began, if that explains anything."""
         try:
-            told = self.site[machine].run(complaints.command(f"-{time.monotonic() - self._began + 1:.0f}s"))
+            seconds = round(time.monotonic() - self._began) + 1
+            asked = complaints.command(f"-{seconds}s", f"-{seconds + complaints.THROTTLED}s")
+            told = self.site[machine].run(asked)
         except EngineError:  # the check says already that the machine is not there
             return None
         return complaints.explained(told.stdout)

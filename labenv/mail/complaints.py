@@ -9,6 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+THROTTLED = (
+    60  # seconds in which master(8) does not start a program again that has failed (postconf(5), service_throttle_time)
+)
 _LARGEST = 400_000  # bytes of the journal, and of the configuration
 _PARTED = "== next =="  # no line of a journal in JSON, or after a path, is like this
 _MAIN = "/etc/postfix/main.cf"
@@ -74,10 +77,10 @@ class _Entry:
     text: str
 
 
-def command(since: str, until: str = "now") -> str:
+def command(since: str, fatal_since: str, until: str = "now") -> str:
     """What to run in a machine for `explained`: it prints what was logged between two times, and the configuration.
 
-    The times are as in systemd.time(7), on the machine's clock.
+    The times are as in systemd.time(7), on the machine's clock. What is fatal may have been logged up to THROTTLED seconds before.
     """
     journal = "journalctl -q --no-pager -o json --output-fields=SYSLOG_IDENTIFIER,_PID,PRIORITY,MESSAGE"
     begun = f"{journal} _SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value"
@@ -85,6 +88,7 @@ def command(since: str, until: str = "now") -> str:
         f"for unit in {_UNITS}; do ! systemctl -q is-failed $unit || {begun} $unit) | tail -n 50; done | tail -c {_LARGEST}; "
         f"echo; echo '{_PARTED}'; "
         f"{journal} -p warning --since='{since}' --until='{until}' | tail -c {_LARGEST}; "
+        f"{journal} -p crit --since='{fatal_since}' --until='{until}' | tail -n 50; "
         f"! systemctl -q is-active named || {begun} named) | tail -n 50; "
         f"echo; echo '{_PARTED}'; "
         f"grep -rn '' {_MAIN} /etc/dovecot --include=main.cf --include='*.conf' 2>/dev/null | head -c {_LARGEST}"

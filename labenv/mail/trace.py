@@ -279,10 +279,11 @@ def _notes(postrooms: Mapping[str, Postroom | str]) -> Iterator[str]:
 def _scene(environment: Environment, engine: "Engine") -> Scene:
     @cache
     def explain(machine: str, time: datetime) -> str:
-        since, until = (f"{time + away:%Y-%m-%d %H:%M:%S}" for away in (-_MOMENT, _MOMENT))
+        away = (-_MOMENT, -timedelta(seconds=complaints.THROTTLED), _MOMENT)
+        since, fatal_since, until = (f"{time + moved:%Y-%m-%d %H:%M:%S}" for moved in away)
         try:
             with engine.shell(environment.machine(machine)) as shell:
-                complaint = complaints.explained(shell.run(complaints.command(since, until)).text)
+                complaint = complaints.explained(shell.run(complaints.command(since, fatal_since, until)).text)
         except EngineError:  # it does not run, which the notes say
             return ""
         return str(complaint or "")
