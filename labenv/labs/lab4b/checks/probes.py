@@ -4,6 +4,7 @@ They start in the order of this file: the longest first.
 """
 
 import imaplib
+import re
 import smtplib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -271,6 +272,18 @@ def through_relay(site: Site) -> None:
     relay = relay_of(site)
     if relay.value and not relay.leads_to_vm3:
         raise Waits("17")
+
+
+def reached_vm3(hop: Hop, post: Post, site: Site) -> bool:
+    """Whether vm2 has spoken to port 25 of vm3 about a message.
+
+    Once vm3 has refused one, Postfix does not even try the next for a while (qmgr(8), dead destinations).
+    """
+    there = f"[{site['vm3'].address}]:25"
+    if any(there in delivery.relay for delivery in hop.deliveries):
+        return True
+    suspended = any("delivery temporarily suspended" in delivery.words for delivery in hop.deliveries)
+    return suspended and bool(re.search(rf"relay=\S+{re.escape(there)},", post.log(site["vm2"]).read()))
 
 
 def _journey(site: Site, post: Post, name: str, recipient: str, sender: str | None = None) -> Journey:

@@ -15,7 +15,7 @@ from labenv.checks.own import own_mail as read_own_mail
 from labenv.checks.plugin import probe, step
 from labenv.checks.post import Post
 from labenv.checks.settings import postconf
-from labenv.labs.lab4b.checks.probes import Journey, through_relay
+from labenv.labs.lab4b.checks.probes import Journey, reached_vm3, through_relay
 from labenv.mail.maillog import Hop
 from labenv.student import Student
 
@@ -72,12 +72,10 @@ def test_vm2_writes_as_the_domain(
     vm2_to_vm3: Crossing,
     own_mail: OwnMail,
     post: Post,
-    vm2: Machine,
-    vm3: Machine,
-    domain: str,
+    site: Site,
     evidence: Evidence,
 ) -> None:
-    _arrives_from_the_domain(vm2_to_vm3, own_mail, post, vm2, vm3, domain, evidence)
+    _arrives_from_the_domain(vm2_to_vm3, own_mail, post, site, "vm2", "vm3", evidence)
 
 
 @step("10", machine="vm3")
@@ -85,12 +83,10 @@ def test_vm3_writes_as_the_domain(
     vm3_to_vm2: Crossing,
     own_mail: OwnMail,
     post: Post,
-    vm2: Machine,
-    vm3: Machine,
-    domain: str,
+    site: Site,
     evidence: Evidence,
 ) -> None:
-    _arrives_from_the_domain(vm3_to_vm2, own_mail, post, vm3, vm2, domain, evidence)
+    _arrives_from_the_domain(vm3_to_vm2, own_mail, post, site, "vm3", "vm2", evidence)
 
 
 @step("15", machine="vm2")
@@ -98,11 +94,11 @@ def test_vm2_sends_to_vm3(
     mail_for_root: Journey,
     own_mail: OwnMail,
     post: Post,
-    vm2: Machine,
-    vm3: Machine,
+    site: Site,
     domain: str,
     evidence: Evidence,
 ) -> None:
+    vm2, vm3 = site["vm2"], site["vm3"]
     recipient = f"root@{domain}"
     hop = mail_for_root.vm2
     right = [d for d in hop.deliveries if (d.to, d.status, d.address) == (recipient, "sent", vm3.address)]
@@ -111,7 +107,7 @@ def test_vm2_sends_to_vm3(
         _once_it_did(own[0].time, f"vm2 sent your own message to {recipient} to vm3", hop, post, vm2, evidence)
         return
     if not right:
-        _wait_for_the_relay_host(hop, post, vm2, vm3)
+        _wait_for_the_relay_host(hop, post, site)
     evidence(
         right,
         f"the log of vm2 has {post.fate(vm2, hop)}",
@@ -127,12 +123,12 @@ def test_mail_arrives_on_vm3(
     mail_for_user: Journey,
     own_mail: OwnMail,
     post: Post,
-    vm2: Machine,
-    vm3: Machine,
+    site: Site,
     student: Student,
     domain: str,
     evidence: Evidence,
 ) -> None:
+    vm2, vm3 = site["vm2"], site["vm3"]
     recipient = f"{student.id}@{domain}"
     own = own_mail.kept("vm3", f"root@{domain}", f"root@{domain}")
     if mail_for_user.unlogged:
@@ -143,7 +139,7 @@ def test_mail_arrives_on_vm3(
                 own.time, f"vm3 accepted your own message to root@{domain}", mail_for_user.vm2, post, vm2, evidence
             )
             return
-        _wait_for_the_relay_host(mail_for_user.vm2, post, vm2, vm3)
+        _wait_for_the_relay_host(mail_for_user.vm2, post, site)
         raise CheckFailed(
             f"The log of vm2 has {post.fate(vm2, mail_for_user.vm2)}",
             "sent to vm3",
@@ -170,12 +166,13 @@ def _arrives_from_the_domain(
     crossing: Crossing,
     own_mail: OwnMail,
     post: Post,
-    start: Machine,
-    end: Machine,
-    domain: str,
+    site: Site,
+    of: str,
+    to: str,
     evidence: Evidence,
 ) -> None:
-    sender = f"root@{domain}"
+    start, end = site[of], site[to]
+    sender = f"root@{site.student.domain}"
     own = own_mail.crossed(start.name, end.name, sender=sender)
     if crossing.received is None:
         if own:
@@ -184,7 +181,7 @@ def _arrives_from_the_domain(
             )
             return
         if start.name == "vm2":
-            _wait_for_the_relay_host(crossing.sent, post, start, end)
+            _wait_for_the_relay_host(crossing.sent, post, site)
         rule = _dropped(start, end, crossing.sent)
         raise CheckFailed(
             f"The message did not get from {start.name} to {end.name}: {post.fate(start, crossing.sent)}{rule}",
@@ -212,10 +209,10 @@ def _once_it_did(time: datetime, what: str, now: Hop, post: Post, machine: Machi
     )
 
 
-def _wait_for_the_relay_host(hop: Hop, post: Post, vm2: Machine, vm3: Machine) -> None:
-    """Once vm2 has a relay host, all mail goes through it. Raises Waits if a message was tried, and none has reached vm3."""
-    reached = re.search(rf"relay=\S+\[{re.escape(vm3.address)}\]:25,", post.log(vm2).read())
-    if hop.deliveries and not reached and postconf(vm2, "relayhost").value:
+def _wait_for_the_relay_host(hop: Hop, post: Post, site: Site) -> None:
+    """Once vm2 has a relay host, all mail goes through it. Raises Waits if a message was tried, and has not come to vm3."""
+    tried = [delivery for delivery in hop.deliveries if delivery.status != "sent"]
+    if tried and not reached_vm3(hop, post, site) and postconf(site["vm2"], "relayhost").value:
         raise Waits("18")
 
 

@@ -9,7 +9,7 @@ from labenv.checks.post import Post
 from labenv.checks.settings import expect, not_restarted, postconf, set_in_file
 from labenv.checks.tables import Closed, closed
 from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE
-from labenv.labs.lab4b.checks.probes import Dialogue, Journey
+from labenv.labs.lab4b.checks.probes import Dialogue, Journey, reached_vm3
 from labenv.labs.lab4b.checks.relay import relay_of, way_without_relayhost
 from labenv.labs.lab4b.checks.trust import trust_of
 from labenv.student import Student
@@ -31,12 +31,14 @@ def test_vm2_has_a_relay_host(vm2: Machine, vm3: Machine, site: Site, domain: st
 
 
 @step("18", machine="vm2")
-def test_vm2_uses_it(mail_for_elsewhere: Journey, vm2: Machine, vm3: Machine, evidence: Evidence) -> None:
+def test_vm2_uses_it(
+    mail_for_elsewhere: Journey, site: Site, post: Post, vm2: Machine, vm3: Machine, evidence: Evidence
+) -> None:
     for table in closed(vm2, "smtp_.*"):
         evidence(not _is_used(table, vm2), str(table), "a table that exists: postmap makes it from its text")
         evidence.doubt(str(table), "no such line")
     hop = mail_for_elsewhere.vm2
-    right = any(f"[{vm3.address}]:25" in delivery.relay for delivery in hop.deliveries)
+    right = reached_vm3(hop, post, site)
     remark = "" if right else not_restarted(vm2, "postfix")
     evidence(right, f"the log of vm2 has {hop.fate}{remark}", f"relay=vm3…[{vm3.address}]:25", by="vm2")
 
@@ -61,13 +63,19 @@ def test_vm3_trusts_the_network(vm3: Machine, site: Site, student: Student, evid
 
 @step("20", machine="vm3")
 def test_vm3_relays_for_vm2(
-    vm2_asks_vm3: Dialogue, mail_for_elsewhere: Journey, post: Post, vm2: Machine, vm3: Machine, evidence: Evidence
+    vm2_asks_vm3: Dialogue,
+    mail_for_elsewhere: Journey,
+    site: Site,
+    post: Post,
+    vm2: Machine,
+    evidence: Evidence,
 ) -> None:
+    vm3 = site["vm3"]
     reply = vm2_asks_vm3.elsewhere
     taken = reply.startswith("250 ")
     remark = "" if taken else not_restarted(vm3, "postfix")
     evidence(taken, f"vm3 answers vm2's RCPT for {ELSEWHERE} with {reply}{remark}", "250", by="vm3")
-    if not any(f"[{vm3.address}]" in delivery.relay for delivery in mail_for_elsewhere.vm2.deliveries):
+    if not reached_vm3(mail_for_elsewhere.vm2, post, site):
         raise Waits("18")
     if mail_for_elsewhere.unlogged:
         raise mail_for_elsewhere.unlogged
