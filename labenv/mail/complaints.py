@@ -173,14 +173,13 @@ def _about(text: str, settings: list[Setting]) -> Setting | None:
         reverse=True,
     )
     named = set(re.findall(r"\w+", text)) | {name for word, name in _SYNONYMS.items() if word in text}
-    for fits in (
-        lambda setting: re.search(rf"{re.escape(setting.path)}:? (line )?{setting.line}\b", text),
+    place = re.search(r"(?P<path>/[\w./-]+)[:,]? line (?P<line>\d+)", text)
+    if place:
+        return next((s for s in newest if (s.path, str(s.line)) == (place["path"], place["line"])), None)
+    signs: tuple[Callable[[Setting], bool], ...] = (
         lambda setting: any(" ".join(setting.value.split()) == " ".join(token.split()) for token in tokens),
         lambda setting: setting.name in named and ("_" in setting.name or setting.path == _MAIN),
         lambda setting: f"{setting.name}: " in text,
         lambda setting: any(token in setting.value for token in tokens),
-    ):
-        for setting in newest:
-            if fits(setting):
-                return setting
-    return None
+    )
+    return next((setting for sign in signs for setting in newest if sign(setting)), None)

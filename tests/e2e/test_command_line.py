@@ -39,7 +39,7 @@ def test_check_json_has_the_documented_shape(cli: Cli, finished: dict[str, Any])
     assert document.keys() == {"student", "lab", "results", "summary"}
     assert {result["step"] for result in document["results"]} == {"19", "11b"}
     for result in document["results"]:
-        assert result.keys() == {"step", "check", "machine", "title", "status", "evidence", "hint"}
+        assert result.keys() == {"step", "check", "machine", "title", "status", "evidence", "hint", "seen", "expected"}
 
 
 def test_exec_passes_on_output_input_and_exit_code(cli: Cli, finished: dict[str, Any]) -> None:

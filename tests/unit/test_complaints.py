@@ -75,6 +75,13 @@ def test_the_setting_that_a_complaint_is_about_is_named_with_its_line(text: str,
     assert str(complaint.setting).startswith(setting)
 
 
+def test_a_line_that_sets_nothing_is_about_no_setting() -> None:
+    said = f"fatal: {_MAIN}, line 9: missing '=' after attribute name: \"relayhost vm3\""
+    complaint = told(entry("postfix/master", said), files=f"{_MAIN}:5:relayhost = vm3\n{_MAIN}:9:relayhost vm3")
+    assert complaint
+    assert complaint.setting is None
+
+
 def test_of_two_lines_that_set_it_the_last_counts() -> None:
     complaint = told(entry("a", "mynetworks: bad"), files=f"{_MAIN}:1:mynetworks = a\n{_MAIN}:2:mynetworks = b")
     assert complaint
