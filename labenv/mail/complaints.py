@@ -6,7 +6,7 @@ A reply to a client says little: "451 Temporary lookup failure" (smtpd(8)), "Int
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 THROTTLED = (
