@@ -30,6 +30,7 @@ _IDLES = "sleep 30; exec flock /run/labenv-trial true"
 _SECONDS = 8.0  # for a trial, which takes a tenth of one
 _LONGEST = 4_000_000  # bytes of an answer
 _ATTEMPTS = 3
+_PAUSE = 0.02  # seconds until a container is looked for again that is being made
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,20 @@ def tried(engine: Engine, student_id: str, machine: Machine, rules: bytes, packe
 
 def _ready(engine: Engine, student_id: str, name: str, machine: Machine) -> None:
     """Have the container there and running."""
+    deadline = time.monotonic() + _SECONDS
     with refusals("making a place to try a firewall"):
-        try:
-            engine.api.start(name)  # does nothing if it runs
-        except docker.errors.NotFound:
+        while True:
+            try:
+                engine.api.start(name)  # does nothing if it runs
+                return
+            except docker.errors.NotFound:  # or another check has begun to make it, and it is not there yet
+                if time.monotonic() > deadline:
+                    raise
             image, _ = origin.image_of(engine, machine)
             if not image:
-                raise EngineError(f"The image that {machine.name} was made from is not on this engine.") from None
+                raise EngineError(f"The image that {machine.name} was made from is not on this engine.")
             _make(engine, student_id, name, image)
-            engine.api.start(name)
+            time.sleep(_PAUSE)
 
 
 def _make(engine: Engine, student_id: str, name: str, image: str) -> None:

@@ -32,7 +32,7 @@ class Reach:
     """Whether a connection was made, how it went, in words, and whether the firewall let it in.
 
     A machine that refuses has been reached, unless its firewall sent the refusal. `possible` is false where the address that
-    it should come from does not exist: an earlier version of labenv did not give it to host.
+    it should come from does not exist (an earlier version of labenv did not give it to host), and the rules could not be tried.
     """
 
     made: bool
@@ -101,22 +101,36 @@ def reach(site: Site, start: str, end: str, port: int, source: str | None = None
     try:
         site[start].dial(site[end].address, port, source=source, patience=patience).close()
     except OSError as error:
+        if "bind failed" in str(error) and source:
+            return _on_trial(site, end, source, port)
         refused = isinstance(error, ConnectionRefusedError)
         let_in = refused and not _rule_refuses(site, end, source or site[start].address, port)
-        return Reach(False, str(error), let_in, possible="bind failed" not in str(error))
+        return Reach(False, str(error), let_in)
     return Reach(True, "the connection was made", let_in=True)
+
+
+def _on_trial(site: Site, name: str, source: str, port: int) -> Reach:
+    """What the rules in force on a machine do with a connection from an address that nobody has."""
+    fate = _fate(site, name, source, port)
+    if not fate:
+        return Reach(False, "the rules in force could not be tried", possible=False)
+    return Reach(False, f"on trial, the rules in force {_WORDS[fate]} such a packet", fate == "in")
 
 
 def _rule_refuses(site: Site, name: str, source: str, port: int) -> bool:
     """Whether a refusal may come from a rule in force, and does: nobody can tell it from the refusal of a closed port."""
-    rules = site[name].once(NOW).stdout_bytes
-    if not re.search(b"tcp-reset|port-unreach", rules):
+    if not re.search(b"tcp-reset|port-unreach", site[name].once(NOW).stdout_bytes):
         return False
+    return _fate(site, name, source, port) != "in"  # if it is not known: there are such rules
+
+
+def _fate(site: Site, name: str, source: str, port: int) -> str:
+    """What becomes of a packet on trial with the rules in force on a machine: "" if they cannot be tried."""
     try:
-        fates = site.try_rules(name, rules, [Packet(source, port)]).fates
-    except EngineError:  # there are such rules, and that is all that is known
-        return True
-    return bool(fates) and fates[0].word != "in"
+        fates = site.try_rules(name, site[name].once(NOW).stdout_bytes, [Packet(source, port)]).fates
+    except EngineError:
+        return ""
+    return fates[0].word if fates else ""
 
 
 def look(site: Site, name: str) -> Firewall:
