@@ -1,6 +1,6 @@
 """Where Postfix and Dovecot log, if not in the mail log: a course's steps say to look there, and so do checks."""
 
-from labenv.checks.machine import Machine
+from labenv.checks.machine import QUICK, Machine
 from labenv.checks.maillog import PATH
 from labenv.checks.settings import postconf
 
@@ -19,7 +19,7 @@ def postfix_elsewhere(machine: Machine) -> str:
 
 def dovecot_elsewhere(machine: Machine) -> str:
     """Where Dovecot logs what it did (log_path, info_log_path, syslog_facility), as a sentence; "" if in the mail log."""
-    asked = machine.once("doveconf -h info_log_path log_path syslog_facility")
+    asked = machine.once(f"{QUICK} doveconf -h info_log_path log_path syslog_facility")
     info, general, facility, *_ = (*str(asked.stdout).splitlines(), "", "", "")
     name, file = ("info_log_path", info) if info else ("log_path", general)
     if asked.rc or (file, facility) in (("syslog", "mail"), (PATH, facility)):

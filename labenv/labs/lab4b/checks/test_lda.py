@@ -4,7 +4,7 @@ import pytest
 
 from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
-from labenv.checks.machine import Machine
+from labenv.checks.machine import QUICK, Machine
 from labenv.checks.plugin import step
 from labenv.checks.post import Post
 from labenv.checks.settings import Dovecot, expect, not_restarted, postconf, set_in_file
@@ -21,7 +21,7 @@ COMMAND = f'{LDA} -f "$SENDER" -a "$RECIPIENT"'
 def test_dovecot_is_installed(vm3: Machine, evidence: Evidence) -> None:
     there = vm3.run("test -x %s", LDA).rc == 0
     evidence(there, f"{LDA} on vm3 {'is there' if there else 'is missing'}", "an executable file")
-    version = vm3.output("dovecot --version").split()[0]
+    version = vm3.output(f"{QUICK} dovecot --version").split()[0]
     if not version.startswith(("2.2.", "2.3.")):
         evidence.doubt(f"Dovecot is {version}", "a version before 2.4, which renamed the sheet's settings")
 
@@ -81,7 +81,7 @@ def test_mail_goes_to_maildirs(dovecot: Dovecot, vm3: Machine, student: Student,
 
 def _by_userdb(vm3: Machine, student: Student) -> str:
     """Where the running Dovecot keeps the student's mail; nothing if it does not know the settings as they are now."""
-    return "" if not_restarted(vm3, "dovecot") else str(vm3.run("doveadm user -f mail %s", student.id).stdout)
+    return "" if not_restarted(vm3, "dovecot") else str(vm3.run(f"{QUICK} doveadm user -f mail %s", student.id).stdout)
 
 
 @step("24", machine="vm3")
