@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from labenv.text import one_line
+
 THROTTLED = (
     60  # seconds in which master(8) does not start a program again that has failed (postconf(5), service_throttle_time)
 )
@@ -133,11 +135,13 @@ def _entries(journal: str) -> Iterator[_Entry]:
         priority = {str(number): number for number in range(_WARNING + 1)}.get(str(entry.get("PRIORITY")))
         # What a program writes to stderr has no priority of its own.
         if priority is not None or _GRAVE.search(text):
-            program = str(entry.get("SYSLOG_IDENTIFIER", ""))
+            program = one_line(str(entry.get("SYSLOG_IDENTIFIER", "")))[:50]
             words = re.sub(
                 r"^(\w[\w-]*(\([^)]*\))?(<[^>]*>)*: )?(Fatal|Error|Warning|fatal|error|warning|panic): ", r"\1", text
             )
-            yield _Entry(program, str(entry.get("_PID")), _WARNING if priority is None else priority, words[:500])
+            yield _Entry(
+                program, str(entry.get("_PID")), _WARNING if priority is None else priority, one_line(words)[:500]
+            )
 
 
 def _settings(files: str) -> Iterator[Setting]:

@@ -107,6 +107,10 @@ def test_a_complaint_about_a_setting_explains_more_than_a_graver_one_about_none(
     assert complaint.text == "imap(anna): UID 1000 not permitted (see first_valid_uid)"
 
 
+def test_what_a_journal_hides_in_escapes_is_shown_as_such() -> None:
+    assert str(told(entry("a\u202e", "no\x1b[2J\u202eway\n"))) == "a\\u202e logs: no\\x1b[2J\\u202eway "
+
+
 def test_noise_and_nonsense_explain_nothing() -> None:
     lines = (
         "not json",
