@@ -196,6 +196,11 @@ def who_drops(start: Machine, end: Machine, again: Callable[[], object], port: i
     return "".join(filter(None, (_of_nft(machine) for machine in {start.name: start, end.name: end}.values())))
 
 
+def who_drops_connection(start: Machine, end: Machine, port: int) -> str:
+    """What `who_drops` says about a connection to a port, which is tried once more."""
+    return who_drops(start, end, lambda: attempt(start, end, port), port)
+
+
 def who_accepts(start: Machine, end: Machine, again: Callable[[], object]) -> str:
     """Which rule of `end` lets a new connection in: the end of a sentence, empty if none is seen. `again` as for `who_drops`."""
     before = _count(start, end)[end.name]
@@ -213,7 +218,7 @@ def greeted(session: Callable[[], T], start: Machine, end: Machine, port: int) -
     except CheckFailed as error:
         cause = error.__cause__
         lost = isinstance(cause, OSError) and not isinstance(cause, socket.gaierror)
-        rule = who_drops(start, end, lambda: attempt(start, end, port), port) if lost else ""
+        rule = who_drops_connection(start, end, port) if lost else ""
         if not rule:
             raise
         raise CheckFailed(f"{error.saw}{rule}", error.wanted) from cause

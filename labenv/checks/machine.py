@@ -74,9 +74,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         result = self.run(command, *args)
         if result.rc:
             line = self.backend.quote(command, *args)
-            raise CheckFailed(
-                f"`{line}` failed on {self.name}: {_last_line(result.stderr or result.stdout) or f'status {result.rc}'}"
-            )
+            raise CheckFailed(f"`{line}` failed on {self.name}: {last_words(result)}")
         return str(result.stdout).rstrip("\n")
 
     def once(self, command: str) -> Any:
@@ -202,6 +200,7 @@ class Site:
             list(pool.map(Machine.close, self.machines.values()))
 
 
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else ""
+def last_words(result: Any) -> str:
+    """Why a command failed: the last line that it printed, best to stderr, or its status."""
+    lines = str(result.stderr or result.stdout).strip().splitlines()
+    return lines[-1] if lines else f"status {result.rc}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed
-from labenv.checks.machine import Machine, Site, Smtp
+from labenv.checks.machine import Machine, Site, Smtp, last_words
 from labenv.checks.maillog import PATH as LOG
 from labenv.checks.maillog import Maillog
 from labenv.errors import EngineError
@@ -72,10 +72,8 @@ class Post:
             "printf %%s %s | sendmail -i " + ("-f %s " if sender else "%s") + "-- %s", text, sender or "", recipient
         )
         if sent.rc:
-            said = (sent.stderr.strip().splitlines() or [f"status {sent.rc}"])[-1]
-            raise CheckFailed(
-                f"sendmail on {machine.name} refuses a message to {recipient}: {said}", "accepted", by=machine.name
-            )
+            saw = f"sendmail on {machine.name} refuses a message to {recipient}: {last_words(sent)}"
+            raise CheckFailed(saw, "accepted", by=machine.name)
         return message_id
 
     def send(self, session: Smtp, name: str, sender: str, recipient: str) -> str:
@@ -142,9 +140,9 @@ class Post:
         deadline = time.monotonic() + seconds
         family = set(self._sent)
         while family:
-            logs = self._read()
-            family = maillog.with_notices(logs, family)
-            if self._unlogged or maillog.settled(logs, family):
+            read = self._read()
+            family = maillog.with_notices(read, family)
+            if self._unlogged or maillog.settled(read, family):
                 break
             if time.monotonic() > deadline:
                 return False

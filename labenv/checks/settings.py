@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 from labenv.checks.evidence import CheckFailed, Evidence
-from labenv.checks.machine import QUICK, Machine
+from labenv.checks.machine import QUICK, Machine, last_words
 
 _MAIN = "/etc/postfix/main.cf"
 # The settings that the sheet has a student write into Dovecot's files; a misspelt one most likely means one of these.
@@ -108,8 +108,7 @@ def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
     """A parameter of main.cf (postconf(1)), with `$name` expanded or literally. Raises CheckFailed with postconf's error."""
     asked = machine.once(f"postconf{' -x' if expand else ''}")
     if asked.rc:
-        said = (asked.stderr.strip().splitlines() or [f"status {asked.rc}"])[-1]
-        raise CheckFailed(f"{machine.name} cannot read {name}: {said} (expected: a configuration without errors)")
+        raise CheckFailed(f"{machine.name} cannot read {name}: {last_words(asked)}", "a configuration without errors")
     value = re.search(rf"^{name} =(.*)$", asked.stdout, re.MULTILINE)
     lines = main_cf(machine).lines(name)
     complaints = tuple(asked.stderr.splitlines())
@@ -137,7 +136,7 @@ class Dovecot:
         """
         path = f"/etc/dovecot/{file}"
         if not self.is_installed:
-            raise CheckFailed(f"Dovecot is not installed on {self.machine.name} (expected: {name} set in {path})")
+            raise CheckFailed(f"Dovecot is not installed on {self.machine.name}", f"{name} set in {path}")
         if self.complaint:
             raise CheckFailed(f"Dovecot on {self.machine.name} cannot read its configuration: {self.complaint}")
         value = self.values[name]

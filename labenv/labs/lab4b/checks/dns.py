@@ -3,13 +3,13 @@
 import re
 from dataclasses import dataclass, field
 
-from labenv.checks import kernel
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post
+from labenv.labs.lab4b.checks.common import listening
 
-_DNS = 53
+PORT = 53
 
 
 @dataclass(frozen=True)
@@ -140,14 +140,9 @@ def is_newer(serial: str, other: str) -> bool:
     return bool(serial and other) and 0 < (int(serial) - int(other)) % 2**32 < 2**31
 
 
-def listening(host: Machine) -> set[str]:
-    """The addresses on which port 53 of host listens."""
-    return {socket.near.address for socket in kernel.listeners(host) if socket.near.port == _DNS}
-
-
 def is_reachable(host: Machine) -> bool:
     """Whether port 53 listens for the network; named has a socket for each address."""
-    return not listening(host).isdisjoint({host.address, "0.0.0.0"})
+    return not listening(host, PORT).isdisjoint({host.address, "0.0.0.0"})
 
 
 def _file_of(host: Machine, domain: str) -> tuple[str, str, str]:

@@ -26,7 +26,8 @@ from labenv.mail import maillog
 from labenv.mail.maillog import Hop
 from labenv.text import decoded
 
-ASTRAY = "does not end at that port: its addresses are rewritten on the way (expected: it ends there)"
+ASTRAY = "does not end at that port: its addresses are rewritten on the way"
+ENDS_THERE = "it ends there"
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ def _lookups(site: Site, machine: Machine) -> list[Lookup]:
 def _banner(machine: Machine, other: Machine) -> str:
     with greeted(lambda: machine.smtp(other), machine, other, 25) as session:
         if kernel.astray(machine, other, 25):
-            raise CheckFailed(f"A connection from {machine.name} to port 25 of {other.name} {ASTRAY}")
+            raise CheckFailed(f"A connection from {machine.name} to port 25 of {other.name} {ASTRAY}", ENDS_THERE)
         return session.banner
 
 

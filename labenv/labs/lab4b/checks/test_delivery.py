@@ -12,7 +12,7 @@ from labenv.checks.post import Post
 from labenv.labs.lab4b.checks import common, doors
 from labenv.labs.lab4b.checks.doors import Firewall
 from labenv.labs.lab4b.checks.probes import Dialogue, Journey
-from labenv.labs.lab4b.checks.test_lda import agent_says, in_maildir
+from labenv.labs.lab4b.checks.test_lda import agent_says, in_maildir, saved_by_dovecot
 from labenv.student import Student
 
 # The probes that a machine greets, if its firewall lets them in.
@@ -84,9 +84,7 @@ def test_message_goes_all_the_way(
     arrived = any(delivery.status == "sent" for delivery in mail_for_first.on_vm3().deliveries)
     reason = "" if arrived else agent_says(post.log(vm3).read(), student.first)
     evidence(arrived, f"the logs have {mail_for_first.story}{reason}", "sent, on both", by="" if reason else "vm3")
-    saved = [
-        line for line in post.log(vm3).read().splitlines() if mail_for_first.id in line and "saved mail to" in line
-    ]
+    saved = saved_by_dovecot(post, vm3, mail_for_first)
     elsewhere = "" if saved else logs.dovecot_elsewhere(vm3)
     saw = elsewhere or f"Dovecot on vm3 logged {len(saved)} 'saved mail' lines of it"
     evidence(saved, saw, "saved mail to INBOX")

@@ -10,7 +10,7 @@ from labenv.checks.settings import Dovecot, expect, not_restarted, set_in_file, 
 from labenv.labs.lab4b.checks import common, doors
 from labenv.labs.lab4b.checks.common import OUTSIDE
 from labenv.labs.lab4b.checks.doors import Firewall, Reach, latecomer, neighbour
-from labenv.labs.lab4b.checks.probes import ASTRAY, Inbox
+from labenv.labs.lab4b.checks.probes import ASTRAY, ENDS_THERE, Inbox
 from labenv.student import Student
 
 
@@ -47,7 +47,7 @@ def test_firewall_lets_the_network_in(
     evidence: Evidence,
 ) -> None:
     for name, reach in (("host", imap_from_host), ("vm2", imap_from_vm2)):
-        rule = "" if reach.let_in else _dropped(site, name)
+        rule = "" if reach.let_in else firewall.who_drops_connection(site[name], vm3, 143)
         evidence(reach.let_in, f"{name} to vm3 port 143: {reach.words}{rule}", "the firewall allows it")
     for source in (OUTSIDE, neighbour(student)):
         stranger = imap_from_others[source]
@@ -114,7 +114,7 @@ def test_tls_is_not_required(dovecot: Dovecot, evidence: Evidence) -> None:
 @step("35", machine="vm3")
 def test_login_without_tls(inbox: Inbox, vm3: Machine, student: Student, evidence: Evidence) -> None:
     if inbox.astray:
-        raise CheckFailed(f"A connection from host to port 143 of vm3 {ASTRAY}")
+        raise CheckFailed(f"A connection from host to port 143 of vm3 {ASTRAY}", ENDS_THERE)
     open_door = "LOGINDISABLED" not in inbox.greeting and "AUTH=PLAIN" in inbox.greeting
     remark = "" if open_door else not_restarted(vm3, "dovecot")
     evidence(open_door, f"vm3 greets host with '{inbox.greeting}'{remark}", "AUTH=PLAIN and no LOGINDISABLED")
@@ -125,11 +125,6 @@ def test_login_without_tls(inbox: Inbox, vm3: Machine, student: Student, evidenc
         "OK",
         by="vm3",
     )
-
-
-def _dropped(site: Site, name: str) -> str:
-    start, vm3 = site[name], site["vm3"]
-    return firewall.who_drops(start, vm3, lambda: firewall.attempt(start, vm3, 143), 143)
 
 
 def _narrow(saw: str, student: Student) -> tuple[str, str]:

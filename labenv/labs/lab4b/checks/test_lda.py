@@ -94,7 +94,7 @@ def test_message_is_in_the_maildir(
     evidence(
         handed, f"the log of vm3 has {hop.fate}{reason}", f"delivered to command: {LDA}", by="" if reason else "vm3"
     )
-    saved = [line for line in post.log(vm3).read().splitlines() if mail_for_user.id in line and "saved mail to" in line]
+    saved = saved_by_dovecot(post, vm3, mail_for_user)
     by_agent = [line for line in saved if f"lda({student.id})" in line]
     elsewhere = "" if saved else logs.dovecot_elsewhere(vm3)
     saw = elsewhere or f"Dovecot's log has {len(saved)} 'saved mail' lines of it"
@@ -138,6 +138,11 @@ def test_mail_for_root(mail_for_root: Journey, vm3: Machine, post: Post, domain:
     evidence(reasons, f"Dovecot says: {reason}", "Permission denied")
 
 
+def saved_by_dovecot(post: Post, vm3: Machine, message: Journey) -> list[str]:
+    """The lines of vm3's log in which Dovecot says that it saved a message."""
+    return [line for line in post.log(vm3).read().splitlines() if message.id in line and "saved mail to" in line]
+
+
 def agent_says(log: str, user: str) -> str:
     """Why the delivery agent cannot deliver to a user, in its own words, as a remark; or nothing."""
     # As a user, it may not report statistics to a running Dovecot; that does no harm.
@@ -169,5 +174,4 @@ def _is_saved_by_agent(request: pytest.FixtureRequest, post: Post, vm3: Machine,
         message: Journey = later(request, "mail_for_user")
     except (CheckFailed, Waits):
         return False
-    lines = post.log(vm3).read().splitlines()
-    return any(message.id in line and f"lda({student.id})" in line and "saved mail to" in line for line in lines)
+    return any(f"lda({student.id})" in line for line in saved_by_dovecot(post, vm3, message))

@@ -199,7 +199,7 @@ def _arrives_from_the_domain(
 def _dropped(start: Machine, end: Machine, hop: Hop) -> str:
     """Which firewall keeps a message from its next machine, if Postfix got no connection."""
     lost = re.search(r"connect to \S+: (Connection timed out|No route to host|Connection refused)", hop.fate)
-    return firewall.who_drops(start, end, lambda: firewall.attempt(start, end, 25), 25) if lost else ""
+    return firewall.who_drops_connection(start, end, 25) if lost else ""
 
 
 def _once_it_did(time: datetime, what: str, now: Hop, post: Post, machine: Machine, evidence: Evidence) -> None:
