@@ -31,7 +31,7 @@ class Drill:
     """A fault: what root types on `machines` to cause it (`breaks`) and to fix it (`fix`), and the texts about it.
 
     `symptom` is a user's report; `seen` a machine and a command that exits with 0 while the symptom is there. `trips` are
-    the checks that fail.
+    the checks that fail. `also` are layers that are a right diagnosis too: a setting may belong to several.
     """
 
     name: str
@@ -47,6 +47,12 @@ class Drill:
     survives_reboot: bool
     hints: tuple[str, ...]
     explanation: str
+    also: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that are a right diagnosis."""
+        return self.layer, *self.also
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ def from_dict(name: str, tree: dict[str, Any]) -> Drill:
         survives_reboot=tree["survives-reboot"],
         hints=tuple(tree["hints"]),
         explanation=tree["explanation"].strip(),
+        also=tuple(tree.get("also", ())),
     )
 
 
@@ -136,6 +143,7 @@ def to_dict(drill: Drill) -> dict[str, Any]:
         "survives-reboot": drill.survives_reboot,
         "hints": list(drill.hints),
         "explanation": drill.explanation,
+        "also": list(drill.also),
     }
 
 
@@ -216,6 +224,9 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
     for place, name in named:
         if name not in machines:
             yield place, f"the machine '{name}' is unknown. The machines are: {', '.join(machines)}."
+    for i, layer in enumerate(tree.get("also", ())):
+        if layer == tree["layer"]:
+            yield ["also", i], f"'{layer}' is the drill's layer already. Remove it here."
     for i, check in enumerate(tree["trips"]):
         if check.partition("/")[0] not in lab.steps:
             yield ["trips", i], f"the step of '{check}' is unknown. The steps are: {', '.join(lab.steps)}."

@@ -38,13 +38,14 @@ def list_(
     if json:
         entries = [
             {"name": drill.name, "level": drill.level, "symptom": text}
-            | ({"layer": drill.layer, "title": drill.title} if answers else {})
+            | ({"layer": drill.layer, "also": list(drill.also), "title": drill.title} if answers else {})
             for drill, text in found
         ]
         common.print_json({"lab": lab.id, "drills": entries})
         return
     for drill, text in found:
-        print(f"{drill.level}  {drill.name}\n   {f'{drill.layer}: {drill.title}' if answers else text}")
+        answer = f"{' or '.join(drill.layers)}: {drill.title}"
+        print(f"{drill.level}  {drill.name}\n   {answer if answers else text}")
 
 
 def lint(

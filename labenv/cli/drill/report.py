@@ -84,7 +84,7 @@ def lines(result: "Result") -> list[str]:
     said = ", ".join(entry.layer + (" (after a change)" if entry.touched else "") for entry in result.diagnoses)
     return [
         f"{result.name} (level {result.level}): {how} after {time(result.seconds)}",
-        f"  The fault:    {result.title} ({result.layer})",
+        f"  The fault:    {result.title} ({' or '.join((result.layer, *result.also))})",
         f"  Why:          {result.explanation}",
         f"  Diagnosed:    {diagnosis}; you said {said or 'nothing'}",
         f"  Hints:        {result.hints}",
