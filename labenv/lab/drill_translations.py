@@ -1,7 +1,7 @@
 """The texts of drills in other languages: beside NAME.yaml lies NAME.fr.yaml (labenv.lab.translation)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,17 @@ def lint(path: Path) -> Iterator[Finding]:
                 yield Finding(str(file), lines.of(place), sentence)
 
 
-def notes(path: Path) -> Iterator[Finding]:
-    """What the translations of a drill lack, if neither it nor they have problems."""
+def notes(path: Path, languages: Iterable[str] = ()) -> Iterator[Finding]:
+    """What the translations of a drill lack, if neither it nor they have problems; into `languages` it should be translated."""
     original: dict[str, Any] = drills.to_dict(drills.from_dict(path.stem, parsed(path)))
-    for file in translation.files(path).values():
-        for sentence in translation.lacking(original, parsed(file), translation.DRILL):
+    found = translation.files(path)
+    for language in languages:
+        if language not in found:
+            lacking = path.with_suffix(f".{language}.yaml")
+            [sentence] = translation.missing(original, None, translation.DRILL)
+            yield Finding(str(lacking), 1, sentence)
+    for language, file in found.items():
+        told = original, parsed(file), translation.DRILL
+        whole = language in translation.complete(found)
+        for sentence in [*(translation.missing(*told) if whole else ()), *translation.changed(*told)]:
             yield Finding(str(file), 1, sentence)

@@ -120,21 +120,24 @@ def _repeated(path: Path, tree: Any) -> Iterator[Finding]:
 
 def notes(folder: Path) -> list[Finding]:
     """What is not translated in a lab without errors, or was changed since: the lab works, and shows the original there."""
-    found = [*_not_translated(folder / "steps.yaml")]
+    steps = folder / "steps.yaml"
+    found = [*_not_translated(steps)]
     for path in drills.originals(folder / "drills"):
-        found += [
-            Finding(f"drills/{Path(note.file).name}", "", note.sentence) for note in drill_translations.notes(path)
-        ]
+        there = drill_translations.notes(path, translation.complete(translation.files(steps)))
+        found += [Finding(f"drills/{Path(note.file).name}", "", note.sentence) for note in there]
     return found
 
 
 def _not_translated(steps: Path) -> Iterator[Finding]:
     originals = parsed(steps)["steps"]
-    for path in translation.files(steps).values():
+    files = translation.files(steps)
+    for language, path in files.items():
         texts = {entry["id"]: entry for entry in parsed(path)["steps"]}
+        whole = language in translation.complete(files)
         for entry in originals:
-            for sentence in translation.lacking(entry, texts.get(entry["id"]), translation.STEP):
-                yield Finding(path.name, entry["id"], sentence)
+            told = entry, texts.get(entry["id"]), translation.STEP
+            said = [*(translation.missing(*told) if whole else ()), *translation.changed(*told)]
+            yield from (Finding(path.name, entry["id"], sentence) for sentence in said)
 
 
 def _stages(lab: Lab) -> Iterator[Finding]:

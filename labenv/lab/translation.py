@@ -95,13 +95,21 @@ def steps(original: Mapping[str, Any], spoken: Mapping[str, Any], texts: Mapping
     return {"headings": spoken["headings"] | texts.get("headings", {}), "steps": entries}
 
 
-def lacking(original: Mapping[str, Any], texts: Mapping[str, Any] | None, keys: Collection[str]) -> list[str]:
-    """What the translation of an entry lacks, in sentences: texts, or to be of the original as it is now."""
-    now = digest(original, keys)
+def complete(found: Mapping[str, Path]) -> dict[str, Path]:
+    """Those of the translations of a file that should have all texts: `fr_CA` need not, where `fr` has them."""
+    return {name: path for name, path in found.items() if not set(wanted({"LANG": name})[1:]) & found.keys()}
+
+
+def missing(original: Mapping[str, Any], texts: Mapping[str, Any] | None, keys: Collection[str]) -> list[str]:
+    """Which texts of an entry its translation lacks, in sentences."""
     if texts is None:
-        return [f'not translated yet. Its entry begins with of: "{now}"']
-    missing = [key for key in keys if key in original and key not in texts]
-    said = [f"'{key}' is not translated yet." for key in missing]
-    if texts["of"] != now:
-        said.append(f'the original has changed, and is shown. When the translation fits it again, write of: "{now}"')
-    return said
+        return [f'not translated yet. Its entry begins with of: "{digest(original, keys)}"']
+    return [f"'{key}' is not translated yet." for key in keys if key in original and key not in texts]
+
+
+def changed(original: Mapping[str, Any], texts: Mapping[str, Any] | None, keys: Collection[str]) -> list[str]:
+    """Whether the translation of an entry is of older texts, as a sentence."""
+    now = digest(original, keys)
+    if texts is None or texts["of"] == now:
+        return []
+    return [f'the original has changed, and is shown. When the translation fits it again, write of: "{now}"']

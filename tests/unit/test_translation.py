@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from labenv import resources
 from labenv.cli.app import app
 from labenv.errors import UsageError
-from labenv.lab import labs, lint, model, translation
+from labenv.lab import drill_translations, drills, labs, lint, model, translation
 from labenv.lab.model import Lab
 
 Tree = dict[str, Any]
@@ -182,6 +182,95 @@ def test_lint_notes_what_is_missing_or_older_than_the_original_and_ends_with_0(f
     assert (document["findings"], [note["step"] for note in document["notes"]]) == ([], ["17", "18", "19"])
     change(folder / "steps.fr.yaml", lambda t: entry(t, "19").update(of=new))
     assert len(lint.notes(folder)) == 2
+
+
+def test_a_countrys_file_need_not_repeat_what_the_languages_has(folder: Path) -> None:
+    of = entry(model.parsed(folder / "steps.fr.yaml"))["of"]
+    texts = folder / "steps.fr_CA.yaml"
+    texts.write_text(yaml.dump({"steps": [{"id": "17", "of": of, "title": "Titre du Canada"}]}))
+    assert lint.notes(folder) == []
+    change(texts, lambda t: entry(t).update(of="00000000"))
+    assert [(note.file, note.step) for note in lint.notes(folder)] == [("steps.fr_CA.yaml", "17")]
+    (folder / "steps.fr.yaml").unlink()
+    assert len({note.step for note in lint.notes(folder) if note.file == texts.name}) == len(labs.load("lab4b").steps)
+
+
+@pytest.fixture
+def drill(tmp_path: Path) -> Path:
+    """A drill of one's own with a translation."""
+    there = labs.load("lab4b").folder / "drills"
+    for ending in (".yaml", ".fr.yaml"):
+        shutil.copy(there / f"reading-times-out{ending}", tmp_path / f"mine{ending}")
+    return tmp_path / "mine.yaml"
+
+
+def test_a_drill_is_told_in_another_language(drill: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABENV_DRILLS", str(drill.parent))
+    french = labs.load("lab4b", ("fr",))
+    there = drills.read(drill, french)
+    told = drill_translations.spoken(there, french)
+    assert told.symptom.startswith("Mon logiciel de courriel attend")
+    assert {key for key, value in vars(told).items() if value != getattr(there, key)} == {
+        "title",
+        "symptom",
+        "hints",
+        "explanation",
+    }
+    assert drill_translations.spoken(there, labs.load("lab4b")) == there
+    other = drills.from_dict("mine", drills.to_dict(there) | {"symptom": "Another drill of this name."})
+    assert drill_translations.spoken(other, french) == other
+    (drill.parent / "mine.fr.yaml").write_text("- 1\n")
+    with pytest.raises(
+        UsageError, match=r"mine\.fr\.yaml is not a translation\. To see what is wrong: labenv drill lint"
+    ):
+        drill_translations.spoken(there, french)
+
+
+def test_a_translation_is_no_drill_unless_it_has_none(drill: Path) -> None:
+    assert drills.originals(drill.parent) == [drill]
+    drill.unlink()
+    done = CliRunner().invoke(app, ["drill", "lint", str(drill.parent)])
+    assert done.exit_code == 2
+    assert "mine.fr.yaml:1: the key 'break' is missing." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rc", "said"),
+    [
+        (
+            "hints:",
+            "hint:",
+            2,
+            "mine.fr.yaml:1: the key 'hint' is unknown here. Remove it, or use one of: explanation,",
+        ),
+        (
+            'symptom: "',
+            'symptom: "{{ password }}',
+            2,
+            "mine.fr.yaml:4: this template cannot be rendered: 'password' is undef",
+        ),
+        ("title:", "a: [\ntitle:", 2, "mine.fr.yaml is not valid YAML"),
+        ('of: "', 'of: "0', 2, "mine.fr.yaml:2: of: '0"),
+        ("explanation:", "#", 0, "mine.fr.yaml:1: note: 'explanation' is not translated yet."),
+        ("", "", 0, "1 drills: no errors"),
+    ],
+)
+def test_drill_lint_reads_the_translations_as_well(drill: Path, old: str, new: str, rc: int, said: str) -> None:
+    texts = drill.with_name("mine.fr.yaml")
+    assert old in texts.read_text()
+    texts.write_text(texts.read_text().replace(old, new, 1))
+    done = CliRunner().invoke(app, ["drill", "lint", str(drill.parent)])
+    assert (done.exit_code, said in done.stdout) == (rc, True), done.stdout
+
+
+def test_lint_notes_a_drill_that_is_not_translated_or_has_changed(folder: Path) -> None:
+    (folder / "drills/reading-times-out.fr.yaml").unlink()
+    changed = folder / "drills/home-is-closed.yaml"
+    changed.write_text(changed.read_text().replace("permission denied", "access denied"))
+    assert [str(note).partition(". ")[0] for note in lint.notes(folder)] == [
+        "drills/home-is-closed.fr.yaml: the original has changed, and is shown",
+        "drills/reading-times-out.fr.yaml: not translated yet",
+    ]
 
 
 @pytest.mark.parametrize("name", labs.names())
