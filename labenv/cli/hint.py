@@ -47,7 +47,8 @@ def hint(
         common.count_look(engine, environment, listen)
         from labenv.sheet import guide
 
-        found = guide.hint(engine, environment, step, level=level, listen=listen)
+        lab = common.lab_of(environment, json=json)
+        found = guide.hint(engine, environment, step, lab, level=level, listen=listen)
     if json:
         common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
         return

@@ -16,7 +16,6 @@ from labenv.engine import records
 from labenv.environment import Environment
 from labenv.errors import UsageError
 from labenv.events import Listener, silent
-from labenv.lab import labs
 from labenv.lab.model import Lab, Step
 
 if TYPE_CHECKING:
@@ -113,14 +112,19 @@ def fix_first(report: Report, lab: Lab, step: str) -> str:
 
 
 def hint(
-    engine: "Engine", environment: Environment, step: str, *, level: int | None = None, listen: Listener = silent
+    engine: "Engine",
+    environment: Environment,
+    step: str,
+    lab: Lab,
+    *,
+    level: int | None = None,
+    listen: Listener = silent,
 ) -> Hint:
-    """A hint for a step as it is now. Each request gives one sentence more, and is recorded.
+    """A hint for a step as it is now, with the texts of `lab`. Each request gives one sentence more, and is recorded.
 
     `level` (1 to 3) asks for that many at once. A step that waits for another gets the hint for that one. Raises
     UsageError for an unknown step and for one that only a person can judge, EngineError if the request cannot be recorded.
     """
-    lab = labs.load(environment.lab)
     check_known(lab, [step])
     if not lab.steps[step].hints:
         raise UsageError(f"Step {step} ({lab.steps[step].title}) is for you: it has no check, so there is no hint.")

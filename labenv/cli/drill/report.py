@@ -48,8 +48,11 @@ def report(
         entries = [result.to_dict() for result in over]
         common.print_json({"student": environment.student.id, "lab": environment.lab, "drills": entries})
         return
+    from labenv.sheet import drill
+
+    lab = common.lab_of(environment)
     for number, result in enumerate(over):
-        print("\n" * bool(number) + "\n".join(lines(result)))
+        print("\n" * bool(number) + "\n".join(lines(drill.retold(result, environment, lab))))
     if not over:
         print("No drill is finished yet.", file=sys.stderr)
 
