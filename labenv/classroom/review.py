@@ -252,7 +252,7 @@ def _untrue(passes: list[tuple[str, str, str]], lab: Lab, book: list[Section]) -
     alone = {step for step, check, _ in passes if lab.steps[step].is_for_a_person and check not in bound.get(step, ())}
     if persons := [name for name in lab.steps if name in alone]:
         notes.append(f"{handin.CHECKS} says that {_count(persons)} that only a person can judge: {', '.join(persons)}")
-    empty = {" ".join(s.title.casefold().split()): s.title for s in book if not s.is_filled}
+    empty = {" ".join(s.title.casefold().split()): s.title for s in book if not s.has_text}
     for step, check, _ in passes:  # a check of a section of the log book has its name
         if lab.steps[step].is_for_a_person and (title := empty.get(check.replace("_", " "))):
             notes.append(f"{handin.CHECKS} says that step {step} passes, but {title} of the log book is not filled in")

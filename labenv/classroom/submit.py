@@ -74,7 +74,7 @@ def submit(
         text = logbook.read(engine, environment)
         members[handin.BOOK] = text.encode()
         book = logbook.sections(text, logbook.blank(lab, environment.student))
-        missing += [f"The log book has nothing under {s.title}, '{s.empty[0]}'." for s in book if s.empty]
+        missing += [f"{s.missing[0].upper()}{s.missing[1:]}." for s in book if s.empty]
         members[handin.HINTS] = "".join(json.dumps(asdict(ask)) + "\n" for ask in asked).encode()
         for machine in wanted.machines:
             found = evidence.collect(engine, environment, machine)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def submit(
-    file: Annotated[Path, typer.Argument(help="The archive to write, such as asmith15.tar.gz.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write, such as asmith15.tar.gz.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     student: StudentOption = None,
     json: JsonOption = False,

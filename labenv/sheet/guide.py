@@ -112,6 +112,12 @@ def fix_first(report: Report, lab: Lab, step: str) -> str:
     return next((name for name in lab.steps if name in waits_for), step)
 
 
+def first_to_fix(engine: "Engine", environment: Environment, listen: Listener = silent) -> str | None:
+    """The step that `next` names, None if no check fails. Raises EngineError."""
+    report = run_checks(engine, environment, listen=listen)
+    return next_step(report, labs.load(environment.lab)).step or None
+
+
 def hint(
     engine: "Engine", environment: Environment, step: str, *, level: int | None = None, listen: Listener = silent
 ) -> Hint:
