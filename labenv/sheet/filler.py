@@ -4,6 +4,7 @@ A false accusation is worse than filler that passes, so a text counts as filler 
 """
 
 import re
+import unicodedata
 
 # What people write where they have not written yet, in English and French.
 _LATER = frozenset(
@@ -14,7 +15,7 @@ _LATER = frozenset(
 )
 _PHRASES = re.compile(
     "to (do|come|be done)|coming soon|fill (me )?in|write here|(some|your) text( here)?|text here"
-    "|(à|a) (faire|compléter|remplir)|texte ici"
+    "|a (faire|completer|remplir)|texte ici"
 )
 _LOREM = frozenset(
     re.findall(
@@ -30,7 +31,7 @@ _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "azertyuiop", "qsdf
 
 def is_filler(text: str) -> bool:
     """Whether a text, which may have several lines, says nothing at all. A text without a word is no filler, it is empty."""
-    words: list[str] = re.findall(r"[^\W_]+", text.casefold())
+    words: list[str] = re.findall(r"[^\W_]+", _unaccented(text.casefold()))
     if not words:
         return False
     if _PHRASES.fullmatch(" ".join(words)) or ("lorem" in words and "ipsum" in words and _LOREM.issuperset(words)):
@@ -40,6 +41,10 @@ def is_filler(text: str) -> bool:
     if len(set("".join(words))) == 1 and words[0].isalpha():  # "x", "x xx"
         return words[0].isascii()  # one Chinese character may be an answer
     return all(_says_nothing(word) for word in words)
+
+
+def _unaccented(text: str) -> str:
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
 def _says_nothing(word: str) -> bool:
