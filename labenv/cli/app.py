@@ -45,6 +45,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "next": "next.next_",
         "hint": "hint.hint",
         "solve": "solve.solve",
+        "tick": "tick.tick",
         "trace": "trace.trace",
         "logbook": "logbook.logbook",
         "drill": "drill.app",

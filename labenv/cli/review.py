@@ -54,7 +54,7 @@ def _show(rows: "list[Submission]") -> None:
     from labenv.classroom import review as core
     from labenv.cli import show
 
-    shown = [place for place, name in enumerate(core.COLUMNS) if name not in ("domain", "notes")]
+    shown = [place for place, name in enumerate(core.COLUMNS) if name not in ("domain", "notes", "ticked")]
     titles = list(core.TITLES.values())
     cells = [row.cells() for row in rows]
     broken = [place for place, row in enumerate(rows) if not row.sound]
@@ -62,3 +62,5 @@ def _show(rows: "list[Submission]") -> None:
     for row in rows:
         for note in row.notes:
             typer.secho(one_line(f"{row.file}: {note}"), fg="yellow" if row.sound else "red")
+        if row.ticked:
+            typer.secho(one_line(f"{row.file}: ticked by the student: {'; '.join(row.ticked)}"), dim=True)

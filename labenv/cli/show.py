@@ -40,8 +40,8 @@ def _mark(status: str) -> str:
     return f"[{style}]{sign(symbol, word)}[/]"
 
 
-def environments(there: "Sequence[Environment]") -> None:
-    """The environments as tables, one line per machine."""
+def environments(there: "Sequence[Environment]", ticked: "Mapping[str, Sequence[str]]") -> None:
+    """The environments as tables, one line per machine, and the steps that each student ticked."""
     from labenv.environments.reach import Reach
 
     if not there:
@@ -62,6 +62,8 @@ def environments(there: "Sequence[Environment]") -> None:
             for m in environment.machines
         ]
         table(("machine", "address", "state", "ports on 127.0.0.1"), rows)
+        if steps := ticked.get(student.id):
+            _out.print(f"ticked by hand: {', '.join(steps)}")
         if note := Reach(environment).note:
             _out.print(escape(note))
         _out.print()
