@@ -76,7 +76,7 @@ def count_look(engine: "Engine", environment: "Environment", listen: Listener) -
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout, and nothing else there."""
-    output.document(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    output.as_it_is(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(file: Path, text: str, *, private: bool = False) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labenv.cli import common, screen
+from labenv.cli import common, output, screen
 from labenv.cli.common import JsonOption, StudentOption
 
 if TYPE_CHECKING:
@@ -102,13 +102,16 @@ class _Transcript:
             if step.note:
                 typer.secho(f"# Note: {step.note}", fg="yellow")
             self._step = line.step
-        typer.secho(f"[root@{line.machine} ~]# {line.command}", bold=True)
+        output.as_it_is(
+            typer.style(f"[root@{line.machine} ~]# {line.command}", bold=sys.stdout.isatty() or None) + "\n"
+        )
         sys.stdout.flush()
 
     def answer(self, outcome: "Typed") -> None:
         """Show its output."""
         if not self._silent and outcome.output:
-            print(outcome.output, end="" if outcome.output.endswith("\n") else "\n", flush=True)
+            output.as_it_is(outcome.output + "\n" * (not outcome.output.endswith("\n")))
+            sys.stdout.flush()
 
 
 def _entry(outcome: "Typed") -> "dict[str, Any]":

@@ -88,15 +88,17 @@ def next_step(report: Report, lab: Lab) -> Next:
         step = lab.steps[pages[0].step]
         sentence = f"All checks pass. Left for you is step {step.id} ({on_the_sheet(step)}): {pages[0].evidence}"
     elif left:
-        sentence = f"All checks pass. Only you can judge the rest: {_steps(left, lab)}."
+        sentence = f"All checks pass. Only you can judge the rest: {_steps(left, lab)}. Tick what is done: labenv tick"
     else:
-        sentence = "All checks pass."
+        sentence = "All checks pass" + (
+            ", and every other step is ticked." if any(r.ticked for r in report.results) else "."
+        )
     return Next("", "", sentence, "", left)
 
 
 def is_left(result: CheckResult, lab: Lab) -> bool:
-    """Whether a result is left for a person to do or to judge."""
-    return result.status == "skip" and lab.steps[result.step].is_for_a_person
+    """Whether a result is left for a person to do or to judge; what is ticked is not."""
+    return result.status == "skip" and not result.ticked and lab.steps[result.step].is_for_a_person
 
 
 def on_the_sheet(step: Step) -> str:
@@ -109,6 +111,12 @@ def fix_first(report: Report, lab: Lab, step: str) -> str:
     failed = {result.step for result in report.results if result.status == "fail"}
     waits_for = needed(step, lab, report.waits) & failed
     return next((name for name in lab.steps if name in waits_for), step)
+
+
+def first_to_fix(engine: "Engine", environment: Environment, listen: Listener = silent) -> str | None:
+    """The step that `next` names, None if no check fails. Raises EngineError."""
+    report = run_checks(engine, environment, listen=listen)
+    return next_step(report, labs.load(environment.lab)).step or None
 
 
 def hint(

@@ -91,7 +91,14 @@ def status(student: StudentOption = None, json: JsonOption = False) -> None:
 
 
 def diagnose(
-    layer: Annotated[str, typer.Argument(metavar="LAYER", autocompletion=_complete_layer)],
+    layer: Annotated[
+        str,
+        typer.Argument(
+            metavar="LAYER",
+            autocompletion=_complete_layer,
+            help="dns, transport, relay, lda, imap, firewall, accounts or boot.",
+        ),
+    ],
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
