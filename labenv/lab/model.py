@@ -36,7 +36,8 @@ class Step:
     `heading` and `number` are the sheet's own. `machines` are those it is done on. Its checks pass from `stage` on.
     `by` is "person" for what no check can judge. `needs` are the steps that must pass before this one can. `hints` are
     three sentences: what is wrong, where to look, and the idea. `note` explains an error in the sheet. `settings` are those of
-    servers that it is about: it fails when a server on its machines fails because of one.
+    servers that it is about: it fails when a server on its machines fails because of one. `how` says what to do and where, for
+    a step that is not done at a machine's prompt.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Step:
     hints: tuple[str, ...]
     solution: tuple[Action, ...]
     note: str
+    how: str
 
     @property
     def is_for_a_person(self) -> bool:
@@ -227,6 +229,7 @@ def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
         hints=tuple(entry.get("hints", ())),
         solution=tuple(Action(tuple(action["machines"]), action["type"]) for action in entry.get("solution", ())),
         note=entry.get("note", ""),
+        how=entry.get("how", ""),
     )
 
 
