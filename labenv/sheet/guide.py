@@ -119,10 +119,10 @@ def fix_first(report: Report, lab: Lab, step: str) -> str:
     return next((name for name in lab.steps if name in waits_for), step)
 
 
-def first_to_fix(engine: "Engine", environment: Environment, listen: Listener = silent) -> str | None:
+def first_to_fix(engine: "Engine", environment: Environment, lab: Lab, listen: Listener = silent) -> str | None:
     """The step that `next` names, None if no check fails. Raises EngineError."""
     report = run_checks(engine, environment, listen=listen)
-    return next_step(report, labs.load(environment.lab)).step or None
+    return next_step(report, lab).step or None
 
 
 def hint(
