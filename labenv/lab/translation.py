@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 # The texts of a step and of a drill that can be translated.
-STEP = ("title", "hints", "note")
+STEP = ("title", "how", "hints", "note")
 DRILL = ("title", "symptom", "hints", "explanation")
 
 _ORIGINAL = "en"
@@ -72,7 +72,7 @@ def no_language(name: str, stem: str) -> str:
 
 def digest(original: Mapping[str, Any], keys: Collection[str]) -> str:
     """What stands for the texts of an entry in its translation."""
-    texts = json.dumps([original.get(key) for key in keys], ensure_ascii=False)
+    texts = json.dumps({key: original[key] for key in keys if key in original}, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(texts.encode()).hexdigest()[:8]
 
 

@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from labenv import resources
+from labenv.checks.results import CheckResult, Report, waiting
 from labenv.cli.app import app
 from labenv.errors import UsageError
 from labenv.lab import drill_translations, drills, labs, lint, model, translation
@@ -78,6 +79,7 @@ def test_a_translation_changes_the_texts_and_nothing_else() -> None:
     for name, step in there.steps.items():
         told = french.steps[name]
         assert told.title != step.title
+        assert (told.how != step.how) == bool(step.how)
         assert [told.note != step.note, *(a != b for a, b in zip(told.hints, step.hints, strict=True))] == [
             bool(step.note),
             *(True for _ in step.hints),
@@ -182,6 +184,18 @@ def test_lint_notes_what_is_missing_or_older_than_the_original_and_ends_with_0(f
     assert (document["findings"], [note["step"] for note in document["notes"]]) == ([], ["17", "18", "19"])
     change(folder / "steps.fr.yaml", lambda t: entry(t, "19").update(of=new))
     assert len(lint.notes(folder)) == 2
+
+
+def test_a_step_that_another_waits_for_is_named_in_the_language_as_well() -> None:
+    there, french = labs.load("lab4b"), labs.load("lab4b", ("fr",))
+    said = (waiting(there, "17"), "relayhost is wrong", "waits for step 99: a later lab's", "waits for step 17")
+    report = Report("a", "lab4b", tuple(CheckResult("18", "x", "vm2", "t", "skip", one, "") for one in said))
+    assert report.spoken(there) is report
+    assert [r.evidence for r in report.spoken(french).results] == [
+        "waits for step 17: vm2 a vm3 comme relais",
+        *said[1:3],
+        "waits for step 17: vm2 a vm3 comme relais",
+    ]
 
 
 def test_a_countrys_file_need_not_repeat_what_the_languages_has(folder: Path) -> None:
