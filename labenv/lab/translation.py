@@ -16,8 +16,9 @@ from typing import Any
 STEP = ("title", "how", "hints", "note")
 DRILL = ("title", "symptom", "hints", "explanation")
 
-_ORIGINAL = "en"
-_NONE = ("C", "POSIX")
+_UNTRANSLATED = ("C", "POSIX")
+# Where a list of languages ends: the originals are in English, of whichever country.
+_ENDS = ("en", *_UNTRANSLATED)
 # A locale's name, as setlocale(3) describes it: language, territory, codeset, modifier.
 _LOCALE = re.compile(r"([a-z]{2,3})(_[A-Z]{2})?(?:\.[\w-]+)?(@[a-z]+)?")
 
@@ -30,16 +31,16 @@ def wanted(environ: Mapping[str, str]) -> tuple[str, ...]:
     locale has to be installed, and LANGUAGE counts too where none of the others is set.
     """
     locale = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-    if locale in _NONE:
+    if locale in _UNTRANSLATED:
         return ()
     found: list[str] = []
     for name in (environ.get("LANGUAGE") or locale).split(":"):
-        if match := _LOCALE.fullmatch(name):
-            language, territory, modifier = match.groups("")
-            found += ["".join(parts) for parts in itertools.product([language], _less(territory), _less(modifier))]
-        if name in _NONE or _ORIGINAL in found:
+        language, territory, modifier = match.groups("") if (match := _LOCALE.fullmatch(name)) else (name, "", "")
+        if language in _ENDS:
             break
-    return tuple(dict.fromkeys(found[: found.index(_ORIGINAL)] if _ORIGINAL in found else found))
+        if match:
+            found += ["".join(parts) for parts in itertools.product([language], _less(territory), _less(modifier))]
+    return tuple(dict.fromkeys(found))
 
 
 def _less(part: str) -> list[str]:
@@ -62,7 +63,7 @@ def chosen(original: Path, languages: Sequence[str]) -> list[Path]:
 def is_language(name: str) -> bool:
     """Whether a translation with this name in its file's name can be chosen."""
     match = _LOCALE.fullmatch(name)
-    return bool(match) and "." not in name and name != _ORIGINAL
+    return bool(match and match[1] not in _ENDS) and "." not in name
 
 
 def no_language(name: str, stem: str) -> str:
