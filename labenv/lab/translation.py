@@ -1,7 +1,8 @@
 """A lab's texts in other languages: beside a file with texts, such as steps.yaml, lies steps.fr.yaml, with texts only.
 
 Each entry of a translation names the original that it was made from by a digest (`of`). When the original has changed since, the
-original is shown, as gettext does with what it calls fuzzy: a text in one's own language that is wrong helps nobody.
+original is shown, as gettext does with what it calls fuzzy: a text in one's own language that is wrong helps nobody. The files are
+not gettext's, because a translator of a lab needs the texts of a step together, and in the form in which its author wrote them.
 """
 
 import hashlib
