@@ -110,11 +110,12 @@ def _wanted(lab: Lab, stage: str, steps: list[str] | None, reached_only: bool) -
 
 
 def _warm_up(site: "Site") -> None:
-    """Open a channel to each machine, which takes the engine a while, in threads that nobody waits for."""
+    """Open a channel to each machine, which takes the engine a while, in threads that nobody waits for; enter the run there."""
+    from labenv.checks.maillog import ENTER  # as above
 
     def open_(machine: "Machine") -> None:
         with suppress(EngineError):  # the checks that need the machine report it
-            machine.channel.run(":")
+            machine.channel.run(ENTER if machine.has_tools else ":")
 
     for machine in site.machines.values():
         threading.Thread(target=open_, args=(machine,), daemon=True).start()

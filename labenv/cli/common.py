@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from labenv.engine import Engine
     from labenv.environment import Environment
+    from labenv.lab.model import Lab
 
 _opened: "list[Engine]" = []
 
@@ -54,6 +55,13 @@ def chosen(engine: "Engine", student: str | None) -> "Environment":
     from labenv.environments import choose
 
     return choose.chosen(engine, student)
+
+
+def lab_of(environment: "Environment", *, json: bool = False) -> "Lab":
+    """The lab of an environment: for JSON as its author wrote it, else with its texts in the language that the user reads."""
+    from labenv.lab import labs
+
+    return (labs.load if json else labs.spoken)(environment.lab)
 
 
 def count_look(engine: "Engine", environment: "Environment", listen: Listener) -> None:

@@ -55,9 +55,10 @@ def hint(
         common.count_look(engine, environment, listen)
         from labenv.sheet import guide
 
+        lab = common.lab_of(environment, json=json)
         if step is None and (step := guide.first_to_fix(engine, environment, listen)) is None:
             raise UsageError("No check fails, so there is nothing to hint at. What is left for you: labenv next")
-        found = guide.hint(engine, environment, step, level=level, listen=listen)
+        found = guide.hint(engine, environment, step, lab, level=level, listen=listen)
     if json:
         common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
         return

@@ -17,7 +17,7 @@ from labenv.cli import fold
 # labenv's own signs, and what stands for them. A test finds a sign in labenv's sentences that is missing here.
 WORDS = {"✓": "ok", "✗": "failed", "→": "to", "≤": "at most", "…": "...", "·": "-", "“": '"', "”": '"', "\u2019": "'"}
 # And those of a machine, a mail or a person, where the output cannot carry them.
-_ASCII = {**WORDS, "\u2018": "'", "\u2013": "-", "\u2014": "-", "•": "*"}
+_ASCII = {**WORDS, "\u2018": "'", "\u2013": "-", "\u2014": "-", "•": "*", "«": '"', "»": '"', "œ": "oe", "\xa0": ""}
 _SETTING = "LABENV_PLAIN"
 # With these, Rich and others draw even where nobody sees it.
 _DRAWING = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
@@ -122,7 +122,18 @@ def _fit(stream: TextIO, plain: bool) -> TextIO:
 
 
 def _worded(error: UnicodeError) -> tuple[str, int]:
-    """An error handler for output: words or signs that every encoding has (codecs.register_error); "?" for the rest."""
+    """An error handler for output: words or signs that every encoding has (codecs.register_error); "?" for the rest.
+
+    A letter with an accent becomes the letter (the compatibility decomposition of Unicode Standard Annex 15).
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(_ASCII.get(one, "?") for one in error.object[error.start : error.end]), error.end
+    return "".join(
+        _ASCII[one] if one in _ASCII else _bare(one) for one in error.object[error.start : error.end]
+    ), error.end
+
+
+def _bare(character: str) -> str:
+    import unicodedata  # for what an encoding lacks alone
+
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"

@@ -48,13 +48,12 @@ def solve(
 
       labenv solve --all -s asmith15
     """
-    from labenv.lab import labs
     from labenv.sheet import solve as core
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
-        lab = labs.load(environment.lab)
+        lab = common.lab_of(environment)
         steps = core.chosen(lab, target, everything=everything)
         lines = [line for step in steps for line in core.lines(step, lab, environment)]
         transcript = _Transcript(lab.steps, silent=json)

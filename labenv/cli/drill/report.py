@@ -48,8 +48,11 @@ def report(
         entries = [result.to_dict() for result in over]
         common.print_json({"student": environment.student.id, "lab": environment.lab, "drills": entries})
         return
+    from labenv.sheet import drill
+
+    lab = common.lab_of(environment)
     for number, result in enumerate(over):
-        print("\n" * bool(number) + "\n".join(lines(result)))
+        print("\n" * bool(number) + "\n".join(lines(drill.retold(result, environment, lab))))
     if not over:
         print("No drill is finished yet.", file=sys.stderr)
 
@@ -82,7 +85,7 @@ def lines(result: "Result") -> list[str]:
     said = ", ".join(entry.layer + (" (after a change)" if entry.touched else "") for entry in result.diagnoses)
     return [
         f"{result.name} (level {result.level}): {how} after {time(result.seconds)}",
-        f"  The fault:    {result.title} ({result.layer})",
+        f"  The fault:    {result.title} ({' or '.join((result.layer, *result.also))})",
         f"  Why:          {result.explanation}",
         f"  Diagnosed:    {diagnosis}; you said {said or 'nothing'}",
         f"  Hints:        {result.hints}",
