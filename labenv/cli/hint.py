@@ -56,7 +56,7 @@ def hint(
         from labenv.sheet import guide
 
         lab = common.lab_of(environment, json=json)
-        if step is None and (step := guide.first_to_fix(engine, environment, listen)) is None:
+        if step is None and (step := guide.first_to_fix(engine, environment, lab, listen)) is None:
             raise UsageError("No check fails, so there is nothing to hint at. What is left for you: labenv next")
         found = guide.hint(engine, environment, step, lab, level=level, listen=listen)
     if json:

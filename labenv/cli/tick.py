@@ -56,11 +56,12 @@ def tick(
         environment = common.chosen(engine, student)
         from labenv.sheet import by_hand
 
+        lab = common.lab_of(environment, json=json)
         if step and remove:
-            by_hand.untick(engine, environment, step, listen)
+            by_hand.untick(engine, environment, lab, step, listen)
         elif step:
-            by_hand.tick(engine, environment, step, " ".join(words or ()), listen)
-        there = by_hand.steps(engine, environment)
+            by_hand.tick(engine, environment, lab, step, " ".join(words or ()), listen)
+        there = by_hand.steps(engine, environment, lab)
     if json:
         told = [entry.to_dict() for entry in there if step in (None, entry.step.id)]
         common.print_json({"student": environment.student.id, "lab": environment.lab, "steps": told})

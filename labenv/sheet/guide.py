@@ -119,10 +119,10 @@ def fix_first(report: Report, lab: Lab, step: str) -> str:
     return next((name for name in lab.steps if name in waits_for), step)
 
 
-def first_to_fix(engine: "Engine", environment: Environment, listen: Listener = silent) -> str | None:
+def first_to_fix(engine: "Engine", environment: Environment, lab: Lab, listen: Listener = silent) -> str | None:
     """The step that `next` names, None if no check fails. Raises EngineError."""
     report = run_checks(engine, environment, listen=listen)
-    return next_step(report, labs.load(environment.lab)).step or None
+    return next_step(report, lab).step or None
 
 
 def hint(
@@ -172,6 +172,11 @@ def asked(engine: "Engine", environment: Environment) -> list[Asked]:
 def _recorded(engine: "Engine", environment: Environment) -> list[Asked]:
     kept = records.read(engine, environment.student.id, _RECORD) or []
     return [Asked(**ask) for ask in kept]
+
+
+def recorded(engine: "Engine", student_id: str) -> int:
+    """How many hints are recorded outside the machines. Raises EngineError."""
+    return len(records.read(engine, student_id, _RECORD) or [])
 
 
 def read_asked(lines: Iterable[str]) -> Iterable[Asked]:
