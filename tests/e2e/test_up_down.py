@@ -163,6 +163,7 @@ def test_down_asks_names_what_is_lost_and_takes_enter_for_no(cli: Cli, engine: E
         asked.expect(pexpect.EOF)
         assert ("Nothing was removed." in asked.before) is not removed
         assert len(container_ids(engine, student)) == (0 if removed else 3)
+    cli("saves", "--remove", "before-tea", "-s", student)
 
 
 def test_options_that_contradict_what_is_there_are_refused(cli: Cli, engine: Engine, student: str) -> None:
