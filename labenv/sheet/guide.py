@@ -174,6 +174,11 @@ def _recorded(engine: "Engine", environment: Environment) -> list[Asked]:
     return [Asked(**ask) for ask in kept]
 
 
+def recorded(engine: "Engine", student_id: str) -> int:
+    """How many hints are recorded outside the machines. Raises EngineError."""
+    return len(records.read(engine, student_id, _RECORD) or [])
+
+
 def read_asked(lines: Iterable[str]) -> Iterable[Asked]:
     """The hints that the lines of the file record; an invalid line is skipped."""
     for line in lines:

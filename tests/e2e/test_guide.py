@@ -86,6 +86,10 @@ def test_hints_that_the_version_before_recorded_on_host_still_count(cli: Cli, ty
     assert len(cli.json("hint", "17", "-s", typo)["help"]) == 2
 
 
+def test_a_hint_without_a_step_is_for_the_next_one_that_fails(cli: Cli, typo: str) -> None:
+    assert cli.json("hint", "-s", typo)["step"] == cli.json("next", "-s", typo, rc=1)["step"] == "17"
+
+
 def test_a_hint_about_a_step_that_waits_is_about_the_one_to_mend_first(cli: Cli, typo: str) -> None:
     said = cli("hint", "18", "--level", "2", "-s", typo).stdout
     assert said.startswith("Step 18 waits for step 17: fix that first.")
@@ -97,6 +101,7 @@ def test_a_hint_about_a_step_that_waits_is_about_the_one_to_mend_first(cli: Cli,
 def test_there_is_nothing_to_hint_at_when_a_step_holds(cli: Cli, engine: Engine, finished: dict[str, Any]) -> None:
     name = finished["student"]
     assert cli("hint", "19", "-s", name).stdout == "Step 19 passes, so there is no hint.\n"
+    assert "No check fails" in cli("hint", "-s", name, rc=2).stderr
     assert not records.read(engine, name, "hints")
 
 
