@@ -116,16 +116,21 @@ class Run:
         return complaints.explained(told.stdout)
 
     def finish(self) -> None:
-        """Wait for the probes, remove their messages, close the channels."""
+        """Wait for the probes, remove their messages and their lines in the logs, close the channels."""
         if self._is_cut:
             self.post.give_up()
-            for machine in self.site.machines.values():
-                machine.hang_up()
+            self._hang_up()
         self._pool.shutdown(cancel_futures=True)
+        self._hang_up()  # what the servers log of that is to be in the logs before they are tidied
         try:
             self.post.sweep()
+            self.post.tidy()
         finally:
             self.site.close()
+
+    def _hang_up(self) -> None:
+        for machine in self.site.machines.values():
+            machine.hang_up()
 
 
 RUN = pytest.StashKey[Run]()
