@@ -129,7 +129,8 @@ def with_ticks(results: Iterable[CheckResult], lab: Lab, ticks: Mapping[str, Tic
 class Report:
     """All results of one run, in the order of the sheet. `waits` are the needs between steps that the run found out.
 
-    `notes` are sentences about programs that differ from what the machines' images brought. They decide nothing.
+    `notes` are sentences about programs that differ from what the machines' images brought. They decide nothing. `attempts` are
+    steps, each with a sentence about a client of the student's that was refused there, and has not got in since.
     """
 
     student: str
@@ -137,6 +138,7 @@ class Report:
     results: tuple[CheckResult, ...]
     waits: Mapping[str, set[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    attempts: tuple[tuple[str, str], ...] = ()
 
     @property
     def summary(self) -> dict[str, int]:

@@ -54,6 +54,7 @@ def run_checks(
 
     import pytest  # as above
 
+    from labenv.checks.clients import Refused, refused, with_refused  # as above
     from labenv.checks.plugin import Run, Session
     from labenv.engine import origin  # as above
 
@@ -65,6 +66,8 @@ def run_checks(
     run.beside(lambda: ticked.update(ticks.read(engine, environment.student.id)))
     if not whole:
         run.beside(lambda: notes.extend(origin.all_strange(engine, regular, since_made=True)))
+    attempts: list[Refused] = []
+    run.beside(lambda: attempts.extend(refused(site, lab, run.began)))
     if written:
         from labenv.environments import history  # as above
 
@@ -83,13 +86,15 @@ def run_checks(
         fine.add(pytest.ExitCode.NO_TESTS_COLLECTED)
     if code not in fine:
         raise LabenvError(f"The checks of {lab.id} could not run: pytest ended with '{pytest.ExitCode(code).name}'.")
-    results = with_persons(in_chains(run.results, lab, run.waits, run.blamed), lab, wanted)
-    results = with_ticks(results, lab, ticked)
+    chained = with_refused(in_chains(run.results, lab, run.waits, run.blamed), attempts)
+    results = with_ticks(with_persons(chained, lab, wanted), lab, ticked)
     if whole:  # it takes all of the computer, and would delay the messages of the checks
         with announced(listen, "programs", "comparing all programs with those of the images"):
             notes.extend(origin.all_strange(engine, regular))
             site.close()
-    report = Report(environment.student.id, lab.id, results, run.waits, tuple(notes))
+    failed = {result.step for result in results if result.status == "fail"}
+    told = tuple((one.step, str(one)) for one in attempts if one.step in wanted - failed)
+    report = Report(environment.student.id, lab.id, results, run.waits, tuple(notes), told)
     if written:
         found = {f"{r.step}/{r.check}/{r.machine}": {"status": r.status, "evidence": r.evidence} for r in results}
         history.note(environment, found, listen)
