@@ -13,7 +13,7 @@ from pathlib import Path
 from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, Smtp, last_words
-from labenv.checks.maillog import ENTER, Maillog, take_out
+from labenv.checks.maillog import ALONE, ENTER, Maillog, take_out
 from labenv.checks.maillog import PATH as LOG
 from labenv.errors import EngineError
 from labenv.mail import maillog
@@ -230,7 +230,9 @@ class Post:
 
     def _clean(self, name: str) -> None:
         with contextlib.suppress(EngineError):
-            self._site[name].run("perl -e %s sweep %s %s", _MAILBOXES, self.token, self._listed[name])
+            machine = self._site[name]
+            alone = f'"{ALONE}"' if machine.has_tools else ""
+            machine.run(f"perl -e %s sweep %s %s {alone}", _MAILBOXES, self.token, self._listed[name])
 
     def _compose(self, name: str, recipient: str, sender: str = "") -> tuple[str, str]:
         message = EmailMessage()
