@@ -6,9 +6,7 @@
 # Perl, because the machines have no Python.
 use strict;
 use warnings;
-use Fcntl qw(O_CREAT O_EXCL O_WRONLY);
 use File::Glob qw(:bsd_glob);    # a blank does not end a name
-use File::Path qw(remove_tree);
 
 my ($mode, $token, $listed, $alone) = @ARGV;
 my @mboxes = grep { -f } glob('/var/mail/*');
@@ -49,10 +47,11 @@ if (my @queued = grep { -f && is_ours((content($_)) x 2) } glob($queues)) {
 }
 
 for my $mbox (grep { content($_) =~ /labenv-check-/ && grep { is_our_mail($_) } mails($_) } @mboxes) {
+    require Fcntl;    # here, as loading it takes longer than the rest
     # The dot lock is the one that both Postfix and the mail command use (local(8), mailbox_delivery_lock).
     my $lock = "$mbox.lock";
     my $tries = 100;
-    select undef, undef, undef, 0.05 until sysopen(my $held, $lock, O_WRONLY | O_CREAT | O_EXCL) or !--$tries;
+    select undef, undef, undef, 0.05 until sysopen(my $held, $lock, Fcntl::O_WRONLY() | Fcntl::O_CREAT() | Fcntl::O_EXCL()) or !--$tries;
     next unless $tries;
     my $kept = join '', grep { !is_our_mail($_) } mails($mbox);
     my $was = $before{$mbox};
@@ -73,6 +72,7 @@ for my $maildir (@maildirs) {
     if ($before{$maildir}) {
         unlink grep { !$before{$_} } glob("$maildir/dovecot*");
     } elsif (!map { glob("$maildir/$_") } qw(new/* cur/* tmp/* .[!.]*)) {
-        remove_tree($maildir);
+        require File::Path;
+        File::Path::remove_tree($maildir);
     }
 }

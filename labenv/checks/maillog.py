@@ -39,6 +39,9 @@ state=$(systemctl is-active systemd-journald)
 open=$(ls -l /proc/$(systemctl show --value -p MainPID rsyslog)/fd | sed -n 's|.* -> \({PATH}..*\)|\1|p')
 [ -z "$open" ] || {{ echo "rsyslog still has the old file open, which is now $open: restart rsyslog"; exit; }}
 [ -e {PATH} ] || {{ echo "the file does not exist"; exit; }}
+start=$(systemctl show --timestamp=us+utc --value -p ActiveEnterTimestamp rsyslog)
+changed=$(find /etc/rsyslog.conf /etc/rsyslog.d -type f -newermt "$start" | head -n 1)
+[ -z "$changed" ] || {{ echo "rsyslog runs with the settings from before $changed was changed: systemctl restart rsyslog"; exit; }}
 echo "rsyslog runs, but /etc/rsyslog.conf does not send all messages of the facility mail there"
 """
 

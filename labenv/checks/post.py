@@ -15,6 +15,7 @@ from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, Smtp, last_words
 from labenv.checks.maillog import ALONE, ENTER, Maillog, take_out
 from labenv.checks.maillog import PATH as LOG
+from labenv.checks.restarts import stale
 from labenv.errors import EngineError
 from labenv.mail import maillog
 from labenv.mail.maillog import Hop
@@ -23,7 +24,9 @@ from labenv.mail.telling import Scene
 
 _MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text(encoding="utf-8")
 _WAIT = 10.0  # seconds until a message counts as lost; 0.1 is usual
+_PATIENCE = 2.0  # the same where Postfix was not restarted after an edit, which then is the reason
 _REST = (3.0, 4.0)  # seconds to wait for moving messages before the first and the second removal
+_STUCK = (0.5, 1.0)  # the same where one waits for a machine of before an edit, which may be for minutes
 _PAUSE = 0.05
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
 
@@ -73,6 +76,7 @@ class Post:
         self._filed: dict[tuple[str, str, str], Filed] = {}
         self._over = threading.Event()
         self._unlogged = False
+        self._is_stuck = False
 
     def give_up(self) -> None:
         """Let nobody wait for the messages any more: what they could show does not matter."""
@@ -115,8 +119,9 @@ class Post:
     def follow(self, machine: Machine, message_id: str) -> Hop:
         """The message's hop on a machine, once something has happened to it there.
 
-        Waits ten seconds for that. Where an agent put it into a user's Maildir, it is taken out again (`filed`). Raises CheckFailed if the message is not in the machine's log by then, after a second or two
-        Unlogged if nothing of it can be there.
+        Waits ten seconds for that, or two if Postfix there was not restarted after an edit. Where an agent put it into a user's
+        Maildir, it is taken out again (`filed`). Raises CheckFailed if the message is not in the machine's log by then,
+        after a second or two Unlogged if nothing of it can be there.
         """
 
         def last(log: str) -> list[Hop]:
@@ -125,9 +130,15 @@ class Post:
         def moved(log: str) -> bool:
             return self._over.is_set() or any(hop.deliveries or hop.removed for hop in last(log))
 
-        log = self.log(machine).until(
-            moved, _WAIT, hopeless=lambda: not last(self.log(machine).read()) and logs.postfix_elsewhere(machine)
-        )
+        enough = time.monotonic() + _PATIENCE
+
+        def hopeless() -> object:
+            if time.monotonic() > enough and stale(machine, "postfix"):
+                self._is_stuck = True
+                return True
+            return not last(self.log(machine).read()) and logs.postfix_elsewhere(machine)
+
+        log = self.log(machine).until(moved, _WAIT, hopeless=hopeless)
         if not last(log):
             if why := self.log(machine).dead or logs.postfix_elsewhere(machine):
                 self._unlogged = True
@@ -176,7 +187,7 @@ class Post:
         A message that moves too slowly is removed from the queue it is in; if it was being delivered just then, a second
         round removes its file. So it does where no log tells how messages move.
         """
-        for seconds in _REST:
+        for seconds in _STUCK if self._is_stuck else _REST:
             at_rest = self._wait(seconds)
             with ThreadPoolExecutor() as pool:
                 list(pool.map(self._clean, self._logs))
