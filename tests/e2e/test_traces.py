@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.conftest import Cli
 from tests.e2e.webdriver import until
 
-CHECKS = 5
+CHECKS = 3
 LATE = "sleep 3; "  # Postfix ends a connection that it kept open two seconds after the last message (postconf(5))
 
 
