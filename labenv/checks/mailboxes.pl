@@ -30,8 +30,10 @@ sub content {
 
 # Queue files contain the message as it is, and their name is the queue id.
 my $queues = '/var/spool/postfix/{maildrop,hold,incoming,active,deferred/?}/*';
-for my $queued (grep { -f && content($_) =~ /\Q$token/ } glob($queues)) {
-    system 'postsuper', '-d', $queued =~ s{.*/}{}r;
+if (my @queued = grep { -f && content($_) =~ /\Q$token/ } glob($queues)) {
+    open my $postsuper, '|-', 'postsuper', '-d', '-' or die "postsuper: $!";
+    print $postsuper s{.*/}{}r, "\n" for @queued;
+    close $postsuper;
 }
 
 for my $mbox (grep { content($_) =~ /\Q$token/ } @mboxes) {
