@@ -33,6 +33,7 @@ def run_checks(
     reached_only: bool = False,
     written: bool = False,
     whole: bool = False,
+    first: bool = False,
     listen: Listener = silent,
 ) -> Report:
     """Run the checks of an environment's lab and return the results, in the order of the sheet.
@@ -40,6 +41,7 @@ def run_checks(
     Steps that only a person can judge are among the results, as skipped. `steps` limits the run to these step numbers,
     `reached_only` to the steps of the stages up to the environment's own. Each result is announced to `listen` as it
     comes. With `written`, changes in the machines and the results are stored in the environment's history meanwhile.
+    With `first`, the run ends at the first step that fails: later ones are not among the results, except those for a person.
     The report's notes are about what was changed since the machines were made, or with `whole` about all of their programs.
     Raises UsageError for a step that the lab does not have. A machine that does not run is no error: the checks that
     need it fail, and say so.
@@ -59,7 +61,7 @@ def run_checks(
     from labenv.engine import origin  # as above
 
     spoken = labs.spoken(environment.lab)
-    run = Run(site, lab, wanted, lambda result: listen(_event(result, spoken)))
+    run = Run(site, lab, wanted, lambda result: listen(_event(result, spoken)), first=first)
     regular = [(machine, site[machine.name].channel) for machine in environment.regular]
     notes: list[str] = []
     ticked: dict[str, ticks.Tick] = {}

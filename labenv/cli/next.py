@@ -29,7 +29,7 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
         from labenv.checks.run import run_checks
         from labenv.sheet import guide
 
-        report = run_checks(engine, environment, written=True, listen=listen)
+        report = run_checks(engine, environment, written=True, first=True, listen=listen)
     lab = common.lab_of(environment, json=json)
     found = guide.next_step(report.spoken(lab), lab)
     if json:

@@ -134,7 +134,7 @@ def fix_first(report: Report, lab: Lab, step: str) -> str:
 
 def first_to_fix(engine: "Engine", environment: Environment, lab: Lab, listen: Listener = silent) -> str | None:
     """The step that `next` names, None if no check fails. Raises EngineError."""
-    report = run_checks(engine, environment, listen=listen)
+    report = run_checks(engine, environment, first=True, listen=listen)
     return next_step(report, lab).step or None
 
 
