@@ -7,7 +7,7 @@ is made from scratch, it is undone. An interrupted start of a drill is undone.
 
 from dataclasses import replace
 
-from labenv.engine import NOTED, Engine, records, save_store
+from labenv.engine import FOREIGN, NOTED, Engine, records, save_store
 from labenv.engine.desk import remove_home
 from labenv.engine.save_store import Note, Save
 from labenv.environment import Environment
@@ -74,4 +74,4 @@ def plan_of(wanted: Save, nonce: str = "-") -> Plan:
         copy.machine: Copied(copy.tag, {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce})
         for copy in wanted.copies
     }
-    return replace(plan, copied=copied)
+    return replace(plan, copied=copied, foreign=any(FOREIGN in copy.labels for copy in wanted.copies))

@@ -147,9 +147,12 @@ def reset(
 
 
 def remove(engine: Engine, student_id: str, name: str, listen: Listener) -> None:
-    """Remove a save. Raises UsageError if there is none of that name, EngineError."""
-    with changing(engine, student_id, listen):
-        save_store.remove(engine, named(engine, student_id, name))
+    """Remove a save, and with the last thing of an environment its history. Raises UsageError if there is none of that name, EngineError."""
+    with changing(engine, student_id, listen) as change:
+        doomed = named(engine, student_id, name)
+        save_store.remove(engine, doomed)
+        if not change.look() and not save_store.tidied(engine, student_id):
+            history.forget(doomed.environment)
 
 
 def refuse_drill(engine: Engine, student_id: str) -> None:

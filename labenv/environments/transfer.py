@@ -91,6 +91,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
                 )
         try:
             with announced(listen, "import", f"loading {found.student_id}'s machines"):
+                given = foreign.marked(given)
                 named = {image.labels[MACHINE]: image.digest for image in given.images}
                 tags = {named[c.machine]: (save_store.temporary(found.student_id), c.tag) for c in found.copies}
                 image_file.load(engine, given, tags, listen)

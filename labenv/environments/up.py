@@ -153,6 +153,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     source = str(request.topology.resolve()) if request.topology else there.topology
     machines = [machine.name for machine in there.machines]
     made = plan_again(there.student, there.lab, there.stage, source, machines, request.profiles)
+    made = replace(made, foreign=there.foreign)
     Images(engine).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)

@@ -376,6 +376,13 @@ def test_an_archive_beside_a_running_environment_becomes_a_save(
     write(engine, worked, "later")
     cli("restore", imported, "-s", worked)
     assert work(engine, worked) == {"travelled"}
+    cli("reset", "vm2", "-s", worked)
+    cli("save", "of-foreign", "-s", worked)
+    cli("restore", "of-foreign", "-s", worked)
+    caps = {m: engine.api.inspect_container(f"labenv-{worked}-{m}")["HostConfig"]["CapAdd"] for m in MACHINES}
+    assert all("PTRACE" not in cap for m in MACHINES for cap in caps[m]), (
+        "somebody else's root could take over the engine's"
+    )
 
 
 @pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
