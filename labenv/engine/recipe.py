@@ -48,6 +48,7 @@ class Facts:
     desktop: bool = False
     hybrid: bool = False  # cgroup v1 with a v2 tree at /sys/fs/cgroup/unified
     limits: frozenset[str] = frozenset()  # those of limits.NAMES that it can hold
+    ident: str = ""  # the engine's own
     delegates: bool = True  # a cgroup namespace protects the limits of its own root: nsdelegate in cgroups(7)
 
 
@@ -113,6 +114,7 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool, delega
         desktop="Docker Desktop" in (info.get("OperatingSystem") or ""),
         hybrid=hybrid and str(info.get("CgroupVersion") or "1") == "1",
         limits=limits.held(info),
+        ident=str(info.get("ID") or ""),
         delegates=delegates,
     )
 

@@ -53,6 +53,7 @@ def remove_all(engine: Engine, student_id: str) -> None:
 
 def replace_with(engine: Engine, wanted: Save, noted: Note, listen: Listener) -> tuple[str, ...]:
     """Replace what exists by a save, as the note says; returns what was done. Raises EngineError."""
+    save_store.ensure(engine, wanted, listen)
     plan = plan_of(wanted, noted.nonce)
     changes = machines.remake(engine, engine.environments(wanted.student_id), plan, listen)
     save_store.drop(engine, noted)

@@ -67,7 +67,7 @@ def take(engine: Engine, environment: Environment, name: str | None, listen: Lis
             f"{who} already has a save called {name}. Choose another name, or remove that save: labenv saves --remove {name} -s {who}"
         )
     with announced(listen, "save", f"saving {who}'s machines as {name}"):
-        return save_store.make(engine, environment, [m for m in environment.machines if _is_whole(m)], name)
+        return save_store.make(engine, environment, [m for m in environment.machines if _is_whole(m)], name, listen)
 
 
 def named(engine: Engine, student_id: str, name: str) -> Save:
@@ -94,6 +94,7 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
         )
         there = change.look()
         _refuse_taken(engine, plan.student, there)
+        wanted = save_store.ensure(engine, wanted, listen)
         if there:
             history.collect_now(engine, there, listen)
         before = _before(engine, there, "before-restore", listen)
@@ -202,7 +203,10 @@ def owner(engine: Engine, student_id: str | None, name: str) -> str:
 
 
 def document(engine: Engine, save: Save) -> dict[str, Any]:
-    """A save as `saves --json` shows it; `bytes` is what it takes in addition to the images. Raises EngineError."""
+    """A save as `saves --json` shows it; `bytes` is what it takes in addition to the images. Raises EngineError.
+
+    One that is `gone` has only its copy outside the engine, from which a restore makes it again.
+    """
     return {
         "student": save.student_id,
         "name": save.name,
@@ -211,4 +215,5 @@ def document(engine: Engine, save: Save) -> dict[str, Any]:
         "stage": save.stage,
         "machines": list(save.machines),
         "bytes": sum(save_store.sizes(engine, save).values()),
+        "gone": save.gone,
     }

@@ -49,7 +49,9 @@ def export_save(engine: Engine, student_id: str, name: str, file: Path, listen: 
 
     Raises UsageError if there is none of that name or the file cannot be written, EngineError.
     """
-    return _write(engine, saves.named(engine, student_id, name), file, listen)
+    with changing(engine, student_id, listen):
+        made = save_store.ensure(engine, saves.named(engine, student_id, name), listen)
+    return _write(engine, made, file, listen)
 
 
 def _write(engine: Engine, made: Save, file: Path, listen: Listener) -> int:
@@ -83,7 +85,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
     with changing(engine, found.student_id, listen):
         for other in save_store.tidied(engine, found.student_id):
             if other.stamp == found.stamp:
-                return other
+                return save_store.ensure(engine, other, listen)
             if other.name == found.name:
                 raise UsageError(
                     f"{found.student_id} already has a different save called {found.name}. Remove it first: "

@@ -75,7 +75,8 @@ def test_ss_names_the_process_of_each_listener_and_none_is_the_engines(cli: Cli,
         said = cli.inside(finished["student"], machine, "ss -Hnltup; echo; netstat -tlnp")
         assert "127.0.0.11" not in said
         sockets, rows = (part.splitlines() for part in said.split("\n\n"))
-        assert sockets and all('users:(("' in line for line in sockets), said
+        assert sockets
+        assert all('users:(("' in line for line in sockets), said
         for program, port in programs.items():
             assert [line for line in sockets if f":{port} " in line and f'"{program}",pid=' in line], said
             assert [line for line in rows if f":{port} " in line and line.rstrip().endswith(f"/{program}")], said
@@ -96,7 +97,7 @@ def test_the_engines_rules_are_in_no_table_and_come_back_with_no_boot(cli: Cli, 
     cli.inside(student, "vm3", "/usr/lib/labenv/boot")
     assert ":INPUT DROP" in cli.inside(student, "vm3", "iptables-save"), "only a boot removes rules"
     stopped = cli.inside(student, "vm3", "service iptables stop; iptables-save | grep -v '^#'")
-    assert "-A" not in stopped and "DROP" not in stopped, "all tables are emptied, as in the EL family"
+    assert "-A" not in stopped.replace("DROP", "-A"), "all tables are emptied, as in the EL family"
 
 
 def test_iptables_lists_names_as_in_the_el_family(cli: Cli, finished: dict[str, Any]) -> None:
