@@ -141,6 +141,11 @@ def saves(documents: "Sequence[dict[str, Any]]") -> None:
         size = f"{save['bytes'] / 1e6:.1f} MB"
         rows.append((save["student"], save["name"], made, save["stage"], " ".join(save["machines"]), size))
     table(("student", "name", "made", "stage", "machines", "size"), rows)
+    if gone := [save["name"] for save in documents if save["gone"]]:
+        _out.print(
+            f"Another program, such as docker system prune, removed the images of {', '.join(gone)}. A restore makes them again "
+            "from the copy outside the engine."
+        )
 
 
 def findings(found: "Sequence[Finding]") -> None:
