@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 # labenv's own signs, and what stands for them. A test finds a sign in labenv's sentences that is missing here.
 WORDS = {"✓": "ok", "✗": "failed", "→": "to", "≤": "at most", "…": "...", "·": "-", "“": '"', "”": '"', "\u2019": "'"}
@@ -51,6 +51,11 @@ def document(text: str) -> None:
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode())
+
+
+def over(buffer: BinaryIO) -> TextIO:
+    """A stream that writes to a buffer what stdout would write."""
+    return _fit(TextIOWrapper(buffer, sys.stdout.encoding, sys.stdout.errors), plain=False)
 
 
 class _Words(TextIOWrapper):
