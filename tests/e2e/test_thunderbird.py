@@ -90,7 +90,7 @@ def test_continue_finds_the_sheets_table_at_myseneca_and_for_the_own_domain_says
         "outgoingSocketType": "STARTTLS",
         "outgoingUsername": seneca,
     }
-    # The empty form: no server is guessed. The user name that it fills in is the one to correct (step 36).
+    # The empty form: it has guessed names of servers, and there are none. The user name that it fills in is the one to correct (step 36).
     found = thunderbird.found(student, f"{student}@{domain}")
     assert (found["incomingHostname"], found["incomingUsername"]) == (f".{domain}", f"{student}@{domain}")
 
