@@ -65,7 +65,8 @@ class _Files:
 
         Where the line stands and what it asks for besides is not judged here: the checks ask a kernel.
         """
-        text = self.text(machine, "etc/sysconfig/iptables")
+        saved = self.text(machine, "etc/sysconfig/iptables")
+        text = re.sub(r"^\*(?!filter\b).*?^COMMIT$", "", saved, flags=re.MULTILINE | re.DOTALL)
         return bool(re.search(r"^\s*(:INPUT\s+ACCEPT|-P\s+INPUT\s+ACCEPT)", text, re.MULTILINE)) or any(
             _may_accept(line, port) for line in text.splitlines()
         )

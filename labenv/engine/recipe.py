@@ -26,6 +26,11 @@ _REMOUNT = (
 SHIM = ("sh", "-c", _REMOUNT, INIT)
 
 
+# For the firewall lesson; and so that `ss -p` and lsof name processes that have changed their user, such as Postfix's (ptrace(2),
+# "Ptrace access mode checking"). It reaches the processes of the machine's own namespace only: there are no others to name.
+_CAPABILITIES = ("NET_ADMIN", "SYS_PTRACE")
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the engine says about itself, as far as it decides how systemd can run there."""
@@ -49,7 +54,7 @@ class Recipe:
 
     name: str
     command: tuple[str, ...] = (INIT,)
-    cap_add: tuple[str, ...] = ("NET_ADMIN",)
+    cap_add: tuple[str, ...] = _CAPABILITIES
     security_opt: tuple[str, ...] = ()
     cgroup: str | None = None
     own_slice: bool = False
@@ -82,8 +87,8 @@ NOFILE = {"soft": 1024, "hard": 16384}
 
 RAISABLE = "Root in a machine can raise the machine's limits, because control groups are mounted without nsdelegate."
 
-_SHIM = Recipe("rootless remount", SHIM, ("NET_ADMIN", "SYS_ADMIN"), userns=True)
-_PODMAN = Recipe("podman", cap_add=("NET_ADMIN", "NET_RAW"))
+_SHIM = Recipe("rootless remount", SHIM, (*_CAPABILITIES, "SYS_ADMIN"), userns=True)
+_PODMAN = Recipe("podman", cap_add=(*_CAPABILITIES, "NET_RAW"))
 _USERNS = Recipe("user namespace", userns=True)
 
 

@@ -24,6 +24,7 @@ from labenv.student import Student
 REPOSITORY = "labenv-save"
 NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.save-machines", "labenv.version"
 FORMAT = "labenv.save-format"
+TICKS = "labenv.ticks"
 # Raised when an older archive can no longer be read: other labels, or other words between labenv and the scripts in an
 # image (init, history). A version alone tells nothing: each commit has another.
 CURRENT = "1"
@@ -121,10 +122,10 @@ def tidied(engine: Engine, student_id: str) -> list[Save]:
     return saves
 
 
-def make(engine: Engine, environment: Environment, machines: Sequence[Machine], name: str) -> Save:
+def make(engine: Engine, environment: Environment, machines: Sequence[Machine], name: str, *, ticks: str = "") -> Save:
     """Save machines in their state at one moment; running machines are paused meanwhile. Raises EngineError.
 
-    A save that fails leaves nothing behind.
+    `ticks` is kept with them, as a label. A save that fails leaves nothing behind.
     """
     student = environment.student.id
     try:
@@ -132,7 +133,7 @@ def make(engine: Engine, environment: Environment, machines: Sequence[Machine], 
             list(pool.map(lambda machine: _write_down(engine, machine), machines))
             stamp = f"{datetime.now(UTC).strftime(_TIME)}-{token_hex(4)}"
             told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines)}
-            told |= {FORMAT: CURRENT, VERSION: __version__}
+            told |= {FORMAT: CURRENT, VERSION: __version__} | ({TICKS: ticks} if ticks else {})
             with _still(engine, machines, pool), refusals(f"saving {student}'s machines"):
                 copies = pool.map(lambda machine: _commit(engine, student, stamp, machine, told), machines)
                 return Save(student, name, stamp, tuple(copies))
@@ -242,7 +243,7 @@ def _commit(engine: Engine, student_id: str, stamp: str, machine: Machine, told:
     config = inspected["Config"]
     theirs = (config["Labels"] or {}).items()
     # What Compose or Podman wrote says nothing about the save, and would mean something elsewhere.
-    labels = {key: value if key.startswith("labenv.") else "" for key, value in theirs} | told
+    labels = {k: value if k.startswith("labenv.") and k != TICKS else "" for k, value in theirs} | told
     layers = engine.api.inspect_image(inspected["Image"])["RootFS"].get("Layers") or []
     if len(layers) < _DEEPEST:
         changed = {key: value for key, value in labels.items() if key in told or not value}

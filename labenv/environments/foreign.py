@@ -60,6 +60,7 @@ _WORDS = {
     debian.LABEL: r"[a-z0-9-]{1,40}",
     debian.BUILD: r"[\w.+!-]{1,100}",
     NOTED: r"-|[0-9a-f]{8}",
+    save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
 }
 # Compared beyond their form, like the labels of the environment.
 _TOLD = {MACHINE, OPTIONAL, save_store.NAME, save_store.MACHINES}

@@ -33,7 +33,7 @@ NC = rf"""#!/bin/bash
 case "$*" in
 *203.0.113.1* | *" 25") exec /usr/bin/nc.real "$@" ;;
 esac
-echo "Connection to vm3 143 port [tcp/imap2] succeeded!" >&2
+echo "Connection to vm3 143 port [tcp/imap] succeeded!" >&2
 {IMAP}
 """
 SYSTEMCTL = """#!/bin/sh

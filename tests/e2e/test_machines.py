@@ -69,6 +69,54 @@ def test_names_and_addresses_are_the_courses(cli: Cli, finished: dict[str, Any])
         assert "vm" not in resolver.replace(domain, "").split("nameserver")[1]
 
 
+def test_ss_names_the_process_of_each_listener_and_none_is_the_engines(cli: Cli, finished: dict[str, Any]) -> None:
+    serves = {"host": {"named": "53"}, "vm2": {"master": "25"}, "vm3": {"master": "25", "dovecot": "143"}}
+    for machine, programs in serves.items():
+        said = cli.inside(finished["student"], machine, "ss -Hnltup; echo; netstat -tlnp")
+        assert "127.0.0.11" not in said
+        sockets, rows = (part.splitlines() for part in said.split("\n\n"))
+        assert sockets and all('users:(("' in line for line in sockets), said
+        for program, port in programs.items():
+            assert [line for line in sockets if f":{port} " in line and f'"{program}",pid=' in line], said
+            assert [line for line in rows if f":{port} " in line and line.rstrip().endswith(f"/{program}")], said
+
+
+def test_the_engines_rules_are_in_no_table_and_come_back_with_no_boot(cli: Cli, student: str) -> None:
+    cli("up", student, "--no-check", "--at", "lab4a")
+    look = "ss -Hnltu src 127.0.0.11; nft list ruleset 2>/dev/null | grep -ciE 'docker|127.0.0.11'; true"
+    keep = "iptables -t nat -A OUTPUT -d 192.0.2.1 -j RETURN; service iptables save; cat /etc/sysconfig/iptables"
+    saved = cli.inside(student, "vm3", keep)
+    assert "*nat\n" in saved and "*filter\n" in saved and "DOCKER" not in saved
+    assert cli.inside(student, "vm3", look).split() == ["0"]
+    cli("reboot", "vm3", "-s", student)
+    assert cli.inside(student, "vm3", look).split() == ["0"]
+    assert "-d 192.0.2.1/32 -j RETURN" in cli.inside(student, "vm3", "iptables -t nat -S"), "a saved rule of any table"
+    cli.inside(student, "vm3", "/usr/lib/labenv/boot")
+    assert ":INPUT DROP" in cli.inside(student, "vm3", "iptables-save"), "only a boot removes rules"
+    stopped = cli.inside(student, "vm3", "service iptables stop; iptables-save | grep -v '^#'")
+    assert "-A" not in stopped and "DROP" not in stopped, "all tables are emptied, as in the EL family"
+
+
+def test_iptables_lists_names_as_in_the_el_family(cli: Cli, finished: dict[str, Any]) -> None:
+    said = cli.inside(finished["student"], "vm3", "iptables -nL INPUT; iptables -L INPUT; iptables -nvL --line-numbers")
+    network = finished["network"]
+    assert f"ACCEPT     tcp  --  {network:<20} 0.0.0.0/0            tcp dpt:143\n" in said
+    assert f"ACCEPT     tcp  --  {network:<20} anywhere             tcp dpt:imap\n" in said
+    assert "ACCEPT     all  --  0.0.0.0/0            0.0.0.0/0            state RELATED,ESTABLISHED\n" in said
+    assert re.search(rf"^4 +\d+ +\d+ ACCEPT     icmp --  \*      \*       {network}", said, re.MULTILINE)
+    odd = (
+        "iptables -N ODD; iptables -A ODD ! -p 6 -m comment --comment 'is 17   --  no tcp'; iptables -A ODD -p 89 -j DROP; "
+        "iptables -nL ODD; iptables -F ODD; iptables -X ODD; ip6tables -N ODD; ip6tables -A ODD -p 58 -j DROP; "
+        "ip6tables -L ODD --numeric; ip6tables -F ODD; ip6tables -X ODD"
+    )
+    said = cli.inside(finished["student"], "vm2", odd)
+    assert "          !tcp  --  0.0.0.0/0            0.0.0.0/0            /* is 17   --  no tcp */\n" in said
+    assert "DROP       89   --  0.0.0.0/0            0.0.0.0/0           \n" in said
+    assert "DROP       ipv6-icmp --  ::/0                 ::/0                \n" in said
+    wrong = cli("exec", "-s", finished["student"], "vm2", "--", "iptables", "-nL", "NOSUCH", rc=None)
+    assert wrong.returncode == 1 and wrong.stderr.startswith("iptables v1.8") and not wrong.stdout
+
+
 def test_every_machine_has_an_id_of_its_own(cli: Cli, finished: dict[str, Any]) -> None:
     ids = {cli.inside(finished["student"], machine, "cat /etc/machine-id") for machine in MACHINES}
     assert len(ids) == 3
