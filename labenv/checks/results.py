@@ -150,6 +150,18 @@ class Report:
         """How many failed; 0 means exit code 0."""
         return self.summary["failed"]
 
+    def spoken(self, lab: Lab) -> "Report":
+        """The report with the titles of steps that others wait for in the lab's language, for a person to read."""
+        if not lab.languages:
+            return self
+
+        def told(result: CheckResult) -> CheckResult:
+            step = result.evidence.removeprefix(WAITS).partition(":")[0]
+            waits = result.evidence.startswith(WAITS) and step in lab.steps
+            return replace(result, evidence=waiting(lab, step)) if waits else result
+
+        return replace(self, results=tuple(map(told, self.results)))
+
     def to_dict(self) -> dict[str, Any]:
         """The report as `check --json` prints it."""
         return {

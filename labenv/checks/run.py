@@ -57,7 +57,8 @@ def run_checks(
     from labenv.checks.plugin import Run, Session
     from labenv.engine import origin  # as above
 
-    run = Run(site, lab, wanted, lambda result: listen(_event(result)))
+    spoken = labs.spoken(environment.lab)
+    run = Run(site, lab, wanted, lambda result: listen(_event(result, spoken)))
     regular = [(machine, site[machine.name].channel) for machine in environment.regular]
     notes: list[str] = []
     ticked: dict[str, ticks.Tick] = {}
@@ -121,8 +122,8 @@ def _warm_up(site: "Site") -> None:
         threading.Thread(target=open_, args=(machine,), daemon=True).start()
 
 
-def _event(result: CheckResult) -> Event:
-    return Event("check", f"step {result.step} on {result.machine}: {result.title}")
+def _event(result: CheckResult, lab: Lab) -> Event:
+    return Event("check", f"step {result.step} on {result.machine}: {lab.steps[result.step].title}")
 
 
 @contextmanager

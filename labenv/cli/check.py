@@ -102,7 +102,8 @@ def check(
     elif _STDOUT not in files.values():
         from labenv.cli import sheet
 
-        sheet.show(report, common.lab_of(environment), whole=trust)
+        spoken = common.lab_of(environment)
+        sheet.show(report.spoken(spoken), spoken, whole=trust)
         if after_reboot:
             print("\n".join(["", *(thing.sentence for thing in lost)]) if lost else "\nNothing was lost in the reboot.")
     if report.failed:

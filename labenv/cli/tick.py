@@ -60,7 +60,7 @@ def tick(
             by_hand.untick(engine, environment, step, listen)
         elif step:
             by_hand.tick(engine, environment, step, " ".join(words or ()), listen)
-        there = by_hand.steps(engine, environment)
+        there = by_hand.steps(engine, environment, common.lab_of(environment, json=json))
     if json:
         told = [entry.to_dict() for entry in there if step in (None, entry.step.id)]
         common.print_json({"student": environment.student.id, "lab": environment.lab, "steps": told})

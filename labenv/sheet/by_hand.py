@@ -32,10 +32,10 @@ class ByHand:
         return {"step": self.step.id, "title": self.step.title, "ticked": tick}
 
 
-def steps(engine: "Engine", environment: Environment) -> list[ByHand]:
-    """The steps for a person, in the order of the sheet. Raises EngineError."""
+def steps(engine: "Engine", environment: Environment, lab: Lab) -> list[ByHand]:
+    """The steps of `lab` for a person, in the order of the sheet. Raises EngineError."""
     there = ticks.read(engine, environment.student.id)
-    return [ByHand(step, there.get(step.id)) for step in _for_a_person(labs.load(environment.lab))]
+    return [ByHand(step, there.get(step.id)) for step in _for_a_person(lab)]
 
 
 def tick(engine: "Engine", environment: Environment, step: str, words: str, listen: Listener = silent) -> Tick:

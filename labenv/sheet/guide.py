@@ -144,7 +144,7 @@ def hint(
         raise UsageError(f"Step {step} ({lab.steps[step].title}) is for you: it has no check, so there is no hint.")
     steps = {step} | needed(step, lab, {})
     while True:
-        report = run_checks(engine, environment, steps=sorted(steps), listen=listen)
+        report = run_checks(engine, environment, steps=sorted(steps), listen=listen).spoken(lab)
         found_out = needed(step, lab, report.waits)
         if found_out <= steps:
             break
