@@ -49,7 +49,9 @@ def export_save(engine: Engine, student_id: str, name: str, file: Path, listen: 
 
     Raises UsageError if there is none of that name or the file cannot be written, EngineError.
     """
-    return _write(engine, saves.named(engine, student_id, name), file, listen)
+    with changing(engine, student_id, listen):
+        made = save_store.ensure(engine, saves.named(engine, student_id, name), listen)
+    return _write(engine, made, file, listen)
 
 
 def _write(engine: Engine, made: Save, file: Path, listen: Listener) -> int:
@@ -85,7 +87,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
     with changing(engine, found.student_id, listen):
         for other in save_store.tidied(engine, found.student_id):
             if other.stamp == found.stamp:
-                return other
+                return save_store.ensure(engine, other, listen)
             if other.name == found.name:
                 raise UsageError(
                     f"{found.student_id} already has a different save called {found.name}. Remove it first: "
@@ -93,6 +95,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
                 )
         try:
             with announced(listen, "import", f"loading {found.student_id}'s machines"):
+                given = foreign.marked(given)
                 named = {image.labels[MACHINE]: image.digest for image in given.images}
                 tags = {named[c.machine]: (save_store.temporary(found.student_id), c.tag) for c in found.copies}
                 image_file.load(engine, given, tags, listen)

@@ -105,6 +105,34 @@ def test_there_is_nothing_to_hint_at_when_a_step_holds(cli: Cli, engine: Engine,
     assert not records.read(engine, name, "hints")
 
 
+def test_a_login_that_failed_is_told_until_the_client_gets_in(cli: Cli, finished: dict[str, Any]) -> None:
+    name, password = finished["student"], finished["password"]
+
+    def client(user: str, then: str = "") -> None:
+        """Log in from host, as a mail client that stays until it has read a header."""
+        typed = f"(echo 'a LOGIN {user} {password}'; sleep 0.5; printf '{then}z LOGOUT\\r\\n'; sleep 0.2)"
+        cli.inside(name, "host", f"{typed} | nc -q 3 -w 5 vm3.{finished['domain']} 143")
+
+    cli.inside(name, "vm3", f"echo hello | mail -s hello {name}")
+    client(f"{name}@{finished['domain']}")
+    wrong = f"tried to log in as {name}@{finished['domain']} at "
+    why = f" and was refused: the user name on vm3 is {name}, without the domain"
+    for _ in range(2):  # labenv's own login, which works, is no answer to that
+        [result] = cli.json("check", "37", "-s", name)["results"]
+        assert (result["status"], wrong in result["evidence"], why in result["evidence"]) == ("warn", True, True)
+    said = cli.json("next", "-s", name)
+    assert (said["step"], len(said["attempts"])) == ("", 1)
+    assert why in said["attempts"][0]
+    assert why in cli("next", "-s", name).stdout.replace("\n", " ")
+    hint = cli.json("hint", "37", "-s", name)
+    assert (hint["level"], why in hint["wrong"][0]) == (0, True)
+    assert "Step 37 passes, with a warning:" in cli("hint", "37", "-s", name).stdout
+    client(name, "b SELECT INBOX\\r\\nc FETCH 1 BODY.PEEK[HEADER]\\r\\n")
+    [result] = cli.json("check", "37", "-s", name)["results"]
+    assert (result["status"], result["evidence"].startswith("a client")) == ("pass", False)
+    assert cli("hint", "37", "-s", name).stdout == "Step 37 passes, so there is no hint.\n"
+
+
 def test_a_hint_about_a_persons_step_or_none_is_refused(cli: Cli, finished: dict[str, Any]) -> None:
     name = finished["student"]
     assert "it has no check" in cli("hint", "32", "-s", name, rc=2).stderr
