@@ -24,6 +24,11 @@ _TRIAL = 1.0  # seconds that a line of labenv's own may take
 _PROGRAM = Path(__file__).with_suffix(".pl").read_text(encoding="utf-8")
 # What tells other runs that this one goes on in a machine: the number of the shell that all its commands there have as parent.
 ENTER = f"[ ! -f {PATH} ] || {{ mkdir -p /run/labenv-checks; : >/run/labenv-checks/$PPID; }}"
+# "alone" if no other run goes on there.
+ALONE = (
+    "$(for run in /run/labenv-checks/*; do [ ${run##*/} = $PPID ] || ! grep -qs ^/labenv-tools/ /proc/${run##*/}/cmdline || exit; "
+    "done; echo alone)"
+)
 # Why rsyslogd(8) may not write the log: what is in the way first.
 _WHY = rf"""
 state=$(systemctl is-active rsyslog)

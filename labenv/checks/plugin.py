@@ -80,7 +80,7 @@ class Run:
 
     def __post_init__(self) -> None:
         """Open nothing yet."""
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         self.is_cut = False  # whether what probes still show does not matter
         self.post = Post(self.site)
         self._pool = ThreadPoolExecutor(_TOGETHER)
@@ -108,7 +108,7 @@ class Run:
         failed = {result.step for result in self.results if result.status == "fail"}
         first = [name for name in self.lab.steps if name in failed & needed(step, self.lab, self.waits)][:1]
         probes = [self._probes[name] for name in names if name in self._probes]
-        if first and wait(probes, max(_BEHIND, self._began + _SOON - time.monotonic())).not_done:
+        if first and wait(probes, max(_BEHIND, self.began + _SOON - time.monotonic())).not_done:
             self.is_cut = True
             raise Waits(first[0])
 
@@ -136,7 +136,7 @@ class Run:
     def explained(self, machine: str) -> Complaint | None:
         """What the servers of a machine logged against themselves since the run began, if that explains anything."""
         try:
-            seconds = round(time.monotonic() - self._began) + 1
+            seconds = round(time.monotonic() - self.began) + 1
             asked = complaints.command(f"-{seconds}s", f"-{seconds + complaints.THROTTLED}s")
             told = self.site[machine].run(asked)
         except EngineError:  # the check says already that the machine is not there

@@ -107,7 +107,8 @@ def check(
         told = {"lost": [vars(thing) for thing in lost]} if after_reboot else {}
         common.print_json(report.to_dict() | told)
     elif _STDOUT not in files.values():
-        _show(report, common.lab_of(environment), whole=trust, long=every or bool(steps))
+        spoken = common.lab_of(environment)
+        _show(report.spoken(spoken), spoken, whole=trust, long=every or bool(steps))
         if after_reboot:
             print("\n".join(["", *(thing.sentence for thing in lost)]) if lost else "\nNothing was lost in the reboot.")
     if report.failed:

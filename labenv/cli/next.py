@@ -30,7 +30,8 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
         from labenv.sheet import guide
 
         report = run_checks(engine, environment, written=True, first=True, listen=listen)
-    found = guide.next_step(report, common.lab_of(environment, json=json))
+    lab = common.lab_of(environment, json=json)
+    found = guide.next_step(report.spoken(lab), lab)
     if json:
         common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
     else:

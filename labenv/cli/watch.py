@@ -26,7 +26,7 @@ def watch(engine: "Engine", environment: "Environment", lab: "Lab", steps: list[
     try:
         for report in watching.reports(engine, environment, steps=steps):
             marks = {row.step.id: row.mark for heading in progress.headings(report, lab) for row in heading.rows}
-            draw(report, lab, before, marks)
+            draw(report.spoken(lab), lab, before, marks)
             before = marks
     except KeyboardInterrupt:
         print(file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from labenv.engine import Engine
@@ -38,7 +38,8 @@ class Change:
         """What the environment was made from. Raises UsageError if its lab or topology is missing, EngineError."""
         there = self.environment
         names = [machine.name for machine in there.machines]
-        return plan_again(there.student, there.lab, there.stage, there.topology, names)
+        plan = plan_again(there.student, there.lab, there.stage, there.topology, names)
+        return replace(plan, foreign=there.foreign)
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def take(engine: Engine, environment: Environment, name: str | None, listen: Lis
     with announced(listen, "save", f"saving {who}'s machines as {name}"):
         whole = [m for m in environment.machines if _is_whole(m)]
         ticked = ticks.packed(ticks.read(engine, who).values())
-        return save_store.make(engine, environment, whole, name, ticks=ticked)
+        return save_store.make(engine, environment, whole, name, ticks=ticked, listen=listen)
 
 
 def named(engine: Engine, student_id: str, name: str) -> Save:
@@ -96,6 +96,7 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
         )
         there = change.look()
         _refuse_taken(engine, plan.student, there)
+        wanted = save_store.ensure(engine, wanted, listen)
         if there:
             history.collect_now(engine, there, listen)
         before = _before(engine, there, "before-restore", listen)
@@ -150,9 +151,12 @@ def reset(
 
 
 def remove(engine: Engine, student_id: str, name: str, listen: Listener) -> None:
-    """Remove a save. Raises UsageError if there is none of that name, EngineError."""
-    with changing(engine, student_id, listen):
-        save_store.remove(engine, named(engine, student_id, name))
+    """Remove a save, and with the last thing of an environment its history. Raises UsageError if there is none of that name, EngineError."""
+    with changing(engine, student_id, listen) as change:
+        doomed = named(engine, student_id, name)
+        save_store.remove(engine, doomed)
+        if not change.look() and not save_store.tidied(engine, student_id):
+            history.forget(doomed.environment)
 
 
 def refuse_drill(engine: Engine, student_id: str) -> None:
@@ -202,7 +206,10 @@ def owner(engine: Engine, student_id: str | None, name: str) -> str:
 
 
 def document(engine: Engine, save: Save) -> dict[str, Any]:
-    """A save as `saves --json` shows it; `bytes` is what it takes in addition to the images. Raises EngineError."""
+    """A save as `saves --json` shows it; `bytes` is what it takes in addition to the images. Raises EngineError.
+
+    One that is `gone` has only its copy outside the engine, from which a restore makes it again.
+    """
     return {
         "student": save.student_id,
         "name": save.name,
@@ -211,4 +218,5 @@ def document(engine: Engine, save: Save) -> dict[str, Any]:
         "stage": save.stage,
         "machines": list(save.machines),
         "bytes": sum(save_store.sizes(engine, save).values()),
+        "gone": save.gone,
     }
