@@ -19,6 +19,8 @@ my $MARK = 'labenv-check-';
 my @PORTS = (61000, 65535);
 my $RUNS = '/run/labenv-checks';    # a file for each run that goes on, with the number of its shell here as its name
 my $AWAITED = "$RUNS/.awaited";
+my $TIMES = "$RUNS/.times";    # the seconds in which a run went on, the latest last
+my $MOST = 1000;    # of them
 my $SOON = 0.1;    # seconds for the lines about what has just been done
 my $CALM = 1;    # seconds for what is not announced, such as the end of a connection to Dovecot that said nothing
 my $LATE = 6;    # Postfix ends a connection that it kept for further messages after two (postconf(5), connection_cache_ttl_limit)
@@ -27,7 +29,7 @@ my $LARGEST = 16_000_000;
 my %message;    # by queue id, while it has one
 my (@messages, %smtpd, @sessions, %agent, %cleaner, %counter, %loose);
 my %awaited;    # the processes of sessions whose end is to come, after so many bytes of the log: their beginning is out
-my ($token, %caller, %stranger);
+my ($token, %caller, %stranger, %second);
 
 # A group of lines that go or stay together: `own` and `other` count what speaks for labenv, and for somebody else.
 sub group { return { own => 0, other => 0, lines => [], @_ } }
@@ -98,6 +100,12 @@ sub postfix {
         push @{ $counter->{lines} }, $place;
         if ($text =~ / for \(\w+:([^)]*)\)/) { $counter->{ $stranger{$1} ? 'own' : 'other' }++ }
         else { push @sessions, delete $counter{$pid} }    # "max cache size" is the last of them
+    }
+    elsif ($daemon eq 'scache' && $text =~ /^statistics: /) {    # it runs when there are many messages at once, and counts them
+        my $counter = $counter{$pid} //= group();
+        push @{ $counter->{lines} }, $place;
+        $counter->{ $second{$1} ? 'own' : 'other' }++ if $text =~ / start interval (.*)/;
+        push @sessions, delete $counter{$pid} if $text =~ / max simultaneous /;
     }
     elsif ($daemon =~ /^(smtp|lmtp|local|virtual|pipe)$/) {
         push @{ $loose{"$daemon $pid"} }, $place;    # such as "connect to vm3…: Connection refused": the next line has the queue id
@@ -268,6 +276,15 @@ sub taken_out {
     return $size;
 }
 
+# Remember the seconds from the beginning of this run until its connections have ended.
+sub remember {
+    my ($began) = @_;
+    my @seconds = (slurp($TIMES) =~ /(.+)/g, map { substr localtime $_, 4, 15 } $began .. time + 3);
+    splice @seconds, 0, @seconds - $MOST if @seconds > $MOST;
+    open my $file, '>', $TIMES or return;
+    print $file "$_\n" for @seconds;
+}
+
 # What a run leaves to itself and to the next one: the sessions that are awaited.
 sub awaited { %awaited = slurp($AWAITED) =~ /^(\d+) (\d+)$/mg }
 
@@ -281,6 +298,8 @@ sub awaits {
 (my $mode, $token, my ($callers, $strangers, $log, $run)) = @ARGV;
 %caller = map { $_ => 1 } split ' ', $callers;
 %stranger = map { $_ => 1 } split ' ', $strangers;
+remember((stat "$RUNS/$run")[9] // time) if $mode eq 'take';
+%second = map { $_ => 1 } slurp($TIMES) =~ /(.+)/g;
 if ($mode eq 'select') {
     my @lines = <STDIN>;
     my ($goes) = chosen(0, @lines);

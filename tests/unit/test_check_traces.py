@@ -22,10 +22,10 @@ def stamped(*lines: str, machine: str = "vm3") -> list[str]:
     return [f"Nov 29 16:17:50 {machine} {line}\n" for line in lines]
 
 
-def kept(lines: list[str]) -> list[str]:
-    """What stays of these lines."""
+def kept(lines: list[str], runs: Path = Path("/nonexistent")) -> list[str]:
+    """What stays of these lines; `runs` is the folder of what labenv knows of its runs."""
     done = subprocess.run(
-        ["perl", "-we", PROGRAM, "select", TOKEN, f"{HOST} {VM2}", STRANGER],
+        ["perl", "-we", PROGRAM.replace("/run/labenv-checks", str(runs)), "select", TOKEN, f"{HOST} {VM2}", STRANGER],
         input="".join(lines),
         capture_output=True,
         text=True,
@@ -117,6 +117,18 @@ def test_an_imap_session_is_labenvs_by_the_port_that_it_began_at() -> None:
     student, ours, gateway = "d72PomxhNtzAqOIB", "d72PomxhSO7AqOIB", "d72PomxhSO7AqOL+"
     theirs = login(student) + login(gateway, "192.168.226.254")
     assert kept(login(student) + login(ours) + login(gateway, "192.168.226.254")) == theirs
+
+
+def test_postfix_counts_connections_that_labenv_caused(tmp_path: Path) -> None:
+    (tmp_path / ".times").write_text("Nov 29 16:17:49\nNov 29 16:17:50\n")
+    counted = stamped(
+        "postfix/scache[205]: statistics: start interval Nov 29 16:17:50",
+        "postfix/scache[205]: statistics: domain lookup hits=0 miss=1 success=0%",
+        "postfix/scache[205]: statistics: address lookup hits=0 miss=1 success=0%",
+        "postfix/scache[205]: statistics: max simultaneous domains=1 addresses=1 connection=1",
+    )
+    others = [line.replace("interval Nov 29 16:17:50", "interval Nov 29 16:17:48") for line in counted]
+    assert kept(counted + others, tmp_path) == others
 
 
 def test_the_bounce_of_labenvs_message_goes_too() -> None:
