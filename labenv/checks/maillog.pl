@@ -24,6 +24,8 @@ my $MOST = 1000;    # of them
 my $SOON = 0.1;    # seconds for the lines about what has just been done
 my $CALM = 1;    # seconds for what is not announced, such as the end of a connection to Dovecot that said nothing
 my $LATE = 6;    # Postfix ends a connection that it kept for further messages after two (postconf(5), connection_cache_ttl_limit)
+my $PATIENCE = 0.3;    # seconds for rsyslogd to stop: a busy computer has to get round to it
+my $NAME = 'labenv-tidies';    # of the process that does it, which may read the log beside that of another run
 my $LARGEST = 16_000_000;
 
 my %message;    # by queue id, while it has one
@@ -194,7 +196,7 @@ sub writers {
     my @writers;
     for my $folder (glob '/proc/[0-9]*/fd') {
         my ($pid) = $folder =~ /(\d+)/;
-        next if $pid == $$;
+        next if $pid == $$ || slurp("/proc/$pid/cmdline") =~ /^$NAME\0*$/;
         opendir my $there, $folder or next;
         for my $number (grep { !/^\./ } readdir $there) {
             my @there = (stat "$folder/$number")[0, 1];
@@ -226,7 +228,7 @@ sub stopped {
 # Take out what can be, with the writers stopped, so that the file is what was read: the size of what stays.
 sub cut {
     my ($log, $writers) = @_;
-    my $deadline = time + 0.05;
+    my $deadline = time + $PATIENCE;
     while (grep { !stopped($_) } @$writers) {
         return if time > $deadline;
         sleep 0.0005;
@@ -318,7 +320,7 @@ if ($worker) {
 close $hears;
 setpgrp;    # with its channel that group is killed
 $SIG{$_} = 'IGNORE' for qw(HUP INT TERM PIPE);
-$0 = 'labenv';
+$0 = $NAME;
 open $_->[0], $_->[1], '/dev/null' for [ *STDIN, '<' ], [ *STDOUT, '>' ], [ *STDERR, '>' ];
 awaited();
 my ($began, $seen, $late) = (time, -1, 1);
@@ -329,10 +331,14 @@ while (time < $began + ($late || %awaited ? $LATE : $CALM)) {
         (my ($goes, $soon), $late) = chosen($from, lines_of($text));
         $soon = 0 if time > $began + $SOON;
         if (!$soon) {
-            $size = taken_out($log) // last if %$goes;
+            $size = taken_out($log) // -1 if %$goes;
             close $tells;
         }
         $seen = $soon ? -1 : $size;
+        if ($size < 0) {    # it is tried again for a moment, and else by the next run
+            $late = 0;
+            %awaited = ();
+        }
     }
-    sleep(time < $began + $SOON ? 0.003 : 0.05);
+    sleep($seen < 0 && time > $began + $SOON ? 0.2 : time < $began + $SOON ? 0.003 : 0.05);
 }
