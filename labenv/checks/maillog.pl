@@ -1,10 +1,11 @@
-# Takes the lines of labenv's checks out of a machine's mail log, as `perl -e … take TOKEN CALLERS STRANGERS LOG RUN` in the machine
-# once a run has ended, and as `perl -e … select TOKEN CALLERS STRANGERS` out of its input: it prints the lines that stay.
+# Takes the lines of labenv's checks out of a machine's log, as `perl -e … take TOKEN CALLERS STRANGERS DOMAINS LOG RUN` in the
+# machine once a run has ended, and as `perl -e … select TOKEN CALLERS STRANGERS DOMAINS` out of its input: it prints what stays.
 #
 # A line is labenv's own if it says so: it belongs to a message with labenv's message id, to a session in which a client of
 # labenv's spoke (three times NOOP, or its name in HELO), or that began at one of labenv's ports (images/tools/source/connect.c;
-# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses. Every other line stays, in
-# its order, and the file stays the same file. What is left of a run that was killed goes with the next one's lines.
+# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses; or named(8) could not
+# resolve one of DOMAINS, to which the checks write, in a second in which they did. Every other line stays, in its order, and the
+# file stays the same file. What is left of a run that was killed goes with the next one's lines.
 #
 # rsyslogd(8) is stopped for some milliseconds; what stays is written before the file is cut, so no moment loses a line. A process of
 # its own group does that, and another one waits for its end to let rsyslogd go on, so that no lost connection keeps it stopped.
@@ -31,7 +32,7 @@ my $LARGEST = 16_000_000;
 my %message;    # by queue id, while it has one
 my (@messages, %smtpd, @sessions, %agent, %cleaner, %counter, %loose);
 my %awaited;    # the processes of sessions whose end is to come, after so many bytes of the log: their beginning is out
-my ($token, %caller, %stranger, %second);
+my ($token, %caller, %stranger, %domain, %second);
 
 # A group of lines that go or stay together: `own` and `other` count what speaks for labenv, and for somebody else.
 sub group { return { own => 0, other => 0, lines => [], @_ } }
@@ -132,6 +133,13 @@ sub dovecot {
     }
 }
 
+# Whether named says that it could not resolve what labenv made it look for: then it looks for the root's servers, too.
+sub named {
+    my ($time, $text) = @_;
+    return unless $second{$time};
+    return $text =~ / resolving '([^\/']*)\/\w+\/IN': / ? $1 eq '.' || $domain{$1} : $text eq 'resolver priming query complete: failure';
+}
+
 # The numbers of the lines that go, and whether more of them will come soon, and late.
 sub chosen {
     my ($from, @lines) = @_;
@@ -147,10 +155,10 @@ sub chosen {
             $smtpd{ $session->{pid} } = $session;
         }
         $from += length $lines[$place];
-        next unless $lines[$place] =~ /^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (?:postfix\/(?:\S+\/)?(\w+)\[(\d+)\]|(dovecot)|labenv): (.*)/;
+        next unless $lines[$place] =~ /^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (?:postfix\/(?:\S+\/)?(\w+)\[(\d+)\]|(dovecot)|labenv|named\[\d+\]): (.*)/;
         if ($1) { postfix($place, $1, $2, $4) }
         elsif ($3) { dovecot($place, $4) }
-        elsif ($4 =~ /^labenv check looks whether/) { $goes{$place} = 1 }
+        elsif ($4 =~ /^labenv check looks whether/ || named(substr($lines[$place], 0, 15), $4)) { $goes{$place} = 1 }
     }
     my ($soon, $late) = (0, 0);
     for my $session (@sessions, values %cleaner) {
@@ -297,7 +305,8 @@ sub awaits {
     print $file "$_ $awaited{$_}\n" for keys %awaited;
 }
 
-(my $mode, $token, my ($callers, $strangers, $log, $run)) = @ARGV;
+(my $mode, $token, my ($callers, $strangers, $domains, $log, $run)) = @ARGV;
+%domain = map { $_ => 1 } split ' ', $domains;
 %caller = map { $_ => 1 } split ' ', $callers;
 %stranger = map { $_ => 1 } split ' ', $strangers;
 remember((stat "$RUNS/$run")[9] // time) if $mode eq 'take';

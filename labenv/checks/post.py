@@ -13,7 +13,7 @@ from pathlib import Path
 from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, Smtp, last_words
-from labenv.checks.maillog import ALONE, ENTER, Maillog, take_out
+from labenv.checks.maillog import ALONE, ENTER, NAMED, Maillog, take_out
 from labenv.checks.maillog import PATH as LOG
 from labenv.checks.restarts import stale
 from labenv.errors import EngineError
@@ -73,6 +73,7 @@ class Post:
         self._logs: dict[str, Maillog] = {}
         self._listed: dict[str, str] = {}
         self._sent: set[str] = set()
+        self._domains: set[str] = set()
         self._filed: dict[tuple[str, str, str], Filed] = {}
         self._over = threading.Event()
         self._unlogged = False
@@ -195,14 +196,15 @@ class Post:
                 break
 
     def tidy(self) -> None:
-        """Take the run's lines out of the mail logs. Nothing may read them after this."""
+        """Take the run's lines out of the logs. Nothing may read them after this."""
         machines = self._site.machines.values()
         hosts = {host for machine in machines for host, _ in machine.dialled}
         strangers = {source for machine in machines for _, source in machine.dialled if source}
         callers = {machine.address for machine in machines}
-        reached = [m for m in machines if m.name in self._logs or hosts & {m.address, m.fqdn}]
+        logs = [(m, LOG) for m in machines if m.name in self._logs or hosts & {m.address, m.fqdn}]
+        logs += [(m, NAMED) for m in machines if self._logs and m.name not in self._logs]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda machine: take_out(machine, self.token, callers, strangers), reached))
+            list(pool.map(lambda log: take_out(*log, self.token, callers, strangers, self._domains), logs))
 
     def _wait(self, seconds: float) -> bool:
         """Whether every message has come to rest within that many seconds."""
@@ -255,4 +257,6 @@ class Post:
             message["From"] = sender
         message.set_content(_BODY)
         self._sent.add(message_id)
+        if not (domain := recipient.partition("@")[2]).endswith(self._site.student.domain):
+            self._domains.add(domain)
         return message_id, message.as_string()
