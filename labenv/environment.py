@@ -42,13 +42,17 @@ class Machine:
 
 @dataclass(frozen=True)
 class Environment:
-    """One student's lab. `stage` is the stage it was brought up at, `topology` the shipped one's name or a file's path."""
+    """One student's lab. `stage` is the stage it was brought up at, `topology` the shipped one's name or a file's path.
+
+    A `foreign` one came out of an archive, or has a machine that did.
+    """
 
     student: Student
     lab: str
     stage: str
     machines: tuple[Machine, ...]
     topology: str = ""
+    foreign: bool = False
 
     @property
     def network_name(self) -> str:

@@ -67,12 +67,17 @@ class Maillog:
         self._lock = threading.Lock()
         self._trying = threading.Lock()
         self._tried: str | None = None
+        self._began = 0.0  # the latest look, in time.monotonic()
         self._size = int(machine.output(f"stat -c %s {PATH} 2>/dev/null || echo 0"))
         self._text = ""
 
     def read(self) -> str:
         """All whole lines since the beginning, the newest if they are too many."""
+        asked = time.monotonic()
         with self._lock:
+            if self._began > asked:  # another thread has begun to look since, while this one waited for its turn
+                return self._text
+            self._began = time.monotonic()
             # A log that shrank was rotated: it begins again.
             said = self._machine.channel.run(
                 f"[ $(stat -c %s {PATH}) -ge {self._size} ] && from={self._size} || from=0; "

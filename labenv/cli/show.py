@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labenv.doctor import Finding
     from labenv.engine.images import Built, Image
     from labenv.environment import Environment
-    from labenv.environments.history.repository import Edit
+    from labenv.environments.history.story import Entry
     from labenv.sheet.guide import Hint, Next
 
 _out = Console(highlight=False, soft_wrap=True)  # the terminal's width is for labenv.cli.output
@@ -71,6 +71,8 @@ def environments(there: "Sequence[Environment]", ticked: "Mapping[str, Sequence[
 
 def next_step(found: "Next") -> None:
     """What to do next, in one sentence; the sheet's own error at that step, in a second one."""
+    for text in found.attempts:
+        _out.print(escape(text))
     _out.print(escape(found.sentence))
     if found.note:
         _out.print(f"Note: {escape(found.note)}", style="yellow")
@@ -81,7 +83,12 @@ def hint(found: "Hint") -> None:
     from labenv.sheet.guide import SAID
 
     if not found.level:
-        _out.print(f"Step {found.step} passes, so there is no hint.")
+        if not found.wrong:
+            _out.print(f"Step {found.step} passes, so there is no hint.")
+            return
+        _out.print(f"Step {found.step} passes, with a warning:")
+        for text in found.wrong:
+            _out.print(escape(text))
         return
     if found.step != found.asked:
         _out.print(f"Step {found.asked} waits for step {found.step}: fix that first.\n")
@@ -94,9 +101,17 @@ def hint(found: "Hint") -> None:
         _out.print(Text(f"{'note':<{wide}}  {found.note}"))
 
 
-def edit_row(edit: "Edit") -> tuple[str, ...]:
-    """A change as a row for `edits`."""
-    return moment(edit.time), edit.machine, edit.file, f"+{edit.added} -{edit.removed}", edit.said
+def entry_rows(entry: "Entry", *, every: bool = False) -> list[tuple[str, ...]]:
+    """What one command changed as rows for `edits`; with `every`, each file has its own."""
+    from labenv.environments.history.story import files
+
+    rows: list[tuple[str, ...]] = []
+    for part in files(entry, every=every):
+        name = f"{part.name} ({part.count} files)" if part.count > 1 else part.name
+        # Only the first row says when, and by which command.
+        begin, end = ("", "") if rows else (moment(part.time), entry.said)
+        rows.append((begin, part.machine, name, f"+{part.added} -{part.removed}", end))
+    return rows
 
 
 def moment(seconds: int | None) -> str:
@@ -134,6 +149,11 @@ def saves(documents: "Sequence[dict[str, Any]]") -> None:
         size = f"{save['bytes'] / 1e6:.1f} MB"
         rows.append((save["student"], save["name"], made, save["stage"], " ".join(save["machines"]), size))
     table(("student", "name", "made", "stage", "machines", "size"), rows)
+    if gone := [save["name"] for save in documents if save["gone"]]:
+        _out.print(
+            f"Another program, such as docker system prune, removed the images of {', '.join(gone)}. A restore makes them again "
+            "from the copy outside the engine."
+        )
 
 
 def findings(found: "Sequence[Finding]") -> None:

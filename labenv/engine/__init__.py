@@ -39,6 +39,7 @@ MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
 BRIDGED = "labenv.bridge"  # on a network: the name of its bridge (labenv.engine.wall)
+FOREIGN = "labenv.foreign"  # on what came out of an archive, and on every machine beside it (labenv.engine.recipe)
 NOTED = "labenv.restored"  # which restore a machine came from, or a note is about (labenv.engine.save_store)
 # Runs a command until it ends, or the connection does: that is the end of the input.
 _LINES = '( /bin/sh -c "$0"; kill -s HUP $$ ) & read -r _; kill -s KILL -- -$$'
@@ -208,13 +209,14 @@ class Engine:
 
         `files` is its overlay, a tar archive rooted at /. The machine unpacks it over its image itself, at its first boot: the
         engine would start another process for that, which costs a tenth of a second.
+        A machine with the label FOREIGN gets fewer rights.
         """
         overlay = base64.b64encode(gzip.compress(files, mtime=0)).decode()
         name = container_name(student.id, node.name)
         with refusals(f"making {node.name}"):
             for way in recipe.candidates(self.facts):
                 try:
-                    keys = recipe.service_keys(way, student.id, node)
+                    keys = recipe.service_keys(way, student.id, node, foreign=FOREIGN in labels)
                     keys["command"].append(overlay)
                     keys["volumes"] = [*keys.get("volumes", ()), *binds]
                     self._create(name, node, student, image, published, labels, keys)
@@ -462,7 +464,10 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         told["addresses"] = tuple(told.get("addresses", ()))
         machine = Machine(name, told.pop("fqdn", ""), told.pop("address", ""), "missing", "", optional=True, **told)
         machines.append(_machine(student, machine, container, alive))
-    return Environment(student, labels["labenv.lab"], labels["labenv.stage"], tuple(machines), labels[TOPOLOGY])
+    foreign = any(FOREIGN in container["Labels"] for container in containers)
+    return Environment(
+        student, labels["labenv.lab"], labels["labenv.stage"], tuple(machines), labels[TOPOLOGY], foreign
+    )
 
 
 def _machine(student: Student, machine: Machine, container: dict[str, Any] | None, alive: set[str]) -> Machine:

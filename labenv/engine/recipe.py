@@ -26,9 +26,12 @@ _REMOUNT = (
 SHIM = ("sh", "-c", _REMOUNT, INIT)
 
 
-# For the firewall lesson; and so that `ss -p` and lsof name processes that have changed their user, such as Postfix's (ptrace(2),
-# "Ptrace access mode checking"). It reaches the processes of the machine's own namespace only: there are no others to name.
-_CAPABILITIES = ("NET_ADMIN", "SYS_PTRACE")
+# NET_ADMIN is for the firewall lesson. With SYS_PTRACE, `ss -p` and lsof name processes that have changed their user, such as
+# Postfix's (ptrace(2), "Ptrace access mode checking"). Where neither AppArmor nor a user namespace forbids it, root in the
+# machine can also trace what an engine starts there before that has given up the engine's rights (runc, CVE-2016-9962). So a
+# machine that somebody else has sent does not get it.
+_TRACE = "SYS_PTRACE"
+_CAPABILITIES = ("NET_ADMIN", _TRACE)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Facts:
     desktop: bool = False
     hybrid: bool = False  # cgroup v1 with a v2 tree at /sys/fs/cgroup/unified
     limits: frozenset[str] = frozenset()  # those of limits.NAMES that it can hold
+    ident: str = ""  # the engine's own
     delegates: bool = True  # a cgroup namespace protects the limits of its own root: nsdelegate in cgroups(7)
 
 
@@ -110,6 +114,7 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool, delega
         desktop="Docker Desktop" in (info.get("OperatingSystem") or ""),
         hybrid=hybrid and str(info.get("CgroupVersion") or "1") == "1",
         limits=limits.held(info),
+        ident=str(info.get("ID") or ""),
         delegates=delegates,
     )
 
@@ -180,8 +185,11 @@ def ident(student_id: str, machine: str) -> str:
     return hashlib.sha256(f"{student_id}/{machine}".encode()).hexdigest()[:12]
 
 
-def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
-    """What the recipe adds to that machine, as keys of a Compose service; little for a machine without systemd."""
+def service_keys(recipe: Recipe, student_id: str, node: Node, *, foreign: bool = False) -> dict[str, Any]:
+    """What the recipe adds to that machine, as keys of a Compose service; little for a machine without systemd.
+
+    A `foreign` machine may not trace.
+    """
     name = ident(student_id, node.name)
     # Inside a user namespace older kernels have no sysctls, and a limit cannot be higher than that of the user.
     sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS), "ulimits": {"nofile": dict(NOFILE)}}
@@ -190,7 +198,7 @@ def service_keys(recipe: Recipe, student_id: str, node: Node) -> dict[str, Any]:
         return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": limits.tmpfs(node.limits, locks=False), **common}
     keys: dict[str, Any] = {
         "command": list(recipe.command),
-        "cap_add": list(recipe.cap_add),
+        "cap_add": [right for right in recipe.cap_add if not foreign or right != _TRACE],
         "tmpfs": limits.tmpfs(node.limits, locks=True),
         **common,
     }

@@ -1,24 +1,27 @@
 """Saves on the engine: an image for each machine, found by its tag, and notes of what is in progress.
 
 A container's labels are copied into its image, so nothing else about the environment needs to be stored. All images of a
-save carry the names of its machines: a save counts once it has them all, however its making ended.
+save carry the names of its machines: a save counts once it has them all, however its making ended. A save whose images another
+program removed is still there if there is a copy of it outside the engine (labenv.engine.kept).
 """
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from secrets import token_hex
+from typing import Any
 
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import LABEL, NOTED, RECORD, TOPOLOGY, Engine, pause, recipe, refusals
+from labenv.engine import LABEL, NOTED, RECORD, TOPOLOGY, Engine, kept, pause, recipe, refusals
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
+from labenv.events import Event, Listener, announced, silent
 from labenv.student import Student
 
 REPOSITORY = "labenv-save"
@@ -49,12 +52,16 @@ class Copy:
 
 @dataclass(frozen=True)
 class Save:
-    """A complete save of a student's environment. `stamp` identifies it, and says when it was made."""
+    """A complete save of a student's environment. `stamp` identifies it, and says when it was made.
+
+    The engine no longer has the images of one that is `gone`: `ensure` makes them again.
+    """
 
     student_id: str
     name: str
     stamp: str
     copies: tuple[Copy, ...]
+    gone: bool = False
 
     @property
     def made(self) -> datetime:
@@ -103,8 +110,9 @@ class Note:
 
 
 def found(engine: Engine, student_id: str | None = None) -> list[Save]:
-    """The complete saves on the engine (of one student, if given), oldest first. Raises EngineError."""
-    return _whole([parts for parts in _tagged(engine) if student_id in (None, parts[0])])
+    """The complete saves (of one student, if given), oldest first. Raises EngineError."""
+    there = _whole([parts for parts in _tagged(engine) if student_id in (None, parts[0])])
+    return _with_gone(there, student_id)
 
 
 def tidied(engine: Engine, student_id: str) -> list[Save]:
@@ -119,24 +127,38 @@ def tidied(engine: Engine, student_id: str) -> list[Save]:
         for _, _, copy in there:
             if copy.tag not in wanted:
                 _untag(engine, copy.tag)
-    return saves
+    return _with_gone(saves, student_id)
 
 
-def make(engine: Engine, environment: Environment, machines: Sequence[Machine], name: str, *, ticks: str = "") -> Save:
+def make(
+    engine: Engine,
+    environment: Environment,
+    machines: Sequence[Machine],
+    name: str,
+    *,
+    ticks: str = "",
+    listen: Listener = silent,
+) -> Save:
     """Save machines in their state at one moment; running machines are paused meanwhile. Raises EngineError.
 
-    `ticks` is kept with them, as a label. A save that fails leaves nothing behind.
+    `ticks` is kept with them, as a label. A save that fails leaves nothing behind. Its copy outside the engine is of the tenth of
+    a second before; if there can be none, the user is told.
     """
     student = environment.student.id
     try:
         with ThreadPoolExecutor(len(machines)) as pool:
-            list(pool.map(lambda machine: _write_down(engine, machine), machines))
+            copied = list(pool.map(lambda machine: _write_down(engine, machine), machines))
             stamp = f"{datetime.now(UTC).strftime(_TIME)}-{token_hex(4)}"
             told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines)}
             told |= {FORMAT: CURRENT, VERSION: __version__} | ({TICKS: ticks} if ticks else {})
             with _still(engine, machines, pool), refusals(f"saving {student}'s machines"):
-                copies = pool.map(lambda machine: _commit(engine, student, stamp, machine, told), machines)
-                return Save(student, name, stamp, tuple(copies))
+                committed = list(pool.map(lambda machine: _commit(engine, student, stamp, machine, told), machines))
+            made = Save(student, name, stamp, tuple(copy for copy, _ in committed))
+            try:
+                _keep(engine, made, machines, copied, [facts for _, facts in committed])
+            except EngineError as error:
+                listen(Event("save", f"there is no copy of this save outside the engine: {error}", "note"))
+            return made
     except BaseException:
         with suppress(EngineError):
             tidied(engine, student)
@@ -153,10 +175,26 @@ def remove(engine: Engine, save: Save) -> None:
     with refusals(f"removing the save {save.name}"):
         for copy in save.copies:
             _untag(engine, copy.tag)
+        stand = engine.api.containers(all=True, filters={"label": f"{STAMP}={save.stamp}"})
+    kept.drop(save.student_id, save.stamp, needed=bool(stand))
+
+
+def ensure(engine: Engine, save: Save, listen: Listener) -> Save:
+    """The save with its images on the engine, from its copy if another program removed them. Raises EngineError."""
+    if not save.gone:
+        return save
+    manifest = next(m for m in kept.manifests(save.student_id) if m["stamp"] == save.stamp)
+    tags = {c.machine: (c.tag, [f"LABEL {_quoted(k)}={_quoted(v)}" for k, v in c.labels.items()]) for c in save.copies}
+    with announced(listen, "restore", f"making {save.name} again from its copy outside the engine"):
+        kept.rebuild(engine, manifest, tags, listen)
+    return replace(save, gone=False)
 
 
 def sizes(engine: Engine, save: Save) -> dict[str, int]:
     """The bytes that each machine of a save takes in addition to the image it stands on. Raises EngineError."""
+    if save.gone:
+        [manifest] = [m for m in kept.manifests(save.student_id) if m["stamp"] == save.stamp]
+        return {copy.machine: kept.size(manifest, copy.machine) for copy in save.copies}
     with refusals("looking at the saves"):
         return {copy.machine: engine.api.history(copy.tag)[0]["Size"] for copy in save.copies}
 
@@ -220,11 +258,64 @@ def _whole(tagged: list[tuple[str, str, Copy]]) -> list[Save]:
     return saves
 
 
-def _write_down(engine: Engine, machine: Machine) -> None:
-    """Have a running machine store what the engine mounts into it, because no image contains that."""
-    if machine.state == "running":
-        with engine.shell(machine) as channel:
-            channel.run("[ ! -x /usr/lib/labenv/setup ] || /usr/lib/labenv/setup save")
+def _with_gone(there: list[Save], student_id: str | None) -> list[Save]:
+    """The saves, with those of which there is only the copy outside the engine."""
+    stamps = {save.stamp for save in there}
+    copies = [manifest for manifest in kept.manifests(student_id) if manifest["stamp"] not in stamps]
+    gone = [
+        Save(
+            told["student"],
+            told["name"],
+            told["stamp"],
+            tuple(
+                Copy(machine, f"{REPOSITORY}:{told['student']}.{told['stamp']}.{machine}", facts["labels"])
+                for machine, facts in told["machines"].items()
+            ),
+            gone=True,
+        )
+        for told in copies
+    ]
+    return sorted([*there, *gone], key=lambda save: save.stamp) if gone else there
+
+
+def _write_down(engine: Engine, machine: Machine) -> bytes | EngineError | None:
+    """Have a running machine store what the engine mounts into it, because no image contains that.
+
+    Returns a copy of what has changed in it, or why there is none; None if it does not run.
+    """
+    if machine.state != "running":
+        return None
+    with engine.shell(machine) as channel:
+        channel.run("[ ! -x /usr/lib/labenv/setup ] || /usr/lib/labenv/setup save")
+        try:
+            return kept.copied(channel, machine.made)
+        except EngineError as error:
+            return error
+
+
+def _keep(
+    engine: Engine,
+    made: Save,
+    machines: Sequence[Machine],
+    copied: Sequence[bytes | EngineError | None],
+    facts: Sequence[Mapping[str, Any]],
+) -> None:
+    """Store a copy of a save outside the engine. Raises EngineError."""
+    new: dict[str, bytes] = {}
+    told: dict[str, dict[str, Any]] = {}
+    for machine, content, copy, inspected in zip(machines, copied, made.copies, facts, strict=True):
+        if isinstance(content, EngineError):
+            raise content
+        new[machine.name] = content or kept.copied_from_image(engine, copy.tag, machine.made)
+        config = inspected["Config"]
+        parent = (config["Labels"] or {}).get(STAMP, "")
+        told[machine.name] = {
+            "labels": copy.labels,
+            "image": config["Image"],
+            "id": inspected["Image"],
+            "parent": parent,
+        }
+    kept.store({"student": made.student_id, "name": made.name, "stamp": made.stamp, "machines": told}, new)
 
 
 @contextmanager
@@ -237,7 +328,10 @@ def _still(engine: Engine, machines: Sequence[Machine], pool: ThreadPoolExecutor
         yield
 
 
-def _commit(engine: Engine, student_id: str, stamp: str, machine: Machine, told: dict[str, str]) -> Copy:
+def _commit(
+    engine: Engine, student_id: str, stamp: str, machine: Machine, told: dict[str, str]
+) -> tuple[Copy, dict[str, Any]]:
+    """Save one machine; also returns what the engine says of it (Engine API, ContainerInspect)."""
     tag = f"{student_id}.{stamp}.{machine.name}"
     inspected = engine.api.inspect_container(machine.container)
     config = inspected["Config"]
@@ -256,7 +350,7 @@ def _commit(engine: Engine, student_id: str, stamp: str, machine: Machine, told:
         said = engine.api.import_image_from_data(engine.api.export(machine.container), REPOSITORY, tag, changes)
         if error := re.search(r'"error":"([^"]*)"', said):  # part of an answer that began as a success
             raise docker.errors.APIError(error[1])
-    return Copy(machine.name, f"{REPOSITORY}:{tag}", labels)
+    return Copy(machine.name, f"{REPOSITORY}:{tag}", labels), inspected
 
 
 def _quoted(value: str) -> str:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from labenv.engine import Engine
 from labenv.environment import Environment
-from labenv.environments.lock import locked
+from labenv.environments.lock import command_of_holder, locked
 from labenv.environments.plan import Plan, plan_again
 from labenv.environments.recovery import recover
 from labenv.errors import EngineError
@@ -38,7 +38,16 @@ class Change:
         """What the environment was made from. Raises UsageError if its lab or topology is missing, EngineError."""
         there = self.environment
         names = [machine.name for machine in there.machines]
-        return plan_again(there.student, there.lab, there.stage, there.topology, names)
+        plan = plan_again(there.student, there.lab, there.stage, there.topology, names)
+        return replace(plan, foreign=there.foreign)
+
+
+def changed_by(engine: Engine, student_id: str) -> str:
+    """The labenv command that is changing a student's environment now, such as "restore good"; empty if none is known to.
+
+    Raises EngineError.
+    """
+    return command_of_holder(engine, student_id)
 
 
 @contextmanager

@@ -7,11 +7,13 @@ label's value, is compared with what a save sets (OCI image specification, "Imag
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from labenv import __version__, student
 from labenv.engine import (
+    FOREIGN,
     LABEL,
     MACHINE,
     NOTED,
@@ -61,6 +63,7 @@ _WORDS = {
     debian.BUILD: r"[\w.+!-]{1,100}",
     NOTED: r"-|[0-9a-f]{8}",
     save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
+    FOREIGN: r"yes",
 }
 # Compared beyond their form, like the labels of the environment.
 _TOLD = {MACHINE, OPTIONAL, save_store.NAME, save_store.MACHINES}
@@ -72,6 +75,17 @@ def save_in(given: ImageFile) -> Save:
         return _save_in(given)
     except (LookupError, ValueError, TypeError) as error:
         raise Unreadable(f"its labels are not those of a save: {shown(error)}") from error
+
+
+def marked(given: ImageFile) -> ImageFile:
+    """The same images with the label that says they came out of an archive, which whatever is made from them keeps."""
+    return replace(given, images=tuple(_marked(image) for image in given.images))
+
+
+def _marked(image: Packed) -> Packed:
+    settings = image.config["config"]
+    config = image.config | {"config": settings | {"Labels": settings["Labels"] | {FOREIGN: "yes"}}}
+    return replace(image, config=config, raw=json.dumps(config).encode())
 
 
 def _save_in(given: ImageFile) -> Save:

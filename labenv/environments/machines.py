@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from labenv.computer import Computer
-from labenv.engine import Engine, environment_labels, machine_labels, tools, wall
+from labenv.engine import FOREIGN, Engine, environment_labels, kept, machine_labels, tools, wall
 from labenv.engine.images import Images, wanted
 from labenv.engine.turns import in_turn
 from labenv.environment import Environment, network_name
@@ -59,7 +59,7 @@ def make(
 
     Each machine waits for those of its networks that are still being created. Raises EngineError.
     """
-    labels = environment_labels(made.environment())
+    labels = environment_labels(made.environment()) | ({FOREIGN: "yes"} if made.foreign else {})
     shift = _free_ports(engine, made, nodes, listen)
     coming = coming or {}
     binds = _tools(engine, listen)
@@ -91,6 +91,7 @@ def make(
         around = pool.submit(closed)
         list(pool.map(make_one, nodes))
     cap(engine, made, nodes, listen)
+    kept.up(made.student.id, engine.facts.ident)
     return tuple(f"made {node.name}" for node in nodes)
 
 

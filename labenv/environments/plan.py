@@ -45,7 +45,8 @@ class Copied:
 class Plan:
     """Everything that an environment is made from, for one student at one stage.
 
-    The `topology` has only the wanted machines and networks. `copied` are machines out of a save.
+    The `topology` has only the wanted machines and networks. `copied` are machines out of a save. A
+    `foreign` environment came out of an archive.
     """
 
     student: Student
@@ -54,6 +55,7 @@ class Plan:
     topology: Topology
     source: str
     copied: Mapping[str, Copied] = field(default_factory=dict)
+    foreign: bool = False
 
     def images(self) -> dict[str, str]:
         """The image folder of each machine."""
@@ -82,7 +84,7 @@ class Plan:
             )
             for node in self.topology.nodes
         )
-        return Environment(self.student, self.lab.id, self.stage, machines, self.source)
+        return Environment(self.student, self.lab.id, self.stage, machines, self.source, self.foreign)
 
 
 def validated(request: Request) -> Request:

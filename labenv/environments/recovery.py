@@ -7,7 +7,7 @@ is made from scratch, it is undone. An interrupted start of a drill is undone.
 
 from dataclasses import replace
 
-from labenv.engine import NOTED, Engine, records, save_store
+from labenv.engine import FOREIGN, NOTED, Engine, records, save_store
 from labenv.engine.desk import remove_home
 from labenv.engine.save_store import Note, Save
 from labenv.environment import Environment
@@ -53,6 +53,7 @@ def remove_all(engine: Engine, student_id: str) -> None:
 
 def replace_with(engine: Engine, wanted: Save, noted: Note, listen: Listener) -> tuple[str, ...]:
     """Replace what exists by a save, as the note says; returns what was done. Raises EngineError."""
+    save_store.ensure(engine, wanted, listen)
     plan = plan_of(wanted, noted.nonce)
     changes = machines.remake(engine, engine.environments(wanted.student_id), plan, listen)
     ticks.keep(engine, wanted.student_id, ticks.unpacked(wanted.labels.get(save_store.TICKS, "")).values())
@@ -75,4 +76,4 @@ def plan_of(wanted: Save, nonce: str = "-") -> Plan:
         copy.machine: Copied(copy.tag, {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce})
         for copy in wanted.copies
     }
-    return replace(plan, copied=copied)
+    return replace(plan, copied=copied, foreign=any(FOREIGN in copy.labels for copy in wanted.copies))

@@ -1,6 +1,7 @@
 """Saving an environment, restoring a save, and starting from scratch. Each of them can be undone."""
 
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -14,6 +15,7 @@ from labenv.environments.changing import changing
 from labenv.environments.choose import chosen
 from labenv.environments.machines import remake, remake_machine
 from labenv.environments.networks import taken_by
+from labenv.environments.plan import Plan
 from labenv.environments.recovery import begin, plan_of, replace_with
 from labenv.environments.settle import settle
 from labenv.environments.up import Outcome
@@ -69,7 +71,7 @@ def take(engine: Engine, environment: Environment, name: str | None, listen: Lis
     with announced(listen, "save", f"saving {who}'s machines as {name}"):
         whole = [m for m in environment.machines if _is_whole(m)]
         ticked = ticks.packed(ticks.read(engine, who).values())
-        return save_store.make(engine, environment, whole, name, ticks=ticked)
+        return save_store.make(engine, environment, whole, name, ticks=ticked, listen=listen)
 
 
 def named(engine: Engine, student_id: str, name: str) -> Save:
@@ -96,13 +98,15 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
         )
         there = change.look()
         _refuse_taken(engine, plan.student, there)
+        wanted = save_store.ensure(engine, wanted, listen)
         if there:
             history.collect_now(engine, there, listen)
         before = _before(engine, there, "before-restore", listen)
-        noted = begin(engine, there, wanted)
-        changes = replace_with(engine, wanted, noted, listen)
-        environment = change.environment
-        settle(engine, environment, environment.machines, listen)
+        with desktop.brought_back(engine, change, listen):
+            noted = begin(engine, there, wanted)
+            changes = replace_with(engine, wanted, noted, listen)
+            environment = change.environment
+            settle(engine, environment, environment.machines, listen)
         history.collect_now(engine, environment, listen, f"labenv restore {name}")
     return Outcome(environment, (*_names(before), *changes), ())
 
@@ -133,26 +137,37 @@ def reset(
         Images(engine).ensure(set(fresh.images().values()), listen)
         history.collect_now(engine, there, listen)
         before = _before(engine, there, "before-reset", listen)
-        if machine:  # if this is interrupted, a machine is missing, which `up` makes again too
-            changes = remake_machine(engine, there, fresh, machine, listen)
-        else:
-            noted = begin(engine, there, before) if before else None
-            changes = remake(engine, [there], fresh, listen)
-            ticks.keep(engine, who, ())
-            if noted:
-                save_store.drop(engine, noted)
-        environment = change.environment
-        again = [m for m in environment.machines if machine in (None, m.name)]
-        settle(engine, environment, again, listen)
-        desktop.follow(engine, environment, listen)
+        makes_host = machine in (None, desktop.HOST)
+        with desktop.brought_back(engine, change, listen) if makes_host else nullcontext():
+            changes = _made_again(engine, there, fresh, before, machine, listen)
+            environment = change.environment
+            again = [m for m in environment.machines if machine in (None, m.name)]
+            settle(engine, environment, again, listen)
         history.collect_now(engine, environment, listen, " ".join(["labenv reset", *filter(None, [machine, stage])]))
     return Outcome(environment, (*_names(before), *changes), ())
 
 
+def _made_again(
+    engine: Engine, there: Environment, fresh: Plan, before: Save | None, machine: str | None, listen: Listener
+) -> tuple[str, ...]:
+    """Make the environment, or one machine of it, as the plan has it; returns what was done."""
+    if machine:  # if this is interrupted, a machine is missing, which `up` makes again too
+        return remake_machine(engine, there, fresh, machine, listen)
+    noted = begin(engine, there, before) if before else None
+    changes = remake(engine, [there], fresh, listen)
+    ticks.keep(engine, there.student.id, ())
+    if noted:
+        save_store.drop(engine, noted)
+    return changes
+
+
 def remove(engine: Engine, student_id: str, name: str, listen: Listener) -> None:
-    """Remove a save. Raises UsageError if there is none of that name, EngineError."""
-    with changing(engine, student_id, listen):
-        save_store.remove(engine, named(engine, student_id, name))
+    """Remove a save, and with the last thing of an environment its history. Raises UsageError if there is none of that name, EngineError."""
+    with changing(engine, student_id, listen) as change:
+        doomed = named(engine, student_id, name)
+        save_store.remove(engine, doomed)
+        if not change.look() and not save_store.tidied(engine, student_id):
+            history.forget(doomed.environment)
 
 
 def refuse_drill(engine: Engine, student_id: str) -> None:
@@ -202,7 +217,10 @@ def owner(engine: Engine, student_id: str | None, name: str) -> str:
 
 
 def document(engine: Engine, save: Save) -> dict[str, Any]:
-    """A save as `saves --json` shows it; `bytes` is what it takes in addition to the images. Raises EngineError."""
+    """A save as `saves --json` shows it; `bytes` is what it takes in addition to the images. Raises EngineError.
+
+    One that is `gone` has only its copy outside the engine, from which a restore makes it again.
+    """
     return {
         "student": save.student_id,
         "name": save.name,
@@ -211,4 +229,5 @@ def document(engine: Engine, save: Save) -> dict[str, Any]:
         "stage": save.stage,
         "machines": list(save.machines),
         "bytes": sum(save_store.sizes(engine, save).values()),
+        "gone": save.gone,
     }

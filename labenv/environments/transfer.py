@@ -49,12 +49,16 @@ def export_save(engine: Engine, student_id: str, name: str, file: Path, listen: 
 
     Raises UsageError if there is none of that name or the file cannot be written, EngineError.
     """
-    return _write(engine, saves.named(engine, student_id, name), file, listen)
+    with changing(engine, student_id, listen):
+        made = save_store.ensure(engine, saves.named(engine, student_id, name), listen)
+    return _write(engine, made, file, listen)
 
 
 def _write(engine: Engine, made: Save, file: Path, listen: Listener) -> int:
     with announced(listen, "export", f"writing {file}"):
-        return bundle.pack(engine, [copy.tag for copy in made.copies], file, _LEVEL, before=_member(made, listen))
+        return bundle.pack(
+            engine, [copy.tag for copy in made.copies], file, listen, _LEVEL, before=_member(made, listen)
+        )
 
 
 def _member(made: Save, listen: Listener) -> bytes:
@@ -74,7 +78,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
     contains what no save does, or if its name is in use; EngineError. Then nothing has changed.
     """
     with announced(listen, "import", f"checking {file}"):
-        given, found = _verified(file)
+        given, found = _verified(file, listen)
         if processors := given.foreign(engine.architecture):
             raise UsageError(
                 f"{file} is for {processors} processors, but this engine runs on {engine.architecture}. Import it on a computer of "
@@ -83,7 +87,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
     with changing(engine, found.student_id, listen):
         for other in save_store.tidied(engine, found.student_id):
             if other.stamp == found.stamp:
-                return other
+                return save_store.ensure(engine, other, listen)
             if other.name == found.name:
                 raise UsageError(
                     f"{found.student_id} already has a different save called {found.name}. Remove it first: "
@@ -91,6 +95,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
                 )
         try:
             with announced(listen, "import", f"loading {found.student_id}'s machines"):
+                given = foreign.marked(given)
                 named = {image.labels[MACHINE]: image.digest for image in given.images}
                 tags = {named[c.machine]: (save_store.temporary(found.student_id), c.tag) for c in found.copies}
                 image_file.load(engine, given, tags, listen)
@@ -103,9 +108,9 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
         return found
 
 
-def _verified(file: Path) -> tuple[ImageFile, Save]:
+def _verified(file: Path, listen: Listener) -> tuple[ImageFile, Save]:
     try:
-        given = image_file.verified(file, _HISTORY)
+        given = image_file.verified(file, _HISTORY, listen=listen)
         for name in filter(_HISTORY.fullmatch, given.digests):
             if given.sizes[name] > _LARGEST_HISTORY:
                 raise Unreadable(f"its history has more than {_LARGEST_HISTORY} bytes")

@@ -8,9 +8,10 @@ twice changes nothing, and the next `up` finishes one that was interrupted.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, limits, recipe, wall
+from labenv.engine import Engine, NetworkTaken, kept, limits, recipe, save_store, wall
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out
 from labenv.environment import Environment, Machine, network_name
@@ -90,6 +91,7 @@ def _missing(engine: Engine, requests: Sequence[Request]) -> Iterator[int]:
 
 def _create(change: Change, request: Request, listen: Listener) -> Outcome:
     engine = change.engine
+    _tell_vanished(engine, request.student_id, listen)
     for _ in range(256):
         made = new_plan(engine, request, listen)
         try:
@@ -153,6 +155,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     source = str(request.topology.resolve()) if request.topology else there.topology
     machines = [machine.name for machine in there.machines]
     made = plan_again(there.student, there.lab, there.stage, source, machines, request.profiles)
+    made = replace(made, foreign=there.foreign)
     Images(engine).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)
@@ -187,10 +190,55 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
             listen(Event(node.name, f"{node.name} was made by another version of labenv; leaving it as it is", "warn"))
     if changed:
         cap(engine, made, changed, listen)
+    if lost := [node.name for node in absent if node.name in present]:
+        _tell_lost(engine, there, lost, listen)
     if absent:
         with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
             changes += make(engine, made, absent, listen)
     return Outcome(change.environment, tuple(changes), tuple(drifted))
+
+
+def _tell_vanished(engine: Engine, student_id: str, listen: Listener) -> None:
+    """Say so if the student had machines, and another program removed them with everything around them."""
+    since = kept.since(student_id, engine.facts.ident)
+    if since is None:
+        return
+    saves = save_store.found(engine, student_id)
+    text = (
+        f"the machines that labenv made for {student_id} at {_time(since)} are gone, with the work in them: not by `labenv down`, but by "
+        f"another program, such as `docker system prune`. They are made from scratch. {_way_back(student_id, saves)}"
+    )
+    listen(Event("machines", text, "warn"))
+
+
+def _tell_lost(engine: Engine, there: Environment, lost: Sequence[str], listen: Listener) -> None:
+    """Say which machines another program removed, and since when the work in them is lost."""
+    who = there.student.id
+    text = (
+        f"{_and(lost)} {'is' if len(lost) == 1 else 'are'} gone, with the work there: another program, such as `docker "
+        f"container prune`, removes machines that do not run. Made from scratch, as at stage {there.stage}. "
+        f"{_way_back(who, save_store.found(engine, who))}"
+    )
+    listen(Event("machines", text, "warn"))
+
+
+def _way_back(student_id: str, saves: Sequence[save_store.Save]) -> str:
+    """Since when work is lost, and how to have back what is not."""
+    if not saves:
+        return "There is no save of it."
+    last = saves[-1]
+    return (
+        f"What was done since the save {last.name} of {_time(last.made.timestamp())} is lost. To go back to it: "
+        f"labenv restore {last.name} -s {student_id}"
+    )
+
+
+def _time(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment):%Y-%m-%d %H:%M}"
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _limited(engine: Engine, machine: Machine, node: Node, listen: Listener) -> list[str]:

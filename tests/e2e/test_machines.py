@@ -75,7 +75,8 @@ def test_ss_names_the_process_of_each_listener_and_none_is_the_engines(cli: Cli,
         said = cli.inside(finished["student"], machine, "ss -Hnltup; echo; netstat -tlnp")
         assert "127.0.0.11" not in said
         sockets, rows = (part.splitlines() for part in said.split("\n\n"))
-        assert sockets and all('users:(("' in line for line in sockets), said
+        assert sockets
+        assert all('users:(("' in line for line in sockets), said
         for program, port in programs.items():
             assert [line for line in sockets if f":{port} " in line and f'"{program}",pid=' in line], said
             assert [line for line in rows if f":{port} " in line and line.rstrip().endswith(f"/{program}")], said
@@ -86,7 +87,9 @@ def test_the_engines_rules_are_in_no_table_and_come_back_with_no_boot(cli: Cli, 
     look = "ss -Hnltu src 127.0.0.11; nft list ruleset 2>/dev/null | grep -ciE 'docker|127.0.0.11'; true"
     keep = "iptables -t nat -A OUTPUT -d 192.0.2.1 -j RETURN; service iptables save; cat /etc/sysconfig/iptables"
     saved = cli.inside(student, "vm3", keep)
-    assert "*nat\n" in saved and "*filter\n" in saved and "DOCKER" not in saved
+    assert "*nat\n" in saved
+    assert "*filter\n" in saved
+    assert "DOCKER" not in saved
     assert cli.inside(student, "vm3", look).split() == ["0"]
     cli("reboot", "vm3", "-s", student)
     assert cli.inside(student, "vm3", look).split() == ["0"]
@@ -94,7 +97,7 @@ def test_the_engines_rules_are_in_no_table_and_come_back_with_no_boot(cli: Cli, 
     cli.inside(student, "vm3", "/usr/lib/labenv/boot")
     assert ":INPUT DROP" in cli.inside(student, "vm3", "iptables-save"), "only a boot removes rules"
     stopped = cli.inside(student, "vm3", "service iptables stop; iptables-save | grep -v '^#'")
-    assert "-A" not in stopped and "DROP" not in stopped, "all tables are emptied, as in the EL family"
+    assert "-A" not in stopped.replace("DROP", "-A"), "all tables are emptied, as in the EL family"
 
 
 def test_iptables_lists_names_as_in_the_el_family(cli: Cli, finished: dict[str, Any]) -> None:
@@ -114,7 +117,9 @@ def test_iptables_lists_names_as_in_the_el_family(cli: Cli, finished: dict[str, 
     assert "DROP       89   --  0.0.0.0/0            0.0.0.0/0           \n" in said
     assert "DROP       ipv6-icmp --  ::/0                 ::/0                \n" in said
     wrong = cli("exec", "-s", finished["student"], "vm2", "--", "iptables", "-nL", "NOSUCH", rc=None)
-    assert wrong.returncode == 1 and wrong.stderr.startswith("iptables v1.8") and not wrong.stdout
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("iptables v1.8")
+    assert not wrong.stdout
 
 
 def test_every_machine_has_an_id_of_its_own(cli: Cli, finished: dict[str, Any]) -> None:

@@ -283,10 +283,13 @@ def test_nothing_leaves_the_computer(lab: Lab) -> None:
 
 
 def test_the_engines_own_name_server_answers_in_no_machine(cli: Cli, finished: dict[str, Any]) -> None:
-    asked = f"dig +short +time=2 +tries=1 @127.0.0.11 SOA {finished['domain']}; dig +short SOA {finished['domain']} | wc -l"
+    asked = (
+        f"dig +short +time=2 +tries=1 @127.0.0.11 SOA {finished['domain']}; dig +short SOA {finished['domain']} | wc -l"
+    )
     for machine in ("host", "vm3"):
         said = cli.inside(finished["student"], machine, asked)
-        assert finished["domain"] not in said and "refused" in said, machine
+        assert finished["domain"] not in said, machine
+        assert "refused" in said, machine
         assert said.split()[-1] == "1", "its own resolver is another"
 
 

@@ -10,11 +10,12 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from labenv.engine import LABEL, Engine, pause, save_store
+from labenv.engine import LABEL, Engine, pause, recipe, save_store
 from labenv.engine.channel import Channel
 from labenv.engine.images import wanted
 from labenv.engine.stream import STDOUT, Stream
@@ -72,6 +73,12 @@ def work(engine: Engine, student: str) -> set[str]:
     return {inside(engine, student, machine, "cat /root/work").strip() for machine in MACHINES}
 
 
+def ticked(cli: Cli, student: str) -> dict[str, str]:
+    """The words of each ticked step."""
+    steps = cli.json("tick", "-s", student)["steps"]
+    return {entry["step"]: entry["ticked"]["words"] for entry in steps if entry["ticked"]}
+
+
 def test_a_save_brings_back_files_mail_queues_and_accounts(cli: Cli, engine: Engine, worked: str) -> None:
     write(engine, worked, "early")
     inside(engine, worked, "vm3", "useradd zoe; rm -rf /home/zoe/Maildir; postsuper -h ALL 2>/dev/null; true")
@@ -105,11 +112,14 @@ def test_a_save_brings_back_files_mail_queues_and_accounts(cli: Cli, engine: Eng
 def test_down_keeps_the_saves_and_says_so(cli: Cli, engine: Engine, keeper: str) -> None:
     cli("up", keeper, "--no-check", "--at", "lab4a")
     write(engine, keeper, "kept")
+    cli("tick", "6", "understood", "-s", keeper)
     cli("save", "before-down", "-s", keeper)
     assert f"labenv saves -s {keeper}" in cli("down", "-s", keeper).stderr
     assert names(cli, keeper) == ["before-down"]
     cli("up", keeper, "--no-check", "--at", "relay")
+    assert ticked(cli, keeper) == {}
     again = cli.json("restore", "before-down")
+    assert ticked(cli, keeper) == {"6": "understood"}, "a save has the ticks"
     assert (again["student"], again["stage"]) == (keeper, "lab4a")
     assert work(engine, keeper) == {"kept"}
     would = cli("saves", "--remove", "before-down", "-s", keeper, "--dry-run").stderr
@@ -120,13 +130,118 @@ def test_down_keeps_the_saves_and_says_so(cli: Cli, engine: Engine, keeper: str)
     assert names(cli, keeper) == ["before-restore-1"]
 
 
+def pruned(engine: Engine, student: str) -> None:
+    """What `docker system prune --all --volumes` does to a student's saves, and to nobody else's."""
+    mine = {"label": f"{LABEL}={student}"}
+    for image in engine.api.images(name=save_store.REPOSITORY, filters=mine):
+        for tag in image["RepoTags"] or []:
+            engine.api.remove_image(tag)
+    for volume in engine.api.volumes(filters=mine)["Volumes"] or []:
+        engine.api.remove_volume(volume["Name"])
+
+
+def test_a_save_whose_images_another_program_removed_comes_back(cli: Cli, engine: Engine, keeper: str) -> None:
+    tree = (
+        "find / -xdev ! -type s ! -path '/dev/*' ! -path '/tmp/*' ! -path '/var/tmp/*' ! -path '*/labenv/history/*'"
+        " -printf '%p %y %m %U %G %l\\n' | sort; cat /root/work /etc/shadow; getcap /usr/bin/ping"
+    )
+    cli("up", keeper, "--no-check", "--at", "lda")
+    inside(
+        engine,
+        keeper,
+        "vm3",
+        "rm -r /etc/skel; : >/etc/skel; mv /etc/motd.d /etc/m; useradd zoe; systemctl disable -q dovecot",
+    )
+    write(engine, keeper, "kept")
+    cli("save", "first", "-s", keeper)
+    before = inside(engine, keeper, "vm3", tree)
+    write(engine, keeper, "late")
+
+    engine.remove(engine.environments(keeper)[0])
+    pruned(engine, keeper)
+    [save] = cli.json("saves", "-s", keeper)["saves"]
+    assert (save["name"], save["gone"], 0 < save["bytes"] < 300_000) == ("first", True, True)
+    said = cli("up", keeper, "--no-check", "--at", "lab4a").stderr
+    assert "not by `labenv down`" in said
+    assert f"since the save first of {datetime.fromisoformat(save['made']).astimezone():%Y-%m-%d %H:%M} is lost" in said
+    assert f"labenv restore first -s {keeper}" in said
+    cli("restore", "first", "-s", keeper)
+    assert work(engine, keeper) == {"kept"}
+    assert inside(engine, keeper, "vm3", tree) == before
+
+    write(engine, keeper, "on top")  # this save stands on the one before, which goes
+    cli("save", "second", "-s", keeper)
+    cli("saves", "--remove", "first", "-s", keeper)
+    pruned(engine, keeper)
+    cli("restore", "second", "-s", keeper)
+    assert work(engine, keeper) == {"on top"}
+    assert "zoe" in inside(engine, keeper, "vm3", "cat /etc/passwd")
+
+
+def test_a_machine_that_another_program_removed_is_made_again_with_a_word(
+    cli: Cli, engine: Engine, keeper: str
+) -> None:
+    cli("up", keeper, "--no-check", "--at", "lab4a")
+    assert "gone" not in cli("up", keeper, "--no-check").stderr
+    cli("save", "last", "-s", keeper)
+    engine.remove_machine(f"labenv-{keeper}-vm2")
+    said = cli("up", keeper, "--no-check").stderr
+    assert "vm2 is gone, with the work there" in said
+    assert "since the save last of" in said
+
+
+def test_nothing_is_left_of_an_environment_that_is_gone_with_its_saves(
+    cli: Cli, engine: Engine, student: str, tmp_path: Path
+) -> None:
+    own = Cli({"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CACHE_HOME": str(tmp_path / "cache")})
+
+    def there() -> set[str]:
+        mine = {"label": f"{LABEL}={student}"}
+        files = [str(path) for path in tmp_path.rglob("*") if student in str(path.relative_to(tmp_path))]
+        locks = [
+            str(path) for place in ("/run/labenv", "/run/lock", "/tmp") for path in Path(place).rglob(f"*{student}*")
+        ]
+        cgroups = [
+            str(path)
+            for machine in MACHINES
+            for path in Path("/sys/fs/cgroup").rglob(f"*{recipe.ident(student, machine)}*")
+        ]
+        named = [
+            *(container["Names"][0] for container in engine.api.containers(all=True)),
+            *(network["Name"] for network in engine.api.networks()),
+            *(volume["Name"] for volume in engine.api.volumes()["Volumes"] or []),
+            *(tag for image in engine.api.images() for tag in image["RepoTags"] or []),
+        ]
+        labelled = [volume["Name"] for volume in engine.api.volumes(filters=mine)["Volumes"] or []]
+        labelled += [image["Id"] for image in engine.api.images(all=True, filters=mine)]
+        return {*files, *locks, *cgroups, *labelled, *(name for name in named if student in name)}
+
+    own("up", student, "--no-check", "--outside")
+    own("hint", "1", "-s", student, rc=None)
+    own("drill", "start", "reading-times-out", "-s", student)
+    own("drill", "give-up", "--yes", "-s", student)
+    own("exec", "-s", student, "vm3", "--", "sh", "-c", "iptables -F INPUT; iptables -P INPUT ACCEPT")
+    own("check", "28", "-s", student, rc=None)  # a firewall on trial
+    own("save", "one", "-s", student)
+    own("restore", "one", "-s", student)
+    own("reset", "vm2", "-s", student)
+    assert there()
+    own("down", "-s", student)
+    kept = own.json("saves", "-s", student)["saves"]
+    own("saves", *(word for save in kept for word in ("--remove", save["name"])), "-s", student)
+    assert there() == set()
+    assert [path.name for path in (tmp_path / "state").rglob("*") if path.is_file()] == ["lock"], "of all histories"
+
+
 def test_a_reset_makes_one_machine_or_all_anew_and_can_be_undone(cli: Cli, engine: Engine, keeper: str) -> None:
     cli("up", keeper, "--no-check")
     write(engine, keeper, "mine")
     cli("reset", "vm2", "-s", keeper)
     assert work(engine, keeper) == {"mine", ""}
     assert inside(engine, keeper, "vm3", "cat /root/work") == "mine\n"
+    cli("tick", "6", "-s", keeper)
     fresh = cli.json("reset", "--at", "relay", "-s", keeper)
+    assert ticked(cli, keeper) == {}
     assert fresh["stage"] == "relay"
     assert fresh["changes"][0] == "before-reset-2"
     assert work(engine, keeper) == {""}
@@ -258,6 +373,7 @@ def archive(cli: Cli, engine: Engine, worked: str, tmp_path_factory: pytest.Temp
     """An environment with the work `travelled` and an edit in it, exported."""
     write(engine, worked, "travelled")
     cli("exec", "vm2", "-s", worked, "--", "sh", "-c", "echo '10.9.8.6 further' >>/etc/hosts")
+    cli("tick", "6", "travelled", "-s", worked)
     file = tmp_path_factory.mktemp("archive") / "lab.labenv"
     cli("export", str(file), "-s", worked)
     return file
@@ -374,8 +490,17 @@ def test_an_archive_beside_a_running_environment_becomes_a_save(
     [imported] = set(names(cli, worked)) - set(before)
     assert imported.startswith("export-")
     write(engine, worked, "later")
+    cli("tick", "6", "later", "-s", worked)
     cli("restore", imported, "-s", worked)
     assert work(engine, worked) == {"travelled"}
+    assert ticked(cli, worked) == {"6": "travelled"}
+    cli("reset", "vm2", "-s", worked)
+    cli("save", "of-foreign", "-s", worked)
+    cli("restore", "of-foreign", "-s", worked)
+    caps = {m: engine.api.inspect_container(f"labenv-{worked}-{m}")["HostConfig"]["CapAdd"] for m in MACHINES}
+    assert all("PTRACE" not in cap for m in MACHINES for cap in caps[m]), (
+        "somebody else's root could take over the engine's"
+    )
 
 
 @pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")

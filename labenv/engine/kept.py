@@ -1,0 +1,262 @@
+"""A second copy of each save, outside the engine: what its machines have beyond their images, in the user's own folder of state.
+
+`docker system prune` removes every image and volume that nothing runs on, and with them all saves. A copy takes a tenth of a
+megabyte: the files that changed since a machine was made (kept.sh). A machine that came out of a save stands on that save's
+copy. From a copy and labenv's own images, a save's images are made again (kept.pl).
+
+Nothing depends on a copy. What is in it is only ever unpacked in a container.
+"""
+
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+
+from labenv import places
+from labenv.engine import Engine, recipe, refusals
+from labenv.engine.channel import Channel
+from labenv.engine.images import Images, wanted
+from labenv.errors import EngineError
+from labenv.events import Event, Listener
+from labenv.text import decoded
+
+MANIFEST = "save.json"
+_FORMAT = 1
+_STUDENT, _STAMP = re.compile(r"[a-z0-9-]{1,40}", re.ASCII), re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}", re.ASCII)
+_PARENT = ".parent"  # the end of the name of a removed save's copy, on which a machine still stands
+_DRAFT = ".part"
+_LARGEST = 32_000_000  # bytes of one machine's copy
+_SECONDS = 60.0  # to make one, which takes a tenth of one; half a minute where packages were installed on a slow disk
+_COPY = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8")
+_LAY = Path(__file__).with_suffix(".pl").read_text(encoding="utf-8")
+
+
+def copied(channel: Channel, since: int) -> bytes:
+    """What has changed in a running machine since a time (seconds since 1970). Raises EngineError."""
+    said = channel.run(f"T={since}\n{_COPY}", _SECONDS, _LARGEST)
+    if said.rc or not said.stdout:
+        raise EngineError(f"the files of {channel.container} could not be copied: {said.complaint[:300] or said.rc}")
+    return said.stdout
+
+
+def copied_from_image(engine: Engine, tag: str, since: int) -> bytes:
+    """The same from the image that a machine was saved as, for one that does not run. Raises EngineError."""
+    settings = engine.settings(network_mode="none")
+    options = {"entrypoint": ["sh", "-c", f"T={since}\n{_COPY}"], "command": [], "host_config": settings}
+    with refusals("copying a machine's files"), engine.helper(tag, **options) as helper:
+        output = engine.api.attach(helper, stdout=True, stderr=False, stream=True)
+        engine.api.start(helper)
+        found = bytearray()
+        for piece in output:
+            found += piece
+            if len(found) > _LARGEST:
+                raise EngineError(f"more than {_LARGEST / 1e6:.0f} MB were changed in a machine")
+        if engine.api.wait(helper)["StatusCode"] or not found:
+            raise EngineError("the files of a machine that does not run could not be copied")
+    return bytes(found)
+
+
+def store(manifest: dict[str, Any], new: Mapping[str, bytes]) -> None:
+    """Write the copy of a save: what its `manifest` says of each machine, and for each machine what is `new`.
+
+    A machine with a "parent", the stamp of another save, stands on that save's copy. Raises EngineError if that has none, or
+    if nothing can be written; then nothing is.
+    """
+    folder = _folder(manifest["student"])
+    if not folder.is_absolute():
+        raise EngineError("you have no home folder. Set HOME or XDG_STATE_HOME")
+    draft = folder / f"{manifest['stamp']}{_DRAFT}"
+    try:
+        draft.mkdir(mode=0o700, parents=True)
+        places.state().joinpath("saves").chmod(0o700)
+        for name, facts in manifest["machines"].items():
+            below = _parent(manifest["student"], name, facts) if facts.get("parent") else None
+            if below:
+                facts |= {key: below[1]["machines"][name][key] for key in ("image", "id")}
+            layers = [below[0] / layer for layer in below[1]["machines"][name]["layers"]] if below else []
+            facts["layers"] = [f"{name}.{number}" for number in range(len(layers) + 1)]
+            for layer, file in zip(facts["layers"], layers, strict=False):
+                os.link(file, draft / layer)
+            _write(draft / facts["layers"][-1], new[name])
+        _write(draft / MANIFEST, json.dumps(manifest | {"format": _FORMAT}).encode())
+        draft.rename(folder / manifest["stamp"])
+    except OSError as error:
+        raise EngineError(f"{folder} cannot be written: {error.strerror}. {places.way_out(folder)}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def manifests(student_id: str | None = None) -> list[dict[str, Any]]:
+    """What is said of each copy, of one student or of all, oldest first."""
+    students = [student_id] if student_id else _names(places.state() / "saves", _STUDENT)
+    found = [_read(_folder(who) / stamp) for who in students for stamp in _names(_folder(who), _STAMP)]
+    return sorted(filter(None, found), key=lambda manifest: str(manifest["stamp"]))
+
+
+def size(manifest: dict[str, Any], machine: str) -> int:
+    """The bytes of a machine's copy."""
+    folder = _folder(manifest["student"]) / manifest["stamp"]
+    return sum((folder / layer).stat().st_size for layer in manifest["machines"][machine]["layers"])
+
+
+def drop(student_id: str, stamp: str, *, needed: bool) -> None:
+    """Remove the copy of a save that is removed. One that a machine stands on, as `needed` says, only stops to be a save's."""
+    folder = _folder(student_id) / stamp
+    with suppress(OSError):
+        if needed:
+            folder.rename(folder.with_name(stamp + _PARENT))
+        else:
+            shutil.rmtree(folder)
+            _tidy(student_id)
+
+
+def drop_parents(student_id: str) -> None:
+    """Remove what only machines stood on that are gone, and what a killed command left."""
+    for end in (_PARENT, _DRAFT):
+        for path in _folder(student_id).glob(f"*{end}"):
+            shutil.rmtree(path, ignore_errors=True)
+    _tidy(student_id)
+
+
+def rebuild(
+    engine: Engine, manifest: dict[str, Any], tags: Mapping[str, tuple[str, list[str]]], listen: Listener
+) -> None:
+    """Make the images of a save again: for each machine a tag, and the changes that set its labels (docker-commit(1)).
+
+    Says so if an image of labenv's is not the one that the save was made on. Raises EngineError.
+    """
+    machines = manifest["machines"]
+    names = {name: facts["image"].rpartition("/")[2].partition(":")[0] for name, facts in machines.items()}
+    if unknown := sorted(set(names.values()) - set(wanted())):
+        raise EngineError(f"The save was made on an image that this version of labenv does not have: {unknown[0]}.")
+    absent = {names[name] for name, facts in machines.items() if not _id(engine, facts["image"])}
+    Images(engine).ensure(absent, listen)
+    other = []
+    for name, facts in machines.items():
+        base = wanted()[names[name]].tag if names[name] in absent else facts["image"]
+        if _id(engine, base) != facts["id"]:
+            other.append(name)
+        tag, changes = tags[name]
+        _lay(engine, base, _folder(manifest["student"]) / manifest["stamp"], facts["layers"], tag, changes)
+    if other:
+        text = f"{', '.join(other)}: labenv's image was built again since this was saved, so programs may be of other versions"
+        listen(Event("restore", text, "warn"))
+
+
+def up(student_id: str, engine_id: str) -> None:
+    """Note that a student has machines on an engine; `down` drops the note."""
+    with suppress(OSError):
+        path = places.state() / "up" / student_id
+        if path.is_absolute():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_text(f"{engine_id} {time.time():.0f}", encoding="utf-8")
+
+
+def down(student_id: str) -> None:
+    """Drop the note that a student has machines."""
+    with suppress(OSError):
+        path = places.state() / "up" / student_id
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
+
+
+def since(student_id: str, engine_id: str) -> float | None:
+    """When labenv last made machines of a student on that engine, if no `down` removed them since; None if it did not."""
+    with suppress(OSError, ValueError):
+        told, _, moment = (places.state() / "up" / student_id).read_text(encoding="utf-8").rpartition(" ")
+        return float(moment) if told == engine_id else None
+    return None
+
+
+def _folder(student_id: str) -> Path:
+    return places.state() / "saves" / student_id
+
+
+def _tidy(student_id: str) -> None:
+    """Remove the folders that nothing is in any more."""
+    with suppress(OSError):
+        _folder(student_id).rmdir()
+        _folder(student_id).parent.rmdir()
+
+
+def _names(folder: Path, form: re.Pattern[str]) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if form.fullmatch(name))
+    except OSError:
+        return []
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    """The manifest in a folder; None for one that is damaged or of another version."""
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+        right = manifest["format"] == _FORMAT and (manifest["student"], manifest["stamp"]) == (
+            folder.parent.name,
+            folder.name.removesuffix(_PARENT),
+        )
+        layers = [layer for facts in manifest["machines"].values() for layer in facts["layers"]]
+        if right and layers and all((folder / layer).is_file() for layer in layers):
+            return manifest
+    return None
+
+
+def _parent(student_id: str, machine: str, facts: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
+    for end in ("", _PARENT):
+        folder = _folder(student_id) / f"{facts['parent']}{end}"
+        if (manifest := _read(folder)) and machine in manifest["machines"]:
+            return folder, manifest
+    raise EngineError(f"{machine} came out of a save that has none, from an archive or an earlier version of labenv")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600)) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _id(engine: Engine, tag: str) -> str:
+    with refusals("looking for an image"):
+        try:
+            return str(engine.api.inspect_image(tag)["Id"])
+        except docker.errors.ImageNotFound:
+            return ""
+
+
+def _lay(engine: Engine, base: str, folder: Path, layers: Iterable[str], tag: str, changes: list[str]) -> None:
+    settings = engine.settings(network_mode="none")
+    # A commit cannot take an entrypoint away.
+    options = {"command": ["perl", "-e", _LAY], "host_config": settings}
+    with refusals("making a save's images again"), engine.helper(base, **options) as helper:
+        engine.api.put_archive(helper, "/", _packed(folder, layers))
+        engine.api.start(helper)
+        engine.api.wait(helper)
+        if (said := decoded(engine.api.logs(helper, tail=20)).strip()) != "done":
+            raise EngineError(f"The copy of the save in {folder} cannot be laid over the image {base}: {said}")
+        changes = [*changes, f"CMD {json.dumps([recipe.INIT])}"]
+        engine.api.commit(helper, *tag.split(":"), pause=False, changes=changes)
+
+
+def _packed(folder: Path, layers: Iterable[str]) -> bytes:
+    """The files of a copy as an archive for the engine."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for number, content in enumerate(_contents(folder, layers)):
+            entry = tarfile.TarInfo(f".labenv-kept/{number}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()
+
+
+def _contents(folder: Path, layers: Iterable[str]) -> Iterator[bytes]:
+    for layer in layers:
+        yield (folder / layer).read_bytes()
