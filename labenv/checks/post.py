@@ -31,6 +31,17 @@ _PAUSE = 0.05
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
 
 
+# The IMAP sessions that mail clients have open wait until this run's shell in the machine has ended, however it ends, or for eight
+# seconds: on a busy computer, Dovecot would tell them of messages before these are removed. A process of its own group sees to that.
+_HOLD_CLIENTS = r"""
+[ -e /run/dovecot/master.pid ] || exit 0
+clients=$(ps -C imap -o uid=,pid= | awk '$1 >= 1000 { print $2 }')
+[ -n "$clients" ] || exit 0
+setsid sh -c 'n=0
+    while [ $n -lt 80 ] && kill -0 $0; do sleep 0.1; n=$((n + 1)); done
+    kill -CONT "$@"' $PPID $clients </dev/null >/dev/null 2>&1 &
+kill -STOP $clients
+"""
 # Mode, owner and name of each file in a user's Maildir that has the message, and the header of the first. They are removed, by
 # Dovecot if it knows their numbers: it tells mail clients then, at once, and does not tell them of files that are no longer there.
 _FILE_OUT = r"""
@@ -158,8 +169,8 @@ class Post:
     def filed(self, machine: Machine, user: str, message_id: str) -> Filed:
         """Where a message was in the Maildir of a user on a machine. It is removed there when this is first asked.
 
-        So a mail client that is told of new messages does not see it: Dovecot waits half a second before it looks for what is new
-        (mailbox-watch.c, NOTIFY_DELAY_MSECS).
+        So a mail client does not see it: Dovecot waits half a second before it looks for what is new (mailbox-watch.c,
+        NOTIFY_DELAY_MSECS), and sessions that are open wait for the end of the run.
         """
         there = (machine.name, user, message_id)
         if there not in self._filed:
@@ -232,6 +243,8 @@ class Post:
                 # A neighbour that was down a while ago would not be tried for minutes (qmgr(8), flush dead sites).
                 machine.run(f"{ENTER}; timeout 1 postkick public qmgr F")
                 self._listed[machine.name] = machine.output("perl -e %s list", _MAILBOXES)
+                if machine.has_tools:
+                    machine.run(_HOLD_CLIENTS)
                 self._logs[machine.name] = Maillog(machine)
 
     def _read(self) -> dict[str, str]:
