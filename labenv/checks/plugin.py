@@ -65,8 +65,8 @@ def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:
 class Run:
     """One run of the checks on one environment: what it works on, and its results.
 
-    With `first`, it ends at the first step that fails: after that only steps for a person are looked at, which wait for none that
-    fails.
+    With `first`, it ends at the first step that fails: after that only steps for a person are looked at, unless they need one that
+    fails or was not looked at.
     """
 
     site: Site
@@ -131,7 +131,8 @@ class Run:
         before = {name for name in ahead if found and place[name] < place[found] and not waits(name)}
         is_over = bool(found) and not before and not needed(found, self.lab, self.waits) & set(ahead)
         self.is_cut |= is_over
-        return waits(step) or (is_over and not self.lab.steps[step].is_for_a_person)
+        looked_at = needed(step, self.lab, self.waits) <= {result.step for result in self.results}
+        return waits(step) or (is_over and not (self.lab.steps[step].is_for_a_person and looked_at))
 
     def explained(self, machine: str) -> Complaint | None:
         """What the servers of a machine logged against themselves since the run began, if that explains anything."""

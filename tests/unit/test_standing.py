@@ -150,6 +150,7 @@ def test_a_run_for_the_first_failure_is_over_once_that_waits_for_nothing_that_co
     # The log book is looked at all the same, and a step for a person that would wait is not.
     assert not run(found("9", "fail")).is_idle("49", ["49"])
     assert run(found("35", "fail")).is_idle("36", ["36"])
+    assert run(found("9", "fail")).is_idle("36", ["36"])
 
 
 def test_a_run_for_the_first_failure_looks_at_what_a_step_needs_before_it() -> None:
