@@ -68,7 +68,7 @@ def test_check_fits_a_terminal_of_24_lines_with_its_command_and_the_next_prompt(
     child = pexpect.spawn(shlex.join(command), dimensions=(24, 80), encoding="utf-8", timeout=120)
     child.expect("✓ Overview: 1 step")
     child.expect(pexpect.EOF)
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", child.before).split("\r\n")
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", child.before or "").split("\r\n")
     assert len(shown) <= 21
     assert max(map(len, shown)) <= 80
     child.close()
