@@ -162,6 +162,10 @@ class Run:
             machine.hang_up()
 
 
+class _Idle(Exception):
+    """A check that is passed over: it has no result."""
+
+
 RUN = pytest.StashKey[Run]()
 _EVIDENCE = pytest.StashKey[Evidence]()
 
@@ -198,17 +202,13 @@ class Session:
         needed_here = _fixtures(session.items)
         self._run.start(self._probes() - needed_here if self._run.first else needed_here)
 
-    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """Pass over what is not wanted any more."""
-        steps = _steps(item.session.items)
-        step = _step(item).args[0]
-        return True if self._run.is_idle(step, steps[steps.index(step) :]) else None
-
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Do not wait for what can no longer make a difference."""
+        """Pass over what is not wanted any more, and do not wait for what can no longer make a difference."""
         if self._run.first:
             steps = _steps(item.session.items)
             here = steps.index(_step(item).args[0])
+            if self._run.is_idle(steps[here], steps[here:]):
+                raise _Idle
             soon = steps[here : here + (1 if self._run.is_cut else max(_AHEAD, _MORE * here))]
             self._run.start(_fixtures(other for other in item.session.items if _step(other).args[0] in soon))
         self._run.await_probes(_step(item).args[0], getattr(item, "fixturenames", ()))
@@ -217,6 +217,8 @@ class Session:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
         """Keep the outcome as a result."""
         report = yield
+        if call.excinfo and isinstance(call.excinfo.value, _Idle):
+            return report
         if call.when == "call" or (call.when == "setup" and call.excinfo):
             result = self._result(item, call.excinfo.value if call.excinfo else None)
             self._run.results.append(result)
