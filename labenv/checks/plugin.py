@@ -65,8 +65,7 @@ def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:
 class Run:
     """One run of the checks on one environment: what it works on, and its results.
 
-    With `first`, it ends at the first step that fails: after that only steps for a person are looked at, unless they need one that
-    fails or was not looked at.
+    With `first`, it ends at the first step that fails: after that only steps for a person are looked at that need none that fails.
     """
 
     site: Site
@@ -131,8 +130,12 @@ class Run:
         before = {name for name in ahead if found and place[name] < place[found] and not waits(name)}
         is_over = bool(found) and not before and not needed(found, self.lab, self.waits) & set(ahead)
         self.is_cut |= is_over
-        looked_at = needed(step, self.lab, self.waits) <= {result.step for result in self.results}
-        return waits(step) or (is_over and not (self.lab.steps[step].is_for_a_person and looked_at))
+        return waits(step) or (is_over and not self.lab.steps[step].is_for_a_person)
+
+    def takes(self, result: CheckResult) -> bool:
+        """Whether a result counts: not the failure of a step that may wait for one that was passed over."""
+        passed_over = needed(result.step, self.lab, self.waits) - {other.step for other in self.results}
+        return not (self.first and self.is_cut and result.status == "fail" and passed_over)
 
     def explained(self, machine: str) -> Complaint | None:
         """What the servers of a machine logged against themselves since the run began, if that explains anything."""
@@ -198,9 +201,13 @@ class Session:
         items[:] = sorted(wanted, key=lambda item: order[_step(item).args[0]])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Start the probes that the chosen checks need, or with `first` those that none needs, and leave the others for later."""
+        """Start the probes that the chosen checks need.
+
+        With `first`, those that none needs and those of the steps for a person, which are looked at in any case; others come later.
+        """
         needed_here = _fixtures(session.items)
-        self._run.start(self._probes() - needed_here if self._run.first else needed_here)
+        own = _fixtures(item for item in session.items if self._run.lab.steps[_step(item).args[0]].is_for_a_person)
+        self._run.start((self._probes() - needed_here) | own if self._run.first else needed_here)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Pass over what is not wanted any more, and do not wait for what can no longer make a difference."""
@@ -221,8 +228,9 @@ class Session:
             return report
         if call.when == "call" or (call.when == "setup" and call.excinfo):
             result = self._result(item, call.excinfo.value if call.excinfo else None)
-            self._run.results.append(result)
-            self._run.heard(result)
+            if self._run.takes(result):
+                self._run.results.append(result)
+                self._run.heard(result)
         return report
 
     def pytest_sessionfinish(self) -> None:
