@@ -8,6 +8,7 @@ _ROOM = 20
 
 
 def pytest_configure() -> None:
-    """Keep these folders out of a TMPDIR with a long path."""
+    """Keep these folders out of a TMPDIR with a long path, and the labs in English, whatever the developer reads."""
+    os.environ["LANGUAGE"] = "en"
     if len(tempfile.gettempdir()) > _ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/tmp")

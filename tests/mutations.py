@@ -19,6 +19,8 @@ def disagreement(mutation: Mutation, results: tuple[CheckResult, ...]) -> str:
         warned = {name for name, result in named.items() if result.status == "warn"}
         lines += [f"{name} warned: {named[name].evidence}" for name in sorted(warned - set(mutation.warns))]
         lines += [f"{name} did not warn" for name in sorted(set(mutation.warns) - warned)]
+    read = " ".join(result.evidence for result in results if result.status in ("fail", "warn"))
+    lines += [f"nothing says {words!r}: {read}" for words in mutation.says if words not in read]
     return "\n".join(lines)
 
 

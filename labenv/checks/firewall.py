@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 SAVED = "/etc/sysconfig/iptables"
 NOW = "iptables-save"
+READ_SAVED = f"head -c 100000 {SAVED}"
 _COUNTERS = "iptables-save -c"
 _LARGEST = 100_000  # characters
 _LONGEST = 300  # of one rule
@@ -100,12 +101,29 @@ class Rules:
         One that accepts it comes later than the rule; or asks for something else. Empty if neither is seen.
         """
         accepting = [r for r in self.rules if r.number and r.target == "ACCEPT" and _names(r, port)]
-        late = [r for r in accepting if (r.table, r.chain) == (rule.table, rule.chain) and r.number > rule.number > 0]
+        late, first = self._behind(rule, accepting)
         if late:
-            return f"; rule {late[0].number}, {late[0].text}, stands behind it"
+            return (
+                f"; your rule {late[0].number}, {late[0].text}, comes after it, so it is never reached: move it before rule "
+                f"{first} (iptables -L {late[0].chain} -n --line-numbers shows both)"
+            )
         if rule.number or rule.chain != "INPUT":
             return ""
         return f"; it does not match {accepting[0].text}" if accepting else f"; no rule accepts port {port}"
+
+    def _behind(self, rule: Rule, accepting: Iterable[Rule]) -> tuple[list[Rule], int]:
+        """Those of the rules that come after a rule in its chain, or after the one that leads to its chain, and that one's number."""
+        for first in (rule, *(r for r in self.rules if r.number and (rule.table, rule.chain) in self._from(r))):
+            late = [
+                r for r in accepting if (r.table, r.chain) == (first.table, first.chain) and r.number > first.number > 0
+            ]
+            if late:
+                return late, first.number
+        return [], 0
+
+    def _from(self, rule: Rule) -> set[tuple[str, str]]:
+        """The chains to which a rule may lead."""
+        return self._reached(rule.table, rule.target) if rule.target else set()
 
     def naming(self, port: int) -> tuple[str, ...]:
         """The texts of the rules that name that port."""
@@ -198,7 +216,15 @@ def who_drops(start: Machine, end: Machine, again: Callable[[], object], port: i
 
 def who_drops_connection(start: Machine, end: Machine, port: int) -> str:
     """What `who_drops` says about a connection to a port, which is tried once more."""
-    return who_drops(start, end, lambda: attempt(start, end, port), port)
+    dropped = who_drops(start, end, lambda: attempt(start, end, port), port)
+    return f"{dropped}{_not_loaded(end, port)}" if dropped.startswith(f"; {end.name} ") else dropped
+
+
+def _not_loaded(machine: Machine, port: int) -> str:
+    """A rule for the port that is saved, but not in force: the end of a sentence."""
+    there = parse(str(machine.once(NOW).stdout)).naming(port)
+    lost = [text for text in parse(str(machine.once(READ_SAVED).stdout)).naming(port) if text not in there]
+    return f"; '{lost[0]}' is saved in {SAVED}, but not in force: systemctl restart iptables" if lost else ""
 
 
 def who_accepts(start: Machine, end: Machine, again: Callable[[], object]) -> str:

@@ -12,7 +12,8 @@ from labenv.checks.machine import Machine
 from labenv.engine.stream import TOOLS
 from labenv.text import decoded
 
-_TABLES = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null"
+# A machine that an earlier version made may lack the tool, and an engine's kernel the answer.
+_TABLES = f"{TOOLS}/bin/sockets 2>/dev/null || cat /proc/net/tcp /proc/net/tcp6 2>/dev/null"
 _LISTENS, _ESTABLISHED = "0A", "01"
 _MOMENT = 0.03  # seconds in which two machines agree about a connection that has just begun or ended
 

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from testinfra.backend.base import BaseBackend
@@ -24,6 +25,8 @@ from labenv.text import decoded
 # Seconds until a mail server must have sent its first word. One that cannot look up its client's name is silent for longer
 # (resolv.conf(5)), but then its machine's names are what is wrong.
 _GREETING = 8
+_READY = 220  # RFC 5321 section 4.2.3
+_NOTHING = 3  # as maillog.pl knows it
 # Before a command that looks up the machine's own name: a resolver that is dead costs it a second (resolv.conf(5)).
 QUICK = "RES_OPTIONS='timeout:1 attempts:1'"
 
@@ -64,6 +67,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.has_tools = record.has_tools
         self.channel = engine.shell(record, reads=True, patience=patience)
         self._calls = engine.switchboard(record)
+        self.dialled: set[tuple[str, str | None]] = set()
         self._known: dict[str, Any] = {}
         self._asking = threading.Lock()
         super().__init__(ChannelBackend(self.channel, record.name))
@@ -87,7 +91,11 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
     def dial(
         self, host: str, port: int, *, source: str | None = None, patience: float = 3, timeout: float = 10
     ) -> socket.socket:
-        """A socket from this machine to host:port; raises OSError as `labenv.engine.dial.dial` does."""
+        """A socket from this machine to host:port; raises OSError as `labenv.engine.dial.dial` does.
+
+        `dialled` are all hosts and sources of a run.
+        """
+        self.dialled.add((host, source))
         return self._calls.dial(host, port, source=source, patience=patience, timeout=timeout)
 
     def hang_up(self) -> None:
@@ -122,7 +130,8 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
 class Smtp(smtplib.SMTP):
     """smtplib's client, connecting from inside a machine. `banner` is the greeting line, with its code.
 
-    It greets with a name that distinguishes it in the logs from a student's own client.
+    Two things distinguish it in the logs from a student's own client: the name that it greets with, which smtpd(8) logs when it
+    refuses something, and that it does nothing three times, which smtpd counts in the last line of each session.
     """
 
     def __init__(self, machine: Machine, other: Machine, source: str | None) -> None:
@@ -136,6 +145,9 @@ class Smtp(smtplib.SMTP):
         """Connect as smtplib does, and keep the greeting."""
         code, text = super().connect(host, port, source_address)
         self.banner = f"{code} {decoded(text)}"
+        with suppress(OSError, smtplib.SMTPException):  # whatever comes next reports it
+            for _ in range(_NOTHING if code == _READY else 0):
+                self.noop()
         return code, text
 
     def ask(self, *lines: str) -> str:

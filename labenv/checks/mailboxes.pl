@@ -5,9 +5,7 @@
 # Perl, because the machines have no Python.
 use strict;
 use warnings;
-use Fcntl qw(O_CREAT O_EXCL O_WRONLY);
 use File::Glob qw(:bsd_glob);    # a blank does not end a name
-use File::Path qw(remove_tree);
 
 my ($mode, $token, $listed) = @ARGV;
 my @mboxes = grep { -f } glob('/var/mail/*');
@@ -32,15 +30,18 @@ sub content {
 
 # Queue files contain the message as it is, and their name is the queue id.
 my $queues = '/var/spool/postfix/{maildrop,hold,incoming,active,deferred/?}/*';
-for my $queued (grep { -f && content($_) =~ /\Q$token/ } glob($queues)) {
-    system 'postsuper', '-d', $queued =~ s{.*/}{}r;
+if (my @queued = grep { -f && content($_) =~ /\Q$token/ } glob($queues)) {
+    open my $postsuper, '|-', 'postsuper', '-d', '-' or die "postsuper: $!";
+    print $postsuper s{.*/}{}r, "\n" for @queued;
+    close $postsuper;
 }
 
 for my $mbox (grep { content($_) =~ /\Q$token/ } @mboxes) {
+    require Fcntl;    # here, as loading it takes longer than the rest
     # The dot lock is the one that both Postfix and the mail command use (local(8), mailbox_delivery_lock).
     my $lock = "$mbox.lock";
     my $tries = 100;
-    select undef, undef, undef, 0.05 until sysopen(my $held, $lock, O_WRONLY | O_CREAT | O_EXCL) or !--$tries;
+    select undef, undef, undef, 0.05 until sysopen(my $held, $lock, Fcntl::O_WRONLY() | Fcntl::O_CREAT() | Fcntl::O_EXCL()) or !--$tries;
     next unless $tries;
     my $kept = join '', grep { !/\Q$token/ } split /(?<=\n\n)(?=From )/, content($mbox);
     my $was = $before{$mbox};
@@ -61,6 +62,7 @@ for my $maildir (@maildirs) {
     if ($before{$maildir}) {
         unlink grep { !$before{$_} } glob("$maildir/dovecot*");
     } elsif (!map { glob("$maildir/$_") } qw(new/* cur/* tmp/* .[!.]*)) {
-        remove_tree($maildir);
+        require File::Path;
+        File::Path::remove_tree($maildir);
     }
 }

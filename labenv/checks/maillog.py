@@ -1,10 +1,18 @@
-"""A machine's mail log while checks run."""
+"""A machine's mail log while checks run, and without their lines once they have run.
+
+A check needs the log as it is, and a student wants it as if nobody had checked. So the lines are taken out at the end, and not kept
+out: most lines about a message name only its queue id, so a filter of rsyslogd(8) could not tell them from others; and a log that
+was not written for a while could not show that it is written. maillog.pl says how.
+"""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 
 from labenv.checks.machine import Machine
+from labenv.errors import EngineError
 from labenv.text import decoded
 
 PATH = "/var/log/maillog"
@@ -13,6 +21,9 @@ _QUIET = 5.0  # seconds without a new line; a daemon that asks a dead resolver i
 _LARGEST = 4_000_000  # characters that are kept, the newest: a log that shrinks again and again would fill the memory
 _SUSPICION = 1.0  # seconds without what is waited for, after which the log itself is tried; a line takes milliseconds
 _TRIAL = 1.0  # seconds that a line of labenv's own may take
+_PROGRAM = Path(__file__).with_suffix(".pl").read_text(encoding="utf-8")
+# What tells other runs that this one goes on in a machine: the number of the shell that all its commands there have as parent.
+ENTER = f"[ ! -f {PATH} ] || {{ mkdir -p /run/labenv-checks; : >/run/labenv-checks/$PPID; }}"
 # Why rsyslogd(8) may not write the log: what is in the way first.
 _WHY = rf"""
 state=$(systemctl is-active rsyslog)
@@ -23,8 +34,24 @@ state=$(systemctl is-active systemd-journald)
 open=$(ls -l /proc/$(systemctl show --value -p MainPID rsyslog)/fd | sed -n 's|.* -> \({PATH}..*\)|\1|p')
 [ -z "$open" ] || {{ echo "rsyslog still has the old file open, which is now $open: restart rsyslog"; exit; }}
 [ -e {PATH} ] || {{ echo "the file does not exist"; exit; }}
+start=$(systemctl show --timestamp=us+utc --value -p ActiveEnterTimestamp rsyslog)
+changed=$(find /etc/rsyslog.conf /etc/rsyslog.d -type f -newermt "$start" | head -n 1)
+[ -z "$changed" ] || {{ echo "rsyslog runs with the settings from before $changed was changed: systemctl restart rsyslog"; exit; }}
 echo "rsyslog runs, but /etc/rsyslog.conf does not send all messages of the facility mail there"
 """
+
+
+def take_out(machine: Machine, token: str, callers: Iterable[str], strangers: Iterable[str]) -> None:
+    """Take the lines of the runs that are over out of a machine's log, among them those of the run that has this token.
+
+    `callers` are addresses from which labenv connects, `strangers` those from which nobody else does. A machine of an earlier
+    version, without labenv's own tools, keeps the lines, and so does one that does not answer.
+    """
+    if machine.has_tools:
+        with suppress(EngineError):
+            machine.run(
+                f"perl -e %s take %s %s %s {PATH} $PPID", _PROGRAM, token, " ".join(callers), " ".join(strangers)
+            )
 
 
 class Maillog:

@@ -19,6 +19,7 @@ import pytest
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.post import Post
+from labenv.checks.restarts import all_stale
 from labenv.checks.results import CheckResult, Status, needed, waiting
 from labenv.engine import Engine
 from labenv.engine.find import connect
@@ -115,16 +116,21 @@ class Run:
         return complaints.explained(told.stdout)
 
     def finish(self) -> None:
-        """Wait for the probes, remove their messages, close the channels."""
+        """Wait for the probes, remove their messages and their lines in the logs, close the channels."""
         if self._is_cut:
             self.post.give_up()
-            for machine in self.site.machines.values():
-                machine.hang_up()
+            self._hang_up()
         self._pool.shutdown(cancel_futures=True)
+        self._hang_up()  # what the servers log of that is to be in the logs before they are tidied
         try:
             self.post.sweep()
+            self.post.tidy()
         finally:
             self.site.close()
+
+    def _hang_up(self) -> None:
+        for machine in self.site.machines.values():
+            machine.hang_up()
 
 
 RUN = pytest.StashKey[Run]()
@@ -210,9 +216,11 @@ class Session:
     def _with_cause(self, failure: CheckFailed, bound: Step) -> Exception:
         """The failure with what the server that erred says about it, or the step to wait for, whose setting it is about."""
         machine = self._run.site.machines.get(failure.by)
-        complaint = machine and self._run.explained(machine.name)
-        if not machine or not complaint:
+        if not machine:
             return failure
+        complaint = self._run.explained(machine.name)
+        if not complaint:
+            return _with_restarts(failure, machine)
         told = f"on {machine.name}, {complaint}"
         owner = self._run.lab.owner(complaint.setting.name, machine.name) if complaint.setting else None
         if owner and owner.id != bound.id and owner.id in self._run.steps:
@@ -220,7 +228,16 @@ class Session:
             return Waits(owner.id)
         if complaint.text.removeprefix("doveconf: ") in failure.saw:
             told = str(complaint.setting or "")
-        return CheckFailed("; ".join(filter(None, (failure.saw, told))), failure.wanted)
+        return _with_restarts(CheckFailed("; ".join(filter(None, (failure.saw, told))), failure.wanted), machine)
+
+
+def _with_restarts(failure: CheckFailed, machine: Machine) -> CheckFailed:
+    """The failure with the restarts that are missing on the machine that erred, unless it has them already."""
+    try:
+        told = [f"{found}" for found in all_stale(machine) if found.remedy not in failure.saw]
+    except EngineError:  # the check says already that the machine is not there
+        return failure
+    return CheckFailed("; ".join([failure.saw, *told]), failure.wanted)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, Smtp, last_words
+from labenv.checks.maillog import ENTER, Maillog, take_out
 from labenv.checks.maillog import PATH as LOG
-from labenv.checks.maillog import Maillog
+from labenv.checks.restarts import stale
 from labenv.errors import EngineError
 from labenv.mail import maillog
 from labenv.mail.maillog import Hop
@@ -22,7 +23,9 @@ from labenv.mail.telling import Scene
 
 _MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text(encoding="utf-8")
 _WAIT = 10.0  # seconds until a message counts as lost; 0.1 is usual
+_PATIENCE = 2.0  # the same where Postfix was not restarted after an edit, which then is the reason
 _REST = (3.0, 4.0)  # seconds to wait for moving messages before the first and the second removal
+_STUCK = (0.5, 1.0)  # the same where one waits for a machine of before an edit, which may be for minutes
 _PAUSE = 0.05
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
 
@@ -44,6 +47,7 @@ class Post:
         self._sent: set[str] = set()
         self._over = threading.Event()
         self._unlogged = False
+        self._is_stuck = False
 
     def give_up(self) -> None:
         """Let nobody wait for the messages any more: what they could show does not matter."""
@@ -86,7 +90,7 @@ class Post:
     def follow(self, machine: Machine, message_id: str) -> Hop:
         """The message's hop on a machine, once something has happened to it there.
 
-        Waits ten seconds for that. Raises CheckFailed if the message is not in the machine's log by then, after a second or two
+        Waits ten seconds for that, or two if Postfix there was not restarted after an edit. Raises CheckFailed if the message is not in the machine's log by then, after a second or two
         Unlogged if nothing of it can be there.
         """
 
@@ -96,9 +100,15 @@ class Post:
         def moved(log: str) -> bool:
             return self._over.is_set() or any(hop.deliveries or hop.removed for hop in last(log))
 
-        log = self.log(machine).until(
-            moved, _WAIT, hopeless=lambda: not last(self.log(machine).read()) and logs.postfix_elsewhere(machine)
-        )
+        enough = time.monotonic() + _PATIENCE
+
+        def hopeless() -> object:
+            if time.monotonic() > enough and stale(machine, "postfix"):
+                self._is_stuck = True
+                return True
+            return not last(self.log(machine).read()) and logs.postfix_elsewhere(machine)
+
+        log = self.log(machine).until(moved, _WAIT, hopeless=hopeless)
         if not last(log):
             if why := self.log(machine).dead or logs.postfix_elsewhere(machine):
                 self._unlogged = True
@@ -128,12 +138,22 @@ class Post:
         A message that moves too slowly is removed from the queue it is in; if it was being delivered just then, a second
         round removes its file. So it does where no log tells how messages move.
         """
-        for seconds in _REST:
+        for seconds in _STUCK if self._is_stuck else _REST:
             at_rest = self._wait(seconds)
             with ThreadPoolExecutor() as pool:
                 list(pool.map(self._clean, self._logs))
             if at_rest and not self._unlogged:
                 break
+
+    def tidy(self) -> None:
+        """Take the run's lines out of the mail logs. Nothing may read them after this."""
+        machines = self._site.machines.values()
+        hosts = {host for machine in machines for host, _ in machine.dialled}
+        strangers = {source for machine in machines for _, source in machine.dialled if source}
+        callers = {machine.address for machine in machines}
+        reached = [m for m in machines if m.name in self._logs or hosts & {m.address, m.fqdn}]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda machine: take_out(machine, self.token, callers, strangers), reached))
 
     def _wait(self, seconds: float) -> bool:
         """Whether every message has come to rest within that many seconds."""
@@ -159,7 +179,7 @@ class Post:
         with contextlib.suppress(EngineError):  # the checks that need this machine report it
             if machine.run("command -v postconf").rc == 0:
                 # A neighbour that was down a while ago would not be tried for minutes (qmgr(8), flush dead sites).
-                machine.run("timeout 1 postkick public qmgr F")
+                machine.run(f"{ENTER}; timeout 1 postkick public qmgr F")
                 self._listed[machine.name] = machine.output("perl -e %s list", _MAILBOXES)
                 self._logs[machine.name] = Maillog(machine)
 

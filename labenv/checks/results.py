@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from labenv.environments.ticks import Tick
 from labenv.lab.model import Lab
 
 Status = Literal["pass", "fail", "skip", "warn"]
@@ -19,7 +20,7 @@ class CheckResult:
     """One check of one step on one machine: `evidence` is what was `seen` and `expected` as one text, `hint` what that means.
 
     `warn` is a pass with a reservation: it works, but not where the course's own marker would look. `skip` is for what
-    cannot pass because an earlier step does not, and for what only a person can judge.
+    cannot pass because an earlier step does not, and for what only a person can judge; `ticked` is what that person says.
     """
 
     step: str
@@ -31,6 +32,16 @@ class CheckResult:
     hint: str
     seen: str = ""
     expected: str = ""
+    ticked: Tick | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as `check --json` prints it; `ticked` is there only if the step is."""
+        told = asdict(self)
+        if self.ticked:
+            told["ticked"] = {"time": self.ticked.time, "words": self.ticked.words}
+        else:
+            del told["ticked"]
+        return told
 
 
 def in_chains(
@@ -101,6 +112,19 @@ def with_persons(results: Iterable[CheckResult], lab: Lab, wanted: Iterable[str]
     return tuple(result for name in lab.steps for result in by_step.get(name, ()))
 
 
+def with_ticks(results: Iterable[CheckResult], lab: Lab, ticks: Mapping[str, Tick]) -> tuple[CheckResult, ...]:
+    """The results; those that are left for a person carry what that person ticked. Whatever a check judges stays as it is."""
+
+    def judged(result: CheckResult) -> CheckResult:
+        tick = ticks.get(result.step)
+        if not tick or result.status != "skip" or not lab.steps[result.step].is_for_a_person:
+            return result
+        said = tick.said if result.check == PERSON else f"{tick.said}; {result.evidence}"
+        return replace(result, evidence=said, ticked=tick)
+
+    return tuple(map(judged, results))
+
+
 @dataclass(frozen=True)
 class Report:
     """All results of one run, in the order of the sheet. `waits` are the needs between steps that the run found out.
@@ -131,6 +155,6 @@ class Report:
         return {
             "student": self.student,
             "lab": self.lab,
-            "results": [asdict(result) for result in self.results],
+            "results": [result.to_dict() for result in self.results],
             "summary": self.summary,
         } | ({"notes": list(self.notes)} if self.notes else {})

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from labenv.checks.results import CheckResult, Report, in_chains, with_persons
+from labenv.checks.results import CheckResult, Report, in_chains, with_persons, with_ticks
 from labenv.environment import Environment
+from labenv.environments import ticks
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced, silent
 from labenv.lab import labs
@@ -59,6 +60,8 @@ def run_checks(
     run = Run(site, lab, wanted, lambda result: listen(_event(result)))
     regular = [(machine, site[machine.name].channel) for machine in environment.regular]
     notes: list[str] = []
+    ticked: dict[str, ticks.Tick] = {}
+    run.beside(lambda: ticked.update(ticks.read(engine, environment.student.id)))
     if not whole:
         run.beside(lambda: notes.extend(origin.all_strange(engine, regular, since_made=True)))
     if written:
@@ -80,6 +83,7 @@ def run_checks(
     if code not in fine:
         raise LabenvError(f"The checks of {lab.id} could not run: pytest ended with '{pytest.ExitCode(code).name}'.")
     results = with_persons(in_chains(run.results, lab, run.waits, run.blamed), lab, wanted)
+    results = with_ticks(results, lab, ticked)
     if whole:  # it takes all of the computer, and would delay the messages of the checks
         with announced(listen, "programs", "comparing all programs with those of the images"):
             notes.extend(origin.all_strange(engine, regular))
@@ -106,11 +110,12 @@ def _wanted(lab: Lab, stage: str, steps: list[str] | None, reached_only: bool) -
 
 
 def _warm_up(site: "Site") -> None:
-    """Open a channel to each machine, which takes the engine a while, in threads that nobody waits for."""
+    """Open a channel to each machine, which takes the engine a while, in threads that nobody waits for; enter the run there."""
+    from labenv.checks.maillog import ENTER  # as above
 
     def open_(machine: "Machine") -> None:
         with suppress(EngineError):  # the checks that need the machine report it
-            machine.channel.run(":")
+            machine.channel.run(ENTER if machine.has_tools else ":")
 
     for machine in site.machines.values():
         threading.Thread(target=open_, args=(machine,), daemon=True).start()

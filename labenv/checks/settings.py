@@ -175,16 +175,6 @@ def _complaint(said: str) -> str:
     return f"{reason}; did you mean {meant[0]}?" if meant else reason
 
 
-def not_restarted(machine: Machine, service: str) -> str:
-    """A remark if the configuration of "postfix" or "dovecot" was changed after the service started, else nothing."""
-    files, pid = {
-        "postfix": ("/etc/postfix", "/var/spool/postfix/pid/master.pid"),
-        "dovecot": ("/etc/dovecot", "/run/dovecot/master.pid"),
-    }[service]
-    changed = machine.run(f"find {files} -type f -newer {pid} | head -n 1").stdout.strip()
-    return f" ({changed} was changed after {service} started: restart it)" if changed else ""
-
-
 def words(value: str) -> list[str]:
     """The members of a list value, which Postfix separates by commas or blanks; what is in braces stays together."""
     return re.findall(r"(?:[^\s,{}]|\{(?:[^{}]|\{[^{}]*\})*\}|[{}])+", value)

@@ -12,14 +12,18 @@ from labenv.checks.machine import Machine
 # Of a unit's settings, those that may keep it from starting (systemd.unit(5), systemd.service(5)).
 _DECIDING = "(Condition|Assert)[A-Za-z]+|Exec(Condition|StartPre|Start|StartPost)|Requires|Requisite|BindsTo|Conflicts|EnvironmentFile|User|Group"
 _SECTION = "=== "
-# `verify` looks at the first program of each kind only; it ends at the first unit that does not exist, and `condition` takes one unit: most have none.
+# What the default target pulls in, at any distance. It takes as long as all the rest: mostly the targets' own settings tell enough.
+_TARGET = "target=$(readlink /etc/systemd/system/default.target || readlink /lib/systemd/system/default.target)"
+_TREE = f"{_TARGET}; echo '=== boot'; systemctl list-dependencies --plain --all ${{target##*/}} 2>&1"
+# `verify` looks at the first program of each kind only; it ends at the first unit that does not exist, and `condition` takes one unit,
+# and as long as `verify`: a file that is there needs no such question.
 _ASK = r"""
 sections() {
     echo '=== files'; systemctl list-unit-files --plain --no-legend "$@"
-    echo '=== state'; systemctl show --timestamp=unix -p Id -p ActiveState -p ActiveEnterTimestamp \
-        -p Conflicts -p ConflictedBy -p EnvironmentFiles -p User -p Group "$@"
-    target=$(readlink /etc/systemd/system/default.target || readlink /lib/systemd/system/default.target)
-    echo '=== boot'; systemctl list-dependencies --plain --all "${target##*/}"
+    TARGET
+    echo '=== target'; echo "${target##*/}"
+    echo '=== state'; systemctl show --timestamp=unix -p Id -p ActiveState -p ActiveEnterTimestamp -p Wants -p Requires \
+        -p Conflicts -p ConflictedBy -p EnvironmentFiles -p User -p Group "$@" "${target##*/}" basic.target
     paths=
     for unit; do
         for tree in /lib /run /etc; do
@@ -39,12 +43,15 @@ sections() {
     echo '=== verify'; [ -z "$there" ] || systemd-analyze verify --man=no --generators=no $there
     echo '=== conditions'
     for unit in $there; do
-        grep -qsE '^[[:space:]]*(Condition|Assert)' /*/systemd/system/$unit /*/systemd/system/$unit.d/*.conf || continue
-        systemd-analyze condition --unit="$unit"
+        unmet=
+        for setting in $(grep -hsE '^[[:space:]]*(Condition|Assert)' /*/systemd/system/$unit /*/systemd/system/$unit.d/*.conf); do
+            case $setting in ConditionPathExists=/*) [ -e "${setting#*=}" ] || unmet=1 ;; *) unmet=1 ;; esac
+        done
+        [ -z "$unmet" ] || systemd-analyze condition --unit="$unit"
     done
 }
 sections UNITS 2>&1
-""".replace("DECIDING", _DECIDING)
+""".replace("DECIDING", _DECIDING).replace("TARGET", _TARGET)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class Unit:
 def look(machine: Machine, names: tuple[str, ...]) -> dict[str, Unit]:
     """The services of these names on a machine, looked up once for all checks of a run."""
     said = str(machine.once(_ASK.replace("UNITS", " ".join(f"{name}.service" for name in names))).stdout)
+    if any(_is_unclear(_sections(said), f"{name}.service") for name in names):
+        said += str(machine.once(_TREE).stdout)
     found = {name: read(said, name) for name in names}
     return {name: unit if unit.obstacles else _with_accounts(machine, said, unit) for name, unit in found.items()}
 
@@ -129,6 +138,29 @@ def _state(lines: list[str], unit: str) -> dict[str, str]:
     return {}
 
 
+def _is_unclear(sections: dict[str, list[str]], unit: str) -> bool:
+    """Whether only all that the default target pulls in tells if it reaches an enabled unit, or something that the unit conflicts with.
+
+    Each service conflicts with shutdown.target (systemd.service(5), default dependencies), which no boot reaches.
+    """
+    if not any(line.split()[:2] == [unit, "enabled"] for line in sections.get("files", [])):
+        return False
+    told = sections.get("state", [])
+    target = "".join(sections.get("target", []))
+    pulled = _pulls(told, target)
+    reached = pulled | (_pulls(told, "basic.target") if "basic.target" in pulled else set())
+    return unit not in reached or bool(_rivals(_state(told, unit)) - {"shutdown.target"})
+
+
+def _pulls(lines: list[str], unit: str) -> set[str]:
+    state = _state(lines, unit)
+    return set(f"{state.get('Wants', '')} {state.get('Requires', '')}".split())
+
+
+def _rivals(state: dict[str, str]) -> set[str]:
+    return set(f"{state.get('Conflicts', '')} {state.get('ConflictedBy', '')}".split())
+
+
 def _unmet(lines: list[str], unit: str, settings: list[str]) -> list[str]:
     """Conditions and assertions that do not hold now; alternatives ("|") only if none of them does (systemd.unit(5))."""
     failed = []
@@ -172,7 +204,7 @@ def _not_reached(lines: list[str], unit: str, state: dict[str, str], settings: l
     target, *pulled = (line.strip() for line in lines)
     if unit not in pulled:
         return [f"the default target, {target}, does not start it"]
-    rivals = set(f"{state.get('Conflicts', '')} {state.get('ConflictedBy', '')}".split()) & set(pulled)
+    rivals = _rivals(state) & set(pulled)
     return [f"it conflicts with {rival}, which starts too{_where(rival, settings)}" for rival in sorted(rivals)]
 
 

@@ -6,6 +6,15 @@ from dataclasses import dataclass
 from labenv.errors import UsageError
 from labenv.lab.model import Lab, parsed
 
+# The parts of a submission, as a student names them, with what they are; a part is a member or a folder of members.
+PARTS = {
+    "evidence": "what the course's own script collects",
+    "config": "configuration files of the machines",
+    "history": "shell histories: what was typed in the machines",
+    "hints.jsonl": "the hints that you asked for",
+    "logbook.md": "the log book",
+    "check.json": "the results of the checks, with what was ticked",
+}
 # The members of a submission, and how large each may be.
 MANIFEST, CHECKS, HINTS, BOOK = "manifest.json", "check.json", "hints.jsonl", "logbook.md"
 LARGEST = 4_000_000
@@ -41,11 +50,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a lab wants handed in: the machines and fields of its evidence, and patterns of files, by machine."""
+    """What a lab wants handed in: the machines and fields of its evidence, and patterns of files, by machine.
+
+    `step` is the step of the sheet that is done with the submission; empty if the sheet has none.
+    """
 
     machines: tuple[str, ...]
     fields: tuple[Field, ...]
     files: dict[str, tuple[str, ...]]
+    step: str = ""
 
 
 def wanted(lab: Lab) -> Wanted:
@@ -65,6 +78,8 @@ def wanted(lab: Lab) -> Wanted:
             )
             for entry in tree["evidence"]
         )
-        return Wanted(machines, fields, {name: tuple(paths) for name, paths in tree["files"].items()})
+        return Wanted(
+            machines, fields, {name: tuple(paths) for name, paths in tree["files"].items()}, tree.get("step", "")
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is not a valid handin.yaml ({error!r}).") from error

@@ -18,6 +18,7 @@ from labenv.checks.results import ONLY_A_PERSON, WAITS
 from labenv.classroom import alike, archive, claims, handin, known, times
 from labenv.classroom.alike import Likeness, Traits
 from labenv.classroom.archive import Archive
+from labenv.environments.ticks import Tick, checked
 from labenv.errors import UsageError
 from labenv.lab import labs, marks
 from labenv.lab.model import Lab
@@ -34,6 +35,7 @@ _LARGEST_HANDOUT = 1_000_000  # bytes
 _PASSES = {"pass", "warn"}
 _MOST_ALIKE = 10  # named in the notes of a row; JSON has them all
 _EVER = datetime.max.replace(tzinfo=UTC)
+_MOST_LEFT_OUT = 300
 _MOST_NOTES, _LONGEST_NOTE = 20, 1000
 # The columns of the table: a field of `Submission`, and its name in CSV.
 COLUMNS = {
@@ -48,6 +50,7 @@ COLUMNS = {
     "book": "log book",
     "notes": "notes",
     "file": "file",
+    "ticked": "ticked",
 }
 # The same on the screen and in HTML, in the words of the checks.
 TITLES = COLUMNS | {"held": "pass"}
@@ -58,7 +61,8 @@ class Submission:
     """One archive in the table. `sound` says whether it could be read and matches its manifest.
 
     `held`, `failed` and `waiting` count the steps that pass, fail, and wait for another. `book` says how many sections of
-    the log book are filled in, of how many. `alike` is what other students' submissions have in common with it.
+    the log book are filled in, of how many. `ticked` are the steps that the student ticked, with what the student says.
+    `alike` is what other students' submissions have in common with it.
     """
 
     file: str
@@ -73,11 +77,12 @@ class Submission:
     book: str = ""
     notes: tuple[str, ...] = ()
     sound: bool = True
+    ticked: tuple[str, ...] = ()
     alike: tuple[Likeness, ...] = ()
 
     def cells(self) -> list[str]:
         """The row as text, one cell per column, without characters that a screen or a spreadsheet would obey."""
-        values = {**asdict(self), "notes": "; ".join(self.notes)}
+        values = {**asdict(self), "notes": "; ".join(self.notes), "ticked": "; ".join(self.ticked)}
         told = COLUMNS if self.student else ("notes", "file")  # an unreadable archive has no counts
         return [one_line(str(values[name])) if name in told else "" for name in COLUMNS]
 
@@ -86,6 +91,7 @@ class Submission:
         return {
             **{name: one_line(v) if isinstance(v, str) else v for name, v in asdict(self).items()},
             "notes": [one_line(note) for note in self.notes],
+            "ticked": [one_line(each) for each in self.ticked],
             "alike": [
                 {name: one_line(v) if isinstance(v, str) else v for name, v in asdict(found).items()}
                 for found in self.alike
@@ -163,15 +169,22 @@ def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:
         notes.append(f"the manifest's domain is {about['domain']}, not the student's")
     book = logbook.sections(given.text(handin.BOOK)[: logbook.LARGEST], logbook.blank(lab, student))
     report = archive.document(given.members.get(handin.CHECKS), handin.CHECKS)
-    claimed, failed, waiting = _steps(report, lab, student, book, notes)
+    left_out = _left_out(given)
+    if left_out:
+        notes.append(f"left out by the student: {', '.join(left_out)}")
+    claimed, failed, waiting = _steps(report, lab, student, [] if handin.BOOK in left_out else book, notes)
     notes += _noted(report)
-    notes += claims.contradictions(given, student.id, about["network"], claimed)
+    if not any(
+        name.startswith(("config/", "evidence/")) for name in left_out
+    ):  # they would contradict what is not there
+        notes += claims.contradictions(given, student.id, about["network"], claimed)
     wanted = handin.wanted(lab)
     expected = [handin.BOOK, handin.HINTS, *(f"evidence/{machine}.txt" for machine in wanted.machines)]
-    notes += [f"{name} is missing" for name in expected if name not in given.members]
+    notes += [f"{name} is missing" for name in expected if name not in given.members and name not in left_out]
     filled = sum(section.is_filled for section in book)
     hints = list(guide.read_asked(given.text(handin.HINTS)[: logbook.LARGEST].splitlines()))
-    notes += _missing_hints(len(hints), {handin.MANIFEST: about, handin.CHECKS: report})
+    if handin.HINTS not in left_out:
+        notes += _missing_hints(len(hints), {handin.MANIFEST: about, handin.CHECKS: report})
     notes += times.impossible(given, report, hints, datetime.now(UTC))
     row = Submission(
         file=str(file),
@@ -186,6 +199,7 @@ def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:
         book=f"{filled} of {len(book)}",
         notes=tuple(notes),
         sound=not given.notes,
+        ticked=tuple(f"{tick.step}: {tick.words}".rstrip(": ") for tick in _ticked(report)),
     )
     return _Read(row, alike.traits(given, str(file), lab, student, known.of(lab.folder, handouts)), tuple(hints))
 
@@ -195,6 +209,24 @@ def _noted(report: dict[str, Any]) -> list[str]:
     notes = report.get("notes")
     said = notes if isinstance(notes, list) else []
     return [note[:_LONGEST_NOTE] for note in said[:_MOST_NOTES] if isinstance(note, str)]
+
+
+def _left_out(given: Archive) -> list[str]:
+    """The members that the manifest says the student left out, and that are not there."""
+    told = given.manifest.get("left_out")
+    names = told[:_MOST_LEFT_OUT] if isinstance(told, list) else []
+    return [name for name in names if isinstance(name, str) and handin.is_name(name) and name not in given.members]
+
+
+def _ticked(report: dict[str, Any]) -> Iterable[Tick]:
+    """What the student ticked, according to the check results, by step."""
+    results = report.get("results")
+    entries = [
+        {**result["ticked"], "step": result.get("step")}
+        for result in (results if isinstance(results, list) else [])
+        if isinstance(result, dict) and isinstance(result.get("ticked"), dict)
+    ]
+    return checked(entries).values()
 
 
 def _student(about: dict[str, Any]) -> Student:
@@ -252,7 +284,7 @@ def _untrue(passes: list[tuple[str, str, str]], lab: Lab, book: list[Section]) -
     alone = {step for step, check, _ in passes if lab.steps[step].is_for_a_person and check not in bound.get(step, ())}
     if persons := [name for name in lab.steps if name in alone]:
         notes.append(f"{handin.CHECKS} says that {_count(persons)} that only a person can judge: {', '.join(persons)}")
-    empty = {" ".join(s.title.casefold().split()): s.title for s in book if not s.is_filled}
+    empty = {" ".join(s.title.casefold().split()): s.title for s in book if not s.has_text}
     for step, check, _ in passes:  # a check of a section of the log book has its name
         if lab.steps[step].is_for_a_person and (title := empty.get(check.replace("_", " "))):
             notes.append(f"{handin.CHECKS} says that step {step} passes, but {title} of the log book is not filled in")

@@ -9,51 +9,89 @@ import os
 import shlex
 import tarfile
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labenv import __version__
-from labenv.checks.results import Report
+from labenv.checks.results import Report, with_ticks
 from labenv.checks.run import run_checks
 from labenv.classroom import evidence, handin
 from labenv.environment import Environment
-from labenv.environments import history
+from labenv.environments import history, ticks
+from labenv.environments.ticks import Tick
 from labenv.errors import EngineError, LabenvError, UsageError, senseless
 from labenv.events import Listener, announced, silent
 from labenv.lab import labs
-from labenv.sheet import guide, logbook
+from labenv.sheet import by_hand, guide, logbook
+from labenv.text import one_line, shown
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _LARGEST_MACHINE = 32_000_000  # bytes of all files of one machine together
 _PATIENCE = 90  # seconds for them, over a slow connection to another computer
+_PACKED = "labenv submit wrote "
 _HISTORIES = ("/root/.bash_history", "/home/*/.bash_history")
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What was packed: the names of the members, and sentences about what is missing in them or will be asked about."""
+    """What was packed: the names of the members, and of those that the student left out.
+
+    `missing` are sentences about what is missing in them or will be asked about.
+    """
 
     file: str
     members: tuple[str, ...]
     missing: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The record as `submit --json` shows it."""
         return asdict(self)
 
 
-def submit(
-    engine: "Engine", environment: Environment, file: Path, *, force: bool = False, listen: Listener = silent
-) -> Submission:
-    """Pack evidence, check results, files, hints, log book and shell histories of an environment into `file`.
+@dataclass(frozen=True)
+class Package:
+    """What is ready to be written into `file`: the members and the manifest. `tick` is for the step that is done with it."""
 
-    The password of the lab is replaced by asterisks everywhere. Raises UsageError for a file that exists (unless `force`)
-    or cannot be written, EngineError if a machine is not running.
+    file: Path
+    members: dict[str, bytes]
+    about: dict[str, Any]
+    missing: tuple[str, ...]
+    left_out: tuple[str, ...]
+    tick: Tick | None
+
+    @property
+    def submission(self) -> Submission:
+        """The record of it."""
+        return Submission(str(self.file), (handin.MANIFEST, *self.members), self.missing, self.left_out)
+
+
+def check_without(names: Iterable[str]) -> None:
+    """Raise UsageError for what no submission can do without."""
+    for name in names:
+        if name.removesuffix(".json") in ("check", "manifest"):
+            raise UsageError(f"{name} cannot be left out: labenv review reads it first. {_parts()}")
+
+
+def pack(
+    engine: "Engine",
+    environment: Environment,
+    file: Path,
+    *,
+    force: bool = False,
+    without: Iterable[str] = (),
+    listen: Listener = silent,
+) -> Package:
+    """Collect evidence, check results, files, hints, log book and shell histories of an environment, for `file`.
+
+    `without` names what is left out: a part, a member, a folder of members, or a file as MACHINE:PATH. The password of the lab is
+    replaced by asterisks everywhere. Raises UsageError for a file that exists (unless `force`) or cannot be written, and for a name
+    that nothing has; EngineError if a machine is not running.
     """
     if file.is_dir():
         raise UsageError(f"{file} is a folder. Give the name of a file, such as {environment.student.id}.tar.gz.")
@@ -61,12 +99,17 @@ def submit(
         raise UsageError(f"{file} already exists. Choose another name, or use --force to replace it.")
     if not file.parent.is_dir():
         raise UsageError(f"There is no folder {file.parent}. Create it, or choose another name.")
+    without = tuple(without)
+    check_without(without)
     lab = labs.load(environment.lab)
     wanted = handin.wanted(lab)
     missing: list[str] = []
     members: dict[str, bytes] = {}
     asked = guide.asked(engine, environment)
     report = run_checks(engine, environment, whole=True, listen=listen)
+    tick = _tick(engine, environment, wanted, file)
+    if tick:
+        report = replace(report, results=with_ticks(report.results, lab, {tick.step: tick}))
     missing += [*_failures(report), *report.notes]
     told = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "hints": len(asked)}
     members[handin.CHECKS] = _json(report.to_dict() | told)
@@ -74,7 +117,7 @@ def submit(
         text = logbook.read(engine, environment)
         members[handin.BOOK] = text.encode()
         book = logbook.sections(text, logbook.blank(lab, environment.student))
-        missing += [f"The log book has nothing under {s.title}, '{s.empty[0]}'." for s in book if s.empty]
+        missing += [f"{s.missing[0].upper()}{s.missing[1:]}." for s in book if s.empty]
         members[handin.HINTS] = "".join(json.dumps(asdict(ask)) + "\n" for ask in asked).encode()
         for machine in wanted.machines:
             found = evidence.collect(engine, environment, machine)
@@ -86,22 +129,68 @@ def submit(
             for path, content in files.items():
                 place = "history" if path.endswith(".bash_history") else "config"
                 members[f"{place}/{machine}{path}"] = content
-    left_out = [n for n, content in members.items() if len(content) > handin.LARGEST or not handin.is_name(n)]
-    missing += [f"{name!r} was left out: its name is unusual, or it is too large." for name in left_out]
+    unfit = [n for n, content in members.items() if len(content) > handin.LARGEST or not handin.is_name(n)]
+    missing += [f"{name!r} was left out: its name is unusual, or it is too large." for name in unfit]
+    left_out = _left_out(sorted(members.keys() - set(unfit)), without)
     secret = environment.student.password.encode()
     packed = {
-        name: members[name].replace(secret, b"*" * len(secret)) for name in sorted(members) if name not in left_out
+        name: members[name].replace(secret, b"*" * len(secret))
+        for name in sorted(members)
+        if name not in unfit and name not in left_out
     }
-    about = manifest(environment, packed, hints=len(asked), began=history.began(environment, listen))
-    write(file, packed, about)
-    return Submission(str(file), (handin.MANIFEST, *packed), tuple(missing))
+    about = manifest(environment, packed, hints=len(asked), began=history.began(environment, listen), left_out=left_out)
+    return Package(file, packed, about, tuple(missing), tuple(left_out), tick)
 
 
-def manifest(environment: Environment, members: dict[str, bytes], *, hints: int, began: int) -> dict[str, Any]:
+def finish(engine: "Engine", environment: Environment, package: Package, listen: Listener = silent) -> Submission:
+    """Write the archive, and tick the step that is done with it. Raises UsageError, EngineError."""
+    write(package.file, package.members, package.about)
+    if package.tick:
+        by_hand.keep(engine, environment, package.tick, listen)
+    return package.submission
+
+
+def _tick(engine: "Engine", environment: Environment, wanted: handin.Wanted, file: Path) -> Tick | None:
+    """The tick that says what was packed; words of the student's own stay before it."""
+    if not wanted.step:
+        return None
+    before = ticks.read(engine, environment.student.id).get(wanted.step)
+    own = before.words.partition(_PACKED)[0].rstrip("; ") if before else ""
+    words = one_line("; ".join(filter(None, (own, f"{_PACKED}{file.name}"))))[: ticks.LONGEST]
+    return Tick(wanted.step, datetime.now(UTC).isoformat(timespec="seconds"), words)
+
+
+def _left_out(members: list[str], without: tuple[str, ...]) -> list[str]:
+    """The members that the names mean. Raises UsageError for a name that means none."""
+    gone: set[str] = set()
+    for name in without:
+        meant = {member for member in members if _means(name, member)}
+        if not meant and name not in handin.PARTS:  # there may be no shell history yet
+            raise UsageError(f"There is nothing called {shown(name)} to leave out. {_parts()}")
+        gone |= meant
+    return [name for name in members if name in gone and name != handin.CHECKS]
+
+
+def _means(name: str, member: str) -> bool:
+    machine, colon, path = name.partition(":")
+    if colon and path.startswith("/"):
+        return member.partition("/")[2] == f"{machine}{path}"
+    name = name.rstrip("/")
+    return member in (name, f"{name}.md", f"{name}.jsonl") or member.startswith(f"{name}/")
+
+
+def _parts() -> str:
+    named = ", ".join(name for name in handin.PARTS if name != handin.CHECKS)
+    return f"The parts are: {named}. A single file is named as it is listed: labenv submit FILE --dry-run"
+
+
+def manifest(
+    environment: Environment, members: dict[str, bytes], *, hints: int, began: int, left_out: Sequence[str] = ()
+) -> dict[str, Any]:
     """The archive's description: whose it is, when and by which labenv it was made, and each member's size and checksum.
 
     It also says when the environment began (0: not known), and how many hints were asked for, so that neither a date nor a
-    hint can be changed in one place alone.
+    hint can be changed in one place alone; and what the student left out, if anything.
     """
     return {
         "format": handin.FORMAT,
@@ -114,6 +203,7 @@ def manifest(environment: Environment, members: dict[str, bytes], *, hints: int,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **_began(began),
         "hints": hints,
+        **({"left_out": list(left_out)} if left_out else {}),
         "members": [
             {"name": name, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
             for name, content in members.items()

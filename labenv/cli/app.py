@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer._click.exceptions import MissingParameter
 from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
 
 from labenv import __version__
-from labenv.errors import Interrupted
+from labenv.errors import Interrupted, UsageError
 
 # Each command, with its module and the name of its function or command group there.
 CHAPTERS: dict[str, dict[str, str]] = {
@@ -44,6 +45,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "next": "next.next_",
         "hint": "hint.hint",
         "solve": "solve.solve",
+        "tick": "tick.tick",
         "trace": "trace.trace",
         "logbook": "logbook.logbook",
         "drill": "drill.app",
@@ -120,11 +122,24 @@ class _Chapters(_Group):
         return CHAPTERS
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Raises Interrupted on Ctrl-C, because Typer would print nothing."""
+        """Run the command. Raises Interrupted on Ctrl-C, because Typer would print nothing, and UsageError for a missing argument."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted from None
+        except MissingParameter as error:
+            if error.ctx is None or error.param is None:
+                raise
+            raise UsageError(_missing(error.ctx, error.param)) from error
+
+
+def _missing(ctx: Any, param: Any) -> str:
+    """What a command still needs, with the first example of its help."""
+    name = ctx.command_path
+    said = (param.help or "").rstrip(".").partition(". ")[0]
+    examples = [line.strip() for line in (ctx.command.help or "").splitlines() if line.strip().startswith(f"{name} ")]
+    what = f"{param.make_metavar(ctx).strip('{}')}{f' ({said[0].lower()}{said[1:]})' if said else ''}"
+    return f"{name.partition(' ')[2]} needs {what}. {f'Example: {examples[0]}' if examples else f'Help: {name} -h'}"
 
 
 app = typer.Typer(

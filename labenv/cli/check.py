@@ -92,7 +92,7 @@ def check(
     if watch:
         from labenv.cli import watch as drawn
 
-        drawn.watch(engine, environment, lab, steps or None)
+        drawn.watch(engine, environment, common.lab_of(environment), steps or None)
         return
     if files:
         _write(files, report, lab, engine, environment)
@@ -102,7 +102,7 @@ def check(
     elif _STDOUT not in files.values():
         from labenv.cli import sheet
 
-        sheet.show(report, lab, whole=trust)
+        sheet.show(report, common.lab_of(environment), whole=trust)
         if after_reboot:
             print("\n".join(["", *(thing.sentence for thing in lost)]) if lost else "\nNothing was lost in the reboot.")
     if report.failed:

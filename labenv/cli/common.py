@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from labenv.engine import Engine
     from labenv.environment import Environment
+    from labenv.lab.model import Lab
 
 _opened: "list[Engine]" = []
 
@@ -56,6 +57,13 @@ def chosen(engine: "Engine", student: str | None) -> "Environment":
     return choose.chosen(engine, student)
 
 
+def lab_of(environment: "Environment", *, json: bool = False) -> "Lab":
+    """The lab of an environment: for JSON as its author wrote it, else with its texts in the language that the user reads."""
+    from labenv.lab import labs
+
+    return (labs.load if json else labs.spoken)(environment.lab)
+
+
 def count_look(engine: "Engine", environment: "Environment", listen: Listener) -> None:
     """If a drill is running, count this use of the lab's checks. Raises EngineError."""
     from labenv.engine import save_store
@@ -68,7 +76,7 @@ def count_look(engine: "Engine", environment: "Environment", listen: Listener) -
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout, and nothing else there."""
-    output.document(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    output.as_it_is(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(file: Path, text: str, *, private: bool = False) -> None:

@@ -25,4 +25,5 @@ def execute(
     """
     from labenv.cli import terminal
 
-    raise typer.Exit(terminal.run_in(machine, student, command, begun=True))
+    again = "labenv exec {machine} -s {student} -- …"
+    raise typer.Exit(terminal.run_in(machine, student, command, begun=True, called="the command", again=again))

@@ -7,6 +7,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
+from labenv.errors import UsageError
 
 if TYPE_CHECKING:
     pass
@@ -22,8 +23,13 @@ def complete_step(incomplete: str) -> list[str]:
 
 def hint(
     step: Annotated[
-        str, typer.Argument(metavar="STEP", autocompletion=complete_step, help="A step, such as 17 or 11b.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="STEP",
+            autocompletion=complete_step,
+            help="A step, such as 17 or 11b. Default: the next step that fails.",
+        ),
+    ] = None,
     level: Annotated[
         int | None,
         typer.Option("--level", min=1, max=3, help="1: what is wrong; 2: also where to look; 3: also the idea."),
@@ -37,6 +43,8 @@ def hint(
 
     Examples:
 
+      labenv hint
+
       labenv hint 17
 
       labenv hint 17 --level 3
@@ -47,7 +55,10 @@ def hint(
         common.count_look(engine, environment, listen)
         from labenv.sheet import guide
 
-        found = guide.hint(engine, environment, step, level=level, listen=listen)
+        lab = common.lab_of(environment, json=json)
+        if step is None and (step := guide.first_to_fix(engine, environment, lab, listen)) is None:
+            raise UsageError("No check fails, so there is nothing to hint at. What is left for you: labenv next")
+        found = guide.hint(engine, environment, step, lab, level=level, listen=listen)
     if json:
         common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
         return

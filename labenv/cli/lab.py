@@ -27,7 +27,7 @@ def lint(
 ) -> None:
     """Find errors in a lab's files: a step without a check, a hint or a solution, unknown names, and more.
 
-    Exit code 0: no errors; 2: errors found.
+    A note, such as one about a text that is not translated, is not an error. Exit code 0: no errors; 2: errors found.
 
     Examples:
 
@@ -43,13 +43,19 @@ def lint(
         folders = [resources.labs() / name for name in ([lab] if lab else labs.names())]
     else:
         folders = [Path(lab)]
-    found = {folder.name: linting.lint(folder) for folder in (folder.resolve() for folder in folders)}
+    folders = [folder.resolve() for folder in folders]
+    found = {folder.name: linting.lint(folder) for folder in folders}
+    notes = {folder.name: [] if found[folder.name] else linting.notes(folder) for folder in folders}
     if json:
-        common.print_json(
-            {"labs": [{"lab": name, "findings": [vars(f) for f in all_]} for name, all_ in found.items()]}
-        )
+        entries = [
+            {"lab": name, "findings": [*map(vars, findings)], "notes": [*map(vars, notes[name])]}
+            for name, findings in found.items()
+        ]
+        common.print_json({"labs": entries})
     else:
         for name, findings in found.items():
+            for note in notes[name]:
+                print(f"{name}: note: {note}")
             for finding in findings:
                 print(f"{name}: {finding}")
             if not findings:

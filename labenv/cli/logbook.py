@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,10 +15,13 @@ from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption, write_text
 from labenv.cli.output import document
 from labenv.errors import LabenvError, UsageError
+from labenv.text import one_line
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
     from labenv.environment import Environment
+
+_EDITORS = ("nano", "vim", "vi", "emacs", "micro", "ed")
 
 
 def logbook(
@@ -60,6 +64,14 @@ def logbook(
         common.print_json(books.as_json(environment.student.id, book))
     else:
         document(text)
+        if not text.strip():
+            print(
+                "The log book on host is empty, even its headings are gone. The next labenv logbook makes a new one after: "
+                f"labenv exec host -s {environment.student.id} -- rm {books.PATH}",
+                file=sys.stderr,
+            )
+        elif not books.own_words(books.sections(text, books.blank(labs.load(environment.lab), environment.student))):
+            print("Nothing is written in it yet. To write: labenv logbook --edit", file=sys.stderr)
 
 
 def _editor() -> list[str]:
@@ -70,10 +82,28 @@ def _editor() -> list[str]:
         except ValueError as error:
             raise UsageError(f"{name} cannot be understood: {error}. Example: {name}='code --wait'") from error
         if words:
+            _check_there(words[0], f"{name} names")
             return words
     if not (os.isatty(0) and os.isatty(1)):  # vi would wait forever
         raise UsageError("There is no terminal for an editor. Set EDITOR to one that needs none, or use --import FILE.")
+    _check_there("vi", "EDITOR is not set, so labenv would start")
     return ["vi"]
+
+
+def _check_there(program: str, who: str) -> None:
+    """Raise UsageError, before anything is copied, if a program cannot be started."""
+    if shutil.which(program):
+        return
+    there = next((name for name in _EDITORS if shutil.which(name)), None)
+    way = (
+        f"Set EDITOR to one that is there: EDITOR={there} labenv logbook --edit"
+        if there
+        else f"Install one, such as {_EDITORS[0]}"
+    )
+    raise UsageError(
+        f"{who} the editor {one_line(program)}, which cannot be started: there is no such program here. {way}. Without an editor: "
+        "labenv logbook --export FILE, then --import FILE."
+    )
 
 
 def _edit(engine: "Engine", environment: "Environment", text: str) -> None:
@@ -81,6 +111,7 @@ def _edit(engine: "Engine", environment: "Environment", text: str) -> None:
     from labenv.sheet import logbook as books
 
     editor = _editor()
+    new = ""
     handle, name = tempfile.mkstemp(prefix=f"logbook-{environment.student.id}-", suffix=".md")
     copy = Path(name)
     with os.fdopen(handle, "w", encoding="utf-8") as out:
@@ -92,20 +123,32 @@ def _edit(engine: "Engine", environment: "Environment", text: str) -> None:
             raise UsageError(
                 f"The editor {editor[0]} cannot be started: {error.strerror}. Set EDITOR, for example EDITOR=nano."
             ) from error
-        if ended:
-            raise UsageError(f"The editor {editor[0]} ended with status {ended}, so the log book was not changed.")
         new = _from_file(copy, books.LARGEST)
+        if ended:
+            raise UsageError(f"The editor {editor[0]} {_end(ended)}, so the log book was not changed.")
+        if not new.strip():
+            raise UsageError(
+                "You saved an empty file, so the log book was not changed. To start again with the blank one: "
+                f"labenv exec host -s {environment.student.id} -- rm {books.PATH}"
+            )
         if new != text:
             if books.read(engine, environment) != text:
                 raise UsageError("The log book on host changed while you were editing, so it was not replaced.")
             books.write(engine, environment, new)
     except BaseException as error:
-        if isinstance(error, OSError | LabenvError | KeyboardInterrupt):
+        if not new.strip() or new == text:
+            copy.unlink(missing_ok=True)
+        elif isinstance(error, OSError | LabenvError | KeyboardInterrupt):
             command = shlex.join(["labenv", "logbook", "-s", environment.student.id, "--import", name])
             print(f"Your text is kept in {name}. To use it: {command}", file=sys.stderr)
         raise
     copy.unlink()
     print("The log book was not changed." if new == text else "The log book on host is updated.", file=sys.stderr)
+
+
+def _end(status: int) -> str:
+    """How a program ended that did not succeed (subprocess: a signal is a negative status)."""
+    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 def _from_file(file: Path, most: int) -> str:

@@ -24,15 +24,24 @@ def logs(
 
       labenv logs vm3 -f
     """
+    from labenv.engine.session import life
+    from labenv.environments.gone import error_if_gone
+
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
-        target = common.chosen(engine, student).machine(machine)
+        environment = common.chosen(engine, student)
+        target = environment.machine(machine)
     if target.state not in ("running", "missing"):  # a stopped machine still has its console output
         print(engine.last_words(target.container)[2])
         return
     command = shlex.join(["tail", "-q", "-n", str(lines), *(["-F"] if follow else []), *_LOGS]) + " 2>/dev/null"
+    before = life(engine, target.container) if follow else ""
     try:
         for line in engine.lines(target, command):  # a machine may have only one of them
             print(line, flush=follow)
     except KeyboardInterrupt:  # the usual way to end it
         raise typer.Exit(130) from None
+    if follow:  # tail(1) does not end by itself
+        again = f"labenv logs {machine} -f -s {environment.student.id}"
+        if gone := error_if_gone(engine, environment, target, before, ended="its log ended", again=again, wait=True):
+            raise gone

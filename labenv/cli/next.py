@@ -27,11 +27,10 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
         environment = common.chosen(engine, student)
         common.count_look(engine, environment, listen)
         from labenv.checks.run import run_checks
-        from labenv.lab import labs
         from labenv.sheet import guide
 
         report = run_checks(engine, environment, written=True, listen=listen)
-    found = guide.next_step(report, labs.load(environment.lab))
+    found = guide.next_step(report, common.lab_of(environment, json=json))
     if json:
         common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
     else:

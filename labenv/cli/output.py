@@ -1,19 +1,23 @@
 """What labenv prints, fit for who reads it: a screen reader (`--plain`), or a terminal that is not UTF-8.
 
-Everything goes through sys.stdout and sys.stderr, and these become words here, at one place.
+Everything goes through sys.stdout and sys.stderr, and these become words here, at one place. In a terminal, lines are folded
+there between words.
 """
 
 import codecs
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from typing import TextIO
 
+from labenv.cli import fold
+
 # labenv's own signs, and what stands for them. A test finds a sign in labenv's sentences that is missing here.
 WORDS = {"✓": "ok", "✗": "failed", "→": "to", "≤": "at most", "…": "...", "·": "-", "“": '"', "”": '"', "\u2019": "'"}
 # And those of a machine, a mail or a person, where the output cannot carry them.
-_ASCII = {**WORDS, "\u2018": "'", "\u2013": "-", "\u2014": "-", "•": "*"}
+_ASCII = {**WORDS, "\u2018": "'", "\u2013": "-", "\u2014": "-", "•": "*", "«": '"', "»": '"', "œ": "oe", "\xa0": ""}
 _SETTING = "LABENV_PLAIN"
 # With these, Rich and others draw even where nobody sees it.
 _DRAWING = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
@@ -53,8 +57,16 @@ def document(text: str) -> None:
     sys.stdout.buffer.write(text.encode())
 
 
+def as_it_is(text: str) -> None:
+    """Print text on stdout that would be wrong if it were folded: JSON, and what is typed into a shell."""
+    if isinstance(sys.stdout, _Words):
+        sys.stdout.put(text)
+    else:
+        document(text)
+
+
 class _Words(TextIOWrapper):
-    """A stream that writes words for signs, and that nothing is drawn on."""
+    """A stream that writes words for signs if it is `plain`. On a terminal, it folds lines between words."""
 
     def __init__(self, stream: TextIOWrapper, plain: bool) -> None:
         self.plain = plain
@@ -64,8 +76,25 @@ class _Words(TextIOWrapper):
         super().__init__(
             stream.buffer, encoding, "labenv", line_buffering=stream.line_buffering, write_through=stream.write_through
         )
+        self._at = 0  # the column that is written next
 
     def write(self, text: str) -> int:
+        """Write text; the last line may be continued by the next call."""
+        columns = fold.width(self)
+        if columns is None or _DRAWN.search(text):
+            self._at = 0
+            return self.put(text)
+        lines = text.split("\n")
+        shown = [
+            "\n".join(fold.fold(line, columns, begin=0 if place else self._at)) for place, line in enumerate(lines)
+        ]
+        last = shown[-1].rpartition("\n")[2]
+        self._at = fold.size(last) + (self._at if len(lines) == 1 and "\n" not in shown[-1] else 0)
+        self.put("\n".join(shown))
+        return len(text)
+
+    def put(self, text: str) -> int:
+        """Write text without folding it."""
         size = len(text)
         if self.plain:
             text = text.translate(_TABLE)
@@ -77,6 +106,8 @@ class _Words(TextIOWrapper):
 
 
 _TABLE = str.maketrans(WORDS)
+# What moves the cursor or erases (ECMA-48): colours do not.
+_DRAWN = re.compile(r"\r|\x1b\[[0-9;?]*[A-Za-ln-z]")
 
 
 def _fit(stream: TextIO, plain: bool) -> TextIO:
@@ -84,14 +115,25 @@ def _fit(stream: TextIO, plain: bool) -> TextIO:
         return stream
     # A terminal without cursor movements, such as a shell in Emacs, gets nothing drawn on either.
     plain = plain or (os.environ.get("TERM") == "dumb" and stream.isatty())
-    if plain or codecs.lookup(stream.encoding).name == "ascii":
+    if plain or stream.isatty() or codecs.lookup(stream.encoding).name == "ascii":
         return _Words(stream, plain)
     stream.reconfigure(errors="labenv")
     return stream
 
 
 def _worded(error: UnicodeError) -> tuple[str, int]:
-    """An error handler for output: words or signs that every encoding has (codecs.register_error); "?" for the rest."""
+    """An error handler for output: words or signs that every encoding has (codecs.register_error); "?" for the rest.
+
+    A letter with an accent becomes the letter (the compatibility decomposition of Unicode Standard Annex 15).
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(_ASCII.get(one, "?") for one in error.object[error.start : error.end]), error.end
+    return "".join(
+        _ASCII[one] if one in _ASCII else _bare(one) for one in error.object[error.start : error.end]
+    ), error.end
+
+
+def _bare(character: str) -> str:
+    import unicodedata  # for what an encoding lacks alone
+
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"

@@ -1,6 +1,5 @@
 """The review command."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,22 +51,16 @@ def review(
 
 def _show(rows: "list[Submission]") -> None:
     """Print the table, and below it the notes on each archive."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from labenv.classroom import review as core
+    from labenv.cli import show
 
-    out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
-    shown = [place for place, name in enumerate(core.COLUMNS) if name not in ("domain", "notes")]
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
+    shown = [place for place, name in enumerate(core.COLUMNS) if name not in ("domain", "notes", "ticked")]
     titles = list(core.TITLES.values())
-    for place in shown:
-        table.add_column(titles[place], overflow="fold")
-    for row in rows:
-        cells = row.cells()
-        table.add_row(*(Text(cells[place]) for place in shown), style="" if row.sound else "red")
-    out.print(table, soft_wrap=False)
+    cells = [row.cells() for row in rows]
+    broken = [place for place, row in enumerate(rows) if not row.sound]
+    show.table([titles[place] for place in shown], [[row[place] for place in shown] for row in cells], broken)
     for row in rows:
         for note in row.notes:
-            out.print(Text(one_line(f"{row.file}: {note}"), style="yellow" if row.sound else "red"))
+            typer.secho(one_line(f"{row.file}: {note}"), fg="yellow" if row.sound else "red")
+        if row.ticked:
+            typer.secho(one_line(f"{row.file}: ticked by the student: {'; '.join(row.ticked)}"), dim=True)

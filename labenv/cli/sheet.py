@@ -16,8 +16,15 @@ if TYPE_CHECKING:
     from labenv.lab.model import Lab
     from labenv.sheet.progress import Heading, Mark, StepProgress
 
-_STYLES = {"pass": "green", "fail": "red", "warn": "yellow", "skip": "dim", "person": "cyan"}
-_WORDS = {"pass": "passes", "fail": "fails", "warn": "warns", "skip": "waits", "person": "yours"}  # for plain output
+_STYLES = {"pass": "green", "fail": "red", "warn": "yellow", "skip": "dim", "person": "cyan", "ticked": "green"}
+_WORDS = {
+    "pass": "passes",
+    "fail": "fails",
+    "warn": "warns",
+    "skip": "waits",
+    "person": "yours",
+    "ticked": "ticked",
+}  # for plain output
 _MARGIN = 2
 
 
@@ -79,7 +86,7 @@ def _heading(heading: "Heading") -> list[RenderableType]:
 
 
 def _add(table: Table, row: "StepProgress") -> None:
-    quiet = row.mark in ("skip", "person")
+    quiet = row.mark in ("skip", "person", "ticked")
     text = Text(row.step.title, style="dim" if quiet else "")
     if row.mark == "skip":
         text.append(f" ({row.seen[0]})")

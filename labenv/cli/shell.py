@@ -19,4 +19,13 @@ def shell(machine: MachineArgument, student: StudentOption = None) -> None:
     """
     from labenv.cli import terminal
 
-    raise typer.Exit(terminal.run_in(machine, student, ["bash", "-l"], written=True))
+    raise typer.Exit(
+        terminal.run_in(
+            machine,
+            student,
+            ["bash", "-l"],
+            written=True,
+            called="this shell",
+            again="labenv shell {machine} -s {student}",
+        )
+    )

@@ -1,19 +1,18 @@
 """Prints records for a person, as tables."""
 
-import sys
 from datetime import datetime
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
+from labenv.cli import fold
 from labenv.cli.output import sign
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from labenv.bench import Measurement
     from labenv.doctor import Finding
@@ -22,13 +21,18 @@ if TYPE_CHECKING:
     from labenv.environments.history.repository import Edit
     from labenv.sheet.guide import Hint, Next
 
-# A pipe has no width, and grep needs whole lines.
-_out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+_out = Console(highlight=False, soft_wrap=True)  # the terminal's width is for labenv.cli.output
 _FINDINGS = {"ok": ("green", "✓", "ok"), "warn": ("yellow", "!", "warning"), "fail": ("red", "✗", "problem")}
 
 
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+def table(heading: "Sequence[str]", rows: "Iterable[Sequence[str]]", bad: "Sequence[int]" = ()) -> None:
+    """Print a table that fits the terminal; the rows in these places are red."""
+    first, *others = fold.table([heading, *rows], fold.width())
+    for line in first:
+        _out.print(Text(line, style="bold"))
+    for place, row in enumerate(others):
+        for line in row:
+            _out.print(Text(line, style="red" if place in bad else ""))
 
 
 def _mark(status: str) -> str:
@@ -36,8 +40,8 @@ def _mark(status: str) -> str:
     return f"[{style}]{sign(symbol, word)}[/]"
 
 
-def environments(there: "Sequence[Environment]") -> None:
-    """The environments as tables, one line per machine."""
+def environments(there: "Sequence[Environment]", ticked: "Mapping[str, Sequence[str]]") -> None:
+    """The environments as tables, one line per machine, and the steps that each student ticked."""
     from labenv.environments.reach import Reach
 
     if not there:
@@ -48,13 +52,20 @@ def environments(there: "Sequence[Environment]") -> None:
             f"[b]{student.id}[/b]  {environment.lab} at {environment.stage}  {student.domain}  {student.network}  "
             f"password {student.password}"
         )
-        table = _table("machine", "address", "state", "ports on 127.0.0.1")
-        for machine in environment.machines:
-            ports = ", ".join(f"{port} → {here}" for port, here in machine.published.items())
-            table.add_row(machine.name, machine.address, machine.state, ports)
-        _out.print(table)
+        rows = [
+            (
+                m.name,
+                m.address,
+                m.state,
+                ", ".join(f"{port} → {here}".replace(" ", fold.GLUE) for port, here in m.published.items()),
+            )
+            for m in environment.machines
+        ]
+        table(("machine", "address", "state", "ports on 127.0.0.1"), rows)
+        if steps := ticked.get(student.id):
+            _out.print(f"ticked by hand: {', '.join(steps)}")
         if note := Reach(environment).note:
-            _out.print(escape(note), soft_wrap=True)
+            _out.print(escape(note))
         _out.print()
 
 
@@ -75,12 +86,12 @@ def hint(found: "Hint") -> None:
     if found.step != found.asked:
         _out.print(f"Step {found.asked} waits for step {found.step}: fix that first.\n")
     _out.print(f"[b]Step {found.step}: {escape(found.title)}[/b]")
-    table = Table.grid(padding=(0, 2, 0, 0))
+    wide = max(map(len, SAID.values()))
     for level, text in enumerate(found.help, 1):
-        table.add_row(SAID[level], Text("\n".join((*found.wrong, text)) if level == 1 else text))
+        for place, line in enumerate((*found.wrong, text) if level == 1 else (text,)):
+            _out.print(Text(f"{'' if place else SAID[level]:<{wide}}  {line}"))
     if found.note:
-        table.add_row("note", Text(found.note))
-    _out.print(table)
+        _out.print(Text(f"{'note':<{wide}}  {found.note}"))
 
 
 def edit_row(edit: "Edit") -> tuple[str, ...]:
@@ -95,21 +106,21 @@ def moment(seconds: int | None) -> str:
 
 def edits(rows: "Sequence[tuple[str, ...]]") -> None:
     """Changes as a table: time, machine, file, lines, by which command."""
-    table = _table("time", "machine", "file", "lines", "by")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    _out.print(table)
+    table(("time", "machine", "file", "lines", "by"), rows)
 
 
 def images(present: "Sequence[Built]", missing: "Sequence[Image]", packages: "Mapping[str, str]") -> None:
     """The images as a table, with the digest of the packages of those that have one."""
-    table = _table("image", "tag", "size", "packages", "")
-    for image in present:
-        size = f"{image.size / 1e6:.0f} MB"
-        table.add_row(image.name, image.tag, size, packages.get(image.tag, ""), "" if image.current else "old")
-    for lacking in missing:
-        table.add_row(lacking.name, lacking.tag, "", "", "not built")
-    _out.print(table)
+    rows = [
+        (image.name, image.tag, _megabytes(image.size), packages.get(image.tag, ""), "" if image.current else "old")
+        for image in present
+    ]
+    rows += [(lacking.name, lacking.tag, "", "", "not built") for lacking in missing]
+    table(("image", "tag", "size", "packages", ""), rows)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"
 
 
 def saves(documents: "Sequence[dict[str, Any]]") -> None:
@@ -117,12 +128,12 @@ def saves(documents: "Sequence[dict[str, Any]]") -> None:
     if not documents:
         _out.print("There are no saves yet. Create one: labenv save")
         return
-    table = _table("student", "name", "made", "stage", "machines", "size")
+    rows = []
     for save in documents:
         made = datetime.fromisoformat(save["made"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         size = f"{save['bytes'] / 1e6:.1f} MB"
-        table.add_row(save["student"], save["name"], made, save["stage"], " ".join(save["machines"]), size)
-    _out.print(table)
+        rows.append((save["student"], save["name"], made, save["stage"], " ".join(save["machines"]), size))
+    table(("student", "name", "made", "stage", "machines", "size"), rows)
     if gone := [save["name"] for save in documents if save["gone"]]:
         _out.print(
             f"Another program, such as docker system prune, removed the images of {', '.join(gone)}. A restore makes them again "
@@ -140,11 +151,11 @@ def findings(found: "Sequence[Finding]") -> None:
 
 def bench(rows: "Sequence[Measurement]") -> None:
     """The measurements as a table; a missed target is marked."""
-    table = _table("what", "median", "lowest", "highest", "target")
+    measured = []
     for row in rows:
         met = row.target is None or row.median <= row.target
-        target = "" if row.target is None else f"{_mark('ok' if met else 'fail')} ≤ {row.target:g} {row.unit}"
-        table.add_row(
-            row.name, *(f"{value:.2f} {row.unit}" for value in (row.median, min(row.values), max(row.values))), target
-        )
-    _out.print(table)
+        status = _FINDINGS["ok" if met else "fail"]
+        target = "" if row.target is None else f"{sign(*status[1:])} ≤ {row.target:g} {row.unit}"
+        values = (f"{value:.2f} {row.unit}" for value in (row.median, min(row.values), max(row.values)))
+        measured.append((row.name, *values, target))
+    table(("what", "median", "lowest", "highest", "target"), measured)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labenv.cli import common, screen
+from labenv.cli import common, output, screen
 from labenv.cli.common import JsonOption, StudentOption
 
 if TYPE_CHECKING:
@@ -48,13 +48,12 @@ def solve(
 
       labenv solve --all -s asmith15
     """
-    from labenv.lab import labs
     from labenv.sheet import solve as core
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
-        lab = labs.load(environment.lab)
+        lab = common.lab_of(environment)
         steps = core.chosen(lab, target, everything=everything)
         lines = [line for step in steps for line in core.lines(step, lab, environment)]
         transcript = _Transcript(lab.steps, silent=json)
@@ -103,13 +102,16 @@ class _Transcript:
             if step.note:
                 typer.secho(f"# Note: {step.note}", fg="yellow")
             self._step = line.step
-        typer.secho(f"[root@{line.machine} ~]# {line.command}", bold=True)
+        output.as_it_is(
+            typer.style(f"[root@{line.machine} ~]# {line.command}", bold=sys.stdout.isatty() or None) + "\n"
+        )
         sys.stdout.flush()
 
     def answer(self, outcome: "Typed") -> None:
         """Show its output."""
         if not self._silent and outcome.output:
-            print(outcome.output, end="" if outcome.output.endswith("\n") else "\n", flush=True)
+            output.as_it_is(outcome.output + "\n" * (not outcome.output.endswith("\n")))
+            sys.stdout.flush()
 
 
 def _entry(outcome: "Typed") -> "dict[str, Any]":

@@ -16,16 +16,22 @@ def status(student: StudentOption = None, json: JsonOption = False) -> None:
       labenv status --json | jq -r '.environments[].domain'
     """
     from labenv.engine import disk
+    from labenv.environments import ticks
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         there = engine.environments(student)
         full = disk.warning(engine)
+        ticked = {e.student.id: list(ticks.read(engine, e.student.id)) for e in there}
     if json:
-        common.print_json({"environments": [environment.to_dict() for environment in there]})
+        common.print_json({"environments": [e.to_dict() | _ticked(ticked[e.student.id]) for e in there]})
     else:
         from labenv.cli import show
 
-        show.environments(there)
+        show.environments(there, ticked)
     if full:
         print(f"labenv: {full}", file=sys.stderr)
+
+
+def _ticked(steps: list[str]) -> dict[str, list[str]]:
+    return {"ticked": steps} if steps else {}

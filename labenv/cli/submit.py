@@ -1,5 +1,7 @@
 """The submit command."""
 
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,33 +11,95 @@ from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Iterator
+
+    from labenv.classroom.submit import Package
+
+
+def _complete_part(incomplete: str) -> list[str]:
+    from labenv.classroom.handin import CHECKS, PARTS
+
+    return [name for name in PARTS if name.startswith(incomplete) and name != CHECKS]
 
 
 def submit(
-    file: Annotated[Path, typer.Argument(help="The archive to write, such as asmith15.tar.gz.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write, such as asmith15.tar.gz.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="NAME",
+            autocompletion=_complete_part,
+            help="Leave this out: a part, such as history, or a file, such as vm2:/etc/hosts. Repeatable.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be packed.")] = False,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
     """Pack everything to hand in into one archive: evidence, check results, files, hints, log book, shell histories.
 
-    Example:
+    First it lists what it packs. The archive and labenv review name what you leave out. Then it ticks the step of the sheet that is
+    about handing in.
+
+    Examples:
 
       labenv submit asmith15.tar.gz
+
+      labenv submit asmith15.tar.gz --dry-run
+
+      labenv submit asmith15.tar.gz --without history
     """
     from labenv.classroom import submit as core
 
+    core.check_without(without or ())
     with screen.progress() as listen:
         engine = common.open_engine(listen)
-        done = core.submit(engine, common.chosen(engine, student), file, force=force, listen=listen)
+        environment = common.chosen(engine, student)
+        package = core.pack(engine, environment, file, force=force, without=without or (), listen=listen)
+    print("\n".join(_listed(package)), file=sys.stderr)
+    if dry_run:
+        done = package.submission
+        print("Nothing was written.", file=sys.stderr)
+    else:
+        with screen.progress(quiet=True) as listen:
+            done = core.finish(engine, environment, package, listen)
     if json:
         common.print_json(done.to_dict())
         return
-    kinds: dict[str, int] = {}
-    for name in done.members:
-        kinds[name.partition("/")[0]] = kinds.get(name.partition("/")[0], 0) + 1
-    packed = ", ".join(kind if count == 1 else f"{kind} ({count})" for kind, count in kinds.items())
-    print(f"Packed into {file}: {packed}")
+    if not dry_run:
+        kinds = Counter(name.partition("/")[0] for name in done.members)
+        packed = ", ".join(kind if count == 1 else f"{kind} ({count})" for kind, count in kinds.items())
+        print(f"Packed into {file}: {packed}")
+        if package.tick:
+            print(f"Step {package.tick.step} is ticked: {package.tick.words}", file=sys.stderr)
     for sentence in done.missing:
         print(f"- {sentence}")
+
+
+def _listed(package: "Package") -> "Iterator[str]":
+    """What is packed, by parts, and what is left out."""
+    from labenv.classroom.handin import PARTS
+
+    yield f"To be packed into {package.file}:"
+    for part, what in PARTS.items():
+        there = {name: len(content) for name, content in package.members.items() if name.partition("/")[0] == part}
+        if there:
+            files = ", ".join(_file(name) for name in there if name != part)
+            yield f"  {part:<12}  {what}, {_size(sum(there.values()))}{f': {files}' if files else ''}"
+    if package.left_out:
+        yield f"Left out, as you wish: {', '.join(map(_file, package.left_out))}"
+    else:
+        yield "To leave something out: --without history, for example, or --without vm2:/etc/hosts"
+
+
+def _file(member: str) -> str:
+    """A member as a student knows it: MACHINE:PATH for a file of a machine."""
+    part, _, rest = member.partition("/")
+    machine, slash, path = rest.partition("/")
+    return f"{machine}:/{path}" if slash and part in ("config", "history") else rest or part
+
+
+def _size(count: int) -> str:
+    return f"{count} bytes" if count < 1000 else f"{count / 1000:.0f} kB"

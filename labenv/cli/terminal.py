@@ -14,12 +14,23 @@ from typing import Any
 
 from labenv.cli import common, screen
 from labenv.engine import Engine, refusals
-from labenv.engine.session import Session
+from labenv.engine.session import Session, life
 from labenv.environments import history
+from labenv.environments.gone import error_if_gone
 from labenv.errors import EngineError
 
 _HEADER = struct.Struct(">BxxxL")  # the engine's framing without a terminal: stream, length
 _BLOCK = 65536
+_KILLED = (137, 143, 129)  # exit codes of what was killed (bash(1), EXIT STATUS), maybe with its machine
+
+
+# What a program that died with its machine has left a terminal in (xterm's ctlseqs): other colours, a hidden cursor, pasting
+# in brackets, keypad modes, the mouse, the alternate screen.
+_AS_BEFORE = "\x1b[0m\x1b[?25h\x1b[?2004l\x1b[?1l\x1b>\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?47l\n"
+
+
+def _has_terminal() -> bool:
+    return os.isatty(0) and os.isatty(1)
 
 
 def run(engine: Engine, container: str, command: list[str]) -> int:
@@ -28,7 +39,7 @@ def run(engine: Engine, container: str, command: list[str]) -> int:
     If stdin and stdout are a terminal, the command gets one too, which keeps the same size; otherwise stdin, stdout and
     stderr are passed on separately. Raises EngineError.
     """
-    terminal = os.environ.get("TERM", "xterm") if os.isatty(0) and os.isatty(1) else None
+    terminal = os.environ.get("TERM", "xterm") if _has_terminal() else None
     session = Session(engine, container, command, terminal=terminal)
     with refusals(f"running {command[0]} in {container}"):
         if terminal:
@@ -39,10 +50,20 @@ def run(engine: Engine, container: str, command: list[str]) -> int:
     return session.status()
 
 
-def run_in(machine: str, student: str | None, command: list[str], *, begun: bool = False, written: bool = False) -> int:
+def run_in(
+    machine: str,
+    student: str | None,
+    command: list[str],
+    *,
+    begun: bool = False,
+    written: bool = False,
+    called: str,
+    again: str,
+) -> int:
     """Run a command in a machine of the chosen environment, and return its exit code. Raises LabenvError.
 
-    With `begun`, the history keeps the state before the command; with `written`, what the command has changed.
+    With `begun`, the history keeps the state before the command; with `written`, what the command has changed. Should the
+    machine go meanwhile, the error says so, of what is `called` so, and with which labenv command to begin `again`.
     """
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
@@ -53,7 +74,25 @@ def run_in(machine: str, student: str | None, command: list[str], *, begun: bool
     if begun:
         with screen.progress(quiet=True) as listen:
             history.begin(engine, environment, listen)
-    status = run(engine, target.container, command)
+    before = life(engine, target.container)
+    failed = None
+    try:
+        status = run(engine, target.container, command)
+    except EngineError as error:  # an engine forgets the commands of a machine that is gone
+        failed, status = error, _KILLED[0]
+    gone = error_if_gone(
+        engine,
+        environment,
+        target,
+        before,
+        ended=f"{called} ended",
+        again=again.format(machine=machine, student=environment.student.id),
+        wait=status in _KILLED,
+    )
+    if gone and _has_terminal():
+        print(_AS_BEFORE, end="", flush=True)
+    if reason := gone or failed:
+        raise reason
     if written and not target.optional:
         with screen.progress(quiet=True) as listen:
             history.collect_now(engine, environment, listen, machine=machine)
@@ -88,13 +127,19 @@ def _pump(session: Session, *, framed: bool) -> None:
         readable, _, _ = select.select(waiting, [], [])
         if source in readable:
             data = os.read(source, _BLOCK)
-            if data:
-                channel.sendall(data)
-            else:
-                waiting.remove(source)
-                channel.shutdown(socket.SHUT_WR)
+            try:
+                if data:
+                    channel.sendall(data)
+                else:
+                    waiting.remove(source)
+                    channel.shutdown(socket.SHUT_WR)
+            except OSError:  # nobody listens any more; what was said before can still be read
+                waiting = [channel]
         if channel in readable:
-            data = channel.recv(_BLOCK)
+            try:
+                data = channel.recv(_BLOCK)
+            except OSError:
+                return
             if not data:
                 return
             buffer = _passed_on(buffer + data, framed=framed)

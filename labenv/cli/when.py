@@ -29,13 +29,18 @@ def when(
 
       labenv when 31 --patch
     """
+    from itertools import chain
+
     from labenv.environments.history import look_back, story
+    from labenv.lab import labs, marks
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
         book = look_back.opened(engine, environment, listen)
-        stories = story.when(book, check)
+        lab = labs.load(environment.lab)
+        checks = chain.from_iterable(marks.checks(lab.folder).values())
+        stories = story.when(book, check, [*lab.steps, *checks])
     if json:
         common.print_json({"student": environment.student.id, "checks": [told.to_dict() for told in stories]})
         return

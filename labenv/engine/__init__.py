@@ -119,7 +119,7 @@ class Engine:
         shell = f"{TOOLS}/bin/sh" if machine.has_tools else "/bin/sh"
         with closing(Stream(self.api, machine.container, [shell, "-c", _LINES, command])) as talk:
             rest = b""
-            while (frame := talk.frame(None)) is not None:
+            while (frame := talk.next_frame()) is not None:
                 *whole, rest = (rest + frame[1]).split(b"\n")
                 yield from map(decoded, whole)
                 if len(rest) > _LONGEST_LINE:

@@ -115,7 +115,7 @@ class Channel:
                 ) from error
             except (OSError, EOFError, ValueError) as error:  # ValueError: whatever runs there is no shell
                 self._drop()
-                raise EngineError(f"{self._afterwards()} during: {_shortened(command)}") from error
+                raise EngineError(self._afterwards(command)) from error
             except BaseException:  # Ctrl-C
                 self._kill(exchange.shell)
                 raise
@@ -149,14 +149,14 @@ class Channel:
             except (docker.errors.DockerException, requests.RequestException) as error:
                 raise EngineError(f"{machine_state(self._api, self.container)} and does not answer.") from error
 
-    def _afterwards(self) -> str:
-        """The state of the machine after its shell ended, as the beginning of a sentence."""
+    def _afterwards(self, command: str) -> str:
+        """A sentence about the machine after its shell ended during a command."""
         # A dying machine takes its shell with it first; the engine learns of it a moment later.
         deadline = time.monotonic() + 1
         while (said := machine_state(self._api, self.container)).endswith("running"):
             if time.monotonic() > deadline:
-                return f"{said}, but its shell ended"
-        return said
+                return f"{said}, but its shell ended during: {_shortened(command)}"
+        return f"{said}, since a moment ago."
 
 
 class _Exchange:

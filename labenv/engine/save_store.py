@@ -27,6 +27,7 @@ from labenv.student import Student
 REPOSITORY = "labenv-save"
 NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.save-machines", "labenv.version"
 FORMAT = "labenv.save-format"
+TICKS = "labenv.ticks"
 # Raised when an older archive can no longer be read: other labels, or other words between labenv and the scripts in an
 # image (init, history). A version alone tells nothing: each commit has another.
 CURRENT = "1"
@@ -130,12 +131,18 @@ def tidied(engine: Engine, student_id: str) -> list[Save]:
 
 
 def make(
-    engine: Engine, environment: Environment, machines: Sequence[Machine], name: str, listen: Listener = silent
+    engine: Engine,
+    environment: Environment,
+    machines: Sequence[Machine],
+    name: str,
+    listen: Listener = silent,
+    *,
+    ticks: str = "",
 ) -> Save:
     """Save machines in their state at one moment; running machines are paused meanwhile. Raises EngineError.
 
-    A save that fails leaves nothing behind. Its copy outside the engine is of the tenth of a second before; if there can be
-    none, the user is told.
+    `ticks` is kept with them, as a label. A save that fails leaves nothing behind. Its copy outside the engine is of the tenth of
+    a second before; if there can be none, the user is told.
     """
     student = environment.student.id
     try:
@@ -143,7 +150,7 @@ def make(
             copied = list(pool.map(lambda machine: _write_down(engine, machine), machines))
             stamp = f"{datetime.now(UTC).strftime(_TIME)}-{token_hex(4)}"
             told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines)}
-            told |= {FORMAT: CURRENT, VERSION: __version__}
+            told |= {FORMAT: CURRENT, VERSION: __version__} | ({TICKS: ticks} if ticks else {})
             with _still(engine, machines, pool), refusals(f"saving {student}'s machines"):
                 committed = list(pool.map(lambda machine: _commit(engine, student, stamp, machine, told), machines))
             made = Save(student, name, stamp, tuple(copy for copy, _ in committed))
@@ -330,7 +337,7 @@ def _commit(
     config = inspected["Config"]
     theirs = (config["Labels"] or {}).items()
     # What Compose or Podman wrote says nothing about the save, and would mean something elsewhere.
-    labels = {key: value if key.startswith("labenv.") else "" for key, value in theirs} | told
+    labels = {k: value if k.startswith("labenv.") and k != TICKS else "" for k, value in theirs} | told
     layers = engine.api.inspect_image(inspected["Image"])["RootFS"].get("Layers") or []
     if len(layers) < _DEEPEST:
         changed = {key: value for key, value in labels.items() if key in told or not value}

@@ -43,3 +43,13 @@ class Session:
         """The exit code of a command that has ended (127: no such command). Raises EngineError."""
         with refusals(self._doing):
             return int(self._api.exec_inspect(self._id)["ExitCode"] or 0)
+
+
+def life(engine: Engine, container: str) -> str:
+    """Identifies the life of a container from one start to its end; empty for one that is not running. Raises EngineError."""
+    with refusals(f"looking at {container}"):
+        try:
+            found: dict[str, Any] = engine.api.inspect_container(container)
+        except docker.errors.NotFound:
+            return ""
+    return f"{found['Id']} {found['State']['StartedAt']}" if found["State"]["Running"] else ""

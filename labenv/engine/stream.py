@@ -58,6 +58,12 @@ class Stream:
             if not self._more(deadline):
                 return None
 
+    def next_frame(self) -> tuple[int, bytes] | None:
+        """The next frame, however long it takes; None when the command, the machine or the engine has ended."""
+        with contextlib.suppress(ConnectionError):
+            return self.frame(None)
+        return None
+
     def alive(self) -> bool:
         """Whether the command still runs and can be heard; discards what it has written meanwhile."""
         with contextlib.suppress(ConnectionError):
@@ -103,12 +109,11 @@ def early(owner: Any, connection: socket.socket) -> bytes:
 
 
 def machine_state(api: docker.APIClient, container: str) -> str:
-    """The state of a machine, as the beginning of a sentence: "The machine labenv-asmith15-vm3 is exited (status 137)"."""
+    """The state of a machine, as the beginning of a sentence: "The machine labenv-asmith15-vm3 is switched off"."""
     try:
         state = api.inspect_container(container)["State"]
     except docker.errors.NotFound:
         return f"There is no machine {container}"
     except (docker.errors.DockerException, requests.RequestException):
         return f"The container engine of {container} does not answer"
-    detail = f" (status {state['ExitCode']})" if state["Status"] == "exited" else ""
-    return f"The machine {container} is {state['Status']}{detail}"
+    return f"The machine {container} is {'switched off' if state['Status'] == 'exited' else state['Status']}"

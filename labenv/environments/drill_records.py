@@ -69,7 +69,7 @@ class Running:
 class Result:
     """The result of a drill. `mended` is false if the student gave up. Seconds count from its start.
 
-    `to_diagnosis` is when the student first named the right layer; None if never. `looks` is how often the student ran the
+    `to_diagnosis` is when the student first named a right layer, `layer` or one of `also`; None if never. `looks` is how often the student ran the
     lab's checks. `beyond` are changed lines that have nothing to do with the fault; None if that is not known.
     """
 
@@ -89,6 +89,7 @@ class Result:
     explanation: str
     saved: str
     solution: str
+    also: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """It as `drill report --json` shows it."""
@@ -142,7 +143,16 @@ def forget(engine: "Engine", student_id: str) -> None:
 def over(engine: "Engine", student_id: str) -> list[Result]:
     """The finished drills of a student's environment, oldest first. Raises EngineError."""
     kept = records.read(engine, student_id, _OVER) or []
-    return [Result(**{**entry, "diagnoses": tuple(Diagnosis(**d) for d in entry["diagnoses"])}) for entry in kept]
+    return [
+        Result(
+            **{
+                **entry,
+                "diagnoses": tuple(Diagnosis(**d) for d in entry["diagnoses"]),
+                "also": tuple(entry.get("also", ())),
+            }
+        )
+        for entry in kept
+    ]
 
 
 def close(engine: "Engine", student_id: str, result: Result) -> None:
@@ -172,7 +182,7 @@ def result(
 ) -> Result:
     """The result of a drill that ends now; `filled` are its explanation and its fix with the student's values filled in."""
     drill, ended = found.drill, now()
-    right = [d.time for d in found.diagnoses if d.layer == drill.layer]
+    right = [d.time for d in found.diagnoses if d.layer in drill.layers]
     return Result(
         name=drill.name,
         title=drill.title,
@@ -190,6 +200,7 @@ def result(
         explanation=filled[0],
         saved=found.saved,
         solution=filled[1],
+        also=drill.also,
     )
 
 

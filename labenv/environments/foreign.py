@@ -62,6 +62,7 @@ _WORDS = {
     debian.LABEL: r"[a-z0-9-]{1,40}",
     debian.BUILD: r"[\w.+!-]{1,100}",
     NOTED: r"-|[0-9a-f]{8}",
+    save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
     FOREIGN: r"yes",
 }
 # Compared beyond their form, like the labels of the environment.

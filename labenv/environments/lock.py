@@ -8,6 +8,8 @@ over a network, the engine keeps a lock itself besides (labenv.engine.hold).
 import fcntl
 import os
 import pwd
+import re
+import shlex
 import socket
 import stat
 import sys
@@ -21,8 +23,11 @@ from labenv.engine import Engine
 from labenv.engine.hold import held
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
-from labenv.text import decoded
+from labenv.text import decoded, one_line
 
+_COMMAND = re.compile(r" \((.+)\)$")  # at the end of what _holder says
+_SHOWN = 80  # characters of a command
+_LONGEST = 400  # bytes of what _holder says
 _POLL = 0.2  # seconds between two tries; flock cannot wait with a deadline
 
 
@@ -56,6 +61,30 @@ def student_lock(folder: Path, student_id: str, listen: Listener, patience: floa
         os.close(descriptor)
 
 
+def command_of_holder(engine: Engine, student_id: str) -> str:
+    """The command that is changing a student's environment now, such as "restore good"; empty if none is known to.
+
+    Where the engine keeps the lock, only commands of this computer are known. Raises EngineError.
+    """
+    folder, _ = _folder_of(engine)
+    return _command_of_holder(folder / f"{student_id}.lock")
+
+
+def _command_of_holder(path: Path) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        found = _COMMAND.search(one_line(decoded(os.pread(descriptor, _LONGEST, 0))))
+        return found[1] if found else ""
+    finally:
+        os.close(descriptor)
+    return ""
+
+
 def _folder_of(engine: Engine) -> tuple[Path, bool]:
     """Where the locks of an engine's environments are, and whether all who may use it have them there. Raises EngineError."""
     if engine.group is None:
@@ -72,7 +101,9 @@ def _holder() -> str:
         user = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         user = str(os.geteuid())
-    return f"process {os.getpid()} of {user} on {socket.gethostname()} ({' '.join(sys.argv[1:3]) or 'labenv'})"
+    return (
+        f"process {os.getpid()} of {user} on {socket.gethostname()} ({shlex.join(sys.argv[1:])[:_SHOWN] or 'labenv'})"
+    )
 
 
 class _Waiting:
@@ -126,7 +157,7 @@ def _acquire(path: Path, wait: Callable[[str], None]) -> int:
             if _is_named(descriptor, path):
                 return descriptor
         except BlockingIOError:
-            said = decoded(os.pread(descriptor, 200, 0))
+            said = decoded(os.pread(descriptor, _LONGEST, 0))
             os.close(descriptor)
             wait(said or "another labenv")
             time.sleep(_POLL)

@@ -11,7 +11,7 @@ from labenv.engine import FOREIGN, NOTED, Engine, records, save_store
 from labenv.engine.desk import remove_home
 from labenv.engine.save_store import Note, Save
 from labenv.environment import Environment
-from labenv.environments import fault, machines
+from labenv.environments import fault, machines, ticks
 from labenv.environments.plan import Copied, Plan, plan_again
 from labenv.events import Event, Listener
 
@@ -56,6 +56,7 @@ def replace_with(engine: Engine, wanted: Save, noted: Note, listen: Listener) ->
     save_store.ensure(engine, wanted, listen)
     plan = plan_of(wanted, noted.nonce)
     changes = machines.remake(engine, engine.environments(wanted.student_id), plan, listen)
+    ticks.keep(engine, wanted.student_id, ticks.unpacked(wanted.labels.get(save_store.TICKS, "")).values())
     save_store.drop(engine, noted)
     return changes
 

@@ -9,7 +9,7 @@ from labenv.engine import Engine, save_store
 from labenv.engine.images import Images
 from labenv.engine.save_store import Save
 from labenv.environment import Environment, Machine
-from labenv.environments import desktop, history
+from labenv.environments import desktop, history, ticks
 from labenv.environments.changing import changing
 from labenv.environments.choose import chosen
 from labenv.environments.machines import remake, remake_machine
@@ -67,7 +67,9 @@ def take(engine: Engine, environment: Environment, name: str | None, listen: Lis
             f"{who} already has a save called {name}. Choose another name, or remove that save: labenv saves --remove {name} -s {who}"
         )
     with announced(listen, "save", f"saving {who}'s machines as {name}"):
-        return save_store.make(engine, environment, [m for m in environment.machines if _is_whole(m)], name, listen)
+        whole = [m for m in environment.machines if _is_whole(m)]
+        ticked = ticks.packed(ticks.read(engine, who).values())
+        return save_store.make(engine, environment, whole, name, listen, ticks=ticked)
 
 
 def named(engine: Engine, student_id: str, name: str) -> Save:
@@ -137,6 +139,7 @@ def reset(
         else:
             noted = begin(engine, there, before) if before else None
             changes = remake(engine, [there], fresh, listen)
+            ticks.keep(engine, who, ())
             if noted:
                 save_store.drop(engine, noted)
         environment = change.environment

@@ -6,7 +6,7 @@ They come with a lab (labs/<lab>/drills), from the user's own folder, and from a
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,15 @@ LAYERS = ("dns", "transport", "relay", "lda", "imap", "firewall", "accounts", "b
 # Keys of a drill's file that were renamed. Files, and records of a drill that runs, may still have the old name.
 _RENAMED = {"mend": "fix"}
 
+_ANYBODY = Student("nobody", 200, "anna", "abcd2345")  # templates are tried with this student
+
 
 @dataclass(frozen=True)
 class Drill:
     """A fault: what root types on `machines` to cause it (`breaks`) and to fix it (`fix`), and the texts about it.
 
     `symptom` is a user's report; `seen` a machine and a command that exits with 0 while the symptom is there. `trips` are
-    the checks that fail.
+    the checks that fail. `also` are layers that are a right diagnosis too: a setting may belong to several.
     """
 
     name: str
@@ -47,6 +49,12 @@ class Drill:
     survives_reboot: bool
     hints: tuple[str, ...]
     explanation: str
+    also: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that are a right diagnosis."""
+        return self.layer, *self.also
 
 
 @dataclass(frozen=True)
@@ -77,11 +85,21 @@ def files(lab: Lab, folder: Path | None = None) -> list[Path]:
 
     A drill of the user replaces one of the same name that comes with the lab; one of `folder` replaces both.
     """
-    if folder and not any(folder.glob("*.yaml")):
+    if folder and not originals(folder):
         raise UsageError(f"{folder} has no drills: a drill is a file NAME.yaml. To see its format: labenv drill schema")
     places = [lab.folder / "drills", own_folder(), *([folder] if folder else [])]
-    found = {path.stem: path for place in places for path in sorted(place.glob("*.yaml"))}
+    found = {path.stem: path for place in places for path in originals(place)}
     return [found[name] for name in sorted(found)]
+
+
+def originals(folder: Path) -> list[Path]:
+    """The files of drills in a folder, without their translations."""
+    there = sorted(folder.glob("*.yaml"))
+    return [
+        path
+        for path in there
+        if path.with_name(f"{path.stem.partition('.')[0]}.yaml") not in there or "." not in path.stem
+    ]
 
 
 def catalogue(lab: Lab, folder: Path | None = None, listen: Listener = silent) -> list[Drill]:
@@ -118,6 +136,7 @@ def from_dict(name: str, tree: dict[str, Any]) -> Drill:
         survives_reboot=tree["survives-reboot"],
         hints=tuple(tree["hints"]),
         explanation=tree["explanation"].strip(),
+        also=tuple(tree.get("also", ())),
     )
 
 
@@ -136,6 +155,7 @@ def to_dict(drill: Drill) -> dict[str, Any]:
         "survives-reboot": drill.survives_reboot,
         "hints": list(drill.hints),
         "explanation": drill.explanation,
+        "also": list(drill.also),
     }
 
 
@@ -159,16 +179,19 @@ def lint(path: Path, lab: Lab) -> list[Finding]:
         tree = parsed(path)
     except UsageError as error:
         return [Finding(str(path), 1, str(error))]
-    lines = _Lines(path)
+    lines = Lines(path)
     if twice := [(old, new) for old, new in _old_keys(tree) if new in tree]:
         said = "the key '{0}' is the old name of '{1}', and both are here. Remove '{0}'."
         return [Finding(str(path), lines.of([old]), said.format(old, new)) for old, new in twice]
     tree = _current(tree)
-    formed = [
-        Finding(str(path), lines.of(place), ": ".join([*map(_place, place), sentence]))
-        for place, sentence in forms.faults(tree, schema())
-    ]
+    formed = list(misshaped(path, tree, schema(), lines))
     return formed or [Finding(str(path), lines.of(place), sentence) for place, sentence in _meaning(path, tree, lab)]
+
+
+def misshaped(path: Path, tree: Any, form: Any, lines: "Lines") -> Iterator[Finding]:
+    """Where the tree in a file does not match a JSON schema."""
+    for place, sentence in forms.faults(tree, form):
+        yield Finding(str(path), lines.of(place), ": ".join([*map(_place, place), sentence]))
 
 
 def notes(path: Path) -> list[Finding]:
@@ -180,7 +203,7 @@ def notes(path: Path) -> list[Finding]:
     old_keys = [(old, new) for old, new in _old_keys(tree) if new not in tree]
     if not old_keys:
         return []
-    lines, said = _Lines(path), "the key '{}' is now called '{}'. Rename it; the old name still works."
+    lines, said = Lines(path), "the key '{}' is now called '{}'. Rename it; the old name still works."
     return [Finding(str(path), lines.of([old]), said.format(old, new)) for old, new in old_keys]
 
 
@@ -200,8 +223,6 @@ def _place(part: str | int) -> str:
 
 def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[str | int], str]]:
     """The problems in a file that matches the schema."""
-    import jinja2  # with the first text that is rendered, see labenv.lab.templates
-
     try:
         check_id(path.stem)
     except UsageError:
@@ -209,29 +230,40 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
             [],
             f"a drill is named as its file: '{path.stem}' must begin with a letter and have only a-z, 0-9 and '-'.",
         )
-    who = Student("nobody", 200, "anna", "abcd2345")
-    machines = [node.name for node in topology.load(topology.named(lab.topology), who).nodes]
+    machines = [node.name for node in topology.load(topology.named(lab.topology), _ANYBODY).nodes]
     named: list[tuple[list[str | int], str]] = [(["machines", i], name) for i, name in enumerate(tree["machines"])]
     named.append((["seen", "machine"], tree["seen"]["machine"]))
     for place, name in named:
         if name not in machines:
             yield place, f"the machine '{name}' is unknown. The machines are: {', '.join(machines)}."
+    for i, layer in enumerate(tree.get("also", ())):
+        if layer == tree["layer"]:
+            yield ["also", i], f"'{layer}' is the drill's layer already. Remove it here."
     for i, check in enumerate(tree["trips"]):
         if check.partition("/")[0] not in lab.steps:
             yield ["trips", i], f"the step of '{check}' is unknown. The steps are: {', '.join(lab.steps)}."
-    texts: list[tuple[list[str | int], str]] = [
-        ([key], tree[key]) for key in ("break", "fix", "symptom", "explanation")
-    ]
-    texts += [(["hints", i], text) for i, text in enumerate(tree["hints"])]
-    texts.append((["seen", "type"], tree["seen"]["type"]))
-    for place, text in texts:
-        try:
-            filled(text, who)
-        except jinja2.TemplateError as error:
-            yield place, f"this template cannot be rendered: {error}. It can use student, domain and network."
+    yield from unrenderable(tree, ("break", "fix", "symptom", "explanation", "hints"))
+    yield from unrenderable(tree["seen"], ("type",), ["seen"])
 
 
-class _Lines:
+def unrenderable(
+    tree: dict[str, Any], keys: Iterable[str], within: Sequence[str | int] = ()
+) -> Iterator[tuple[list[str | int], str]]:
+    """Those of the texts under these keys, and their places, that are no templates for a drill; a key need not be there."""
+    import jinja2  # with the first text that is rendered, see labenv.lab.templates
+
+    for key in keys:
+        value = tree.get(key, ())
+        texts = [([key], value)] if isinstance(value, str) else [([key, i], text) for i, text in enumerate(value)]
+        for place, text in texts:
+            try:
+                filled(text, _ANYBODY)
+            except jinja2.TemplateError as error:
+                said = f"this template cannot be rendered: {error}. It can use student, domain and network."
+                yield [*within, *place], said
+
+
+class Lines:
     """The line numbers of the keys and values of a YAML file."""
 
     def __init__(self, path: Path) -> None:

@@ -1,9 +1,11 @@
 """Where labs are found: those that labenv ships, each a folder in labs/."""
 
+import os
 from functools import cache
 
 from labenv import resources
 from labenv.errors import UsageError
+from labenv.lab import translation
 from labenv.lab.model import Lab, read
 
 
@@ -18,8 +20,17 @@ def default() -> str:
 
 
 @cache
-def load(name: str) -> Lab:
-    """The lab `name`. Raises UsageError, which lists the labs, if there is none of that name."""
+def load(name: str, languages: tuple[str, ...] = ()) -> Lab:
+    """The lab `name`, with texts in one of `languages`. Raises UsageError, which lists the labs, if there is none of that name.
+
+    What is kept or handed on (JSON, reports, submissions, the history) has the texts that the lab's author wrote, so that it is
+    the same whoever made it, and two students' can be compared.
+    """
     if name not in names():
         raise UsageError(f"There is no lab '{name}'. The labs are: {', '.join(names())}.")
-    return read(resources.labs() / name)
+    return read(resources.labs() / name, languages)
+
+
+def spoken(name: str) -> Lab:
+    """The lab `name` for a person at a terminal: with texts in the language that the environment asks for. Raises UsageError."""
+    return load(name, translation.wanted(os.environ))

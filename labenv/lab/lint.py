@@ -4,7 +4,7 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import jinja2
 
 from labenv import resources
 from labenv.errors import UsageError
-from labenv.lab import drills, labs, marks, overlay, topology
+from labenv.lab import drill_translations, drills, labs, marks, overlay, topology, translation
 from labenv.lab.model import Action, Lab, Step, parsed, read
 from labenv.lab.schema import faults
 from labenv.lab.solution import commands
@@ -38,8 +38,11 @@ class Finding:
 
 
 def schemas() -> dict[str, Any]:
-    """The JSON schema of each of a lab's YAML files, by the name of the file without its ending."""
-    files = [file for file in sorted(resources.labs().glob("*.schema.json")) if file.name != "drill.schema.json"]
+    """The JSON schema of each of a lab's YAML files, by the name of the file without its ending.
+
+    That of the translations of a file has `.translation` behind that name.
+    """
+    files = [file for file in sorted(resources.labs().glob("*.schema.json")) if not file.name.startswith("drill.")]
     return {file.name.removesuffix(".schema.json"): json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
@@ -50,9 +53,12 @@ def lint(folder: Path) -> list[Finding]:
     """
     if not (folder / "lab.yaml").is_file():
         raise UsageError(f"{folder} has no lab.yaml, so it is not a lab. The labs are: {', '.join(labs.names())}.")
-    files = {folder / f"{name}.yaml": schema for name, schema in schemas().items()}
+    known = schemas()
+    steps = folder / "steps.yaml"
+    files = {folder / f"{name}.yaml": schema for name, schema in known.items() if "." not in name}
+    files |= dict.fromkeys(translation.files(steps).values(), known["steps.translation"])
     looked_at = [path for path in files if path.name != "mutations.yaml" or path.exists()]
-    broken = [finding for path in looked_at for finding in _form(path, files[path])] or [*_names(folder)]
+    broken = [finding for path in looked_at for finding in _form(path, files[path])] or [*_names(steps)]
     if broken:
         return broken
     lab = read(folder)
@@ -61,7 +67,15 @@ def lint(folder: Path) -> list[Finding]:
     except UsageError as error:
         return [Finding("lab.yaml", "", str(error))]
     stages = [*_stages(lab)]
-    found = [*stages, *_lab(lab, plan), *_steps(lab, plan), *_checks(lab, plan), *_mutations(lab, plan), *_drills(lab)]
+    parts = (
+        _lab(lab, plan),
+        _steps(lab, plan),
+        _checks(lab, plan),
+        _mutations(lab, plan),
+        _drills(lab),
+        _languages(lab),
+    )
+    found = [*stages, *(finding for part in parts for finding in part)]
     return found if stages else [*found, *_needs(lab), *_templates(lab, plan)]  # these need the order of the stages
 
 
@@ -79,14 +93,51 @@ def _form(path: Path, schema: Any) -> Iterator[Finding]:
         yield Finding(path.name, step, f"{rest}: {sentence}" if rest else sentence)
 
 
-def _names(folder: Path) -> Iterator[Finding]:
-    """Repeated ids and unknown headings, which are lost once the lab is read."""
-    tree = parsed(folder / "steps.yaml")
+def _names(steps: Path) -> Iterator[Finding]:
+    """Repeated ids and unknown headings, which are lost once the lab is read; what a translation has and its original has not."""
+    tree = parsed(steps)
+    yield from _repeated(steps, tree)
+    for entry in tree["steps"]:
+        yield from _unknown(steps.name, entry["id"], "heading", [entry["heading"]], tree["headings"])
+    originals = {entry["id"]: entry for entry in tree["steps"]}
+    for path in translation.files(steps).values():
+        texts = parsed(path)
+        yield from _repeated(path, texts)
+        yield from _unknown(path.name, "", "heading", texts.get("headings", {}), tree["headings"])
+        for entry in texts["steps"]:
+            if entry["id"] not in originals:
+                yield Finding(path.name, entry["id"], f"{steps.name} has no such step. Remove it here.")
+            for key in translation.STEP:
+                if key in entry and key not in originals.get(entry["id"], entry):
+                    yield Finding(path.name, entry["id"], f"this step has no '{key}' in {steps.name}. Remove it here.")
+
+
+def _repeated(path: Path, tree: Any) -> Iterator[Finding]:
     for name, count in Counter(entry["id"] for entry in tree["steps"]).items():
         if count > 1:
-            yield Finding("steps.yaml", name, f"{count} steps have this id. Give each its own.")
-    for entry in tree["steps"]:
-        yield from _unknown("steps.yaml", entry["id"], "heading", [entry["heading"]], tree["headings"])
+            yield Finding(path.name, name, f"{count} steps have this id. Give each its own.")
+
+
+def notes(folder: Path) -> list[Finding]:
+    """What is not translated in a lab without errors, or was changed since: the lab works, and shows the original there."""
+    steps = folder / "steps.yaml"
+    found = [*_not_translated(steps)]
+    for path in drills.originals(folder / "drills"):
+        there = drill_translations.notes(path, translation.complete(translation.files(steps)))
+        found += [Finding(f"drills/{Path(note.file).name}", "", note.sentence) for note in there]
+    return found
+
+
+def _not_translated(steps: Path) -> Iterator[Finding]:
+    originals = parsed(steps)["steps"]
+    files = translation.files(steps)
+    for language, path in files.items():
+        texts = {entry["id"]: entry for entry in parsed(path)["steps"]}
+        whole = language in translation.complete(files)
+        for entry in originals:
+            told = entry, texts.get(entry["id"]), translation.STEP
+            said = [*(translation.missing(*told) if whole else ()), *translation.changed(*told)]
+            yield from (Finding(path.name, entry["id"], sentence) for sentence in said)
 
 
 def _stages(lab: Lab) -> Iterator[Finding]:
@@ -117,16 +168,20 @@ def _lab(lab: Lab, plan: Topology) -> Iterator[Finding]:
 def _steps(lab: Lab, plan: Topology) -> Iterator[Finding]:
     """Machines that the steps name, and whether their solutions can be typed and no hint gives them away."""
     nodes = {node.name: node for node in plan.nodes}
+    spoken = _spoken(lab)
     for step in lab.steps.values():
+        hints = {file: translated.steps[step.id].hints for file, translated in spoken.items()}
         named = [*step.machines, *(name for action in step.solution for name in action.machines)]
         yield from _unknown("steps.yaml", step.id, "machine", named, nodes)
         for action in step.solution:
             for name in action.machines:
                 if name in nodes:
-                    yield from _solution(lab, step, action, nodes[name], plan)
+                    yield from _solution(lab, step, action, nodes[name], plan, hints)
 
 
-def _solution(lab: Lab, step: Step, action: Action, node: Node, plan: Topology) -> Iterator[Finding]:
+def _solution(
+    lab: Lab, step: Step, action: Action, node: Node, plan: Topology, hints: Mapping[str, tuple[str, ...]]
+) -> Iterator[Finding]:
     try:
         typed = commands(action, lab, _STUDENT, node, plan.nodes)
     except Exception as error:  # a template can raise anything
@@ -135,13 +190,26 @@ def _solution(lab: Lab, step: Step, action: Action, node: Node, plan: Topology) 
         return
     if not typed:
         yield Finding("steps.yaml", step.id, f"its solution types nothing on {node.name}. Write one command per line.")
-    for number, hint in enumerate(step.hints, 1):
-        # A word such as `ls` is fine; a whole command, or what is in quotes in one, is the answer.
-        for told in (part for line in typed for part in (line, *re.findall(r"'([^']+)'", line)) if " " in part):
-            if told in hint:
-                yield Finding(
-                    "steps.yaml", step.id, f"hint {number} gives the answer away: {told}. Describe it in words."
-                )
+    # A word such as `ls` is fine; a whole command, or what is in quotes in one, is the answer.
+    answers = [part for line in typed for part in (line, *re.findall(r"'([^']+)'", line)) if " " in part]
+    for file, sentences in hints.items():
+        for number, hint in enumerate(sentences, 1):
+            for told in answers:
+                if told in hint:
+                    yield Finding(file, step.id, f"hint {number} gives the answer away: {told}. Describe it in words.")
+
+
+def _spoken(lab: Lab) -> dict[str, Lab]:
+    """The lab as it is and in each language that its steps are translated into, by the file that the texts are from."""
+    translations = translation.files(lab.folder / "steps.yaml")
+    return {"steps.yaml": lab} | {path.name: read(lab.folder, (name,)) for name, path in translations.items()}
+
+
+def _languages(lab: Lab) -> Iterator[Finding]:
+    """Whether the names of translations are those of languages."""
+    for language, path in translation.files(lab.folder / "steps.yaml").items():
+        if not translation.is_language(language):
+            yield Finding(path.name, "", translation.no_language(language, "steps"))
 
 
 def _needs(lab: Lab) -> Iterator[Finding]:
@@ -234,9 +302,9 @@ def _mutations(lab: Lab, plan: Topology) -> Iterator[Finding]:
 
 def _drills(lab: Lab) -> Iterator[Finding]:
     """The drills that come with the lab."""
-    for path in sorted((lab.folder / "drills").glob("*.yaml")):
-        for finding in drills.lint(path, lab):
-            yield Finding(f"drills/{path.name}", "", f"line {finding.line}: {finding.sentence}")
+    for path in drills.originals(lab.folder / "drills"):
+        for finding in drills.lint(path, lab) or drill_translations.lint(path):
+            yield Finding(f"drills/{Path(finding.file).name}", "", f"line {finding.line}: {finding.sentence}")
 
 
 def _unknown(file: str, step: str, what: str, named: Iterable[str], known: Iterable[str]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from labenv import resources
 from labenv.errors import UsageError
+from labenv.lab import translation
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Step:
     `heading` and `number` are the sheet's own. `machines` are those it is done on. Its checks pass from `stage` on.
     `by` is "person" for what no check can judge. `needs` are the steps that must pass before this one can. `hints` are
     three sentences: what is wrong, where to look, and the idea. `note` explains an error in the sheet. `settings` are those of
-    servers that it is about: it fails when a server on its machines fails because of one.
+    servers that it is about: it fails when a server on its machines fails because of one. `how` says what to do and where, for
+    a step that is not done at a machine's prompt.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Step:
     hints: tuple[str, ...]
     solution: tuple[Action, ...]
     note: str
+    how: str
 
     @property
     def is_for_a_person(self) -> bool:
@@ -96,7 +99,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Lab:
-    """One course lab."""
+    """One course lab. The texts of its steps are in the first of `languages` that has them, else as the lab's author wrote them."""
 
     id: str
     title: str
@@ -107,6 +110,7 @@ class Lab:
     images: dict[str, tuple[tuple[str, str], ...]]
     answers: tuple[Answer, ...]
     account: Account | None
+    languages: tuple[str, ...] = ()
 
     @cached_property
     def _order(self) -> dict[str, int]:
@@ -118,8 +122,13 @@ class Lab:
 
         They have a file of their own, which `up` does not read.
         """
-        with _understood(self.folder / "steps.yaml") as tree:
-            return {entry["id"]: _step(entry, tree["headings"]) for entry in tree["steps"]}
+        file = self.folder / "steps.yaml"
+        with _understood(file) as tree:
+            spoken = tree
+            for path in translation.chosen(file, self.languages):
+                with _understood(path) as texts:
+                    spoken = translation.steps(tree, spoken, texts)
+            return {entry["id"]: _step(entry, spoken["headings"]) for entry in spoken["steps"]}
 
     def owner(self, setting: str, machine: str) -> Step | None:
         """The step that a setting of a server on a machine is about, if there is one."""
@@ -163,8 +172,8 @@ class Lab:
         ]
 
 
-def read(folder: Path) -> Lab:
-    """The lab in a folder. Raises UsageError for an invalid lab.yaml."""
+def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
+    """The lab in a folder, with its texts in one of `languages` where they are translated. Raises UsageError for an invalid lab.yaml."""
     with _understood(folder / "lab.yaml") as tree:
         stages = tuple(Stage(**stage) for stage in tree["stages"])
         return Lab(
@@ -180,6 +189,7 @@ def read(folder: Path) -> Lab:
                 for e in tree["answers"]
             ),
             account=_account(tree["account"]) if "account" in tree else None,
+            languages=languages,
         )
 
 
@@ -219,6 +229,7 @@ def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
         hints=tuple(entry.get("hints", ())),
         solution=tuple(Action(tuple(action["machines"]), action["type"]) for action in entry.get("solution", ())),
         note=entry.get("note", ""),
+        how=entry.get("how", ""),
     )
 
 

@@ -18,7 +18,8 @@ class Mutation:
     """A change to a finished environment: what is typed as root on each of the `machines`, and the checks that must `trip`.
 
     Checks are named "17/vm2_has_a_relay_host", or "9/origin_is_the_domain@vm2" where one runs on several machines; a
-    bare step number stands for any check of that step. A right variant trips none and says which checks `warn`.
+    bare step number stands for any check of that step. A right variant trips none and says which checks `warn`. What a student
+    reads about it must have each of the words in `says`.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Mutation:
     do: str
     trips: tuple[str, ...]
     warns: tuple[str, ...]
+    says: tuple[str, ...] = ()
 
     def script(self, student: Student) -> str:
         """What is typed, for that student; the first command that fails ends it."""
@@ -59,4 +61,5 @@ def _mutation(entry: dict[str, Any]) -> Mutation:
         do=entry["do"],
         trips=tuple(entry.get("trips", ())),
         warns=tuple(entry.get("warns", ())),
+        says=tuple(entry.get("says", ())),
     )

@@ -26,7 +26,7 @@ _NOISE = re.compile(
     r"cgroup|stats-writer|exit status|[Kk]illed (by|with) signal|command startup|does not resolve to address|daemon started"
     r"|Temporary lookup failure|managed-keys|anvil|lda\(root\)|network unreachable|no longer running|Main process exited|Failed with result"
     r"|Failed to start|Control process exited|start-limit|Start request repeated|_ver_ignored|backwards-compatible|using backwards"
-    r"|using symbolic link|Shutting down logging|to disable backwards|Time has been|lookup error for|client_input_request|problem talking to service"
+    r"|using symbolic link|Shutting down logging|to disable backwards|Time has been|lookup error for|automatic interface scanning|client_input_request|problem talking to service"
 )
 # What a complaint says without the name of the setting.
 _SYNONYMS = {

@@ -16,8 +16,9 @@ from labenv.environments.drill_records import Diagnosis, Result, Running
 from labenv.environments.fault import Misfit
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
-from labenv.lab import drills
+from labenv.lab import drill_translations, drills
 from labenv.lab.drills import Drill
+from labenv.lab.model import Lab
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,15 @@ def diagnose(engine: Engine, environment: Environment, layer: str, listen: Liste
     return diagnosis
 
 
-def hint(engine: Engine, environment: Environment, listen: Listener) -> list[str]:
-    """The hints given so far and the next one, which is recorded. Raises UsageError if no drill is running."""
+def hint(engine: Engine, environment: Environment, lab: Lab, listen: Listener) -> list[str]:
+    """The hints given so far and the next one, which is recorded, in the lab's languages. Raises UsageError if no drill is running."""
     with _changing(engine, environment, listen) as found:
-        hints, given = found.drill.hints, len(found.hinted)
-        if given < len(hints):
+        given = len(found.hinted)
+        if given < len(found.drill.hints):
             hinted = (*found.hinted, drill_records.now())
             drill_records.keep(engine, environment.student.id, replace(found, hinted=hinted))
-    return [drills.filled(text, environment.student) for text in hints[: given + 1]]
+    told = drill_translations.spoken(found.drill, lab).hints
+    return [drills.filled(text, environment.student) for text in told[: given + 1]]
 
 
 def looked(engine: Engine, environment: Environment, listen: Listener) -> None:
@@ -180,9 +182,24 @@ def give_up(engine: Engine, environment: Environment, listen: Listener) -> Verdi
         return Verdict(_checked(engine, environment, listen), result)
 
 
-def symptom(found: Running, environment: Environment) -> str:
-    """What a user reports."""
-    return drills.filled(found.drill.symptom, environment.student)
+def symptom(found: Running, environment: Environment, lab: Lab) -> str:
+    """What a user reports, in the lab's languages."""
+    return drills.filled(drill_translations.spoken(found.drill, lab).symptom, environment.student)
+
+
+def retold(result: Result, environment: Environment, lab: Lab) -> Result:
+    """The result with its texts in the lab's languages, if the drill of its name still has the texts that it was told with."""
+    for path in drills.files(lab) if lab.languages else ():
+        if path.stem == result.name:
+            drill = drills.read(path, lab)
+            if (drill.title, drills.filled(drill.explanation, environment.student)) == (
+                result.title,
+                result.explanation,
+            ):
+                told = drill_translations.spoken(drill, lab)
+                why = drills.filled(told.explanation, environment.student)
+                return replace(result, title=told.title, explanation=why)
+    return result
 
 
 @contextmanager

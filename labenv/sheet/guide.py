@@ -16,7 +16,6 @@ from labenv.engine import records
 from labenv.environment import Environment
 from labenv.errors import UsageError
 from labenv.events import Listener, silent
-from labenv.lab import labs
 from labenv.lab.model import Lab, Step
 
 if TYPE_CHECKING:
@@ -76,28 +75,36 @@ class Hint:
 def next_step(report: Report, lab: Lab) -> Next:
     """The first step in the order of the sheet that fails, in one sentence with the evidence of its first failure.
 
-    If none fails, the sentence says what is left for a person.
+    If none fails, the sentence says what is left for a person. A step that says how it is done begins with that.
     """
     left = tuple(dict.fromkeys(r.step for r in report.results if is_left(r, lab)))
     for result in report.results:
         if result.status == "fail":
             step = lab.steps[result.step]
-            sentence = f"Step {step.id} on {result.machine} ({on_the_sheet(step)}): {result.evidence}"
+            seen = f"{step.how}. labenv sees: {result.evidence}" if step.how else result.evidence
+            sentence = f"Step {step.id} on {result.machine} ({on_the_sheet(step)}): {seen}"
             return Next(step.id, result.machine, sentence, step.note, left)
     pages = [r for r in report.results if is_left(r, lab) and r.check != PERSON]
     if pages:
         step = lab.steps[pages[0].step]
-        sentence = f"All checks pass. Left for you is step {step.id} ({on_the_sheet(step)}): {pages[0].evidence}"
+        yours, seen = f"Left for you is step {step.id} ({on_the_sheet(step)}):", pages[0].evidence
+        sentence = (
+            f"{yours} {step.how}. All checks pass; labenv sees: {seen}"
+            if step.how
+            else f"All checks pass. {yours} {seen}"
+        )
     elif left:
-        sentence = f"All checks pass. Only you can judge the rest: {_steps(left, lab)}."
+        sentence = f"All checks pass. Only you can judge the rest: {_steps(left, lab)}. Tick what is done: labenv tick"
     else:
-        sentence = "All checks pass."
+        sentence = "All checks pass" + (
+            ", and every other step is ticked." if any(r.ticked for r in report.results) else "."
+        )
     return Next("", "", sentence, "", left)
 
 
 def is_left(result: CheckResult, lab: Lab) -> bool:
-    """Whether a result is left for a person to do or to judge."""
-    return result.status == "skip" and lab.steps[result.step].is_for_a_person
+    """Whether a result is left for a person to do or to judge; what is ticked is not."""
+    return result.status == "skip" and not result.ticked and lab.steps[result.step].is_for_a_person
 
 
 def on_the_sheet(step: Step) -> str:
@@ -112,15 +119,26 @@ def fix_first(report: Report, lab: Lab, step: str) -> str:
     return next((name for name in lab.steps if name in waits_for), step)
 
 
+def first_to_fix(engine: "Engine", environment: Environment, lab: Lab, listen: Listener = silent) -> str | None:
+    """The step that `next` names, None if no check fails. Raises EngineError."""
+    report = run_checks(engine, environment, listen=listen)
+    return next_step(report, lab).step or None
+
+
 def hint(
-    engine: "Engine", environment: Environment, step: str, *, level: int | None = None, listen: Listener = silent
+    engine: "Engine",
+    environment: Environment,
+    step: str,
+    lab: Lab,
+    *,
+    level: int | None = None,
+    listen: Listener = silent,
 ) -> Hint:
-    """A hint for a step as it is now. Each request gives one sentence more, and is recorded.
+    """A hint for a step as it is now, with the texts of `lab`. Each request gives one sentence more, and is recorded.
 
     `level` (1 to 3) asks for that many at once. A step that waits for another gets the hint for that one. Raises
     UsageError for an unknown step and for one that only a person can judge, EngineError if the request cannot be recorded.
     """
-    lab = labs.load(environment.lab)
     check_known(lab, [step])
     if not lab.steps[step].hints:
         raise UsageError(f"Step {step} ({lab.steps[step].title}) is for you: it has no check, so there is no hint.")

@@ -5,14 +5,16 @@ The blank book tells what is labenv's own in a book, so headings and prompts are
 
 import base64
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
 from labenv.lab import labs, templates
 from labenv.lab.model import Lab
+from labenv.sheet.filler import is_filler
 from labenv.student import Student
+from labenv.text import one_line
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
@@ -23,6 +25,7 @@ _KEEPER = "host"
 _CHUNK = 60_000  # Linux limits one argument of a command to 128 KiB (execve(2), MAX_ARG_STRLEN)
 # Labels that say when and where, but not what was done.
 _FORMAL = {"date", "machine", "step"}
+_QUOTED = 40  # characters of a text that says nothing
 
 
 @dataclass
@@ -31,12 +34,24 @@ class Part:
 
     title: str
     own: list[str] = field(default_factory=list)
-    says: bool = False
+    told: list[str] = field(default_factory=list)
 
-    def take(self, text: str, label: str) -> None:
-        """Add a line of the student's, after a label or without one."""
+    def take(self, text: str, label: str, printed: set[str]) -> None:
+        """Add a line of the student's, after a label or without one. What is `printed` in the blank book tells nothing."""
         self.own.append(text)
-        self.says = self.says or (label not in _FORMAL and bool(re.search(r"\w", text)))
+        if label not in _FORMAL and _words(text) and _words(text) not in printed:
+            self.told.append(text)
+
+    @property
+    def filler(self) -> str:
+        """The text, if it says nothing ("asdf"); otherwise empty."""
+        text = " ".join(self.told)
+        return text if is_filler(text) else ""
+
+    @property
+    def says(self) -> bool:
+        """Whether there is text that says something."""
+        return bool(self.told) and not self.filler
 
 
 @dataclass
@@ -50,8 +65,27 @@ class Section:
 
     @property
     def empty(self) -> tuple[str, ...]:
-        """The parts without text; loose text counts as the answer to a part whose sub-heading was removed."""
+        """The parts that are not written; loose text counts as the answer to a part whose sub-heading was removed."""
         return tuple(p.title for p in self.parts if not p.says and (p.title in self.found or not self.loose.says))
+
+    @property
+    def missing(self) -> str:
+        """What is not written yet, as a sentence without its end; empty if every part is."""
+        if not self.empty:
+            return ""
+        first, *more = self.empty
+        others = f" and {len(more)} more" if more else ""
+        filler = next(p.filler for p in self.parts if p.title == first) or (
+            self.loose.filler if self.loose.told else ""
+        )
+        if filler:
+            return f"{self.title}, '{first}'{others} is not written yet: it says only '{one_line(filler)[:_QUOTED]}'"
+        return f"the log book has nothing under {self.title}, '{first}'{others}"
+
+    @property
+    def has_text(self) -> bool:
+        """Whether every part has some text, even if it says nothing: what earlier versions of labenv asked for."""
+        return all(p.told or (self.loose.told and p.title not in self.found) for p in self.parts)
 
     @property
     def is_filled(self) -> bool:
@@ -79,6 +113,9 @@ def sections(text: str, empty_book: str) -> list[Section]:
     book = _outline(empty_book)
     titles = {_words(section.title): section for section in book}
     labels = {_words(line) for line in empty_book.splitlines() if re.match(r"\s*- .+:\s*$", line)}
+    printed = {
+        _words(re.sub(r"^[#\s]*(\d+\.\s)?", start, line)) for line in empty_book.splitlines() for start in ("", r"\1")
+    }
     section: Section | None = None
     part: Part | None = None
     parts: dict[str, Part] = {}
@@ -99,7 +136,7 @@ def sections(text: str, empty_book: str) -> list[Section]:
             if known and ":" in line:
                 label, line = known, line.partition(":")[2]  # noqa: PLW2901  # the text after the label
             if line.strip(" *_-"):
-                part.take(line.strip(), label)
+                part.take(line.strip(), label, set() if fenced else printed)
     return book
 
 
@@ -149,7 +186,7 @@ def as_json(student: str, book: list[Section]) -> dict[str, Any]:
     answers = [
         {
             **section.to_dict(),
-            "parts": [{k: v for k, v in asdict(part).items() if k != "says"} for part in section.parts],
+            "parts": [{"title": part.title, "own": part.own} for part in section.parts],
         }
         for section in book
     ]

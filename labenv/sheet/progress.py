@@ -8,15 +8,16 @@ from typing import Literal
 from labenv.checks.results import PERSON, CheckResult, Report
 from labenv.lab.model import Lab, Step
 
-Mark = Literal["pass", "fail", "skip", "warn", "person"]
-_WORST_FIRST: tuple[Mark, ...] = ("fail", "warn", "skip", "person", "pass")
-SYMBOLS: dict[Mark, str] = {"pass": "✓", "fail": "✗", "warn": "!", "skip": "-", "person": "·"}
+Mark = Literal["pass", "fail", "skip", "warn", "person", "ticked"]
+_WORST_FIRST: tuple[Mark, ...] = ("fail", "warn", "skip", "person", "ticked", "pass")
+SYMBOLS: dict[Mark, str] = {"pass": "✓", "fail": "✗", "warn": "!", "skip": "-", "person": "·", "ticked": "+"}
 WORDS: dict[Mark, str] = {
     "pass": "passes",
     "fail": "fails",
     "warn": "passes, with a warning",
     "skip": "waits for another step",
     "person": "for you to judge",
+    "ticked": "ticked by the student",
 }
 
 
@@ -55,6 +56,8 @@ class StepProgress:
             return (self.results_like("skip")[0].evidence.partition(":")[0],)
         if self.mark == "person":
             return tuple(r.evidence for r in self.results if r.check != PERSON)
+        if self.mark == "ticked":
+            return tuple(dict.fromkeys(r.ticked.said for r in self.results if r.ticked))
         return tuple(dict.fromkeys(r.evidence for r in self.results_like("fail", "warn")))
 
     @property
@@ -72,7 +75,9 @@ class StepProgress:
         return [result for result in self.results if result.status in statuses]
 
     def _mark(self, result: CheckResult) -> Mark:
-        return "person" if result.status == "skip" and self.step.is_for_a_person else result.status
+        if result.status != "skip" or not self.step.is_for_a_person:
+            return result.status
+        return "ticked" if result.ticked else "person"
 
 
 @dataclass(frozen=True)
@@ -86,13 +91,13 @@ class Heading:
     def mark(self) -> Mark:
         """The state: that of its worst row, except that steps for a person do not count beside steps that pass."""
         marks = {row.mark for row in self.rows}
-        order: tuple[Mark, ...] = ("fail", "warn", "skip", "pass", "person")
+        order: tuple[Mark, ...] = ("fail", "warn", "skip", "pass", "ticked", "person")
         return next(mark for mark in order if mark in marks)
 
     @property
     def holds(self) -> bool:
         """Whether there is nothing to fix under it."""
-        return self.mark in ("pass", "person")
+        return self.mark in ("pass", "person", "ticked")
 
 
 def headings(report: Report, lab: Lab) -> list[Heading]:
@@ -112,6 +117,7 @@ def counted(there: Iterable[Heading]) -> str:
         ("warn", "of them with a warning", "of them with a warning"),
         ("fail", "fails", "fail"),
         ("skip", "waits", "wait"),
+        ("ticked", "is ticked", "are ticked"),
         ("person", "is for you to judge", "are for you to judge"),
     )
     parts = [f"{passing} {'step passes' if passing == 1 else 'steps pass'}"]

@@ -7,6 +7,7 @@ something has changed. Until then, nothing else runs.
 import queue
 import shlex
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from labenv.checks.results import Report
 from labenv.checks.run import run_checks
 from labenv.engine.channel import Channel
 from labenv.environment import Environment
+from labenv.environments.lock import command_of_holder
 from labenv.errors import EngineError
 from labenv.events import Listener, silent
 from labenv.parallel import Together
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _LOOK = shlex.quote((Path(__file__).with_suffix(".pl")).read_text(encoding="utf-8"))
 _TURN = 20  # seconds that one command watches, and that it may outlive us
+_TRY = 0.2  # seconds between two looks at what another command does
 _BROKEN = 1.0  # seconds between two tries at a machine that is not running
 
 
@@ -32,7 +35,8 @@ def reports(
 ) -> Iterator[Report]:
     """A report now, and another one each time something changes in a machine, without an end.
 
-    Waiting for the next one can be interrupted (KeyboardInterrupt). Raises UsageError for an unknown step.
+    Waiting for the next one can be interrupted (KeyboardInterrupt). Raises UsageError for an unknown step, EngineError once
+    the environment is gone.
     """
     containers = [machine.container for machine in environment.machines]
     changes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
@@ -40,6 +44,7 @@ def reports(
     lookouts = [_Lookout(engine, name, digest, changes) for name, digest in before.items()]
     again = True
     while True:
+        _settled(engine, environment)
         yield run_checks(engine, environment, steps=steps, written=True, listen=listen)
         after = digests(engine, containers)
         while not changes.empty():  # caused by the run itself
@@ -55,6 +60,22 @@ def reports(
         while before[name] == digest:
             name, digest = changes.get()
         before = before | {name: digest}
+
+
+def _settled(engine: "Engine", environment: Environment) -> None:
+    """Wait while another command replaces or reboots machines. Raises EngineError once the environment is gone."""
+    who, by = environment.student.id, ""
+    while True:
+        command = command_of_holder(engine, who)
+        there = engine.environments(who)
+        if there and all(machine.state == "running" for machine in there[0].machines):
+            return
+        if not command:
+            break
+        by = f" (labenv {command})"
+        time.sleep(_TRY)
+    if not there:
+        raise EngineError(f"{who}'s environment was removed{by}. Make it again: labenv up {who}")
 
 
 class _Lookout(threading.Thread):

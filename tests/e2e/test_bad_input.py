@@ -29,6 +29,12 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("up", "tt", "--topology", "/nowhere.yaml"), "cannot be read"),
     (("render", "/proc/nope", "-s", "tt"), "cannot be written"),
     (("images", "import", "/nowhere.tar.gz"), "no file"),
+    (("when",), "when needs CHECK (a step, such as 17, or a check's name from --json). Example: labenv when 17"),
+    (("exec", "vm2"), "exec needs -- CMD… (the command and its arguments, after `--`). Example: labenv exec vm3"),
+    (
+        ("drill", "diagnose"),
+        "drill diagnose needs LAYER (dns, transport, relay, lda, imap, firewall, accounts or boot)",
+    ),
 ]
 
 

@@ -77,6 +77,39 @@ def test_shell_is_a_real_terminal(finished: dict[str, Any]) -> None:
     assert f"vm3.{finished['domain']}" in text
 
 
+def test_who_works_in_a_machine_that_is_switched_off_is_told_so_and_has_a_sane_terminal(
+    cli: Cli, finished: dict[str, Any]
+) -> None:
+    student = finished["student"]
+    begun = {
+        "shell": ["shell", "vm2", "-s", student],
+        "exec": ["exec", "vm2", "-s", student, "--", "sh", "-c", r"printf '\033[?1049h\033[?25l# '; exec sleep 300"],
+        "logs": ["logs", "vm2", "-f", "-s", student],
+    }
+    working = {
+        name: pexpect.spawn(sys.executable, ["-m", "labenv", *words], dimensions=(24, 80), encoding="utf-8", timeout=60)
+        for name, words in begun.items()
+    }
+    try:
+        for name, prompt in (("shell", "# "), ("exec", "# "), ("logs", "postfix")):
+            working[name].expect(prompt)
+        cli("reboot", "vm2", "--hard", "-s", student)
+        for name, what in (("shell", "this shell"), ("exec", "the command"), ("logs", "its log")):
+            working[name].expect(pexpect.EOF)
+            working[name].close()
+            said = working[name].before or ""
+            assert f"vm2 was switched off (labenv reboot vm2 --hard -s {student}), so {what} ended." in said
+            assert f"Continue with: labenv {name} vm2{' -f' if name == 'logs' else ''} -s {student}" in said
+            assert "137" not in said
+            assert ("\x1b[?25h" in said and "\x1b[?47l" in said) == (name != "logs"), (
+                "the cursor and the screen are back"
+            )
+            assert working[name].exitstatus == 3
+    finally:
+        for child in working.values():
+            child.close(force=True)
+
+
 def test_logs_show_the_machines_mail_log(cli: Cli, finished: dict[str, Any]) -> None:
     assert "postfix" in cli("logs", "vm3", "-s", finished["student"]).stdout
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,9 @@ def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_p
         assert "drill give-up" in cli(*refused, "-s", drilled, rc=2).stderr
     assert cli.json("drill", "diagnose", "imap", "-s", drilled)["touched"] is False
     assert len(cli.json("drill", "hint", "-s", drilled)["hints"]) == 1
+    french = replace(cli, environ={"LANGUAGE": "fr"})
+    assert "boîte de réception" in french("drill", "status", "-s", drilled).stdout
+    assert french.json("drill", "status", "-s", drilled)["symptom"] == begun["symptom"]
     not_over = cli("drill", "check", "-s", drilled, rc=1)
     assert "so the drill continues" in not_over.stdout
     assert "iptables" not in not_over.stdout
@@ -157,6 +161,7 @@ def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_p
     assert [entry["layer"] for entry in result["diagnoses"]] == ["imap", "firewall"]
     assert "No drill is running" in cli("drill", "status", "-s", drilled, rc=2).stderr
     assert cli.json("drill", "report", "-s", drilled)["drills"] == [result]
+    assert "Le pare-feu de vm3 n'a pas de règle pour le port 143" in french("drill", "report", "-s", drilled).stdout
     cli("drill", "report", "--all", "--csv", str(tmp_path / "class.csv"))
     row = f"{drilled},reading-times-out,1,firewall,mended,{result['begun']},{result['seconds']},"
     assert row in (tmp_path / "class.csv").read_text()

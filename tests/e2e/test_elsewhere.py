@@ -166,6 +166,15 @@ def test_an_editor_that_is_not_there_is_told(finished: dict[str, Any], editor: s
     assert said in alone("logbook", "--edit", rc=2).stderr
 
 
+def test_an_editor_that_fails_or_empties_the_book_changes_nothing(finished: dict[str, Any], tmp_path: Path) -> None:
+    for editor, said in (("false", "ended with status 1"), ("sh -c ': > $0'", "You saved an empty file")):
+        own = Cli({"EDITOR": editor, "VISUAL": "", "LABENV_STUDENT": finished["student"], "TMPDIR": str(tmp_path)})
+        before = own("logbook").stdout
+        assert said in own("logbook", "--edit", rc=2).stderr
+        assert own("logbook").stdout == before
+    assert list(tmp_path.iterdir()) == [], "a copy without new text is not kept"
+
+
 @pytest.mark.parametrize(
     "settings",
     [

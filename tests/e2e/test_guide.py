@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,22 @@ def test_hints_go_further_each_time_and_are_written_down(cli: Cli, engine: Engin
     assert [(ask["step"], ask["level"]) for ask in kept] == [("17", level) for level in (1, 2, 3, 3)]
     for kind in ("--html", "--markdown", "--junit"):
         assert cli("check", "17", "-s", typo, kind, "-", rc=1).stdout.count(kept[0]["time"]) >= 1
+
+
+def test_titles_and_hints_are_in_the_language_that_the_environment_asks_for(cli: Cli, typo: str) -> None:
+    french = replace(cli, environ={"LANGUAGE": "fr_CA:fr"})
+    title = "Step 17: vm2 a vm3 comme relais"
+    said = french("hint", "17", "--level", "3", "-s", typo).stdout
+    assert said.startswith(title)
+    assert "La valeur est le nom complet de vm3" in said
+    assert " vm2 a vm3 comme relais\n" in french("check", "17", "-s", typo, rc=1).stdout
+    assert title in french("solve", "17", "--dry-run", "-s", typo).stdout
+    # The sentence of `next` has no text of the lab but a note; JSON is the same for everybody.
+    assert french("next", "-s", typo, rc=1).stdout == cli("next", "-s", typo, rc=1).stdout
+    for command in (["hint", "17", "--level", "3"], ["check", "17"]):
+        rc = int(command[0] == "check")
+        assert french.json(*command, "-s", typo, rc=rc) == cli.json(*command, "-s", typo, rc=rc)
+    assert "relais" not in replace(cli, environ={"LANGUAGE": "fr", "LC_ALL": "C"})("hint", "17", "-s", typo).stdout
 
 
 def test_hints_are_counted_whatever_is_done_in_the_machines(cli: Cli, typo: str) -> None:

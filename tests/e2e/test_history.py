@@ -204,7 +204,7 @@ def test_a_running_drill_is_not_given_away(cli: Cli, who: str, engine: Engine) -
 def test_bad_input_gets_its_sentence(cli: Cli, who: str) -> None:
     assert "is not a stage, a save or a time" in cli("diff", "lunch", "-s", who, rc=2).stderr
     assert "Nothing named nix has changed" in cli("history", "nix", "-s", who, rc=2).stderr
-    assert "has not been run in this environment" in cli("when", "99", "-s", who, rc=2).stderr
+    assert "no step or check '99'" in cli("when", "99", "-s", who, rc=2).stderr
 
 
 def test_without_git_all_else_works(cli: Cli, who: str, tmp_path: Path) -> None:

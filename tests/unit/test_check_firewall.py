@@ -65,7 +65,10 @@ def test_a_rule_that_comes_too_late_is_named() -> None:
     rule = decides(parse(counted()), rules)
     assert rule
     late = "-A INPUT -s 192.168.90.0/24 -p tcp -m tcp --dport 143 -j ACCEPT"
-    assert rules.remark(rule, 143) == f"; rule 4, {late}, stands behind it"
+    assert rules.remark(rule, 143) == (
+        f"; your rule 4, {late}, comes after it, so it is never reached: move it before rule {rule.number} "
+        "(iptables -L INPUT -n --line-numbers shows both)"
+    )
     assert not rules.remark(rule, 25)
 
 

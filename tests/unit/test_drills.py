@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from labenv.cli.app import app
+from labenv.cli.drill import report
 from labenv.engine import Engine, records
 from labenv.engine.content import beyond
 from labenv.environments import drill_records
@@ -56,6 +57,29 @@ def test_the_first_right_diagnosis_counts() -> None:
     assert (result.to_diagnosis, result.beyond) == (50, 0)
     never = replace(found, diagnoses=found.diagnoses[:1])
     assert drill_records.result(never, ("why", "how"), None, BEFORE, mended=True).to_diagnosis is None
+
+
+def test_every_layer_that_has_the_fault_is_a_right_diagnosis() -> None:
+    drill = next(drill for drill in TABLE if drill.name == "old-mail-has-gone")
+    for layer in ("lda", "imap"):
+        said = (Diagnosis("2026-01-05T10:00:30+00:00", layer, touched=False),)
+        found = Running(drill, begun="2026-01-05T10:00:00+00:00", diagnoses=said)
+        result = drill_records.result(found, ("why", "how"), None, BEFORE, mended=True)
+        assert result.to_diagnosis == 30
+        assert "(lda or imap)" in "\n".join(report.lines(result))
+    wrong = replace(found, diagnoses=(replace(said[0], layer="relay"),))
+    assert drill_records.result(wrong, ("why", "how"), None, BEFORE, mended=True).to_diagnosis is None
+
+
+def test_a_layer_is_not_named_twice(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = (LAB.folder / "drills" / "old-mail-has-gone.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("also: [imap]", "also: [imap, lda]"), encoding="utf-8")
+    [finding] = drills.lint(path, LAB)
+    assert (finding.line, "'lda' is the drill's layer already" in finding.sentence) == (5, True)
+    path.write_text(text.replace("also: [imap]", "also: [disk]"), encoding="utf-8")
+    [finding] = drills.lint(path, LAB)
+    assert (finding.line, "disk" in finding.sentence) == (5, True)
 
 
 def test_the_table_of_a_class_is_csv() -> None:

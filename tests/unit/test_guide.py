@@ -40,6 +40,18 @@ def test_a_log_book_to_fill_is_said_when_every_check_holds() -> None:
     assert said.sentence.endswith("the section Investigation 2 is empty")
 
 
+def test_a_step_in_thunderbird_begins_with_what_to_do_and_how_to_get_there() -> None:
+    said = guide.next_step(report(found("38", "fail", "no Trash")), LAB).sentence
+    first, _, rest = said.partition(". ")
+    assert "click the inbox" in first
+    assert "labenv desktop" in first
+    assert rest == "labenv sees: no Trash"
+    left = guide.next_step(report(found("36", "skip", "nobody used it")), LAB).sentence
+    assert left.startswith("Left for you is step 36 ")
+    assert "only your id" in left.partition(". ")[0]
+    assert left.endswith(". All checks pass; labenv sees: nobody used it")
+
+
 def test_what_only_a_person_can_judge_is_named_when_nothing_else_is_left() -> None:
     results = with_persons([found("9", "pass")], LAB, ["1", "2", "3", "9", "27", "50", "51"])
     said = guide.next_step(Report("asmith15", "lab4b", results), LAB)

@@ -99,3 +99,82 @@ def test_text_before_the_first_section_is_nobodys() -> None:
 def test_any_text_is_read(text: str) -> None:
     assert [section.title for section in logbook.sections(text, BLANK)] == TITLES
     assert [section.title for section in logbook.sections(filled() + text, BLANK)] == TITLES
+
+
+QUESTION = "### 3. What is the package Dovecot for?"
+
+
+def answered(text: str) -> logbook.Section:
+    """The last section, with that text as the answer to one question."""
+    return logbook.sections(BLANK.replace(QUESTION, f"{QUESTION}\n\n{text}\n"), BLANK)[-1]
+
+
+@pytest.mark.parametrize(
+    "filler",
+    [
+        "asdf",
+        "asdfasdf ASDF",
+        "x x x",
+        "x",
+        "xxx",
+        "TODO",
+        "**TBD**",
+        "to do",
+        "À faire",
+        "test test test",
+        "blah, blah",
+        "Lorem ipsum dolor sit amet, consectetur adipiscing elit.",
+        "What is the package Dovecot for?",
+        "3. What is the package Dovecot for?",
+        "Commands that worked:",
+        "Observations",
+        "qwerty",
+        "zxcv",
+        "labenv created this log book for you. Keep the headings and write below them.",
+        "TODO\n\nxxx",
+    ],
+)
+def test_filler_is_not_written_yet(filler: str) -> None:
+    section = answered(filler)
+    assert QUESTION[4:] in section.empty
+    assert section.missing.startswith(
+        ("EXPLORATION QUESTIONS, '1.", "the log book has nothing under EXPLORATION QUESTIONS")
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "IMAP",
+        "It serves mail.",
+        "HTML",
+        "10",
+        "10 10",
+        "Every 10 minutes",
+        "SMTP; POP3",
+        "Ça sert le courrier.",
+        "Non",
+        "n/a",
+        "C'est le serveur IMAP, qui lit les Maildir.",
+        "Dovecot is the package for IMAP",
+        "To do this I ran yum install dovecot",
+        "postconf -n",
+        "vi /etc/postfix/main.cf",
+        "Qui lit le courrier : dovecot",
+        "メール",
+        "foo@asmith15.ops got it",
+        "ls",
+        "Lorem ipsum was the text of my test mail.",
+        "I typed asdf as a test and it was delivered.",
+        "oui",
+        "a\nreal answer",
+    ],
+)
+def test_short_answers_are_answers(answer: str) -> None:
+    assert QUESTION[4:] not in answered(answer).empty
+
+
+def test_filler_is_quoted_on_one_line_and_bounded() -> None:
+    text = BLANK.replace("### 1. What is Thunderbird for?", "### 1. What is Thunderbird for?\n\n" + "asdf " * 1000)
+    assert "it says only 'asdf asdf" in (said := logbook.sections(text, BLANK)[-1].missing)
+    assert len(said) < 200

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from labenv import resources
 from labenv.cli.app import app
 from labenv.errors import UsageError
-from labenv.lab import labs, lint, model
+from labenv.lab import labs, lint, model, translation
 
 Tree = dict[str, Any]
 Break = Callable[[Tree], object]
@@ -266,8 +266,10 @@ def test_the_schemas_are_schemas(schema: Tree) -> None:
 @pytest.mark.parametrize("name", labs.names())
 def test_every_file_with_a_schema_tells_the_editor(name: str) -> None:
     for schema in lint.schemas():
-        first = (resources.labs() / name / f"{schema}.yaml").read_text().splitlines()[0]
-        assert first == f"# yaml-language-server: $schema=../{schema}.schema.json"
+        file, _, part = schema.partition(".")
+        paths = [resources.labs() / name / f"{file}.yaml"]
+        for path in translation.files(paths[0]).values() if part else paths:
+            assert path.read_text().splitlines()[0] == f"# yaml-language-server: $schema=../{schema}.schema.json"
 
 
 def test_the_command_prints_findings_and_ends_with_2(folder: Path) -> None:

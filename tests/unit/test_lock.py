@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from labenv import places
-from labenv.environments.lock import student_lock
+from labenv.environments.lock import _command_of_holder, student_lock
 from labenv.errors import EngineError
 from labenv.events import Event, silent
 
@@ -77,6 +77,16 @@ def test_a_second_holder_is_told_who_holds_the_lock(folder: Path) -> None:
         assert not heard or f"process {process}" in heard[0].message
     with student_lock(folder, "anna", silent, patience=5):  # however the holder ended
         pass
+
+
+def test_the_command_that_holds_a_lock_is_known_until_it_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["labenv", "restore", "good", "-s", "anna (a)"])
+    path = folder / "anna.lock"
+    assert _command_of_holder(path) == ""
+    with student_lock(folder, "anna", silent):
+        assert _command_of_holder(path) == "restore good -s 'anna (a)'"
+    path.write_text("process 1 of root on here (down)")
+    assert _command_of_holder(path) == "", "its holder was killed"
 
 
 @as_root

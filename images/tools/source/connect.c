@@ -1,15 +1,18 @@
 /* As much of nc(1), in its words, as labenv needs to connect from a machine: nc -v -q 1 -w SECONDS [-n] [-s SOURCE] HOST PORT.
-   It prints an empty line when it starts. It is linked with musl, which looks names up itself: glibc would load the machine's
+   It prints an empty line when it starts. It starts at a port that the kernel gives nobody (ip_local_port_range), by which labenv
+   knows its own connections in a server's log. It is linked with musl, which looks names up itself: glibc would load the machine's
    own libraries for that (nsswitch.conf(5)). */
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static int push(int to, const char *data, ssize_t length)
@@ -31,6 +34,24 @@ static int push(int to, const char *data, ssize_t length)
 static const char *reason(int error)
 {
     return error == EHOSTUNREACH ? "No route to host" : error == ETIMEDOUT ? "Connection timed out" : strerror(error);
+}
+
+enum { FIRST_PORT = 61000, LAST_PORT = 65535, TRIES = 20 };
+
+/* Start at a port of labenv's that is free, or else at any. */
+static int begin_at(int s, struct sockaddr_in from)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    srand(now.tv_nsec ^ getpid() << 12);
+    for (int tries = TRIES; tries >= 0; tries--) {
+        from.sin_port = tries ? htons(FIRST_PORT + rand() % (LAST_PORT - FIRST_PORT + 1)) : 0;
+        if (!bind(s, (struct sockaddr *)&from, sizeof from))
+            return 0;
+        if (errno != EADDRINUSE)
+            return -1;
+    }
+    return -1;
 }
 
 int main(int count, char **words)
@@ -57,7 +78,10 @@ int main(int count, char **words)
     }
     int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     wanted.ai_flags = AI_NUMERICHOST;
-    if (source && (getaddrinfo(source, NULL, &wanted, &from) || bind(s, from->ai_addr, from->ai_addrlen))) {
+    struct sockaddr_in start = {.sin_family = AF_INET};
+    if (source && !getaddrinfo(source, NULL, &wanted, &from))
+        start = *(struct sockaddr_in *)from->ai_addr;
+    if (begin_at(s, start) || (source && !start.sin_addr.s_addr)) {
         fprintf(stderr, "nc: bind failed: %s\n", strerror(errno));
         return 1;
     }

@@ -28,23 +28,25 @@ def list_(
       labenv drill list --from ./mydrills --answers
     """
     from labenv.cli import screen
-    from labenv.lab import drills, labs
+    from labenv.lab import drill_translations, drills, labs
     from labenv.student import Student
 
-    lab = labs.load(labs.default())
+    lab = labs.load(labs.default()) if json else labs.spoken(labs.default())
     example = Student("asmith15", 90, "ann", "")
     with screen.progress() as listen:
-        found = [(drill, drills.filled(drill.symptom, example)) for drill in drills.catalogue(lab, folder, listen)]
+        spoken = [drill_translations.spoken(drill, lab) for drill in drills.catalogue(lab, folder, listen)]
+        found = [(drill, drills.filled(drill.symptom, example)) for drill in spoken]
     if json:
         entries = [
             {"name": drill.name, "level": drill.level, "symptom": text}
-            | ({"layer": drill.layer, "title": drill.title} if answers else {})
+            | ({"layer": drill.layer, "also": list(drill.also), "title": drill.title} if answers else {})
             for drill, text in found
         ]
         common.print_json({"lab": lab.id, "drills": entries})
         return
     for drill, text in found:
-        print(f"{drill.level}  {drill.name}\n   {f'{drill.layer}: {drill.title}' if answers else text}")
+        answer = f"{' or '.join(drill.layers)}: {drill.title}"
+        print(f"{drill.level}  {drill.name}\n   {answer if answers else text}")
 
 
 def lint(
@@ -62,12 +64,14 @@ def lint(
 
       labenv drill lint ./mydrills
     """
-    from labenv.lab import drills, labs
+    from labenv.lab import drill_translations, drills, labs
 
     lab = labs.load(labs.default())
     files = [path for path in drills.files(lab, folder) if folder is None or path.parent == folder]
-    found = [finding for path in files for finding in drills.lint(path, lab)]
+    found = [finding for path in files for finding in drills.lint(path, lab) or drill_translations.lint(path)]
     notes = [note for path in files for note in drills.notes(path)]
+    if not found:
+        notes += [note for path in files for note in drill_translations.notes(path)]
     if json:
         common.print_json({"drills": len(files), "findings": [*map(vars, found)], "notes": [*map(vars, notes)]})
     else:

@@ -70,7 +70,7 @@ def start(
         among = drills.catalogue(labs.load(environment.lab), folder, listen)
         wanted = [drill.named(name, among)] if name else drill.drawn(engine, environment, among, level=level, seed=seed)
         running = drill.start(engine, environment, wanted, listen)
-    _tell(drill.symptom(running, environment), environment, running, json=json)
+    _tell(drill.symptom(running, environment, common.lab_of(environment, json=json)), environment, running, json=json)
 
 
 def status(student: StudentOption = None, json: JsonOption = False) -> None:
@@ -87,11 +87,18 @@ def status(student: StudentOption = None, json: JsonOption = False) -> None:
     with screen.progress() as listen:
         engine, environment = _open(listen, student)
         running = drill.running(engine, environment)
-    _tell(drill.symptom(running, environment), environment, running, json=json)
+    _tell(drill.symptom(running, environment, common.lab_of(environment, json=json)), environment, running, json=json)
 
 
 def diagnose(
-    layer: Annotated[str, typer.Argument(metavar="LAYER", autocompletion=_complete_layer)],
+    layer: Annotated[
+        str,
+        typer.Argument(
+            metavar="LAYER",
+            autocompletion=_complete_layer,
+            help="dns, transport, relay, lda, imap, firewall, accounts or boot.",
+        ),
+    ],
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -128,7 +135,7 @@ def hint(student: StudentOption = None, json: JsonOption = False) -> None:
 
     with screen.progress() as listen:
         engine, environment = _open(listen, student)
-        hints = drill.hint(engine, environment, listen)
+        hints = drill.hint(engine, environment, common.lab_of(environment, json=json), listen)
     if json:
         common.print_json({"student": environment.student.id, "hints": hints})
     else:
@@ -207,7 +214,10 @@ def _judge(verdict: "Verdict", environment: "Environment", *, json: bool) -> Non
         common.print_json({"student": environment.student.id, **verdict.to_dict()})
     else:
         if verdict.result:
-            print("\n".join(report.lines(verdict.result)))
+            from labenv.sheet import drill
+
+            told = drill.retold(verdict.result, environment, common.lab_of(environment))
+            print("\n".join(report.lines(told)))
         if failed and verdict.result:
             for one in failed:
                 print(f"Step {one.step} on {one.machine}: {one.evidence}")

@@ -48,8 +48,11 @@ def report(
         entries = [result.to_dict() for result in over]
         common.print_json({"student": environment.student.id, "lab": environment.lab, "drills": entries})
         return
+    from labenv.sheet import drill
+
+    lab = common.lab_of(environment)
     for number, result in enumerate(over):
-        print("\n" * bool(number) + "\n".join(lines(result)))
+        print("\n" * bool(number) + "\n".join(lines(drill.retold(result, environment, lab))))
     if not over:
         print("No drill is finished yet.", file=sys.stderr)
 
@@ -62,19 +65,17 @@ def _tell_class(rows: "list[DrillEntry]", csv: Path | None, *, json: bool) -> No
     if json:
         common.print_json({"drills": [vars(row) for row in rows]})
         return
-    from rich.console import Console
-    from rich.table import Table
+    from labenv.cli import show
 
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
-    for title in ("student", "drill", "level", "outcome", "time", "diagnosed", "hints", "checks run", "extra lines"):
-        table.add_column(title)
+    titles = ("student", "drill", "level", "outcome", "time", "diagnosed", "hints", "checks run", "extra lines")
+    table = []
     for row in rows:
         diagnosed = "" if row.to_diagnosis is None else time(row.to_diagnosis)
         beyond = "" if row.beyond is None else f"{row.beyond}"
         outcome = "fixed" if row.outcome == "mended" else row.outcome
         cells = [row.student, row.name, f"{row.level}", outcome, time(row.seconds), diagnosed]
-        table.add_row(*cells, f"{row.hints}", f"{row.looks}", beyond)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
+        table.append([*cells, f"{row.hints}", f"{row.looks}", beyond])
+    show.table(titles, table)
 
 
 def lines(result: "Result") -> list[str]:
@@ -84,7 +85,7 @@ def lines(result: "Result") -> list[str]:
     said = ", ".join(entry.layer + (" (after a change)" if entry.touched else "") for entry in result.diagnoses)
     return [
         f"{result.name} (level {result.level}): {how} after {time(result.seconds)}",
-        f"  The fault:    {result.title} ({result.layer})",
+        f"  The fault:    {result.title} ({' or '.join((result.layer, *result.also))})",
         f"  Why:          {result.explanation}",
         f"  Diagnosed:    {diagnosis}; you said {said or 'nothing'}",
         f"  Hints:        {result.hints}",

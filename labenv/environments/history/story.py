@@ -1,12 +1,15 @@
 """What a history tells: which files a word means, which moment, and since when a check has been failing."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from labenv.environments.history.repository import Edit, Repository
 from labenv.errors import UsageError
+from labenv.text import shown
 
 _AGO = re.compile(r"(\d+) (second|minute|hour|day|week)s? ago")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
@@ -63,10 +66,17 @@ def moment(text: str, now: datetime) -> datetime | None:
         return None
 
 
-def when(repository: Repository, name: str) -> list[Story]:
-    """The story of each check of a step, or of the check called `name`. Raises UsageError if none was ever run."""
+def when(repository: Repository, name: str, known: Iterable[str] = ()) -> list[Story]:
+    """The story of each check of a step, or of the check called `name`.
+
+    Raises UsageError if none was ever run, or if there is none: `known` are the steps and checks of the lab.
+    """
     runs = repository.runs()
     keys = {key: None for _, results in runs for key in results if name in key.split("/")[:2]}
+    if not keys and (known := tuple(known)) and name not in known:
+        near = get_close_matches(name, known, 1)
+        meant = f" Did you mean {near[0]}?" if near and not name.isdigit() else ""
+        raise UsageError(f"There is no step or check {shown(name)!r}.{meant} Steps with their numbers: labenv check")
     if not keys:
         raise UsageError(f"The check {name!a} has not been run in this environment. Run it first: labenv check")
     edits = repository.edits()

@@ -8,6 +8,7 @@ from labenv.checks import kernel, units
 from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
 from labenv.checks.plugin import RUN
+from labenv.checks.restarts import needs_more_than_a_reload, not_restarted
 
 # An address that is in no lab network (RFC 5737); host has it too.
 OUTSIDE = "203.0.113.1"
@@ -51,6 +52,8 @@ def on_every_interface(machine: Machine, port: int, evidence: Evidence) -> None:
     saw = f"port {port} of {machine.name} listens on {', '.join(sorted(addresses)) or 'no address'}"
     if port == 25 and not addresses and not machine.run("postconf -M smtp/inet").stdout:
         saw += "; master.cf has no line for the service smtp inet"
+    elif not addresses & {"0.0.0.0", machine.address}:
+        saw += needs_more_than_a_reload(machine) if port == 25 else not_restarted(machine, _SERVES[port])
     evidence(addresses & {"0.0.0.0", machine.address}, saw, "0.0.0.0, every interface")
     if "0.0.0.0" not in addresses:
         evidence.doubt(saw, "0.0.0.0, every interface")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from labenv.checks import firewall
 from labenv.checks.evidence import Evidence
-from labenv.checks.firewall import NOW, SAVED
+from labenv.checks.firewall import NOW, READ_SAVED, SAVED
 from labenv.checks.machine import Machine, Site
 from labenv.engine.trial import Packet
 from labenv.errors import EngineError
@@ -21,7 +21,6 @@ from labenv.student import Student
 NOBODYS_PORT = 9  # discard(9): no step of the course opens it
 _PORTS = {"vm2": (25,), "vm3": (25, 143)}  # that the sheet opens
 _SOON = 1  # second in which a connection is made that is not expected to be, or was not before
-_READ = f"head -c 100000 {SAVED}"
 _ADDRESS = "cat /sys/class/net/eth0/address"
 _OTHERS_FILE = "/etc/iptables/rules.v4"  # Debian's iptables-persistent reads it, which is not in this lab
 _WORDS = {"in": "let in", "rejected": "reject", "dropped": "drop"}
@@ -144,7 +143,7 @@ def look(site: Site, name: str) -> Firewall:
 
 
 def _saved(site: Site, name: str) -> Firewall:
-    saved, now = site[name].once(_READ), site[name].once(NOW)
+    saved, now = site[name].once(READ_SAVED), site[name].once(NOW)
     if saved.rc:
         return Firewall(broken=f"there is no {SAVED} on {name}")
     same = firewall.same(saved.stdout, now.stdout)
@@ -153,7 +152,7 @@ def _saved(site: Site, name: str) -> Firewall:
 
 def tried(site: Site, name: str) -> Firewall:
     """What the saved rules of a machine do, whether they are in force or not."""
-    saved = site[name].once(_READ).stdout_bytes
+    saved = site[name].once(READ_SAVED).stdout_bytes
     student, ports = site.student, _PORTS[name]
     other = "vm2" if name == "vm3" else "vm3"
     packets = [
@@ -213,10 +212,10 @@ def stays_open(machine: Machine, found: Firewall, source: str, name: str, port: 
 
 def _not_saved(machine: Machine, port: int) -> str:
     """What in force concerns the port and is not in the file."""
-    saved = machine.once(_READ).stdout
+    saved = machine.once(READ_SAVED).stdout
     kept = firewall.parse(saved).naming(port)
     lost = [text for text in firewall.parse(machine.once(NOW).stdout).naming(port) if text not in kept]
-    remark = f"; '{lost[0]}' is in force but not in {SAVED}" if lost else ""
+    remark = f"; '{lost[0]}' is in force, but not saved in {SAVED}: service iptables save" if lost else ""
     if machine.run("test -s %s", _OTHERS_FILE).rc == 0:
         remark += f"; nothing here reads {_OTHERS_FILE}"
     return remark

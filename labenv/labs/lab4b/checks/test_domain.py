@@ -6,7 +6,8 @@ from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine
 from labenv.checks.match_list import MatchList
 from labenv.checks.plugin import step
-from labenv.checks.settings import expect, not_restarted, postconf, set_in_file
+from labenv.checks.restarts import not_restarted, stale
+from labenv.checks.settings import expect, postconf, set_in_file
 from labenv.checks.tables import closed
 from labenv.labs.lab4b.checks import common, dns
 from labenv.labs.lab4b.checks.common import later
@@ -84,9 +85,11 @@ def test_named_serves_the_file(host: Machine, zone: Zone, evidence: Evidence) ->
         # named itself raises the serial of a zone that it signs or that clients may update.
         evidence.doubt(f"{saw}, newer than the file's", f"serial {zone.serial}, as in {zone.path}")
         return
-    if zone.served_serial not in ("", zone.serial):
-        saw += ", as it has not read the file since that was changed: restart it"
     same = (zone.served_serial, zone.served) == (zone.serial, zone.in_file)
+    newer = is_newer(zone.serial, zone.served_serial)
+    if not same and zone.served_serial and (newer or stale(host, "named")):
+        what = f"the serial {zone.serial} in {zone.path} is newer" if newer else f"{zone.path} was changed"
+        saw += f"; {what}, but named was not reloaded since: systemctl restart named"
     evidence(same and zone.served.records, saw, f"serial {zone.serial} and an MX record, as in {zone.path}", by="host")
 
 

@@ -6,7 +6,8 @@ from labenv.checks import firewall
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
-from labenv.checks.settings import Dovecot, expect, not_restarted, set_in_file, words
+from labenv.checks.restarts import not_restarted
+from labenv.checks.settings import Dovecot, expect, set_in_file, words
 from labenv.labs.lab4b.checks import common, doors
 from labenv.labs.lab4b.checks.common import OUTSIDE
 from labenv.labs.lab4b.checks.doors import Firewall, Reach, latecomer, neighbour

@@ -7,7 +7,8 @@ from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import QUICK, Machine
 from labenv.checks.plugin import step
 from labenv.checks.post import Post
-from labenv.checks.settings import Dovecot, expect, not_restarted, postconf, set_in_file
+from labenv.checks.restarts import not_restarted
+from labenv.checks.settings import Dovecot, expect, postconf, set_in_file
 from labenv.labs.lab4b.checks.agent import LDA, command_for, tried
 from labenv.labs.lab4b.checks.common import later
 from labenv.labs.lab4b.checks.probes import Journey
@@ -136,6 +137,11 @@ def test_mail_for_root(mail_for_root: Journey, vm3: Machine, post: Post, domain:
     ]
     reason = reasons[0].partition("Error: ")[2] if reasons else "no reason"
     evidence(reasons, f"Dovecot says: {reason}", "Permission denied")
+    if vm3.run("find /etc/aliases -newer /etc/aliases.db").stdout:
+        saw = (
+            "/etc/aliases on vm3 was changed after its table was made, so Postfix does not know the change: newaliases"
+        )
+        evidence.doubt(saw, "a table that has the change")
 
 
 def saved_by_dovecot(post: Post, vm3: Machine, message: Journey) -> list[str]:

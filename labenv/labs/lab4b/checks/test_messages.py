@@ -14,6 +14,7 @@ from labenv.checks.own import OwnMail
 from labenv.checks.own import own_mail as read_own_mail
 from labenv.checks.plugin import probe, step
 from labenv.checks.post import Post
+from labenv.checks.restarts import stale
 from labenv.checks.settings import postconf
 from labenv.labs.lab4b.checks.probes import Journey, reached_vm3, through_relay
 from labenv.mail.maillog import Hop
@@ -190,7 +191,10 @@ def _arrives_from_the_domain(
         )
     got = crossing.received.sender
     evidence(
-        (got or "").lower() == sender, f"{end.name} got root's mail from {start.name} with the sender <{got}>", sender
+        (got or "").lower() == sender,
+        f"{end.name} got root's mail from {start.name} with the sender <{got}>",
+        sender,
+        by=start.name,
     )
     if own:
         evidence(own, f"{end.name} also got your own message like this, {_when(own[0].time)}", "it did")
@@ -210,9 +214,10 @@ def _once_it_did(time: datetime, what: str, now: Hop, post: Post, machine: Machi
 
 
 def _wait_for_the_relay_host(hop: Hop, post: Post, site: Site) -> None:
-    """Once vm2 has a relay host, all mail goes through it. Raises Waits if a message was tried, and has not come to vm3."""
+    """Once vm2 has a relay host, all mail goes through it. Raises Waits if a message did not come to vm3, but it was tried."""
     tried = [delivery for delivery in hop.deliveries if delivery.status != "sent"]
-    if tried and not reached_vm3(hop, post, site) and postconf(site["vm2"], "relayhost").value:
+    waits = not hop.deliveries and stale(site["vm2"], "postfix")  # for a relay host of before the edit
+    if (tried or waits) and not reached_vm3(hop, post, site) and postconf(site["vm2"], "relayhost").value:
         raise Waits("18")
 
 

@@ -6,7 +6,8 @@ from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.post import Post
-from labenv.checks.settings import expect, not_restarted, postconf, set_in_file
+from labenv.checks.restarts import not_restarted
+from labenv.checks.settings import expect, postconf, set_in_file
 from labenv.checks.tables import Closed, closed
 from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE
 from labenv.labs.lab4b.checks.probes import Dialogue, Journey, reached_vm3

@@ -1,0 +1,319 @@
+# Takes the lines of labenv's checks out of a machine's mail log, as `perl -e … take TOKEN CALLERS STRANGERS LOG RUN` in the machine
+# once a run has ended, and as `perl -e … select TOKEN CALLERS STRANGERS` out of its input: it prints the lines that stay.
+#
+# A line is labenv's own if it says so: it belongs to a message with labenv's message id, to a session in which a client of
+# labenv's spoke (three times NOOP, or its name in HELO), or that began at one of labenv's ports (images/tools/source/connect.c;
+# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses. Every other line stays, in
+# its order, and the file stays the same file. What is left of a run that was killed goes with the next one's lines.
+#
+# rsyslogd(8) is stopped for some milliseconds; what stays is written before the file is cut, so no moment loses a line. A process of
+# its own group does that, and another one waits for its end to let rsyslogd go on, so that no lost connection keeps it stopped.
+# Nothing is taken out while another run goes on, or another program has the file open: tail -f would print it all once more.
+use strict;
+use warnings;
+use Fcntl qw(:flock O_WRONLY);
+use MIME::Base64 qw(decode_base64);
+use Time::HiRes qw(sleep time);
+
+my $MARK = 'labenv-check-';
+my @PORTS = (61000, 65535);
+my $RUNS = '/run/labenv-checks';    # a file for each run that goes on, with the number of its shell here as its name
+my $AWAITED = "$RUNS/.awaited";
+my $SOON = 0.1;    # seconds for the lines about what has just been done
+my $CALM = 1;    # seconds for what is not announced, such as the end of a connection to Dovecot that said nothing
+my $LATE = 6;    # Postfix ends a connection that it kept for further messages after two (postconf(5), connection_cache_ttl_limit)
+my $LARGEST = 16_000_000;
+
+my %message;    # by queue id, while it has one
+my (@messages, %smtpd, @sessions, %agent, %cleaner, %counter, %loose);
+my %awaited;    # the processes of sessions whose end is to come, after so many bytes of the log: their beginning is out
+my ($token, %caller, %stranger);
+
+# A group of lines that go or stay together: `own` and `other` count what speaks for labenv, and for somebody else.
+sub group { return { own => 0, other => 0, lines => [], @_ } }
+
+sub is_own { my ($group) = @_; return $group->{own} && !$group->{other} }
+
+# The group of the message with a queue id; "client=" and "uid=" begin another one (labenv/mail/maillog.py).
+sub message {
+    my ($id, $text) = @_;
+    if (!$message{$id} || $text =~ /^(client|uid)=/) {
+        push @messages, $message{$id} = group();
+    }
+    return $message{$id};
+}
+
+sub postfix {
+    my ($place, $daemon, $pid, $text) = @_;
+    if ($daemon eq 'smtpd' && $text =~ /^connect from \S*?\[([^\]]*)\]/) {
+        push @sessions, $smtpd{$pid} = group(open => 1, pid => $pid, ours => $stranger{$1});
+    }
+    elsif ($daemon eq 'smtpd' && !$smtpd{$pid}) {    # its beginning is in an older log
+        push @sessions, $smtpd{$pid} = group(open => 1);
+    }
+    my $session = $daemon eq 'smtpd' ? $smtpd{$pid} : undef;
+    my $names = $text =~ /(?: to=<|helo=<)\Q$MARK\E|helo=<labenv-check\./;
+    my ($id, $said) = $text =~ /^((?!NOQUEUE)[0-9A-Za-z]{6,}): (.*)/;
+    if ($id && ($message{$id} || $said =~ /^(client|uid|message-id|from)=|^removed/)) {
+        my $message = message($id, $said);
+        push @{ $message->{lines} }, $place;
+        push @{ $message->{lines} }, @{ delete $loose{"$daemon $pid"} // [] };
+        if ($said =~ /^message-id=<?(\Q$MARK\E)?([^.]*)/) {
+            $message->{ $1 ? 'own' : 'other' }++;
+            $message->{recent} = 1 if $1 && "$1$2" eq $token;
+        }
+        elsif ($said =~ /notification: ([0-9A-Za-z]+)$/ && is_own($message) && $message{$1}) {
+            ($message{$1}{own}, $message{$1}{other}) = (1, 0);
+        }
+        if ($session) {
+            push @{ $session->{messages} }, $message;
+            $session->{ours} ||= $names;
+        }
+        elsif ($daemon eq 'postsuper') {
+            my $cleaner = $cleaner{$pid} //= group(open => 1);
+            push @{ $cleaner->{messages} }, $message;
+        }
+        if ($said eq 'removed') {
+            $message->{gone} = 1;
+            delete $message{$id};
+        }
+    }
+    elsif ($session) {
+        push @{ $session->{ $text =~ /reject: / ? 'rejects' : 'lines' } }, $place;
+        $session->{ours} ||= $names;
+        if ($text =~ /^disconnect from /) {
+            $session->{ours} ||= $text =~ / noop=3 /;
+            $session->{open} = 0;
+            delete $smtpd{$pid};
+        }
+    }
+    elsif ($daemon eq 'postsuper' && $cleaner{$pid} && $text =~ /^Deleted: (\d+) message/) {
+        my $cleaner = delete $cleaner{$pid};
+        push @{ $cleaner->{lines} }, $place;
+        @$cleaner{qw(open count)} = (0, $1);
+        push @sessions, $cleaner;
+    }
+    elsif ($daemon eq 'anvil' && $text =~ /^statistics: max /) {
+        my $counter = $counter{$pid} //= group();
+        push @{ $counter->{lines} }, $place;
+        if ($text =~ / for \(\w+:([^)]*)\)/) { $counter->{ $stranger{$1} ? 'own' : 'other' }++ }
+        else { push @sessions, delete $counter{$pid} }    # "max cache size" is the last of them
+    }
+    elsif ($daemon =~ /^(smtp|lmtp|local|virtual|pipe)$/) {
+        push @{ $loose{"$daemon $pid"} }, $place;    # such as "connect to vm3…: Connection refused": the next line has the queue id
+    }
+}
+
+sub dovecot {
+    my ($place, $text) = @_;
+    if ($text =~ /^(lda\([^)]*\)<\d+><[^>]*>): (?:msgid=\W*(.*))?/) {
+        my $group = $agent{$1} //= group();
+        $group->{ index($2, $MARK) ? 'other' : 'own' }++ if defined $2;
+        push @{ $group->{lines} }, $place;
+    }
+    elsif ($text =~ m{(?:session=|\)<\d+>|,)<([A-Za-z0-9+/]{16})>}) {
+        my $session = $1;
+        my ($port, @address) = unpack 'x6vC4', decode_base64($session);
+        my $address = join '.', @address;
+        return unless $stranger{$address} || $caller{$address} && $port >= $PORTS[0] && $port <= $PORTS[1];
+        my $group = $agent{$session} //= group(own => 1, open => 1);
+        push @{ $group->{lines} }, $place;
+        $group->{open} = 0 if $text =~ /Disconnected|Logged out|Aborted login|Connection closed/;
+    }
+}
+
+# The numbers of the lines that go, and whether more of them will come soon, and late.
+sub chosen {
+    my ($from, @lines) = @_;
+    %message = %agent = %cleaner = %counter = %loose = ();
+    @messages = ();
+    %smtpd = ();
+    @sessions = map { group(open => 1, pid => $_, own => 1, after => $awaited{$_}) } keys %awaited;
+    my @waiting = sort { $a->{after} <=> $b->{after} } @sessions;
+    my %goes;
+    for my $place (0 .. $#lines) {
+        while (@waiting && $from >= $waiting[0]{after}) {
+            my $session = shift @waiting;
+            $smtpd{ $session->{pid} } = $session;
+        }
+        $from += length $lines[$place];
+        next unless $lines[$place] =~ /^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (?:postfix\/(?:\S+\/)?(\w+)\[(\d+)\]|(dovecot)|labenv): (.*)/;
+        if ($1) { postfix($place, $1, $2, $4) }
+        elsif ($3) { dovecot($place, $4) }
+        elsif ($4 =~ /^labenv check looks whether/) { $goes{$place} = 1 }
+    }
+    my ($soon, $late) = (0, 0);
+    for my $session (@sessions, values %cleaner) {
+        my @there = @{ $session->{messages} // [] };
+        if ($session->{ours}) {    # also what a client did that got a queue id and sent nothing
+            $session->{own} = $_->{own} = 1 for @there, $session;
+            push @{ $session->{lines} }, @{ $session->{rejects} // [] };
+            $_->{waits} = $session->{open} for @there, $session;
+        }
+        else {
+            $session->{own} ||= grep { is_own($_) } @there;
+            $session->{other} ||= $session->{rejects} || grep { !is_own($_) } @there;
+            $session->{other} ||= defined $session->{count} && $session->{count} != @there;
+        }
+        $late ||= $session->{open} if is_own($session);
+    }
+    for my $message (@messages) { $soon ||= is_own($message) && $message->{recent} && !$message->{gone} }
+    $late ||= grep { is_own($_) && $_->{open} } values %agent;
+    $soon ||= grep { is_own($_) } values %cleaner;
+    for my $group (@messages, @sessions, values %agent) {
+        if (is_own($group) && !$group->{waits}) { $goes{$_} = 1 for @{ $group->{lines} } }
+    }
+    return (\%goes, $soon, $late);
+}
+
+sub lines_of { my ($text) = @_; return $text =~ /([^\n]*\n)/g }
+
+# The end of a file, and where that begins.
+sub slurp {
+    my ($path) = @_;
+    open my $file, '<:raw', $path or return '';
+    my $from = -s $file > $LARGEST ? -s _ - $LARGEST : 0;
+    seek $file, $from, 0 if $from;
+    local $/;
+    my $text = <$file> // '';
+    return wantarray ? ($text, $from) : $text;
+}
+
+# The processes that write the log, and may be stopped for a moment; undef if any other has it open.
+sub writers {
+    my ($log) = @_;
+    my @log = (stat $log)[0, 1] or return;
+    my @writers;
+    for my $folder (glob '/proc/[0-9]*/fd') {
+        my ($pid) = $folder =~ /(\d+)/;
+        next if $pid == $$;
+        opendir my $there, $folder or next;
+        for my $number (grep { !/^\./ } readdir $there) {
+            my @there = (stat "$folder/$number")[0, 1];
+            next unless @there && "@there" eq "@log";
+            my ($flags) = slurp("/proc/$pid/fdinfo/$number") =~ /^flags:\s*(\d+)/m;
+            my $program = readlink "/proc/$pid/exe" // '';
+            return unless defined $flags && (oct($flags) & 3) == O_WRONLY && $program =~ m{/(rsyslogd|postlogd)$};
+            push @writers, $pid;
+        }
+    }
+    return \@writers;
+}
+
+# Whether a run other than this one goes on. What a killed one has left of itself is removed.
+sub others {
+    for my $path (glob "$RUNS/*") {
+        my ($pid) = $path =~ /(\d+)$/ or next;
+        return 1 if slurp("/proc/$pid/cmdline") =~ m{^/labenv-tools/};
+        unlink $path;
+    }
+    return 0;
+}
+
+sub stopped {
+    my ($pid) = @_;
+    return !grep { slurp($_) !~ /^\d+ \(.*\) [TtZX]/s } glob "/proc/$pid/task/*/stat";
+}
+
+# Take out what can be, with the writers stopped, so that the file is what was read: the size of what stays.
+sub cut {
+    my ($log, $writers) = @_;
+    my $deadline = time + 0.05;
+    while (grep { !stopped($_) } @$writers) {
+        return if time > $deadline;
+        sleep 0.0005;
+    }
+    my ($text, $from) = slurp($log);
+    my @lines = lines_of($text);
+    my ($goes) = chosen($from, @lines);
+    my ($first) = sort { $a <=> $b } keys %$goes;
+    return $from + length $text unless defined $first;
+    my ($start, $end) = (0, 0);
+    $start += length $lines[$_] for 0 .. $first - 1;
+    $end += length for @lines;
+    my $kept = join('', map { $goes->{$_} ? () : $lines[$_] } $first .. $#lines) . substr $text, $end;
+    open my $file, '+<:raw', $log or return;
+    sysseek $file, $from + $start, 0;
+    for (my $done = 0; $done < length $kept;) {
+        $done += syswrite($file, $kept, length($kept) - $done, $done) // return;
+    }
+    truncate $file, $from + $start + length $kept;
+    return $from + $start + length $kept;
+}
+
+# Stop the writers, cut, and let the writers go on: a child does that too, as soon as this process has done so or has died.
+sub taken_out {
+    my ($log) = @_;
+    open my $lock, '>', "$RUNS/.lock" or return;
+    flock $lock, LOCK_EX or return;
+    my $writers = writers($log) or return;
+    return if others();
+    awaited();
+    pipe my $alive, my $held or return;
+    defined(my $child = fork) or return;
+    if (!$child) {
+        close $held;
+        sysread $alive, my $nothing, 1;
+        kill 'CONT', @$writers;
+        exit;
+    }
+    close $alive;
+    kill 'STOP', @$writers;
+    my $size = eval { local $SIG{ALRM} = sub { die }; alarm 1; cut($log, $writers) };
+    alarm 0;
+    kill 'CONT', @$writers;
+    close $held;
+    waitpid $child, 0;
+    awaits($size) if defined $size;
+    return $size;
+}
+
+# What a run leaves to itself and to the next one: the sessions that are awaited.
+sub awaited { %awaited = slurp($AWAITED) =~ /^(\d+) (\d+)$/mg }
+
+sub awaits {
+    my ($size) = @_;
+    %awaited = map { $_->{pid} => $size } grep { $_->{pid} && $_->{open} && is_own($_) && !$_->{waits} } @sessions;
+    open my $file, '>', $AWAITED or return;
+    print $file "$_ $awaited{$_}\n" for keys %awaited;
+}
+
+(my $mode, $token, my ($callers, $strangers, $log, $run)) = @ARGV;
+%caller = map { $_ => 1 } split ' ', $callers;
+%stranger = map { $_ => 1 } split ' ', $strangers;
+if ($mode eq 'select') {
+    my @lines = <STDIN>;
+    my ($goes) = chosen(0, @lines);
+    print grep { defined } map { $goes->{$_} ? undef : $lines[$_] } 0 .. $#lines;
+    exit;
+}
+
+unlink "$RUNS/$run";
+pipe my $hears, my $tells or die;
+defined(my $worker = fork) or exit;
+if ($worker) {
+    close $tells;
+    sysread $hears, my $nothing, 1;    # it is closed once the first lines are out
+    exit;
+}
+close $hears;
+setpgrp;    # with its channel that group is killed
+$SIG{$_} = 'IGNORE' for qw(HUP INT TERM PIPE);
+$0 = 'labenv';
+open $_->[0], $_->[1], '/dev/null' for [ *STDIN, '<' ], [ *STDOUT, '>' ], [ *STDERR, '>' ];
+awaited();
+my ($began, $seen, $late) = (time, -1, 1);
+while (time < $began + ($late || %awaited ? $LATE : $CALM)) {
+    my $size = -s $log // last;
+    if ($size != $seen) {
+        my ($text, $from) = slurp($log);
+        (my ($goes, $soon), $late) = chosen($from, lines_of($text));
+        $soon = 0 if time > $began + $SOON;
+        if (!$soon) {
+            $size = taken_out($log) // last if %$goes;
+            close $tells;
+        }
+        $seen = $soon ? -1 : $size;
+    }
+    sleep(time < $began + $SOON ? 0.003 : 0.05);
+}
