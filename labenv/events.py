@@ -28,6 +28,21 @@ def silent(_: Event) -> None:
     """A listener that ignores everything."""
 
 
+def counting(listen: Listener, step: str, whole: int = 0) -> Callable[[int], None]:
+    """A function that is told how many bytes more are done, and emits how many megabytes that are, of how many if `whole` is known."""
+    done = told = 0
+    of = f" of {whole / 1e6:.0f}" if whole else ""
+
+    def count(more: int) -> None:
+        nonlocal done, told
+        done += more
+        if done // 1_000_000 > told:
+            told = done // 1_000_000
+            listen(Event(step, f"{told}{of} MB"))
+
+    return count
+
+
 @contextmanager
 def announced(listen: Listener, step: str, message: str) -> Iterator[None]:
     """Emit `start` before and `done` after the block; nothing after a block that raised (its error says enough)."""

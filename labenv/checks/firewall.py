@@ -6,17 +6,19 @@ them is the rule's own target. In tables of nft's own only a rule that says `cou
 
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine
 from labenv.text import decoded
 
 T = TypeVar("T")
+S_co = TypeVar("S_co", covariant=True)
 
 SAVED = "/etc/sysconfig/iptables"
 NOW = "iptables-save"
@@ -85,6 +87,13 @@ class Rules:
                 if (rule.table, rule.chain) in reached and rule.target in targets:
                     return rule
         return None
+
+    def dropped(self, since: "Rules") -> int:
+        """How many packets were dropped since then on their way in."""
+        before = {r.place: r.packets for r in since.rules}
+        reached = set().union(*(self._reached(table, chain) for table, chain in _IN))
+        drops = [r for r in self.rules if r.target == "DROP" and (r.table, r.chain) in reached]
+        return sum(max(0, r.packets - before.get(r.place, 0)) for r in drops)
 
     def _reached(self, table: str, chain: str) -> set[tuple[str, str]]:
         """That chain, and all that a packet may come to from it."""
@@ -195,6 +204,13 @@ def who_drops(start: Machine, end: Machine, again: Callable[[], object], port: i
     `again` tries what failed once more, within a second or two; the counters are read before and after it. Rules that also match
     without that are named only if there is no other. With the `port`, it also says why the rules for it are of no use.
     """
+    if said := _who_drops(start, end, again, port)[1]:
+        return said
+    return "".join(filter(None, (_of_nft(machine) for machine in {start.name: start, end.name: end}.values())))
+
+
+def _who_drops(start: Machine, end: Machine, again: Callable[[], object], port: int) -> tuple[bool, str]:
+    """What `who_drops` says that the counters show, and whether they show it for sure: that rule matches nothing else just now."""
     calm = _count(start, end)
     time.sleep(_CALM)
     before = _count(start, end)
@@ -207,11 +223,10 @@ def who_drops(start: Machine, end: Machine, again: Callable[[], object], port: i
         if rule := now.first(then, chains, _REFUSES):
             noise = then.first(earlier, chains, _REFUSES)
             seen.append((noise is not None and noise.place == rule.place, machine, what, rule))
-    for _, machine, what, rule in sorted(seen, key=lambda found: found[0]):
-        return (
-            f"; {machine.name} {_REFUSES[rule.target]} {what}: {rule}{_remark(after[machine.name], rule, what, port)}"
-        )
-    return "".join(filter(None, (_of_nft(machine) for machine in {start.name: start, end.name: end}.values())))
+    for noisy, machine, what, rule in sorted(seen, key=lambda found: found[0]):
+        remark = _remark(after[machine.name], rule, what, port)
+        return not noisy, f"; {machine.name} {_REFUSES[rule.target]} {what}: {rule}{remark}"
+    return False, ""
 
 
 def who_drops_connection(start: Machine, end: Machine, port: int) -> str:
@@ -237,27 +252,82 @@ def who_accepts(start: Machine, end: Machine, again: Callable[[], object]) -> st
     return f"; {end.name} accepts it: {rule}" if rule else ""
 
 
-def greeted(session: Callable[[], T], start: Machine, end: Machine, port: int) -> T:
+class Session(Protocol[S_co]):
+    """What opens a session: `Machine.smtp` or `Machine.imap`."""
+
+    def __call__(self, other: Machine, /, *, hopeless: Callable[[], object]) -> S_co:
+        """The session."""
+        ...
+
+
+def greeted(session: Session[T], start: Machine, end: Machine, port: int) -> T:
     """Open a session from one machine to another. If there is none, CheckFailed says too which machine drops the packets."""
+    dropped = Dropped(start, end, port)
     try:
-        return session()
+        return session(end, hopeless=dropped)
     except CheckFailed as error:
         cause = error.__cause__
         lost = isinstance(cause, OSError) and not isinstance(cause, socket.gaierror)
-        rule = who_drops_connection(start, end, port) if lost else ""
+        rule = dropped.rule or (who_drops_connection(start, end, port) if lost else "")
         if not rule:
             raise
         raise CheckFailed(f"{error.saw}{rule}", error.wanted) from cause
 
 
 def attempt(start: Machine, end: Machine, port: int, source: str | None = None) -> None:
-    """Try for a second to connect from one machine to another, perhaps from a further address of it."""
+    """Try to connect from one machine to another, perhaps from a further address of it, as long as an answer may take.
+
+    That is a second in a machine of an earlier version, whose tools do not say when there is none yet.
+    """
     with suppress(OSError):
-        start.dial(end.address, port, source=source, patience=1).close()
+        start.dial(end.address, port, source=source, patience=1, hopeless=lambda: True).close()
+
+
+class Dropped:
+    """What `Machine.dial` asks when a connection is not answered: whether a rule drops its packets, as one more try shows.
+
+    `rule` says which, as `who_drops` does.
+    """
+
+    def __init__(self, start: Machine, end: Machine, port: int) -> None:
+        """Nothing is tried yet."""
+        self._way = (start, end, port)
+        self.rule = ""
+
+    def __call__(self) -> bool:
+        """Whether the counters show that for sure."""
+        start, end, port = self._way
+        sure, said = _who_drops(start, end, lambda: attempt(start, end, port), port)
+        self.rule = said if sure else ""
+        return sure
+
+
+class Drops:
+    """The packets that a machine drops while several connections to it are tried, of which most will not be answered.
+
+    Asked for each that is not, it says whether the rules have dropped as many packets.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        """Count what was dropped before."""
+        self._machine = machine
+        self._before = _counted(machine)
+        self._silent = 0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> bool:
+        """Whether one more packet, that had no answer in time, was dropped."""
+        with self._lock:
+            self._silent += 1
+            return _counted(self._machine).dropped(self._before) >= self._silent
 
 
 def _count(start: Machine, end: Machine) -> dict[str, Rules]:
-    return {machine.name: parse(decoded(machine.channel.run(_COUNTERS).stdout)) for machine in (start, end)}
+    return {machine.name: _counted(machine) for machine in (start, end)}
+
+
+def _counted(machine: Machine) -> Rules:
+    return parse(decoded(machine.channel.run(_COUNTERS).stdout))
 
 
 def _remark(rules: Rules, rule: Rule, what: str, port: int) -> str:

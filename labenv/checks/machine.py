@@ -4,7 +4,7 @@ import imaplib
 import smtplib
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -89,14 +89,21 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
             return self._known[command]
 
     def dial(
-        self, host: str, port: int, *, source: str | None = None, patience: float = 3, timeout: float = 10
+        self,
+        host: str,
+        port: int,
+        *,
+        source: str | None = None,
+        patience: float = 3,
+        timeout: float = 10,
+        hopeless: Callable[[], object] | None = None,
     ) -> socket.socket:
-        """A socket from this machine to host:port; raises OSError as `labenv.engine.dial.dial` does.
+        """A socket from this machine to host:port; `hopeless` as `Switchboard.dial` has it. Raises OSError as that does.
 
         `dialled` are all hosts and sources of a run.
         """
         self.dialled.add((host, source))
-        return self._calls.dial(host, port, source=source, patience=patience, timeout=timeout)
+        return self._calls.dial(host, port, source=source, patience=patience, timeout=timeout, hopeless=hopeless)
 
     def hang_up(self) -> None:
         """Close all connections that were dialled from here."""
@@ -107,17 +114,19 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.hang_up()
         self.channel.close()
 
-    def smtp(self, other: "Machine", *, source: str | None = None) -> "Smtp":
-        """An SMTP session from this machine to another's port 25. Raises CheckFailed if there is none."""
+    def smtp(
+        self, other: "Machine", *, source: str | None = None, hopeless: Callable[[], object] | None = None
+    ) -> "Smtp":
+        """An SMTP session from this machine to another's port 25; `hopeless` as for `dial`. Raises CheckFailed if there is none."""
         try:
-            return Smtp(self, other, source)
+            return Smtp(self, other, source, hopeless)
         except (OSError, smtplib.SMTPException) as error:
             raise self._unreached(other, 25, error) from error
 
-    def imap(self, other: "Machine") -> "Imap":
-        """An IMAP session from this machine to another's port 143. Raises CheckFailed if there is none."""
+    def imap(self, other: "Machine", *, hopeless: Callable[[], object] | None = None) -> "Imap":
+        """An IMAP session from this machine to another's port 143; `hopeless` as for `dial`. Raises CheckFailed if there is none."""
         try:
-            return Imap(self, other)
+            return Imap(self, other, hopeless)
         except (OSError, imaplib.IMAP4.error) as error:
             raise self._unreached(other, 143, error) from error
 
@@ -134,9 +143,12 @@ class Smtp(smtplib.SMTP):
     refuses something, and that it does nothing three times, which smtpd counts in the last line of each session.
     """
 
-    def __init__(self, machine: Machine, other: Machine, source: str | None) -> None:
+    def __init__(
+        self, machine: Machine, other: Machine, source: str | None, hopeless: Callable[[], object] | None
+    ) -> None:
         """Connect and read the greeting. Raises OSError, SMTPException."""
         self._from = machine
+        self._hopeless = hopeless
         self._source = source
         self.banner = ""
         super().__init__(other.address, 25, local_hostname=f"{PROBE}.{machine.fqdn}", timeout=_GREETING)
@@ -158,15 +170,16 @@ class Smtp(smtplib.SMTP):
         return f"{code} {decoded(text)}".replace("\n", " ")
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        return self._from.dial(host, port, source=self._source, timeout=timeout)
+        return self._from.dial(host, port, source=self._source, timeout=timeout, hopeless=self._hopeless)
 
 
 class Imap(imaplib.IMAP4):
     """imaplib's client, connecting from inside a machine."""
 
-    def __init__(self, machine: Machine, other: Machine) -> None:
+    def __init__(self, machine: Machine, other: Machine, hopeless: Callable[[], object] | None) -> None:
         """Connect by name, as a mail client is configured, and read the greeting. Raises OSError, IMAP4.error."""
         self._from = machine
+        self._hopeless = hopeless
         super().__init__(other.fqdn, 143, timeout=10)
 
     @property
@@ -183,7 +196,7 @@ class Imap(imaplib.IMAP4):
         return tuple(line.rpartition('" ')[2].strip('"') for line in said)
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
-        return self._from.dial(self.host, self.port)
+        return self._from.dial(self.host, self.port, hopeless=self._hopeless)
 
 
 class Site:

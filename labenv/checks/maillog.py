@@ -24,6 +24,11 @@ _TRIAL = 1.0  # seconds that a line of labenv's own may take
 _PROGRAM = Path(__file__).with_suffix(".pl").read_text(encoding="utf-8")
 # What tells other runs that this one goes on in a machine: the number of the shell that all its commands there have as parent.
 ENTER = f"[ ! -f {PATH} ] || {{ mkdir -p /run/labenv-checks; : >/run/labenv-checks/$PPID; }}"
+# "alone" if no other run goes on there.
+ALONE = (
+    "$(for run in /run/labenv-checks/*; do [ ${run##*/} = $PPID ] || ! grep -qs ^/labenv-tools/ /proc/${run##*/}/cmdline || exit; "
+    "done; echo alone)"
+)
 # Why rsyslogd(8) may not write the log: what is in the way first.
 _WHY = rf"""
 state=$(systemctl is-active rsyslog)
@@ -63,12 +68,17 @@ class Maillog:
         self._lock = threading.Lock()
         self._trying = threading.Lock()
         self._tried: str | None = None
+        self._began = 0.0  # the latest look, in time.monotonic()
         self._size = int(machine.output(f"stat -c %s {PATH} 2>/dev/null || echo 0"))
         self._text = ""
 
     def read(self) -> str:
         """All whole lines since the beginning, the newest if they are too many."""
+        asked = time.monotonic()
         with self._lock:
+            if self._began > asked:  # another thread has begun to look since, while this one waited for its turn
+                return self._text
+            self._began = time.monotonic()
             # A log that shrank was rotated: it begins again.
             said = self._machine.channel.run(
                 f"[ $(stat -c %s {PATH}) -ge {self._size} ] && from={self._size} || from=0; "

@@ -20,7 +20,7 @@ from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.post import Post
 from labenv.checks.restarts import all_stale
-from labenv.checks.results import CheckResult, Status, needed, waiting
+from labenv.checks.results import CheckResult, Status, in_chains, needed, waiting
 from labenv.engine import Engine
 from labenv.engine.find import connect
 from labenv.errors import EngineError, LabenvError, senseless
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 # Seconds from the beginning of a run, and at least, that a check waits for its probes although a step that it needs has failed.
 _SOON, _BEHIND = 5, 0.1
+# Where only the first step that fails is wanted: how many steps ahead probes are started, at least, and for each step that has passed.
+_AHEAD, _MORE = 6, 2
 _TOGETHER = 32  # probes, so that none that hangs keeps another from starting
 
 _PROBES: dict[str, Callable[[Site, Post], Any]] = {}
@@ -61,7 +63,10 @@ def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:
 
 @dataclass
 class Run:
-    """One run of the checks on one environment: what it works on, and its results."""
+    """One run of the checks on one environment: what it works on, and its results.
+
+    With `first`, it ends at the first step that fails: after that only the steps for a person are looked at.
+    """
 
     site: Site
     lab: Lab
@@ -70,11 +75,12 @@ class Run:
     results: list[CheckResult] = field(default_factory=list)
     waits: dict[str, set[str]] = field(default_factory=dict)
     blamed: dict[tuple[str, str], str] = field(default_factory=dict)
+    first: bool = False
 
     def __post_init__(self) -> None:
         """Open nothing yet."""
-        self._began = time.monotonic()
-        self._is_cut = False
+        self.began = time.monotonic()
+        self._is_cut = self._is_decided = False
         self.post = Post(self.site)
         self._pool = ThreadPoolExecutor(_TOGETHER)
         self._probes: dict[str, Future[Any]] = {}
@@ -101,14 +107,25 @@ class Run:
         failed = {result.step for result in self.results if result.status == "fail"}
         first = [name for name in self.lab.steps if name in failed & needed(step, self.lab, self.waits)][:1]
         probes = [self._probes[name] for name in names if name in self._probes]
-        if first and wait(probes, max(_BEHIND, self._began + _SOON - time.monotonic())).not_done:
+        if first and wait(probes, max(_BEHIND, self.began + _SOON - time.monotonic())).not_done:
             self._is_cut = True
             raise Waits(first[0])
+
+    def is_decided(self, step: str) -> bool:
+        """Whether the checks before that step have found the first step that fails, which waits for none that comes later."""
+        if not self._is_decided:
+            order = list(self.lab.steps)
+            ahead = set(order[order.index(step) :]) & self.steps
+            judged = in_chains(self.results, self.lab, self.waits, self.blamed)
+            failed = next((result.step for result in judged if result.status == "fail"), None)
+            self._is_decided = failed is not None and not needed(failed, self.lab, self.waits) & ahead
+            self._is_cut |= self._is_decided
+        return self._is_decided
 
     def explained(self, machine: str) -> Complaint | None:
         """What the servers of a machine logged against themselves since the run began, if that explains anything."""
         try:
-            seconds = round(time.monotonic() - self._began) + 1
+            seconds = round(time.monotonic() - self.began) + 1
             asked = complaints.command(f"-{seconds}s", f"-{seconds + complaints.THROTTLED}s")
             told = self.site[machine].run(asked)
         except EngineError:  # the check says already that the machine is not there
@@ -150,9 +167,8 @@ class Session:
 
     def pytest_sessionstart(self) -> None:
         """If all steps are wanted, start all the lab's probes at once: collecting the checks takes a while."""
-        if self._run.steps == frozenset(self._run.lab.steps):
-            here = f".{self._run.lab.id}."
-            self._run.start({name for name, work in _PROBES.items() if here in work.__module__})
+        if self._run.steps == frozenset(self._run.lab.steps) and not self._run.first:
+            self._run.start(self._probes())
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Deselect the checks of steps that are not wanted, and sort the others in the order of the sheet."""
@@ -162,11 +178,23 @@ class Session:
         items[:] = sorted(wanted, key=lambda item: order[_step(item).args[0]])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Start the probes that the chosen checks need."""
-        self._run.start({name for item in session.items for name in getattr(item, "fixturenames", ())})
+        """Start the probes that the chosen checks need, or with `first` those that none needs, and leave the others for later."""
+        needed_here = _fixtures(session.items)
+        self._run.start(self._probes() - needed_here if self._run.first else needed_here)
+
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Pass over what is not wanted any more."""
+        step = _step(item).args[0]
+        over = self._run.first and not self._run.lab.steps[step].is_for_a_person and self._run.is_decided(step)
+        return True if over else None
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Do not wait for what can no longer make a difference."""
+        if self._run.first:
+            steps = list(dict.fromkeys(_step(other).args[0] for other in item.session.items))
+            here = steps.index(_step(item).args[0])
+            soon = steps[here : here + max(_AHEAD, _MORE * here)]
+            self._run.start(_fixtures(other for other in item.session.items if _step(other).args[0] in soon))
         self._run.await_probes(_step(item).args[0], getattr(item, "fixturenames", ()))
 
     @pytest.hookimpl(wrapper=True)
@@ -182,6 +210,11 @@ class Session:
     def pytest_sessionfinish(self) -> None:
         """Clean up."""
         self._run.finish()
+
+    def _probes(self) -> set[str]:
+        """All probes of the lab."""
+        here = f".{self._run.lab.id}."
+        return {name for name, work in _PROBES.items() if here in work.__module__}
 
     def _result(self, item: pytest.Item, error: BaseException | None) -> CheckResult:
         mark = _step(item)
@@ -321,6 +354,10 @@ def _step(item: pytest.Item) -> pytest.Mark:
     if mark is None:
         raise pytest.UsageError(f"{item.nodeid} is not bound to a step. Add @step(ID, machine=…).")
     return mark
+
+
+def _fixtures(items: Iterable[pytest.Item]) -> set[str]:
+    return {name for item in items for name in getattr(item, "fixturenames", ())}
 
 
 def _machine_of(item: pytest.Item, named: str | tuple[str, ...]) -> str:

@@ -6,13 +6,14 @@ import secrets
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
 
 from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, Smtp, last_words
-from labenv.checks.maillog import ENTER, Maillog, take_out
+from labenv.checks.maillog import ALONE, ENTER, Maillog, take_out
 from labenv.checks.maillog import PATH as LOG
 from labenv.checks.restarts import stale
 from labenv.errors import EngineError
@@ -30,6 +31,33 @@ _PAUSE = 0.05
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
 
 
+# Mode, owner and name of each file in a user's Maildir that has the message, and the header of the first. They are removed, by
+# Dovecot if it knows their numbers: it tells mail clients then, at once, and does not tell them of files that are no longer there.
+_FILE_OUT = r"""
+home=$(getent passwd %s | cut -d: -f6)
+header=
+for file in $(grep -rlsF %s "$home/Maildir/new" "$home/Maildir/cur"); do
+    stat -c '%%a %%U %%n' "$file"
+    header="${header:-$(sed '/^$/q' "$file")}"
+    name=${file##*/}
+    uid=$(grep -F ":${name%%%%:2,*}" "$home/Maildir/dovecot-uidlist" | cut -d' ' -f1)
+    [ -z "$uid" ] || timeout 2 doveadm expunge -u %s mailbox INBOX uid "$uid" header message-id %s 2>/dev/null
+    rm -f "$file"
+done
+echo; echo "$header"
+"""
+
+
+@dataclass(frozen=True)
+class Filed:
+    """The files in which a message was in a user's Maildir, with mode and owner of the first, and its header."""
+
+    paths: tuple[str, ...] = ()
+    mode: str = ""
+    owner: str = ""
+    header: str = ""
+
+
 class Unlogged(CheckFailed):
     """No message can be followed on a machine, because what Postfix says there is not in its log."""
 
@@ -45,6 +73,7 @@ class Post:
         self._logs: dict[str, Maillog] = {}
         self._listed: dict[str, str] = {}
         self._sent: set[str] = set()
+        self._filed: dict[tuple[str, str, str], Filed] = {}
         self._over = threading.Event()
         self._unlogged = False
         self._is_stuck = False
@@ -90,8 +119,9 @@ class Post:
     def follow(self, machine: Machine, message_id: str) -> Hop:
         """The message's hop on a machine, once something has happened to it there.
 
-        Waits ten seconds for that, or two if Postfix there was not restarted after an edit. Raises CheckFailed if the message is not in the machine's log by then, after a second or two
-        Unlogged if nothing of it can be there.
+        Waits ten seconds for that, or two if Postfix there was not restarted after an edit. Where an agent put it into a user's
+        Maildir, it is taken out again (`filed`). Raises CheckFailed if the message is not in the machine's log by then,
+        after a second or two Unlogged if nothing of it can be there.
         """
 
         def last(log: str) -> list[Hop]:
@@ -118,7 +148,26 @@ class Post:
                 "its delivery",
                 by=machine.name,
             )
-        return last(log)[0]
+        hop = last(log)[0]
+        for delivery in hop.deliveries:
+            if delivery.status == "sent" and delivery.words.startswith("delivered to command"):
+                self.filed(machine, delivery.to.partition("@")[0], message_id)
+        return hop
+
+    def filed(self, machine: Machine, user: str, message_id: str) -> Filed:
+        """Where a message was in the Maildir of a user on a machine. It is removed there when this is first asked.
+
+        So a mail client that is told of new messages does not see it: Dovecot waits half a second before it looks for what is new
+        (mailbox-watch.c, NOTIFY_DELAY_MSECS).
+        """
+        there = (machine.name, user, message_id)
+        if there not in self._filed:
+            files, _, header = str(machine.run(_FILE_OUT, user, message_id, user, message_id).stdout).partition("\n\n")
+            rows = [line.split(" ", 2) for line in files.splitlines() if line]
+            if not rows:
+                return Filed()
+            self._filed[there] = Filed(tuple(path for *_, path in rows), rows[0][0], rows[0][1], header)
+        return self._filed[there]
 
     def fate(self, machine: Machine, hop: Hop) -> str:
         """What happened to a message on a machine, in the log's words, and in plain words why it stopped."""
@@ -192,7 +241,9 @@ class Post:
 
     def _clean(self, name: str) -> None:
         with contextlib.suppress(EngineError):
-            self._site[name].run("perl -e %s sweep %s %s", _MAILBOXES, self.token, self._listed[name])
+            machine = self._site[name]
+            alone = f'"{ALONE}"' if machine.has_tools else ""
+            machine.run(f"perl -e %s sweep %s %s {alone}", _MAILBOXES, self.token, self._listed[name])
 
     def _compose(self, name: str, recipient: str, sender: str = "") -> tuple[str, str]:
         message = EmailMessage()

@@ -54,14 +54,14 @@ def stale(machine: Machine, service: str) -> Stale | None:
     Asked once for all checks of a run.
     """
     said = str(machine.once(_ASK).stdout)
-    began = _began(said, service)
-    if not began:
+    start = _began(said, service)
+    if not start:
         return None
-    changed = _changed(said, service, began)
+    changed = _changed(said, service, start)
     if changed and service == "named":
         found = re.search(r"^last configured: (.*)", str(machine.once(_CONFIGURED).stdout), re.MULTILINE)
         read = _moment(found[1], "%a, %d %b %Y %H:%M:%S GMT") if found else 0
-        if read > began:
+        if read > start:
             changed = _changed(said, service, read + 1)  # rndc counts whole seconds
     return Stale(service, machine.name, changed) if changed else None
 
@@ -86,8 +86,12 @@ def needs_more_than_a_reload(machine: Machine) -> str:
     return f"; Postfix on {machine.name} was not restarted since main.cf was changed, and for inet_interfaces a reload is not enough: systemctl restart postfix"
 
 
-def _began(said: str, service: str) -> float:
+def began(machine: Machine, service: str) -> float:
     """When a service last read its files, in seconds since 1970; 0 if it does not run."""
+    return _began(str(machine.once(_ASK).stdout), service)
+
+
+def _began(said: str, service: str) -> float:
     if service == "postfix":
         return _age(said, "qmgr")
     unit = re.search(rf"^Id={service}\.service\n(?:\w+=.*\n)*", said, re.MULTILINE)

@@ -129,7 +129,8 @@ def with_ticks(results: Iterable[CheckResult], lab: Lab, ticks: Mapping[str, Tic
 class Report:
     """All results of one run, in the order of the sheet. `waits` are the needs between steps that the run found out.
 
-    `notes` are sentences about programs that differ from what the machines' images brought. They decide nothing.
+    `notes` are sentences about programs that differ from what the machines' images brought. They decide nothing. `attempts` are
+    steps, each with a sentence about a client of the student's that was refused there, and has not got in since.
     """
 
     student: str
@@ -137,6 +138,7 @@ class Report:
     results: tuple[CheckResult, ...]
     waits: Mapping[str, set[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    attempts: tuple[tuple[str, str], ...] = ()
 
     @property
     def summary(self) -> dict[str, int]:
@@ -149,6 +151,18 @@ class Report:
     def failed(self) -> int:
         """How many failed; 0 means exit code 0."""
         return self.summary["failed"]
+
+    def spoken(self, lab: Lab) -> "Report":
+        """The report with the titles of steps that others wait for in the lab's language, for a person to read."""
+        if not lab.languages:
+            return self
+
+        def told(result: CheckResult) -> CheckResult:
+            step = result.evidence.removeprefix(WAITS).partition(":")[0]
+            waits = result.evidence.startswith(WAITS) and step in lab.steps
+            return replace(result, evidence=waiting(lab, step)) if waits else result
+
+        return replace(self, results=tuple(map(told, self.results)))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as `check --json` prints it."""

@@ -33,6 +33,7 @@ def run_checks(
     reached_only: bool = False,
     written: bool = False,
     whole: bool = False,
+    first: bool = False,
     listen: Listener = silent,
 ) -> Report:
     """Run the checks of an environment's lab and return the results, in the order of the sheet.
@@ -40,6 +41,7 @@ def run_checks(
     Steps that only a person can judge are among the results, as skipped. `steps` limits the run to these step numbers,
     `reached_only` to the steps of the stages up to the environment's own. Each result is announced to `listen` as it
     comes. With `written`, changes in the machines and the results are stored in the environment's history meanwhile.
+    With `first`, the run ends at the first step that fails: later ones are not among the results, except those for a person.
     The report's notes are about what was changed since the machines were made, or with `whole` about all of their programs.
     Raises UsageError for a step that the lab does not have. A machine that does not run is no error: the checks that
     need it fail, and say so.
@@ -54,16 +56,20 @@ def run_checks(
 
     import pytest  # as above
 
+    from labenv.checks.clients import Refused, refused, with_refused  # as above
     from labenv.checks.plugin import Run, Session
     from labenv.engine import origin  # as above
 
-    run = Run(site, lab, wanted, lambda result: listen(_event(result)))
+    spoken = labs.spoken(environment.lab)
+    run = Run(site, lab, wanted, lambda result: listen(_event(result, spoken)), first=first)
     regular = [(machine, site[machine.name].channel) for machine in environment.regular]
     notes: list[str] = []
     ticked: dict[str, ticks.Tick] = {}
     run.beside(lambda: ticked.update(ticks.read(engine, environment.student.id)))
     if not whole:
         run.beside(lambda: notes.extend(origin.all_strange(engine, regular, since_made=True)))
+    attempts: list[Refused] = []
+    run.beside(lambda: attempts.extend(refused(site, lab, run.began)))
     if written:
         from labenv.environments import history  # as above
 
@@ -82,13 +88,15 @@ def run_checks(
         fine.add(pytest.ExitCode.NO_TESTS_COLLECTED)
     if code not in fine:
         raise LabenvError(f"The checks of {lab.id} could not run: pytest ended with '{pytest.ExitCode(code).name}'.")
-    results = with_persons(in_chains(run.results, lab, run.waits, run.blamed), lab, wanted)
-    results = with_ticks(results, lab, ticked)
+    chained = with_refused(in_chains(run.results, lab, run.waits, run.blamed), attempts)
+    results = with_ticks(with_persons(chained, lab, wanted), lab, ticked)
     if whole:  # it takes all of the computer, and would delay the messages of the checks
         with announced(listen, "programs", "comparing all programs with those of the images"):
             notes.extend(origin.all_strange(engine, regular))
             site.close()
-    report = Report(environment.student.id, lab.id, results, run.waits, tuple(notes))
+    failed = {result.step for result in results if result.status == "fail"}
+    told = tuple((one.step, str(one)) for one in attempts if one.step in wanted - failed)
+    report = Report(environment.student.id, lab.id, results, run.waits, tuple(notes), told)
     if written:
         found = {f"{r.step}/{r.check}/{r.machine}": {"status": r.status, "evidence": r.evidence} for r in results}
         history.note(environment, found, listen)
@@ -121,8 +129,8 @@ def _warm_up(site: "Site") -> None:
         threading.Thread(target=open_, args=(machine,), daemon=True).start()
 
 
-def _event(result: CheckResult) -> Event:
-    return Event("check", f"step {result.step} on {result.machine}: {result.title}")
+def _event(result: CheckResult, lab: Lab) -> Event:
+    return Event("check", f"step {result.step} on {result.machine}: {lab.steps[result.step].title}")
 
 
 @contextmanager

@@ -60,10 +60,11 @@ _EVERYDAY = frozenset(
     re.findall(
         r"\w+",
         """
-        alias bash chmod chown clear command curl date diff echo enable exit export file find firewall free
+        alias apropos bash chkconfig chmod chown clear command crontab curl date diff dump echo enable exit export file find firewall free
         getenforce grep groups head hello help history host hostname hostnamectl ifconfig info install iptables
-        journalctl kill killall last less list localhost locate login logout mail mailq mailx message mkdir more
+        journalctl kill killall last less list localectl localhost locate login logout lsof mail mailq mailx message mkdir more
         nano ncat netstat network nmap nmcli nslookup passwd ping postfix postqueue reboot reload remove restart
+        restorecon rpm setenforce timedatectl tree unzip updatedb visudo zip
         root route rsync save service shutdown source start stat status stop sudo sysctl systemctl tail tcpdump
         telnet test test1 testing this touch traceroute umount uname uptime useradd userdel usermod vimdiff wget
         which whoami

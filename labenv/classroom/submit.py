@@ -72,10 +72,12 @@ class Package:
 
 
 def check_without(names: Iterable[str]) -> None:
-    """Raise UsageError for what no submission can do without."""
+    """Raise UsageError for what no submission can do without, and for what can be no part of one."""
     for name in names:
         if name.removesuffix(".json") in ("check", "manifest"):
             raise UsageError(f"{name} cannot be left out: labenv review reads it first. {_parts()}")
+        if "/" not in name and not any(_means(name, part) for part in handin.PARTS):
+            raise UsageError(f"There is nothing called {shown(name)} to leave out. {_parts()}")
 
 
 def pack(
@@ -176,7 +178,9 @@ def _means(name: str, member: str) -> bool:
     if colon and path.startswith("/"):
         return member.partition("/")[2] == f"{machine}{path}"
     name = name.rstrip("/")
-    return member in (name, f"{name}.md", f"{name}.jsonl") or member.startswith(f"{name}/")
+    return (bool(name) and member in (name, f"{name}.md", f"{name}.json", f"{name}.jsonl")) or member.startswith(
+        f"{name}/"
+    )
 
 
 def _parts() -> str:

@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,7 @@ def check(
     trust: Annotated[
         bool, typer.Option("--trust", help="Also compare all programs of the machines with those of their images.")
     ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show every step, however many lines that takes.")] = False,
     json: JsonOption = False,
     junit: Annotated[str | None, typer.Option(metavar="FILE", help="Write JUnit XML for CI; - is stdout.")] = None,
     html: Annotated[str | None, typer.Option(metavar="FILE", help="Write one HTML page; - is stdout.")] = None,
@@ -45,11 +47,16 @@ def check(
 ) -> None:
     """Check the steps of the sheet on the running machines, and show what to do next.
 
+    What it shows fits a screen: a part of the sheet where nothing is to be fixed is one line. With --all, or for the steps that
+    you name, it shows each step.
+
     Exit code 0: all checks passed; 1: a check failed. --watch runs until Ctrl-C, and its exit code is always 0.
 
     Examples:
 
       labenv check
+
+      labenv check --all
 
       labenv check 19 20 -s asmith15
 
@@ -100,13 +107,34 @@ def check(
         told = {"lost": [vars(thing) for thing in lost]} if after_reboot else {}
         common.print_json(report.to_dict() | told)
     elif _STDOUT not in files.values():
-        from labenv.cli import sheet
-
-        sheet.show(report, common.lab_of(environment), whole=trust)
+        spoken = common.lab_of(environment)
+        _show(report.spoken(spoken), spoken, whole=trust, long=every or bool(steps))
         if after_reboot:
             print("\n".join(["", *(thing.sentence for thing in lost)]) if lost else "\nNothing was lost in the reboot.")
     if report.failed:
         raise typer.Exit(1)
+
+
+def _show(report: "Report", lab: "Lab", *, whole: bool, long: bool) -> None:
+    """Print the results on stdout: all steps if it may be `long`, else what fits the terminal.
+
+    `whole`: all programs of the machines were compared.
+    """
+    from rich.console import Console
+
+    from labenv.cli import brief, fold, sheet
+
+    if whole and not report.notes:
+        report = replace(report, notes=("All programs are what the images brought.",))
+    # A pipe has no width, and grep needs whole lines, without the padding of a table.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+    with console.capture() as text:
+        if long:
+            console.print(sheet.drawn(report, lab))
+        else:
+            for line in brief.lines(report, lab, fold.width(), brief.height()):
+                console.print(line, soft_wrap=True)
+    print("\n".join(line.rstrip() for line in text.get().splitlines()))
 
 
 def _check_writable(name: str) -> None:

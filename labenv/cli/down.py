@@ -9,6 +9,9 @@ from labenv.cli import common, screen
 from labenv.cli.common import StudentOption
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labenv.engine import Engine
     from labenv.environment import Environment
 
 
@@ -18,7 +21,9 @@ def down(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
 ) -> None:
-    """Remove an environment: its machines, its network, and all work in it.
+    """Remove an environment: its machines, its network, and all work in it. Its saves stay.
+
+    In a terminal, it says what would be lost and asks first.
 
     Examples:
 
@@ -32,17 +37,29 @@ def down(
         engine = common.open_engine(listen)
         doomed = engine.environments() if every else [common.chosen(engine, student)]
     for environment in doomed:
-        if dry_run or not (yes or _agreed(environment)):
-            print(f"Would remove {_inventory(environment)}." if dry_run else "Nothing was removed.", file=sys.stderr)
+        if dry_run:
+            print(f"Would remove {_inventory(environment)}.", *_lost(engine, environment), sep="\n", file=sys.stderr)
+            continue
+        if not (yes or _agreed(engine, environment)):
+            print("Nothing was removed.", file=sys.stderr)
             continue
         with screen.progress() as listen:
             core.down(engine, environment, listen)
 
 
-def _agreed(environment: "Environment") -> bool:
+def _agreed(engine: "Engine", environment: "Environment") -> bool:
     if not sys.stdin.isatty():
         return True  # a script has nobody to ask
-    return typer.confirm(f"Remove {_inventory(environment)}, with all work in it?", default=True, err=True)
+    who = environment.student.id
+    way_out = f"To keep the work, save it first: labenv save -s {who}"
+    print(f"{_inventory(environment)}.", *_lost(engine, environment), way_out, sep="\n", file=sys.stderr)
+    return typer.confirm(f"Remove {who}'s environment?", default=False, err=True)
+
+
+def _lost(engine: "Engine", environment: "Environment") -> "Iterator[str]":
+    from labenv.sheet import stake
+
+    return stake.of(engine, environment).sentences
 
 
 def _inventory(environment: "Environment") -> str:

@@ -53,13 +53,19 @@ def fold(line: str, columns: int, *, begin: int = 0, hang: int | None = None) ->
         if word.isspace():
             here = word
             continue
-        if at + len(here) + size(word) > columns and lines[-1].strip():
-            margin = hang if hang + size(word) <= columns else 0
-            lines.append(" " * margin + word)
-            at = margin + size(word)
-        else:
+        wide = size(word)
+        is_first = not _UNSEEN.sub("", lines[-1]).strip() and not begin
+        if at + len(here) + wide <= columns:
             lines[-1] += here + word
-            at += len(here) + size(word)
+            at += len(here) + wide
+        elif is_first:  # a margin that leaves too little room gives way
+            margin = max(0, columns - wide)
+            lines[-1] += " " * min(margin, len(here)) + word
+            at = min(margin, len(here)) + wide
+        else:
+            margin = min(hang, max(0, columns - wide))
+            lines.append(" " * margin + word)
+            at = margin + wide
         here = ""
     return lines
 

@@ -29,8 +29,9 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
         from labenv.checks.run import run_checks
         from labenv.sheet import guide
 
-        report = run_checks(engine, environment, written=True, listen=listen)
-    found = guide.next_step(report, common.lab_of(environment, json=json))
+        report = run_checks(engine, environment, written=True, first=True, listen=listen)
+    lab = common.lab_of(environment, json=json)
+    found = guide.next_step(report.spoken(lab), lab)
     if json:
         common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
     else:

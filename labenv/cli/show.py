@@ -71,6 +71,8 @@ def environments(there: "Sequence[Environment]", ticked: "Mapping[str, Sequence[
 
 def next_step(found: "Next") -> None:
     """What to do next, in one sentence; the sheet's own error at that step, in a second one."""
+    for text in found.attempts:
+        _out.print(escape(text))
     _out.print(escape(found.sentence))
     if found.note:
         _out.print(f"Note: {escape(found.note)}", style="yellow")
@@ -81,7 +83,12 @@ def hint(found: "Hint") -> None:
     from labenv.sheet.guide import SAID
 
     if not found.level:
-        _out.print(f"Step {found.step} passes, so there is no hint.")
+        if not found.wrong:
+            _out.print(f"Step {found.step} passes, so there is no hint.")
+            return
+        _out.print(f"Step {found.step} passes, with a warning:")
+        for text in found.wrong:
+            _out.print(escape(text))
         return
     if found.step != found.asked:
         _out.print(f"Step {found.asked} waits for step {found.step}: fix that first.\n")

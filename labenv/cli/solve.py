@@ -102,9 +102,8 @@ class _Transcript:
             if step.note:
                 typer.secho(f"# Note: {step.note}", fg="yellow")
             self._step = line.step
-        output.as_it_is(
-            typer.style(f"[root@{line.machine} ~]# {line.command}", bold=sys.stdout.isatty() or None) + "\n"
-        )
+        typed = f"[root@{line.machine} ~]# {line.command}"
+        output.as_it_is((typer.style(typed, bold=True) if sys.stdout.isatty() else typed) + "\n")
         sys.stdout.flush()
 
     def answer(self, outcome: "Typed") -> None:

@@ -58,7 +58,7 @@ def submit(
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
         package = core.pack(engine, environment, file, force=force, without=without or (), listen=listen)
-    print("\n".join(_listed(package)), file=sys.stderr)
+    print("\n".join(_listed(package, every=dry_run)), file=sys.stderr)
     if dry_run:
         done = package.submission
         print("Nothing was written.", file=sys.stderr)
@@ -78,8 +78,8 @@ def submit(
         print(f"- {sentence}")
 
 
-def _listed(package: "Package") -> "Iterator[str]":
-    """What is packed, by parts, and what is left out."""
+def _listed(package: "Package", *, every: bool) -> "Iterator[str]":
+    """What is packed, by parts, and what is left out. Of the configuration, only the number of files, unless `every` one is wanted."""
     from labenv.classroom.handin import PARTS
 
     yield f"To be packed into {package.file}:"
@@ -87,6 +87,8 @@ def _listed(package: "Package") -> "Iterator[str]":
         there = {name: len(content) for name, content in package.members.items() if name.partition("/")[0] == part}
         if there:
             files = ", ".join(_file(name) for name in there if name != part)
+            if part == "config" and not every:
+                files = f"{len(there)} files; to list them: --dry-run"
             yield f"  {part:<12}  {what}, {_size(sum(there.values()))}{f': {files}' if files else ''}"
     if package.left_out:
         yield f"Left out, as you wish: {', '.join(map(_file, package.left_out))}"

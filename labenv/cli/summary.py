@@ -39,8 +39,24 @@ def show(environment: "Environment", changes: "Sequence[str]", report: "Report |
     typer.echo("\nNext:")
     # After `make lab`, the command is in a folder that is not on the PATH.
     labenv = "labenv" if shutil.which("labenv") or sys.argv[0].endswith(".py") else sys.argv[0]
-    for command, what in (("shell vm3", "a root shell"), ("check", "which steps pass"), ("down", "remove it")):
-        typer.echo(f"  {f'{labenv} {command} -s {student.id}':<{len(labenv) + 28}} {what}")
+    # The longest one decides where the explanations stand.
+    commands = [(f"{labenv} {command} -s {student.id}", what) for command, what in _next(environment)]
+    for command, what in commands:
+        typer.echo(f"  {command:<{max(len(other) for other, _ in commands)}}  {what}")
+
+
+def _next(environment: "Environment") -> "Iterator[tuple[str, str]]":
+    """What a person may want to do now, with what it is."""
+    from labenv.lab import labs
+
+    is_finished = environment.stage == labs.load(environment.lab).stages[-1].id
+    if not is_finished:
+        yield "next", "the next step of the sheet"
+    yield f"shell {environment.regular[-1].name}", "a root shell"
+    yield "desktop", "Thunderbird, in your browser"
+    yield "check", "which steps pass"
+    if is_finished:
+        yield "drill start", "a fault to find and fix"
 
 
 def show_restored(outcome: "Outcome", stem: str, *, json: bool) -> None:

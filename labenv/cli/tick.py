@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labenv.cli import common, screen
+from labenv.cli import common, fold, screen
 from labenv.cli.common import JsonOption, StudentOption
 from labenv.errors import UsageError
 
@@ -56,11 +56,12 @@ def tick(
         environment = common.chosen(engine, student)
         from labenv.sheet import by_hand
 
+        lab = common.lab_of(environment, json=json)
         if step and remove:
-            by_hand.untick(engine, environment, step, listen)
+            by_hand.untick(engine, environment, lab, step, listen)
         elif step:
-            by_hand.tick(engine, environment, step, " ".join(words or ()), listen)
-        there = by_hand.steps(engine, environment)
+            by_hand.tick(engine, environment, lab, step, " ".join(words or ()), listen)
+        there = by_hand.steps(engine, environment, lab)
     if json:
         told = [entry.to_dict() for entry in there if step in (None, entry.step.id)]
         common.print_json({"student": environment.student.id, "lab": environment.lab, "steps": told})
@@ -74,13 +75,14 @@ def tick(
 
 
 def _list(there: "list[ByHand]") -> None:
-    from labenv.cli import show
+    heading = ("step", "what", "ticked")
+    lines = fold.table([heading, *((e.step.id, e.step.title, _time(e)) for e in there)], fold.width())
+    typer.secho("\n".join(lines[0]), bold=True)
+    for entry, row in zip(there, lines[1:], strict=True):
+        print("\n".join(row))
+        if entry.tick and entry.tick.words:
+            print(f"      {entry.tick.words}")
 
-    rows = [(entry.step.id, entry.step.title, *_told(entry)) for entry in there]
-    show.table(("step", "what", "ticked", "your words"), rows)
 
-
-def _told(entry: "ByHand") -> tuple[str, str]:
-    if not entry.tick:
-        return "", ""
-    return datetime.fromisoformat(entry.tick.time).astimezone().strftime("%Y-%m-%d %H:%M"), entry.tick.words
+def _time(entry: "ByHand") -> str:
+    return f"{datetime.fromisoformat(entry.tick.time).astimezone():%b %d %H:%M}" if entry.tick else ""

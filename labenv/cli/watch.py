@@ -3,6 +3,7 @@
 import gc
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from labenv.sheet import guide, progress
@@ -20,26 +21,30 @@ def watch(engine: "Engine", environment: "Environment", lab: "Lab", steps: list[
     from labenv.sheet import watch as watching
 
     gc.enable()  # unlike other commands this one may run for hours
-    draw = _screen if sys.stdout.isatty() else _log
+    draw = partial(_screen, every=bool(steps)) if sys.stdout.isatty() else _log
     before: dict[str, Mark] = {}
     try:
         for report in watching.reports(engine, environment, steps=steps):
             marks = {row.step.id: row.mark for heading in progress.headings(report, lab) for row in heading.rows}
-            draw(report, lab, before, marks)
+            draw(report.spoken(lab), lab, before, marks)
             before = marks
     except KeyboardInterrupt:
         print(file=sys.stderr)
 
 
-def _screen(report: "Report", lab: "Lab", before: dict[str, Mark], marks: dict[str, Mark]) -> None:
+def _screen(report: "Report", lab: "Lab", before: dict[str, Mark], marks: dict[str, Mark], *, every: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from labenv.cli import sheet
+    from labenv.cli import brief, fold, sheet
 
     console = Console(highlight=False)
     console.clear()
-    console.print(sheet.drawn(report, lab, compact=True))
+    if every:
+        console.print(sheet.drawn(report, lab))
+    else:
+        for line in brief.lines(report, lab, fold.width(), brief.height(3)):
+            console.print(line, soft_wrap=True)
     flips = _flips(before, marks)
     console.print(Text("; ".join(flips), style="bold cyan") if flips else Text())
     console.print(Text(f"Checked at {_now()}. Watching for changes; press Ctrl-C to stop.", style="dim"))

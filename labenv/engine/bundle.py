@@ -15,7 +15,7 @@ from labenv.engine import Engine, debian, image_file, refusals
 from labenv.engine.image_file import ImageFile, Packed
 from labenv.engine.images import Image, Images, usual, wanted
 from labenv.errors import UsageError
-from labenv.events import Listener, announced
+from labenv.events import Listener, announced, counting
 from labenv.plain_tar import Unreadable
 
 _LEVEL = 4  # of gzip: the next levels take twice the time for a twentieth of the size
@@ -35,15 +35,18 @@ def export(images: Images, names: list[str], file: Path, listen: Listener) -> in
     if missing:
         raise UsageError(f"Not built yet: {', '.join(missing)}. Build first: labenv images build {' '.join(missing)}")
     with announced(listen, "export", f"writing {file}"):
-        return pack(images.engine, [wanted()[name].tag for name in names], file)
+        return pack(images.engine, [wanted()[name].tag for name in names], file, listen)
 
 
-def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL, *, before: bytes = b"") -> int:
+def pack(
+    engine: Engine, tags: list[str], file: Path, listen: Listener, level: int = _LEVEL, *, before: bytes = b""
+) -> int:
     """Write images to `file`, gzipped, and return its size in bytes; `before` are members of a tar archive that come first.
 
     Raises UsageError if the file cannot be written, EngineError; then an existing file stays as it was.
     """
     part = file.with_name(file.name + ".part")
+    count = counting(listen, "export")
     try:
         part.unlink(missing_ok=True)
         with (
@@ -54,6 +57,7 @@ def pack(engine: Engine, tags: list[str], file: Path, level: int = _LEVEL, *, be
             packed.write(before)
             for block in engine.save(tags, _BLOCK):
                 packed.write(block)
+                count(len(block))
         os.replace(part, file)
     except OSError as error:
         raise UsageError(
@@ -77,7 +81,7 @@ def load(images: Images, file: Path, listen: Listener) -> list[str]:
     anything but images of this version of labenv for this processor; then nothing is loaded.
     """
     with announced(listen, "import", f"checking {file}"):
-        given = _examined(images, file)
+        given = _examined(images, file, listen)
     with announced(listen, "import", f"loading {len(given.images)} images"):
         tags = {image.digest: (_temporary(image.tags[0]), image.tags[0]) for image in given.images}
         image_file.load(images.engine, given, tags, listen)
@@ -90,9 +94,9 @@ def _temporary(tag: str) -> str:
     return f"{tag.split(':', maxsplit=1)[0]}:incoming-{token_hex(4)}"
 
 
-def _examined(images: Images, file: Path) -> ImageFile:
+def _examined(images: Images, file: Path, listen: Listener) -> ImageFile:
     try:
-        given = image_file.verified(file)
+        given = image_file.verified(file, listen=listen)
         given = replace(given, images=tuple(_named(image) for image in given.images))
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {file}.") from error

@@ -176,3 +176,10 @@ def remove_home(engine: Engine, student_id: str) -> bool:
 
 def _home(student_id: str) -> str:
     return container_name(student_id, f"desktop-{_HOME}")
+
+
+def has_home(engine: Engine, student_id: str) -> bool:
+    """Whether there is a desktop, running or not, with files of the student's. Raises EngineError."""
+    with refusals("looking for a desktop"):
+        there = engine.api.volumes(filters={"name": _home(student_id)})["Volumes"] or []
+    return any(volume["Name"] == _home(student_id) for volume in there)

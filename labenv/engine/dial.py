@@ -14,7 +14,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from labenv.text import decoded
 _HEADER = struct.Struct(">IBI")  # number of the command, kind, length: as in dial.pl
 _START, _INPUT, _END_OF_INPUT, _KILL = range(4)
 _ENDED = 3
+_NO_ANSWER = b"no answer yet"  # as connect.c says it; in a machine with earlier tools nobody does
 _RUN = 45.0  # seconds that the connections of one run have, all together: a server may say one byte at a time, for ever
 _LARGEST_FRAME = 65_536  # bytes; dial.pl reads no more at once
 _LARGEST = 4_000_000  # bytes that may come over one connection; they wait here until they are read
@@ -71,7 +72,7 @@ def dial(
     )
     with _closed_on_error(talk):
         talk.send(b"go\n")
-    return _socket(talk, host, port, patience, timeout, None)
+    return _socket(talk, host, port, patience, timeout, None, None)
 
 
 class Switchboard:
@@ -90,9 +91,19 @@ class Switchboard:
         self._numbers = itertools.count(1)
 
     def dial(
-        self, host: str, port: int, *, source: str | None = None, patience: float = 3, timeout: float = 10
+        self,
+        host: str,
+        port: int,
+        *,
+        source: str | None = None,
+        patience: float = 3,
+        timeout: float = 10,
+        hopeless: Callable[[], object] | None = None,
     ) -> socket.socket:
-        """A socket to host:port, as `dial` gives one. Raises as `dial` does."""
+        """A socket to host:port, as `dial` gives one. Raises as `dial` does.
+
+        `hopeless` is asked once, when nothing has been answered for a tenth of a second: if it is true, patience ends.
+        """
         self._end = self._end or time.monotonic() + _RUN
         words = _nc(host, port, source, timeout)
         if self._has_tools:
@@ -103,7 +114,7 @@ class Switchboard:
         self._lines[line.number] = line
         with _closed_on_error(line):
             self.send(line, _START, "\0".join(words).encode())
-        return _socket(line, host, port, patience, timeout, self._end)
+        return _socket(line, host, port, patience, timeout, self._end, hopeless)
 
     def send(self, line: "_Line", kind: int, data: bytes = b"") -> None:
         """Send a frame of a connection. Raises OSError if the exec that it belongs to has ended."""
@@ -215,11 +226,19 @@ def _closed_on_error(talk: Talk) -> Iterator[None]:
         raise
 
 
-def _socket(talk: Talk, host: str, port: int, patience: float, timeout: float, end: float | None) -> socket.socket:
+def _socket(
+    talk: Talk,
+    host: str,
+    port: int,
+    patience: float,
+    timeout: float,
+    end: float | None,
+    hopeless: Callable[[], object] | None,
+) -> socket.socket:
     """A socket to the far end, once nc has its connection; it is closed at `end` (time.monotonic)."""
     with _closed_on_error(talk):
         try:
-            first = _connected(talk, min(time.monotonic() + timeout, end or math.inf), patience)
+            first = _connected(talk, min(time.monotonic() + timeout, end or math.inf), patience, hopeless)
         except TimeoutError as error:
             raise TimeoutError(f"connect to {host} port {port} timed out") from error
     ours, theirs = socket.socketpair()
@@ -228,7 +247,7 @@ def _socket(talk: Talk, host: str, port: int, patience: float, timeout: float, e
     return ours
 
 
-def _connected(stream: Talk, deadline: float, patience: float) -> bytes:
+def _connected(stream: Talk, deadline: float, patience: float, hopeless: Callable[[], object] | None) -> bytes:
     """Wait until nc has its connection; return what the other end has already sent."""
     words = b""
     while (frame := stream.frame(deadline)) is not None:
@@ -240,6 +259,10 @@ def _connected(stream: Talk, deadline: float, patience: float) -> bytes:
         words += data
         if b"succeeded!" in words:
             return b""
+        if hopeless and _NO_ANSWER in words:
+            if hopeless():
+                raise TimeoutError
+            hopeless = None
     lines = decoded(words).strip().splitlines()
     reason = lines[-1].removeprefix("nc: ") if lines else "nc ended without a word"
     if "refused" in reason:

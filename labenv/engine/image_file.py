@@ -10,12 +10,12 @@ import hashlib
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import docker.errors
 
@@ -23,7 +23,7 @@ from labenv import plain_tar
 from labenv.engine import Engine, refusals
 from labenv.engine.layer import Headers, is_gzip, is_tar, unzipped
 from labenv.errors import EngineError
-from labenv.events import Event, Listener
+from labenv.events import Event, Listener, counting, silent
 from labenv.plain_tar import Unreadable
 from labenv.text import shown
 
@@ -120,14 +120,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def verified(path: Path, extra: re.Pattern[str] | None = None) -> ImageFile:
+def verified(path: Path, extra: re.Pattern[str] | None = None, *, listen: Listener = silent) -> ImageFile:
     """Read a whole gzipped file of images; members whose name matches `extra` may be there too.
 
     Raises Unreadable for what `docker save` would not write, and for what is larger than labenv accepts; OSError.
     """
     seen = _Seen()
     with plain_tar.opened(path) as packed:
-        whole = plain_tar.Unzipped(packed, LARGEST_WHOLE)
+        count = counting(listen, "import", path.stat().st_size)
+        whole = plain_tar.Unzipped(_Counted(packed, count), LARGEST_WHOLE)
         for member, content in plain_tar.members(whole, notes=True):
             _take(seen, member, content)
         whole.drain()
@@ -149,10 +150,12 @@ def load(engine: Engine, file: ImageFile, tags: Mapping[str, tuple[str, str]], l
 
     Raises EngineError if the engine refuses, or has something else than was verified: then no image has its own tag.
     """
+    count = counting(listen, "import", file.path.stat().st_size)
     with refusals(f"loading {file.path}"):
         try:
             for line in (
-                engine.api.load_image(_rewritten(file, {digest: first for digest, (first, _) in tags.items()})) or []
+                engine.api.load_image(_rewritten(file, {digest: first for digest, (first, _) in tags.items()}, count))
+                or []
             ):
                 if "error" in line:  # part of an answer that began as a success; the SDK takes it for one
                     raise docker.errors.APIError(line["error"])
@@ -180,11 +183,27 @@ def _compared(engine: Engine, image: Packed, tag: str) -> str:
     return str(there["Id"])
 
 
-def _rewritten(file: ImageFile, tags: Mapping[str, str]) -> Iterator[bytes]:
+class _Counted:
+    """A source that tells how much of it was read."""
+
+    def __init__(self, source: BinaryIO, count: Callable[[int], None]) -> None:
+        self._source, self._count = source, count
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes."""
+        piece = self._source.read(size)
+        self._count(len(piece))
+        return piece
+
+
+def _rewritten(
+    file: ImageFile, tags: Mapping[str, str], count: Callable[[int], None] = lambda _: None
+) -> Iterator[bytes]:
     """A tar archive of these images under these tags, in pieces. Its manifest comes last, when all else was compared."""
     layers = {name for image in file.images for name in image.layers}
     with plain_tar.opened(file.path) as packed:
-        for member, content in plain_tar.members(plain_tar.Unzipped(packed, LARGEST_WHOLE), notes=True):
+        unzipped = plain_tar.Unzipped(_Counted(packed, count), LARGEST_WHOLE)
+        for member, content in plain_tar.members(unzipped, notes=True):
             if member.name in layers:
                 yield _header(_place(file, member.name), member.size)
                 digest = hashlib.sha256()

@@ -135,9 +135,9 @@ def make(
     environment: Environment,
     machines: Sequence[Machine],
     name: str,
-    listen: Listener = silent,
     *,
     ticks: str = "",
+    listen: Listener = silent,
 ) -> Save:
     """Save machines in their state at one moment; running machines are paused meanwhile. Raises EngineError.
 

@@ -69,7 +69,7 @@ def take(engine: Engine, environment: Environment, name: str | None, listen: Lis
     with announced(listen, "save", f"saving {who}'s machines as {name}"):
         whole = [m for m in environment.machines if _is_whole(m)]
         ticked = ticks.packed(ticks.read(engine, who).values())
-        return save_store.make(engine, environment, whole, name, listen, ticks=ticked)
+        return save_store.make(engine, environment, whole, name, ticks=ticked, listen=listen)
 
 
 def named(engine: Engine, student_id: str, name: str) -> Save:

@@ -56,7 +56,9 @@ def export_save(engine: Engine, student_id: str, name: str, file: Path, listen: 
 
 def _write(engine: Engine, made: Save, file: Path, listen: Listener) -> int:
     with announced(listen, "export", f"writing {file}"):
-        return bundle.pack(engine, [copy.tag for copy in made.copies], file, _LEVEL, before=_member(made, listen))
+        return bundle.pack(
+            engine, [copy.tag for copy in made.copies], file, listen, _LEVEL, before=_member(made, listen)
+        )
 
 
 def _member(made: Save, listen: Listener) -> bytes:
@@ -76,7 +78,7 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
     contains what no save does, or if its name is in use; EngineError. Then nothing has changed.
     """
     with announced(listen, "import", f"checking {file}"):
-        given, found = _verified(file)
+        given, found = _verified(file, listen)
         if processors := given.foreign(engine.architecture):
             raise UsageError(
                 f"{file} is for {processors} processors, but this engine runs on {engine.architecture}. Import it on a computer of "
@@ -106,9 +108,9 @@ def load(engine: Engine, file: Path, listen: Listener) -> Save:
         return found
 
 
-def _verified(file: Path) -> tuple[ImageFile, Save]:
+def _verified(file: Path, listen: Listener) -> tuple[ImageFile, Save]:
     try:
-        given = image_file.verified(file, _HISTORY)
+        given = image_file.verified(file, _HISTORY, listen=listen)
         for name in filter(_HISTORY.fullmatch, given.digests):
             if given.sizes[name] > _LARGEST_HISTORY:
                 raise Unreadable(f"its history has more than {_LARGEST_HISTORY} bytes")

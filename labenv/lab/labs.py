@@ -19,18 +19,22 @@ def default() -> str:
     return names()[0]
 
 
-@cache
-def load(name: str, languages: tuple[str, ...] = ()) -> Lab:
-    """The lab `name`, with texts in one of `languages`. Raises UsageError, which lists the labs, if there is none of that name.
+def load(name: str) -> Lab:
+    """The lab `name` as its author wrote it. Raises UsageError, which lists the labs, if there is none of that name.
 
-    What is kept or handed on (JSON, reports, submissions, the history) has the texts that the lab's author wrote, so that it is
-    the same whoever made it, and two students' can be compared.
+    What is kept or handed on (JSON, reports, submissions, the history) has these texts, so that it is the same whoever made it, and
+    two students' can be compared.
     """
-    if name not in names():
-        raise UsageError(f"There is no lab '{name}'. The labs are: {', '.join(names())}.")
-    return read(resources.labs() / name, languages)
+    return _load(name, ())
 
 
 def spoken(name: str) -> Lab:
     """The lab `name` for a person at a terminal: with texts in the language that the environment asks for. Raises UsageError."""
-    return load(name, translation.wanted(os.environ))
+    return _load(name, translation.wanted(os.environ))
+
+
+@cache
+def _load(name: str, languages: tuple[str, ...]) -> Lab:
+    if name not in names():
+        raise UsageError(f"There is no lab '{name}'. The labs are: {', '.join(names())}.")
+    return read(resources.labs() / name, languages)

@@ -49,6 +49,7 @@ class Step:
     title: str
     needs: tuple[str, ...]
     settings: tuple[str, ...]
+    attempts: tuple["Tries", ...]
     hints: tuple[str, ...]
     solution: tuple[Action, ...]
     note: str
@@ -58,6 +59,19 @@ class Step:
     def is_for_a_person(self) -> bool:
         """Whether only a person can do it, so that it has neither hints nor a solution."""
         return self.by == "person"
+
+
+@dataclass(frozen=True)
+class Tries:
+    """What a client tries at a step: a "login" or to send a "mail" `at` a machine.
+
+    `by` are the machines that it is on, empty: any; `to` is "domain" or "elsewhere", the recipients that count, empty: all.
+    """
+
+    at: str
+    what: str
+    by: tuple[str, ...]
+    to: str
 
 
 @dataclass(frozen=True)
@@ -226,6 +240,9 @@ def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
         title=entry["title"],
         needs=tuple(entry.get("needs", ())),
         settings=tuple(entry.get("settings", ())),
+        attempts=tuple(
+            Tries(e["at"], e["what"], tuple(e.get("by", ())), e.get("to", "")) for e in entry.get("attempts", ())
+        ),
         hints=tuple(entry.get("hints", ())),
         solution=tuple(Action(tuple(action["machines"]), action["type"]) for action in entry.get("solution", ())),
         note=entry.get("note", ""),

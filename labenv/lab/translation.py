@@ -1,7 +1,8 @@
 """A lab's texts in other languages: beside a file with texts, such as steps.yaml, lies steps.fr.yaml, with texts only.
 
 Each entry of a translation names the original that it was made from by a digest (`of`). When the original has changed since, the
-original is shown, as gettext does with what it calls fuzzy: a text in one's own language that is wrong helps nobody.
+original is shown, as gettext does with what it calls fuzzy: a text in one's own language that is wrong helps nobody. The files are
+not gettext's, because a translator of a lab needs the texts of a step together, and in the form in which its author wrote them.
 """
 
 import hashlib
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 # The texts of a step and of a drill that can be translated.
-STEP = ("title", "hints", "note")
+STEP = ("title", "how", "hints", "note")
 DRILL = ("title", "symptom", "hints", "explanation")
 
-_ORIGINAL = "en"
-_NONE = ("C", "POSIX")
+_UNTRANSLATED = ("C", "POSIX")
+# Where a list of languages ends: the originals are in English, of whichever country.
+_ENDS = ("en", *_UNTRANSLATED)
 # A locale's name, as setlocale(3) describes it: language, territory, codeset, modifier.
 _LOCALE = re.compile(r"([a-z]{2,3})(_[A-Z]{2})?(?:\.[\w-]+)?(@[a-z]+)?")
 
@@ -30,16 +32,16 @@ def wanted(environ: Mapping[str, str]) -> tuple[str, ...]:
     locale has to be installed, and LANGUAGE counts too where none of the others is set.
     """
     locale = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-    if locale in _NONE:
+    if locale in _UNTRANSLATED:
         return ()
     found: list[str] = []
     for name in (environ.get("LANGUAGE") or locale).split(":"):
-        if match := _LOCALE.fullmatch(name):
-            language, territory, modifier = match.groups("")
-            found += ["".join(parts) for parts in itertools.product([language], _less(territory), _less(modifier))]
-        if name in _NONE or _ORIGINAL in found:
+        language, territory, modifier = match.groups("") if (match := _LOCALE.fullmatch(name)) else (name, "", "")
+        if language in _ENDS:
             break
-    return tuple(dict.fromkeys(found[: found.index(_ORIGINAL)] if _ORIGINAL in found else found))
+        if match:
+            found += ["".join(parts) for parts in itertools.product([language], _less(territory), _less(modifier))]
+    return tuple(dict.fromkeys(found))
 
 
 def _less(part: str) -> list[str]:
@@ -62,7 +64,7 @@ def chosen(original: Path, languages: Sequence[str]) -> list[Path]:
 def is_language(name: str) -> bool:
     """Whether a translation with this name in its file's name can be chosen."""
     match = _LOCALE.fullmatch(name)
-    return bool(match) and "." not in name and name != _ORIGINAL
+    return bool(match and match[1] not in _ENDS) and "." not in name
 
 
 def no_language(name: str, stem: str) -> str:
@@ -72,7 +74,7 @@ def no_language(name: str, stem: str) -> str:
 
 def digest(original: Mapping[str, Any], keys: Collection[str]) -> str:
     """What stands for the texts of an entry in its translation."""
-    texts = json.dumps([original.get(key) for key in keys], ensure_ascii=False)
+    texts = json.dumps({key: original[key] for key in keys if key in original}, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(texts.encode()).hexdigest()[:8]
 
 

@@ -28,6 +28,7 @@ _NOISE = re.compile(
     r"|Failed to start|Control process exited|start-limit|Start request repeated|_ver_ignored|backwards-compatible|using backwards"
     r"|using symbolic link|Shutting down logging|to disable backwards|Time has been|lookup error for|automatic interface scanning|client_input_request|problem talking to service"
 )
+_READ_AGAIN = re.compile(r"received control channel command 'reload( |')")
 # What a complaint says without the name of the setting.
 _SYNONYMS = {
     "required plugin": "mail_plugins",
@@ -124,7 +125,9 @@ def _complaint(entries: list[_Entry], settings: list[Setting]) -> tuple[tuple[bo
     return (setting is None, gravest.priority), Complaint(gravest.program, text, setting)
 
 
-def _entries(journal: str) -> Iterator[_Entry]:
+def _entries(journal: str) -> list[_Entry]:
+    """What counts of a journal. What named complained of before it read its files again is over, or is said again then (rndc(8))."""
+    found: list[_Entry] = []
     for line in journal.splitlines():
         try:
             entry = json.loads(line)
@@ -132,6 +135,8 @@ def _entries(journal: str) -> Iterator[_Entry]:
             continue
         if not isinstance(entry, dict) or not isinstance(text := entry.get("MESSAGE"), str) or _NOISE.search(text):
             continue
+        if _READ_AGAIN.match(text):
+            found = [other for other in found if other.process != str(entry.get("_PID"))]
         priority = {str(number): number for number in range(_WARNING + 1)}.get(str(entry.get("PRIORITY")))
         # What a program writes to stderr has no priority of its own.
         if priority is not None or _GRAVE.search(text):
@@ -139,9 +144,9 @@ def _entries(journal: str) -> Iterator[_Entry]:
             words = re.sub(
                 r"^(\w[\w-]*(\([^)]*\))?(<[^>]*>)*: )?(Fatal|Error|Warning|fatal|error|warning|panic): ", r"\1", text
             )
-            yield _Entry(
-                program, str(entry.get("_PID")), _WARNING if priority is None else priority, one_line(words)[:500]
-            )
+            grade = _WARNING if priority is None else priority
+            found.append(_Entry(program, str(entry.get("_PID")), grade, one_line(words)[:500]))
+    return found
 
 
 def _settings(files: str) -> Iterator[Setting]:

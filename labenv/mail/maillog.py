@@ -33,7 +33,7 @@ _AGENT = re.compile(
     r"(?P<session>lda(?:\((?P<user>[^)]*)\))?(?:<\d+><[^>]*>)?): (?:msgid=<?(?P<id>[^>:]*)>?: )?(?P<text>.*)"
 )
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
-_LONGEST = 8192  # characters of a line that are read; rsyslogd(8) writes no longer ones
+LONGEST = 8192  # characters of a line that are read; rsyslogd(8) writes no longer ones
 _SESSIONS = 100  # of Dovecot's delivery agent that wait for Postfix's line: far more than run at once
 _AFTER = timedelta(days=1)  # how far clocks may differ before a date counts as one of last year
 
@@ -162,6 +162,18 @@ def read(text: str, now: datetime | None = None) -> Log:
     return _Reader(now or datetime.now()).read(text.splitlines())
 
 
+def moment(text: str, now: datetime) -> datetime:
+    """The time at the beginning of a line, such as "Nov 22 19:30:01", which has no year: not long after `now`."""
+    latest = now + _AFTER
+    month, day = _MONTHS.find(text[:3]) // 3 + 1, int(text[4:6])
+    hour, minute, second = map(int, text[7:].split(":"))
+    year = latest.year - ((month, day) > (latest.month, latest.day))
+    try:
+        return datetime(year, month, day, hour, minute, second)
+    except ValueError:  # no such month, or 29 February in a year without it
+        return datetime.min
+
+
 @lru_cache(maxsize=4)  # a caller that waits for a line asks about the same texts, one for each machine, many times
 def _read_once(text: str) -> Log:
     return read(text)
@@ -206,7 +218,7 @@ class _Reader:
     """Goes through the lines once. A queue id is used again when its file is gone: `removed` ends a hop."""
 
     def __init__(self, now: datetime) -> None:
-        self._latest = now + _AFTER
+        self._now = now
         self._log = Log()
         self._open: dict[str, Hop] = {}
         self._connections: dict[str, list[Line]] = {}
@@ -214,10 +226,10 @@ class _Reader:
 
     def read(self, lines: Iterable[str]) -> Log:
         for place, whole in enumerate(lines):
-            raw = whole[:_LONGEST]
+            raw = whole[:LONGEST]
             if not (match := _LINE.match(raw)):
                 continue
-            line = Line(self._time(match["time"]), place, match["daemon"] or "dovecot", match["text"], raw)
+            line = Line(moment(match["time"], self._now), place, match["daemon"] or "dovecot", match["text"], raw)
             if line.daemon == "dovecot":
                 self._agent(line)
             elif queued := _QUEUED.match(line.text):
@@ -236,15 +248,6 @@ class _Reader:
         hop = self._open.pop(queue_id, None)
         if hop and not hop.came:
             self._log.refusals += hop.refusals
-
-    def _time(self, text: str) -> datetime:
-        month, day = _MONTHS.find(text[:3]) // 3 + 1, int(text[4:6])
-        hour, minute, second = map(int, text[7:].split(":"))
-        year = self._latest.year - ((month, day) > (self._latest.month, self._latest.day))
-        try:
-            return datetime(year, month, day, hour, minute, second)
-        except ValueError:  # no such month, or 29 February in a year without it
-            return datetime.min
 
     def _note(self, queue_id: str, line: Line, whole: Line, pid: str) -> None:
         text = line.text

@@ -120,6 +120,14 @@ class Office:
         # postsuper(1) does not log each message that it deletes.
         return "" if station.hop.removed else self.postrooms[station.machine].queue.get(station.hop.queue_id, "")
 
+    def due(self, station: Station) -> str:
+        """When a deferred message is tried again, as a clause; "" if that is not known. qmgr(8) looks every few minutes."""
+        room = self.postrooms[station.machine]
+        time = room.due.get(station.hop.queue_id)
+        if not time or not room.runs:
+            return ""
+        return f"at {time:%H:%M}" if time > room.now else "within minutes"
+
     def _join(self, station: Station) -> None:
         for place, delivery in enumerate(station.hop.deliveries):
             other = self._machines.get(delivery.address, "") if delivery.address else station.machine

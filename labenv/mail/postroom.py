@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _READ = rf"""
 date '+%Y-%m-%dT%H:%M:%S'
 kill -0 "$(cat /var/spool/postfix/pid/master.pid 2>/dev/null)" 2>/dev/null && echo runs || echo rests
-cd /var/spool/postfix 2>/dev/null && find maildrop hold incoming active deferred -type f -printf '%H %f\n'
+cd /var/spool/postfix 2>/dev/null && find maildrop hold incoming active deferred -type f -printf '%H %f %TY-%Tm-%TdT%TH:%TM:00\n'
 echo
 for log in $(ls -tr /var/log/maillog* 2>/dev/null); do zcat -f "$log"; done | tail -c {maillog.LARGEST}
 """
@@ -41,11 +41,16 @@ true
 
 @dataclass(frozen=True)
 class Postroom:
-    """One machine's mail: its log, its queue (queue id → the queue's name), and whether Postfix runs."""
+    """One machine's mail: its log, its queue (queue id → the queue's name), and whether Postfix runs.
+
+    `due` are the times from which on deferred messages are tried again: those of their files (qmgr(8)). `now` is the time there.
+    """
 
     log: Log = field(default_factory=Log)
     queue: dict[str, str] = field(default_factory=dict)
     runs: bool = True
+    due: dict[str, datetime] = field(default_factory=dict)
+    now: datetime = datetime.min
 
     @property
     def unread(self) -> int:
@@ -75,8 +80,11 @@ def parse(text: str) -> Postroom:
     """The postroom from the output of a machine."""
     head, _, log = text.partition("\n\n")
     now, state, *queued = head.split("\n")
-    queue = {queue_id: name for name, _, queue_id in (line.partition(" ") for line in queued)}
-    return Postroom(maillog.read(log, datetime.fromisoformat(now)), queue, state == "runs")
+    parts = [line.split(" ") for line in queued]
+    queue = {queue_id: name for name, queue_id, *_ in parts}
+    due = {queue_id: datetime.fromisoformat(time) for name, queue_id, time in parts if name == "deferred"}
+    clock = datetime.fromisoformat(now)
+    return Postroom(maillog.read(log, clock), queue, state == "runs", due, clock)
 
 
 def find(engine: "Engine", environment: Environment, machine: str, words: Iterable[str]) -> list[tuple[str, str]]:

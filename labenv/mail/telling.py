@@ -30,9 +30,7 @@ class Scene:
 
     def why(self, hop: Hop, delivery: Delivery, machine: str) -> str:
         """Why a delivery of this hop failed: a clause."""
-        said = [line.text for line in hop.lines if line.daemon == "dovecot" and line.time <= delivery.time]
-        said = [text for text in said if not (user := re.match(r"lda\((\D[^)]*)\)", text)) or _for(delivery, user[1])]
-        agent = [text.partition(": ")[2] for text in said]
+        agent = agent_lines(hop, delivery)
         why = reason(delivery, machine, agent=agent, machines=self.machines, domain=self.domain)
         if not why.endswith(delivery.words):
             return why
@@ -49,6 +47,13 @@ class Scene:
         """A quoted answer with what the server that gave it logged about that."""
         told = self.explain(machine, time)
         return f"{why}; on {machine}, {told}" if told else why
+
+
+def agent_lines(hop: Hop, delivery: Delivery) -> list[str]:
+    """What Dovecot's delivery agent logged about a delivery."""
+    said = [line.text for line in hop.lines if line.daemon == "dovecot" and line.time <= delivery.time]
+    said = [text for text in said if not (user := re.match(r"lda\((\D[^)]*)\)", text)) or _for(delivery, user[1])]
+    return [text.partition(": ")[2] for text in said]
 
 
 def line(scene: Scene, machine: str, hop: Hop, line: Line) -> str:  # noqa: PLR0911  # a table of lines

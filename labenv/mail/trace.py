@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
-from labenv.mail import complaints, postroom, telling
+from labenv.mail import again, complaints, postroom, telling
 from labenv.mail.maillog import Delivery, Refusal
 from labenv.mail.office import Office, Station, walk
 from labenv.mail.postroom import Postroom
@@ -41,8 +41,9 @@ class Moment:
 class End:
     """What happened to the message for one recipient, and on which machine.
 
-    `user`, `queue_id` and `file` belong to a delivery, `reason` says why it was not delivered, `notice_to` and `notice`
-    belong to a bounce: the sender, and what happened to the notice.
+    `user`, `queue_id` and `file` belong to a delivery, `reason` says why it was not delivered and `said` has the log's own words,
+    `notice_to` and `notice` belong to a bounce: the sender, and what happened to the notice. `fixed` says what is right by now, so
+    that the message would not stop there again (`in_force`: once Postfix is restarted, if false), `due` when it is tried again, and `client` who was refused.
     """
 
     recipient: str
@@ -54,6 +55,11 @@ class End:
     file: str = ""
     notice_to: str = ""
     notice: tuple["End", ...] = ()
+    said: str = ""
+    fixed: str = ""
+    in_force: bool = True
+    due: str = ""
+    client: str = ""
 
     def __str__(self) -> str:
         """The end as a clause."""
@@ -66,11 +72,22 @@ class End:
             case "left":
                 return f"sent on by {self.machine}: {self.reason}"
             case "waiting":
-                return f"still on {self.machine}{because}"
+                return f"still on {self.machine}{because}{self._then()}"
             case "deleted":
                 after = f" after it was deferred{because}" if because else ""
                 return f"stopped on {self.machine}: somebody removed it from the queue{after}"
-        return f"stopped on {self.machine}: {self.state}{because}{self._answer()}"
+        return f"stopped on {self.machine}: {self.state}{because}{self._then()}{self._answer()}"
+
+    def _then(self) -> str:
+        """What is fixed by now, and what then happens to the message."""
+        if not self.fixed:
+            return f"; the next try is {self.due}" if self.due else ""
+        if not self.in_force:
+            return f"; {self.fixed}, but Postfix on {self.machine} was not restarted since: systemctl restart postfix"
+        if self.state not in ("deferred", "waiting"):
+            return f"; that is fixed ({self.fixed}): send it again"
+        when = f"{self.machine} tries again {self.due}, or at once" if self.due else f"{self.machine} tries again"
+        return f"; that is fixed ({self.fixed}): {when} after: postqueue -f"
 
     def _answer(self) -> str:
         """What happened to the notice about a bounce."""
@@ -127,7 +144,29 @@ def trace(environment: Environment, engine: "Engine", wanted: str = "latest") ->
         best = sorted(files, key=lambda file: (file[0] != end.user, not _MAILBOX.search(file[1])))
         return replace(end, file=best[0][1]) if best else end
 
-    return replace(found, ends=tuple(map(located, found.ends)))
+    return replace(found, ends=tuple(_asked_again(located(end), found, environment, engine) for end in found.ends))
+
+
+def _asked_again(end: End, found: Trace, environment: Environment, engine: "Engine") -> End:
+    """An end at which a message stopped, with what is right by now."""
+    if not end.said:
+        return end
+    addresses = {name: address for address, name in environment.names.items()}
+    given = {"to": end.recipient, "user": end.recipient.partition("@")[0], "sender": found.sender}
+    try:
+        with engine.shell(environment.machine(end.client or end.machine)) as shell:
+
+            def run(script: str) -> tuple[int, str]:
+                told = shell.run(script)
+                return told.rc, told.text
+
+            if end.state != "refused":
+                there = again.now(end.said, given, run)
+                return replace(end, fixed=there.fixed, in_force=there.in_force)
+            taken = end.client and again.accepted({**given, "address": addresses[end.machine]}, run)
+    except EngineError:  # it does not run, which the notes say
+        return end
+    return replace(end, fixed=f"{end.machine} accepts it now") if taken else end
 
 
 def recent(environment: Environment, engine: "Engine") -> list[str]:
@@ -214,7 +253,7 @@ class Tracer:
         elif not last:
             complaint = self._office.complaint(station)
             why = stuck(complaint.text) if complaint else ""
-            yield self._unfinished(station, "its recipients", "waiting", why)
+            yield self._unfinished(station, "its recipients", "waiting", why, complaint.text if complaint else "")
 
     def _end(self, station: Station, delivery: Delivery, seen: set[Station]) -> End:
         machine, hop = station.machine, station.hop
@@ -226,16 +265,19 @@ class Tracer:
                 return End(recipient, "discarded", machine, "a Postfix table there says so (discard)")
             return End(recipient, "delivered", machine, user=delivery.to.partition("@")[0], queue_id=hop.queue_id)
         why = self._scene.why(hop, delivery, machine)
+        said = "\n".join([*telling.agent_lines(hop, delivery), delivery.words])
         if delivery.status == "deferred" and not hop.expired:
-            return self._unfinished(station, recipient, "deferred", why)
+            return self._unfinished(station, recipient, "deferred", why, said)
         notice = tuple(end for answer in station.notices for end in self._ends(answer, seen))
-        return End(recipient, "bounced", machine, why, notice_to=hop.sender or "", notice=notice)
+        return End(recipient, "bounced", machine, why, notice_to=hop.sender or "", notice=notice, said=said)
 
-    def _unfinished(self, station: Station, recipient: str, state: State, why: str) -> End:
+    def _unfinished(self, station: Station, recipient: str, state: State, why: str, said: str) -> End:
         queue = self._office.queue(station)
         if not queue:
             return End(recipient, "deleted", station.machine, why)
-        return End(recipient, state, station.machine, f"{why}; it is on hold" if queue == "hold" else why)
+        if queue == "hold":
+            return End(recipient, state, station.machine, f"{why}; it is on hold")
+        return End(recipient, state, station.machine, why, said=said, due=self._office.due(station))
 
     def _taken(self, delivery: Delivery) -> str:
         other = self._scene.name(delivery.relay)
@@ -244,7 +286,8 @@ class Tracer:
         return f"{other} accepted it{delivery.queued_as and ' as '}{delivery.queued_as}, and {why}"
 
     def _refused(self, machine: str, refusal: Refusal) -> End:
-        return End(refusal.to or "everybody", "refused", machine, self._scene.refused(refusal, machine))
+        why, client = self._scene.refused(refusal, machine), self._scene.machines.get(refusal.address, "")
+        return End(refusal.to or "everybody", "refused", machine, why, said=refusal.reply, client=client)
 
     def _attempt(self, machine: str, refusals: list[Refusal]) -> Trace:
         """The trace of a connection in which everything was refused."""

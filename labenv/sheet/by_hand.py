@@ -11,7 +11,6 @@ from labenv.environments.changing import changing
 from labenv.environments.ticks import Tick
 from labenv.errors import UsageError
 from labenv.events import Listener, silent
-from labenv.lab import labs
 from labenv.lab.model import Lab, Step
 from labenv.text import one_line
 
@@ -32,18 +31,20 @@ class ByHand:
         return {"step": self.step.id, "title": self.step.title, "ticked": tick}
 
 
-def steps(engine: "Engine", environment: Environment) -> list[ByHand]:
+def steps(engine: "Engine", environment: Environment, lab: Lab) -> list[ByHand]:
     """The steps for a person, in the order of the sheet. Raises EngineError."""
     there = ticks.read(engine, environment.student.id)
-    return [ByHand(step, there.get(step.id)) for step in _for_a_person(labs.load(environment.lab))]
+    return [ByHand(step, there.get(step.id)) for step in _for_a_person(lab)]
 
 
-def tick(engine: "Engine", environment: Environment, step: str, words: str, listen: Listener = silent) -> Tick:
+def tick(
+    engine: "Engine", environment: Environment, lab: Lab, step: str, words: str, listen: Listener = silent
+) -> Tick:
     """Tick a step, in the student's words; an earlier tick is replaced.
 
     Raises UsageError for an unknown step, one that labenv judges, or words that are too long; EngineError.
     """
-    _check(labs.load(environment.lab), step)
+    _check(lab, step)
     words = one_line(words).strip()
     if len(words) > ticks.LONGEST:
         raise UsageError(
@@ -61,10 +62,10 @@ def keep(engine: "Engine", environment: Environment, made: Tick, listen: Listene
         ticks.keep(engine, who, (ticks.read(engine, who) | {made.step: made}).values())
 
 
-def untick(engine: "Engine", environment: Environment, step: str, listen: Listener = silent) -> None:
+def untick(engine: "Engine", environment: Environment, lab: Lab, step: str, listen: Listener = silent) -> None:
     """Remove a tick. Raises UsageError if the step is unknown, judged by labenv, or not ticked; EngineError."""
     who = environment.student.id
-    _check(labs.load(environment.lab), step)
+    _check(lab, step)
     with changing(engine, who, listen):
         there = ticks.read(engine, who)
         if not there.pop(step, None):

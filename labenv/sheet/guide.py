@@ -30,13 +30,17 @@ _FILE = "/var/lib/labenv/hints.jsonl"
 
 @dataclass(frozen=True)
 class Next:
-    """What to do next, as a `sentence`; `step` and `machine` are empty when no check fails. `left` is for a person."""
+    """What to do next, as a `sentence`; `step` and `machine` are empty when no check fails. `left` is for a person.
+
+    `attempts` are sentences about clients that were refused at a step before that, whose checks pass.
+    """
 
     step: str
     machine: str
     sentence: str
     note: str
     left: tuple[str, ...]
+    attempts: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The record as `next --json` shows it."""
@@ -54,7 +58,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Hint:
-    """A hint: what the checks saw (`wrong`) and the first `level` sentences of help. `level` 0: the step passes.
+    """A hint: what the checks saw (`wrong`) and the first `level` sentences of help.
+
+    `level` 0: the step passes; `wrong` are then its warnings.
 
     `asked` is the step that was asked for, `step` the one to fix first: a different one if `asked` waits for it.
     """
@@ -83,7 +89,9 @@ def next_step(report: Report, lab: Lab) -> Next:
             step = lab.steps[result.step]
             seen = f"{step.how}. labenv sees: {result.evidence}" if step.how else result.evidence
             sentence = f"Step {step.id} on {result.machine} ({on_the_sheet(step)}): {seen}"
-            return Next(step.id, result.machine, sentence, step.note, left)
+            order = list(lab.steps)
+            before = [(name, told) for name, told in report.attempts if order.index(name) < order.index(step.id)]
+            return Next(step.id, result.machine, sentence, step.note, left, _attempts(before, lab))
     pages = [r for r in report.results if is_left(r, lab) and r.check != PERSON]
     if pages:
         step = lab.steps[pages[0].step]
@@ -99,7 +107,12 @@ def next_step(report: Report, lab: Lab) -> Next:
         sentence = "All checks pass" + (
             ", and every other step is ticked." if any(r.ticked for r in report.results) else "."
         )
-    return Next("", "", sentence, "", left)
+    return Next("", "", sentence, "", left, _attempts(report.attempts, lab))
+
+
+def _attempts(told: Iterable[tuple[str, str]], lab: Lab) -> tuple[str, ...]:
+    """What clients were refused, each as a sentence that begins with its step."""
+    return tuple(f"Step {name} ({on_the_sheet(lab.steps[name])}): {words}" for name, words in told)
 
 
 def is_left(result: CheckResult, lab: Lab) -> bool:
@@ -121,7 +134,7 @@ def fix_first(report: Report, lab: Lab, step: str) -> str:
 
 def first_to_fix(engine: "Engine", environment: Environment, lab: Lab, listen: Listener = silent) -> str | None:
     """The step that `next` names, None if no check fails. Raises EngineError."""
-    report = run_checks(engine, environment, listen=listen)
+    report = run_checks(engine, environment, first=True, listen=listen)
     return next_step(report, lab).step or None
 
 
@@ -144,7 +157,7 @@ def hint(
         raise UsageError(f"Step {step} ({lab.steps[step].title}) is for you: it has no check, so there is no hint.")
     steps = {step} | needed(step, lab, {})
     while True:
-        report = run_checks(engine, environment, steps=sorted(steps), listen=listen)
+        report = run_checks(engine, environment, steps=sorted(steps), listen=listen).spoken(lab)
         found_out = needed(step, lab, report.waits)
         if found_out <= steps:
             break
@@ -154,7 +167,8 @@ def hint(
         dict.fromkeys(r.evidence for r in report.results if r.step == first.id and r.status in ("fail", "skip"))
     )
     if not wrong:
-        return Hint(step, step, first.title, 0, note=first.note)
+        warned = tuple(dict.fromkeys(r.evidence for r in report.results if r.step == step and r.status == "warn"))
+        return Hint(step, step, first.title, 0, warned, note=first.note)
     level = level or min(
         len(SAID), 1 + max((a.level for a in asked(engine, environment) if a.step == first.id), default=0)
     )
@@ -172,6 +186,11 @@ def asked(engine: "Engine", environment: Environment) -> list[Asked]:
 def _recorded(engine: "Engine", environment: Environment) -> list[Asked]:
     kept = records.read(engine, environment.student.id, _RECORD) or []
     return [Asked(**ask) for ask in kept]
+
+
+def recorded(engine: "Engine", student_id: str) -> int:
+    """How many hints are recorded outside the machines. Raises EngineError."""
+    return len(records.read(engine, student_id, _RECORD) or [])
 
 
 def read_asked(lines: Iterable[str]) -> Iterable[Asked]:

@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pexpect
 import pytest
+from rich.cells import cell_len
 
 from labenv.cli.app import CHAPTERS
 from labenv.engine import Engine
@@ -250,6 +252,7 @@ CALLS = {
     "next": ["next"],
     "hint": ["hint 19"],
     "solve": ["solve 19 --dry-run"],
+    "tick": ["tick", "tick 6 understood", "tick 6 --remove"],
     "trace": ["trace"],
     "logbook": ["logbook"],
     "drill": ["drill list", "drill report", "drill lint"],
@@ -264,10 +267,15 @@ CALLS = {
 }
 
 
-def in_a_terminal(*arguments: str, environ: dict[str, str] | None = None) -> tuple[str, int]:
+def in_a_terminal(
+    *arguments: str, environ: dict[str, str] | None = None, columns: int | None = None
+) -> tuple[str, int]:
     """What a command shows in a terminal, and its exit code."""
     command = shlex.join([sys.executable, "-m", "labenv", *arguments])
-    shown: Any = pexpect.run(command, env=environ or dict(os.environ), timeout=120, withexitstatus=True)
+    size = (24, columns) if columns else None
+    shown: Any = pexpect.run(
+        command, env=environ or dict(os.environ), timeout=120, withexitstatus=True, dimensions=size
+    )
     return shown[0].decode(), shown[1]
 
 
@@ -290,3 +298,47 @@ def test_a_short_command_in_a_terminal_ends_as_it_ended(finished: dict[str, Any]
     for _ in range(5):
         ended = in_a_terminal("exec", "-s", finished["student"], "vm2", "--", "sh", "-c", "echo hi; exit 7")
         assert ended == ("hi\r\n", 7)
+
+
+# Commands that report, for a narrow terminal; the first ones for a usual one too.
+REPORTS = [
+    *("status", "saves", "history", "check", "trace", "tick", "evidence vm2", "doctor", "images list", "client"),
+    *("--help", "logs vm3 -n 20", "diff", "when 17", "when 99", "next", "hint 19", "solve 19 --dry-run", "logbook"),
+    *("drill list", "drill report --all", "lab list", "review {folder}/x.tar.gz", "down --dry-run", "up {student}"),
+]
+
+
+def test_no_line_is_longer_than_the_terminal_and_no_address_is_broken(
+    cli: Cli, finished: dict[str, Any], tmp_path: Path
+) -> None:
+    student = finished["student"]
+    cli.inside(student, "vm2", "echo hi | mail -s narrow root")
+    cli("save", "a-name-of-a-save-that-is-long", "-s", student)
+    kept = {n: v for n, v in os.environ.items() if n not in ("COLUMNS", "NO_COLOR", "LABENV_PLAIN")}
+    kept |= {"LABENV_STUDENT": student, "TERM": "xterm"}
+    whole = {name for m in finished["machines"] for name in (m["address"], m["container"])}
+    whole |= {
+        f"{student}.ops",
+        "/etc/postfix/main.cf",
+        "/root/logbook.md",
+        "a-name-of-a-save-that-is-long",
+        "--dry-run",
+    }
+
+    def unfit(call: str, columns: int) -> list[str]:
+        words = call.format(student=student, folder=tmp_path).split()
+        screen, _ = in_a_terminal(*words, environ=kept, columns=columns)
+        lines = [line.rpartition("\r")[2] for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen).split("\r\n")]
+        found = [line for line in lines if cell_len(line) > columns and len(line.split()) > 1 and "~]# " not in line]
+        for line, after in itertools.pairwise(lines):
+            [last, *_], [first, *_] = line.split()[-1:] or [""], after.split()[:1] or [""]
+            found += [
+                f"{line} / {after}" for name in whole if name in last + first and name not in last and name not in first
+            ]
+        return [f"labenv {call} at {columns}: {line!r}" for line in found]
+
+    assert not unfit("submit {folder}/x.tar.gz", 60)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [(call, 60) for call in REPORTS] + [(call, 80) for call in REPORTS[:5]]
+        assert not list(itertools.chain(*pool.map(unfit, *zip(*calls, strict=True))))
+    cli("saves", "--remove", "a-name-of-a-save-that-is-long", "-s", student)

@@ -86,6 +86,10 @@ def test_hints_that_the_version_before_recorded_on_host_still_count(cli: Cli, ty
     assert len(cli.json("hint", "17", "-s", typo)["help"]) == 2
 
 
+def test_a_hint_without_a_step_is_for_the_next_one_that_fails(cli: Cli, typo: str) -> None:
+    assert cli.json("hint", "-s", typo)["step"] == cli.json("next", "-s", typo, rc=1)["step"] == "17"
+
+
 def test_a_hint_about_a_step_that_waits_is_about_the_one_to_mend_first(cli: Cli, typo: str) -> None:
     said = cli("hint", "18", "--level", "2", "-s", typo).stdout
     assert said.startswith("Step 18 waits for step 17: fix that first.")
@@ -97,7 +101,36 @@ def test_a_hint_about_a_step_that_waits_is_about_the_one_to_mend_first(cli: Cli,
 def test_there_is_nothing_to_hint_at_when_a_step_holds(cli: Cli, engine: Engine, finished: dict[str, Any]) -> None:
     name = finished["student"]
     assert cli("hint", "19", "-s", name).stdout == "Step 19 passes, so there is no hint.\n"
+    assert "No check fails" in cli("hint", "-s", name, rc=2).stderr
     assert not records.read(engine, name, "hints")
+
+
+def test_a_login_that_failed_is_told_until_the_client_gets_in(cli: Cli, finished: dict[str, Any]) -> None:
+    name, password = finished["student"], finished["password"]
+
+    def client(user: str, then: str = "") -> None:
+        """Log in from host, as a mail client that stays until it has read a header."""
+        typed = f"(echo 'a LOGIN {user} {password}'; sleep 0.5; printf '{then}z LOGOUT\\r\\n'; sleep 0.2)"
+        cli.inside(name, "host", f"{typed} | nc -q 3 -w 5 vm3.{finished['domain']} 143")
+
+    cli.inside(name, "vm3", f"echo hello | mail -s hello {name}")
+    client(f"{name}@{finished['domain']}")
+    wrong = f"tried to log in as {name}@{finished['domain']} at "
+    why = f" and was refused: the user name on vm3 is {name}, without the domain"
+    for _ in range(2):  # labenv's own login, which works, is no answer to that
+        [result] = cli.json("check", "37", "-s", name)["results"]
+        assert (result["status"], wrong in result["evidence"], why in result["evidence"]) == ("warn", True, True)
+    said = cli.json("next", "-s", name)
+    assert (said["step"], len(said["attempts"])) == ("", 1)
+    assert why in said["attempts"][0]
+    assert why in cli("next", "-s", name).stdout.replace("\n", " ")
+    hint = cli.json("hint", "37", "-s", name)
+    assert (hint["level"], why in hint["wrong"][0]) == (0, True)
+    assert "Step 37 passes, with a warning:" in cli("hint", "37", "-s", name).stdout
+    client(name, "b SELECT INBOX\\r\\nc FETCH 1 BODY.PEEK[HEADER]\\r\\n")
+    [result] = cli.json("check", "37", "-s", name)["results"]
+    assert (result["status"], result["evidence"].startswith("a client")) == ("pass", False)
+    assert cli("hint", "37", "-s", name).stdout == "Step 37 passes, so there is no hint.\n"
 
 
 def test_a_hint_about_a_persons_step_or_none_is_refused(cli: Cli, finished: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from labenv.engine import Engine, records
 from labenv.lab import labs
 from labenv.sheet import logbook
 from labenv.student import Student
@@ -175,6 +176,39 @@ def test_a_submission_holds_everything_but_the_password(cli: Cli, finished: dict
     [row] = cli.json("review", str(file))
     assert (row["student"], row["domain"], row["failed"], row["book"]) == (student, f"{student}.ops", 0, "4 of 4")
     assert row["notes"] == []
+
+
+def test_a_submission_is_listed_and_what_is_left_out_is_named_without_blame(
+    cli: Cli, engine: Engine, finished: dict[str, Any], tmp_path: Path
+) -> None:
+    student = finished["student"]
+    records.remove(engine, student, "ticks")
+    cli.inside(student, "vm2", "echo ls > /root/.bash_history")
+    file = tmp_path / "one.tar.gz"
+    assert "can be left out" not in cli("submit", str(file), "--without", "shells", "-s", student, rc=2).stderr
+    assert "check cannot be left out" in cli("submit", str(file), "--without", "check", "-s", student, rc=2).stderr
+    would = cli("submit", str(file), "--dry-run", "-s", student)
+    assert "vm2:/root/.bash_history" in would.stderr
+    assert "vm3:/etc/postfix/main.cf" in would.stderr
+    assert not file.exists()
+    assert not any(entry["ticked"] for entry in cli.json("tick", "-s", student)["steps"])
+    cli("tick", "50", "on Blackboard", "-s", student)
+
+    without = ("history", "vm2:/etc/postfix/main.cf", "evidence/vm3.txt", "hints")
+    options = [word for name in without for word in ("--without", name)]
+    done = cli.json("submit", str(file), *options, "-s", student)
+    gone = {"history/vm2/root/.bash_history", "config/vm2/etc/postfix/main.cf", "evidence/vm3.txt", "hints.jsonl"}
+    assert gone <= set(done["left_out"])
+    assert not set(done["left_out"]) & set(contents(file))
+    assert json.loads(contents(file)["manifest.json"])["left_out"] == done["left_out"]
+    [row] = cli.json("review", str(file))
+    assert row["sound"]
+    assert row["notes"] == [f"left out by the student: {', '.join(done['left_out'])}"]
+    assert row["ticked"] == ["50: on Blackboard; labenv submit wrote one.tar.gz"]
+    shown = cli("review", str(file)).stdout
+    assert "ticked by the student: 50: on Blackboard; labenv submit wrote one.tar.gz" in shown
+    [handed] = [result for result in cli.json("check", "50", "-s", student)["results"] if result["step"] == "50"]
+    assert handed["ticked"]["words"] == "on Blackboard; labenv submit wrote one.tar.gz"
 
 
 def test_what_was_changed_or_shared_is_noted(

@@ -73,6 +73,12 @@ def work(engine: Engine, student: str) -> set[str]:
     return {inside(engine, student, machine, "cat /root/work").strip() for machine in MACHINES}
 
 
+def ticked(cli: Cli, student: str) -> dict[str, str]:
+    """The words of each ticked step."""
+    steps = cli.json("tick", "-s", student)["steps"]
+    return {entry["step"]: entry["ticked"]["words"] for entry in steps if entry["ticked"]}
+
+
 def test_a_save_brings_back_files_mail_queues_and_accounts(cli: Cli, engine: Engine, worked: str) -> None:
     write(engine, worked, "early")
     inside(engine, worked, "vm3", "useradd zoe; rm -rf /home/zoe/Maildir; postsuper -h ALL 2>/dev/null; true")
@@ -106,11 +112,14 @@ def test_a_save_brings_back_files_mail_queues_and_accounts(cli: Cli, engine: Eng
 def test_down_keeps_the_saves_and_says_so(cli: Cli, engine: Engine, keeper: str) -> None:
     cli("up", keeper, "--no-check", "--at", "lab4a")
     write(engine, keeper, "kept")
+    cli("tick", "6", "understood", "-s", keeper)
     cli("save", "before-down", "-s", keeper)
     assert f"labenv saves -s {keeper}" in cli("down", "-s", keeper).stderr
     assert names(cli, keeper) == ["before-down"]
     cli("up", keeper, "--no-check", "--at", "relay")
+    assert ticked(cli, keeper) == {}
     again = cli.json("restore", "before-down")
+    assert ticked(cli, keeper) == {"6": "understood"}, "a save has the ticks"
     assert (again["student"], again["stage"]) == (keeper, "lab4a")
     assert work(engine, keeper) == {"kept"}
     would = cli("saves", "--remove", "before-down", "-s", keeper, "--dry-run").stderr
@@ -230,7 +239,9 @@ def test_a_reset_makes_one_machine_or_all_anew_and_can_be_undone(cli: Cli, engin
     cli("reset", "vm2", "-s", keeper)
     assert work(engine, keeper) == {"mine", ""}
     assert inside(engine, keeper, "vm3", "cat /root/work") == "mine\n"
+    cli("tick", "6", "-s", keeper)
     fresh = cli.json("reset", "--at", "relay", "-s", keeper)
+    assert ticked(cli, keeper) == {}
     assert fresh["stage"] == "relay"
     assert fresh["changes"][0] == "before-reset-2"
     assert work(engine, keeper) == {""}
@@ -362,6 +373,7 @@ def archive(cli: Cli, engine: Engine, worked: str, tmp_path_factory: pytest.Temp
     """An environment with the work `travelled` and an edit in it, exported."""
     write(engine, worked, "travelled")
     cli("exec", "vm2", "-s", worked, "--", "sh", "-c", "echo '10.9.8.6 further' >>/etc/hosts")
+    cli("tick", "6", "travelled", "-s", worked)
     file = tmp_path_factory.mktemp("archive") / "lab.labenv"
     cli("export", str(file), "-s", worked)
     return file
@@ -478,8 +490,10 @@ def test_an_archive_beside_a_running_environment_becomes_a_save(
     [imported] = set(names(cli, worked)) - set(before)
     assert imported.startswith("export-")
     write(engine, worked, "later")
+    cli("tick", "6", "later", "-s", worked)
     cli("restore", imported, "-s", worked)
     assert work(engine, worked) == {"travelled"}
+    assert ticked(cli, worked) == {"6": "travelled"}
     cli("reset", "vm2", "-s", worked)
     cli("save", "of-foreign", "-s", worked)
     cli("restore", "of-foreign", "-s", worked)

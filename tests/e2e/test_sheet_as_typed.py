@@ -198,7 +198,7 @@ def _relay(at: Sitting) -> None:
 
 
 def _delivery_agent(at: Sitting) -> None:
-    assert "Complete!" in at.vm3.type("yum install dovecot", (r"\[y/N\]: ", "y\r"))
+    assert "Complete!" in at.vm3.type("yum install dovecot", (r"\[y/d/N\]: ", "y\r"))
     command = '/usr/libexec/dovecot/dovecot-lda -f "$SENDER" -a "$RECIPIENT"'
     at.vm3.vi(MAIN, "^#mailbox_command", f"omailbox_command = {command}")
     at.vm3.nano("/etc/dovecot/conf.d/10-mail.conf", "#mail_location", "mail_location = maildir:~/Maildir")
@@ -300,8 +300,9 @@ def test_yum_answers_for_every_package_of_the_course(
     cli: Cli, fresh: dict[str, Any], machine: str, there: list[str]
 ) -> None:
     said = cli("exec", "-s", fresh["student"], machine, "--", "yum", "-y", "install", *there).stdout
-    assert [name for name in there if f"Package {name} is already installed." not in said] == []
-    absent = ["thunderbird", "nmap", "dovecot-lda", "nosuchthing"]
+    assert len(re.findall(r"^Package \S+ already installed and latest version$", said, re.MULTILINE)) == len(there)
+    assert said.endswith("Nothing to do\n")
+    absent = ["thunderbird", "httpd", "dovecot-lda", "nosuchthing"]
     done = cli("exec", "-s", fresh["student"], machine, "--", "yum", "-y", "install", *absent, rc=1)
     for name in absent:
         assert re.search(rf"^No package {name} available\. .*\.$", done.stderr, re.MULTILINE), "a reason and a way out"
@@ -313,15 +314,15 @@ def test_yum_asks_and_takes_no_for_an_answer_and_removes_what_it_installed(
 ) -> None:
     vm2 = terminal(fresh["student"], "vm2")
     for answer in ("n", ""):
-        assert "aborted" in vm2.type("yum install dovecot", (r"\[y/N\]: ", f"{answer}\r"))
-    assert "Not installed, but available: dovecot" in vm2.type("yum list dovecot")
+        assert "Exiting on user command" in vm2.type("yum install dovecot", (r"\[y/d/N\]: ", f"{answer}\r"))
+    assert re.search(r"Available Packages\s+dovecot\.\S+ .* labenv\s", vm2.type("yum list dovecot"))
     assert "No package nosuchthing" in vm2.type("yum -y install dovecot nosuchthing")
-    assert "Package dovecot is already installed." in vm2.type("yum install dovecot")
+    assert "already installed and latest version" in vm2.type("yum install dovecot")
     removed = vm2.type("yum remove dovecot", (r"\[y/N\]: ", "y\r"))
     assert "Complete!" in removed
     assert "not installed" not in removed
     assert "could not be found" in vm2.type("systemctl status dovecot")
-    assert "Not installed, but available: dovecot" in vm2.type("yum list dovecot")
+    assert "Available Packages" in vm2.type("yum list dovecot")
     assert "No packages marked for update" in vm2.type("yum update")
 
 
@@ -361,7 +362,30 @@ def test_a_user_has_the_courses_shell_and_commands(fresh: dict[str, Any], termin
     assert f"[{fresh['student']}@vm2 ~]$ " in vm2.type(f"su - {fresh['student']}")
     for command in ("ifconfig", "iptables", "sendmail", "ss"):
         assert f"/{command}" in vm2.type(f"type {command}")
-    assert "superuser" in vm2.type("yum install dovecot")
+    assert "You need to be root" in vm2.type("yum install dovecot")
+
+
+def test_tab_completes_verbs_units_options_and_packages(fresh: dict[str, Any], terminal: Open) -> None:
+    vm2 = terminal(fresh["student"], "vm2")
+    for begun, whole in (
+        ("systemctl resta", "rt "),
+        ("systemctl status crond.s", "ervice "),
+        ("iptables --line-n", "umbers "),
+        ("yum repol", "ist "),
+    ):
+        vm2.screen.send(f"{begun}\t")
+        vm2.until(re.escape(begun) + "\x07?" + whole)
+        vm2.screen.send(_CTRL_C)
+        vm2.until(vm2.prompt)
+
+
+def test_crontab_opens_vi_and_installs_what_was_written(cli: Cli, fresh: dict[str, Any], terminal: Open) -> None:
+    vm2 = terminal(fresh["student"], "vm2")
+    vm2.screen.send("crontab -e\r")
+    vm2.until(r'"\S+" \d+L')
+    vm2.screen.send(f"O5 4 * * * /root/backup.sh\r{_ESCAPE}:wq\r")
+    vm2.until("installing new crontab")
+    assert "5 4 * * * /root/backup.sh\n" in cli.inside(fresh["student"], "vm2", "crontab -l; crontab -r")
 
 
 def test_vi_takes_arrow_keys_and_backspace_while_text_is_typed(fresh: dict[str, Any], terminal: Open) -> None:

@@ -1,6 +1,7 @@
 """The parts of the sheet that are done in Thunderbird, done with Thunderbird: steps 3 and 4, 36 to 40, and 43."""
 
 import base64
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,6 +159,17 @@ def test_configured_it_has_both_accounts_and_they_work(thunderbird: Thunderbird,
     until("it is listed", lambda: "Configured, from outside" in thunderbird.subjects())
     thunderbird.send(f"{student}@{domain}", "Configured, from inside", "25", pictures / "configured.png")
     until("it is listed, too", lambda: "Configured, from inside" in thunderbird.subjects())
+
+    # Checks send messages to this inbox. Thunderbird waits there for new ones (IDLE), and is not told of them.
+    time.sleep(3)  # it looks for new mail as often as it was asked above
+    unread, shown = thunderbird.unread(), thunderbird.folders()
+    assert unread >= 2
+    for _ in range(2):
+        assert _judged(desk, 0, "10", "16", "24", "43") == {step: {"pass"} for step in ("10", "16", "24", "43")}
+        time.sleep(1)
+        assert (thunderbird.unread(), thunderbird.folders()) == (unread, shown)
+    desk.cli.inside(student, "vm2", f"echo hello | mail -s 'After the checks' {student}@{domain}")
+    until("it is told of what comes later", lambda: thunderbird.unread() == unread + 1)
 
 
 _FIELD = "return document.getElementById('text').value"

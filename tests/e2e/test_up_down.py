@@ -1,5 +1,6 @@
 """`up` is a decision table, and `down` leaves nothing behind."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,8 +9,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import docker.errors
+import pexpect
 import pytest
 
 from labenv import places
@@ -140,7 +143,27 @@ def test_a_dry_run_of_down_removes_nothing(cli: Cli, engine: Engine, student: st
     cli("up", student, "--no-check")
     said = cli("down", "-s", student, "--dry-run").stderr
     assert f"labenv-{student}-vm3" in said
+    assert "It was never saved." in said
     assert len(container_ids(engine, student)) == 3
+
+
+def test_down_asks_names_what_is_lost_and_takes_enter_for_no(cli: Cli, engine: Engine, student: str) -> None:
+    cli("up", student, "--no-check")
+    cli("save", "before-tea", "-s", student)
+    cli("tick", "6", "-s", student)
+    environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
+    for answer, removed in (("", False), ("n", False), ("y", True)):
+        asked: Any = pexpect.spawn(
+            sys.executable, ["-m", "labenv", "down", "-s", student], env=environ, timeout=60, encoding="utf-8"
+        )
+        asked.expect(r"\[y/N\]: ")
+        assert "all work since the save before-tea of" in " ".join(asked.before.split())
+        assert "Also: 1 ticked step." in asked.before
+        asked.sendline(answer)
+        asked.expect(pexpect.EOF)
+        assert ("Nothing was removed." in asked.before) is not removed
+        assert len(container_ids(engine, student)) == (0 if removed else 3)
+    cli("saves", "--remove", "before-tea", "-s", student)
 
 
 def test_options_that_contradict_what_is_there_are_refused(cli: Cli, engine: Engine, student: str) -> None:

@@ -157,6 +157,10 @@ class Thunderbird:
         """
         return self._inside.run(_PANE + script) or []
 
+    def unread(self) -> int:
+        """How many messages of the open folder are unread, as the list of folders shows it; without asking the server."""
+        return int(self._inside.run(_PANE + "return pane.gFolder.getNumUnread(false);"))
+
     def read(self, subject: str) -> str:
         """Click on a message in the open folder; returns the text that is shown."""
         script = """

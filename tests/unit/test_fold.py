@@ -29,6 +29,13 @@ def test_what_follows_stands_below_the_last_column() -> None:
     assert fold.fold("  a fault in a file", 12) == ["  a fault in", "  a file"]
 
 
+def test_a_margin_gives_way_to_a_long_word() -> None:
+    word = "message-id=<20261129164644@vm2>"
+    assert fold.fold(" " * 16 + word, 40) == [" " * 9 + word]
+    assert fold.fold("\x1b[2m" + " " * 16 + word + "\x1b[0m", 40) == ["\x1b[2m" + " " * 9 + word + "\x1b[0m"]
+    assert fold.fold("    " + "x" * 50, 40) == ["x" * 50]
+
+
 def test_colours_take_no_place() -> None:
     assert fold.fold("\x1b[1mone two\x1b[0m three", 13) == ["\x1b[1mone two\x1b[0m three"]
 

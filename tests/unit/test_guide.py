@@ -55,7 +55,10 @@ def test_a_step_in_thunderbird_begins_with_what_to_do_and_how_to_get_there() -> 
 def test_what_only_a_person_can_judge_is_named_when_nothing_else_is_left() -> None:
     results = with_persons([found("9", "pass")], LAB, ["1", "2", "3", "9", "27", "50", "51"])
     said = guide.next_step(Report("asmith15", "lab4b", results), LAB)
-    assert said.sentence == "All checks pass. Only you can judge the rest: steps 1 to 3, 27, 50, 51."
+    assert (
+        said.sentence
+        == "All checks pass. Only you can judge the rest: steps 1 to 3, 27, 50, 51. Tick what is done: labenv tick"
+    )
     assert said.left == ("1", "2", "3", "27", "50", "51")
 
 

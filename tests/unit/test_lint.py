@@ -84,7 +84,7 @@ STEPS: list[tuple[str, Break, str]] = [
     (
         "unknown key",
         setting("17", "hint", "x"),
-        "step 17: the key 'hint' is unknown here. Remove it, or use one of: by,",
+        "step 17: the key 'hint' is unknown here. Remove it, or use one of: attempts, by,",
     ),
     ("a switch for a key", setting("17", "solution", [{True: ["vm2"], "type": "x"}]), "step 17: solution number 1: "),
     ("unknown kind", setting("17", "by", "robot"), "step 17: by: 'robot' is unknown here. \"person\" for what"),

@@ -339,9 +339,11 @@ def test_a_trace_as_a_document() -> None:
 
 def test_what_a_machine_says_of_its_mail() -> None:
     room = parse(
-        "2026-11-23T00:10:00\nrests\nmaildrop A1F6B28A7E7\ndeferred 89C1F28A082\n\n" + excerpt("vm2", "zonebroken")
+        "2026-11-23T00:10:00\nrests\nmaildrop A1F6B28A7E7 2026-11-23T00:09:00\n"
+        "deferred 89C1F28A082 2026-11-23T00:15:00\n\n" + excerpt("vm2", "zonebroken")
     )
     assert (room.runs, room.unread, room.queue["89C1F28A082"]) == (False, 1, "deferred")
+    assert room.due == {"89C1F28A082": datetime(2026, 11, 23, 0, 15)}
     trace = Tracer({"vm2": room}, SCENE).trace("latest")
     assert trace.notes == ("On vm2, 1 message waits for Postfix, which is not running there; no log shows this yet.",)
 

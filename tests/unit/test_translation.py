@@ -11,12 +11,14 @@ import yaml
 from typer.testing import CliRunner
 
 from labenv import resources
+from labenv.checks.results import CheckResult, Report, waiting
 from labenv.cli.app import app
 from labenv.errors import UsageError
 from labenv.lab import drill_translations, drills, labs, lint, model, translation
 from labenv.lab.model import Lab
 
 Tree = dict[str, Any]
+SHIPPED = resources.labs() / "lab4b"
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,7 @@ Tree = dict[str, Any]
     [
         ({}, ()),
         ({"LANG": "C.UTF-8"}, ()),
-        ({"LANG": "en_CA.UTF-8"}, ("en_CA",)),
+        ({"LANG": "en_CA.UTF-8"}, ()),
         ({"LANG": "fr_CA.UTF-8"}, ("fr_CA", "fr")),
         ({"LANG": "fr"}, ("fr",)),
         ({"LANG": "fr_FR", "LC_MESSAGES": "de_DE"}, ("de_DE", "de")),
@@ -44,6 +46,13 @@ Tree = dict[str, Any]
 )
 def test_the_language_is_chosen_as_gettext_does(environ: dict[str, str], languages: tuple[str, ...]) -> None:
     assert translation.wanted(environ) == languages
+
+
+def test_a_lab_is_read_once_where_nothing_is_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGUAGE", "en_CA:en")
+    assert labs.spoken("lab4b") is labs.load("lab4b")
+    monkeypatch.setenv("LANGUAGE", "fr_CA:en")
+    assert labs.spoken("lab4b").languages == ("fr_CA", "fr")
 
 
 @pytest.fixture
@@ -73,11 +82,12 @@ def without_texts(lab: Lab) -> list[object]:
 
 
 def test_a_translation_changes_the_texts_and_nothing_else() -> None:
-    there, french = labs.load("lab4b"), labs.load("lab4b", ("fr_CA", "fr"))
+    there, french = labs.load("lab4b"), model.read(SHIPPED, ("fr_CA", "fr"))
     assert without_texts(french) == without_texts(there)
     for name, step in there.steps.items():
         told = french.steps[name]
         assert told.title != step.title
+        assert (told.how != step.how) == bool(step.how)
         assert [told.note != step.note, *(a != b for a, b in zip(told.hints, step.hints, strict=True))] == [
             bool(step.note),
             *(True for _ in step.hints),
@@ -91,7 +101,7 @@ def test_without_a_language_no_translation_is_looked_for(folder: Path) -> None:
 
 
 def test_what_is_missing_or_older_than_the_original_is_shown_as_it_is(folder: Path) -> None:
-    there, french = labs.load("lab4b").steps, labs.load("lab4b", ("fr",)).steps
+    there, french = labs.load("lab4b").steps, model.read(SHIPPED, ("fr",)).steps
     change(folder / "steps.fr.yaml", lambda t: (entry(t).pop("hints"), t["steps"].remove(entry(t, "18"))))
     change(folder / "steps.yaml", lambda t: entry(t, "19").update(title="Only the lab's network is trusted"))
     told = model.read(folder, ("fr",)).steps
@@ -105,7 +115,7 @@ def test_the_best_language_comes_first_and_the_others_fill_it_up(folder: Path) -
     of = entry(model.parsed(folder / "steps.fr.yaml"))["of"]
     tree = {"headings": {"relay": "Relais"}, "steps": [{"id": "17", "of": of, "title": "Titre du Canada"}]}
     (folder / "steps.fr_CA.yaml").write_text(yaml.dump(tree))
-    french = labs.load("lab4b", ("fr",)).steps
+    french = model.read(SHIPPED, ("fr",)).steps
     told = model.read(folder, ("fr_CA", "fr")).steps
     assert (told["17"].title, told["17"].hints, told["18"].title) == (
         "Titre du Canada",
@@ -184,6 +194,18 @@ def test_lint_notes_what_is_missing_or_older_than_the_original_and_ends_with_0(f
     assert len(lint.notes(folder)) == 2
 
 
+def test_a_step_that_another_waits_for_is_named_in_the_language_as_well() -> None:
+    there, french = labs.load("lab4b"), model.read(SHIPPED, ("fr",))
+    said = (waiting(there, "17"), "relayhost is wrong", "waits for step 99: a later lab's", "waits for step 17")
+    report = Report("a", "lab4b", tuple(CheckResult("18", "x", "vm2", "t", "skip", one, "") for one in said))
+    assert report.spoken(there) is report
+    assert [r.evidence for r in report.spoken(french).results] == [
+        "waits for step 17: vm2 a vm3 comme relais",
+        *said[1:3],
+        "waits for step 17: vm2 a vm3 comme relais",
+    ]
+
+
 def test_a_countrys_file_need_not_repeat_what_the_languages_has(folder: Path) -> None:
     of = entry(model.parsed(folder / "steps.fr.yaml"))["of"]
     texts = folder / "steps.fr_CA.yaml"
@@ -206,7 +228,7 @@ def drill(tmp_path: Path) -> Path:
 
 def test_a_drill_is_told_in_another_language(drill: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABENV_DRILLS", str(drill.parent))
-    french = labs.load("lab4b", ("fr",))
+    french = model.read(SHIPPED, ("fr",))
     there = drills.read(drill, french)
     told = drill_translations.spoken(there, french)
     assert told.symptom.startswith("Mon logiciel de courriel attend")

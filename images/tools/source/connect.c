@@ -1,6 +1,7 @@
 /* As much of nc(1), in its words, as labenv needs to connect from a machine: nc -v -q 1 -w SECONDS [-n] [-s SOURCE] HOST PORT.
-   It prints an empty line when it starts. It starts at a port that the kernel gives nobody (ip_local_port_range), by which labenv
-   knows its own connections in a server's log. It is linked with musl, which looks names up itself: glibc would load the machine's
+   It prints an empty line when it starts, and "no answer yet" when its kernel has had none for a while. It starts at a port that the
+   kernel gives nobody (ip_local_port_range), by which labenv knows its own connections in a server's log. It is linked with musl,
+   which looks names up itself: glibc would load the machine's
    own libraries for that (nsswitch.conf(5)). */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,7 @@ static const char *reason(int error)
     return error == EHOSTUNREACH ? "No route to host" : error == ETIMEDOUT ? "Connection timed out" : strerror(error);
 }
 
+enum { SOON = 100 };  /* milliseconds in which a machine beside this one answers, however busy the computer is: its kernel does that */
 enum { FIRST_PORT = 61000, LAST_PORT = 65535, TRIES = 20 };
 
 /* Start at a port of labenv's that is free, or else at any. */
@@ -91,7 +93,13 @@ int main(int count, char **words)
         error = errno;
         if (error == EINPROGRESS) {
             socklen_t size = sizeof error;
-            if (poll(&(struct pollfd){.fd = s, .events = POLLOUT}, 1, seconds * 1000) > 0)
+            struct pollfd connected = {.fd = s, .events = POLLOUT};
+            int answered = poll(&connected, 1, SOON);
+            if (!answered) {
+                fputs("no answer yet\n", stderr);
+                answered = poll(&connected, 1, seconds * 1000);
+            }
+            if (answered > 0)
                 getsockopt(s, SOL_SOCKET, SO_ERROR, &error, &size);
             else
                 error = ETIMEDOUT;

@@ -3,11 +3,20 @@
 
 shopt -s checkwinsize histappend
 PS1='[\u@\h \W]\$ '
-alias ll='ls -l'
+alias ls='ls --color=auto' ll='ls -l --color=auto' l.='ls -d .* --color=auto'
+alias grep='grep --color=auto' egrep='egrep --color=auto' fgrep='fgrep --color=auto'
+[ ! -e /etc/DIR_COLORS.sh ] || . /etc/DIR_COLORS.sh
 # Like the EL family's nc, say why there is no connection.
 alias nc='nc -v'
 # Wrap long lines, and end where everything fits on the screen, so that systemctl status does not wait for a q.
 export SYSTEMD_LESS=FRXMK
+
+# Completion is read at the first Tab, because reading it takes longer than a shell takes to start.
+labenv_complete() {
+    complete -r -D
+    . /usr/share/bash-completion/bash_completion && return 124
+}
+complete -D -F labenv_complete
 
 # Keep what was typed as soon as the next prompt appears, not only when the shell ends.
 HISTSIZE=1000

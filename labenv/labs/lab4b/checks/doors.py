@@ -5,6 +5,7 @@ If the saved rules are those in force, the connections show what they do. Otherw
 
 import ipaddress
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -89,16 +90,28 @@ def _other(student: Student) -> ipaddress.IPv4Network:
 def from_others(site: Site) -> dict[str, Reach]:
     """Connections that host makes to IMAP on vm3 from its further addresses, by address."""
     sources = (OUTSIDE, neighbour(site.student), latecomer(site.student))
+    dropped = firewall.Drops(site["vm3"])
     with ThreadPoolExecutor() as pool:
-        return dict(
-            zip(sources, pool.map(lambda source: reach(site, "host", "vm3", 143, source), sources), strict=True)
-        )
+        reaches = pool.map(lambda source: reach(site, "host", "vm3", 143, source, hopeless=dropped), sources)
+        return dict(zip(sources, reaches, strict=True))
 
 
-def reach(site: Site, start: str, end: str, port: int, source: str | None = None, *, patience: float = _SOON) -> Reach:
-    """Try for so many seconds to connect from a machine, perhaps from a further address of it, to a port of another one."""
+def reach(
+    site: Site,
+    start: str,
+    end: str,
+    port: int,
+    source: str | None = None,
+    *,
+    patience: float = _SOON,
+    hopeless: Callable[[], object],
+) -> Reach:
+    """Try for so many seconds to connect from a machine, perhaps from a further address of it, to a port of another one.
+
+    `hopeless` says whether the packet was dropped, if there is no answer at once (`Machine.dial`).
+    """
     try:
-        site[start].dial(site[end].address, port, source=source, patience=patience).close()
+        site[start].dial(site[end].address, port, source=source, patience=patience, hopeless=hopeless).close()
     except OSError as error:
         if "bind failed" in str(error) and source:
             return _on_trial(site, end, source, port)
@@ -136,7 +149,8 @@ def look(site: Site, name: str) -> Firewall:
     """The saved rules of a machine, and whether its firewall stops a stranger now."""
     try:
         with ThreadPoolExecutor(1) as pool:
-            stray = pool.submit(reach, site, "host", name, NOBODYS_PORT, OUTSIDE)
+            dropped = firewall.Drops(site[name])
+            stray = pool.submit(reach, site, "host", name, NOBODYS_PORT, OUTSIDE, hopeless=dropped)
             return replace(_saved(site, name), stray=stray.result())
     except EngineError as error:  # a machine is down: the checks of its services report it
         return Firewall(untried=str(error))

@@ -4,6 +4,7 @@ They start in the order of this file: the longest first.
 """
 
 import imaplib
+import ipaddress
 import re
 import smtplib
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from labenv.checks import kernel, logs
 from labenv.checks.evidence import CheckFailed, Waits
-from labenv.checks.firewall import greeted
+from labenv.checks.firewall import Dropped, Drops, greeted
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post, Unlogged
@@ -28,6 +29,7 @@ from labenv.text import decoded
 
 ASTRAY = "does not end at that port: its addresses are rewritten on the way"
 ENDS_THERE = "it ends there"
+_AT_ONCE = 0.3  # seconds for what a resolver that answers says in a few milliseconds
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def inbox(site: Site, post: Post) -> Inbox:
     student = site.student
     log = post.log(site["vm3"])
     host, vm3 = site["host"], site["vm3"]
-    session = greeted(lambda: host.imap(vm3), host, vm3, 143)
+    session = greeted(host.imap, host, vm3, 143)
     try:
         if "LOGINDISABLED" in session.greeting:
             return Inbox(session.greeting, "not tried")
@@ -191,7 +193,7 @@ def inbox(site: Site, post: Post) -> Inbox:
 def vm2_asks_vm3(site: Site, post: Post) -> Dialogue:
     """What vm3 answers when vm2 offers it mail for the domain, and for another one. Nothing is sent."""
     vm2, vm3 = site["vm2"], site["vm3"]
-    with greeted(lambda: vm2.smtp(vm3), vm2, vm3, 25) as session:
+    with greeted(vm2.smtp, vm2, vm3, 25) as session:
         session.ehlo()
         postmaster = session.ask("MAIL FROM:<>", f"RCPT TO:<postmaster@{site.student.domain}>")
         unknown = session.ask("RSET", "MAIL FROM:<>", f"RCPT TO:<{post.token}@{site.student.domain}>")
@@ -223,12 +225,12 @@ def banner_of_vm3(site: Site, post: Post) -> str:
 
 @probe
 def imap_from_host(site: Site, post: Post) -> Reach:
-    return doors.reach(site, "host", "vm3", 143, patience=3)
+    return _imap_from(site, "host")
 
 
 @probe
 def imap_from_vm2(site: Site, post: Post) -> Reach:
-    return doors.reach(site, "vm2", "vm3", 143, patience=3)
+    return _imap_from(site, "vm2")
 
 
 @probe
@@ -238,21 +240,39 @@ def services(site: Site, post: Post) -> None:
         list(pool.map(lambda name: look_ahead(site[name]), ("vm2", "vm3", "host")))
 
 
+def _imap_from(site: Site, name: str) -> Reach:
+    dropped = Dropped(site[name], site["vm3"], 143)
+    return doors.reach(site, name, "vm3", 143, patience=3, hopeless=dropped)
+
+
 def _lookups(site: Site, machine: Machine) -> list[Lookup]:
     vm2, vm3 = site["vm2"], site["vm3"]
+    wanted = {"vm2": vm2.address, "vm3": vm3.address, vm3.address: f"{vm3.fqdn}."}
+    # One question for all of them, as each program that asks takes longer than its answers. Who gets no answer asks as a student does.
+    asked = machine.run(f"timeout {_AT_ONCE} dig +search +noall +answer +tries=1 vm2 A vm3 A -x %s", vm3.address)
+    rows = [" ".join(line.split()) for line in asked.stdout.lower().splitlines()]
+    owners = ("vm2", "vm3", ipaddress.ip_address(vm3.address).reverse_pointer)
+    told = [
+        Lookup(name, True, row, answer)
+        for owner, (name, answer) in zip(owners, wanted.items(), strict=True)
+        for row in rows
+        if row.startswith(f"{owner}.") and row.endswith(f" {answer}")
+    ]
+    if [lookup.name for lookup in told] == list(wanted):
+        return told
     done = []
-    for name, wanted in (("vm2", vm2.address), ("vm3", vm3.address), (vm3.address, f"{vm3.fqdn}.")):
-        answer = machine.run("host -W 1 %s", name)
-        lines = answer.stdout.strip().splitlines() or ["no answer"]
-        found = answer.rc == 0 and any(line.split()[-1].lower() == wanted for line in lines)
-        done.append(Lookup(name, found, lines[-1], wanted))
+    for name, answer in wanted.items():
+        said = machine.run("host -W 1 %s", name)
+        lines = said.stdout.strip().splitlines() or ["no answer"]
+        found = said.rc == 0 and any(line.split()[-1].lower() == answer for line in lines)
+        done.append(Lookup(name, found, lines[-1], answer))
         if not found:
             break
     return done
 
 
 def _banner(machine: Machine, other: Machine) -> str:
-    with greeted(lambda: machine.smtp(other), machine, other, 25) as session:
+    with greeted(machine.smtp, machine, other, 25) as session:
         if kernel.astray(machine, other, 25):
             raise CheckFailed(f"A connection from {machine.name} to port 25 of {other.name} {ASTRAY}", ENDS_THERE)
         return session.banner
@@ -261,7 +281,7 @@ def _banner(machine: Machine, other: Machine) -> str:
 def _stranger_asks(site: Site, name: str) -> str:
     """What the machine answers a client outside the network that tries to relay through it."""
     try:
-        with site["host"].smtp(site[name], source=OUTSIDE) as session:
+        with site["host"].smtp(site[name], source=OUTSIDE, hopeless=Drops(site[name])) as session:
             session.ehlo()
             return session.ask("MAIL FROM:<>", f"RCPT TO:<{ELSEWHERE}>")
     except CheckFailed as error:

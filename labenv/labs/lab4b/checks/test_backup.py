@@ -1,4 +1,4 @@
-"""The sheet's own backup: a copy of each machine on host, by rsync or as an archive. Only a person can judge whether it is full."""
+"""The sheet's own backup: a copy of each machine on host, by rsync, dump or as an archive. Only a person can judge whether it is full."""
 
 import shlex
 
@@ -16,6 +16,10 @@ _FILES = {
 }
 
 
+# What reads a whole backup.
+_LISTED = {"archive": "tar -tf", "dump": "restore -tf"}
+
+
 @step("48", machine=("vm2", "vm3"))
 def test_backup_on_host(machine: Machine, host: Machine, evidence: Evidence) -> None:
     try:
@@ -24,15 +28,17 @@ def test_backup_on_host(machine: Machine, host: Machine, evidence: Evidence) -> 
         pytest.skip(f"the backups cannot be read: {error}")
     if not found:
         pytest.skip(
-            f"host has no backup of {machine.name}: neither an archive nor a copy of its /etc with {machine.name} in the "
-            f"path, below {_FOLDER}"
+            f"host has no backup of {machine.name}: no archive, no dump and no copy of its /etc with {machine.name} in the path, "
+            f"below {_FOLDER}"
         )
     kind, path = found
-    if kind == "archive":
-        complaint = host.run("tar -tf %s >/dev/null", path).stderr.strip().splitlines()
-        evidence(
-            not complaint, f"tar reads {path} on host: {complaint[0] if complaint else 'OK'}", "a complete archive"
-        )
+    if kind in _LISTED:
+        read = host.run(f"{_LISTED[kind]} %s >/dev/null", path)
+        complaint = read.stderr.strip().splitlines()
+        program = _LISTED[kind].split()[0]
+        # restore(8) also complains that a check has no terminal.
+        good = not (read.rc if kind == "dump" else complaint)
+        evidence(good, f"{program} reads {path} on host: {'OK' if good else complaint[0]}", f"a complete {kind}")
     for name in _FILES[machine.name]:
         now = machine.run(f"sha256sum </etc/{name}")
         if now.rc:
@@ -45,11 +51,12 @@ def test_backup_on_host(machine: Machine, host: Machine, evidence: Evidence) -> 
 
 
 def _newest(host: Machine, name: str) -> tuple[str, str] | None:
-    """The kind of a machine's newest backup, "archive" or "copy", and its path."""
+    """The kind of a machine's newest backup, "archive", "dump" or "copy", and its path."""
     # A copied main.cf keeps its modification time; its change time tells when rsync wrote it.
     looked = host.run(
         f"cd {_FOLDER} 2>/dev/null || exit 0; "
         f"find . -type f -path '*{name}*' \\( -name '*.tar*' -o -name '*.t?z' \\) -printf '%T@ archive %P\\n'; "
+        f"find . -type f -path '*{name}*' -name '*dump*' ! -name '*.tar*' -printf '%T@ dump %P\\n'; "
         f"find . -type f -path '*{name}*/postfix/main.cf' -printf '%C@ copy %P\\n'"
     )
     rows = sorted((line.split(" ", 2) for line in looked.stdout.splitlines()), key=lambda row: float(row[0]))
@@ -63,4 +70,10 @@ def _read(kind: str, path: str, name: str) -> str:
     """A command that prints the digest of a file of /etc in a backup."""
     if kind == "copy":
         return f"sha256sum <{shlex.quote(f'{path}/{name}')}"
+    if kind == "dump":  # restore(8) writes files only, and a dump of /etc has no etc in its paths
+        return (
+            f"folder=$(mktemp -d) && cd $folder && restore -xaoyf {shlex.quote(path)} {shlex.quote(f'./etc/{name}')} "
+            f"{shlex.quote(f'./{name}')} >/dev/null 2>&1; cat $folder/etc/{shlex.quote(name)} $folder/{shlex.quote(name)} 2>/dev/null "
+            f"| sha256sum; rm -rf $folder"
+        )
     return f"tar -xOf {shlex.quote(path)} --wildcards {shlex.quote(f'*etc/{name}')} 2>/dev/null | sha256sum"

@@ -88,8 +88,8 @@ def test_message_goes_all_the_way(
     elsewhere = "" if saved else logs.dovecot_elsewhere(vm3)
     saw = elsewhere or f"Dovecot on vm3 logged {len(saved)} 'saved mail' lines of it"
     evidence(saved, saw, "saved mail to INBOX")
-    path = in_maildir(vm3, student.first, mail_for_first.id, evidence)
-    received = message_from_string(vm3.output("cat %s", path)).get_all("Received", [])
+    filed = in_maildir(post, vm3, student.first, mail_for_first.id, evidence)
+    received = message_from_string(filed.header).get_all("Received", [])
     way = [machine.name for line in received for machine in (host, vm2) if f"[{machine.address}]" in line]
     evidence(way == ["vm2", "host"], f"its Received lines name {' after '.join(way) or 'no machine'}", "vm2 after host")
 

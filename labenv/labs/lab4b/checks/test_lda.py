@@ -6,7 +6,7 @@ from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import QUICK, Machine
 from labenv.checks.plugin import step
-from labenv.checks.post import Post
+from labenv.checks.post import Filed, Post
 from labenv.checks.restarts import not_restarted
 from labenv.checks.settings import Dovecot, expect, postconf, set_in_file
 from labenv.labs.lab4b.checks.agent import LDA, command_for, tried
@@ -100,7 +100,7 @@ def test_message_is_in_the_maildir(
     elsewhere = "" if saved else logs.dovecot_elsewhere(vm3)
     saw = elsewhere or f"Dovecot's log has {len(saved)} 'saved mail' lines of it"
     evidence(by_agent, saw, f"a 'saved mail' line of lda({student.id})")
-    in_maildir(vm3, student.id, mail_for_user.id, evidence)
+    in_maildir(post, vm3, student.id, mail_for_user.id, evidence)
 
 
 @step("25", machine="vm2")
@@ -157,21 +157,20 @@ def agent_says(log: str, user: str) -> str:
     return f"; Dovecot says: lda({reasons[0]}" if reasons else ""
 
 
-def in_maildir(machine: Machine, user: str, message_id: str, evidence: Evidence) -> str:
-    """The message is a file of the user's own in new/ or cur/, where a mail client may have moved it: its path."""
+def in_maildir(post: Post, machine: Machine, user: str, message_id: str, evidence: Evidence) -> Filed:
+    """The message was put into a file of the user's own in new/ or cur/, where a mail client may have moved it."""
     home = machine.output("getent passwd %s", user).split(":")[5]
-    maildir = f"{home}/Maildir"
-    found = machine.run("grep -rlF %s %s/new %s/cur", message_id, maildir, maildir).stdout.split()
+    filed = post.filed(machine, user, message_id)
+    found = filed.paths
     evidence(
         found,
-        f"{maildir} on {machine.name} has {len(found)} file{'' if len(found) == 1 else 's'} with the message",
+        f"{home}/Maildir on {machine.name} has {len(found)} file{'' if len(found) == 1 else 's'} with the message",
         "a file in new or cur",
     )
-    mode, owner = machine.output("stat -c '%%a %%U' %s", found[0]).split()
-    evidence(owner == user, f"{found[0]} belongs to {owner}", user)
-    if mode != "600":  # Dovecot takes the permissions of the Maildir, which a student may have made by hand
-        evidence.doubt(f"{found[0]} has the mode {mode}", "600: nobody else can read it")
-    return str(found[0])
+    evidence(filed.owner == user, f"{found[0]} belongs to {filed.owner}", user)
+    if filed.mode != "600":  # Dovecot takes the permissions of the Maildir, which a student may have made by hand
+        evidence.doubt(f"{found[0]} has the mode {filed.mode}", "600: nobody else can read it")
+    return filed
 
 
 def _is_saved_by_agent(request: pytest.FixtureRequest, post: Post, vm3: Machine, student: Student) -> bool:

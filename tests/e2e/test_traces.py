@@ -1,0 +1,102 @@
+"""A check leaves nothing behind that a student sees: no line in the mail logs, no message, and no line of theirs is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Cli
+from tests.e2e.webdriver import until
+
+CHECKS = 3
+LATE = "sleep 3; "  # Postfix ends a connection that it kept open two seconds after the last message (postconf(5))
+
+
+@pytest.fixture
+def student(finished: dict[str, Any]) -> str:
+    return str(finished["student"])
+
+
+def logs(cli: Cli, student: str, first: str = "") -> dict[str, list[str]]:
+    return {
+        name: cli.inside(student, name, f"{first} stat -c %i /var/log/maillog; cat /var/log/maillog").splitlines()
+        for name in ("vm2", "vm3")
+    }
+
+
+def probes(cli: Cli, student: str) -> str:
+    """The files on vm2 and vm3 that have a message of labenv's."""
+    find = "grep -rl --exclude='dovecot*' 'Message-ID: <labenv-check' /var/mail /home /root /var/spool/postfix 2>/dev/null; true"
+    return "".join(cli.inside(student, name, find) for name in ("vm2", "vm3"))
+
+
+def test_checks_leave_the_mail_logs_as_they_were_but_for_what_the_student_wrote(cli: Cli, student: str) -> None:
+    before = logs(cli, student)
+    for number in range(CHECKS):
+        checking = subprocess.Popen(
+            [sys.executable, "-m", "labenv", "check", "-s", student],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        cli.inside(student, "vm3", f"logger -p mail.info -t me line {number}")
+        if number == 1:
+            cli.inside(student, "vm2", f"echo hello | mail -s own {student}@{student}.ops")
+        assert checking.wait() == 0
+    after = logs(cli, student, LATE)
+    for name, lines in before.items():
+        assert after[name][: len(lines)] == lines, "the same file, with the same beginning"
+        new = "\n".join(after[name][len(lines) :])
+        assert "labenv" not in new
+        assert "203.0.113.1" not in new
+        assert new.count(f"to=<{student}@{student}.ops>") == 1, new
+    came = after["vm3"][len(before["vm3"]) :]
+    told = [line.partition(" me: ")[2] for line in came if " me: " in line]
+    assert told == [f"line {number}" for number in range(CHECKS)]
+    # Of the student's own message: its connection, its way through Postfix, and the agent.
+    assert len(came) - CHECKS == 8, "\n".join(came)
+    assert "own" in cli.inside(student, "vm3", f"cat /home/{student}/Maildir/new/*")
+    assert not probes(cli, student)
+
+
+@pytest.fixture
+def killed(cli: Cli, student: str) -> dict[str, list[str]]:
+    """A check was killed while its messages were on their way; the logs before it."""
+    before = logs(cli, student)
+    checking = subprocess.Popen(
+        [sys.executable, "-m", "labenv", "check", "-s", student], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    sees = "grep -q labenv-check.*elsewhere /var/log/maillog && echo yes; true"
+    until("its messages are on their way", lambda: cli.inside(student, "vm3", sees))
+    os.kill(checking.pid, signal.SIGKILL)
+    checking.wait()
+    return before
+
+
+def test_the_next_check_takes_out_what_a_killed_one_left(cli: Cli, student: str, killed: dict[str, list[str]]) -> None:
+    assert logs(cli, student) != killed
+    cli("check", "-s", student)
+    assert logs(cli, student, LATE) == killed
+    assert not probes(cli, student)
+
+
+def test_somebody_who_follows_the_log_sees_no_line_twice(cli: Cli, student: str) -> None:
+    before = logs(cli, student)
+    seen: list[str] = []
+    following = [sys.executable, "-m", "labenv", "logs", "vm3", "-f", "-n", "1", "-s", student]
+    with subprocess.Popen(following, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout
+        follower.stdout.readline()
+        cli("check", "-s", student, "24")
+        cli.inside(student, "vm3", "logger -p mail.info -t me the last")
+        while not seen or "me: the last" not in seen[-1]:
+            seen.append(follower.stdout.readline())
+        follower.send_signal(signal.SIGINT)
+    assert "labenv-check" in "".join(seen)
+    assert len(seen) == len(set(seen))
+    cli("check", "-s", student, "24")
+    after = logs(cli, student, LATE)
+    assert after["vm2"] == before["vm2"]
+    assert [line.partition(" me: ")[2] for line in after["vm3"][len(before["vm3"]) :]] == ["the last"]
