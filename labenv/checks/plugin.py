@@ -9,7 +9,7 @@
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -65,7 +65,8 @@ def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:
 class Run:
     """One run of the checks on one environment: what it works on, and its results.
 
-    With `first`, it ends at the first step that fails: after that only the steps for a person are looked at.
+    With `first`, it ends at the first step that fails: after that only steps for a person are looked at, which wait for none that
+    fails.
     """
 
     site: Site
@@ -80,7 +81,7 @@ class Run:
     def __post_init__(self) -> None:
         """Open nothing yet."""
         self.began = time.monotonic()
-        self._is_cut = self._is_decided = False
+        self.is_cut = False  # whether what probes still show does not matter
         self.post = Post(self.site)
         self._pool = ThreadPoolExecutor(_TOGETHER)
         self._probes: dict[str, Future[Any]] = {}
@@ -108,19 +109,29 @@ class Run:
         first = [name for name in self.lab.steps if name in failed & needed(step, self.lab, self.waits)][:1]
         probes = [self._probes[name] for name in names if name in self._probes]
         if first and wait(probes, max(_BEHIND, self.began + _SOON - time.monotonic())).not_done:
-            self._is_cut = True
+            self.is_cut = True
             raise Waits(first[0])
 
-    def is_decided(self, step: str) -> bool:
-        """Whether the checks before that step have found the first step that fails, which waits for none that comes later."""
-        if not self._is_decided:
-            order = list(self.lab.steps)
-            ahead = set(order[order.index(step) :]) & self.steps
-            judged = in_chains(self.results, self.lab, self.waits, self.blamed)
-            failed = next((result.step for result in judged if result.status == "fail"), None)
-            self._is_decided = failed is not None and not needed(failed, self.lab, self.waits) & ahead
-            self._is_cut |= self._is_decided
-        return self._is_decided
+    def is_idle(self, step: str, ahead: Collection[str]) -> bool:
+        """Whether a step need not be checked, of those that are `ahead`.
+
+        It need not if it waits for one that fails; nor if the first that fails is found, and neither waits for one that is ahead nor
+        comes after it on the sheet.
+        """
+        failing = {result.step for result in self.results if result.status == "fail"}
+        if not self.first or not failing:
+            return False
+        place = {name: number for number, name in enumerate(self.lab.steps)}
+
+        def waits(name: str) -> bool:
+            return bool(needed(name, self.lab, self.waits) & failing)
+
+        judged = in_chains(self.results, self.lab, self.waits, self.blamed)
+        found = min((result.step for result in judged if result.status == "fail"), key=place.__getitem__, default="")
+        before = {name for name in ahead if found and place[name] < place[found] and not waits(name)}
+        is_over = bool(found) and not before and not needed(found, self.lab, self.waits) & set(ahead)
+        self.is_cut |= is_over
+        return waits(step) or (is_over and not self.lab.steps[step].is_for_a_person)
 
     def explained(self, machine: str) -> Complaint | None:
         """What the servers of a machine logged against themselves since the run began, if that explains anything."""
@@ -134,7 +145,7 @@ class Run:
 
     def finish(self) -> None:
         """Wait for the probes, remove their messages and their lines in the logs, close the channels."""
-        if self._is_cut:
+        if self.is_cut:
             self.post.give_up()
             self._hang_up()
         self._pool.shutdown(cancel_futures=True)
@@ -171,8 +182,12 @@ class Session:
             self._run.start(self._probes())
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Deselect the checks of steps that are not wanted, and sort the others in the order of the sheet."""
-        order = {name: place for place, name in enumerate(self._run.lab.steps)}
+        """Deselect the checks of steps that are not wanted, and sort the others in the order of the sheet.
+
+        With `first`, what a step needs comes before it.
+        """
+        names = needs_first(self._run.lab) if self._run.first else self._run.lab.steps
+        order = {name: place for place, name in enumerate(names)}
         wanted = [item for item in items if _step(item).args[0] in self._run.steps]
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = sorted(wanted, key=lambda item: order[_step(item).args[0]])
@@ -184,16 +199,16 @@ class Session:
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
         """Pass over what is not wanted any more."""
+        steps = _steps(item.session.items)
         step = _step(item).args[0]
-        over = self._run.first and not self._run.lab.steps[step].is_for_a_person and self._run.is_decided(step)
-        return True if over else None
+        return True if self._run.is_idle(step, steps[steps.index(step) :]) else None
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Do not wait for what can no longer make a difference."""
         if self._run.first:
-            steps = list(dict.fromkeys(_step(other).args[0] for other in item.session.items))
+            steps = _steps(item.session.items)
             here = steps.index(_step(item).args[0])
-            soon = steps[here : here + max(_AHEAD, _MORE * here)]
+            soon = steps[here : here + (1 if self._run.is_cut else max(_AHEAD, _MORE * here))]
             self._run.start(_fixtures(other for other in item.session.items if _step(other).args[0] in soon))
         self._run.await_probes(_step(item).args[0], getattr(item, "fixturenames", ()))
 
@@ -354,6 +369,23 @@ def _step(item: pytest.Item) -> pytest.Mark:
     if mark is None:
         raise pytest.UsageError(f"{item.nodeid} is not bound to a step. Add @step(ID, machine=…).")
     return mark
+
+
+def _steps(items: Iterable[pytest.Item]) -> list[str]:
+    return list(dict.fromkeys(_step(item).args[0] for item in items))
+
+
+def needs_first(lab: Lab) -> list[str]:
+    """The steps in the order of the sheet, but each behind those that it needs."""
+    found: dict[str, None] = {}
+    for name in lab.steps:
+        ahead = needed(name, lab, {})
+        while ahead:
+            ready = [other for other in lab.steps if other in ahead and not needed(other, lab, {}) & ahead]
+            found |= dict.fromkeys(ready)
+            ahead -= set(ready)
+        found[name] = None
+    return list(found)
 
 
 def _fixtures(items: Iterable[pytest.Item]) -> set[str]:

@@ -151,3 +151,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 SaveArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_save, help="Name of the save.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 PatchOption = Annotated[bool, typer.Option("--patch", "-p", help="Show the added and removed lines.")]
+NoPagerOption = Annotated[
+    bool, typer.Option("--no-pager", help="Do not show what exceeds the screen in a pager (LABENV_PAGER, PAGER, less).")
+]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labenv.cli import common, screen
-from labenv.cli.common import JsonOption, StudentOption
+from labenv.cli.common import JsonOption, NoPagerOption, StudentOption
 
 if TYPE_CHECKING:
     pass
@@ -33,6 +33,7 @@ def diff(
     ] = False,
     student: StudentOption = None,
     json: JsonOption = False,
+    no_pager: NoPagerOption = False,
 ) -> None:
     """Show how the watched files differ from the start, or from any moment since.
 
@@ -48,6 +49,7 @@ def diff(
 
       labenv diff relay --teacher -s asmith15
     """
+    from labenv.cli import pager
     from labenv.environments.history import look_back, story
     from labenv.environments.history.repository import place
     from labenv.text import clean
@@ -69,6 +71,7 @@ def diff(
             }
         )
     elif patch:
-        print(patch, end="")
+        with pager.paged(no_pager):
+            print(patch, end="")
     else:
         print(f"No differences since {since or 'the start'}.", file=sys.stderr)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labenv.cli import common, screen
-from labenv.cli.common import JsonOption, PatchOption, StudentOption
+from labenv.cli.common import JsonOption, NoPagerOption, PatchOption, StudentOption
 from labenv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,10 +19,15 @@ def history(
         typer.Argument(metavar="FILE", help="Only this: main.cf, /etc/dovecot, vm2, vm2:/etc/postfix/main.cf, …"),
     ] = None,
     patch: PatchOption = False,
+    reverse: Annotated[bool, typer.Option("--reverse", help="The oldest first.")] = False,
     student: StudentOption = None,
     json: JsonOption = False,
+    no_pager: NoPagerOption = False,
 ) -> None:
     """List the changes in the watched files: when, on which machine, how many lines. The newest come first.
+
+    What one command has changed, such as an installation, is one entry: many files of a folder are counted. To see each, name
+    the folder: labenv history /etc/dovecot
 
     The watched files are the configuration of Postfix, Dovecot, BIND and the firewall, the zones, aliases, accounts and
     enabled services, and the active firewall rules, as "iptables-save".
@@ -35,7 +40,7 @@ def history(
 
       labenv history vm3:/etc/dovecot --json
     """
-    from labenv.cli import show
+    from labenv.cli import pager, show
     from labenv.environments.history import look_back, story
 
     with screen.progress(quiet=True) as listen:
@@ -49,21 +54,25 @@ def history(
         saved = (
             [] if file else [(int(save.made.timestamp()), save.name) for save in look_back.saves(engine, environment)]
         )
+    turn = -1 if reverse else 1
     if json:
         common.print_json(
             {
                 "student": environment.student.id,
                 "began": begun,
-                "edits": [edit.to_dict() | ({"patch": book.patch(edit)} if patch else {}) for edit in chosen],
+                "edits": [edit.to_dict() | ({"patch": book.patch(edit)} if patch else {}) for edit in chosen[::turn]],
                 "saves": [{"name": name, "time": time} for time, name in saved],
             }
         )
         return
-    if patch:
-        for edit in chosen:
-            typer.secho(f"{show.moment(edit.time)}  {edit.machine}:{edit.file}  {edit.said}".rstrip(), bold=True)
-            print(book.patch(edit, colour=sys.stdout.isatty()))
-        return
-    rows = [show.edit_row(edit) for edit in chosen]
-    rows += [(show.moment(time), "", f"saved as {name}", "", "") for time, name in saved]
-    show.edits([*sorted(rows, key=lambda row: row[0], reverse=True), (show.moment(begun), "", "start", "", "")])
+    with pager.paged(no_pager):
+        if patch:
+            for edit in chosen[::turn]:
+                typer.secho(f"{show.moment(edit.time)}  {edit.machine}:{edit.file}  {edit.said}".rstrip(), bold=True)
+                print(book.patch(edit, colour=sys.stdout.isatty()))
+            return
+        entries = [(e.edits[0].time, show.entry_rows(e, every=bool(file))) for e in story.entries(chosen)]
+        entries += [(time, [(show.moment(time), "", f"saved as {name}", "", "")]) for time, name in saved]
+        entries = [*sorted(entries, key=lambda entry: entry[0], reverse=True)]
+        entries += [(begun, [(show.moment(begun), "", "start", "", "")])]
+        show.edits([row for _, rows in entries[::turn] for row in rows])

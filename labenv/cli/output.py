@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from labenv.cli import fold
 
@@ -57,6 +57,13 @@ def document(text: str) -> None:
     sys.stdout.buffer.write(text.encode())
 
 
+def over(buffer: BinaryIO) -> TextIO:
+    """A stream that writes to a buffer what stdout would write."""
+    is_ascii = isinstance(sys.stdout, _Words) and sys.stdout.is_ascii
+    encoding = "ascii" if is_ascii else sys.stdout.encoding
+    return _fit(TextIOWrapper(buffer, encoding, sys.stdout.errors), plain=False)
+
+
 def as_it_is(text: str) -> None:
     """Print text on stdout that would be wrong if it were folded: JSON, and what is typed into a shell."""
     if isinstance(sys.stdout, _Words):
@@ -70,9 +77,9 @@ class _Words(TextIOWrapper):
 
     def __init__(self, stream: TextIOWrapper, plain: bool) -> None:
         self.plain = plain
-        self._ascii = codecs.lookup(stream.encoding).name == "ascii"
+        self.is_ascii = codecs.lookup(stream.encoding).name == "ascii"
         # Typer goes around a stream that says that it is ASCII.
-        encoding = "utf-8" if self._ascii else stream.encoding
+        encoding = "utf-8" if self.is_ascii else stream.encoding
         super().__init__(
             stream.buffer, encoding, "labenv", line_buffering=stream.line_buffering, write_through=stream.write_through
         )
@@ -98,7 +105,7 @@ class _Words(TextIOWrapper):
         size = len(text)
         if self.plain:
             text = text.translate(_TABLE)
-        super().write(text.encode("ascii", "labenv").decode() if self._ascii else text)
+        super().write(text.encode("ascii", "labenv").decode() if self.is_ascii else text)
         return size
 
     def isatty(self) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labenv.doctor import Finding
     from labenv.engine.images import Built, Image
     from labenv.environment import Environment
-    from labenv.environments.history.repository import Edit
+    from labenv.environments.history.story import Entry
     from labenv.sheet.guide import Hint, Next
 
 _out = Console(highlight=False, soft_wrap=True)  # the terminal's width is for labenv.cli.output
@@ -101,9 +101,17 @@ def hint(found: "Hint") -> None:
         _out.print(Text(f"{'note':<{wide}}  {found.note}"))
 
 
-def edit_row(edit: "Edit") -> tuple[str, ...]:
-    """A change as a row for `edits`."""
-    return moment(edit.time), edit.machine, edit.file, f"+{edit.added} -{edit.removed}", edit.said
+def entry_rows(entry: "Entry", *, every: bool = False) -> list[tuple[str, ...]]:
+    """What one command changed as rows for `edits`; with `every`, each file has its own."""
+    from labenv.environments.history.story import files
+
+    rows: list[tuple[str, ...]] = []
+    for part in files(entry, every=every):
+        name = f"{part.name} ({part.count} files)" if part.count > 1 else part.name
+        # Only the first row says when, and by which command.
+        begin, end = ("", "") if rows else (moment(part.time), entry.said)
+        rows.append((begin, part.machine, name, f"+{part.added} -{part.removed}", end))
+    return rows
 
 
 def moment(seconds: int | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labenv.cli import common, screen
-from labenv.cli.common import JsonOption, StudentOption
+from labenv.cli.common import JsonOption, NoPagerOption, StudentOption
 from labenv.errors import LabenvError
 from labenv.events import silent
 
@@ -39,6 +39,7 @@ def trace(
     ] = "latest",
     student: StudentOption = None,
     json: JsonOption = False,
+    no_pager: NoPagerOption = False,
 ) -> None:
     """Follow one message through the logs of all machines, to its file or to where it stopped, and say why.
 
@@ -61,7 +62,10 @@ def trace(
     if json:
         common.print_json({"student": environment.student.id, **found.to_dict()})
     else:
-        _show(found)
+        from labenv.cli import pager
+
+        with pager.paged(no_pager):
+            _show(found)
 
 
 def _show(found: "Trace") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labenv.cli import common, screen
-from labenv.cli.common import JsonOption, PatchOption, StudentOption
+from labenv.cli.common import JsonOption, NoPagerOption, PatchOption, StudentOption
 
 if TYPE_CHECKING:
     from labenv.environments.history.repository import Repository
@@ -18,6 +18,7 @@ def when(
     patch: PatchOption = False,
     student: StudentOption = None,
     json: JsonOption = False,
+    no_pager: NoPagerOption = False,
 ) -> None:
     """Show since when a check has failed (or passed), and what changed before that.
 
@@ -44,12 +45,16 @@ def when(
     if json:
         common.print_json({"student": environment.student.id, "checks": [told.to_dict() for told in stories]})
         return
-    for told in stories:
-        _tell(told, book, patch=patch)
+    from labenv.cli import pager
+
+    with pager.paged(no_pager):
+        for told in stories:
+            _tell(told, book, patch=patch)
 
 
 def _tell(told: "Story", book: "Repository", *, patch: bool) -> None:
     from labenv.cli import show
+    from labenv.environments.history.story import entries
 
     name = f"{told.step}  {told.check} on {told.machine}"
     if told.since is None:
@@ -66,4 +71,4 @@ def _tell(told: "Story", book: "Repository", *, patch: bool) -> None:
         for edit in told.edits:
             print(book.patch(edit, colour=sys.stdout.isatty()))
     elif told.edits:
-        show.edits([show.edit_row(edit) for edit in told.edits])
+        show.edits([row for entry in entries(told.edits) for row in show.entry_rows(entry)])

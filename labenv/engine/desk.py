@@ -64,7 +64,6 @@ class Desk:
         with refusals("looking for the desktop"):
             host = self._engine.api.inspect_container(self._host.container)
             desktop, screen = self._inspected(self.desktop), self._inspected(self.screen)
-        bound = screen["HostConfig"]["PortBindings"][f"{PAGE}/tcp"][0]["HostPort"] if screen else None
         in_host = behind = False
         if desktop:
             mode = desktop["HostConfig"]["NetworkMode"]
@@ -73,12 +72,20 @@ class Desk:
         return Parts(
             desktop["State"]["Status"] if desktop else "missing",
             screen["State"]["Status"] if screen else "missing",
-            int(bound) if bound else None,
+            _port(screen) if screen else None,
             in_host,
             behind,
             desktop["Config"]["Image"] if desktop else "",
             screen["Config"]["Image"] if screen else "",
         )
+
+    def running(self) -> tuple[str, int] | None:
+        """The running desktop's image and its page's port here, whatever has become of host; None if it does not run."""
+        with refusals("looking for the desktop"):
+            desktop, screen = self._inspected(self.desktop), self._inspected(self.screen)
+        if not desktop or not screen or not desktop["State"]["Running"]:
+            return None
+        return desktop["Config"]["Image"], _port(screen)
 
     def make_desktop(self, image: str, files: bytes) -> None:
         """Create the desktop without starting it, with files laid over it (a tar archive rooted at /)."""
@@ -183,3 +190,7 @@ def has_home(engine: Engine, student_id: str) -> bool:
     with refusals("looking for a desktop"):
         there = engine.api.volumes(filters={"name": _home(student_id)})["Volumes"] or []
     return any(volume["Name"] == _home(student_id) for volume in there)
+
+
+def _port(screen: dict[str, Any]) -> int:
+    return int(screen["HostConfig"]["PortBindings"][f"{PAGE}/tcp"][0]["HostPort"])

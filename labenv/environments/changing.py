@@ -7,7 +7,7 @@ from functools import cached_property
 
 from labenv.engine import Engine
 from labenv.environment import Environment
-from labenv.environments.lock import locked
+from labenv.environments.lock import command_of_holder, locked
 from labenv.environments.plan import Plan, plan_again
 from labenv.environments.recovery import recover
 from labenv.errors import EngineError
@@ -40,6 +40,14 @@ class Change:
         names = [machine.name for machine in there.machines]
         plan = plan_again(there.student, there.lab, there.stage, there.topology, names)
         return replace(plan, foreign=there.foreign)
+
+
+def changed_by(engine: Engine, student_id: str) -> str:
+    """The labenv command that is changing a student's environment now, such as "restore good"; empty if none is known to.
+
+    Raises EngineError.
+    """
+    return command_of_holder(engine, student_id)
 
 
 @contextmanager

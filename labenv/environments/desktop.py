@@ -4,6 +4,8 @@ Each `labenv desktop` shows it with a new password. The old password no longer w
 stays connected.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,18 +20,20 @@ from labenv.environments.changing import Change, changing
 from labenv.environments.machines import make_network, walled
 from labenv.environments.networks import port_in_use
 from labenv.environments.plan import Plan, Request, topology_of
-from labenv.errors import EngineError, UsageError
+from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lab import overlay, topology
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
 
 _IMAGE = "desktop"
-_HOST = "host"
+HOST = "host"
 _OUTSIDE = "outside"
 # The last of an environment's ten ports (labenv.topology); from another environment's block if it is taken.
 _PLACE = 9
 _NO_TRANSLATION = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+_NAMES = ("own", "configured")  # of Thunderbird's profiles
+_PROFILES = r"pgrep -af '^/usr/lib/thunderbird/thunderbird .*/\.thunderbird/' | sed 's|.*/||'"
 _PATIENCE = 120  # seconds to wait for Thunderbird's window; it takes five on an idle machine
 
 # The key with which the desktop opens a root shell on host; it is none of the student's files.
@@ -81,18 +85,10 @@ def show(
                 f"{who.id}'s desktop already runs on port {there.port}. Omit --port, or stop the desktop first: "
                 f"labenv desktop --stop -s {who.id}"
             )
-        was, there = there, _cleared(desk, there)
-        page = None
-        if there.screen != "running":
-            port = port or (was.port if was.screen == "running" else None)
-            page = _checked(engine, port) if port else _free_port(engine, environment, listen)
-            _lay_network(engine, change.plan, listen)
-        if "missing" in (there.desktop, there.screen):
-            Images(engine).ensure([_IMAGE], listen)
-        with announced(listen, "desktop", f"starting {who.id}'s desktop"):
-            changes = _make(change.plan, desk, there, page)
-            desk.start()
-            password = _open_doors(engine, desk, host)
+        if port:
+            _check(engine, port)
+        changes = _bring(engine, change, desk, host, listen, tag=wanted()[_IMAGE].tag, port=port)
+        password = _new_password(engine, desk)
     with Together(1) as pool:  # both take about the same time
         outside = pool.submit(_bring_outside, engine, change, listen)
         with announced(listen, "Thunderbird", "waiting for Thunderbird's window"):
@@ -107,7 +103,7 @@ def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: 
     """Stop the desktop, and remove it if asked. Returns whether there was one. Raises EngineError."""
     who = environment.student
     with changing(engine, who.id, listen):
-        desk = Desk(engine, who, environment.machine(_HOST))
+        desk = Desk(engine, who, environment.machine(HOST))
         there = desk.parts()
         is_there = not there.desktop == there.screen == "missing"
         if is_there:
@@ -121,7 +117,7 @@ def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: 
 
 
 def _host(environment: Environment) -> Machine:
-    host = environment.machine(_HOST)
+    host = environment.machine(HOST)
     if host.state != "running":
         raise EngineError(
             f"The desktop needs the machine host, which is {host.state}. Start it first: labenv up {environment.student.id}"
@@ -129,22 +125,74 @@ def _host(environment: Environment) -> Machine:
     return host
 
 
-def follow(engine: Engine, environment: Environment, listen: Listener) -> None:
-    """After a boot of host: start a running desktop again, in host's new network. Raises EngineError.
+@dataclass(frozen=True)
+class _Open:
+    """A running desktop: its image, its page's port, and the profiles that Thunderbird has open there."""
 
-    For a command that is `changing` the environment. If host was made again from scratch, the desktop cannot follow: it is
-    removed, and its files stay for the next `labenv desktop`.
+    image: str
+    port: int
+    profiles: tuple[str, ...]
+
+
+@contextmanager
+def brought_back(engine: Engine, change: Change, listen: Listener) -> Iterator[None]:
+    """Around a command that boots host or makes it again: a desktop that runs is there again afterwards, with Thunderbird.
+
+    Its files, its page's port and its password stay, so a page that is open continues by itself. A desktop that cannot be
+    started again fails no command: the user is told. Raises EngineError.
     """
-    who = environment.student
-    desk = Desk(engine, who, environment.machine(_HOST))
-    there = desk.parts()
-    if there.desktop != "missing" and not there.in_host:
-        desk.remove_both()
-        listen(Event("desktop", "the desktop went with its host; its files are kept: labenv desktop", "note"))
-    elif there.desktop == "running" and there.behind:
-        with announced(listen, "desktop", f"starting {who.id}'s desktop again"):
-            desk.stop()
-            desk.start()
+    there = change.look()
+    was = _open(engine, there) if there else None
+    if was:
+        text = "it ends with host, and is started again afterwards; what is not saved on it is lost"
+        listen(Event("desktop", text, "note"))
+    yield
+    if not was:
+        return
+    try:
+        host = _host(change.environment)
+        desk = Desk(engine, change.environment.student, host)
+        _bring(engine, change, desk, host, listen, tag=was.image, port=was.port)
+        for profile in was.profiles:
+            with announced(listen, "Thunderbird", "opening Thunderbird again"):
+                _open_thunderbird(engine, desk, profile)
+    except LabenvError as error:
+        listen(Event("desktop", f"it could not be started again. {error} To start it: labenv desktop", "warn"))
+
+
+def _open(engine: Engine, there: Environment) -> _Open | None:
+    if not any(machine.name == HOST for machine in there.machines):
+        return None
+    desk = Desk(engine, there.student, there.machine(HOST))
+    if not (running := desk.running()):
+        return None
+    with engine.shell(desk.desktop) as shell:
+        listed = shell.run(_PROFILES).text.split()
+    return _Open(*running, tuple(name for name in _NAMES if name in listed))
+
+
+def _bring(
+    engine: Engine, change: Change, desk: Desk, host: Machine, listen: Listener, *, tag: str, port: int | None
+) -> tuple[str, ...]:
+    """Have the desktop run in host's network, with its page on that port if it is free; returns what was done.
+
+    One that has to be made is made from the image `tag`.
+    """
+    was = desk.parts()
+    there = _cleared(desk, was, tag)
+    page = None
+    if there.screen != "running":
+        page = port or (was.port if was.screen == "running" else None)
+        if page is None or (engine.is_local and port_in_use(page)):
+            page = _free_port(engine, change.environment, listen)
+        _lay_network(engine, change.plan, listen)
+    if "missing" in (there.desktop, there.screen) and tag == wanted()[_IMAGE].tag:
+        Images(engine).ensure([_IMAGE], listen)
+    with announced(listen, "desktop", f"starting {change.student_id}'s desktop"):
+        changes = _make(change.plan, desk, there, page, tag)
+        desk.start()
+        _open_host(engine, desk, host)
+    return changes
 
 
 def _bring_outside(engine: Engine, change: Change, listen: Listener) -> None:
@@ -160,9 +208,8 @@ def _bring_outside(engine: Engine, change: Change, listen: Listener) -> None:
         listen(Event("outside", text, "note"))
 
 
-def _cleared(desk: Desk, there: Parts) -> Parts:
+def _cleared(desk: Desk, there: Parts, tag: str) -> Parts:
     """Remove what cannot be started again or is of another version, and return what is left. A running desktop is left."""
-    tag = wanted()[_IMAGE].tag
     stopped = there.desktop not in ("running", "missing")
     if (
         there.desktop == "created"
@@ -177,9 +224,8 @@ def _cleared(desk: Desk, there: Parts) -> Parts:
     return there
 
 
-def _make(plan: Plan, desk: Desk, there: Parts, page: int | None) -> tuple[str, ...]:
+def _make(plan: Plan, desk: Desk, there: Parts, page: int | None, tag: str) -> tuple[str, ...]:
     """Create what is missing without starting it, and stop a desktop that is in host's old network."""
-    tag = wanted()[_IMAGE].tag
     changes = []
     if there.desktop == "missing":
         desk.make_desktop(tag, overlay.as_tar(_files(plan)))
@@ -205,15 +251,14 @@ def _lay_network(engine: Engine, plan: Plan, listen: Listener) -> None:
 
 
 def _files(plan: Plan) -> list[overlay.Item]:
-    host = next(node for node in plan.topology.nodes if node.name == _HOST)
+    host = next(node for node in plan.topology.nodes if node.name == HOST)
     node: Node = replace(host, name=_IMAGE, image=_IMAGE, ports=())
     return overlay.overlay(plan.lab, plan.topology, node, plan.student, plan.stage)
 
 
-def _checked(engine: Engine, port: int) -> int:
+def _check(engine: Engine, port: int) -> None:
     if engine.is_local and port_in_use(port):
         raise UsageError(f"Port {port} of 127.0.0.1 is taken by another program. Choose another port, or omit --port.")
-    return port
 
 
 def _free_port(engine: Engine, environment: Environment, listen: Listener) -> int:
@@ -225,13 +270,18 @@ def _free_port(engine: Engine, environment: Environment, listen: Listener) -> in
     raise EngineError("No port for the desktop's page is free. Choose one: labenv desktop --port PORT")
 
 
-def _open_doors(engine: Engine, desk: Desk, host: Machine) -> str:
-    """Open the page to a new password, and host to the desktop's terminal. Returns the password."""
-    password = student.new_password()
+def _open_host(engine: Engine, desk: Desk, host: Machine) -> None:
+    """Open host to the desktop's terminal, once the desktop is ready."""
     with engine.shell(desk.desktop) as inside, engine.shell(host) as on_host:
         key = _run(desk, inside, f"until [ -s /run/screen/ready ]; do sleep 0.05; done; {_KEY}").strip()
-        _run(desk, inside, _PASSWORD, told=password)
         on_host.run(f"mkdir -p /etc/labenv/keys && echo '{key}' >/etc/labenv/keys/root")
+
+
+def _new_password(engine: Engine, desk: Desk) -> str:
+    """Open the page to a new password, and return it."""
+    password = student.new_password()
+    with engine.shell(desk.desktop) as inside:
+        _run(desk, inside, _PASSWORD, told=password)
     return password
 
 

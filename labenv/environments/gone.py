@@ -5,7 +5,6 @@ import time
 from labenv.engine import Engine
 from labenv.engine.session import life
 from labenv.environment import Environment, Machine
-from labenv.environments.lock import command_of_holder
 from labenv.errors import EngineError
 
 _LATE = 2.0  # seconds until the engine has learned that a machine died: its commands die first
@@ -26,7 +25,9 @@ def error_if_gone(
         if time.monotonic() > deadline:
             return None
         time.sleep(_POLL)
-    command = command_of_holder(engine, who)
+    from labenv.environments.changing import changed_by  # half the house, which no shell needs to begin
+
+    command = changed_by(engine, who)
     by = f" (labenv {command})" if command else ""
     if command.startswith("down") or not (now or command):
         way = f"To bring it back: labenv up {who}"

@@ -1,6 +1,7 @@
 """Rebooting machines, and what that loses: services that were not enabled, firewall rules that were not saved, ports."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from labenv.engine import Engine
@@ -57,11 +58,12 @@ def reboot(
             with announced(listen, machine.name, f"{'power cut on' if hard else 'rebooting'} {machine.name}"):
                 (engine.cut_power if hard else engine.restart)(machine.container)
 
-        with history.told(engine, environment, listen, "labenv reboot"):
+        boots_host = any(machine.name == desktop.HOST for machine in machines)
+        around = desktop.brought_back(engine, change, listen) if boots_host else nullcontext()
+        with around, history.told(engine, environment, listen, "labenv reboot"):
             with Together(len(machines)) as pool:
                 list(pool.map(boot, machines))
             settle(engine, change.environment, machines, listen)
-        desktop.follow(engine, change.environment, listen)
 
 
 def reboot_and_compare(engine: Engine, environment: Environment, listen: Listener) -> list[Lost]:

@@ -1,6 +1,7 @@
 """Saving an environment, restoring a save, and starting from scratch. Each of them can be undone."""
 
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -14,6 +15,7 @@ from labenv.environments.changing import changing
 from labenv.environments.choose import chosen
 from labenv.environments.machines import remake, remake_machine
 from labenv.environments.networks import taken_by
+from labenv.environments.plan import Plan
 from labenv.environments.recovery import begin, plan_of, replace_with
 from labenv.environments.settle import settle
 from labenv.environments.up import Outcome
@@ -100,10 +102,11 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
         if there:
             history.collect_now(engine, there, listen)
         before = _before(engine, there, "before-restore", listen)
-        noted = begin(engine, there, wanted)
-        changes = replace_with(engine, wanted, noted, listen)
-        environment = change.environment
-        settle(engine, environment, environment.machines, listen)
+        with desktop.brought_back(engine, change, listen):
+            noted = begin(engine, there, wanted)
+            changes = replace_with(engine, wanted, noted, listen)
+            environment = change.environment
+            settle(engine, environment, environment.machines, listen)
         history.collect_now(engine, environment, listen, f"labenv restore {name}")
     return Outcome(environment, (*_names(before), *changes), ())
 
@@ -134,20 +137,28 @@ def reset(
         Images(engine).ensure(set(fresh.images().values()), listen)
         history.collect_now(engine, there, listen)
         before = _before(engine, there, "before-reset", listen)
-        if machine:  # if this is interrupted, a machine is missing, which `up` makes again too
-            changes = remake_machine(engine, there, fresh, machine, listen)
-        else:
-            noted = begin(engine, there, before) if before else None
-            changes = remake(engine, [there], fresh, listen)
-            ticks.keep(engine, who, ())
-            if noted:
-                save_store.drop(engine, noted)
-        environment = change.environment
-        again = [m for m in environment.machines if machine in (None, m.name)]
-        settle(engine, environment, again, listen)
-        desktop.follow(engine, environment, listen)
+        makes_host = machine in (None, desktop.HOST)
+        with desktop.brought_back(engine, change, listen) if makes_host else nullcontext():
+            changes = _made_again(engine, there, fresh, before, machine, listen)
+            environment = change.environment
+            again = [m for m in environment.machines if machine in (None, m.name)]
+            settle(engine, environment, again, listen)
         history.collect_now(engine, environment, listen, " ".join(["labenv reset", *filter(None, [machine, stage])]))
     return Outcome(environment, (*_names(before), *changes), ())
+
+
+def _made_again(
+    engine: Engine, there: Environment, fresh: Plan, before: Save | None, machine: str | None, listen: Listener
+) -> tuple[str, ...]:
+    """Make the environment, or one machine of it, as the plan has it; returns what was done."""
+    if machine:  # if this is interrupted, a machine is missing, which `up` makes again too
+        return remake_machine(engine, there, fresh, machine, listen)
+    noted = begin(engine, there, before) if before else None
+    changes = remake(engine, [there], fresh, listen)
+    ticks.keep(engine, there.student.id, ())
+    if noted:
+        save_store.drop(engine, noted)
+    return changes
 
 
 def remove(engine: Engine, student_id: str, name: str, listen: Listener) -> None:

@@ -104,9 +104,8 @@ def next_step(report: Report, lab: Lab) -> Next:
     elif left:
         sentence = f"All checks pass. Only you can judge the rest: {_steps(left, lab)}. Tick what is done: labenv tick"
     else:
-        sentence = "All checks pass" + (
-            ", and every other step is ticked." if any(r.ticked for r in report.results) else "."
-        )
+        is_ticked = any(result.ticked for result in report.results)
+        sentence = f"All checks pass.{' What only you can judge is ticked.' if is_ticked else ''}"
     return Next("", "", sentence, "", left, _attempts(report.attempts, lab))
 
 

@@ -57,7 +57,7 @@ class StepProgress:
         if self.mark == "person":
             return tuple(r.evidence for r in self.results if r.check != PERSON)
         if self.mark == "ticked":
-            return tuple(dict.fromkeys(r.ticked.said for r in self.results if r.ticked))
+            return tuple(dict.fromkeys(f'"{r.ticked.words}"' for r in self.results if r.ticked and r.ticked.words))
         return tuple(dict.fromkeys(r.evidence for r in self.results_like("fail", "warn")))
 
     @property

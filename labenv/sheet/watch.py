@@ -16,7 +16,7 @@ from labenv.checks.results import Report
 from labenv.checks.run import run_checks
 from labenv.engine.channel import Channel
 from labenv.environment import Environment
-from labenv.environments.lock import command_of_holder
+from labenv.environments.changing import changed_by
 from labenv.errors import EngineError
 from labenv.events import Listener, silent
 from labenv.parallel import Together
@@ -66,7 +66,7 @@ def _settled(engine: "Engine", environment: Environment) -> None:
     """Wait while another command replaces or reboots machines. Raises EngineError once the environment is gone."""
     who, by = environment.student.id, ""
     while True:
-        command = command_of_holder(engine, who)
+        command = changed_by(engine, who)
         there = engine.environments(who)
         if there and all(machine.state == "running" for machine in there[0].machines):
             return

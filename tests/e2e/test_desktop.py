@@ -102,9 +102,10 @@ def test_host_booted_again_has_its_desktop_again_with_what_was_in_it(
     browser.enter(shown["url"])
     desk.inside("/usr/lib/labenv/as-student touch /home/$STUDENT/kept")
     browser.run("document.querySelector('#screen canvas').id = 'before'")
-    desk.cli("reboot", "host", "-s", desk.student)
+    assert "desktop: it ends with host, and is started again" in desk.cli("reboot", "host", "-s", desk.student).stderr
     goes_on = "return !!document.querySelector('#screen canvas:not(#before)')?.width"
     until("the page goes on by itself", lambda: browser.run(goes_on))
+    until("Thunderbird is there again", browser.sees_thunderbird)
     engine.api.restart(f"labenv-{desk.student}-host")  # as an engine does after its own restart
     again = desk.show()
     assert again["changes"] == ["restarted desktop"]
@@ -114,17 +115,30 @@ def test_host_booted_again_has_its_desktop_again_with_what_was_in_it(
     browser.enter(again["url"])
 
 
-def test_what_is_on_it_outlives_a_reset_and_a_restore(desk: "Desk", browser: "Page") -> None:
-    browser.enter(desk.show()["url"])
+def test_after_a_reset_and_a_restore_the_page_goes_on_by_itself_with_thunderbird_and_all_files(
+    desk: "Desk", browser: "Page"
+) -> None:
+    shown = desk.show()
+    browser.enter(shown["url"])
     desk.inside("/usr/lib/labenv/as-student touch /home/$STUDENT/kept")
-    assert "its files are kept" in desk.cli("reset", "host", "-s", desk.student).stderr
+    for words in (("reset", "host"), ("restore", "before-reset-1")):
+        browser.run("document.querySelector('#screen canvas').id = 'before'")
+        said = desk.cli(*words, "-s", desk.student).stderr
+        assert "desktop: it ends with host, and is started again" in said
+        goes_on = "return !!document.querySelector('#screen canvas:not(#before)')?.width"
+        until("the page goes on by itself", lambda: browser.run(goes_on))  # noqa: B023  # it is called here
+        until("Thunderbird is there again", browser.sees_thunderbird)
+        assert desk.inside("ls /home/$STUDENT/kept")[0] == 0
+        test_its_terminal_is_roots_on_host(desk)
+    again = desk.show()
+    assert (again["changes"], again["port"]) == ([], shown["port"])
+    desk.cli("desktop", "--stop", "-s", desk.student)
+    assert "desktop" not in desk.cli("restore", "before-reset-1", "-s", desk.student).stderr, "nobody uses it"
     assert desk.show()["changes"] == ["made desktop"]
     assert desk.inside("ls /home/$STUDENT/kept")[0] == 0
-    test_its_terminal_is_roots_on_host(desk)
-    desk.cli("restore", "before-reset-1", "-s", desk.student)
-    assert desk.show()["changes"] == ["made desktop"]
-    assert desk.inside("ls /home/$STUDENT/kept")[0] == 0
-    desk.cli("saves", "--remove", "before-reset-1", "--remove", "before-restore-1", "-s", desk.student)
+    saves = [save["name"] for save in desk.cli.json("saves", "-s", desk.student)["saves"]]
+    mine = [name for name in saves if name.startswith(("before-reset", "before-restore"))]
+    desk.cli("saves", *(word for name in mine for word in ("--remove", name)), "-s", desk.student)
 
 
 def test_a_stopped_one_keeps_its_files_and_a_removed_one_does_not(desk: "Desk", browser: "Page") -> None:

@@ -195,8 +195,8 @@ def test_dump_makes_a_backup_that_restore_reads_and_step_48_accepts(cli: Cli, vm
         return next(f"{r['status']}: {r['evidence']}" for r in results if r["machine"] == "vm2")
 
     assert "main.cf in /backup/vm2.dump is the one on vm2 today" in judged()
-    vm2("echo '# later' >>/etc/postfix/main.cf")
-    assert "main.cf in /backup/vm2.dump is not the one on vm2 today" in judged()
     cli.inside(student, "host", "echo nothing >/backup/vm2.dump")
-    assert "restore reads /backup/vm2.dump on host: " in judged()
-    assert "host: OK" not in judged()
+    said = judged()
+    assert "restore reads /backup/vm2.dump on host: " in said
+    assert "host: OK" not in said
+    assert "main.cf in /backup/vm2.dump is not the one on vm2 today" in said

@@ -161,6 +161,44 @@ def test_the_reference_solution_is_compared_for_teachers(cli: Cli, who: str) -> 
     assert "-relayhost = " in patch, "what the solution has and the student has not"
 
 
+def test_a_command_is_one_entry_and_what_exceeds_the_screen_goes_to_a_pager(cli: Cli, who: str) -> None:
+    cli.inside(
+        who, "vm3", "/usr/lib/labenv/history keep; for n in 1 2 3 4 5 6 7 8 9; do useradd -D >/etc/postfix/x$n; done"
+    )
+    cli("history", "-s", who)
+    shown = cli("history", "-s", who).stdout.splitlines()
+    assert "/etc/postfix (9 files)" in shown[1]
+    assert shown[-1].split()[-1] == "start"
+    each = cli("history", "vm3:/etc/postfix", "-s", who).stdout
+    assert all(f"/etc/postfix/x{n}" in each for n in range(1, 10))
+    assert cli("history", "--reverse", "-s", who).stdout.splitlines()[1].split()[-1] == "start"
+    command = [sys.executable, "-m", "labenv", "history", "vm3:/etc", "-s", who]
+    for pager, rows, ends in (("less", 10, False), ("less", 500, True), ("cat", 10, True), ("nosuchpager", 10, True)):
+        environment = os.environ | {"TERM": "xterm", "LABENV_PAGER": pager}
+        child = pexpect.spawn(
+            command[0], command[1:], dimensions=(rows, 100), env=environment, encoding="utf-8", timeout=60
+        )
+        child.expect("/etc/postfix/x1")
+        assert child.expect([r"\r\n:|\x1b\[K", pexpect.EOF] if not ends else [pexpect.EOF]) == 0
+        if not ends:
+            child.send("q")
+            child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0
+
+
+def test_a_machine_that_is_first_recorded_late_brings_no_edits(cli: Cli, student: str) -> None:
+    cli("up", student, "--at", "lab4a", "--no-check")
+    shell = pexpect.spawn(sys.executable, ["-m", "labenv", "shell", "vm3", "-s", student], encoding="utf-8", timeout=60)
+    shell.expect("# ")
+    shell.sendline("echo '# mine' >>/etc/hosts; exit")
+    shell.expect(pexpect.EOF)
+    cli("exec", "vm3", "-s", student, "--", "sh", "-c", "echo '# more' >>/etc/aliases")
+    assert [(edit["machine"], edit["file"]) for edit in edits(cli, student)][-1] == ("vm3", "/etc/aliases")
+    assert {edit["machine"] for edit in edits(cli, student)} == {"vm3"}
+    cli("down", "-s", student)
+
+
 def test_a_restore_is_told_and_the_history_goes_on(cli: Cli, who: str) -> None:
     cli("save", "good", "-s", who)
     cli.inside(who, "vm2", f"rm {MAIN}")

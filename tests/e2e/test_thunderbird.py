@@ -76,6 +76,27 @@ def test_it_finds_the_settings_that_labenv_client_wrote(thunderbird: Thunderbird
 
 
 @pytest.mark.parametrize("thunderbird", ["own"], indirect=True)
+def test_continue_finds_the_sheets_table_at_myseneca_and_for_the_own_domain_says_that_it_finds_nothing(
+    thunderbird: Thunderbird, desk: "Desk"
+) -> None:
+    student, domain = desk.student, desk.environment["domain"]
+    office, seneca = "outlook.office365.com", f"{student}@myseneca.ca"
+    assert thunderbird.found(student, seneca) == {
+        "incomingHost": office,
+        "incomingPort": "993",
+        "incomingSocketType": "SSL/TLS",
+        "incomingUsername": seneca,
+        "outgoingHost": office,
+        "outgoingPort": "587",
+        "outgoingSocketType": "STARTTLS",
+        "outgoingUsername": seneca,
+    }
+    # The empty form: it has guessed names of servers, and there are none. The user name that it fills in is the one to correct (step 36).
+    found = thunderbird.found(student, f"{student}@{domain}")
+    assert (found["incomingHostname"], found["incomingUsername"]) == (f".{domain}", f"{student}@{domain}")
+
+
+@pytest.mark.parametrize("thunderbird", ["own"], indirect=True)
 def test_the_account_dialog_and_the_mailboxes_as_on_the_sheet(
     thunderbird: Thunderbird,
     desk: "Desk",

@@ -112,6 +112,23 @@ class Thunderbird:
         self._hub("if (seen('#password')) seen('#back').click();")
         self._until_hub("it says so", "return /Finish/.test(seen('#forward')?.textContent)")
 
+    def found(self, who: str, address: str) -> dict[str, str]:
+        """What it fills in after Continue, by the ids of its elements; then go back to where it asks for an address."""
+        self._until_hub("the account dialog asks for an address", "return !!seen('#email')")
+        self._hub("type('#realName', args[0]); type('#email', args[1]);", who, address)
+        self._press("#forward")
+        self._until_hub("it has looked", "return !!seen('#incomingHost') || !!seen('#incomingHostname')")
+        ids = [
+            f"{way}{part}" for way in ("incoming", "outgoing") for part in ("Host", "Port", "SocketType", "Username")
+        ]
+        told: dict[str, str] = self._hub(
+            "return Object.fromEntries(args[0].map(id => [id, seen('#' + id)]).filter(([, element]) => element)"
+            ".map(([id, element]) => [id, element.value || element.textContent]));",
+            [*ids, "incomingHostname"],
+        )
+        self._press("#back")
+        return told
+
     def add_another(self) -> None:
         """Continue from one account to the next."""
         self._press("#custom")

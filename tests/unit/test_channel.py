@@ -304,6 +304,7 @@ case $port in
     27) echo 'nc: getaddrinfo for host "vm33" port 27: Name or service not known' >&2 ;;
     28) echo "nc: connect to 192.0.2.1 port 28 (tcp) failed: No route to host" >&2 ;;
     29) exec sleep 60 ;;
+    32) echo "no answer yet" >&2; sleep 0.2; echo "Connection to $* succeeded!" >&2; echo "220 late"; exec cat ;;
     30) echo "Connection to $* succeeded!" >&2; while printf x; do sleep 0.05; done ;;
     31) echo "Connection to $* succeeded!" >&2; exec yes ;;
 esac
@@ -357,6 +358,20 @@ def test_dial_tells_why_there_is_no_connection(
 ) -> None:
     with pytest.raises(error, match=words):
         connect(host, port, patience=0.3)
+
+
+def test_who_knows_that_no_answer_will_come_need_not_wait_for_one(board: Switchboard) -> None:
+    asked: list[bool] = []
+
+    def says(hopeless: bool) -> Callable[[], bool]:
+        return lambda: bool(asked.append(hopeless)) or hopeless
+
+    with pytest.raises(TimeoutError, match="port 32 timed out"):
+        board.dial("192.0.2.1", 32, hopeless=says(True))
+    with board.dial("192.0.2.1", 32, hopeless=says(False)) as connection:
+        assert connection.recv(100) == b"220 late\n"
+    board.dial("192.0.2.1", 25, hopeless=says(True)).close()  # answered at once: nobody is asked
+    assert asked == [True, False]
 
 
 def test_many_connections_go_over_one_exec(engine: LocalExec, connect: Callable[..., socket.socket]) -> None:

@@ -14,7 +14,7 @@ from labenv.engine.content import Said
 from labenv.environment import Environment
 from labenv.environments import history
 from labenv.environments.history import git, story
-from labenv.environments.history.repository import Change, Repository
+from labenv.environments.history.repository import Change, Edit, Repository
 from labenv.errors import LabenvError, UsageError
 from labenv.student import Student
 from tests.unit.made_up import program
@@ -418,3 +418,33 @@ def test_a_word_means_a_file(word: str) -> None:
 @pytest.mark.parametrize("word", ["ain.cf", "/etc/post", "vm3", "vm3:main.cf", "", ":", "master.cf"])
 def test_another_word_does_not(word: str) -> None:
     assert not story.means(word, "vm2", "/etc/postfix/main.cf")
+
+
+def _edit(commit: str, file: str, said: str = "", machine: str = "vm3", time: int = 100) -> Edit:
+    return Edit(commit, time, machine, file, 2, 1, said, file)
+
+
+def test_what_one_command_has_changed_is_one_entry() -> None:
+    solved = [
+        _edit("e", "/etc/postfix/main.cf", "labenv solve relay", "vm2", 500),
+        _edit("d", "/etc/postfix/main.cf", "labenv solve relay", "vm3", 498),
+    ]
+    before = [_edit("c", "/etc/hosts", "labenv solve relay", time=300)]  # the same command, earlier
+    typed = [_edit("b", "/etc/hosts", time=100), _edit("a", "/etc/hosts", time=100)]  # at two prompts
+    found = story.entries([*solved, *before, *typed])
+    assert [entry.edits for entry in found] == [tuple(solved), tuple(before), (typed[0],), (typed[1],)]
+
+
+def test_many_files_of_a_program_stand_together() -> None:
+    dovecot = [_edit("a", f"/etc/dovecot/conf.d/{n}.conf") for n in range(9)]
+    rest = [_edit("a", "/etc/passwd"), _edit("a", "iptables-save"), _edit("a", "/etc/passwd", machine="vm2")]
+    entry = story.Entry("", (*dovecot, *rest))
+    found = [(part.machine, part.name, part.count, part.added, part.removed) for part in story.files(entry)]
+    assert found == [
+        ("vm3", "/etc/dovecot", 9, 18, 9),
+        ("vm3", "/etc/passwd", 1, 2, 1),
+        ("vm3", "iptables-save", 1, 2, 1),
+        ("vm2", "/etc/passwd", 1, 2, 1),
+    ]
+    assert len(story.files(entry, every=True)) == 12
+    assert [part.name for part in story.files(story.Entry("", tuple(dovecot[:4])))] == [e.file for e in dovecot[:4]]

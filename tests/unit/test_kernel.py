@@ -45,6 +45,11 @@ def test_listeners_are_told_with_their_addresses() -> None:
     ]
 
 
+def test_the_tool_for_sockets_is_read_as_the_kernels_own_tables_are() -> None:
+    said = "0: 00000000:008F 00000000:0000 0A - - - 0 - 11\n0: 0405A8C0:008F 0105A8C0:C350 01 - - - 0 - 13\n"
+    assert kernel.listeners(machine(said)) == [Socket(End("0.0.0.0", 143), None, "11")]
+
+
 START = row("0105A8C0:C350", "0405A8C0:008F", "01", "1")
 END = row("0405A8C0:008F", "0105A8C0:C350", "01", "2")
 MAPPED = row("0000000000000000FFFF00000405A8C0:008F", "0000000000000000FFFF00000105A8C0:C350", "01", "2")

@@ -1,7 +1,11 @@
 """Progress in a log: plain lines, and a reminder of what takes long."""
 
+import os
+import re
+import sys
 import threading
 
+import pexpect
 import pytest
 
 from labenv.cli import screen
@@ -30,3 +34,29 @@ def test_a_short_step_is_two_lines(capsys: pytest.CaptureFixture[str]) -> None:
         listen(Event("save", "vm2"))
         listen(Event("save", "saving", "done"))
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+DRAW = """
+from labenv.cli import output, screen
+output.settle([])
+from labenv.events import Event
+with screen.progress() as listen:
+    listen(Event("export", "writing /home/somebody/a-long-folder/asmith15.labenv", "start"))
+    listen(Event("export", "205 of 1070 MB and more words that do not fit"))
+    listen(Event("export", "a note with /a/long/path/that/nobody/may/break-in-two.labenv in it", "note"))
+    listen(Event("export", "done", "done"))
+"""
+
+
+def test_progress_in_a_terminal_is_one_line_shortened_at_its_end() -> None:
+    environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "LABENV_PLAIN")}
+    shown = pexpect.spawn(
+        sys.executable, ["-c", DRAW], dimensions=(24, 60), env=environ | {"TERM": "xterm"}, encoding="utf-8"
+    ).read()
+    lines = [line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)) if line.strip()]
+    assert all(len(line) <= 60 for line in lines), lines
+    assert "export: a note with" in lines
+    assert "/a/long/path/that/nobody/may/break-in-two.labenv in it" in lines
+    drawn = [line for line in lines if "writing" in line]
+    assert drawn
+    assert all(re.search(r"( |…) *0:00:0\d *$", line) for line in drawn), drawn

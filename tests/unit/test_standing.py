@@ -1,10 +1,15 @@
 """A report as the steps of the sheet: the status of each, its explanation, and how it is drawn."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from rich.console import Console
 
+from labenv.checks.machine import Site
+from labenv.checks.plugin import Run, needs_first
 from labenv.checks.results import CheckResult, Report, Status, in_chains, with_persons
-from labenv.cli import sheet
+from labenv.cli import brief, sheet
 from labenv.lab import labs
 from labenv.sheet import progress
 
@@ -28,10 +33,10 @@ def report() -> Report:
     return Report("asmith15", "lab4b", with_persons(in_chains(results, LAB), LAB, ["27", "32"]))
 
 
-def drawn(width: int, *, compact: bool = False) -> str:
+def drawn(width: int) -> str:
     console = Console(width=width, color_system=None, highlight=False)
     with console.capture() as screen:
-        console.print(sheet.drawn(report(), LAB, compact=compact))
+        console.print(sheet.drawn(report(), LAB))
     return screen.get()
 
 
@@ -76,8 +81,79 @@ def test_every_step_is_drawn_under_its_heading_within_the_width(width: int) -> N
     assert "Next: Step 11b on vm3 " in text
 
 
-def test_a_compact_drawing_has_every_step_too() -> None:
-    lines = drawn(100, compact=True).splitlines()
-    assert "· Investigation 2: Install and Configure the Local Delivery Agent (LDA/MDA)  27" in map(str.rstrip, lines)
-    assert "✓ Investigation 3: Accessing Received Mail Messages on VM3 VIA IMAP  32 33 34" in map(str.rstrip, lines)
-    assert any("11b" in line and "✗" in line for line in lines)
+def made_up(failing: int, *, words: int = 30, notes: int = 0) -> Report:
+    """A report in which the first steps of each heading pass and others fail, with long evidence about a long path."""
+    named = " ".join(["/usr/libexec/dovecot/dovecot-lda on vm3.asmith15.ops"] * words)
+    checked = [name for name, step in LAB.steps.items() if not step.is_for_a_person]
+    fails = {name for name in checked if not LAB.steps[name].needs} & set(checked[: failing * 3])
+    results = [found(name, "fail" if name in fails else "warn" if name == "33" else "pass", named) for name in checked]
+    noted = tuple(f"On vm3, /usr/bin/number{n} differs from what the image brought." for n in range(notes))
+    return Report("asmith15", "lab4b", with_persons(in_chains(results, LAB), LAB, LAB.steps), notes=noted)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("failing", [0, 1, 4, 12])
+@pytest.mark.parametrize("notes", [0, 40])
+def test_a_brief_report_fits_the_screen_and_breaks_no_word(columns: int, failing: int, notes: int) -> None:
+    shown = [line.plain for line in brief.lines(made_up(failing, notes=notes), LAB, columns, 21)]
+    assert len(shown) <= 21
+    assert max(map(len, shown)) <= columns
+    whole = {
+        word for line in brief.lines(made_up(failing, notes=notes), LAB, None, None) for word in line.plain.split()
+    }
+    assert {word.rstrip("…:") for line in shown for word in line.split() if word.startswith("/")} <= {
+        word.rstrip("…:") for word in whole
+    }
+    assert progress.counted(progress.headings(made_up(failing), LAB)).split(",")[0] in " ".join(shown)
+
+
+def test_a_brief_report_names_what_it_leaves_out_and_where_that_is_shown() -> None:
+    shown = " ".join(line.plain for line in brief.lines(made_up(12), LAB, 80, 21))
+    failed = [r.step for r in made_up(12).results if r.status == "fail"]
+    assert len(failed) > 4
+    assert f"✗  {failed[0]:>3}  vm3: {LAB.steps[failed[0]].title}" in shown
+    assert f"{len(failed) - 1} more fail: {', '.join(failed[1:])}. To see why: labenv check {failed[1]}" in " ".join(
+        shown.split()
+    )
+    assert "For a hint: labenv hint " in shown
+
+
+def test_without_a_terminal_a_brief_report_leaves_out_no_evidence() -> None:
+    shown = [line.plain.strip() for line in brief.lines(made_up(12, notes=3), LAB, None, None)]
+    for result in made_up(12, notes=3).results:
+        assert result.status not in ("fail", "warn") or result.evidence in shown
+    assert "✓ Investigation 3: Connecting to IMAP Servers Using Thunderbird: 5 steps, 1 for you" in shown
+    assert "- On vm3, /usr/bin/number2 differs from what the image brought." in shown
+
+
+def test_steps_that_wait_are_grouped_by_the_step_to_fix_first() -> None:
+    shown = [line.plain for line in brief.lines(report(), LAB, None, None)]
+    assert "- 1 waits: 16 (for step 11b)" in shown
+    assert any(line.startswith("! ") and "vm2, vm3: Mail from vm2 and vm3" in line for line in shown)
+    assert "        454 4.7.1 Relay access denied" in shown
+
+
+def run(*results: CheckResult, waits: dict[str, set[str]] | None = None, first: bool = True) -> Run:
+    site = cast(Site, SimpleNamespace(machines={}))
+    return Run(site, LAB, frozenset(LAB.steps), results=list(results), waits=waits or {}, first=first)
+
+
+def test_a_run_for_the_first_failure_is_over_once_that_waits_for_nothing_that_comes() -> None:
+    assert not run(found("9", "pass")).is_idle("10", ["10", "11"])
+    assert run(found("9", "fail")).is_idle("12", ["12", "17"])
+    assert not run(found("9", "fail"), first=False).is_idle("12", ["12", "17"])
+    # A step that waits for one that comes does not decide, nor does one from further down the sheet.
+    assert not run(found("10", "fail"), waits={"10": {"18"}}).is_idle("12", ["12", "17", "18"])
+    assert run(found("10", "fail"), found("18", "fail"), waits={"10": {"18"}}).is_idle("19", ["19", "20"])
+    assert not run(found("41", "fail")).is_idle("12", ["12", "13"])
+    assert run(found("41", "fail")).is_idle("10", ["10", "12"])
+    # The log book is looked at all the same, and a step for a person that would wait is not.
+    assert not run(found("9", "fail")).is_idle("49", ["49"])
+    assert run(found("35", "fail")).is_idle("36", ["36"])
+
+
+def test_a_run_for_the_first_failure_looks_at_what_a_step_needs_before_it() -> None:
+    order = needs_first(LAB)
+    assert sorted(order) == sorted(LAB.steps)
+    assert all(order.index(need) < order.index(name) for name, step in LAB.steps.items() for need in step.needs)
+    assert order[:8] == list(LAB.steps)[:8]

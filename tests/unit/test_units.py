@@ -1,8 +1,12 @@
 """What systemd says about a service, read as whether it runs and what will keep it from starting at boot."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
-from labenv.checks.units import Unit, read
+from labenv.checks.machine import Machine
+from labenv.checks.units import Unit, look, read
 
 DROP_IN = "/etc/systemd/system/dovecot.service.d/local.conf"
 REACHED = "multi-user.target\n  dovecot.service\n  rsyslog.service\n"
@@ -123,3 +127,36 @@ def test_a_service_that_is_not_installed_is_neither_enabled_nor_in_anybodys_way(
 @pytest.mark.parametrize("nonsense", ["", "\x00\x01", "=== files\ndovecot.service\n=== state\nId=\n=== boot\n"])
 def test_an_answer_without_sense_says_nothing(nonsense: str) -> None:
     assert read(nonsense, "dovecot") == Unit("dovecot", "", "")
+
+
+def shallow(wants: str, *, basic: str = "", conflicts: str = "shutdown.target", enabled: str = "enabled") -> str:
+    """What a machine answers at first, without the tree of the default target."""
+    return (
+        f"=== files\ndovecot.service {enabled} enabled\n=== target\nmulti-user.target\n=== state\n"
+        f"Id=dovecot.service\nConflicts={conflicts}\nActiveState=active\nActiveEnterTimestamp=@1795956601\n\n"
+        f"Id=multi-user.target\nWants={wants}\nRequires=basic.target\n\nId=basic.target\nWants={basic}\nRequires=sysinit.target\n"
+        "=== changed\n=== settings\n=== missing\n=== verify\n=== conditions\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "asks_again"),
+    [
+        (shallow("dovecot.service rsyslog.service"), False),
+        (shallow("rsyslog.service", basic="dovecot.service"), False),
+        (shallow("rsyslog.service", enabled="disabled"), False),
+        (shallow("rsyslog.service"), True),
+        (shallow("dovecot.service", conflicts="shutdown.target rsyslog.service"), True),
+    ],
+)
+def test_the_whole_tree_of_a_boot_is_asked_for_only_where_it_decides(first: str, asks_again: bool) -> None:
+    asked: list[str] = []
+
+    def once(command: str) -> SimpleNamespace:
+        asked.append(command)
+        tree = "=== boot\nmulti-user.target\n  rsyslog.service\n"
+        return SimpleNamespace(stdout=first if len(asked) == 1 else tree, rc=0)
+
+    unit = look(cast(Machine, SimpleNamespace(once=once)), ("dovecot",))["dovecot"]
+    assert len(asked) == 1 + asks_again
+    assert unit.obstacles == (("the default target, multi-user.target, does not start it",) if asks_again else ())

@@ -211,11 +211,14 @@ class Repository:
         if not (start := self.start()):
             return []
         told = iter(self.git("log", *form.EDITS, f"{start}..{WORK}").split("\0"))
+        firsts = self._firsts()
         found = []
         commit = time = said = ""
         for row in told:
             if not row:  # a commit begins; only names and rows are between NULs, and none is empty
                 commit, time, said = (next(told, "") for _ in range(3))
+                continue
+            if commit in firsts:  # of a machine that was seen late
                 continue
             added, removed, path = row.lstrip("\n").split("\t", 2)
             came, went = (int(count) if count.isdigit() else 0 for count in (added, removed))  # "-": no text
@@ -260,6 +263,13 @@ class Repository:
             seen.add(machine)
             begun = commit
         return begun
+
+    def _firsts(self) -> set[str]:
+        """The commits that first brought a machine; one may come late, when another was recorded alone until then."""
+        firsts: dict[str, str] = {}
+        for commit, machine, _ in self._kept(WORK):
+            firsts.setdefault(machine, commit)
+        return set(firsts.values())
 
     def differing(self, old: str) -> list[str]:
         """The files that differ now from a commit, of the machines that are in it."""

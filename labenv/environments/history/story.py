@@ -12,6 +12,9 @@ from labenv.errors import UsageError
 from labenv.text import shown
 
 _AGO = re.compile(r"(\d+) (second|minute|hour|day|week)s? ago")
+_AT_ONCE = 60  # seconds between the records of one labenv command
+_FEW = 4  # files that are listed one by one
+_DEPTH = 3  # parts of /etc/dovecot, the empty one before the first / included
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 
 
@@ -35,6 +38,66 @@ class Story:
     def to_dict(self) -> dict[str, Any]:
         """It as `when --json` shows it."""
         return vars(self) | {"edits": [edit.to_dict() for edit in self.edits]}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one command has changed: all that was recorded at one prompt, or by one labenv command. `said` is the latter."""
+
+    said: str
+    edits: tuple[Edit, ...]
+
+
+def entries(edits: Iterable[Edit]) -> list[Entry]:
+    """The edits, newest first, by what was done at once.
+
+    A labenv command records each machine for itself; the same command again, later, is another entry.
+    """
+    found: list[list[Edit]] = []
+    for edit in edits:
+        last = found[-1][-1] if found else None
+        same = last and edit.said == last.said and abs(edit.time - last.time) <= _AT_ONCE
+        if last and (edit.commit == last.commit or (same and edit.said)):
+            found[-1].append(edit)
+        else:
+            found.append([edit])
+    return [Entry(group[0].said, tuple(group)) for group in found]
+
+
+@dataclass(frozen=True)
+class Files:
+    """A part of an entry: changes below a folder on one machine, or of one file. `count` is how many files."""
+
+    time: int
+    machine: str
+    name: str
+    count: int
+    added: int
+    removed: int
+
+
+def files(entry: Entry, *, every: bool = False) -> list[Files]:
+    """An entry's files. Where it has many, unless `every` one is wanted, those of a program stand together by their folder."""
+    together: dict[tuple[str, str], list[Edit]] = {}
+    for edit in entry.edits:
+        name = edit.file if every or len(entry.edits) <= _FEW else _folder(edit.file)
+        together.setdefault((edit.machine, name), []).append(edit)
+    return [
+        Files(
+            group[0].time,
+            machine,
+            name if len(group) > 1 else group[0].file,
+            len(group),
+            sum(edit.added for edit in group),
+            sum(edit.removed for edit in group),
+        )
+        for (machine, name), group in together.items()
+    ]
+
+
+def _folder(file: str) -> str:
+    """The folder of a program that a file belongs to: /etc/dovecot, /var/named; /etc of what lies in it."""
+    return "/".join(file.split("/")[:-1][:_DEPTH]) or file
 
 
 def means(word: str, machine: str, file: str) -> bool:

@@ -13,8 +13,8 @@ export SYSTEMD_LESS=FRXMK
 
 # Completion is read at the first Tab, because reading it takes longer than a shell takes to start.
 labenv_complete() {
-    complete -r -D
-    . /usr/share/bash-completion/bash_completion && return 124
+    . /usr/share/bash-completion/bash_completion
+    _completion_loader "$@"
 }
 complete -D -F labenv_complete
 
