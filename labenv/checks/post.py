@@ -16,6 +16,7 @@ from labenv.checks.machine import Machine, Site, Smtp, last_words
 from labenv.checks.maillog import ALONE, ENTER, NAMED, Maillog, take_out
 from labenv.checks.maillog import PATH as LOG
 from labenv.checks.restarts import stale
+from labenv.checks.settings import set_there
 from labenv.errors import EngineError
 from labenv.mail import maillog
 from labenv.mail.maillog import Hop
@@ -28,6 +29,8 @@ _PATIENCE = 2.0  # the same where Postfix was not restarted after an edit, which
 _REST = (3.0, 4.0)  # seconds to wait for moving messages before the first and the second removal
 _STUCK = (0.5, 1.0)  # the same where one waits for a machine of before an edit, which may be for minutes
 _PAUSE = 0.05
+# Settings that can send a message to discard(8).
+_DISCARDING = ("transport_maps", "default_transport", "relay_transport", "local_transport", "mailbox_transport")
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
 
 
@@ -185,6 +188,8 @@ class Post:
         """What happened to a message on a machine, in the log's words, and in plain words why it stopped."""
         scene = Scene(self._site.names, self._site.student.domain)
         stopped = [d for d in hop.last if d.status in ("deferred", "bounced")]
+        if any(d.status == "sent" and d.relay == "none" for d in hop.last):  # discard(8)
+            return f"{hop.fate}: Postfix on {machine.name} throws it away{set_there(machine, _DISCARDING)}"
         reasons = [why for d in stopped if not (why := scene.why(hop, d, machine.name)).endswith(d.words)]
         return f"{hop.fate}: {'; '.join(dict.fromkeys(reasons))}" if reasons else hop.fate
 

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labenv.checks.evidence import CheckFailed, Evidence
@@ -16,7 +17,8 @@ _OF_DOVECOT = ("protocols", "mail_location", "disable_plaintext_auth", "ssl", "p
 class Setting:
     """A parameter's effective value, and the lines of `file` that set it at line start, as the course's marker greps.
 
-    `complaints` are postconf(1)'s warnings about main.cf; `unmarked` are names of parameters in the value, without `$`.
+    `complaints` are postconf(1)'s warnings about main.cf; `unmarked` are names of parameters in the value, without `$`; `others` are
+    other files that set it to this value.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Setting:
     lines: tuple[str, ...]
     complaints: tuple[str, ...] = ()
     unmarked: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The setting in words."""
@@ -57,6 +60,8 @@ class Setting:
             question = f"; did you mean ${meant[0]}?" if meant else ""
             remarks.append(f"${used[0]} is not a parameter of Postfix{question}")
         remarks += [f"{name} is the name of a parameter; ${name} is its value" for name in self.unmarked]
+        if self.others and not self.lines:
+            remarks.append(f"{self.others[-1]} sets it so")
         if self.comment:
             remarks.append(f"main.cf has no comments at the end of a line: '{self.comment}' is part of the value")
         if re.search("[<>]", self.value):
@@ -104,6 +109,12 @@ def main_cf(machine: Machine) -> MainCf:
     return MainCf(machine.once(f"cat {_MAIN}").stdout)
 
 
+def set_there(machine: Machine, names: Iterable[str]) -> str:
+    """Which of these parameters main.cf sets, with their values, as the end of a sentence; nothing if it sets none."""
+    found = [setting for name in names if (setting := postconf(machine, name, expand=False)).lines]
+    return "".join(f"; {setting}" for setting in found)
+
+
 def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
     """A parameter of main.cf (postconf(1)), with `$name` expanded or literally. Raises CheckFailed with postconf's error."""
     asked = machine.once(f"postconf{' -x' if expand else ''}")
@@ -140,9 +151,16 @@ class Dovecot:
         if self.complaint:
             raise CheckFailed(f"Dovecot on {self.machine.name} cannot read its configuration: {self.complaint}")
         value = self.values[name]
-        lines = self.machine.run("grep -E %s %s", rf"^{name}[[:space:]]*=", path).stdout.splitlines()
+        found = self.machine.run(
+            "grep -rE %s /etc/dovecot --include=%s", rf"^[[:space:]]*{name}[[:space:]]*=", "*.conf"
+        ).stdout
+        rows = [line.partition(":") for line in found.splitlines()]
+        lines = [text for where, _, text in rows if where == path and text.startswith(name)]
         same = tuple(line for line in lines if _as_read(line.partition("=")[2]) == value)
-        return Setting(name, self.machine.name, value, path, same)
+        others = sorted(
+            {where for where, _, text in rows if where != path and _as_read(text.partition("=")[2]) == value}
+        )
+        return Setting(name, self.machine.name, value, path, same, others=tuple(others))
 
 
 def dovecot_on(machine: Machine) -> Dovecot:

@@ -17,12 +17,12 @@ from labenv.checks.firewall import Dropped, Drops, greeted
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post, Unlogged
-from labenv.checks.settings import Dovecot, dovecot_on
+from labenv.checks.settings import Dovecot, dovecot_on, postconf, set_there
 from labenv.labs.lab4b.checks import doors
 from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE, look_ahead
 from labenv.labs.lab4b.checks.doors import Firewall, Reach
 from labenv.labs.lab4b.checks.reference import Reference, look
-from labenv.labs.lab4b.checks.relay import relay_of
+from labenv.labs.lab4b.checks.relay import DECIDING, relay_of
 from labenv.mail import maillog
 from labenv.mail.maillog import Hop
 from labenv.text import decoded
@@ -319,7 +319,9 @@ def _client_sends(site: Site, post: Post, name: str, recipient: str) -> Journey:
         with site["host"].smtp(site["vm2"]) as session:
             message_id = post.send(session, name, sender, recipient)
     except smtplib.SMTPException as error:
-        raise CheckFailed(f"vm2 refused the message to {recipient}: {_reply(error)}", "250", by="vm2") from error
+        reply, vm2 = _reply(error), site["vm2"]
+        trust = f"; {postconf(vm2, 'mynetworks')}{set_there(vm2, DECIDING)}" if "Relay access denied" in reply else ""
+        raise CheckFailed(f"vm2 refused the message to {recipient}: {reply}{trust}", "250", by="vm2") from error
     return _followed(site, post, message_id)
 
 

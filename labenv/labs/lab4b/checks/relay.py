@@ -9,6 +9,8 @@ from labenv.checks.settings import postconf, words
 from labenv.checks.tables import look_up
 from labenv.labs.lab4b.checks.common import ELSEWHERE
 
+# What decides, with mynetworks or before it, who may relay (postconf(5), smtpd_relay_restrictions).
+DECIDING = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions", "smtpd_client_restrictions", "relay_domains")
 _SMTP = re.compile(r"0*25|smtp|mail|")  # port 25 and its names in services(5)
 _HOP = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<domain>[^\[\]:]+))(?::(?P<port>\w+))?")
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")

@@ -38,7 +38,7 @@ def test_names_are_found(
         lost = ""
         if not lookup.found:
             _dns_itself(site, lookup)
-            lost = _lost(machine, site["host"], lookup)
+            lost = _lost(machine, site["host"], lookup) or _why(machine, lookup)
         saw = f"{machine.name} asks {servers} for {lookup.name}: {lookup.words}{lost}"
         evidence(lookup.found, saw, lookup.wanted, by="" if lost else "host")
     _dns_alone_knows(machine, domain, evidence)
@@ -65,6 +65,15 @@ def _lost(machine: Machine, host: Machine, lookup: Lookup) -> str:
     if "no servers could be reached" not in lookup.words and "timed out" not in lookup.words:
         return ""
     return who_drops(machine, host, lambda: machine.run("dig +tries=1 +time=1 %s", lookup.name), 53)
+
+
+def _why(machine: Machine, lookup: Lookup) -> str:
+    """What keeps a name from being found that the server answers about: its own access list, or a name that nothing completes."""
+    if "REFUSED" in lookup.words:
+        return f"; named on host does not answer {machine.name}: see allow-query in /etc/named.conf"
+    if "." not in lookup.name and machine.run("grep -qE '^(search|domain)[[:space:]]' /etc/resolv.conf").rc:
+        return f"; /etc/resolv.conf on {machine.name} has no line search, which completes short names"
+    return ""
 
 
 def _dns_itself(site: Site, lookup: Lookup) -> None:

@@ -7,8 +7,10 @@ from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.post import Post
+from labenv.checks.settings import postconf, set_there
 from labenv.labs.lab4b.checks.common import OUTSIDE
 from labenv.labs.lab4b.checks.probes import Inbox, Journey
+from labenv.labs.lab4b.checks.relay import DECIDING
 from labenv.student import Student
 
 # The folder that Thunderbird makes when an inbox is opened for the first time (sheet, the step after the inbox).
@@ -65,9 +67,11 @@ def test_vm2_takes_mail_for_outside(
 
 
 @step("39", machine="vm2")
-def test_vm2_refuses_strangers(stranger_asks_vm2: str, evidence: Evidence) -> None:
+def test_vm2_refuses_strangers(stranger_asks_vm2: str, vm2: Machine, evidence: Evidence) -> None:
     refused = not stranger_asks_vm2.startswith("2")
-    evidence(refused, f"vm2 answers {OUTSIDE}, outside the network: {stranger_asks_vm2}", "454 or 554, or silence")
+    decides = "" if refused else f"; {postconf(vm2, 'mynetworks')}{set_there(vm2, DECIDING)}"
+    saw = f"vm2 answers {OUTSIDE}, outside the network: {stranger_asks_vm2}{decides}"
+    evidence(refused, saw, "454 or 554, or silence")
 
 
 @step("40", machine="vm2")
@@ -89,7 +93,7 @@ def test_vm2_sent_it_through_vm3(
     right = [d for d in hop.deliveries if d.status == "sent" and f"[{vm3.address}]:25" in d.relay]
     evidence(
         right,
-        f"the log of vm2 has {hop.fate}",
+        f"the log of vm2 has {post.fate(site['vm2'], hop)}",
         f"relay=vm3.{domain}[{vm3.address}]:25, status=sent",
         by=post.erred(site["vm2"], hop),
     )

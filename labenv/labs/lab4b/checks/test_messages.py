@@ -15,10 +15,17 @@ from labenv.checks.own import own_mail as read_own_mail
 from labenv.checks.plugin import probe, step
 from labenv.checks.post import Post
 from labenv.checks.restarts import stale
-from labenv.checks.settings import postconf
+from labenv.checks.settings import postconf, set_there
 from labenv.labs.lab4b.checks.probes import Journey, reached_vm3, through_relay
 from labenv.mail.maillog import Hop
 from labenv.student import Student
+
+_RECEIVING = (
+    "canonical_maps",
+    "sender_canonical_maps",
+    "masquerade_domains",
+)  # what rewrites senders (ADDRESS_REWRITING_README)
+_SENDING = ("smtp_generic_maps", *_RECEIVING)
 
 
 @dataclass(frozen=True)
@@ -190,12 +197,10 @@ def _arrives_from_the_domain(
             by="" if rule else post.erred(start, crossing.sent),
         )
     got = crossing.received.sender
-    evidence(
-        (got or "").lower() == sender,
-        f"{end.name} got root's mail from {start.name} with the sender <{got}>",
-        sender,
-        by=start.name,
-    )
+    right = (got or "").lower() == sender
+    rewrites = "" if right else set_there(start, _SENDING) + set_there(end, _RECEIVING)
+    saw = f"{end.name} got root's mail from {start.name} with the sender <{got}>{rewrites}"
+    evidence(right, saw, sender, by="" if rewrites else start.name)
     if own:
         evidence(own, f"{end.name} also got your own message like this, {_when(own[0].time)}", "it did")
 

@@ -7,11 +7,11 @@ from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.post import Post
 from labenv.checks.restarts import not_restarted
-from labenv.checks.settings import expect, postconf, set_in_file
+from labenv.checks.settings import expect, postconf, set_in_file, set_there
 from labenv.checks.tables import Closed, closed
 from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE
 from labenv.labs.lab4b.checks.probes import Dialogue, Journey, reached_vm3
-from labenv.labs.lab4b.checks.relay import relay_of, way_without_relayhost
+from labenv.labs.lab4b.checks.relay import DECIDING, relay_of, way_without_relayhost
 from labenv.labs.lab4b.checks.trust import trust_of
 from labenv.student import Student
 
@@ -74,7 +74,7 @@ def test_vm3_relays_for_vm2(
     vm3 = site["vm3"]
     reply = vm2_asks_vm3.elsewhere
     taken = reply.startswith("250 ")
-    remark = "" if taken else not_restarted(vm3, "postfix")
+    remark = "" if taken else not_restarted(vm3, "postfix") or set_there(vm3, DECIDING)
     evidence(taken, f"vm3 answers vm2's RCPT for {ELSEWHERE} with {reply}{remark}", "250", by="vm3")
     if not reached_vm3(mail_for_elsewhere.vm2, post, site):
         raise Waits("18")
@@ -89,9 +89,11 @@ def test_vm3_relays_for_vm2(
 
 
 @step("20", machine="vm3")
-def test_vm3_refuses_strangers(stranger_asks_vm3: str, evidence: Evidence) -> None:
+def test_vm3_refuses_strangers(stranger_asks_vm3: str, vm3: Machine, evidence: Evidence) -> None:
     refused = not stranger_asks_vm3.startswith("2")
-    evidence(refused, f"vm3 answers {OUTSIDE}, outside the network: {stranger_asks_vm3}", "454 or 554, or silence")
+    decides = "" if refused else set_there(vm3, DECIDING)
+    saw = f"vm3 answers {OUTSIDE}, outside the network: {stranger_asks_vm3}{decides}"
+    evidence(refused, saw, "454 or 554, or silence")
 
 
 def _is_used(table: Closed, machine: Machine) -> bool:
