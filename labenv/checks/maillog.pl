@@ -1,10 +1,11 @@
-# Takes the lines of labenv's checks out of a machine's mail log, as `perl -e … take TOKEN CALLERS STRANGERS LOG RUN` in the machine
-# once a run has ended, and as `perl -e … select TOKEN CALLERS STRANGERS` out of its input: it prints the lines that stay.
+# Takes the lines of labenv's checks out of a machine's log, as `perl -e … take TOKEN CALLERS STRANGERS DOMAINS LOG RUN` in the
+# machine once a run has ended, and as `perl -e … select TOKEN CALLERS STRANGERS DOMAINS` out of its input: it prints what stays.
 #
 # A line is labenv's own if it says so: it belongs to a message with labenv's message id, to a session in which a client of
 # labenv's spoke (three times NOOP, or its name in HELO), or that began at one of labenv's ports (images/tools/source/connect.c;
-# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses. Every other line stays, in
-# its order, and the file stays the same file. What is left of a run that was killed goes with the next one's lines.
+# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses; or named(8) could not
+# resolve one of DOMAINS, to which the checks write, in a second in which they did. Every other line stays, in its order, and the
+# file stays the same file. What is left of a run that was killed goes with the next one's lines.
 #
 # rsyslogd(8) is stopped for some milliseconds; what stays is written before the file is cut, so no moment loses a line. A process of
 # its own group does that, and another one waits for its end to let rsyslogd go on, so that no lost connection keeps it stopped.
@@ -19,15 +20,19 @@ my $MARK = 'labenv-check-';
 my @PORTS = (61000, 65535);
 my $RUNS = '/run/labenv-checks';    # a file for each run that goes on, with the number of its shell here as its name
 my $AWAITED = "$RUNS/.awaited";
+my $TIMES = "$RUNS/.times";    # the seconds in which a run went on, the latest last
+my $MOST = 1000;    # of them
 my $SOON = 0.1;    # seconds for the lines about what has just been done
 my $CALM = 1;    # seconds for what is not announced, such as the end of a connection to Dovecot that said nothing
 my $LATE = 6;    # Postfix ends a connection that it kept for further messages after two (postconf(5), connection_cache_ttl_limit)
+my $PATIENCE = 0.3;    # seconds for rsyslogd to stop: a busy computer has to get round to it
+my $NAME = 'labenv-tidies';    # of the process that does it, which may read the log beside that of another run
 my $LARGEST = 16_000_000;
 
 my %message;    # by queue id, while it has one
 my (@messages, %smtpd, @sessions, %agent, %cleaner, %counter, %loose);
 my %awaited;    # the processes of sessions whose end is to come, after so many bytes of the log: their beginning is out
-my ($token, %caller, %stranger);
+my ($token, %caller, %stranger, %domain, %second);
 
 # A group of lines that go or stay together: `own` and `other` count what speaks for labenv, and for somebody else.
 sub group { return { own => 0, other => 0, lines => [], @_ } }
@@ -99,6 +104,12 @@ sub postfix {
         if ($text =~ / for \(\w+:([^)]*)\)/) { $counter->{ $stranger{$1} ? 'own' : 'other' }++ }
         else { push @sessions, delete $counter{$pid} }    # "max cache size" is the last of them
     }
+    elsif ($daemon eq 'scache' && $text =~ /^statistics: /) {    # it runs when there are many messages at once, and counts them
+        my $counter = $counter{$pid} //= group();
+        push @{ $counter->{lines} }, $place;
+        $counter->{ $second{$1} ? 'own' : 'other' }++ if $text =~ / start interval (.*)/;
+        push @sessions, delete $counter{$pid} if $text =~ / max simultaneous /;
+    }
     elsif ($daemon =~ /^(smtp|lmtp|local|virtual|pipe)$/) {
         push @{ $loose{"$daemon $pid"} }, $place;    # such as "connect to vm3…: Connection refused": the next line has the queue id
     }
@@ -122,6 +133,13 @@ sub dovecot {
     }
 }
 
+# Whether named says that it could not resolve what labenv made it look for: then it looks for the root's servers, too.
+sub named {
+    my ($time, $text) = @_;
+    return unless $second{$time};
+    return $text =~ / resolving '([^\/']*)\/\w+\/IN': / ? $1 eq '.' || $domain{$1} : $text eq 'resolver priming query complete: failure';
+}
+
 # The numbers of the lines that go, and whether more of them will come soon, and late.
 sub chosen {
     my ($from, @lines) = @_;
@@ -137,10 +155,10 @@ sub chosen {
             $smtpd{ $session->{pid} } = $session;
         }
         $from += length $lines[$place];
-        next unless $lines[$place] =~ /^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (?:postfix\/(?:\S+\/)?(\w+)\[(\d+)\]|(dovecot)|labenv): (.*)/;
+        next unless $lines[$place] =~ /^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (?:postfix\/(?:\S+\/)?(\w+)\[(\d+)\]|(dovecot)|labenv|named\[\d+\]): (.*)/;
         if ($1) { postfix($place, $1, $2, $4) }
         elsif ($3) { dovecot($place, $4) }
-        elsif ($4 =~ /^labenv check looks whether/) { $goes{$place} = 1 }
+        elsif ($4 =~ /^labenv check looks whether/ || named(substr($lines[$place], 0, 15), $4)) { $goes{$place} = 1 }
     }
     my ($soon, $late) = (0, 0);
     for my $session (@sessions, values %cleaner) {
@@ -186,7 +204,7 @@ sub writers {
     my @writers;
     for my $folder (glob '/proc/[0-9]*/fd') {
         my ($pid) = $folder =~ /(\d+)/;
-        next if $pid == $$;
+        next if $pid == $$ || slurp("/proc/$pid/cmdline") =~ /^$NAME\0*$/;
         opendir my $there, $folder or next;
         for my $number (grep { !/^\./ } readdir $there) {
             my @there = (stat "$folder/$number")[0, 1];
@@ -218,7 +236,7 @@ sub stopped {
 # Take out what can be, with the writers stopped, so that the file is what was read: the size of what stays.
 sub cut {
     my ($log, $writers) = @_;
-    my $deadline = time + 0.05;
+    my $deadline = time + $PATIENCE;
     while (grep { !stopped($_) } @$writers) {
         return if time > $deadline;
         sleep 0.0005;
@@ -268,6 +286,15 @@ sub taken_out {
     return $size;
 }
 
+# Remember the seconds from the beginning of this run until its connections have ended.
+sub remember {
+    my ($began) = @_;
+    my @seconds = (slurp($TIMES) =~ /(.+)/g, map { substr localtime $_, 4, 15 } $began .. time + 3);
+    splice @seconds, 0, @seconds - $MOST if @seconds > $MOST;
+    open my $file, '>', $TIMES or return;
+    print $file "$_\n" for @seconds;
+}
+
 # What a run leaves to itself and to the next one: the sessions that are awaited.
 sub awaited { %awaited = slurp($AWAITED) =~ /^(\d+) (\d+)$/mg }
 
@@ -278,9 +305,12 @@ sub awaits {
     print $file "$_ $awaited{$_}\n" for keys %awaited;
 }
 
-(my $mode, $token, my ($callers, $strangers, $log, $run)) = @ARGV;
+(my $mode, $token, my ($callers, $strangers, $domains, $log, $run)) = @ARGV;
+%domain = map { $_ => 1 } split ' ', $domains;
 %caller = map { $_ => 1 } split ' ', $callers;
 %stranger = map { $_ => 1 } split ' ', $strangers;
+remember((stat "$RUNS/$run")[9] // time) if $mode eq 'take';
+%second = map { $_ => 1 } slurp($TIMES) =~ /(.+)/g;
 if ($mode eq 'select') {
     my @lines = <STDIN>;
     my ($goes) = chosen(0, @lines);
@@ -299,7 +329,7 @@ if ($worker) {
 close $hears;
 setpgrp;    # with its channel that group is killed
 $SIG{$_} = 'IGNORE' for qw(HUP INT TERM PIPE);
-$0 = 'labenv';
+$0 = $NAME;
 open $_->[0], $_->[1], '/dev/null' for [ *STDIN, '<' ], [ *STDOUT, '>' ], [ *STDERR, '>' ];
 awaited();
 my ($began, $seen, $late) = (time, -1, 1);
@@ -310,10 +340,14 @@ while (time < $began + ($late || %awaited ? $LATE : $CALM)) {
         (my ($goes, $soon), $late) = chosen($from, lines_of($text));
         $soon = 0 if time > $began + $SOON;
         if (!$soon) {
-            $size = taken_out($log) // last if %$goes;
+            $size = taken_out($log) // -1 if %$goes;
             close $tells;
         }
         $seen = $soon ? -1 : $size;
+        if ($size < 0) {    # it is tried again for a moment, and else by the next run
+            $late = 0;
+            %awaited = ();
+        }
     }
-    sleep(time < $began + $SOON ? 0.003 : 0.05);
+    sleep($seen < 0 && time > $began + $SOON ? 0.2 : time < $began + $SOON ? 0.003 : 0.05);
 }

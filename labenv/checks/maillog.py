@@ -16,6 +16,7 @@ from labenv.errors import EngineError
 from labenv.text import decoded
 
 PATH = "/var/log/maillog"
+NAMED = "/var/log/messages"  # where named(8) logs
 _SOON, _SELDOM = 0.02, 0.25  # seconds between two looks, at first and at last; a look costs some 3 ms
 _QUIET = 5.0  # seconds without a new line; a daemon that asks a dead resolver is silent as long (resolv.conf(5))
 _LARGEST = 4_000_000  # characters that are kept, the newest: a log that shrinks again and again would fill the memory
@@ -23,7 +24,7 @@ _SUSPICION = 1.0  # seconds without what is waited for, after which the log itse
 _TRIAL = 1.0  # seconds that a line of labenv's own may take
 _PROGRAM = Path(__file__).with_suffix(".pl").read_text(encoding="utf-8")
 # What tells other runs that this one goes on in a machine: the number of the shell that all its commands there have as parent.
-ENTER = f"[ ! -f {PATH} ] || {{ mkdir -p /run/labenv-checks; : >/run/labenv-checks/$PPID; }}"
+ENTER = "mkdir -p /run/labenv-checks; : >/run/labenv-checks/$PPID"
 # "alone" if no other run goes on there.
 ALONE = (
     "$(for run in /run/labenv-checks/*; do [ ${run##*/} = $PPID ] || ! grep -qs ^/labenv-tools/ /proc/${run##*/}/cmdline || exit; "
@@ -46,17 +47,15 @@ echo "rsyslog runs, but /etc/rsyslog.conf does not send all messages of the faci
 """
 
 
-def take_out(machine: Machine, token: str, callers: Iterable[str], strangers: Iterable[str]) -> None:
+def take_out(machine: Machine, log: str, token: str, *sets: Iterable[str]) -> None:
     """Take the lines of the runs that are over out of a machine's log, among them those of the run that has this token.
 
-    `callers` are addresses from which labenv connects, `strangers` those from which nobody else does. A machine of an earlier
-    version, without labenv's own tools, keeps the lines, and so does one that does not answer.
+    The `sets` are the addresses from which labenv connects, those from which nobody else does, and the domains to which it wrote. A
+    machine of an earlier version, without labenv's own tools, keeps the lines, and so does one that does not answer.
     """
     if machine.has_tools:
         with suppress(EngineError):
-            machine.run(
-                f"perl -e %s take %s %s %s {PATH} $PPID", _PROGRAM, token, " ".join(callers), " ".join(strangers)
-            )
+            machine.run("perl -e %s take %s %s %s %s %s $PPID", _PROGRAM, token, *map(" ".join, sets), log)
 
 
 class Maillog:

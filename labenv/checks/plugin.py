@@ -65,8 +65,7 @@ def probe(work: Callable[[Site, Post], T]) -> Callable[[Site, Post], T]:
 class Run:
     """One run of the checks on one environment: what it works on, and its results.
 
-    With `first`, it ends at the first step that fails: after that only steps for a person are looked at, which wait for none that
-    fails.
+    With `first`, it ends at the first step that fails: after that only steps for a person are looked at that need none that fails.
     """
 
     site: Site
@@ -133,6 +132,11 @@ class Run:
         self.is_cut |= is_over
         return waits(step) or (is_over and not self.lab.steps[step].is_for_a_person)
 
+    def takes(self, result: CheckResult) -> bool:
+        """Whether a result counts: not the failure of a step that may wait for one that was passed over."""
+        passed_over = needed(result.step, self.lab, self.waits) - {other.step for other in self.results}
+        return not (self.first and self.is_cut and result.status == "fail" and passed_over)
+
     def explained(self, machine: str) -> Complaint | None:
         """What the servers of a machine logged against themselves since the run began, if that explains anything."""
         try:
@@ -159,6 +163,10 @@ class Run:
     def _hang_up(self) -> None:
         for machine in self.site.machines.values():
             machine.hang_up()
+
+
+class _Idle(Exception):
+    """A check that is passed over: it has no result."""
 
 
 RUN = pytest.StashKey[Run]()
@@ -193,21 +201,21 @@ class Session:
         items[:] = sorted(wanted, key=lambda item: order[_step(item).args[0]])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Start the probes that the chosen checks need, or with `first` those that none needs, and leave the others for later."""
-        needed_here = _fixtures(session.items)
-        self._run.start(self._probes() - needed_here if self._run.first else needed_here)
+        """Start the probes that the chosen checks need.
 
-    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """Pass over what is not wanted any more."""
-        steps = _steps(item.session.items)
-        step = _step(item).args[0]
-        return True if self._run.is_idle(step, steps[steps.index(step) :]) else None
+        With `first`, those that none needs and those of the steps for a person, which are looked at in any case; others come later.
+        """
+        needed_here = _fixtures(session.items)
+        own = _fixtures(item for item in session.items if self._run.lab.steps[_step(item).args[0]].is_for_a_person)
+        self._run.start((self._probes() - needed_here) | own if self._run.first else needed_here)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Do not wait for what can no longer make a difference."""
+        """Pass over what is not wanted any more, and do not wait for what can no longer make a difference."""
         if self._run.first:
             steps = _steps(item.session.items)
             here = steps.index(_step(item).args[0])
+            if self._run.is_idle(steps[here], steps[here:]):
+                raise _Idle
             soon = steps[here : here + (1 if self._run.is_cut else max(_AHEAD, _MORE * here))]
             self._run.start(_fixtures(other for other in item.session.items if _step(other).args[0] in soon))
         self._run.await_probes(_step(item).args[0], getattr(item, "fixturenames", ()))
@@ -216,10 +224,13 @@ class Session:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
         """Keep the outcome as a result."""
         report = yield
+        if call.excinfo and isinstance(call.excinfo.value, _Idle):
+            return report
         if call.when == "call" or (call.when == "setup" and call.excinfo):
             result = self._result(item, call.excinfo.value if call.excinfo else None)
-            self._run.results.append(result)
-            self._run.heard(result)
+            if self._run.takes(result):
+                self._run.results.append(result)
+                self._run.heard(result)
         return report
 
     def pytest_sessionfinish(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, Smtp, last_words
-from labenv.checks.maillog import ALONE, ENTER, Maillog, take_out
+from labenv.checks.maillog import ALONE, ENTER, NAMED, Maillog, take_out
 from labenv.checks.maillog import PATH as LOG
 from labenv.checks.restarts import stale
 from labenv.checks.settings import set_there
@@ -34,6 +34,17 @@ _DISCARDING = ("transport_maps", "default_transport", "relay_transport", "local_
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
 
 
+# The IMAP sessions that mail clients have open wait until this run's shell in the machine has ended, however it ends, or for eight
+# seconds: on a busy computer, Dovecot would tell them of messages before these are removed. A process of its own group sees to that.
+_HOLD_CLIENTS = r"""
+[ -e /run/dovecot/master.pid ] || exit 0
+clients=$(ps -C imap -o uid=,pid= | awk '$1 >= 1000 { print $2 }')
+[ -n "$clients" ] || exit 0
+setsid sh -c 'n=0
+    while [ $n -lt 80 ] && kill -0 $0; do sleep 0.1; n=$((n + 1)); done
+    kill -CONT "$@"' $PPID $clients </dev/null >/dev/null 2>&1 &
+kill -STOP $clients
+"""
 # Mode, owner and name of each file in a user's Maildir that has the message, and the header of the first. They are removed, by
 # Dovecot if it knows their numbers: it tells mail clients then, at once, and does not tell them of files that are no longer there.
 _FILE_OUT = r"""
@@ -76,6 +87,7 @@ class Post:
         self._logs: dict[str, Maillog] = {}
         self._listed: dict[str, str] = {}
         self._sent: set[str] = set()
+        self._domains: set[str] = set()
         self._filed: dict[tuple[str, str, str], Filed] = {}
         self._over = threading.Event()
         self._unlogged = False
@@ -160,8 +172,8 @@ class Post:
     def filed(self, machine: Machine, user: str, message_id: str) -> Filed:
         """Where a message was in the Maildir of a user on a machine. It is removed there when this is first asked.
 
-        So a mail client that is told of new messages does not see it: Dovecot waits half a second before it looks for what is new
-        (mailbox-watch.c, NOTIFY_DELAY_MSECS).
+        So a mail client does not see it: Dovecot waits half a second before it looks for what is new (mailbox-watch.c,
+        NOTIFY_DELAY_MSECS), and sessions that are open wait for the end of the run.
         """
         there = (machine.name, user, message_id)
         if there not in self._filed:
@@ -200,14 +212,15 @@ class Post:
                 break
 
     def tidy(self) -> None:
-        """Take the run's lines out of the mail logs. Nothing may read them after this."""
+        """Take the run's lines out of the logs. Nothing may read them after this."""
         machines = self._site.machines.values()
         hosts = {host for machine in machines for host, _ in machine.dialled}
         strangers = {source for machine in machines for _, source in machine.dialled if source}
         callers = {machine.address for machine in machines}
-        reached = [m for m in machines if m.name in self._logs or hosts & {m.address, m.fqdn}]
+        logs = [(m, LOG) for m in machines if m.name in self._logs or hosts & {m.address, m.fqdn}]
+        logs += [(m, NAMED) for m in machines if self._logs and m.name not in self._logs]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda machine: take_out(machine, self.token, callers, strangers), reached))
+            list(pool.map(lambda log: take_out(*log, self.token, callers, strangers, self._domains), logs))
 
     def _wait(self, seconds: float) -> bool:
         """Whether every message has come to rest within that many seconds."""
@@ -235,6 +248,8 @@ class Post:
                 # A neighbour that was down a while ago would not be tried for minutes (qmgr(8), flush dead sites).
                 machine.run(f"{ENTER}; timeout 1 postkick public qmgr F")
                 self._listed[machine.name] = machine.output("perl -e %s list", _MAILBOXES)
+                if machine.has_tools:
+                    machine.run(_HOLD_CLIENTS)
                 self._logs[machine.name] = Maillog(machine)
 
     def _read(self) -> dict[str, str]:
@@ -260,4 +275,6 @@ class Post:
             message["From"] = sender
         message.set_content(_BODY)
         self._sent.add(message_id)
+        if not (domain := recipient.partition("@")[2]).endswith(self._site.student.domain):
+            self._domains.add(domain)
         return message_id, message.as_string()

@@ -177,7 +177,7 @@ def _next(report: "Report", lab: "Lab", paper: _Paper) -> list[Text]:
     if not found.step:
         return paper.folded(found.sentence, "bold green", most=_ON_THE_SHEET)
     step = lab.steps[found.step]
-    how = f". {step.how}" if step.how else ""
+    how = f": {step.how}" if step.how else ""
     text = (
         f"Next: Step {step.id} on {found.machine} ({guide.on_the_sheet(step)}){how}. For a hint: labenv hint {step.id}"
     )

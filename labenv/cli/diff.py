@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labenv.cli import common, screen
+from labenv.cli import common, output, screen
 from labenv.cli.common import JsonOption, NoPagerOption, StudentOption
 
 if TYPE_CHECKING:
@@ -72,6 +72,6 @@ def diff(
         )
     elif patch:
         with pager.paged(no_pager):
-            print(patch, end="")
+            output.as_it_is(patch)
     else:
         print(f"No differences since {since or 'the start'}.", file=sys.stderr)

@@ -72,7 +72,7 @@ def fold(line: str, columns: int, *, begin: int = 0, hang: int | None = None) ->
 
 def _hang(line: str, columns: int) -> int:
     seen = _UNSEEN.sub("", line)
-    gaps = [found.end() for found in re.finditer(r"^ +|(?<=\S) {2,}", seen)]
+    gaps = [found.end() for found in re.finditer(r"^ *(?:[✓✗!·+*-]|\d+\.) +|^ +|(?<=\S) {2,}", seen)]
     return max((gap for gap in gaps if gap <= columns // 2), default=0)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labenv.cli import common, screen
+from labenv.cli import common, output, screen
 from labenv.cli.common import JsonOption, NoPagerOption, PatchOption, StudentOption
 from labenv.errors import UsageError
 
@@ -69,7 +69,7 @@ def history(
         if patch:
             for edit in chosen[::turn]:
                 typer.secho(f"{show.moment(edit.time)}  {edit.machine}:{edit.file}  {edit.said}".rstrip(), bold=True)
-                print(book.patch(edit, colour=sys.stdout.isatty()))
+                output.as_it_is(book.patch(edit, colour=sys.stdout.isatty()) + "\n")
             return
         entries = [(e.edits[0].time, show.entry_rows(e, every=bool(file))) for e in story.entries(chosen)]
         entries += [(time, [(show.moment(time), "", f"saved as {name}", "", "")]) for time, name in saved]

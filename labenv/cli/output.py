@@ -65,7 +65,7 @@ def over(buffer: BinaryIO) -> TextIO:
 
 
 def as_it_is(text: str) -> None:
-    """Print text on stdout that would be wrong if it were folded: JSON, and what is typed into a shell."""
+    """Print text on stdout that would be wrong if it were folded: JSON, a patch, and what is typed into a shell."""
     if isinstance(sys.stdout, _Words):
         sys.stdout.put(text)
     else:

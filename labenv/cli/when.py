@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labenv.cli import common, screen
+from labenv.cli import common, output, screen
 from labenv.cli.common import JsonOption, NoPagerOption, PatchOption, StudentOption
 
 if TYPE_CHECKING:
@@ -69,6 +69,6 @@ def _tell(told: "Story", book: "Repository", *, patch: bool) -> None:
         print("  No watched file changed in between: look at what is running, and at what was restarted.")
     if patch:
         for edit in told.edits:
-            print(book.patch(edit, colour=sys.stdout.isatty()))
+            output.as_it_is(book.patch(edit, colour=sys.stdout.isatty()) + "\n")
     elif told.edits:
         show.edits([row for entry in entries(told.edits) for row in show.entry_rows(entry)])

@@ -54,11 +54,25 @@ _PATH_MAX = 4096
 _MAGIC = b"glibc-ld.so.cache1.1"
 _LIBRARIES = re.compile(r"/(usr/(local/)?)?lib(64)?/")
 _UNPACKED = "/tmp/packages"
+_REPOSITORY = "/usr/share/labenv/repo"
+# Before the name of a package that has a file, in a digest's place.
+_PACKAGED = "package:"
+# What the image has, and which of its packages have which files; of images without such a list, all that its packages have.
 _PRISTINE = f"""
 {TOOLS}/bin/digests 0 {" ".join(_PLACES)}
-for package in /usr/share/labenv/repo/*.deb; do
-    [ ! -e $package ] || dpkg-deb -x $package {_UNPACKED}
-done
+mkdir -p {_UNPACKED} && cd {_REPOSITORY} || exit 0
+[ ! -e Links ] || while read -r link name; do
+    mkdir -p "{_UNPACKED}${{link%/*}}" && ln -s "/etc/alternatives/$name" "{_UNPACKED}$link"
+done <Links
+if [ -e Contents ]; then
+    sed 's#^\\([^ ]*\\) \\(.*\\)#{_PACKAGED}\\1\\x00\\2\\x00#' Contents | tr -d '\\n'
+else
+    for package in *.deb; do dpkg-deb -x $package {_UNPACKED}; done
+fi
+cd {_UNPACKED} && exec {TOOLS}/bin/digests 0 {_UNPACKED}
+"""
+_UNPACK = f"""
+for package; do dpkg-deb -x {_REPOSITORY}/$package.deb {_UNPACKED}; done
 cd {_UNPACKED} && exec {TOOLS}/bin/digests 0 {_UNPACKED}
 """
 
@@ -108,7 +122,12 @@ def strange(engine: Engine, machine: Machine, channel: Channel, *, since_made: b
     if not image:
         return Strange(machine.name, added=foreign, remarks=(remark,))
     known = _known(engine, image)
-    odd = sorted((path, said) for path, said in found if said not in known.get(path, ()))
+    odd = [(path, said) for path, said in found if said not in known.get(path, ())]
+    digests = {digest for path, _ in odd for digest in known.get(path, ())}
+    if packages := sorted(digest.removeprefix(_PACKAGED) for digest in digests if digest.startswith(_PACKAGED)):
+        unpacked = _known(engine, image, *packages)
+        odd = [(path, said) for path, said in odd if said not in unpacked.get(path, ())]
+    odd.sort()
     read = [path for path, said in odd if said != _UNREADABLE]
     return Strange(
         machine.name,
@@ -169,16 +188,18 @@ def image_of(engine: Engine, machine: Machine) -> tuple[str, str]:
     return "", f"{remark}, so its programs could not be compared."
 
 
-def _known(engine: Engine, image: str) -> Digests:
-    """What an image brings. Raises EngineError."""
+def _known(engine: Engine, image: str, *packages: str) -> Digests:
+    """What an image brings, or what some packages of its repository would bring. Raises EngineError."""
+    script = _UNPACK if packages else _PRISTINE
     folder = places.cache("origin")
-    kept = folder and folder / f"{hashlib.sha256(f'{image} {_PRISTINE}'.encode()).hexdigest()}.json"
+    key = hashlib.sha256(" ".join((image, script, *packages)).encode()).hexdigest()
+    kept = folder and folder / f"{key}.json"
     if kept:
         with suppress(OSError, ValueError):  # not cached yet, or damaged
             known: Digests = json.loads(kept.read_bytes())
             return known
     known = defaultdict(list)
-    for path, digest in _read(_pristine(engine, image)):
+    for path, digest in _read(_pristine(engine, image, script, packages)):
         inside = path.removeprefix(_UNPACKED)
         # A package may still name the folders that Debian has merged.
         merged = f"/usr{inside}" if inside.startswith(tuple(f"{folder}/" for folder in _MERGED)) else inside
@@ -191,13 +212,13 @@ def _known(engine: Engine, image: str) -> Digests:
     return known
 
 
-def _pristine(engine: Engine, image: str) -> bytes:
+def _pristine(engine: Engine, image: str, script: str, packages: Sequence[str]) -> bytes:
     """The digests of an image's files, taken in a container of it that nobody else has touched."""
     settings = engine.settings(binds=[tools.bind(engine, silent)], network_mode="none")
-    entrypoint = [f"{TOOLS}/bin/sh", "-c", _PRISTINE]
+    entrypoint = [f"{TOOLS}/bin/sh", "-c", script, "sh"]
     with (
         refusals("looking at what an image brings"),
-        engine.helper(image, entrypoint=entrypoint, command=[], host_config=settings) as reader,
+        engine.helper(image, entrypoint=entrypoint, command=list(packages), host_config=settings) as reader,
     ):
         engine.api.start(reader)
         engine.api.wait(reader)

@@ -315,7 +315,7 @@ def test_no_line_is_longer_than_the_terminal_and_no_address_is_broken(
     cli.inside(student, "vm2", "echo hi | mail -s narrow root")
     cli("save", "a-name-of-a-save-that-is-long", "-s", student)
     kept = {n: v for n, v in os.environ.items() if n not in ("COLUMNS", "NO_COLOR", "LABENV_PLAIN")}
-    kept |= {"LABENV_STUDENT": student, "TERM": "xterm"}
+    kept |= {"LABENV_STUDENT": student, "TERM": "xterm", "PAGER": "cat"}
     whole = {name for m in finished["machines"] for name in (m["address"], m["container"])}
     whole |= {
         f"{student}.ops",

@@ -294,7 +294,7 @@ def test_an_honest_environment_has_nothing_to_tell(cli: Cli, who: str) -> None:
 
 def test_what_a_student_installs_as_on_the_sheet_counts_as_brought(cli: Cli, student: str) -> None:
     cli("up", student, "--no-check", "--at", "relay")
-    cli.inside(student, "vm3", "yum -y install dovecot >/dev/null 2>&1")
+    cli.inside(student, "vm3", "yum -y install dovecot ftp >/dev/null 2>&1")
     report = cli.json("check", "--trust", "-s", student, rc=None)
     assert "notes" not in report
     cli.inside(student, "vm2", "echo 'echo hello' >/usr/local/bin/mine")

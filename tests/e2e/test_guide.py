@@ -1,13 +1,17 @@
 """`check`, `next` and `hint` as a student uses them: what fails, what to do next, and hints that are counted."""
 
 import re
+import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import pexpect
 import pytest
 
 from labenv.engine import Engine, records
+from labenv.lab import labs
 from tests.e2e.conftest import Cli
 
 
@@ -36,14 +40,39 @@ def test_a_typo_in_step_17_gets_one_sentence_that_names_it_and_the_right_value(
     assert (document["step"], document["machine"], document["sentence"]) == ("17", "vm2", said)
 
 
-def test_check_ends_with_that_sentence_and_sends_dependants_to_it_in_a_line_each(cli: Cli, typo: str) -> None:
-    done = cli("check", "-s", typo, rc=1)
+def test_check_all_ends_with_that_sentence_and_sends_dependants_to_it_in_a_line_each(cli: Cli, typo: str) -> None:
+    done = cli("check", "--all", "-s", typo, rc=1)
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert lines[-1].startswith("Next: Step 17 on vm2 ")
     assert len([line for line in lines if line.startswith("✗")]) == 1
     assert any(line.startswith("- ") and line.endswith("(waits for step 17)") for line in lines)
     assert any(re.match(r"·\s+1\s+1\.\s+host .*\(for you\)", line) for line in lines)
     assert "relayhost" not in done.stderr  # progress does not repeat what stdout says
+
+
+def test_check_says_what_fails_and_what_waits_and_next_looks_no_further(cli: Cli, typo: str) -> None:
+    lines = cli("check", "-s", typo, rc=1).stdout.splitlines()
+    assert lines[0] == "✓ Overview: 1 step"
+    assert "✗   17  vm2: vm2 has vm3 as its relay host" in lines
+    assert any(line.startswith("- ") and line.endswith("(for step 17)") for line in lines)
+    assert lines[-1].startswith("Next: Step 17 on vm2 ")
+    found = cli.json("next", "-s", typo, rc=1)
+    assert (found["step"], found["machine"]) == ("17", "vm2")
+    judged = {r["step"]: r["status"] for r in cli.json("check", "-s", typo, rc=1)["results"]}
+    own = {step.id for step in labs.load("lab4b").steps.values() if step.is_for_a_person}
+    assert found["left"] == [step for step, status in judged.items() if step in own and status == "skip"]
+
+
+def test_check_fits_a_terminal_of_24_lines_with_its_command_and_the_next_prompt(typo: str) -> None:
+    command = [sys.executable, "-m", "labenv", "check", "-s", typo]
+    child = pexpect.spawn(shlex.join(command), dimensions=(24, 80), encoding="utf-8", timeout=120)
+    child.expect("✓ Overview: 1 step")
+    child.expect(pexpect.EOF)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", child.before or "").split("\r\n")
+    assert len(shown) <= 21
+    assert max(map(len, shown)) <= 80
+    child.close()
+    assert child.exitstatus == 1
 
 
 def test_hints_go_further_each_time_and_are_written_down(cli: Cli, engine: Engine, typo: str) -> None:

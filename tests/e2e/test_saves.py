@@ -133,7 +133,7 @@ def test_down_keeps_the_saves_and_says_so(cli: Cli, engine: Engine, keeper: str)
 def pruned(engine: Engine, student: str) -> None:
     """What `docker system prune --all --volumes` does to a student's saves, and to nobody else's."""
     mine = {"label": f"{LABEL}={student}"}
-    for image in engine.api.images(name=save_store.REPOSITORY, filters=mine):
+    for image in engine.api.images(name=save_store.REPOSITORY, filters=dict(mine)):
         for tag in image["RepoTags"] or []:
             engine.api.remove_image(tag)
     for volume in engine.api.volumes(filters=mine)["Volumes"] or []:

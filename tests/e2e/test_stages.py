@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from labenv.checks.results import CheckResult, Report
+from labenv.cli import brief
 from labenv.lab import labs
+from labenv.sheet import guide
 from tests.e2e.conftest import Cli
 
 LAB = labs.load("lab4b")
@@ -39,6 +42,17 @@ def test_exactly_the_steps_of_later_stages_do_not_hold(cli: Cli, student: str, s
         assert result["evidence"], result
         assert "Traceback" not in result["evidence"]
         assert "itself crashed" not in result["evidence"]
+    report = Report(student, "lab4b", tuple(CheckResult(**result) for result in document["results"]))
+    for columns in (60, 80):
+        shown = [
+            line.plain for line in brief.lines(report, LAB, columns, 21)
+        ]  # a terminal of 24, with command and prompt
+        assert len(shown) <= 21
+        assert max(map(len, shown)) <= columns
+    # `next` stops early, and says what all checks together say.
+    expected = guide.next_step(report, LAB)
+    found = cli.json("next", "-s", student, rc=1 if later else 0)
+    assert (found["step"], found["sentence"], found["left"]) == (expected.step, expected.sentence, list(expected.left))
 
 
 def test_checks_leave_mail_and_files_as_they_found_them(cli: Cli, student: str) -> None:

@@ -364,7 +364,11 @@ def test_who_knows_that_no_answer_will_come_need_not_wait_for_one(board: Switchb
     asked: list[bool] = []
 
     def says(hopeless: bool) -> Callable[[], bool]:
-        return lambda: bool(asked.append(hopeless)) or hopeless
+        def ask() -> bool:
+            asked.append(hopeless)
+            return hopeless
+
+        return ask
 
     with pytest.raises(TimeoutError, match="port 32 timed out"):
         board.dial("192.0.2.1", 32, hopeless=says(True))

@@ -25,7 +25,10 @@ def test_the_document_is_that_of_the_contract() -> None:
     assert report.to_dict() == {
         "student": "asmith15",
         "lab": "lab4b",
-        "results": [dataclasses.asdict(one) for one in report.results],
+        "results": [
+            {name: value for name, value in dataclasses.asdict(one).items() if name != "ticked"}
+            for one in report.results
+        ],
         "summary": {"passed": 2, "failed": 1, "skipped": 1, "warned": 1},
     }
     assert list(report.to_dict()["results"][0]) == [

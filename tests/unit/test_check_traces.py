@@ -15,17 +15,26 @@ from labenv.mail.office import PROBE
 
 PROGRAM = Path(maillog.__file__).with_suffix(".pl").read_text()
 TOKEN = f"{PROBE}-cbccee7a682b"
-HOST, VM2, STRANGER = "192.168.226.1", "192.168.226.3", "203.0.113.1"
+HOST, VM2, STRANGER, DOMAIN = "192.168.226.1", "192.168.226.3", "203.0.113.1", "elsewhere.test"
 
 
 def stamped(*lines: str, machine: str = "vm3") -> list[str]:
     return [f"Nov 29 16:17:50 {machine} {line}\n" for line in lines]
 
 
-def kept(lines: list[str]) -> list[str]:
-    """What stays of these lines."""
+def kept(lines: list[str], runs: Path = Path("/nonexistent")) -> list[str]:
+    """What stays of these lines; `runs` is the folder of what labenv knows of its runs."""
     done = subprocess.run(
-        ["perl", "-we", PROGRAM, "select", TOKEN, f"{HOST} {VM2}", STRANGER],
+        [
+            "perl",
+            "-we",
+            PROGRAM.replace("/run/labenv-checks", str(runs)),
+            "select",
+            TOKEN,
+            f"{HOST} {VM2}",
+            STRANGER,
+            DOMAIN,
+        ],
         input="".join(lines),
         capture_output=True,
         text=True,
@@ -119,6 +128,33 @@ def test_an_imap_session_is_labenvs_by_the_port_that_it_began_at() -> None:
     assert kept(login(student) + login(ours) + login(gateway, "192.168.226.254")) == theirs
 
 
+def test_postfix_counts_connections_that_labenv_caused(tmp_path: Path) -> None:
+    (tmp_path / ".times").write_text("Nov 29 16:17:49\nNov 29 16:17:50\n")
+    counted = stamped(
+        "postfix/scache[205]: statistics: start interval Nov 29 16:17:50",
+        "postfix/scache[205]: statistics: domain lookup hits=0 miss=1 success=0%",
+        "postfix/scache[205]: statistics: address lookup hits=0 miss=1 success=0%",
+        "postfix/scache[205]: statistics: max simultaneous domains=1 addresses=1 connection=1",
+    )
+    others = [line.replace("interval Nov 29 16:17:50", "interval Nov 29 16:17:48") for line in counted]
+    assert kept(counted + others, tmp_path) == others
+
+
+def test_named_looked_for_what_labenv_wrote_to_when_it_did(tmp_path: Path) -> None:
+    (tmp_path / ".times").write_text("Nov 29 16:17:50\n")
+    lost = stamped(
+        "named[24]: network unreachable resolving 'elsewhere.test/MX/IN': 208.67.222.222#53",
+        "named[24]: address not available resolving './NS/IN': 2001:500:12::d0d#53",
+        "named[24]: resolver priming query complete: failure",
+    )
+    theirs = stamped(
+        "named[24]: network unreachable resolving 'example.com/A/IN': 208.67.222.222#53",
+        "named[24]: zone qq1.ops/IN: loaded serial 7",
+    )
+    before = [line.replace("16:17:50", "16:17:40") for line in lost]
+    assert kept(before + lost + theirs, tmp_path) == before + theirs
+
+
 def test_the_bounce_of_labenvs_message_goes_too() -> None:
     bounced = stamped(
         "postfix/pickup[25]: 29F34B461A1: uid=0 from=<root>",
@@ -170,7 +206,7 @@ class File:
     @property
     def command(self) -> list[str]:
         program = PROGRAM.replace("/run/labenv-checks", str(self.runs))
-        return ["perl", "-we", program, "take", TOKEN, HOST, STRANGER, str(self.path), "1"]
+        return ["perl", "-we", program, "take", TOKEN, HOST, STRANGER, DOMAIN, str(self.path), "1"]
 
     def take(self) -> None:
         subprocess.run(self.command, check=True, timeout=20)

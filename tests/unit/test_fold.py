@@ -29,6 +29,12 @@ def test_what_follows_stands_below_the_last_column() -> None:
     assert fold.fold("  a fault in a file", 12) == ["  a fault in", "  a file"]
 
 
+def test_what_follows_a_sign_or_a_number_stands_beside_it() -> None:
+    assert fold.fold("✓ disk: 63 GiB are free", 18) == ["✓ disk: 63 GiB are", "  free"]
+    assert fold.fold("- On vm2, ssl is yes", 12) == ["- On vm2,", "  ssl is yes"]
+    assert fold.fold("1. The server says no", 14) == ["1. The server", "   says no"]
+
+
 def test_a_margin_gives_way_to_a_long_word() -> None:
     word = "message-id=<20261129164644@vm2>"
     assert fold.fold(" " * 16 + word, 40) == [" " * 9 + word]

@@ -150,6 +150,10 @@ def test_a_run_for_the_first_failure_is_over_once_that_waits_for_nothing_that_co
     # The log book is looked at all the same, and a step for a person that would wait is not.
     assert not run(found("9", "fail")).is_idle("49", ["49"])
     assert run(found("35", "fail")).is_idle("36", ["36"])
+    over = run(found("9", "fail"))
+    assert not over.is_idle("36", ["36"])
+    assert over.takes(found("36", "pass"))
+    assert not over.takes(found("36", "fail"))
 
 
 def test_a_run_for_the_first_failure_looks_at_what_a_step_needs_before_it() -> None:

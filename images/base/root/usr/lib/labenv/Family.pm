@@ -182,11 +182,17 @@ sub merged {
     return $path =~ s{^/(bin|sbin|lib|lib64)(/|$)}{/usr/$1$2}r;
 }
 
-# What Debian's package has put into the machine, as dpkg has it recorded.
+# Where dpkg has recorded what a package of Debian's has put into the machine.
+sub record_of {
+    my ($package) = @_;
+    my ($list) = grep { -e } "$record/info/$package.list", glob "$record/info/$package:*.list";
+    return $list;
+}
+
 sub recorded {
     my ($package) = @_;
-    my @lists = (grep({ -e } "$record/info/$package.list"), glob "$record/info/$package:*.list");
-    return grep { $_ ne '/.' && !(left_out($_) && !-e) } map { lines($_) } @lists[ 0 .. ($#lists < 0 ? -1 : 0) ];
+    my $list = record_of($package) // return;
+    return grep { $_ ne '/.' && !(left_out($_) && !-e) } lines($list);
 }
 
 # The files of an installed package, sorted.
@@ -203,7 +209,7 @@ sub files {
 # When a package was installed, in seconds of the epoch.
 sub unpacked {
     my ($p) = @_;
-    my ($list) = grep { -e } "$record/info/$p->{of}[0].list", glob "$record/info/$p->{of}[0]:*.list";
+    my $list = record_of($p->{of}[0]);
     return $list ? (stat $list)[9] : 0;
 }
 
