@@ -122,7 +122,7 @@ def strange(engine: Engine, machine: Machine, channel: Channel, *, since_made: b
     if not image:
         return Strange(machine.name, added=foreign, remarks=(remark,))
     known = _known(engine, image)
-    odd = [(path, said) for path, said in found if said not in known.get(path, ())]
+    odd = [(path, said) for path, said in found if said not in known.get(path, ()) and not _is_off(path, said, known)]
     digests = {digest for path, _ in odd for digest in known.get(path, ())}
     if packages := sorted(digest.removeprefix(_PACKAGED) for digest in digests if digest.startswith(_PACKAGED)):
         unpacked = _known(engine, image, *packages)
@@ -136,6 +136,11 @@ def strange(engine: Engine, machine: Machine, channel: Channel, *, since_made: b
         unread=tuple(path for path, said in odd if said == _UNREADABLE),
         remarks=(remark,) if remark else (),
     )
+
+
+def _is_off(path: str, said: str, known: Digests) -> bool:
+    """Whether it is a link to nowhere for a unit that nobody brought: a package's way to say that it needs none here."""
+    return path not in known and path.startswith("/usr/lib/systemd/system/") and said == "->/dev/null"
 
 
 def _read(said: bytes) -> list[tuple[str, str]]:
