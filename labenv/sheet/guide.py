@@ -96,11 +96,7 @@ def next_step(report: Report, lab: Lab) -> Next:
     if pages:
         step = lab.steps[pages[0].step]
         yours, seen = f"Left for you is step {step.id} ({on_the_sheet(step)}):", pages[0].evidence
-        sentence = (
-            f"{yours} {step.how}. All checks pass; labenv sees: {seen}"
-            if step.how
-            else f"All checks pass. {yours} {seen}"
-        )
+        sentence = f"{yours} {step.how}. All checks pass; {seen}" if step.how else f"All checks pass. {yours} {seen}"
     elif left:
         sentence = f"All checks pass. Only you can judge the rest: {_steps(left, lab)}. Tick what is done: labenv tick"
     else:

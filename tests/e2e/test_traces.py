@@ -1,5 +1,6 @@
 """A check leaves nothing behind that a student sees: no line in the mail logs, no message, and no line of theirs is lost."""
 
+import imaplib
 import os
 import signal
 import subprocess
@@ -20,6 +21,26 @@ def student(finished: dict[str, Any]) -> str:
     return str(finished["student"])
 
 
+class Waiting:
+    """A mail client that has the student's inbox open and waits for new messages (RFC 2177)."""
+
+    def __init__(self, environment: dict[str, Any]) -> None:
+        [vm3] = [machine for machine in environment["machines"] if machine["name"] == "vm3"]
+        self._session = imaplib.IMAP4("127.0.0.1", vm3["published"]["143"], timeout=30)
+        self._session.login(environment["student"], environment["password"])
+        self._session.select("INBOX")
+        self._session.send(b"w IDLE\r\n")
+
+    def told(self) -> list[str]:
+        """What the server has told it until now. It does not wait any longer."""
+        self._session.send(b"DONE\r\n")
+        lines = [self._session.readline().decode().strip()]
+        while not lines[-1].startswith("w "):
+            lines.append(self._session.readline().decode().strip())
+        self._session.shutdown()
+        return [line for line in lines if line.endswith(("EXISTS", "EXPUNGE"))]
+
+
 def logs(cli: Cli, student: str, first: str = "") -> dict[str, list[str]]:
     return {
         name: cli.inside(student, name, f"{first} stat -c %i /var/log/{log}; cat /var/log/{log}").splitlines()
@@ -33,7 +54,10 @@ def probes(cli: Cli, student: str) -> str:
     return "".join(cli.inside(student, name, find) for name in ("vm2", "vm3"))
 
 
-def test_checks_leave_the_mail_logs_as_they_were_but_for_what_the_student_wrote(cli: Cli, student: str) -> None:
+def test_checks_leave_the_mail_logs_as_they_were_but_for_what_the_student_wrote(
+    cli: Cli, student: str, finished: dict[str, Any]
+) -> None:
+    client = Waiting(finished)
     before = logs(cli, student)
     for number in range(CHECKS):
         checking = subprocess.Popen(
@@ -46,6 +70,7 @@ def test_checks_leave_the_mail_logs_as_they_were_but_for_what_the_student_wrote(
             cli.inside(student, "vm2", f"echo hello | mail -s own {student}@{student}.ops")
         assert checking.wait() == 0
     after = logs(cli, student, LATE)
+    assert client.told() == ["* 1 EXISTS"], "the student's own message"
     assert after.pop("host") == before.pop("host")
     for name, lines in before.items():
         assert after[name][: len(lines)] == lines, "the same file, with the same beginning"

@@ -49,7 +49,7 @@ def test_a_step_in_thunderbird_begins_with_what_to_do_and_how_to_get_there() -> 
     left = guide.next_step(report(found("36", "skip", "nobody used it")), LAB).sentence
     assert left.startswith("Left for you is step 36 ")
     assert "only your id" in left.partition(". ")[0]
-    assert left.endswith(". All checks pass; labenv sees: nobody used it")
+    assert left.endswith(". All checks pass; nobody used it")
 
 
 def test_what_only_a_person_can_judge_is_named_when_nothing_else_is_left() -> None:

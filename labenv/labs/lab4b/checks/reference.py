@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from labenv.checks.machine import Machine, Site
+from labenv.checks.results import ONLY_A_PERSON
 
 SERVER = "outlook.office365.com"
 _CLIENT = f"timeout 30 openssl s_client -quiet -verify_return_error -verify_hostname {SERVER}"
@@ -31,10 +32,7 @@ class Reference:
 def outside(site: Site) -> Machine:
     """The machine outside. If there is none, the check is skipped: only a person can judge what is done there."""
     if "outside" not in site.machines:
-        pytest.skip(
-            "only a person can judge this; labenv sees it with the world outside: "
-            f"labenv up {site.student.id} --outside"
-        )
+        pytest.skip(f"{ONLY_A_PERSON} without the world outside: labenv up {site.student.id} --outside")
     return site["outside"]
 
 
