@@ -152,13 +152,13 @@ def rebuild(
         listen(Event("restore", text, "warn"))
 
 
-def up(student_id: str, engine_id: str) -> None:
+def up(engine: Engine, student_id: str) -> None:
     """Note that a student has machines on an engine; `down` drops the note."""
     with suppress(OSError):
         path = places.state() / "up" / student_id
         if path.is_absolute():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.write_text(f"{engine_id} {time.time():.0f}", encoding="utf-8")
+            path.write_text(f"{engine.facts.ident} {time.time():.0f}", encoding="utf-8")
 
 
 def down(student_id: str) -> None:
@@ -169,11 +169,11 @@ def down(student_id: str) -> None:
         path.parent.rmdir()
 
 
-def since(student_id: str, engine_id: str) -> float | None:
+def since(engine: Engine, student_id: str) -> float | None:
     """When labenv last made machines of a student on that engine, if no `down` removed them since; None if it did not."""
     with suppress(OSError, ValueError):
         told, _, moment = (places.state() / "up" / student_id).read_text(encoding="utf-8").rpartition(" ")
-        return float(moment) if told == engine_id else None
+        return float(moment) if told == engine.facts.ident else None  # asked last, because an engine takes its time
     return None
 
 

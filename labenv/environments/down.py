@@ -1,6 +1,6 @@
 """Taking an environment down: `down` removes everything but its saves."""
 
-from labenv.engine import Engine, kept, save_store
+from labenv.engine import Engine, save_store
 from labenv.environment import Environment
 from labenv.environments import history
 from labenv.environments.changing import changing
@@ -29,8 +29,6 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
             if other != noted:
                 save_store.drop(engine, other)
         save_store.drop(engine, noted)
-        kept.drop_parents(who)
-        kept.down(who)
         if not count:
             history.forget(environment)
     if count:

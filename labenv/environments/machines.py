@@ -91,7 +91,7 @@ def make(
         around = pool.submit(closed)
         list(pool.map(make_one, nodes))
     cap(engine, made, nodes, listen)
-    kept.up(made.student.id, engine.facts.ident)
+    kept.up(engine, made.student.id)
     return tuple(f"made {node.name}" for node in nodes)
 
 

@@ -7,7 +7,7 @@ is made from scratch, it is undone. An interrupted start of a drill is undone.
 
 from dataclasses import replace
 
-from labenv.engine import FOREIGN, NOTED, Engine, records, save_store
+from labenv.engine import FOREIGN, NOTED, Engine, kept, records, save_store
 from labenv.engine.desk import remove_home
 from labenv.engine.save_store import Note, Save
 from labenv.environment import Environment
@@ -49,6 +49,8 @@ def remove_all(engine: Engine, student_id: str) -> None:
         engine.remove(environment)
     records.remove(engine, student_id)
     remove_home(engine, student_id)
+    kept.drop_parents(student_id)
+    kept.down(student_id)
 
 
 def replace_with(engine: Engine, wanted: Save, noted: Note, listen: Listener) -> tuple[str, ...]:

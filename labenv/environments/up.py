@@ -200,7 +200,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
 
 def _tell_vanished(engine: Engine, student_id: str, listen: Listener) -> None:
     """Say so if the student had machines, and another program removed them with everything around them."""
-    since = kept.since(student_id, engine.facts.ident)
+    since = kept.since(engine, student_id)
     if since is None:
         return
     saves = save_store.found(engine, student_id)

@@ -3,11 +3,12 @@
 import json
 import stat
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from labenv.engine import kept
+from labenv.engine import Engine, kept
 from labenv.errors import EngineError
 
 FIRST, SECOND = "20261129T120000000000-00000001", "20261129T120100000000-00000002"
@@ -85,10 +86,11 @@ def test_a_folder_that_cannot_be_written_is_named(state: Path) -> None:
 
 
 def test_only_down_forgets_that_a_student_has_machines(state: Path) -> None:
-    assert kept.since("anna", "this") is None
-    kept.up("anna", "this")
-    assert kept.since("anna", "this") is not None
-    assert kept.since("anna", "another engine") is None
+    this, other = (cast(Engine, SimpleNamespace(facts=SimpleNamespace(ident=name))) for name in ("this", "other"))
+    assert kept.since(cast(Engine, None), "anna") is None, "an engine is not asked for nothing"
+    kept.up(this, "anna")
+    assert kept.since(this, "anna") is not None
+    assert kept.since(other, "anna") is None
     kept.down("anna")
-    assert kept.since("anna", "this") is None
+    assert kept.since(this, "anna") is None
     assert list(state.iterdir()) == []
