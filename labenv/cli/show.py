@@ -151,8 +151,8 @@ def saves(documents: "Sequence[dict[str, Any]]") -> None:
     table(("student", "name", "made", "stage", "machines", "size"), rows)
     if gone := [save["name"] for save in documents if save["gone"]]:
         _out.print(
-            f"Another program, such as docker system prune, removed the images of {', '.join(gone)}. A restore makes them again "
-            "from the copy outside the engine."
+            f"The engine has no images of {', '.join(gone)} (docker system prune removes them). A restore makes them again from "
+            "the copy outside the engine."
         )
 
 

@@ -112,7 +112,7 @@ class Note:
 def found(engine: Engine, student_id: str | None = None) -> list[Save]:
     """The complete saves (of one student, if given), oldest first. Raises EngineError."""
     there = _whole([parts for parts in _tagged(engine) if student_id in (None, parts[0])])
-    return _with_gone(there, student_id)
+    return _with_gone(engine, there, student_id)
 
 
 def tidied(engine: Engine, student_id: str) -> list[Save]:
@@ -127,7 +127,7 @@ def tidied(engine: Engine, student_id: str) -> list[Save]:
         for _, _, copy in there:
             if copy.tag not in wanted:
                 _untag(engine, copy.tag)
-    return _with_gone(saves, student_id)
+    return _with_gone(engine, saves, student_id)
 
 
 def make(
@@ -157,7 +157,8 @@ def make(
             try:
                 _keep(engine, made, machines, copied, [facts for _, facts in committed])
             except EngineError as error:
-                listen(Event("save", f"there is no copy of this save outside the engine: {error}", "note"))
+                text = f"there is no copy of this save outside the engine, so `docker system prune --all` would remove it: {error}"
+                listen(Event("save", text, "note"))
             return made
     except BaseException:
         with suppress(EngineError):
@@ -258,10 +259,15 @@ def _whole(tagged: list[tuple[str, str, Copy]]) -> list[Save]:
     return saves
 
 
-def _with_gone(there: list[Save], student_id: str | None) -> list[Save]:
-    """The saves, with those of which there is only the copy outside the engine."""
+def _with_gone(engine: Engine, there: list[Save], student_id: str | None) -> list[Save]:
+    """The saves, with those of which there is only the copy outside the engine.
+
+    Those of a named student, from whatever engine: one that was set up from scratch has another name.
+    """
     stamps = {save.stamp for save in there}
     copies = [manifest for manifest in kept.manifests(student_id) if manifest["stamp"] not in stamps]
+    if copies and not student_id:
+        copies = [manifest for manifest in copies if manifest.get("engine") == engine.facts.ident]
     gone = [
         Save(
             told["student"],
@@ -315,7 +321,8 @@ def _keep(
             "id": inspected["Image"],
             "parent": parent,
         }
-    kept.store({"student": made.student_id, "name": made.name, "stamp": made.stamp, "machines": told}, new)
+    manifest = {"student": made.student_id, "name": made.name, "stamp": made.stamp, "engine": engine.facts.ident}
+    kept.store(manifest | {"machines": told}, new)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import shutil
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
+import docker.errors
 import pytest
 
 from labenv.engine import LABEL, Engine, pause, recipe, save_store
@@ -135,7 +136,8 @@ def pruned(engine: Engine, student: str) -> None:
     mine = {"label": f"{LABEL}={student}"}
     for image in engine.api.images(name=save_store.REPOSITORY, filters=dict(mine)):
         for tag in image["RepoTags"] or []:
-            engine.api.remove_image(tag)
+            with suppress(docker.errors.APIError):  # a machine stands on it
+                engine.api.remove_image(tag)
     for volume in engine.api.volumes(filters=mine)["Volumes"] or []:
         engine.api.remove_volume(volume["Name"])
 

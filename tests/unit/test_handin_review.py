@@ -62,6 +62,12 @@ def test_members_that_the_manifest_lacks_or_has_too_many(tmp_path: Path) -> None
         ("12", "config/host/var/named/mydb-for-asmith15-ops", "; @ IN MX 10 vm3\n", "MX"),
         ("33", "config/vm3/etc/dovecot/conf.d/10-auth.conf", "#disable_plaintext_auth = no\n", "plaintext"),
         ("31", "config/vm3/etc/sysconfig/iptables", "*filter\n:INPUT DROP\n", "143"),
+        (
+            "31",
+            "config/vm3/etc/sysconfig/iptables",
+            "*nat\n:INPUT ACCEPT [0:0]\nCOMMIT\n*filter\n:INPUT DROP\nCOMMIT\n",
+            "143",
+        ),
     ],
 )
 def test_claims_that_the_files_contradict(tmp_path: Path, step: str, member: str, content: str, said: str) -> None:

@@ -71,7 +71,11 @@ def _why(machine: Machine, lookup: Lookup) -> str:
     """What keeps a name from being found that the server answers about: its own access list, or a name that nothing completes."""
     if "REFUSED" in lookup.words:
         return f"; named on host does not answer {machine.name}: see allow-query in /etc/named.conf"
-    if "." not in lookup.name and machine.run("grep -qE '^(search|domain)[[:space:]]' /etc/resolv.conf").rc:
+    if (
+        "not found" in lookup.words
+        and "." not in lookup.name
+        and machine.run("grep -qE '^(search|domain)[[:space:]]' /etc/resolv.conf").rc
+    ):
         return f"; /etc/resolv.conf on {machine.name} has no line search, which completes short names"
     return ""
 
