@@ -12,10 +12,9 @@
 # Nothing is taken out while another run goes on, or another program has the file open: tail -f would print it all once more.
 use strict;
 use warnings;
-use Fcntl qw(:flock O_WRONLY);
-use MIME::Base64 qw(decode_base64);
 use Time::HiRes qw(sleep time);
 
+my ($LOCK_EX, $O_WRONLY) = (2, 1);    # flock(2), open(2); to load Fcntl takes as long as all the rest
 my $MARK = 'labenv-check-';
 my @PORTS = (61000, 65535);
 my $RUNS = '/run/labenv-checks';    # a file for each run that goes on, with the number of its shell here as its name
@@ -124,7 +123,8 @@ sub dovecot {
     }
     elsif ($text =~ m{(?:session=|\)<\d+>|,)<([A-Za-z0-9+/]{16})>}) {
         my $session = $1;
-        my ($port, @address) = unpack 'x6vC4', decode_base64($session);
+        require MIME::Base64;
+        my ($port, @address) = unpack 'x6vC4', MIME::Base64::decode_base64($session);
         my $address = join '.', @address;
         return unless $stranger{$address} || $caller{$address} && $port >= $PORTS[0] && $port <= $PORTS[1];
         my $group = $agent{$session} //= group(own => 1, open => 1);
@@ -211,7 +211,7 @@ sub writers {
             next unless @there && "@there" eq "@log";
             my ($flags) = slurp("/proc/$pid/fdinfo/$number") =~ /^flags:\s*(\d+)/m;
             my $program = readlink "/proc/$pid/exe" // '';
-            return unless defined $flags && (oct($flags) & 3) == O_WRONLY && $program =~ m{/(rsyslogd|postlogd)$};
+            return unless defined $flags && (oct($flags) & 3) == $O_WRONLY && $program =~ m{/(rsyslogd|postlogd)$};
             push @writers, $pid;
         }
     }
@@ -263,7 +263,7 @@ sub cut {
 sub taken_out {
     my ($log) = @_;
     open my $lock, '>', "$RUNS/.lock" or return;
-    flock $lock, LOCK_EX or return;
+    flock $lock, $LOCK_EX or return;
     my $writers = writers($log) or return;
     return if others();
     awaited();
