@@ -341,7 +341,9 @@ def homes() -> Machine:
     ],
 )
 def test_a_line_of_dovecots_is_compared_as_dovecot_reads_it(line: str, same: bool) -> None:
-    found = Dovecot(told(lambda *_: (0, line, "")), True, "", {"protocols": "imap"}).setting(
+    said = f"/etc/dovecot/dovecot.conf:{line}\n/etc/dovecot/conf.d/99-local.conf:  {line}\n"
+    found = Dovecot(told(lambda *_: (0, said, "")), True, "", {"protocols": "imap"}).setting(
         "protocols", "dovecot.conf"
     )
     assert bool(found.lines) == same
+    assert found.others == (("/etc/dovecot/conf.d/99-local.conf",) if same else ())
