@@ -171,5 +171,5 @@ def test_a_hint_about_a_persons_step_or_none_is_refused(cli: Cli, finished: dict
 def test_nothing_is_left_to_mend_at_the_end_of_the_sheet(cli: Cli, finished: dict[str, Any]) -> None:
     document = cli.json("next", "-s", finished["student"])
     assert document["step"] == document["machine"] == ""
-    assert document["sentence"].startswith("All checks pass. ")
+    assert "All checks pass" in document["sentence"]
     assert "32" in document["left"]
