@@ -21,6 +21,7 @@ my $RUNS = '/run/labenv-checks';    # a file for each run that goes on, with the
 my $AWAITED = "$RUNS/.awaited";
 my $TIMES = "$RUNS/.times";    # the seconds in which a run went on, the latest last
 my $MOST = 1000;    # of them
+my $LONG = 60;    # seconds of a run that count, if nobody knows when it ended
 my $SOON = 0.1;    # seconds for the lines about what has just been done
 my $CALM = 1;    # seconds for what is not announced, such as the end of a connection to Dovecot that said nothing
 my $LATE = 6;    # Postfix ends a connection that it kept for further messages after two (postconf(5), connection_cache_ttl_limit)
@@ -286,10 +287,13 @@ sub taken_out {
     return $size;
 }
 
-# Remember the seconds from the beginning of this run until its connections have ended.
+# Remember the seconds from the beginning of this run, and of those that were killed, until their connections have ended.
 sub remember {
-    my ($began) = @_;
-    my @seconds = (slurp($TIMES) =~ /(.+)/g, map { substr localtime $_, 4, 15 } $began .. time + 3);
+    my $now = int time;
+    my @seconds = slurp($TIMES) =~ /(.+)/g;
+    for my $began (map { (stat)[9] // () } glob "$RUNS/*") {
+        push @seconds, map { substr localtime $_, 4, 15 } $began .. ($began + $LONG < $now ? $began + $LONG : $now + 3);
+    }
     splice @seconds, 0, @seconds - $MOST if @seconds > $MOST;
     open my $file, '>', $TIMES or return;
     print $file "$_\n" for @seconds;
@@ -309,7 +313,7 @@ sub awaits {
 %domain = map { $_ => 1 } split ' ', $domains;
 %caller = map { $_ => 1 } split ' ', $callers;
 %stranger = map { $_ => 1 } split ' ', $strangers;
-remember((stat "$RUNS/$run")[9] // time) if $mode eq 'take';
+remember() if $mode eq 'take';
 %second = map { $_ => 1 } slurp($TIMES) =~ /(.+)/g;
 if ($mode eq 'select') {
     my @lines = <STDIN>;
