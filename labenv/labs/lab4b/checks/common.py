@@ -9,6 +9,7 @@ from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
 from labenv.checks.plugin import RUN
 from labenv.checks.restarts import needs_more_than_a_reload, not_restarted
+from labenv.student import Student
 
 # An address that is in no lab network (RFC 5737); host has it too.
 OUTSIDE = "203.0.113.1"
@@ -32,6 +33,17 @@ def later(request: pytest.FixtureRequest, name: str) -> Any:
     run = request.config.stash[RUN]
     run.start({name})
     return run.outcome(name)
+
+
+def first_name(vm3: Machine, student: Student) -> str:
+    """The account with the student's first name: the one that labenv knows, else the newest other regular account of vm3.
+
+    The sheet leaves the name to the student, and labenv may only have guessed it (step 42; login.defs(5), UID_MIN).
+    """
+    rows = [line.split(":") for line in str(vm3.once("getent passwd").stdout).splitlines()]
+    ids = {row[0]: int(row[2]) for row in rows if len(row) == 7 and row[2].isdigit()}
+    regular = [name for name, number in ids.items() if 1000 <= number < 60000 and name != student.id]
+    return student.first if student.first in ids or not regular else regular[-1]
 
 
 def look_ahead(machine: Machine) -> None:
