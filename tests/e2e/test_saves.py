@@ -521,9 +521,8 @@ def test_an_archive_beside_a_running_environment_becomes_a_save(
 
 @pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
 def test_an_archive_comes_up_on_an_engine_without_images_or_network(
-    worked: str, archive: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    worked: str, archive: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("elsewhere")))
     with rig.cgroup2_engine(tmp_path_factory.mktemp("rig")) as engine:
         moved = shutil.copy(archive, archive.with_name("moved"))
         assert f"{worked}'s lab is up" in labenv(engine, "import", str(moved)).stdout
