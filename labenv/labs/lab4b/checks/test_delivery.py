@@ -59,9 +59,7 @@ def test_first_has_an_account(vm3: Machine, student: Student, evidence: Evidence
     evidence(has, saw, "an account")
     evidence(int(entry[2]) >= 1000, f"{first} has the user id {entry[2]}", "1000 or more, as regular users have")
     owner = vm3.run("stat -c %%U %s", entry[5]).stdout.strip()
-    evidence(
-        owner == first, f"the home directory {entry[5]} {f'belongs to {owner}' if owner else 'is missing'}", first
-    )
+    evidence(owner == first, f"the home directory {entry[5]} {f'belongs to {owner}' if owner else 'is missing'}", first)
 
 
 @step("42", machine="vm2")
