@@ -3,9 +3,10 @@
 #
 # A line is labenv's own if it says so: it belongs to a message with labenv's message id, to a session in which a client of
 # labenv's spoke (three times NOOP, or its name in HELO), or that began at one of labenv's ports (images/tools/source/connect.c;
-# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses; or named(8) could not
-# resolve one of DOMAINS, to which the checks write, in a second in which they did. Every other line stays, in its order, and the
-# file stays the same file. What is left of a run that was killed goes with the next one's lines.
+# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses; or, in a second
+# in which the checks wrote to one of DOMAINS, a machine refused what another one passed on to there, or named(8) could not resolve
+# it. Every other line stays, in its order, and the file stays the same file. What is left of a run that was killed goes with the next
+# one's lines.
 #
 # rsyslogd(8) is stopped for some milliseconds; what stays is written before the file is cut, so no moment loses a line. A process of
 # its own group does that, and another one waits for its end to let rsyslogd go on, so that no lost connection keeps it stopped.
@@ -39,6 +40,13 @@ sub group { return { own => 0, other => 0, lines => [], @_ } }
 
 sub is_own { my ($group) = @_; return $group->{own} && !$group->{other} }
 
+# Whether a machine refuses what another one passes on for labenv, to a domain to which the checks write. Another one is who says its
+# own name, as Postfix does and mail clients do not.
+sub passed_on {
+    my ($time, $text) = @_;
+    return $second{$time} && $text =~ / reject: RCPT from (\S+)\[.* to=<[^>]*\@([^>]*)> proto=\S+ helo=<\1>/ && $domain{$2};
+}
+
 # The group of the message with a queue id; "client=" and "uid=" begin another one (labenv/mail/maillog.py).
 sub message {
     my ($id, $text) = @_;
@@ -49,7 +57,7 @@ sub message {
 }
 
 sub postfix {
-    my ($place, $daemon, $pid, $text) = @_;
+    my ($place, $daemon, $pid, $text, $time) = @_;
     if ($daemon eq 'smtpd' && $text =~ /^connect from \S*?\[([^\]]*)\]/) {
         push @sessions, $smtpd{$pid} = group(open => 1, pid => $pid, ours => $stranger{$1});
     }
@@ -57,7 +65,7 @@ sub postfix {
         push @sessions, $smtpd{$pid} = group(open => 1);
     }
     my $session = $daemon eq 'smtpd' ? $smtpd{$pid} : undef;
-    my $names = $text =~ /(?: to=<|helo=<)\Q$MARK\E|helo=<labenv-check\./;
+    my $names = $text =~ /(?: to=<|helo=<)\Q$MARK\E|helo=<labenv-check\./ || passed_on($time, $text);
     my ($id, $said) = $text =~ /^((?!NOQUEUE)[0-9A-Za-z]{6,}): (.*)/;
     if ($id && ($message{$id} || $said =~ /^(client|uid|message-id|from)=|^removed/)) {
         my $message = message($id, $said);
@@ -157,7 +165,7 @@ sub chosen {
         }
         $from += length $lines[$place];
         next unless $lines[$place] =~ /^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (?:postfix\/(?:\S+\/)?(\w+)\[(\d+)\]|(dovecot)|labenv|named\[\d+\]): (.*)/;
-        if ($1) { postfix($place, $1, $2, $4) }
+        if ($1) { postfix($place, $1, $2, $4, substr $lines[$place], 0, 15) }
         elsif ($3) { dovecot($place, $4) }
         elsif ($4 =~ /^labenv check looks whether/ || named(substr($lines[$place], 0, 15), $4)) { $goes{$place} = 1 }
     }

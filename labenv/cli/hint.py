@@ -67,3 +67,5 @@ def hint(
     show.hint(found)
     if 0 < found.level < len(guide.SAID):
         print(f"More: labenv hint {found.step}", file=sys.stderr)
+    elif found.level:
+        print(f"That is the last hint for step {found.step}.", file=sys.stderr)

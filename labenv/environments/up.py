@@ -154,9 +154,12 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     engine = change.engine
     if contradiction := _contradiction(request, there):
         option, old = contradiction
+        who = there.student.id
+        way = f"remove it first, with the work that is in it: labenv down -s {who}"
+        if option == "--at":
+            way = f"set it to the start of that stage, after a save: labenv reset --at {request.stage} -s {who}"
         raise UsageError(
-            f"{there.student.id}'s environment exists with {option} {old}, and a student's work is in it. "
-            f"Omit {option} to bring it up as it is, or remove it first: labenv down -s {there.student.id}"
+            f"{who}'s environment exists with {option} {old}. Omit {option} to bring it up as it is, or {way}"
         )
     source = str(request.topology.resolve()) if request.topology else there.topology
     machines = [machine.name for machine in there.machines]

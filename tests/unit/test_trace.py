@@ -12,7 +12,9 @@ import pytest
 
 from labenv.errors import UsageError
 from labenv.mail import maillog
+from labenv.mail.maillog import Delivery
 from labenv.mail.postroom import Postroom, parse
+from labenv.mail.reasons import reason
 from labenv.mail.telling import Scene
 from labenv.mail.trace import Trace, Tracer
 
@@ -71,6 +73,21 @@ def test_the_way_from_a_command_line_to_a_maildir() -> None:
     [end] = trace.ends
     assert (end.state, end.machine, end.user, end.queue_id) == ("delivered", "vm3", "asmith15", "A869F28A036")
     assert all(len(moment.lines) == 1 and moment.lines[0] in log(moment.machine) for moment in trace.moments)
+
+
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [
+        ("vm3.asmth15.ops", "not in your domain asmith15.ops"),
+        ("vm3.asmith15.op", "not in your domain asmith15.ops"),
+        ("gmail.com", "outside the lab"),
+        ("vm3.bjones3.ops", "outside the lab"),
+    ],
+)
+def test_a_misspelt_domain_is_not_called_outside(name: str, which: str) -> None:
+    words = f"Host or domain name not found. Name service error for name={name} type=MX: Host not found, try again"
+    deferred = Delivery(ANNA, "", "none", "deferred", words, "4.4.3", datetime(2026, 11, 22))
+    assert reason(deferred, "vm2", machines={}, domain="asmith15.ops").endswith(f"{name}, which is {which}")
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,10 @@ def mail_for_first(site: Site, post: Post) -> Journey:
     """A message from the client on host to the first-name account; not sent if there is no such account."""
     first = first_name(site["vm3"], site.student)
     if site["vm3"].run("getent passwd %s", first).rc:
-        raise CheckFailed("vm3 has no account of your first name, so no message was sent", "the account, and its mail")
+        raise CheckFailed(
+            f"vm3 has no account with your first name, such as {first}, so no message was sent",
+            "the account, and its mail",
+        )
     return _client_sends(site, post, "first", f"{first}@{site.student.domain}")
 
 

@@ -54,15 +54,12 @@ def test_vm3_greets(banner_of_vm3: str, vm2_asks_vm3: Dialogue, domain: str, evi
 def test_first_has_an_account(vm3: Machine, student: Student, evidence: Evidence) -> None:
     first = common.first_name(vm3, student)
     entry = vm3.run("getent passwd %s", first).stdout.strip().split(":")
-    saw = f"vm3 has the account {first}" if len(entry) == 7 else f"vm3 has no account {first}, nor another new one"
-    evidence(len(entry) == 7, saw, "an account with your first name")
+    has = len(entry) == 7
+    saw = f"vm3 has the account {first}" if has else f"vm3 has no account with your first name, such as {first}"
+    evidence(has, saw, "an account")
     evidence(int(entry[2]) >= 1000, f"{first} has the user id {entry[2]}", "1000 or more, as regular users have")
     owner = vm3.run("stat -c %%U %s", entry[5]).stdout.strip()
-    evidence(
-        owner == first,
-        f"the home directory {entry[5]} {f'belongs to {owner}' if owner else 'is missing'}",
-        first,
-    )
+    evidence(owner == first, f"the home directory {entry[5]} {f'belongs to {owner}' if owner else 'is missing'}", first)
 
 
 @step("42", machine="vm2")
@@ -82,8 +79,8 @@ def test_message_goes_all_the_way(
     student: Student,
     evidence: Evidence,
 ) -> None:
-    arrived = any(delivery.status == "sent" for delivery in mail_for_first.on_vm3().deliveries)
     first = common.first_name(vm3, student)
+    arrived = any(delivery.status == "sent" for delivery in mail_for_first.on_vm3().deliveries)
     reason = "" if arrived else agent_says(post.log(vm3).read(), first)
     evidence(arrived, f"the logs have {mail_for_first.story}{reason}", "sent, on both", by="" if reason else "vm3")
     saved = saved_by_dovecot(post, vm3, mail_for_first)
