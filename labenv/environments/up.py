@@ -215,8 +215,8 @@ def _tell_lost(engine: Engine, there: Environment, lost: Sequence[str], listen: 
     """Say which machines another program removed, and since when the work in them is lost."""
     who = there.student.id
     text = (
-        f"{_and(lost)} {'is' if len(lost) == 1 else 'are'} gone, with the work there: another program, such as `docker "
-        f"container prune`, removes machines that do not run. Made from scratch, as at stage {there.stage}. "
+        f"{_and(lost)} {'is' if len(lost) == 1 else 'are'} gone, with the work there. Either a labenv command was "
+        f"interrupted, or another program, such as `docker container prune`, removed what did not run. Made from scratch, as at stage {there.stage}. "
         f"{_way_back(who, save_store.found(engine, who))}"
     )
     listen(Event("machines", text, "warn"))
