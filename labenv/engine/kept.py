@@ -93,6 +93,7 @@ def store(manifest: dict[str, Any], new: Mapping[str, bytes]) -> None:
         raise EngineError(f"{folder} cannot be written: {error.strerror}. {places.way_out(folder)}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        _tidy(manifest["student"])
 
 
 def manifests(student_id: str | None = None) -> list[dict[str, Any]]:

@@ -345,8 +345,7 @@ def _commit(
     theirs = (config["Labels"] or {}).items()
     # What Compose or Podman wrote says nothing about the save, and would mean something elsewhere.
     labels = {k: value if k.startswith("labenv.") and k != TICKS else "" for k, value in theirs} | told
-    layers = engine.api.inspect_image(inspected["Image"])["RootFS"].get("Layers") or []
-    if len(layers) < _DEEPEST:
+    if _layers(engine, inspected["Image"]) < _DEEPEST:
         changed = {key: value for key, value in labels.items() if key in told or not value}
         changes = [f"LABEL {_quoted(key)}={_quoted(value)}" for key, value in changed.items()]
         engine.api.commit(machine.container, REPOSITORY, tag, pause=False, changes=changes)
@@ -358,6 +357,14 @@ def _commit(
         if error := re.search(r'"error":"([^"]*)"', said):  # part of an answer that began as a success
             raise docker.errors.APIError(error[1])
     return Copy(machine.name, f"{REPOSITORY}:{tag}", labels), inspected
+
+
+def _layers(engine: Engine, image: str) -> int:
+    """How many layers a machine's image has. As for too many, nothing can be laid over one that was removed by force."""
+    try:
+        return len(engine.api.inspect_image(image)["RootFS"].get("Layers") or [])
+    except docker.errors.ImageNotFound:
+        return _DEEPEST
 
 
 def _quoted(value: str) -> str:

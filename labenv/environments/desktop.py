@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from labenv import student
-from labenv.engine import Engine, wall
+from labenv.engine import Engine, authority, wall
 from labenv.engine.channel import Channel
 from labenv.engine.desk import NETWORK, Desk, Parts, remove_home
 from labenv.engine.images import Images, wanted
@@ -189,7 +189,7 @@ def _bring(
     if "missing" in (there.desktop, there.screen) and tag == wanted()[_IMAGE].tag:
         Images(engine).ensure([_IMAGE], listen)
     with announced(listen, "desktop", f"starting {change.student_id}'s desktop"):
-        changes = _make(change.plan, desk, there, page, tag)
+        changes = _make(engine, change.plan, desk, host, there, page, tag)
         desk.start()
         _open_host(engine, desk, host)
     return changes
@@ -224,11 +224,16 @@ def _cleared(desk: Desk, there: Parts, tag: str) -> Parts:
     return there
 
 
-def _make(plan: Plan, desk: Desk, there: Parts, page: int | None, tag: str) -> tuple[str, ...]:
-    """Create what is missing without starting it, and stop a desktop that is in host's old network."""
+def _make(
+    engine: Engine, plan: Plan, desk: Desk, host: Machine, there: Parts, page: int | None, tag: str
+) -> tuple[str, ...]:
+    """Create what is missing without starting it, and stop a desktop that is in host's old network.
+
+    A new desktop trusts whom host trusts.
+    """
     changes = []
     if there.desktop == "missing":
-        desk.make_desktop(tag, overlay.as_tar(_files(plan)))
+        desk.make_desktop(tag, overlay.as_tar([*_files(plan), *authority.taken_over(engine, [host.container])]))
         changes.append("made desktop")
     elif there.desktop != "running":
         changes.append("started desktop")

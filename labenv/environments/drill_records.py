@@ -142,17 +142,14 @@ def forget(engine: "Engine", student_id: str) -> None:
 
 def over(engine: "Engine", student_id: str) -> list[Result]:
     """The finished drills of a student's environment, oldest first. Raises EngineError."""
-    kept = records.read(engine, student_id, _OVER) or []
-    return [
-        Result(
-            **{
-                **entry,
-                "diagnoses": tuple(Diagnosis(**d) for d in entry["diagnoses"]),
-                "also": tuple(entry.get("also", ())),
-            }
-        )
-        for entry in kept
-    ]
+    return [_result(entry) for entry in records.read(engine, student_id, _OVER) or []]
+
+
+def _result(entry: dict[str, Any]) -> Result:
+    """A finished drill from its record; what another version of labenv recorded beyond that is left out."""
+    known = {field.name: entry[field.name] for field in fields(Result) if field.name in entry}
+    said = tuple(Diagnosis(**d) for d in entry["diagnoses"])
+    return Result(**known | {"diagnoses": said, "also": tuple(entry.get("also", ()))})
 
 
 def close(engine: "Engine", student_id: str, result: Result) -> None:

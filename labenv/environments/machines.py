@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from labenv.computer import Computer
-from labenv.engine import FOREIGN, Engine, environment_labels, kept, machine_labels, tools, wall
+from labenv.engine import FOREIGN, Engine, authority, environment_labels, kept, machine_labels, tools, wall
 from labenv.engine.images import Images, wanted
 from labenv.engine.turns import in_turn
-from labenv.environment import Environment, network_name
+from labenv.environment import Environment, container_name, network_name
 from labenv.environments import room
 from labenv.environments.networks import port_in_use
 from labenv.environments.plan import Copied, Plan, made_from, network_labels, network_options
@@ -57,18 +57,21 @@ def make(
 ) -> tuple[str, ...]:
     """Create and start machines, all at the same time, and return what was done.
 
-    Each machine waits for those of its networks that are still being created. Raises EngineError.
+    Each machine waits for those of its networks that are still being created. They trust whom the environment's other machines
+    trust. Raises EngineError.
     """
     labels = environment_labels(made.environment()) | ({FOREIGN: "yes"} if made.foreign else {})
     shift = _free_ports(engine, made, nodes, listen)
     coming = coming or {}
     binds = _tools(engine, listen)
+    others = [node for node in made.topology.nodes if node not in nodes]
+    trusted = authority.taken_over(engine, [container_name(made.student.id, node.name) for node in others])
 
     def make_one(node: Node) -> None:
         copied = made.copied.get(node.name, Copied(made.image_tag(node), {}))
         labels_too = labels | machine_labels(node, made_from(made, node)) | copied.labels
         published = made.topology.published(node, made.student.x, shift)
-        files = overlay.as_tar(made.overlay(node))
+        files = overlay.as_tar([*made.overlay(node), *trusted])
         container = engine.create_machine(node, made.student, copied.image, published, labels_too, files, binds)
         for network in made.topology.networks:
             if network.name == node.network or node.name in network.joined_by:

@@ -32,8 +32,9 @@ def machines(engine: Engine, there: Environment, lost: Sequence[str]) -> str:
     """That some machines of an environment are gone, and are made from scratch. Raises EngineError."""
     names = " and ".join(filter(None, [", ".join(lost[:-1]), lost[-1]]))
     return (
-        f"{names} {'is' if len(lost) == 1 else 'are'} gone, with the work there: another program, such as `docker "
-        f"container prune`, removes machines that do not run. Made from scratch, as at stage {there.stage}. "
+        f"{names} {'is' if len(lost) == 1 else 'are'} gone, with the work there. Either a labenv command was interrupted, or "
+        "another program, such as `docker container prune`, removed what did not run. Made from scratch, as at stage "
+        f"{there.stage}. "
         f"{way_back(engine, there.student.id)}"
     )
 

@@ -189,3 +189,14 @@ def test_a_drill_that_an_earlier_labenv_started_is_read(monkeypatch: pytest.Monk
     assert found is not None
     assert found.drill == drill
     assert "mend" not in drills.to_dict(found.drill)
+
+
+def test_a_finished_drill_of_another_version_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = Running(TABLE[0], begun="2026-01-05T10:00:00+00:00", diagnoses=(Diagnosis("2026-01-05", "dns", False),))
+    result = drill_records.result(running, ("why", "fix"), None, {}, mended=True)
+    entry = result.to_dict()
+    earlier = {key: value for key, value in entry.items() if key != "also"}
+    kept = [entry, earlier, entry | {"later": [1]}]
+    monkeypatch.setattr(records, "read", lambda *_: json.loads(json.dumps(kept)))
+    found = drill_records.over(Engine.__new__(Engine), "asmith15")
+    assert found == [result, replace(result, also=()), result]
