@@ -135,12 +135,19 @@ def drilled(cli: Cli, new_student: Callable[[], str]) -> Iterator[str]:
 
 
 def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_path: Path) -> None:
+    # A backup, which the fault puts out of date: that does not keep the drill going.
+    cli.inside(drilled, "host", "mkdir -p /backup/vm3 && echo old >/backup/vm3/vm3.tar")
     begun = cli.json("drill", "start", "reading-times-out", "-s", drilled)
     assert "inbox" in begun["symptom"]
     assert "reading-times-out" not in str(begun)
     assert begun["saved"] in [save["name"] for save in cli.json("saves", "-s", drilled)["saves"]]
     assert "A drill is already running" in cli("drill", "start", "-s", drilled, rc=2).stderr
-    for refused in (["restore", begun["saved"]], ["reset", "vm3", "--yes"], ["solve", "31"]):
+    for refused in (
+        ["restore", begun["saved"]],
+        ["reset", "vm3", "--yes"],
+        ["solve", "31"],
+        ["submit", str(tmp_path / "x.tar.gz")],
+    ):
         assert "drill give-up" in cli(*refused, "-s", drilled, rc=2).stderr
     assert cli.json("drill", "diagnose", "imap", "-s", drilled)["touched"] is False
     assert len(cli.json("drill", "hint", "-s", drilled)["hints"]) == 1
@@ -155,6 +162,7 @@ def test_a_drill_goes_from_the_symptom_to_a_report(cli: Cli, drilled: str, tmp_p
     cli.inside(drilled, "vm3", f"{rule} && service iptables save && echo '# mine' >>/etc/postfix/main.cf")
     assert cli.json("drill", "diagnose", "firewall", "-s", drilled)["touched"] is True
     result = cli.json("drill", "check", "-s", drilled)["result"]
+    cli.inside(drilled, "host", "rm -r /backup")
     assert (result["name"], result["mended"], result["hints"], result["looks"]) == ("reading-times-out", True, 1, 1)
     assert result["beyond"] == 1
     assert result["to_diagnosis"] <= result["seconds"]
