@@ -61,6 +61,7 @@ def test_it_finds_the_settings_that_labenv_client_wrote(thunderbird: Thunderbird
     there = f"/usr/lib/thunderbird/isp/{domain}.xml"
     assert desk.inside(f"echo {written} | base64 -d >{there}") == (0, "")
     found = thunderbird.configuration(domain)
+    assert desk.inside(f"rm {there}") == (0, "")  # the account dialog would find it
     imap, smtp = told["imap"], told["smtp"]
     # socketType 0 is no encryption; auth 3 is a password in clear text, 1 none (nsMsgSocketType, nsMsgAuthMethod).
     assert found["incoming"] == {
