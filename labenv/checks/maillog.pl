@@ -3,9 +3,10 @@
 #
 # A line is labenv's own if it says so: it belongs to a message with labenv's message id, to a session in which a client of
 # labenv's spoke (three times NOOP, or its name in HELO), or that began at one of labenv's ports (images/tools/source/connect.c;
-# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses; or named(8) could not
-# resolve one of DOMAINS, to which the checks write, in a second in which they did. Every other line stays, in its order, and the
-# file stays the same file. What is left of a run that was killed goes with the next one's lines.
+# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses; or, in a second
+# in which the checks wrote to one of DOMAINS, a machine refused what another one passed on to there, or named(8) could not resolve
+# it. Every other line stays, in its order, and the file stays the same file. What is left of a run that was killed goes with the next
+# one's lines.
 #
 # rsyslogd(8) is stopped for some milliseconds; what stays is written before the file is cut, so no moment loses a line. A process of
 # its own group does that, and another one waits for its end to let rsyslogd go on, so that no lost connection keeps it stopped.
@@ -21,6 +22,7 @@ my $RUNS = '/run/labenv-checks';    # a file for each run that goes on, with the
 my $AWAITED = "$RUNS/.awaited";
 my $TIMES = "$RUNS/.times";    # the seconds in which a run went on, the latest last
 my $MOST = 1000;    # of them
+my $LONG = 60;    # seconds of a run that count, if nobody knows when it ended
 my $SOON = 0.1;    # seconds for the lines about what has just been done
 my $CALM = 1;    # seconds for what is not announced, such as the end of a connection to Dovecot that said nothing
 my $LATE = 6;    # Postfix ends a connection that it kept for further messages after two (postconf(5), connection_cache_ttl_limit)
@@ -38,6 +40,13 @@ sub group { return { own => 0, other => 0, lines => [], @_ } }
 
 sub is_own { my ($group) = @_; return $group->{own} && !$group->{other} }
 
+# Whether a machine refuses what another one passes on for labenv, to a domain to which the checks write. Another one is who says its
+# own name, as Postfix does and mail clients do not.
+sub passed_on {
+    my ($time, $text) = @_;
+    return $second{$time} && $text =~ / reject: RCPT from (\S+)\[.* to=<[^>]*\@([^>]*)> proto=\S+ helo=<\1>/ && $domain{$2};
+}
+
 # The group of the message with a queue id; "client=" and "uid=" begin another one (labenv/mail/maillog.py).
 sub message {
     my ($id, $text) = @_;
@@ -48,7 +57,7 @@ sub message {
 }
 
 sub postfix {
-    my ($place, $daemon, $pid, $text) = @_;
+    my ($place, $daemon, $pid, $text, $time) = @_;
     if ($daemon eq 'smtpd' && $text =~ /^connect from \S*?\[([^\]]*)\]/) {
         push @sessions, $smtpd{$pid} = group(open => 1, pid => $pid, ours => $stranger{$1});
     }
@@ -56,7 +65,7 @@ sub postfix {
         push @sessions, $smtpd{$pid} = group(open => 1);
     }
     my $session = $daemon eq 'smtpd' ? $smtpd{$pid} : undef;
-    my $names = $text =~ /(?: to=<|helo=<)\Q$MARK\E|helo=<labenv-check\./;
+    my $names = $text =~ /(?: to=<|helo=<)\Q$MARK\E|helo=<labenv-check\./ || passed_on($time, $text);
     my ($id, $said) = $text =~ /^((?!NOQUEUE)[0-9A-Za-z]{6,}): (.*)/;
     if ($id && ($message{$id} || $said =~ /^(client|uid|message-id|from)=|^removed/)) {
         my $message = message($id, $said);
@@ -156,7 +165,7 @@ sub chosen {
         }
         $from += length $lines[$place];
         next unless $lines[$place] =~ /^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ (?:postfix\/(?:\S+\/)?(\w+)\[(\d+)\]|(dovecot)|labenv|named\[\d+\]): (.*)/;
-        if ($1) { postfix($place, $1, $2, $4) }
+        if ($1) { postfix($place, $1, $2, $4, substr $lines[$place], 0, 15) }
         elsif ($3) { dovecot($place, $4) }
         elsif ($4 =~ /^labenv check looks whether/ || named(substr($lines[$place], 0, 15), $4)) { $goes{$place} = 1 }
     }
@@ -286,10 +295,13 @@ sub taken_out {
     return $size;
 }
 
-# Remember the seconds from the beginning of this run until its connections have ended.
+# Remember the seconds from the beginning of this run, and of those that were killed, until their connections have ended.
 sub remember {
-    my ($began) = @_;
-    my @seconds = (slurp($TIMES) =~ /(.+)/g, map { substr localtime $_, 4, 15 } $began .. time + 3);
+    my $now = int time;
+    my @seconds = slurp($TIMES) =~ /(.+)/g;
+    for my $began (map { (stat)[9] // () } glob "$RUNS/*") {
+        push @seconds, map { substr localtime $_, 4, 15 } $began .. ($began + $LONG < $now ? $began + $LONG : $now + 3);
+    }
     splice @seconds, 0, @seconds - $MOST if @seconds > $MOST;
     open my $file, '>', $TIMES or return;
     print $file "$_\n" for @seconds;
@@ -309,7 +321,7 @@ sub awaits {
 %domain = map { $_ => 1 } split ' ', $domains;
 %caller = map { $_ => 1 } split ' ', $callers;
 %stranger = map { $_ => 1 } split ' ', $strangers;
-remember((stat "$RUNS/$run")[9] // time) if $mode eq 'take';
+remember() if $mode eq 'take';
 %second = map { $_ => 1 } slurp($TIMES) =~ /(.+)/g;
 if ($mode eq 'select') {
     my @lines = <STDIN>;

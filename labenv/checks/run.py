@@ -79,7 +79,8 @@ def run_checks(
     arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}"]
     arguments += ["--import-mode=importlib", "--assert=plain", "-p", "labenv.checks.plugin"]
     arguments += [word for name in _WITHOUT.split() for word in ("-p", f"no:{name}")]
-    with announced(listen, "check", f"checking {len(wanted)} steps of {lab.id}"), _own_environment():
+    many = "1 step" if len(wanted) == 1 else f"{len(wanted)} steps"
+    with announced(listen, "check", f"checking {many} of {lab.id}"), _own_environment():
         code = pytest.main(arguments, plugins=[Session(run)])
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt

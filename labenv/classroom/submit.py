@@ -20,7 +20,7 @@ from labenv.checks.results import Report, with_ticks
 from labenv.checks.run import run_checks
 from labenv.classroom import evidence, handin
 from labenv.environment import Environment
-from labenv.environments import history, ticks
+from labenv.environments import drill_records, history, ticks
 from labenv.environments.ticks import Tick
 from labenv.errors import EngineError, LabenvError, UsageError, senseless
 from labenv.events import Listener, announced, silent
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _LARGEST_MACHINE = 32_000_000  # bytes of all files of one machine together
 _PATIENCE = 90  # seconds for them, over a slow connection to another computer
 _PACKED = "labenv submit wrote "
+_OTHER_KINDS = (".zip", ".7z", ".rar")  # programs on Windows open what has such a name as that kind
 _HISTORIES = ("/root/.bash_history", "/home/*/.bash_history")
 
 
@@ -92,8 +93,8 @@ def pack(
     """Collect evidence, check results, files, hints, log book and shell histories of an environment, for `file`.
 
     `without` names what is left out: a part, a member, a folder of members, or a file as MACHINE:PATH. The password of the lab is
-    replaced by asterisks everywhere. Raises UsageError for a file that exists (unless `force`) or cannot be written, and for a name
-    that nothing has; EngineError if a machine is not running.
+    replaced by asterisks everywhere. Raises UsageError for a file that exists (unless `force`) or cannot be written or is
+    named as another kind of archive, for a name that nothing has, and while a drill runs; EngineError if a machine is not running.
     """
     if file.is_dir():
         raise UsageError(f"{file} is a folder. Give the name of a file, such as {environment.student.id}.tar.gz.")
@@ -101,6 +102,13 @@ def pack(
         raise UsageError(f"{file} already exists. Choose another name, or use --force to replace it.")
     if not file.parent.is_dir():
         raise UsageError(f"There is no folder {file.parent}. Create it, or choose another name.")
+    if file.suffix.lower() in _OTHER_KINDS:
+        raise UsageError(f"The archive is a .tar.gz, not a {file.suffix}. Use: labenv submit {file.stem}.tar.gz")
+    if drill_records.running(engine, environment.student.id):
+        raise UsageError(
+            f"A drill is running in {environment.student.id}'s environment, and its fault would be handed in. "
+            "End it first: labenv drill check, or labenv drill give-up"
+        )
     without = tuple(without)
     check_without(without)
     lab = labs.load(environment.lab)

@@ -3,6 +3,7 @@
 A command's module is loaded when that command is called: loading all of them takes as long as the work of most commands.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from typer._click.exceptions import MissingParameter
+from typer._click.exceptions import UsageError as BadUsage
 from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
 
@@ -122,7 +124,10 @@ class _Chapters(_Group):
         return CHAPTERS
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Raises Interrupted on Ctrl-C, because Typer would print nothing, and UsageError for a missing argument."""
+        """Run the command. Raises Interrupted on Ctrl-C, because Typer would print nothing.
+
+        Raises UsageError for a missing argument, and for a student who is named without -s.
+        """
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -131,6 +136,19 @@ class _Chapters(_Group):
             if error.ctx is None or error.param is None:
                 raise
             raise UsageError(_missing(error.ctx, error.param)) from error
+        except BadUsage as error:
+            if error.ctx is None or not (way_out := _named_bare(error.ctx, error.message)):
+                raise
+            raise UsageError(way_out) from error
+
+
+def _named_bare(ctx: Any, said: str) -> str:
+    """What to type for one argument too many, which may be a student's id as `up` takes it; "" for any other error."""
+    extra = re.fullmatch(r"Got unexpected extra argument\(s\) \(([a-z0-9-]+)\)", said)
+    if not extra or not any("--student" in param.opts for param in ctx.command.params):
+        return ""
+    name = ctx.command_path.partition(" ")[2]
+    return f"{name} does not take '{extra[1]}'. If it is a student's id, type -s before it: -s {extra[1]}"
 
 
 def _missing(ctx: Any, param: Any) -> str:

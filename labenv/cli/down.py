@@ -35,6 +35,9 @@ def down(
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
+        if student and not dry_run and core.forget(engine, student, listen):
+            print(f"Another program had removed {student}'s machines already.", file=sys.stderr)
+            return
         doomed = engine.environments() if every else [common.chosen(engine, student)]
     for environment in doomed:
         if dry_run:

@@ -7,7 +7,6 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
-from labenv.errors import UsageError
 
 if TYPE_CHECKING:
     pass
@@ -56,9 +55,10 @@ def hint(
         from labenv.sheet import guide
 
         lab = common.lab_of(environment, json=json)
-        if step is None and (step := guide.first_to_fix(engine, environment, lab, listen)) is None:
-            raise UsageError("No check fails, so there is nothing to hint at. What is left for you: labenv next")
-        found = guide.hint(engine, environment, step, lab, level=level, listen=listen)
+        if step is None:
+            found = guide.next_hint(engine, environment, lab, level=level, listen=listen)
+        else:
+            found = guide.hint(engine, environment, step, lab, level=level, listen=listen)
     if json:
         common.print_json({"student": environment.student.id, "lab": environment.lab, **found.to_dict()})
         return
@@ -67,3 +67,5 @@ def hint(
     show.hint(found)
     if 0 < found.level < len(guide.SAID):
         print(f"More: labenv hint {found.step}", file=sys.stderr)
+    elif found.level:
+        print(f"That is the last hint for step {found.step}.", file=sys.stderr)

@@ -82,6 +82,10 @@ def hint(found: "Hint") -> None:
     """What is wrong, and the help up to the level that was asked for."""
     from labenv.sheet.guide import SAID
 
+    for text in found.attempts:
+        _out.print(escape(text))
+    if not found.step:
+        return
     if not found.level:
         if not found.wrong:
             _out.print(f"Step {found.step} passes, so there is no hint.")

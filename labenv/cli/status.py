@@ -16,12 +16,13 @@ def status(student: StudentOption = None, json: JsonOption = False) -> None:
       labenv status --json | jq -r '.environments[].domain'
     """
     from labenv.engine import disk
-    from labenv.environments import ticks
+    from labenv.environments import ticks, vanished
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         there = engine.environments(student)
-        full = disk.warning(engine)
+        warnings = list(filter(None, [disk.warning(engine)]))
+        warnings += vanished.environments(engine, {e.student.id for e in there}, student)
         ticked = {e.student.id: list(ticks.read(engine, e.student.id)) for e in there}
     if json:
         common.print_json({"environments": [e.to_dict() | _ticked(ticked[e.student.id]) for e in there]})
@@ -29,8 +30,8 @@ def status(student: StudentOption = None, json: JsonOption = False) -> None:
         from labenv.cli import show
 
         show.environments(there, ticked)
-    if full:
-        print(f"labenv: {full}", file=sys.stderr)
+    for text in warnings:
+        print(f"labenv: {text}", file=sys.stderr)
 
 
 def _ticked(steps: list[str]) -> dict[str, list[str]]:

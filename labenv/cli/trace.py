@@ -78,14 +78,15 @@ def _show(found: "Trace") -> None:
     out = Console(highlight=False, width=width, soft_wrap=True)
     recipients = ", ".join(dict.fromkeys(end.recipient for end in found.ends))
     out.print(Text(f"{found.id or 'An attempt'}, from {found.sender or '<>'} to {recipients}", style="bold"))
-    margin = " " * 16
+    wide = max([5, *(len(moment.machine) for moment in found.moments)])
+    margin = " " * (11 + wide)
 
     def folded(text: str) -> list[str]:
         return wrap(text, max(20, width - len(margin)), break_long_words=False, break_on_hyphens=False)
 
     for moment in found.moments:
         first, *more = folded(moment.words)
-        out.print(Text.assemble((f"{moment.time:%H:%M:%S}  {moment.machine:<5} ", "cyan"), first))
+        out.print(Text.assemble((f"{moment.time:%H:%M:%S}  {moment.machine:<{wide}} ", "cyan"), first))
         for part in more:
             out.print(Text(margin + part))
         for part in (part for line in moment.lines for part in folded(line)):

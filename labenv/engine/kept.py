@@ -189,6 +189,11 @@ def since(engine: Engine, student_id: str) -> float | None:
     return None
 
 
+def ups() -> list[str]:
+    """The students for whom `up` was noted, on any engine."""
+    return _names(places.state() / "up", _STUDENT)
+
+
 def _folder(student_id: str) -> Path:
     return places.state() / "saves" / student_id
 

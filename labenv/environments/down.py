@@ -1,6 +1,6 @@
 """Taking an environment down: `down` removes everything but its saves."""
 
-from labenv.engine import Engine, save_store
+from labenv.engine import Engine, kept, save_store
 from labenv.environment import Environment
 from labenv.environments import history
 from labenv.environments.changing import changing
@@ -34,3 +34,12 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
     if count:
         left = "1 save is" if count == 1 else f"{count} saves are"
         listen(Event("down", f"{left} kept. List or remove saves: labenv saves -s {who}", "note"))
+
+
+def forget(engine: Engine, student_id: str, listen: Listener) -> bool:
+    """Remove what is left of an environment whose machines another program removed; whether there was such. Raises EngineError."""
+    if engine.environments(student_id) or kept.since(engine, student_id) is None:
+        return False
+    with changing(engine, student_id, listen, removing=True):
+        remove_all(engine, student_id)
+    return True

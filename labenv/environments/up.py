@@ -8,14 +8,13 @@ twice changes nothing, and the next `up` finishes one that was interrupted.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, kept, limits, recipe, save_store, wall
+from labenv.engine import Engine, NetworkTaken, limits, recipe, wall
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out
 from labenv.environment import Environment, Machine, network_name
-from labenv.environments import room
+from labenv.environments import room, vanished
 from labenv.environments.changing import Change, changing
 from labenv.environments.machines import cap, make, make_network, making_networks, walled
 from labenv.environments.plan import Plan, Request, made_from, new_plan, plan_again, validated, wished
@@ -91,7 +90,14 @@ def _missing(engine: Engine, requests: Sequence[Request]) -> Iterator[int]:
 
 def _create(change: Change, request: Request, listen: Listener) -> Outcome:
     engine = change.engine
-    _tell_vanished(engine, request.student_id, listen)
+    if text := vanished.environment(engine, request.student_id):
+        listen(
+            Event(
+                "machines",
+                f"{text} They are made from scratch. {vanished.way_back(engine, request.student_id)}",
+                "warn",
+            )
+        )
     for _ in range(256):
         made = new_plan(engine, request, listen)
         try:
@@ -148,9 +154,12 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     engine = change.engine
     if contradiction := _contradiction(request, there):
         option, old = contradiction
+        who = there.student.id
+        way = f"remove it first, with the work that is in it: labenv down -s {who}"
+        if option == "--at":
+            way = f"set it to the start of that stage, after a save: labenv reset --at {request.stage} -s {who}"
         raise UsageError(
-            f"{there.student.id}'s environment exists with {option} {old}, and a student's work is in it. "
-            f"Omit {option} to bring it up as it is, or remove it first: labenv down -s {there.student.id}"
+            f"{who}'s environment exists with {option} {old}. Omit {option} to bring it up as it is, or {way}"
         )
     source = str(request.topology.resolve()) if request.topology else there.topology
     machines = [machine.name for machine in there.machines]
@@ -191,54 +200,11 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     if changed:
         cap(engine, made, changed, listen)
     if lost := [node.name for node in absent if node.name in present]:
-        _tell_lost(engine, there, lost, listen)
+        listen(Event("machines", vanished.machines(engine, there, lost), "warn"))
     if absent:
         with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
             changes += make(engine, made, absent, listen)
     return Outcome(change.environment, tuple(changes), tuple(drifted))
-
-
-def _tell_vanished(engine: Engine, student_id: str, listen: Listener) -> None:
-    """Say so if the student had machines, and another program removed them with everything around them."""
-    since = kept.since(engine, student_id)
-    if since is None:
-        return
-    saves = save_store.found(engine, student_id)
-    text = (
-        f"the machines that labenv made for {student_id} at {_time(since)} are gone, with the work in them: not by `labenv down`, but by "
-        f"another program, such as `docker system prune`. They are made from scratch. {_way_back(student_id, saves)}"
-    )
-    listen(Event("machines", text, "warn"))
-
-
-def _tell_lost(engine: Engine, there: Environment, lost: Sequence[str], listen: Listener) -> None:
-    """Say which machines another program removed, and since when the work in them is lost."""
-    who = there.student.id
-    text = (
-        f"{_and(lost)} {'is' if len(lost) == 1 else 'are'} gone, with the work there. Either a labenv command was "
-        f"interrupted, or another program, such as `docker container prune`, removed what did not run. Made from scratch, as at stage {there.stage}. "
-        f"{_way_back(who, save_store.found(engine, who))}"
-    )
-    listen(Event("machines", text, "warn"))
-
-
-def _way_back(student_id: str, saves: Sequence[save_store.Save]) -> str:
-    """Since when work is lost, and how to have back what is not."""
-    if not saves:
-        return "There is no save of it."
-    last = saves[-1]
-    return (
-        f"What was done since the save {last.name} of {_time(last.made.timestamp())} is lost. To go back to it: "
-        f"labenv restore {last.name} -s {student_id}"
-    )
-
-
-def _time(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment):%Y-%m-%d %H:%M}"
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _limited(engine: Engine, machine: Machine, node: Node, listen: Listener) -> list[str]:

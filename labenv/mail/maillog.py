@@ -259,7 +259,7 @@ class _Reader:
             hop.came = True
             self._log.hops.append(hop)
         if match := _DELIVERY.match(text):
-            hop.lines += self._agent_lines(match["to"].partition("@")[0], hop.message_id)
+            hop.lines += self._agent_lines(match["to"].partition("@")[0], hop)
             to, orig_to, relay, status, words, dsn = match.group("to", "orig_to", "relay", "status", "words", "dsn")
             hop.deliveries.append(Delivery(to, orig_to or "", relay, status, words, dsn, line.time))
         elif match := re.match(r"message-id=<?([^>]*)>?$", text):
@@ -304,12 +304,14 @@ class _Reader:
             if len(self._agents) > _SESSIONS:
                 del self._agents[next(iter(self._agents))]
 
-    def _agent_lines(self, user: str, message_id: str) -> list[Line]:
-        """What the delivery agent logged about this delivery: it does so before Postfix logs the result."""
+    def _agent_lines(self, user: str, hop: Hop) -> list[Line]:
+        """What the delivery agent logged about this delivery: it does so after the message came, and before Postfix logs the result."""
         found = []
         for name, session in list(self._agents.items()):
             named = session.user
-            if session.ids <= {message_id or "unspecified"} and (named == user or not named or named.isdigit()):
+            if hop.lines and session.lines[-1].time < hop.lines[0].time:
+                continue  # about an earlier message
+            if session.ids <= {hop.message_id or "unspecified"} and (named == user or not named or named.isdigit()):
                 found += self._agents.pop(name).lines
         return found
 

@@ -1,7 +1,6 @@
 """What each machine knows about its mail: the log with its rotated parts, the queue, and where a message is stored."""
 
 import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -87,13 +86,11 @@ def parse(text: str) -> Postroom:
     return Postroom(maillog.read(log, clock), queue, state == "runs", due, clock)
 
 
-def find(engine: "Engine", environment: Environment, machine: str, words: Iterable[str]) -> list[tuple[str, str]]:
-    """The files on a machine that contain a message: (owner, path) of each whose header has one of `words`.
+def find(engine: "Engine", environment: Environment, machine: str, word: str) -> list[tuple[str, str]]:
+    """The files on a machine that contain a message: (owner, path) of each whose header has `word`.
 
-    A word is a message id in angle brackets, or "id QUEUEID" of a Received field. Raises EngineError.
+    That is a message id in angle brackets, or "id QUEUEID" of a Received field. Raises EngineError.
     """
     with engine.shell(environment.machine(machine)) as shell:
-        for word in words:
-            if said := shell.run(f"export WORD={shlex.quote(word)}{_FIND}").text:
-                return [(owner, path) for owner, _, path in (line.partition(" ") for line in said.splitlines())]
-    return []
+        said = shell.run(f"export WORD={shlex.quote(word)}{_FIND}").text
+    return [(owner, path) for owner, _, path in (line.partition(" ") for line in said.splitlines())]

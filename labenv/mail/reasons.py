@@ -5,10 +5,12 @@ The lines are those of Postfix 3.7 and Dovecot 2.3, collected from machines with
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 
 from labenv.mail.maillog import Delivery
 
 _Fields = Mapping[str, str]
+_ALIKE = 0.8  # of a misspelt domain, such as asmth15.ops for asmith15.ops; two ids of a class are less so
 
 
 def reason(
@@ -86,6 +88,9 @@ def _no_answer(f: _Fields) -> str:
     name, domain = f["name"], f.get("domain", "")
     if name == domain or name.endswith(f".{domain}"):
         return f"the DNS gives no answer about {name}: the name server is not running, or has not loaded the zone"
+    tail = ".".join(name.split(".")[-2:])
+    if get_close_matches(tail, [domain], cutoff=_ALIKE):  # a slip of the fingers
+        return f"the DNS gives no answer about {name}, which is not in your domain {domain}"
     return f"the DNS gives no answer about {name}, which is outside the lab"
 
 

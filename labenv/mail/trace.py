@@ -1,7 +1,7 @@
 """One message's path through all machines, from the logs: from the client to its file, or to where it stopped."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -132,19 +132,28 @@ def trace(environment: Environment, engine: "Engine", wanted: str = "latest") ->
     """
     found = Tracer(postroom.look(engine, environment), _scene(environment, engine)).trace(wanted)
 
-    def located(end: End) -> End:
+    def located(end: End, message: str = found.id) -> End:
         if end.state != "delivered":
-            return replace(end, notice=tuple(map(located, end.notice)))
-        words = [f"<{found.id}>", f"id {end.queue_id}"]
+            return replace(end, notice=tuple(located(answer, "") for answer in end.notice))
         try:
-            files = postroom.find(engine, environment, end.machine, words)
+            with_id = postroom.find(engine, environment, end.machine, f"<{message}>") if message else []
+            received = postroom.find(engine, environment, end.machine, f"id {end.queue_id}")
         except EngineError:  # it stopped meanwhile
             return end
-        # Prefer the user's own file, and one in a mailbox to one that somebody saved elsewhere.
-        best = sorted(files, key=lambda file: (file[0] != end.user, not _MAILBOX.search(file[1])))
-        return replace(end, file=best[0][1]) if best else end
+        return replace(end, file=delivered_file(end.user, with_id, received))
 
     return replace(found, ends=tuple(_asked_again(located(end), found, environment, engine) for end in found.ends))
+
+
+def delivered_file(user: str, with_id: Sequence[tuple[str, str]], received: Sequence[tuple[str, str]]) -> str:
+    """The file that a delivery to `user` made, "" if it is gone, from the files (owner, path) `with_id` and queue id (`received`).
+
+    A mail client's copy of what it sent has the message's id, but no machine received it. A queue id may be used again.
+    """
+    files = [file for file in with_id if file in received] if with_id else received
+    # Prefer the user's own file, and one in a mailbox to one that somebody saved elsewhere.
+    best = sorted(files, key=lambda file: (file[0] != user, not _MAILBOX.search(file[1])))
+    return best[0][1] if best else ""
 
 
 def _asked_again(end: End, found: Trace, environment: Environment, engine: "Engine") -> End:

@@ -16,16 +16,17 @@ from labenv.environments.drill_records import Diagnosis, Result, Running
 from labenv.environments.fault import Misfit
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
-from labenv.lab import drill_translations, drills
+from labenv.lab import drill_translations, drills, labs
 from labenv.lab.drills import Drill
 from labenv.lab.model import Lab
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the checks found, and the result if the drill is over."""
+    """What the checks found, those that count for the drill and fail, and the result if the drill is over."""
 
     report: Report
+    failed: list[CheckResult]
     result: Result | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,11 +163,11 @@ def check(engine: Engine, environment: Environment, listen: Listener) -> Verdict
     """Run all checks; if they pass, the drill is over. Raises UsageError if no drill is running, EngineError."""
     with _changing(engine, environment, listen) as found:
         report = _checked(engine, environment, listen)
-        if report.failed:
-            return Verdict(report)
+        if failed := _failures(report):
+            return Verdict(report, failed)
         result = _result(engine, environment, found, mended=True)
         drill_records.close(engine, environment.student.id, result)
-        return Verdict(report, result)
+        return Verdict(report, failed, result)
 
 
 def give_up(engine: Engine, environment: Environment, listen: Listener) -> Verdict:
@@ -179,7 +180,8 @@ def give_up(engine: Engine, environment: Environment, listen: Listener) -> Verdi
             fault.take_out(engine, environment, found, listen)
             history.collect_now(engine, environment, listen, "labenv drill give-up")
         drill_records.close(engine, environment.student.id, result)
-        return Verdict(_checked(engine, environment, listen), result)
+        report = _checked(engine, environment, listen)
+        return Verdict(report, _failures(report), result)
 
 
 def symptom(found: Running, environment: Environment, lab: Lab) -> str:
@@ -229,7 +231,9 @@ def _checked(engine: Engine, environment: Environment, listen: Listener) -> Repo
 
 
 def _failures(report: Report) -> list[CheckResult]:
-    return [result for result in report.results if result.status == "fail"]
+    """The failures that a drill is about: a backup, for one, is out of date when the fault is in, and again when it is fixed."""
+    steps = labs.load(report.lab).steps
+    return [one for one in report.results if one.status == "fail" and not steps[one.step].is_for_a_person]
 
 
 def _result(engine: Engine, environment: Environment, found: Running, *, mended: bool) -> Result:

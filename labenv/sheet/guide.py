@@ -6,7 +6,7 @@ kept them on `host`: one JSON object per line, with time, step and level. They s
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,8 @@ class Hint:
 
     `level` 0: the step passes; `wrong` are then its warnings.
 
-    `asked` is the step that was asked for, `step` the one to fix first: a different one if `asked` waits for it.
+    `asked` is the step that was asked for, `step` the one to fix first: a different one if `asked` waits for it. `attempts` are
+    sentences about clients that were refused at a step before, as in Next; if nothing else is to be said, `step` is "".
     """
 
     asked: str
@@ -72,6 +73,7 @@ class Hint:
     wrong: tuple[str, ...] = ()
     help: tuple[str, ...] = ()
     note: str = ""
+    attempts: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The hint as `hint --json` shows it."""
@@ -127,10 +129,20 @@ def fix_first(report: Report, lab: Lab, step: str) -> str:
     return next((name for name in lab.steps if name in waits_for), step)
 
 
-def first_to_fix(engine: "Engine", environment: Environment, lab: Lab, listen: Listener = silent) -> str | None:
-    """The step that `next` names, None if no check fails. Raises EngineError."""
-    report = run_checks(engine, environment, first=True, listen=listen)
-    return next_step(report, lab).step or None
+def next_hint(
+    engine: "Engine", environment: Environment, lab: Lab, *, level: int | None = None, listen: Listener = silent
+) -> Hint:
+    """A hint for the step that `next` names, after what it says of clients that were refused; see `hint`.
+
+    Raises UsageError if there is neither.
+    """
+    ahead = next_step(run_checks(engine, environment, first=True, listen=listen), lab)
+    if not ahead.step and not ahead.attempts:
+        raise UsageError("No check fails, so there is nothing to hint at. What is left for you: labenv next")
+    if not ahead.step:
+        return Hint("", "", "", 0, attempts=ahead.attempts)
+    found = hint(engine, environment, ahead.step, lab, level=level, listen=listen)
+    return replace(found, attempts=ahead.attempts)
 
 
 def hint(
@@ -149,7 +161,9 @@ def hint(
     """
     check_known(lab, [step])
     if not lab.steps[step].hints:
-        raise UsageError(f"Step {step} ({lab.steps[step].title}) is for you: it has no check, so there is no hint.")
+        how = lab.steps[step].how
+        why = f"there is no hint but what to do: {how}." if how else "it has no check, so there is no hint."
+        raise UsageError(f"Step {step} ({lab.steps[step].title}) is for you: {why}")
     steps = {step} | needed(step, lab, {})
     while True:
         report = run_checks(engine, environment, steps=sorted(steps), listen=listen).spoken(lab)

@@ -66,10 +66,13 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment with DOCKER_HOST naming the engine, and nothing that would override it."""
+        """This process's environment with DOCKER_HOST naming the engine, and nothing that would override it.
+
+        What labenv keeps outside the engine has a folder of its own, as both engines have one id (dockerd's key.json).
+        """
         rivals = {"DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"}
         kept = {name: value for name, value in os.environ.items() if name not in rivals}
-        return {**kept, "DOCKER_HOST": self.docker_host}
+        return {**kept, "DOCKER_HOST": self.docker_host, "XDG_STATE_HOME": str(self.socket.with_name("state"))}
 
     def inside(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs `argv` inside the engine's namespaces, in the current directory.

@@ -29,6 +29,10 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("up", "tt", "--topology", "/nowhere.yaml"), "cannot be read"),
     (("render", "/proc/nope", "-s", "tt"), "cannot be written"),
     (("images", "import", "/nowhere.tar.gz"), "no file"),
+    (("down", "asmith15"), "down does not take 'asmith15'. If it is a student's id, type -s before it: -s asmith15"),
+    (("drill", "report", "x"), "drill report does not take 'x'. If it is a student's id, type -s before it: -s x"),
+    (("down", "a", "b"), "Got unexpected extra argument(s) (a b)"),
+    (("images", "list", "x"), "Got unexpected extra argument(s) (x)"),
     (("when",), "when needs CHECK (a step, such as 17, or a check's name from --json). Example: labenv when 17"),
     (("exec", "vm2"), "exec needs -- CMD… (the command and its arguments, after `--`). Example: labenv exec vm3"),
     (

@@ -156,6 +156,7 @@ def test_a_login_that_failed_is_told_until_the_client_gets_in(cli: Cli, finished
     hint = cli.json("hint", "37", "-s", name)
     assert (hint["level"], why in hint["wrong"][0]) == (0, True)
     assert "Step 37 passes, with a warning:" in cli("hint", "37", "-s", name).stdout
+    assert why in cli("hint", "-s", name).stdout.replace("\n", " ")
     client(name, "b SELECT INBOX\\r\\nc FETCH 1 BODY.PEEK[HEADER]\\r\\n")
     [result] = cli.json("check", "37", "-s", name)["results"]
     assert (result["status"], result["evidence"].startswith("a client")) == ("pass", False)

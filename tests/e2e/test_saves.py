@@ -192,6 +192,20 @@ def test_a_machine_that_another_program_removed_is_made_again_with_a_word(
     assert "since the save last of" in said
 
 
+def test_status_tells_of_machines_that_another_program_removed_until_down_forgets_them(
+    cli: Cli, engine: Engine, student: str
+) -> None:
+    cli("up", student, "--no-check", "--at", "lab4a")
+    [there] = engine.environments(student)
+    engine.remove(there)
+    said = cli("status").stderr
+    assert f"the machines that labenv made for {student} at" in said
+    assert f"labenv up {student}" in said
+    cli("down", "-s", student)
+    assert student not in cli("status").stderr
+    assert "no environment" in cli("down", "-s", student, rc=3).stderr
+
+
 def test_nothing_is_left_of_an_environment_that_is_gone_with_its_saves(
     cli: Cli, engine: Engine, student: str, tmp_path: Path
 ) -> None:
@@ -507,9 +521,8 @@ def test_an_archive_beside_a_running_environment_becomes_a_save(
 
 @pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
 def test_an_archive_comes_up_on_an_engine_without_images_or_network(
-    worked: str, archive: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    worked: str, archive: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("elsewhere")))
     with rig.cgroup2_engine(tmp_path_factory.mktemp("rig")) as engine:
         moved = shutil.copy(archive, archive.with_name("moved"))
         assert f"{worked}'s lab is up" in labenv(engine, "import", str(moved)).stdout

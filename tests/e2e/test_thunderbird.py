@@ -194,6 +194,7 @@ def test_configured_it_has_both_accounts_and_they_work(thunderbird: Thunderbird,
 
 
 _FIELD = "return document.getElementById('text').value"
+_OPEN = "return document.getElementById('text').checkVisibility()"
 
 
 @pytest.mark.parametrize("thunderbird", ["configured"], indirect=True)
@@ -214,3 +215,9 @@ def test_the_clipboard_goes_both_ways_when_asked_and_never_otherwise(
     until(
         "the desktop pastes what the user pasted into the field", lambda: thunderbird.paste() == "from the browser: ä"
     )
+    browser.run("document.getElementById('clipboard').click()")
+    assert browser.run(_OPEN) is True
+    browser.run(
+        "document.getElementById('text').dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))"
+    )
+    assert browser.run(_OPEN) is False

@@ -83,7 +83,7 @@ def test_checks_leave_the_mail_logs_as_they_were_but_for_what_the_student_wrote(
     assert told == [f"line {number}" for number in range(CHECKS)]
     # Of the student's own message: its way through Postfix, the agent, and its connection, which labenv's may have begun.
     assert len(came) - CHECKS in (7, 8), "\n".join(came)
-    assert "own" in cli.inside(student, "vm3", f"cat /home/{student}/Maildir/new/*")
+    assert "own" in cli.inside(student, "vm3", f"cat /home/{student}/Maildir/cur/*")
     assert not probes(cli, student)
 
 

@@ -117,7 +117,8 @@ class Thunderbird:
         self._until_hub("the account dialog asks for an address", "return !!seen('#email')")
         self._hub("type('#realName', args[0]); type('#email', args[1]);", who, address)
         self._press("#forward")
-        self._until_hub("it has looked", "return !!seen('#incomingHost') || !!seen('#incomingHostname')")
+        shows = "(!!seen('#incomingHost') || !!seen('#incomingHostname'))"
+        self._until_hub("it has looked", f"return !seen('#email') && {shows}")
         ids = [
             f"{way}{part}" for way in ("incoming", "outgoing") for part in ("Host", "Port", "SocketType", "Username")
         ]

@@ -146,6 +146,18 @@ def test_a_relay_without_an_end_is_soon_known_to_have_no_address() -> None:
     assert seconds(lambda: [hop.deliveries[0].address for _ in range(20)]) < 0.5
 
 
+def test_what_the_delivery_agent_said_before_a_message_came_is_not_about_it() -> None:
+    early = "Nov 22 20:22:39 vm3 dovecot: lda(6650): Fatal: Namespace '': Mail storage autodetection failed with home=/root\n"
+    came = "Nov 22 20:22:40 vm3 postfix/pickup[78]: 5F2EFA2BF9: uid=0 from=<root>\n"
+    own = "Nov 22 20:22:40 vm3 dovecot: lda(root)<7461><a>: Error: chdir(/root/) failed: Permission denied\n"
+    done = (
+        "to=<root@anna.ops>, relay=local, delay=0.1, delays=0/0/0/0.1, dsn=4.3.0, status=deferred (temporary failure)"
+    )
+    log = f"{early}{came}{own}Nov 22 20:22:40 vm3 postfix/local[79]: 5F2EFA2BF9: {done}\n"
+    [hop] = read(log).hops
+    assert [line.raw for line in hop.lines if line.daemon == "dovecot"] == [own.rstrip("\n")]
+
+
 def test_delivery_agents_that_nobody_waits_for_do_not_slow_the_reading_down() -> None:
     agents = "".join(
         f"Nov 22 20:22:40 vm3 dovecot: lda(x)<{n}><{n}>: msgid=<{n}>: saved mail to INBOX\n" for n in range(25_000)

@@ -102,6 +102,20 @@ def test_a_client_that_greets_as_labenv_takes_what_it_asked_for_along() -> None:
     assert kept(session(82, asked)) == []
 
 
+def test_what_a_machine_refuses_to_pass_on_for_labenv_goes(tmp_path: Path) -> None:
+    (tmp_path / ".times").write_text("Nov 29 16:17:50\n")
+
+    def refused(to: str, helo: str = "vm2") -> list[str]:
+        reply = f"454 4.7.1 <{to}>: Relay access denied; from=<> to=<{to}> proto=ESMTP helo=<{helo}>"
+        said = stamped(f"postfix/smtpd[82]: NOQUEUE: reject: RCPT from vm2[{VM2}]: {reply}")
+        return session(82, said, end="ehlo=1 mail=1 rcpt=0/1 data=0/1 rset=1 quit=1 commands=4/6")
+
+    assert kept(refused(f"somebody@{DOMAIN}"), tmp_path) == []
+    later = [line.replace("16:17:50", "16:17:51") for line in refused(f"somebody@{DOMAIN}")]
+    for theirs in (refused("root@qq1.ops"), refused(f"somebody@{DOMAIN}", "[192.168.226.1]"), later):
+        assert kept(theirs, tmp_path) == theirs
+
+
 def test_nobody_but_labenv_comes_from_a_strangers_address() -> None:
     lines = stamped(
         f"postfix/smtpd[79]: connect from unknown[{STRANGER}]",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from labenv.checks.results import CheckResult, Report, Status
 from labenv.cli.app import app
 from labenv.cli.drill import report
 from labenv.engine import Engine, records
@@ -18,6 +19,7 @@ from labenv.environments.drill_records import Diagnosis, Running
 from labenv.errors import UsageError
 from labenv.events import Event
 from labenv.lab import drills, labs
+from labenv.sheet.drill import _failures
 
 LAB = labs.load("lab4b")
 TABLE = drills.catalogue(LAB)
@@ -32,6 +34,14 @@ def test_a_seed_gives_a_student_the_same_drill_again_and_a_class_several() -> No
     assert len({drills.drawn(TABLE, f"student{n}", "week 7")[0].name for n in range(20)}) > 5
     rest = [drill for drill in TABLE if drill.name != "mail-that-vanishes"]
     assert first.name == "mail-that-vanishes" or drills.drawn(rest, "asmith15", "week 7")[0] == first
+
+
+def test_a_backup_that_the_fault_made_out_of_date_does_not_keep_a_drill_going() -> None:
+    def found(step: str, status: Status) -> CheckResult:
+        return CheckResult(step, "look", "vm3", LAB.steps[step].title, status, "what was seen", "")
+
+    report = Report("asmith15", "lab4b", (found("31", "fail"), found("35", "pass"), found("48", "fail")))
+    assert [one.step for one in _failures(report)] == ["31"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,14 @@
 """What to do next, in one sentence, from a report; and the hints that were asked for, read back from a machine."""
 
+from dataclasses import replace
+from unittest.mock import Mock
+
+import pytest
+
 from labenv.checks.results import PERSON, CheckResult, Report, Status, in_chains, with_persons
+from labenv.engine import Engine
+from labenv.environment import Environment
+from labenv.errors import UsageError
 from labenv.lab import labs
 from labenv.sheet import guide
 from labenv.sheet.guide import Asked
@@ -64,6 +72,33 @@ def test_what_only_a_person_can_judge_is_named_when_nothing_else_is_left() -> No
 
 def test_nothing_at_all_is_left() -> None:
     assert guide.next_step(report(found("9", "pass")), LAB).sentence == "All checks pass."
+
+
+def test_a_hint_for_the_next_step_also_tells_of_a_client_that_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "a client at 192.168.90.1 tried to log in as asmith15@asmith15.ops"
+
+    def hinted(*results: CheckResult, attempts: tuple[tuple[str, str], ...] = ()) -> guide.Hint:
+        seen = replace(report(*results), attempts=attempts)
+        monkeypatch.setattr(guide, "run_checks", lambda *_, **__: seen)
+        return guide.next_hint(Mock(spec=Engine), Mock(spec=Environment), LAB, level=1)
+
+    monkeypatch.setattr(guide, "_keep", Mock())
+    said = hinted(found("37", "warn", told), found("42", "fail", "no account"), attempts=(("37", told),))
+    assert (said.step, said.wrong) == ("42", ("no account",))
+    assert said.attempts == (f'Step 37 (sheet: "{LAB.steps["37"].heading}", 3): {told}',)
+    said = hinted(found("37", "warn", told), attempts=(("37", told),))
+    assert (said.step, len(said.attempts)) == ("", 1)
+    with pytest.raises(UsageError, match="nothing to hint at"):
+        hinted(found("37", "pass"))
+
+
+def test_a_step_for_a_person_has_no_hint_but_what_to_do() -> None:
+    with pytest.raises(
+        UsageError, match=r"\) is for you: there is no hint but what to do: in Thunderbird .*fills in\.$"
+    ):
+        guide.hint(Mock(spec=Engine), Mock(spec=Environment), "36", LAB)
+    with pytest.raises(UsageError, match="is for you: it has no check, so there is no hint"):
+        guide.hint(Mock(spec=Engine), Mock(spec=Environment), "32", LAB)
 
 
 def test_a_chain_is_fixed_from_its_beginning() -> None:

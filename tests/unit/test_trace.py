@@ -12,9 +12,11 @@ import pytest
 
 from labenv.errors import UsageError
 from labenv.mail import maillog
+from labenv.mail.maillog import Delivery
 from labenv.mail.postroom import Postroom, parse
+from labenv.mail.reasons import reason
 from labenv.mail.telling import Scene
-from labenv.mail.trace import Trace, Tracer
+from labenv.mail.trace import Trace, Tracer, delivered_file
 
 MACHINES = {"192.168.90.1": "host", "192.168.90.3": "vm2", "192.168.90.4": "vm3"}
 SCENE = Scene(MACHINES, "asmith15.ops")
@@ -71,6 +73,21 @@ def test_the_way_from_a_command_line_to_a_maildir() -> None:
     [end] = trace.ends
     assert (end.state, end.machine, end.user, end.queue_id) == ("delivered", "vm3", "asmith15", "A869F28A036")
     assert all(len(moment.lines) == 1 and moment.lines[0] in log(moment.machine) for moment in trace.moments)
+
+
+@pytest.mark.parametrize(
+    ("name", "which"),
+    [
+        ("vm3.asmth15.ops", "not in your domain asmith15.ops"),
+        ("vm3.asmith15.op", "not in your domain asmith15.ops"),
+        ("gmail.com", "outside the lab"),
+        ("vm3.bjones3.ops", "outside the lab"),
+    ],
+)
+def test_a_misspelt_domain_is_not_called_outside(name: str, which: str) -> None:
+    words = f"Host or domain name not found. Name service error for name={name} type=MX: Host not found, try again"
+    deferred = Delivery(ANNA, "", "none", "deferred", words, "4.4.3", datetime(2026, 11, 22))
+    assert reason(deferred, "vm2", machines={}, domain="asmith15.ops").endswith(f"{name}, which is {which}")
 
 
 @pytest.mark.parametrize(
@@ -335,6 +352,24 @@ def test_a_trace_as_a_document() -> None:
     assert list(document) == ["id", "sender", "moments", "ends", "notes", "verdict"]
     assert document["moments"][0]["time"] == "2026-11-22T23:25:26"
     assert document["ends"][0]["notice"][0]["state"] == "delivered"
+
+
+def test_a_clients_copy_of_what_it_sent_is_no_delivery() -> None:
+    inbox, sent = (
+        ("asmith15", "/home/asmith15/Maildir/cur/1:2,"),
+        ("asmith15", "/home/asmith15/Maildir/.Sent/cur/2:2,S"),
+    )
+    assert delivered_file("asmith15", [sent, inbox], [inbox]) == inbox[1]
+    assert delivered_file("asmith15", [sent], []) == "", "the message itself was removed"
+    assert delivered_file("asmith15", [], [inbox]) == inbox[1], "a notice, or a message without an id"
+    older = ("asmith15", "/home/asmith15/Maildir/cur/0:2,")
+    assert delivered_file("asmith15", [inbox], [older, inbox]) == inbox[1], "a queue id that was used twice"
+
+
+def test_the_users_own_mailbox_goes_before_what_somebody_saved() -> None:
+    saved, inbox = ("root", "/root/a-message"), ("asmith15", "/home/asmith15/Maildir/new/1")
+    assert delivered_file("asmith15", [saved, inbox], [saved, inbox]) == inbox[1]
+    assert delivered_file("asmith15", [saved], [saved]) == saved[1]
 
 
 def test_what_a_machine_says_of_its_mail() -> None:

@@ -209,7 +209,7 @@ def _tell(symptom: str, environment: "Environment", running: "Running", *, json:
 
 
 def _judge(verdict: "Verdict", environment: "Environment", *, json: bool) -> None:
-    failed = [result for result in verdict.report.results if result.status == "fail"]
+    failed = verdict.failed
     if json:
         common.print_json({"student": environment.student.id, **verdict.to_dict()})
     else:

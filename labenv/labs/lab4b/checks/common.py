@@ -1,5 +1,6 @@
 """What several modules of these checks use."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
 from labenv.checks.plugin import RUN
 from labenv.checks.restarts import needs_more_than_a_reload, not_restarted
+from labenv.errors import EngineError
+from labenv.student import Student
 
 # An address that is in no lab network (RFC 5737); host has it too.
 OUTSIDE = "203.0.113.1"
@@ -25,6 +28,9 @@ _SERVES = {25: "postfix", 143: "dovecot"}
 # The services of each machine that the checks judge.
 _SERVICES = {"host": ("named",), "vm2": ("postfix", "iptables"), "vm3": ("postfix", "iptables", "dovecot")}
 _FEW = 3  # reasons that are shown
+# Regular users (login.defs(5), UID_MIN and UID_MAX), and a name as useradd(8) accepts it.
+_FIRST_PERSON, _LAST_PERSON = 1000, 60000
+_NAME = r"[a-z_][a-z0-9_.-]{0,31}"
 
 
 def later(request: pytest.FixtureRequest, name: str) -> Any:
@@ -32,6 +38,26 @@ def later(request: pytest.FixtureRequest, name: str) -> Any:
     run = request.config.stash[RUN]
     run.start({name})
     return run.outcome(name)
+
+
+def first_name(vm3: Machine, student: Student) -> str:
+    """The account on vm3 for the student's first name: the one that `labenv up` was told or made up, or else what the student chose.
+
+    Sheet, Investigation 3: "Create a new account on your vm3 machine using only your first name". What that is, only the student
+    knows; so without the account that labenv expects, the newest regular one counts that is not the student's own.
+    """
+    try:
+        entries = [line.split(":") for line in vm3.once("getent passwd").stdout.splitlines()]
+    except EngineError:  # the checks of vm3 report it
+        return student.first
+    people = [
+        (int(entry[2]), entry[0])
+        for entry in entries
+        if len(entry) == 7 and re.fullmatch(_NAME, entry[0]) and re.fullmatch(r"[0-9]{4,5}", entry[2])
+    ]
+    chosen = [name for number, name in sorted(people) if _FIRST_PERSON <= number <= _LAST_PERSON and name != student.id]
+    known = {entry[0] for entry in entries}
+    return chosen[-1] if chosen and student.first not in known else student.first
 
 
 def look_ahead(machine: Machine) -> None:

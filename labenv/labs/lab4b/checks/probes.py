@@ -19,7 +19,7 @@ from labenv.checks.plugin import probe
 from labenv.checks.post import Post, Unlogged
 from labenv.checks.settings import Dovecot, dovecot_on, postconf, set_there
 from labenv.labs.lab4b.checks import doors
-from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE, look_ahead
+from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE, first_name, look_ahead
 from labenv.labs.lab4b.checks.doors import Firewall, Reach
 from labenv.labs.lab4b.checks.reference import Reference, look
 from labenv.labs.lab4b.checks.relay import DECIDING, relay_of
@@ -103,9 +103,12 @@ def mail_for_user(site: Site, post: Post) -> Journey:
 @probe
 def mail_for_first(site: Site, post: Post) -> Journey:
     """A message from the client on host to the first-name account; not sent if there is no such account."""
-    first = site.student.first
+    first = first_name(site["vm3"], site.student)
     if site["vm3"].run("getent passwd %s", first).rc:
-        raise CheckFailed(f"vm3 has no account {first}, so no message was sent", "the account, and its mail")
+        raise CheckFailed(
+            f"vm3 has no account with your first name, such as {first}, so no message was sent",
+            "the account, and its mail",
+        )
     return _client_sends(site, post, "first", f"{first}@{site.student.domain}")
 
 

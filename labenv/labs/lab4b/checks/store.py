@@ -4,6 +4,7 @@ import posixpath
 import re
 
 from labenv.checks.machine import Machine
+from labenv.labs.lab4b.checks.common import first_name
 from labenv.student import Student
 
 
@@ -18,7 +19,7 @@ def is_their_maildir(machine: Machine, location: str, student: Student) -> bool:
     inboxes = [part.removeprefix("INBOX=") for part in more if part.startswith("INBOX=")]
     homes = dict(
         line.split(":")[0::5][:2]
-        for line in machine.run("getent passwd %s %s", student.id, student.first).stdout.splitlines()
+        for line in machine.run("getent passwd %s %s", student.id, first_name(machine, student)).stdout.splitlines()
     )
     return kind.lower() == "maildir" and all(
         _expanded(place, user, home) == f"{home}/Maildir"

@@ -52,23 +52,21 @@ def test_vm3_greets(banner_of_vm3: str, vm2_asks_vm3: Dialogue, domain: str, evi
 
 @step("42", machine="vm3")
 def test_first_has_an_account(vm3: Machine, student: Student, evidence: Evidence) -> None:
-    entry = vm3.run("getent passwd %s", student.first).stdout.strip().split(":")
-    evidence(len(entry) == 7, f"vm3 has {'the' if len(entry) == 7 else 'no'} account {student.first}", "an account")
-    evidence(
-        int(entry[2]) >= 1000, f"{student.first} has the user id {entry[2]}", "1000 or more, as regular users have"
-    )
+    first = common.first_name(vm3, student)
+    entry = vm3.run("getent passwd %s", first).stdout.strip().split(":")
+    has = len(entry) == 7
+    saw = f"vm3 has the account {first}" if has else f"vm3 has no account with your first name, such as {first}"
+    evidence(has, saw, "an account")
+    evidence(int(entry[2]) >= 1000, f"{first} has the user id {entry[2]}", "1000 or more, as regular users have")
     owner = vm3.run("stat -c %%U %s", entry[5]).stdout.strip()
-    evidence(
-        owner == student.first,
-        f"the home directory {entry[5]} {f'belongs to {owner}' if owner else 'is missing'}",
-        student.first,
-    )
+    evidence(owner == first, f"the home directory {entry[5]} {f'belongs to {owner}' if owner else 'is missing'}", first)
 
 
 @step("42", machine="vm2")
-def test_only_on_vm3(vm2: Machine, student: Student, evidence: Evidence) -> None:
-    absent = vm2.run("getent passwd %s", student.first).rc == 2
-    evidence(absent, f"vm2 has {'no' if absent else 'an'} account {student.first}", "none")
+def test_only_on_vm3(vm2: Machine, vm3: Machine, student: Student, evidence: Evidence) -> None:
+    first = common.first_name(vm3, student)
+    absent = vm2.run("getent passwd %s", first).rc == 2
+    evidence(absent, f"vm2 has {'no' if absent else 'an'} account {first}", "none")
 
 
 @step("43", machine="vm3")
@@ -81,14 +79,15 @@ def test_message_goes_all_the_way(
     student: Student,
     evidence: Evidence,
 ) -> None:
+    first = common.first_name(vm3, student)
     arrived = any(delivery.status == "sent" for delivery in mail_for_first.on_vm3().deliveries)
-    reason = "" if arrived else agent_says(post.log(vm3).read(), student.first)
+    reason = "" if arrived else agent_says(post.log(vm3).read(), first)
     evidence(arrived, f"the logs have {mail_for_first.story}{reason}", "sent, on both", by="" if reason else "vm3")
     saved = saved_by_dovecot(post, vm3, mail_for_first)
     elsewhere = "" if saved else logs.dovecot_elsewhere(vm3)
     saw = elsewhere or f"Dovecot on vm3 logged {len(saved)} 'saved mail' lines of it"
     evidence(saved, saw, "saved mail to INBOX")
-    filed = in_maildir(post, vm3, student.first, mail_for_first.id, evidence)
+    filed = in_maildir(post, vm3, first, mail_for_first.id, evidence)
     received = message_from_string(filed.header).get_all("Received", [])
     way = [machine.name for line in received for machine in (host, vm2) if f"[{machine.address}]" in line]
     evidence(way == ["vm2", "host"], f"its Received lines name {' after '.join(way) or 'no machine'}", "vm2 after host")

@@ -61,7 +61,14 @@ function connect(password) {
 
 function show(there) {
     part('clipboard').hidden = part('full').hidden = !there;
-    if (!there) part('board').hidden = true;
+    if (!there) lay(false);
+}
+
+// Shows or hides the clipboard's field.
+function lay(there) {
+    part('board').hidden = !there;
+    part('clipboard').setAttribute('aria-expanded', String(there));
+    if (there) part('text').select();
 }
 
 // The user's own clipboard is never read or written here: a student is root on the desktop, and may look at what comes and
@@ -73,11 +80,11 @@ function give(text) {
 }
 
 part('text').addEventListener('input', (event) => give(event.target.value));
-part('clipboard').addEventListener('click', (event) => {
-    const board = part('board');
-    board.hidden = !board.hidden;
-    event.target.setAttribute('aria-expanded', String(!board.hidden));
-    if (!board.hidden) part('text').select();
+part('clipboard').addEventListener('click', () => lay(part('board').hidden));
+part('board').addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape') return;
+    lay(false);
+    screen.focus();
 });
 part('full').addEventListener('click', () => {
     if (document.fullscreenElement) document.exitFullscreen();
