@@ -15,7 +15,7 @@ import shutil
 import tarfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from labenv import places
 from labenv.engine import Engine, recipe, refusals
 from labenv.engine.channel import Channel
 from labenv.engine.images import Images, wanted
+from labenv.environment import container_name
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
 from labenv.text import decoded
@@ -34,6 +35,7 @@ _FORMAT = 1
 _STUDENT, _STAMP = re.compile(r"[a-z0-9-]{1,40}", re.ASCII), re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}", re.ASCII)
 _PARENT = ".parent"  # the end of the name of a removed save's copy, on which a machine still stands
 _DRAFT = ".part"
+_LAYING = "laying"  # a file that is there while a copy is laid over an image
 _LARGEST = 32_000_000  # bytes of one machine's copy
 _SECONDS = 60.0  # to make one, which takes a tenth of one; half a minute where packages were installed on a slow disk
 _COPY = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8")
@@ -153,6 +155,15 @@ def rebuild(
         listen(Event("restore", text, "warn"))
 
 
+def recover(engine: Engine, student_id: str) -> None:
+    """Remove the container that a killed `rebuild` left. For a command that holds the student's lock. Raises EngineError."""
+    mark = _folder(student_id) / _LAYING
+    if mark.exists():
+        with refusals("removing what an interrupted restore left"), suppress(docker.errors.NotFound):
+            engine.api.remove_container(_container(student_id), force=True, v=True)
+        mark.unlink(missing_ok=True)
+
+
 def up(engine: Engine, student_id: str) -> None:
     """Note that a student has machines on an engine; `down` drops the note."""
     with suppress(OSError):
@@ -238,11 +249,24 @@ def _id(engine: Engine, tag: str) -> str:
             return ""
 
 
+@contextmanager
+def _noted(folder: Path) -> Iterator[None]:
+    """Note that there may be a container during the block; the note stays for `recover` if the block fails."""
+    with suppress(OSError):
+        (folder / _LAYING).touch()
+    yield
+    (folder / _LAYING).unlink(missing_ok=True)
+
+
+def _container(student_id: str) -> str:
+    return container_name(student_id, "copy")
+
+
 def _lay(engine: Engine, base: str, folder: Path, layers: Iterable[str], tag: str, changes: list[str]) -> None:
     settings = engine.settings(network_mode="none")
     # A commit cannot take an entrypoint away.
-    options = {"command": ["perl", "-e", _LAY], "host_config": settings}
-    with refusals("making a save's images again"), engine.helper(base, **options) as helper:
+    options = {"command": ["perl", "-e", _LAY], "host_config": settings, "name": _container(folder.parent.name)}
+    with _noted(folder.parent), refusals("making a save's images again"), engine.helper(base, **options) as helper:
         engine.api.put_archive(helper, "/", _packed(folder, layers))
         engine.api.start(helper)
         engine.api.wait(helper)

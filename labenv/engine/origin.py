@@ -189,7 +189,8 @@ def image_of(engine: Engine, machine: Machine) -> tuple[str, str]:
     remark = f"The image that {machine.name} was made from is not on this engine"
     with suppress(KeyError, StopIteration), refusals("looking for an image"):
         tag = wanted()[name].tag
-        return next(i["Id"] for i in engine.api.images(tag)), f"{remark}: it was compared with {tag}."
+        other = next(i["Id"] for i in engine.api.images(tag))
+        return other, f"{remark}: it was compared with {tag}, whose programs may be of other versions."
     return "", f"{remark}, so its programs could not be compared."
 
 

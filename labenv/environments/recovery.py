@@ -21,6 +21,7 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
 
     For a command that holds the student's lock. Raises EngineError.
     """
+    kept.recover(engine, student_id)
     pending = save_store.notes(engine, student_id)
     removing = any(noted.doing == "removing" for noted in pending)
     if removing:
@@ -49,6 +50,7 @@ def remove_all(engine: Engine, student_id: str) -> None:
         engine.remove(environment)
     records.remove(engine, student_id)
     remove_home(engine, student_id)
+    kept.recover(engine, student_id)
     kept.drop_parents(student_id)
     kept.down(student_id)
 

@@ -85,6 +85,21 @@ def test_a_folder_that_cannot_be_written_is_named(state: Path) -> None:
         kept.store(told(FIRST), {"vm3": b"first"})
 
 
+def test_a_container_that_a_killed_restore_left_is_removed_once(state: Path) -> None:
+    removed: list[str] = []
+    api = SimpleNamespace(remove_container=lambda name, **_: removed.append(name))
+    engine = cast(Engine, SimpleNamespace(api=api))
+    kept.recover(engine, "anna")
+    kept.store(told(FIRST), {"vm3": b"first"})
+    (state / "saves" / "anna" / "laying").touch()
+    assert len(kept.manifests("anna")) == 1
+    kept.recover(engine, "anna")
+    kept.recover(engine, "anna")
+    assert removed == ["labenv-anna-copy"]
+    kept.drop("anna", FIRST, needed=False)
+    assert not (state / "saves").exists()
+
+
 def test_only_down_forgets_that_a_student_has_machines(state: Path) -> None:
     this, other = (cast(Engine, SimpleNamespace(facts=SimpleNamespace(ident=name))) for name in ("this", "other"))
     assert kept.since(cast(Engine, None), "anna") is None, "an engine is not asked for nothing"
