@@ -57,7 +57,7 @@ def _chosen() -> str:
 
 
 def _show(text: bytes, command: str) -> None:
-    size = shutil.get_terminal_size()
+    size = os.get_terminal_size(sys.stdout.fileno())  # LINES and COLUMNS do not follow a window
     shown = _COLOUR.sub("", decoded(text, keep="\x1b")).splitlines()
     lines = sum(max(1, -(-len(line) // size.columns)) for line in shown)
     if lines < size.lines:
