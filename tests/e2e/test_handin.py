@@ -268,6 +268,7 @@ def test_an_archive_made_to_match_its_manifest_contradicts_itself_or_looks_alike
     other = new_student()
     cli("up", other, "--no-check", "--at", "domain")
     cli("hint", "17", "-s", other)
+    cli.inside(other, "vm3", "for n in 1 2 3; do echo hello | mail -s hello root@$(hostname -d); done; postqueue -f")
     cli("submit", str(second), "-s", other)
 
     forged = contents(second)
