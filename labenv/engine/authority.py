@@ -3,13 +3,11 @@
 It is made with the base image, so each build of that image brings another. A machine that joins others takes over theirs.
 """
 
-import io
 from collections.abc import Iterable
 
 import docker.errors
 
-from labenv import plain_tar
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine, container_file, refusals
 from labenv.lab.overlay import Item
 
 _FOLDER = "/etc/pki/labenv"
@@ -22,34 +20,17 @@ _MOST = 1 << 15  # bytes of one file, packed; it has less than one kilobyte
 def taken_over(engine: Engine, containers: Iterable[str]) -> list[Item]:
     """The files of the authority as the first of these machines has them that is there, for the overlay of another.
 
-    None if no machine is there, or if it has not all of them. Raises EngineError.
+    Empty if no machine is there, or if it has not all of them. Raises EngineError.
     """
     with refusals("reading the certificates of a machine"):
         for container in containers:
             try:
-                found = {name: _read(engine, container, f"{_FOLDER}/{name}") for name in _FILES}
+                read = {n: container_file.content(engine, container, f"{_FOLDER}/{n}", _MOST) for n in _FILES}
             except docker.errors.NotFound:
                 continue
-            if not all(found.values()):
+            found = {name: content for name, content in read.items() if content}
+            if len(found) < len(_FILES):
                 return []
             items = [Item(f"{_FOLDER}/{name}", content, _FILES[name]) for name, content in found.items()]
             return [*items, Item(_BUNDLE, found["ca.crt"], 0o644)]
     return []
-
-
-def _read(engine: Engine, container: str, path: str) -> bytes:
-    """The file in a machine; empty for what is none, or too large."""
-    stream, _ = engine.api.get_archive(container, path)
-    packed = bytearray()
-    for piece in stream:
-        packed += piece
-        if len(packed) > _MOST:
-            break
-    stream.close()
-    try:
-        for member, content in plain_tar.members(io.BytesIO(packed), notes=True):
-            if member.kind == "file":
-                return b"".join(content)
-    except plain_tar.Unreadable:
-        pass
-    return b""

@@ -105,6 +105,11 @@ def manifests(student_id: str | None = None) -> list[dict[str, Any]]:
     return sorted(filter(None, found), key=lambda manifest: str(manifest["stamp"]))
 
 
+def manifest_of(student_id: str, stamp: str) -> dict[str, Any]:
+    """What is said of the copy of one save, which `manifests` has named."""
+    return next(manifest for manifest in manifests(student_id) if manifest["stamp"] == stamp)
+
+
 def size(manifest: dict[str, Any], machine: str) -> int:
     """The bytes of a machine's copy."""
     folder = _folder(manifest["student"]) / manifest["stamp"]

@@ -5,7 +5,6 @@ labenv built have it as well. It is read through a container that never starts.
 """
 
 import hashlib
-import io
 import re
 from collections.abc import Iterator
 from secrets import token_hex
@@ -13,8 +12,7 @@ from typing import cast
 
 import docker.errors
 
-from labenv import plain_tar
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine, container_file, refusals
 from labenv.errors import EngineError
 from labenv.text import decoded
 
@@ -64,17 +62,7 @@ def _lines(parts: str) -> Iterator[tuple[str, str]]:
 
 
 def _file(engine: Engine, container: str, path: str) -> str:
-    stream, _ = engine.api.get_archive(container, path)
-    packed = bytearray()
-    for piece in stream:
-        packed += piece
-        if len(packed) > _MOST:
-            break
-    stream.close()
-    try:
-        for member, content in plain_tar.members(io.BytesIO(packed), notes=True):
-            if member.kind == "file":
-                return decoded(b"".join(content), keep="\n")
-    except plain_tar.Unreadable:
-        pass
-    raise EngineError(f"{path} in the image is not a file of at most {_MOST >> 20} MB. Build the image again.")
+    content = container_file.content(engine, container, path, _MOST)
+    if content is None:
+        raise EngineError(f"{path} in the image is not a file of at most {_MOST >> 20} MB. Build the image again.")
+    return decoded(content, keep="\n")

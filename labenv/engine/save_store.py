@@ -184,7 +184,7 @@ def ensure(engine: Engine, save: Save, listen: Listener) -> Save:
     """The save with its images on the engine, from its copy if another program removed them. Raises EngineError."""
     if not save.gone:
         return save
-    manifest = next(m for m in kept.manifests(save.student_id) if m["stamp"] == save.stamp)
+    manifest = kept.manifest_of(save.student_id, save.stamp)
     tags = {c.machine: (c.tag, [f"LABEL {_quoted(k)}={_quoted(v)}" for k, v in c.labels.items()]) for c in save.copies}
     with announced(listen, "restore", f"making {save.name} again from its copy outside the engine"):
         kept.rebuild(engine, manifest, tags, listen)
@@ -194,7 +194,7 @@ def ensure(engine: Engine, save: Save, listen: Listener) -> Save:
 def sizes(engine: Engine, save: Save) -> dict[str, int]:
     """The bytes that each machine of a save takes in addition to the image it stands on. Raises EngineError."""
     if save.gone:
-        [manifest] = [m for m in kept.manifests(save.student_id) if m["stamp"] == save.stamp]
+        manifest = kept.manifest_of(save.student_id, save.stamp)
         return {copy.machine: kept.size(manifest, copy.machine) for copy in save.copies}
     with refusals("looking at the saves"):
         return {copy.machine: engine.api.history(copy.tag)[0]["Size"] for copy in save.copies}
