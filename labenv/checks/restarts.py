@@ -1,6 +1,6 @@
 """Services that run with the settings from before a change: what was changed, and what makes it take effect.
 
-Whether an edit needs that is not judged here: it is the explanation of a failure, never one. Programs that Postfix starts anew
+Whether an edit needs that is not judged here: it is the explanation of a failure, never one. Programs that Postfix starts again
 read main.cf by themselves, so a part of it may be in force already (master(8)).
 """
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from labenv.mail import maillog
-from labenv.mail.maillog import Refusal
+from labenv.mail.maillog import LOGGED, Refusal
 from labenv.mail.office import PROBE, Office
 from labenv.mail.postroom import Postroom
 from labenv.mail.reasons import refused
@@ -19,12 +19,12 @@ from labenv.text import one_line
 RECENT = timedelta(hours=1)  # what is older belongs to an evening that is over
 _LONGEST = 100  # characters of a name that a client gave
 _LOGIN = re.compile(
-    r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ dovecot: (?:imap|pop3)-login: (?P<what>.*?): user=<(?P<user>[^>]*)>"
+    LOGGED + r"dovecot: (?:imap|pop3)-login: (?P<what>.*?): user=<(?P<user>[^>]*)>"
     r".*? rip=(?P<client>[\da-f.:]+),(?P<rest>.*)"
 )
 # Dovecot logs a login that failed when the client leaves, PAM at once (pam_unix(8)).
 _PAM = re.compile(
-    r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ auth: pam_unix\(dovecot:auth\): (?P<what>authentication failure);"
+    LOGGED + r"auth: pam_unix\(dovecot:auth\): (?P<what>authentication failure);"
     r".* ruser=(?P<user>\S*) rhost=(?P<client>[\da-f.:]+)(?P<rest>.*)"
 )
 _SESSION = re.compile(r"session=<([^>]*)>")
@@ -33,7 +33,7 @@ _LOOKED = re.compile(
     r"dovecot: imap\([^)]*\)<\d+><(?P<session>[^>]*)>: Disconnected: Logged out .*hdr_count=0 .*body_count=0 "
 )
 _WITHOUT = re.compile(
-    r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ postfix/smtpd\[\d+\]: disconnect from \S+\[(?P<client>[\da-f.:]+)\] "
+    LOGGED + r"postfix/smtpd\[\d+\]: disconnect from \S+\[(?P<client>[\da-f.:]+)\] "
     r"(?=.*\bauth=0/)(?!.*\bmail=)"
 )
 

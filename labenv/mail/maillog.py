@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-_LINE = re.compile(
-    r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ "
-    r"(?:postfix/(?P<daemon>[\w/-]+)\[(?P<pid>\d+)\]|dovecot): (?P<text>.*)"
-)
+# How rsyslogd(8) begins each line here: the time, and the machine's name.
+LOGGED = r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ "
+_LINE = re.compile(LOGGED + r"(?:postfix/(?P<daemon>[\w/-]+)\[(?P<pid>\d+)\]|dovecot): (?P<text>.*)")
 # A short queue id is hexadecimal, a long one has no vowels (postconf(5), enable_long_queue_ids).
 _QUEUED = re.compile(r"(?P<qid>NOQUEUE|[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}): (?P<text>.*)")
 # (?>…) takes the first place that fits and tries no other: the time that a line takes must not grow with its square.
