@@ -60,7 +60,7 @@ def logbook(
     elif export:
         write_text(export, text)
     elif json:
-        book = books.sections(text, books.blank(labs.load(environment.lab), environment.student))
+        book = books.sections(text, books.blank(labs.of(environment), environment.student))
         common.print_json(books.as_json(environment.student.id, book))
     else:
         document(text)
@@ -70,7 +70,7 @@ def logbook(
                 f"labenv exec host -s {environment.student.id} -- rm {books.PATH}",
                 file=sys.stderr,
             )
-        elif not books.own_words(books.sections(text, books.blank(labs.load(environment.lab), environment.student))):
+        elif not books.own_words(books.sections(text, books.blank(labs.of(environment), environment.student))):
             print("Nothing is written in it yet. To write: labenv logbook --edit", file=sys.stderr)
 
 

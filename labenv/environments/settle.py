@@ -17,7 +17,7 @@ def await_services(
 
     Raises EngineError, `NoAnswer` if one does not answer within `patience` seconds.
     """
-    lab = labs.load(environment.lab)
+    lab = labs.of(environment)
     names = {machine.name for machine in machines}
     due = [a for a in lab.answers if a.machine in names and lab.reached(a.since, environment.stage)]
     if not due:

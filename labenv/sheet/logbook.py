@@ -151,7 +151,7 @@ def read(engine: "Engine", environment: Environment) -> str:
     with engine.shell(environment.machine(_KEEPER)) as channel:
         found = channel.run(f"test -e {PATH} || exit 9; head -c {LARGEST + 1} {PATH}")
     if found.rc == 9:
-        text = blank(labs.load(environment.lab), environment.student)
+        text = blank(labs.of(environment), environment.student)
         write(engine, environment, text)
         return text
     if found.rc:

@@ -67,7 +67,7 @@ def start(
         raise UsageError("A drill's name cannot be combined with --random, --level or --seed.")
     with screen.progress() as listen:
         engine, environment = _open(listen, student)
-        among = drills.catalogue(labs.load(environment.lab), folder, listen)
+        among = drills.catalogue(labs.of(environment), folder, listen)
         wanted = [drill.named(name, among)] if name else drill.drawn(engine, environment, among, level=level, seed=seed)
         running = drill.start(engine, environment, wanted, listen)
     _tell(drill.symptom(running, environment, common.lab_of(environment, json=json)), environment, running, json=json)
