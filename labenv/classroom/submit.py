@@ -111,7 +111,7 @@ def pack(
         )
     without = tuple(without)
     check_without(without)
-    lab = labs.load(environment.lab)
+    lab = labs.of(environment)
     wanted = handin.wanted(lab)
     missing: list[str] = []
     members: dict[str, bytes] = {}

@@ -50,7 +50,7 @@ def logbook(
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
-        keeper = books.keeper(labs.load(environment.lab))
+        keeper = books.keeper(labs.of(environment))
         if new is not None:
             books.write(engine, environment, new)
             print(f"The log book on {keeper} is now {import_}; the old one is {books.PATH}~ there.", file=sys.stderr)
@@ -61,7 +61,7 @@ def logbook(
     elif export:
         write_text(export, text)
     elif json:
-        book = books.sections(text, books.blank(labs.load(environment.lab), environment.student))
+        book = books.sections(text, books.blank(labs.of(environment), environment.student))
         common.print_json(books.as_json(environment.student.id, book))
     else:
         document(text)
@@ -71,7 +71,7 @@ def logbook(
                 f"labenv exec {keeper} -s {environment.student.id} -- rm {books.PATH}",
                 file=sys.stderr,
             )
-        elif not books.own_words(books.sections(text, books.blank(labs.load(environment.lab), environment.student))):
+        elif not books.own_words(books.sections(text, books.blank(labs.of(environment), environment.student))):
             print("Nothing is written in it yet. To write: labenv logbook --edit", file=sys.stderr)
 
 

@@ -28,7 +28,7 @@ def await_services(
 
 def due(environment: Environment, names: Container[str]) -> list[Answer]:
     """What the machines of these names must answer at the environment's stage, by the lab's data."""
-    lab = labs.load(environment.lab)
+    lab = labs.of(environment)
     there = [a for a in lab.answers if a.machine in names and lab.reached(a.since, environment.stage)]
     return [_filled(answer, environment) for answer in there]
 

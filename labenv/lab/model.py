@@ -1,6 +1,7 @@
 """A lab as data: its stages and the files of its machines (labs/<name>/lab.yaml), its steps (steps.yaml)."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from labenv.errors import UsageError
 from labenv.lab import translation
 from labenv.text import shown
 
+_ID = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 FORMAT = 1  # of a lab's files; raised when an older lab can no longer be read
 
 
@@ -209,6 +211,8 @@ def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
                 f"{folder / 'lab.yaml'}: format: this is a lab of format {shown(str(form))}, and labenv {__version__} reads format "
                 f"{FORMAT}. Install the version of labenv that it was made for."
             )
+        if not is_id(tree["id"]):
+            raise ValueError(f"id {tree['id']!a}")
         stages = tuple(Stage(**stage) for stage in tree["stages"])
         return Lab(
             id=tree["id"],
@@ -226,6 +230,11 @@ def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
             kits=tuple(tree.get("kits", ())),
             layers=dict(tree.get("layers", {})),
         )
+
+
+def is_id(name: str) -> bool:
+    """Whether a lab can have that name."""
+    return bool(_ID.fullmatch(name))
 
 
 def parsed(path: Path) -> Any:

@@ -190,7 +190,7 @@ def hint(
 def asked(engine: "Engine", environment: Environment) -> list[Asked]:
     """The hints that were asked for in the environment, in order. Raises EngineError if the machine of the log book is not running."""
     text = ""
-    if logbook.exists(lab := labs.load(environment.lab)):
+    if logbook.exists(lab := labs.of(environment)):
         with engine.shell(environment.machine(logbook.keeper(lab))) as channel:
             text = channel.run(f"test ! -f {_FILE} || head -c 1000000 {_FILE}").text
     return [*read_asked(text.splitlines()), *_recorded(engine, environment)]

@@ -166,10 +166,11 @@ def own_words(book: list[Section]) -> str:
 
 
 def read(engine: "Engine", environment: Environment) -> str:
-    """The student's book; a missing one is created. Raises UsageError if the lab has none, EngineError if its machine is not running or
-    the book is too large.
+    """The student's book; a missing one is created.
+
+    Raises UsageError if the lab has none, EngineError if its machine is not running or the book is too large.
     """
-    lab = labs.load(environment.lab)
+    lab = labs.of(environment)
     machine = keeper(lab)
     with engine.shell(environment.machine(machine)) as channel:
         found = channel.run(f"test -e {PATH} || exit 9; head -c {LARGEST + 1} {PATH}")
@@ -190,7 +191,7 @@ def write(engine: "Engine", environment: Environment, text: str) -> None:
     Raises UsageError for a book that is too large, or if the lab has none, EngineError if its machine is not running or cannot
     store it.
     """
-    machine = keeper(labs.load(environment.lab))
+    machine = keeper(labs.of(environment))
     data = text.encode()
     if len(data) > LARGEST:
         raise UsageError(f"This log book has {len(data)} bytes; the limit is {LARGEST}. Shorten it.")

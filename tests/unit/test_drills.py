@@ -41,7 +41,7 @@ def test_a_backup_that_the_fault_made_out_of_date_does_not_keep_a_drill_going() 
         return CheckResult(step, "look", "vm3", LAB.steps[step].title, status, "what was seen", "")
 
     report = Report("asmith15", "lab4b", (found("31", "fail"), found("35", "pass"), found("48", "fail")))
-    assert [one.step for one in _failures(report)] == ["31"]
+    assert [one.step for one in _failures(LAB, report)] == ["31"]
 
 
 @pytest.mark.parametrize(

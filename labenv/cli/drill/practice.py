@@ -26,7 +26,7 @@ def _lab(ctx: typer.Context) -> "Lab":
     from labenv.lab import labs
 
     try:
-        return labs.load(common.chosen(common.open_engine(silent, start=False), ctx.params.get("student")).lab)
+        return labs.of(common.chosen(common.open_engine(silent, start=False), ctx.params.get("student")))
     except LabenvError:  # completion stays quiet
         return labs.load(labs.default())
 
@@ -76,7 +76,7 @@ def start(
         raise UsageError("A drill's name cannot be combined with --random, --level or --seed.")
     with screen.progress() as listen:
         engine, environment = _open(listen, student)
-        among = drills.catalogue(labs.load(environment.lab), folder, listen)
+        among = drills.catalogue(labs.of(environment), folder, listen)
         wanted = [drill.named(name, among)] if name else drill.drawn(engine, environment, among, level=level, seed=seed)
         running = drill.start(engine, environment, wanted, listen)
     _tell(drill.symptom(running, environment, common.lab_of(environment, json=json)), environment, running, json=json)
@@ -211,7 +211,7 @@ def _tell(symptom: str, environment: "Environment", running: "Running", *, json:
     print(f"Level {running.drill.level}, running for {report.time(running.seconds)}, hints: {len(running.hinted)}")
     if said:
         print(f"Your diagnosis: {', '.join(said)}")
-    layers = ", ".join(labs.load(environment.lab).layers)
+    layers = ", ".join(labs.of(environment).layers)
     print(
         f"Your diagnosis, before you change anything: labenv drill diagnose LAYER ({layers})\n"
         "When you have fixed it: labenv drill check\nA hint: labenv drill hint\n"
