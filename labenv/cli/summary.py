@@ -73,7 +73,7 @@ def show_restored(outcome: "Outcome", stem: str, *, json: bool) -> None:
 def _rows(environment: "Environment", reach: "Reach") -> "Iterator[tuple[str, str]]":
     student = environment.student
     yield "domain", student.domain
-    yield "network", f"{student.network}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines)
+    yield "network", f"{environment.subnet}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines)
     yield "account", f"{student.id}, password {student.password}"
     for number, service in _SERVICES.items():
         for machine in environment.machines:

@@ -1,10 +1,13 @@
 """Waiting until what was brought up, restored or rebooted answers."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from labenv.engine import Engine
 from labenv.engine.ready import NoAnswer, await_answers, await_boot
 from labenv.environment import Environment, Machine
+from labenv.environments.plan import topology_of
+from labenv.errors import UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lab import labs
 from labenv.parallel import Together
@@ -20,6 +23,10 @@ def await_services(
     lab = labs.load(environment.lab)
     names = {machine.name for machine in machines}
     due = [a for a in lab.answers if a.machine in names and lab.reached(a.since, environment.stage)]
+    with suppress(UsageError):  # a topology of the user's own may be gone, and the machines are there
+        due += [
+            a for node in topology_of(environment).nodes if node.own and node.name in names for a in node.own.answers
+        ]
     if not due:
         return
     with announced(listen, "ready", "waiting until " + ", ".join(f"{a.machine}:{a.port}" for a in due) + " answer"):
