@@ -137,7 +137,7 @@ def reset(
         Images(engine).ensure(set(fresh.images().values()), listen)
         history.collect_now(engine, there, listen)
         before = _before(engine, there, "before-reset", listen)
-        makes_host = machine in (None, desktop.HOST)
+        makes_host = machine in (None, desktop.machine_name(there))
         with desktop.brought_back(engine, change, listen) if makes_host else nullcontext():
             changes = _made_again(engine, there, fresh, before, machine, listen)
             environment = change.environment
