@@ -78,6 +78,12 @@ class Routed:
     def run(self, machine: str, script: str, rc: int | None = 0) -> str:
         return self.cli.inside(self.student, machine, script, rc=rc)
 
+    def refuse(self, machine: str, there: str, gateway: str) -> None:
+        """Try to reach an address through a gateway; fail the test if that is possible."""
+        self.run(machine, f"ip route add {there} via {gateway}")
+        self.run(machine, f"{ONE_PING} {there}", rc=1)
+        self.run(machine, f"ip route delete {there}")
+
     @property
     def web(self) -> str:
         return f"172.16.{self.x}.10"
@@ -124,7 +130,7 @@ def test_the_router_leads_from_one_network_to_the_other_and_nothing_else_does(ro
         ("client", routed.web, f"10.{x}.1.254"),
         ("web", f"10.{x}.1.10", f"172.16.{x}.254"),
     ):
-        routed.run(machine, f"ip route add {there} via {gateway} && ! {ONE_PING} {there}; ip route delete {there}")
+        routed.refuse(machine, there, gateway)
     routed.run("router", "iptables -D FORWARD -j DROP")
     routed.run("client", f"{ONE_PING} {routed.web}")
 
@@ -133,9 +139,7 @@ def test_no_network_of_another_student_is_reached(routed: Routed, cli: Cli, stud
     other = cli.json("up", student, "--at", "relay", "--no-check", "--topology", str(routed.file))
     there = other["machines"][0]["address"]
     assert there != f"10.{routed.x}.1.10"
-    routed.run(
-        "client", f"ip route add {there} via 10.{routed.x}.1.254 && ! {ONE_PING} {there}; ip route delete {there}"
-    )
+    routed.refuse("client", there, f"10.{routed.x}.1.254")
     routed.run("client", f"! {ONE_PING} {there}")
 
 
