@@ -43,6 +43,8 @@ def drawn(
     Raises UsageError if there is none of that level, EngineError.
     """
     fit = [drill for drill in among if level in (None, drill.level)]
+    if not among:
+        raise UsageError(f"{environment.lab} has no drills. To use those of a folder: labenv drill start --from DIR")
     if not fit:
         raise UsageError(f"There is no drill of level {level}. To list the drills: labenv drill list")
     if seed is None:
@@ -127,9 +129,10 @@ def running(engine: Engine, environment: Environment) -> Running:
 
 
 def diagnose(engine: Engine, environment: Environment, layer: str, listen: Listener) -> Diagnosis:
-    """Record in which layer the student thinks the fault is. Raises UsageError for an unknown layer."""
-    if layer not in drills.LAYERS:
-        raise UsageError(f"There is no layer {layer!a}. The layers are: {', '.join(drills.LAYERS)}.")
+    """Record in which layer the student thinks the fault is. Raises UsageError for a layer that the lab does not have."""
+    lab = labs.of(environment)
+    if layer not in lab.layers:
+        raise UsageError(f"There is no layer {layer!a}. {drills.said_layers(lab)}")
     who = environment.student.id
     with _changing(engine, environment, listen) as found:
         said = drill_records.contents(engine, who)
