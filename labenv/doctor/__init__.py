@@ -107,7 +107,7 @@ def _images(patient: Patient) -> Finding:
         return Finding(
             "images", "warn", sentence, "labenv images build (or, without a network: labenv images import FILE)"
         )
-    old = [image for image in present if not image.current]
+    old = [image for image in present if image.old]
     sentence = f"All {len(usual())} images are built."
     if old:
         return Finding(

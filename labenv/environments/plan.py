@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labenv import student
-from labenv.engine import BRIDGED, Engine, environment_labels, wall
-from labenv.engine.images import wanted
+from labenv.engine import BRIDGED, Engine, environment_labels, image_sources, wall
 from labenv.environment import Environment, Machine, container_name
 from labenv.environments.networks import Takings, free_x, takings, uplink_mtu
 from labenv.errors import UsageError
@@ -63,7 +62,7 @@ class Plan:
 
     def image_tag(self, node: Node) -> str:
         """The tag of a machine's image."""
-        return wanted()[self.images()[node.name]].tag
+        return image_sources.of(self.lab)[self.images()[node.name]].tag
 
     def overlay(self, node: Node) -> list[overlay.Item]:
         """The files laid over a machine's image."""

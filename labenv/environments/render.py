@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from labenv.engine import Engine, environment_labels, machine_labels, recipe
+from labenv.engine import Engine, environment_labels, image_sources, machine_labels, recipe
 from labenv.engine.images import Images
 from labenv.environment import container_name, network_name
 from labenv.environments.plan import Plan, Request, made_from, network_labels, network_options, new_plan
@@ -40,7 +40,7 @@ def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> N
     Raises UsageError if the folder cannot be written, EngineError if the images cannot be built.
     """
     made = new_plan(engine, request, listen)
-    Images(engine).ensure(set(made.images().values()), listen)
+    Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
     way = recipe.choose(engine.facts)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it contains the accounts' password

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from itertools import count
 from typing import Any
 
-from labenv.engine import Engine, save_store
+from labenv.engine import Engine, image_sources, save_store
 from labenv.engine.images import Images
 from labenv.engine.save_store import Save
 from labenv.environment import Environment, Machine
@@ -92,7 +92,7 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
         wanted = named(engine, student_id, name)
         plan = plan_of(wanted)
         refuse_drill(engine, student_id)
-        Images(engine).ensure(
+        Images(engine, image_sources.of(plan.lab)).ensure(
             {plan.images()[node.name] for node in plan.topology.nodes if node.name not in plan.copied}, listen
         )
         there = change.look()
@@ -134,7 +134,7 @@ def reset(
         refuse_drill(engine, who)
         fresh = change.plan.at(stage) if stage else change.plan
         _refuse_absent(fresh, machine)
-        Images(engine).ensure(set(fresh.images().values()), listen)
+        Images(engine, image_sources.of(fresh.lab)).ensure(set(fresh.images().values()), listen)
         history.collect_now(engine, there, listen)
         before = _before(engine, there, "before-reset", listen)
         makes_host = machine in (None, desktop.machine_name(there))

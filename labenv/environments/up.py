@@ -10,7 +10,7 @@ from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, limits, recipe, wall
+from labenv.engine import Engine, NetworkTaken, image_sources, limits, recipe, wall
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out
 from labenv.environment import Environment, Machine, network_name
@@ -104,7 +104,7 @@ def _create(change: Change, request: Request, listen: Listener) -> Outcome:
         try:
             with making_networks(engine, made) as coming:
                 try:
-                    Images(engine).ensure(set(made.images().values()), listen)
+                    Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
                 except KeyboardInterrupt:  # building takes a while; nothing else exists yet
                     wait(coming.values())
                     _undo(engine, made)
@@ -168,7 +168,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     machines = [machine.name for machine in there.machines]
     made = plan_again(there.student, labs.of(there), there.stage, source, machines, request.profiles)
     made = replace(made, foreign=there.foreign)
-    Images(engine).ensure(set(made.images().values()), listen)
+    Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)
     changes: list[str] = []
