@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from labenv.cli import common
+from labenv.cli import common, lab_test
 from labenv.cli.common import JsonOption
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Tools for lab authors: find errors in a lab, print schemas, list labs.",
+    help="Tools for lab authors: find errors in a lab, prove it on real machines, print schemas, list labs.",
     epilog="Example: labenv lab lint ./mylab",
 )
 
@@ -62,6 +62,9 @@ def lint(
                 print(f"{name}: no errors")
     if any(found.values()):
         raise typer.Exit(2)
+
+
+app.command("test")(lab_test.prove)
 
 
 @app.command()
