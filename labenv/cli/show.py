@@ -49,7 +49,7 @@ def environments(there: "Sequence[Environment]", ticked: "Mapping[str, Sequence[
     for environment in there:
         student = environment.student
         _out.print(
-            f"[b]{student.id}[/b]  {environment.lab} at {environment.stage}  {student.domain}  {student.network}  "
+            f"[b]{student.id}[/b]  {environment.lab} at {environment.stage}  {student.domain}  {environment.subnet}  "
             f"password {student.password}"
         )
         rows = [

@@ -110,7 +110,9 @@ def _create(change: Change, request: Request, listen: Listener) -> Outcome:
                     _undo(engine, made)
                     raise
                 room.ensure(engine, len(made.topology.nodes), listen)
-                with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
+                with announced(
+                    listen, "machines", f"making {made.student.id}'s machines on {made.topology.networks[0].subnet}"
+                ):
                     changes = make(engine, made, list(made.topology.nodes), listen, coming)
             if recipe.raisable(engine.facts):
                 listen(Event("limits", recipe.RAISABLE, "warn"))
@@ -120,11 +122,11 @@ def _create(change: Change, request: Request, listen: Listener) -> Outcome:
         except NetworkTaken as error:
             _undo(engine, made)  # somebody took it after labenv looked and before it made the network
             if request.x is not None:
-                raise UsageError(f"The network {made.student.network} is taken: {error}") from error
+                raise UsageError(f"The network {made.topology.networks[0].subnet} is taken: {error}") from error
         except LabenvError:
             _undo(engine, made)
             raise
-    raise EngineError("No network 192.168.X.0/24 is free. `labenv doctor` says what uses them.")
+    raise EngineError("The networks of no X are free. `labenv doctor` says what uses them.")
 
 
 def _undo(engine: Engine, made: Plan) -> None:
