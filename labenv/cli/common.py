@@ -62,7 +62,7 @@ def lab_of(environment: "Environment", *, json: bool = False) -> "Lab":
     """The lab of an environment: for JSON as its author wrote it, else with its texts in the language that the user reads."""
     from labenv.lab import labs
 
-    return (labs.load if json else labs.spoken)(environment.lab)
+    return (labs.of if json else labs.spoken_of)(environment)
 
 
 def count_look(engine: "Engine", environment: "Environment", listen: Listener) -> None:
@@ -134,6 +134,19 @@ def complete_lab(incomplete: str) -> list[str]:
     from labenv.lab import labs
 
     return [name for name in labs.names() if name.startswith(incomplete)]
+
+
+def complete_profile(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The profiles of the topology that the other options name: the lab's, or one of the user's own."""
+    from labenv.lab import labs, topology
+    from labenv.student import Student
+
+    try:
+        lab = labs.load(ctx.params.get("lab") or labs.default())
+        there = topology.load_for(lab, ctx.params.get("topology"), Student("anyone", 2, "any", ""))
+    except LabenvError:  # completion stays quiet
+        return []
+    return [name for name in there.profiles if name.startswith(incomplete)]
 
 
 def complete_save(ctx: typer.Context, incomplete: str) -> list[str]:

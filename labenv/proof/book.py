@@ -85,8 +85,7 @@ def _common(lab: Lab, tags: Iterable[str]) -> str:
     for folder, files in ((lab.folder, of_lab), (_PROGRAM, of_labenv)):
         for path in files:
             found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    named = topology.named(lab.topology)
-    found.update(Path(named).read_bytes())
+    found.update(topology.file_of(lab).read_bytes())
     found.update("\0".join(sorted(tags)).encode())
     return found.hexdigest()
 
