@@ -14,12 +14,14 @@ from typing import Any
 from labenv import __version__, student
 from labenv.engine import (
     FOREIGN,
+    HOSTNAME,
     LABEL,
     MACHINE,
     NOTED,
     OPTIONAL,
     debian,
     environment_labels,
+    hostname,
     machine_labels,
     recipe,
     save_store,
@@ -62,6 +64,7 @@ _WORDS = {
     debian.LABEL: r"[a-z0-9-]{1,40}",
     debian.BUILD: r"[\w.+!-]{1,100}",
     NOTED: r"-|[0-9a-f]{8}",
+    HOSTNAME: hostname.VALID.pattern,
     save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
     FOREIGN: r"yes",
 }

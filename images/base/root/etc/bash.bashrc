@@ -36,9 +36,10 @@ labenv_keep() {
     /usr/lib/labenv/history keep
 }
 
-# Also save edits of these two files: see /usr/lib/labenv/setup.
+# Also save edits of these files: see /usr/lib/labenv/setup.
 if [ "$EUID" = 0 ]; then
-    PROMPT_COMMAND+='; [[ /etc/hosts -nt /run/labenv-saved || /etc/resolv.conf -nt /run/labenv-saved ]] &&
+    PROMPT_COMMAND+='; [[ /etc/hosts -nt /run/labenv-saved || /etc/resolv.conf -nt /run/labenv-saved ||
+        /etc/hostname -nt /run/labenv-saved ]] &&
         /usr/lib/labenv/setup save'
     PROMPT_COMMAND+='; labenv_keep'
 fi
