@@ -44,7 +44,7 @@ class Machine:
 class Environment:
     """One student's lab. `stage` is the stage it was brought up at, `topology` the shipped one's name or a file's path.
 
-    A `foreign` one came out of an archive, or has a machine that did.
+    A `foreign` one came out of an archive, or has a machine that did. `lab_folder` is the folder of a lab that labenv does not ship.
     """
 
     student: Student
@@ -53,6 +53,7 @@ class Environment:
     machines: tuple[Machine, ...]
     topology: str = ""
     foreign: bool = False
+    lab_folder: str = ""
 
     @property
     def network_name(self) -> str:

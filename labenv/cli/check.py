@@ -85,7 +85,7 @@ def check(
         from labenv.checks.run import check_known, run_checks
         from labenv.lab import labs
 
-        lab = labs.load(environment.lab)
+        lab = labs.of(environment)
         check_known(lab, steps or [])
         common.count_look(engine, environment, listen)
         lost: list[Lost] = []

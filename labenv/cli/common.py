@@ -61,7 +61,7 @@ def lab_of(environment: "Environment", *, json: bool = False) -> "Lab":
     """The lab of an environment: for JSON as its author wrote it, else with its texts in the language that the user reads."""
     from labenv.lab import labs
 
-    return (labs.load if json else labs.spoken)(environment.lab)
+    return (labs.of if json else labs.spoken_of)(environment)
 
 
 def count_look(engine: "Engine", environment: "Environment", listen: Listener) -> None:

@@ -49,7 +49,7 @@ def _next(environment: "Environment") -> "Iterator[tuple[str, str]]":
     """What a person may want to do now, with what it is."""
     from labenv.lab import labs
 
-    is_finished = environment.stage == labs.load(environment.lab).stages[-1].id
+    is_finished = environment.stage == labs.of(environment).stages[-1].id
     if not is_finished:
         yield "next", "the next step of the sheet"
     yield f"shell {environment.regular[-1].name}", "a root shell"

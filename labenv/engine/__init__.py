@@ -35,6 +35,7 @@ from labenv.text import decoded
 
 LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
+LAB_FOLDER = "labenv.lab-folder"  # where the lab is, unless it is a part of labenv
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
@@ -446,7 +447,7 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         "labenv.stage": environment.stage,
         TOPOLOGY: environment.topology,
         "labenv.machines": json.dumps([[m.name, m.fqdn, m.address] for m in environment.regular]),
-    }
+    } | ({LAB_FOLDER: environment.lab_folder} if environment.lab_folder else {})
 
 
 def machine_labels(node: Node, made_from: str) -> dict[str, str]:
@@ -475,7 +476,13 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         machines.append(_machine(student, machine, container, alive))
     foreign = any(FOREIGN in container["Labels"] for container in containers)
     return Environment(
-        student, labels["labenv.lab"], labels["labenv.stage"], tuple(machines), labels[TOPOLOGY], foreign
+        student,
+        labels["labenv.lab"],
+        labels["labenv.stage"],
+        tuple(machines),
+        labels[TOPOLOGY],
+        foreign,
+        lab_folder=labels.get(LAB_FOLDER, ""),
     )
 
 

@@ -18,7 +18,20 @@ from typing import Any
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import HOSTNAME, LABEL, NOTED, RECORD, TOPOLOGY, Engine, hostname, kept, pause, recipe, refusals
+from labenv.engine import (
+    HOSTNAME,
+    LAB_FOLDER,
+    LABEL,
+    NOTED,
+    RECORD,
+    TOPOLOGY,
+    Engine,
+    hostname,
+    kept,
+    pause,
+    recipe,
+    refusals,
+)
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced, silent
@@ -88,7 +101,9 @@ class Save:
         """The environment that was saved, without its machines. Raises LookupError, ValueError for invalid labels."""
         labels = self.labels
         who = Student(self.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
-        return Environment(who, labels["labenv.lab"], self.stage, (), labels[TOPOLOGY])
+        return Environment(
+            who, labels["labenv.lab"], self.stage, (), labels[TOPOLOGY], lab_folder=labels.get(LAB_FOLDER, "")
+        )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from labenv import __version__, student
 from labenv.engine import (
     FOREIGN,
     HOSTNAME,
+    LAB_FOLDER,
     LABEL,
     MACHINE,
     NOTED,
@@ -67,6 +68,7 @@ _WORDS = {
     HOSTNAME: hostname.VALID.pattern,
     save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
     FOREIGN: r"yes",
+    LAB_FOLDER: r"/[^\x00-\x1f\x7f-\x9f]{1,4000}",  # it means something only where that folder has that lab, trusted
 }
 # Compared beyond their form, like the labels of the environment.
 _TOLD = {MACHINE, OPTIONAL, save_store.NAME, save_store.MACHINES}
@@ -145,12 +147,19 @@ def _plan(found: Save, file: Path) -> Plan:
         saves.check_name(found.name)
     except (LookupError, ValueError) as error:
         raise UsageError(f"{file} does not name a valid student and environment ({error}). Export it again.") from error
-    if then.lab in labs.names() and then.topology not in topology.names():
+    try:
+        lab = labs.of(then)
+    except labs.Missing as error:
+        raise UsageError(
+            f"{file} is an environment of the lab '{shown(then.lab)}', which is not here. Put that lab into {labs.own_folder()}, or name "
+            f"its folder in {labs.FOLDERS}, and import the file again."
+        ) from error
+    if then.topology not in (lab.topology, *topology.names()):
         raise UsageError(
             f"{file} was made with a topology of its own ({shown(then.topology)}). Only environments whose topology labenv "
             f"ships can be imported: {', '.join(topology.names())}."
         )
-    plan = plan_again(then.student, then.lab, then.stage, then.topology, found.machines)
+    plan = plan_again(then.student, lab, then.stage, then.topology, found.machines)
     plan.lab.check_stage(then.stage)
     known = {node.name for node in plan.topology.nodes}
     if not set(found.machines) <= known:

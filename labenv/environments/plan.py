@@ -84,7 +84,10 @@ class Plan:
             )
             for node in self.topology.nodes
         )
-        return Environment(self.student, self.lab.id, self.stage, machines, self.source, self.foreign)
+        folder = "" if labs.is_shipped(self.lab.folder) else str(self.lab.folder)
+        return Environment(
+            self.student, self.lab.id, self.stage, machines, self.source, self.foreign, lab_folder=folder
+        )
 
 
 def validated(request: Request) -> Request:
@@ -127,16 +130,15 @@ def _plan(who: Student, lab: Lab, stage: str, file: Path | None, profiles: Colle
 
 
 def plan_again(
-    who: Student, lab: str, stage: str, source: str, machines: Collection[str], profiles: Collection[str] = ()
+    who: Student, lab: Lab, stage: str, source: str, machines: Collection[str], profiles: Collection[str] = ()
 ) -> Plan:
     """The plan for an environment that exists or existed, with those optional machines that are among `machines`.
 
-    `source` is its topology; machines of `profiles` are wanted too. Raises UsageError if its lab or its topology does not
+    `source` is its topology; machines of `profiles` are wanted too. Raises UsageError if its topology does not
     exist (any more).
     """
-    known = labs.load(lab)
     file = Path(source) if "/" in source else None
-    return _plan(who, known, stage, file, {*profiles, *_profiles(who, known, file, machines)})
+    return _plan(who, lab, stage, file, {*profiles, *_profiles(who, lab, file, machines)})
 
 
 def topology_of(there: Environment) -> Topology:

@@ -114,7 +114,7 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
 def check_reset(environment: Environment, machine: str | None, stage: str | None) -> None:
     """Raise UsageError for an unknown machine or stage."""
     if stage:
-        labs.load(environment.lab).check_stage(stage)
+        labs.of(environment).check_stage(stage)
     if machine and environment.machine(machine).optional:
         raise UsageError(
             f"{machine} is not a machine of the sheet, so it has no stages. Reset the whole environment: omit the machine."

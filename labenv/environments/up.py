@@ -22,6 +22,7 @@ from labenv.environments.recovery import recover_drill
 from labenv.environments.settle import await_services, settle
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
+from labenv.lab import labs
 from labenv.lab.topology import Node
 from labenv.parallel import Together
 
@@ -163,7 +164,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         )
     source = str(request.topology.resolve()) if request.topology else there.topology
     machines = [machine.name for machine in there.machines]
-    made = plan_again(there.student, there.lab, there.stage, source, machines, request.profiles)
+    made = plan_again(there.student, labs.of(there), there.stage, source, machines, request.profiles)
     made = replace(made, foreign=there.foreign)
     Images(engine).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)

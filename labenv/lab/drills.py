@@ -14,13 +14,11 @@ from typing import Any
 from labenv import places, resources
 from labenv.errors import UsageError
 from labenv.events import Event, Listener, silent
+from labenv.lab import labs, templates, topology
 from labenv.lab import schema as forms
-from labenv.lab import templates, topology
 from labenv.lab.model import Lab, parsed
 from labenv.student import Student, check_id
 from labenv.text import clean
-
-LAYERS = ("dns", "transport", "relay", "lda", "imap", "firewall", "accounts", "boot")
 
 # Keys of a drill's file that were renamed. Files, and records of a drill that runs, may still have the old name.
 _RENAMED = {"mend": "fix"}
@@ -83,13 +81,24 @@ def own_folder() -> Path:
 def files(lab: Lab, folder: Path | None = None) -> list[Path]:
     """The files of all drills. Raises UsageError for a `folder` that does not exist or has no drills.
 
-    A drill of the user replaces one of the same name that comes with the lab; one of `folder` replaces both.
+    A drill of the user replaces one of the same name that comes with the lab; one of `folder` replaces both. Of the user's own
+    folder, which is the same for all labs, those count that name this lab; those that name none are for the default lab.
     """
     if folder and not originals(folder):
         raise UsageError(f"{folder} has no drills: a drill is a file NAME.yaml. To see its format: labenv drill schema")
-    places = [lab.folder / "drills", own_folder(), *([folder] if folder else [])]
-    found = {path.stem: path for place in places for path in originals(place)}
+    own = [path for path in originals(own_folder()) if _lab_of(path) == lab.id]
+    places = [originals(lab.folder / "drills"), own, originals(folder) if folder else []]
+    found = {path.stem: path for place in places for path in place}
     return [found[name] for name in sorted(found)]
+
+
+def _lab_of(path: Path) -> str:
+    """The lab that a drill's file names, or else the default lab; so that `lint` says what is wrong with a file that is broken."""
+    try:
+        named = parsed(path).get("lab")
+    except (UsageError, AttributeError):
+        named = None
+    return named if isinstance(named, str) else labs.default()
 
 
 def originals(folder: Path) -> list[Path]:
@@ -236,7 +245,18 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
     for place, name in named:
         if name not in machines:
             yield place, f"the machine '{name}' is unknown. The machines are: {', '.join(machines)}."
-    for i, layer in enumerate(tree.get("also", ())):
+    if tree.get("lab", lab.id) != lab.id:
+        yield (
+            ["lab"],
+            f"this drill is for {tree['lab']}, not for {lab.id}. Name the lab: labenv drill lint --lab {tree['lab']}",
+        )
+    also = list(tree.get("also", ()))
+    layers: list[tuple[list[str | int], str]] = [(["layer"], tree["layer"])]
+    layers += [(["also", i], layer) for i, layer in enumerate(also)]
+    for place, layer in layers:
+        if layer not in lab.layers:
+            yield place, f"the layer '{layer}' is unknown. {said_layers(lab)}"
+    for i, layer in enumerate(also):
         if layer == tree["layer"]:
             yield ["also", i], f"'{layer}' is the drill's layer already. Remove it here."
     for i, check in enumerate(tree["trips"]):
@@ -261,6 +281,13 @@ def unrenderable(
             except jinja2.TemplateError as error:
                 said = f"this template cannot be rendered: {error}. It can use student, domain and network."
                 yield [*within, *place], said
+
+
+def said_layers(lab: Lab) -> str:
+    """A sentence that names the layers of a lab's drills."""
+    if not lab.layers:
+        return f"{lab.id} has no layers: name them in its lab.yaml."
+    return f"The layers are: {', '.join(f'{layer} ({name})' for layer, name in lab.layers.items())}."
 
 
 class Lines:
