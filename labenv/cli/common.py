@@ -123,6 +123,19 @@ def complete_lab(incomplete: str) -> list[str]:
     return [name for name in labs.names() if name.startswith(incomplete)]
 
 
+def complete_profile(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The profiles of the topology that the other options name: the lab's, or one of the user's own."""
+    from labenv.lab import labs, topology
+    from labenv.student import Student
+
+    try:
+        lab = labs.load(ctx.params.get("lab") or labs.default())
+        there = topology.load_for(lab, ctx.params.get("topology"), Student("anyone", 2, "any", ""))
+    except LabenvError:  # completion stays quiet
+        return []
+    return [name for name in there.profiles if name.startswith(incomplete)]
+
+
 def complete_save(ctx: typer.Context, incomplete: str) -> list[str]:
     """The saves of the chosen student, or of all."""
     from labenv.engine import save_store

@@ -22,6 +22,7 @@ from labenv.engine import (
     HOSTNAME,
     LAB_FOLDER,
     LABEL,
+    NETWORK,
     NOTED,
     RECORD,
     TOPOLOGY,
@@ -101,8 +102,9 @@ class Save:
         """The environment that was saved, without its machines. Raises LookupError, ValueError for invalid labels."""
         labels = self.labels
         who = Student(self.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
+        network, folder = labels.get(NETWORK, ""), labels.get(LAB_FOLDER, "")
         return Environment(
-            who, labels["labenv.lab"], self.stage, (), labels[TOPOLOGY], lab_folder=labels.get(LAB_FOLDER, "")
+            who, labels["labenv.lab"], self.stage, (), labels[TOPOLOGY], network=network, lab_folder=folder
         )
 
 

@@ -239,7 +239,7 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
             [],
             f"a drill is named as its file: '{path.stem}' must begin with a letter and have only a-z, 0-9 and '-'.",
         )
-    machines = [node.name for node in topology.load(topology.named(lab.topology), _ANYBODY).nodes]
+    machines = [node.name for node in topology.of(lab, _ANYBODY).nodes]
     named: list[tuple[list[str | int], str]] = [(["machines", i], name) for i, name in enumerate(tree["machines"])]
     named.append((["seen", "machine"], tree["seen"]["machine"]))
     for place, name in named:
