@@ -1,6 +1,7 @@
 """What the commands share: options, the engine, the chosen environment, completion."""
 
 import json
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -88,6 +89,18 @@ def write_text(file: Path, text: str, *, private: bool = False) -> None:
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}. Choose another file.") from error
     print(f"Wrote {file}", file=sys.stderr)
+
+
+def check_writable(file: Path) -> None:
+    """Raise UsageError, before anything else is done, for a report that cannot be written."""
+    there = os.path.lexists(file)
+    try:
+        with file.open("ab"):
+            pass
+    except OSError as error:
+        raise UsageError(f"The report {file} cannot be written: {error.strerror}. Choose another file.") from error
+    if not there:
+        file.unlink()  # there is no result to write yet
 
 
 def _there() -> "list[Environment]":

@@ -26,7 +26,7 @@ from labenv.engine.dial import Switchboard
 from labenv.engine.find import Connection
 from labenv.engine.patience import Patience
 from labenv.engine.stream import TOOLS, Stream
-from labenv.environment import Environment, Machine, container_name, network_name
+from labenv.environment import Environment, Machine, container_name, network_name, saved_rules
 from labenv.errors import EngineError
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
@@ -41,6 +41,7 @@ MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
 BRIDGED = "labenv.bridge"  # on a network: the name of its bridge (labenv.engine.wall)
+FIREWALL = "labenv.firewall"  # on an image, and so on its machines: see labenv.environment.saved_rules
 FOREIGN = "labenv.foreign"  # on what came out of an archive, and on every machine beside it (labenv.engine.recipe)
 HOSTNAME = "labenv.hostname"  # on a machine whose host name is not the topology's
 NOTED = "labenv.restored"  # which restore a machine came from, or a note is about (labenv.engine.save_store)
@@ -520,6 +521,7 @@ def _machine(student: Student, machine: Machine, container: dict[str, Any] | Non
         state=container["State"],
         made=container["Created"],
         has_tools=any(mount.get("Destination") == TOOLS for mount in container.get("Mounts") or []),
+        firewall=saved_rules(container["Labels"].get(FIREWALL, "")),
         image=container["Image"],
         published=ports,
         made_from=container["Labels"].get("labenv.made-from", ""),

@@ -97,7 +97,7 @@ def _is_ready(
 
 def needed(lab: Lab) -> list[str]:
     """The names of the images that a lab may need at any of its stages, with all of its machines, and labenv's own tools."""
-    nodes = topology.load(topology.named(lab.topology), _ANYBODY).nodes
+    nodes = topology.of(lab, _ANYBODY).nodes
     later = [name for entries in lab.images.values() for _, name in entries]
     images = {node.image for node in nodes} | set(later) | {TOOLS}
     known = of(lab)

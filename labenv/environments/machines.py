@@ -137,8 +137,8 @@ def walled(engine: Engine, made: Plan, bridges: Collection[str], listen: Listene
     try:
         with announced(listen, step, "closing the computer to the labs' networks (nft, table inet labenv)"):
             images = Images(engine)
-            images.ensure(["base"], listen)
-            wall.build(engine, made.student, wanted()["base"].tag, bridges)
+            images.ensure(["machine"], listen)
+            wall.build(engine, made.student, wanted()["machine"].tag, bridges)
     except EngineError as error:
         way = wall.by_hand(engine.facts, Computer().sudo)
         text = f"{error} Until the rules are set, a machine can reach the engine's computer. To set them there: {way}"

@@ -1,4 +1,4 @@
-"""What a machine's ifcfg files make of its resolver: images/base/root/usr/lib/labenv/Ifcfg.pm."""
+"""What a machine's ifcfg files make of its resolver: images/machine/root/usr/lib/labenv/Ifcfg.pm."""
 
 import subprocess
 from pathlib import Path
@@ -18,7 +18,7 @@ _BEFORE = "# mine\nsearch old.test\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n
 def _resolver(folder: Path, before: str = _BEFORE, **files: str) -> str:
     for name, text in files.items():
         (folder / name.replace("_", "-", 1)).write_text(text)
-    where = resources.images() / "base/root/usr/lib/labenv"
+    where = resources.images() / "machine/root/usr/lib/labenv"
     command = ["perl", f"-I{where}", "-e", _ASK, str(folder)]
     return subprocess.run(command, input=before, capture_output=True, text=True, check=True).stdout
 

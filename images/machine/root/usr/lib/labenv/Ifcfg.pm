@@ -2,7 +2,7 @@
 # them. boot, ifup, ifdown, nmcli and network.service have this in common.
 #
 # The engine gives each interface its address; all else, the default route, further addresses of lo and the resolver, comes
-# from these files.
+# from these files. A machine of another family has none of them.
 package Ifcfg;
 use strict;
 use warnings;
