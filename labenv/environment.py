@@ -5,6 +5,8 @@ They are read from the engine's labels; nothing else stores them.
 
 import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any
 
 from labenv.errors import UsageError
@@ -63,7 +65,8 @@ class Machine:
 class Environment:
     """One student's lab. `stage` is the stage it was brought up at, `topology` the shipped one's name or a file's path.
 
-    A `foreign` one came out of an archive, or has a machine that did.
+    A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
+    they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship.
     """
 
     student: Student
@@ -72,6 +75,18 @@ class Environment:
     machines: tuple[Machine, ...]
     topology: str = ""
     foreign: bool = False
+    network: str = ""
+    lab_folder: str = ""
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """The addresses of the environment's first network: 192.168.X.0/24 in the labs of the course."""
+        return IPv4Network(self.network or self.student.network)
+
+    @property
+    def own_topology(self) -> Path | None:
+        """The file of the user's own that the environment's topology is; None if the topology is its lab's."""
+        return Path(self.topology) if "/" in self.topology else None
 
     @property
     def network_name(self) -> str:
@@ -104,7 +119,7 @@ class Environment:
             "lab": self.lab,
             "stage": self.stage,
             "domain": self.student.domain,
-            "network": str(self.student.network),
+            "network": str(self.subnet),
             "password": self.student.password,
             "machines": [
                 {

@@ -1,12 +1,11 @@
 """Running the checks of an environment's lab: pytest in process, isolated from any configuration in the user's folder."""
 
-import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from labenv.checks.results import CheckResult, Report, in_chains, with_persons, with_ticks
+from labenv.checks.presence import ENTER
+from labenv.checks.results import CheckResult, Report, in_chains, with_persons, with_remarks, with_ticks
 from labenv.environment import Environment
 from labenv.environments import ticks
 from labenv.errors import EngineError, LabenvError, UsageError
@@ -17,12 +16,6 @@ from labenv.lab.model import Lab
 if TYPE_CHECKING:
     from labenv.checks.machine import Machine, Site
     from labenv.engine import Engine
-
-# Not needed here, and each of them costs time, writes into the user's folder, or prints.
-_WITHOUT = (
-    "cacheprovider terminal logging doctest unittest junitxml pastebin debugging faulthandler stepwise capture subtests "
-    "setuponly setupplan tmpdir monkeypatch recwarn warnings threadexception unraisableexception"
-)
 
 
 def run_checks(
@@ -46,7 +39,7 @@ def run_checks(
     Raises UsageError for a step that the lab does not have. A machine that does not run is no error: the checks that
     need it fail, and say so.
     """
-    lab = labs.load(environment.lab)
+    lab = labs.of(environment)
     wanted = _wanted(lab, environment.stage, steps, reached_only)
 
     from labenv.checks.machine import Site  # what follows takes time; a wrong step number should not wait for it
@@ -56,11 +49,12 @@ def run_checks(
 
     import pytest  # as above
 
-    from labenv.checks.clients import Refused, refused, with_refused  # as above
-    from labenv.checks.plugin import Run, Session
+    from labenv.checks import collect  # as above
+    from labenv.checks.running import Run  # as above
+    from labenv.checks.session import Session  # as above
     from labenv.engine import origin  # as above
 
-    spoken = labs.spoken(environment.lab)
+    spoken = labs.spoken_of(environment)
     run = Run(site, lab, wanted, lambda result: listen(_event(result, spoken)), first=first)
     regular = [(machine, site[machine.name].channel) for machine in environment.regular]
     notes: list[str] = []
@@ -68,20 +62,16 @@ def run_checks(
     run.beside(lambda: ticked.update(ticks.read(engine, environment.student.id)))
     if not whole:
         run.beside(lambda: notes.extend(origin.all_strange(engine, regular, since_made=True)))
-    attempts: list[Refused] = []
-    run.beside(lambda: attempts.extend(refused(site, lab, run.began)))
+    remarks: list[tuple[str, str]] = []
+    run.beside(lambda: remarks.extend(one for part in run.parts for one in part.remarks(lab, run.began)))
     if written:
         from labenv.environments import history  # as above
 
         channels = {machine.name: channel for machine, channel in regular}
         run.beside(lambda: history.collect(environment, channels, listen))
-    folder = lab.folder / "checks"
-    arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}"]
-    arguments += ["--import-mode=importlib", "--assert=plain", "-p", "labenv.checks.plugin"]
-    arguments += [word for name in _WITHOUT.split() for word in ("-p", f"no:{name}")]
     many = "1 step" if len(wanted) == 1 else f"{len(wanted)} steps"
-    with announced(listen, "check", f"checking {many} of {lab.id}"), _own_environment():
-        code = pytest.main(arguments, plugins=[Session(run)])
+    with announced(listen, "check", f"checking {many} of {lab.id}"):
+        code = collect.run(lab, Session(run))
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     fine = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
@@ -89,14 +79,14 @@ def run_checks(
         fine.add(pytest.ExitCode.NO_TESTS_COLLECTED)
     if code not in fine:
         raise LabenvError(f"The checks of {lab.id} could not run: pytest ended with '{pytest.ExitCode(code).name}'.")
-    chained = with_refused(in_chains(run.results, lab, run.waits, run.blamed), attempts)
+    chained = with_remarks(in_chains(run.results, lab, run.waits, run.blamed), remarks)
     results = with_ticks(with_persons(chained, lab, wanted), lab, ticked)
     if whole:  # it takes all of the computer, and would delay the messages of the checks
         with announced(listen, "programs", "comparing all programs with those of the images"):
             notes.extend(origin.all_strange(engine, regular))
             site.close()
     failed = {result.step for result in results if result.status == "fail"}
-    told = tuple((one.step, str(one)) for one in attempts if one.step in wanted - failed)
+    told = tuple((step, words) for step, words in remarks if step in wanted - failed)
     report = Report(environment.student.id, lab.id, results, run.waits, tuple(notes), told)
     if written:
         found = {f"{r.step}/{r.check}/{r.machine}": {"status": r.status, "evidence": r.evidence} for r in results}
@@ -120,7 +110,6 @@ def _wanted(lab: Lab, stage: str, steps: list[str] | None, reached_only: bool) -
 
 def _warm_up(site: "Site") -> None:
     """Open a channel to each machine, which takes the engine a while, in threads that nobody waits for; enter the run there."""
-    from labenv.checks.maillog import ENTER  # as above
 
     def open_(machine: "Machine") -> None:
         with suppress(EngineError):  # the checks that need the machine report it
@@ -132,17 +121,3 @@ def _warm_up(site: "Site") -> None:
 
 def _event(result: CheckResult, lab: Lab) -> Event:
     return Event("check", f"step {result.step} on {result.machine}: {lab.steps[result.step].title}")
-
-
-@contextmanager
-def _own_environment() -> Iterator[None]:
-    """Keep the user's own pytest settings out of this run."""
-    before = dict(os.environ)
-    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
-        os.environ.pop(name, None)
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

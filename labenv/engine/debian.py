@@ -24,6 +24,7 @@ from labenv.text import decoded
 STOCK = "debian@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171"
 OWN = "labenv/debian:bookworm"
 LABEL = "labenv.image"  # distinguishes labenv's images from others; its value is the image's name
+LAB = "labenv.image-lab"  # the lab whose own an image is
 BUILD = "labenv.build"  # which labenv built an image: information only, and not part of its tag
 SUITE = "bookworm"
 SNAPSHOT = "LABENV_DEBIAN_SNAPSHOT"

@@ -25,7 +25,7 @@ def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Lis
     there = list(there)
     running = sum(machine.state == "running" for environment in there for machine in environment.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)
-    with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
+    with announced(listen, "machines", f"making {made.student.id}'s machines on {made.topology.networks[0].subnet}"):
         for environment in there:
             engine.remove(environment)
         with making_networks(engine, made) as coming:

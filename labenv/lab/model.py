@@ -1,6 +1,7 @@
 """A lab as data: its stages and the files of its machines (labs/<name>/lab.yaml), its steps (steps.yaml)."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from labenv.errors import UsageError
 from labenv.lab import translation
 from labenv.text import shown
 
+_ID = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 FORMAT = 1  # of a lab's files; raised when an older lab can no longer be read
 
 
@@ -94,14 +96,13 @@ class Answer:
     """How to see that a machine is ready, from stage `since` on: by exactly one of the last five.
 
     `port` sends a line that begins with `banner`, or answers a DNS query for the SOA of the zone `dns` (a template), an HTTP request
-    for the path `http`, or a TLS handshake; or the shell line `command` exits with 0 in the machine. `zone` is a filled `dns`.
+    for the path `http`, or a TLS handshake; or the shell line `command` exits with 0 in the machine.
     """
 
     machine: str
     port: int
     banner: str
     since: str
-    zone: str = ""
     dns: str = ""
     http: str = ""
     tls: bool = False
@@ -210,6 +211,8 @@ def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
                 f"{folder / 'lab.yaml'}: format: this is a lab of format {shown(str(form))}, and labenv {__version__} reads format "
                 f"{FORMAT}. Install the version of labenv that it was made for."
             )
+        if not is_id(tree["id"]):
+            raise ValueError(f"id {tree['id']!a}")
         stages = tuple(Stage(**stage) for stage in tree["stages"])
         return Lab(
             id=tree["id"],
@@ -217,16 +220,21 @@ def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
             topology=tree["topology"].removesuffix(".yaml"),
             folder=folder,
             stages=stages,
-            files={m: tuple(_file(e, stages[0].id) for e in files) for m, files in tree.get("files", {}).items()},
+            files={m: tuple(file_of(e, stages[0].id) for e in files) for m, files in tree.get("files", {}).items()},
             images={
                 m: tuple((e["since"], e["image"]) for e in entries) for m, entries in tree.get("images", {}).items()
             },
-            answers=tuple(_answer(entry, stages[0].id) for entry in tree.get("answers", ())),
+            answers=tuple(answer_of(entry, stages[0].id) for entry in tree.get("answers", ())),
             account=_account(tree["account"]) if "account" in tree else None,
             languages=languages,
             kits=tuple(tree.get("kits", ())),
             layers=dict(tree.get("layers", {})),
         )
+
+
+def is_id(name: str) -> bool:
+    """Whether a lab can have that name."""
+    return bool(_ID.fullmatch(name))
 
 
 def parsed(path: Path) -> Any:
@@ -272,7 +280,11 @@ def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
     )
 
 
-def _answer(entry: dict[str, Any], first: str) -> Answer:
+def answer_of(entry: dict[str, Any], first: str) -> Answer:
+    """An answer as lab.yaml and a topology write it; `first` is the stage that it is there from if it names none.
+
+    Raises KeyError if something is missing.
+    """
     return Answer(
         machine=entry["machine"],
         port=entry.get("port", 0),
@@ -290,7 +302,11 @@ def _account(entry: dict[str, Any]) -> Account:
     return Account(entry["address"], entry["user"], imap, smtp)
 
 
-def _file(entry: dict[str, Any], first: str) -> File:
+def file_of(entry: dict[str, Any], first: str) -> File:
+    """A file as lab.yaml and a topology write it; `first` is the stage that it is there from if it names none.
+
+    Raises KeyError if something is missing, ValueError for a mode that is not octal.
+    """
     return File(
         path=entry["path"],
         template=entry.get("template"),
