@@ -66,8 +66,9 @@ def test_the_first_network_is_the_machines_own(routed: Routed) -> None:
     assert routed.status["network"] == f"10.{x}.1.0/24"
     addresses = {machine["name"]: machine["address"] for machine in routed.status["machines"]}
     assert addresses == {"client": f"10.{x}.1.10", "router": f"10.{x}.1.1", "web": routed.web}
-    assert f"10.{x}.1.1/24" in (shown := routed.run("router", "ip -4 -o address"))
-    assert f"172.16.{x}.1/24" in shown
+    assert f"inet 10.{x}.1.1/24 " in routed.run("router", "ip -4 -o address show eth0")
+    assert f"inet 172.16.{x}.1/24 " in routed.run("router", "ip -4 -o address show eth1")
+    assert "routed has no desktop" in routed.cli("desktop", "-s", routed.student, rc=2).stderr
 
 
 def test_the_router_leads_from_one_network_to_the_other_and_nothing_else_does(routed: Routed) -> None:
