@@ -3,6 +3,7 @@
 They are read from the engine's labels; nothing else stores them.
 """
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -10,6 +11,22 @@ from typing import Any
 
 from labenv.errors import UsageError
 from labenv.student import Student
+
+_FIREWALL = re.compile(r"(/[\w./-]{1,100}) ([\w@.-]{1,50})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class SavedRules:
+    """Where a machine has its saved firewall rules, and the service that loads them at boot."""
+
+    path: str = "/etc/sysconfig/iptables"
+    service: str = "iptables"
+
+
+def saved_rules(label: str) -> SavedRules:
+    """What an image says about it in its label `labenv.firewall`, "PATH SERVICE"; without one it speaks the course's dialect."""
+    match = _FIREWALL.fullmatch(label)
+    return SavedRules(*match.groups()) if match else SavedRules()
 
 
 @dataclass(frozen=True)
@@ -22,7 +39,8 @@ class Machine:
 
     An `optional` machine is not part of the sheet: it exists if it was asked for. `network` names the network of its
     address (empty: the student's own), `addresses` are its others, `attached_to` the networks it is on. `made` is when its
-    container was created (seconds since 1970), `has_tools` whether labenv's own tools are in it, which no student can change.
+    container was created (seconds since 1970), `has_tools` whether labenv's own tools are in it, which no student can change, `firewall` where its
+    dialect has the saved rules.
     """
 
     name: str
@@ -40,6 +58,7 @@ class Machine:
     attached_to: frozenset[str] = frozenset()
     made: int = 0
     has_tools: bool = False
+    firewall: SavedRules = SavedRules()
 
 
 @dataclass(frozen=True)

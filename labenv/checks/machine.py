@@ -57,6 +57,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.fqdn = record.fqdn
         self.address = record.address
         self.has_tools = record.has_tools
+        self.firewall = record.firewall
         self.channel = engine.shell(record, reads=True, patience=patience)
         self._calls = engine.switchboard(record)
         self.dialled: set[tuple[str, str | None]] = set()

@@ -26,7 +26,7 @@ from labenv.engine.dial import Switchboard
 from labenv.engine.find import Connection
 from labenv.engine.patience import Patience
 from labenv.engine.stream import TOOLS, Stream
-from labenv.environment import Environment, Machine, container_name, network_name
+from labenv.environment import Environment, Machine, container_name, network_name, saved_rules
 from labenv.errors import EngineError
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
@@ -41,7 +41,9 @@ MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
 BRIDGED = "labenv.bridge"  # on a network: the name of its bridge (labenv.engine.wall)
+FIREWALL = "labenv.firewall"  # on an image, and so on its machines: see labenv.environment.saved_rules
 FOREIGN = "labenv.foreign"  # on what came out of an archive, and on every machine beside it (labenv.engine.recipe)
+HOSTNAME = "labenv.hostname"  # on a machine whose host name is not the topology's
 NOTED = "labenv.restored"  # which restore a machine came from, or a note is about (labenv.engine.save_store)
 # Runs a command until it ends, or the connection does: that is the end of the input.
 _LINES = '( /bin/sh -c "$0"; kill -s HUP $$ ) & read -r _; kill -s KILL -- -$$'
@@ -211,7 +213,7 @@ class Engine:
 
         `files` is its overlay, a tar archive rooted at /. The machine unpacks it over its image itself, at its first boot: the
         engine would start another process for that, which costs a tenth of a second.
-        A machine with the label FOREIGN gets fewer rights.
+        A machine with the label FOREIGN gets fewer rights; one with HOSTNAME that host name.
         """
         overlay = base64.b64encode(gzip.compress(files, mtime=0)).decode()
         name = container_name(student.id, node.name)
@@ -257,7 +259,7 @@ class Engine:
         self.api.create_container(
             image,
             name=name,
-            hostname=node.fqdn,
+            hostname=labels.get(HOSTNAME, node.fqdn),
             command=keys["command"],
             labels=labels,
             use_config_proxy=False,  # a proxy of this computer is none of the lab's
@@ -318,6 +320,14 @@ class Engine:
         """Shut a machine down in order and boot it again. Raises EngineError."""
         with refusals(f"restarting {container}"):
             self.api.restart(container, timeout=30)
+
+    def stop(self, container: str, *, hard: bool = False) -> None:
+        """Shut a machine down in order, or with `hard` at once, as when its power fails; it stays off. Raises EngineError."""
+        with refusals(f"stopping {container}"):
+            if hard:
+                self.api.kill(container)
+            else:
+                self.api.stop(container, timeout=30)
 
     def cut_power(self, container: str) -> None:
         """Stop a machine at once, as when its power fails, and boot it again. Raises EngineError."""
@@ -511,6 +521,7 @@ def _machine(student: Student, machine: Machine, container: dict[str, Any] | Non
         state=container["State"],
         made=container["Created"],
         has_tools=any(mount.get("Destination") == TOOLS for mount in container.get("Mounts") or []),
+        firewall=saved_rules(container["Labels"].get(FIREWALL, "")),
         image=container["Image"],
         published=ports,
         made_from=container["Labels"].get("labenv.made-from", ""),

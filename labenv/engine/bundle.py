@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from labenv.engine import Engine, debian, image_file, refusals
+from labenv.engine import FIREWALL, Engine, debian, image_file, refusals
 from labenv.engine.image_file import ImageFile, Packed
 from labenv.engine.image_sources import Image, current, usual, wanted
 from labenv.engine.images import Images
@@ -24,7 +24,7 @@ _BLOCK = 1 << 20
 _TAG = re.compile(r"labenv/[a-z0-9-]+:[\w.-]{1,40}", re.ASCII)
 # What the Dockerfiles of images/ set, and what engines write for them.
 _SETTINGS = {"Env", "Cmd", "Entrypoint", "WorkingDir", "StopSignal", "Labels", "Image", "Hostname"}
-_LABELS = {debian.LABEL, debian.LAB, debian.BUILD, "io.buildah.version"}
+_LABELS = {debian.LABEL, debian.LAB, debian.BUILD, FIREWALL, "io.buildah.version"}
 
 
 def export(images: Images, wished: list[Image], file: Path, listen: Listener) -> int:

@@ -33,7 +33,7 @@ _ARCHIVE = "http://snapshot.debian.org/archive"
 _SNAPSHOT = re.compile(r"(?:(https?://[!-?A-~]+)/)?(\d{8}T\d{6}Z)", re.ASCII)
 _ALWAYS_VALID = '--aptopt=Acquire::Check-Valid-Until "false"'  # a snapshot's Release files are past their validity
 _LAST_LINES = 15
-# The base's packages are included, because one run of apt is faster than two. A merged /usr is what Debian 12 has;
+# The machines' packages are included, because one run of apt is faster than two. A merged /usr is what Debian 12 has;
 # translations and package notes would only make the bundle bigger.
 _OPTIONS = (
     "--variant=apt",
@@ -151,8 +151,8 @@ def _bootstrap(engine: Engine, image: str, listen: Listener) -> None:
 
 
 def _packages() -> str:
-    base = (resources.images() / "base" / "packages").read_text(encoding="utf-8").split()
-    return ",".join(["usr-is-merged", *base])
+    packages = (resources.images() / "machine" / "packages").read_text(encoding="utf-8").split()
+    return ",".join(["usr-is-merged", *packages])
 
 
 def _drain(stderr: Iterable[bytes], listen: Listener) -> deque[str]:

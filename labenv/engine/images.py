@@ -177,11 +177,12 @@ class Images:
             raise EngineError(f"In use: {'; '.join(used)}. Remove those environments first: labenv down -s STUDENT")
         if not dry_run:
             with refusals("removing the images"):
-                order = [
-                    "debian",
-                    *wanted(),
-                ]  # an image is removed before the one it stands on, and a lab's before labenv's
-                for built in sorted(doomed, key=lambda b: order.index(b.name) if b.name in order else 99, reverse=True):
+                order = [*wanted()]  # an image is removed before the one it stands on, and Debian itself last
+                roots = {debian.OWN, debian.own()}
+                place = {
+                    b.tag: -1 if b.tag in roots else order.index(b.name) if b.name in order else 99 for b in doomed
+                }
+                for built in sorted(doomed, key=lambda b: place[b.tag], reverse=True):
                     self.engine.api.remove_image(built.tag)
                 for built in (built for built in doomed if built.name == TOOLS):
                     with suppress(docker.errors.APIError):  # it was never filled, or a machine uses it

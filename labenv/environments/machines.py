@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from labenv.computer import Computer
-from labenv.engine import FOREIGN, Engine, authority, environment_labels, kept, machine_labels, tools, wall
+from labenv.engine import FOREIGN, HOSTNAME, Engine, authority, environment_labels, kept, machine_labels, tools, wall
 from labenv.engine.images import Images, wanted
 from labenv.engine.turns import in_turn
 from labenv.environment import Environment, container_name, network_name
@@ -69,9 +69,12 @@ def make(
 
     def make_one(node: Node) -> None:
         copied = made.copied.get(node.name, Copied(made.image_tag(node), {}))
-        labels_too = labels | machine_labels(node, made_from(made, node)) | copied.labels
+        laid = made.overlay(node)
+        name = overlay.hostname(laid)
+        labels_too = labels | machine_labels(node, made_from(made, node)) | ({HOSTNAME: name} if name else {})
+        labels_too |= copied.labels
         published = made.topology.published(node, made.student.x, shift)
-        files = overlay.as_tar([*made.overlay(node), *trusted])
+        files = overlay.as_tar([*laid, *trusted])
         container = engine.create_machine(node, made.student, copied.image, published, labels_too, files, binds)
         for network in made.topology.networks:
             if network.name == node.network or node.name in network.joined_by:
@@ -134,8 +137,8 @@ def walled(engine: Engine, made: Plan, bridges: Collection[str], listen: Listene
     try:
         with announced(listen, step, "closing the computer to the labs' networks (nft, table inet labenv)"):
             images = Images(engine)
-            images.ensure(["base"], listen)
-            wall.build(engine, made.student, wanted()["base"].tag, bridges)
+            images.ensure(["machine"], listen)
+            wall.build(engine, made.student, wanted()["machine"].tag, bridges)
     except EngineError as error:
         way = wall.by_hand(engine.facts, Computer().sudo)
         text = f"{error} Until the rules are set, a machine can reach the engine's computer. To set them there: {way}"

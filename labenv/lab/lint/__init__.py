@@ -48,6 +48,7 @@ def lint(folder: Path) -> list[Finding]:
     if found.findings:
         return found.findings
     made = read(folder)
+    topology.load.cache_clear()  # its author may have edited it since
     try:
         plan = topology.load_for(made, None, STUDENT)
     except UsageError as error:
@@ -63,6 +64,7 @@ def lint(folder: Path) -> list[Finding]:
     steps.languages(found, made)
     if has_stages:  # these need their order
         steps.needs(found, made)
+        steps.too_early(found, made, plan)
         rest.templates(found, made, plan)
     return found.findings
 

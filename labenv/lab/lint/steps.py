@@ -96,6 +96,17 @@ def needs(found: Found, lab: Lab) -> None:
                 found.add(_FILE, said, place, step=step.id)
 
 
+def too_early(found: Found, lab: Lab, plan: Topology) -> None:
+    """Steps on machines that exist only from a later stage on."""
+    late = {node.name: node.since for node in plan.nodes if node.since}
+    for number, step in enumerate(lab.steps.values()):
+        named = [*step.machines, *(name for action in step.solution for name in action.machines)]
+        for name in dict.fromkeys(name for name in named if name in late):
+            if not lab.reached(late[name], step.stage):
+                said = f"{name} exists only from stage {late[name]} on. Move the step to that stage, or to a later one."
+                found.add(_FILE, said, ["steps", number, "stage"], step=step.id)
+
+
 def _circle(lab: Lab, start: str) -> list[str]:
     """The steps on a path of needs from a step back to itself, beginning with it; none if there is no such path."""
     ways = [[start]]
