@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labenv import places
-from labenv.engine import images
+from labenv.engine import image_sources
 from labenv.errors import UsageError
 from labenv.lab import drills, topology
 from labenv.lab.model import Lab, parsed
@@ -108,6 +108,6 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and not parts & set(path.parts))
 
 
-def tags(names: Iterable[str]) -> list[str]:
-    """The tags of the images of these names."""
-    return [images.wanted()[name].tag for name in names]
+def tags(lab: Lab, names: Iterable[str]) -> list[str]:
+    """The tags of a lab's images of these names."""
+    return [image_sources.of(lab)[name].tag for name in names]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from labenv.engine import Engine
+from labenv.engine import Engine, image_sources
 from labenv.engine.images import Images
 from labenv.environments.plan import Plan, plan_again
 from labenv.errors import UsageError
@@ -99,8 +99,8 @@ def prove(
     plans = _plans(lab)
     images = {name for plan in plans for name in plan.images().values()}
     names.sweep(engine, listen)
-    Images(engine).ensure(images, listen)
-    book = Book(lab, tags(images))
+    Images(engine, image_sources.of(lab)).ensure(images, listen)
+    book = Book(lab, tags(lab, images))
     if again:
         book.forget(wanted)
     known = book.passed()
