@@ -142,7 +142,7 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
         yield Measurement(
             "bundle of all images",
             "MB",
-            (bundle.export(Images(engine), usual(), Path(folder) / "all", silent) / 1e6,),
+            (bundle.export(Images(engine), [wanted()[name] for name in usual()], Path(folder) / "all", silent) / 1e6,),
             250,
         )
     yield from _desktop(engine, listen, runs)

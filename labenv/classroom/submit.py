@@ -210,7 +210,7 @@ def manifest(
         "student": environment.student.id,
         "first": environment.student.first,
         "domain": environment.student.domain,
-        "network": str(environment.student.network),
+        "network": str(environment.subnet),
         "lab": environment.lab,
         "labenv": __version__,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

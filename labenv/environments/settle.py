@@ -1,11 +1,14 @@
 """Waiting until what was brought up, restored or rebooted answers."""
 
 from collections.abc import Container, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from labenv.engine import Engine
 from labenv.engine.ready import NoAnswer, await_answers, await_boot
 from labenv.environment import Environment, Machine
+from labenv.environments.plan import topology_of
+from labenv.errors import UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lab import labs, templates
 from labenv.lab.model import Answer
@@ -30,6 +33,9 @@ def due(environment: Environment, names: Container[str]) -> list[Answer]:
     """What the machines of these names must answer at the environment's stage, by the lab's data."""
     lab = labs.of(environment)
     there = [a for a in lab.answers if a.machine in names and lab.reached(a.since, environment.stage)]
+    with suppress(UsageError):  # a topology of the user's own may be gone, and the machines are there
+        nodes = topology_of(environment).nodes
+        there += [answer for node in nodes if node.own and node.name in names for answer in node.own.answers]
     return [_filled(answer, environment) for answer in there]
 
 

@@ -31,7 +31,8 @@ class Drill:
     """A fault: what root types on `machines` to cause it (`breaks`) and to fix it (`fix`), and the texts about it.
 
     `symptom` is a user's report; `seen` a machine and a command that exits with 0 while the symptom is there. `trips` are
-    the checks that fail. `also` are layers that are a right diagnosis too: a setting may belong to several.
+    the checks that fail. `also` are layers that are a right diagnosis too: a setting may belong to several. `half`, which may be
+    empty, is a repair that only hides the symptom for now: a check still fails after it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Drill:
     hints: tuple[str, ...]
     explanation: str
     also: tuple[str, ...] = ()
+    half: str = ""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -146,6 +148,7 @@ def from_dict(name: str, tree: dict[str, Any]) -> Drill:
         hints=tuple(tree["hints"]),
         explanation=tree["explanation"].strip(),
         also=tuple(tree.get("also", ())),
+        half=tree.get("half", ""),
     )
 
 
@@ -165,6 +168,7 @@ def to_dict(drill: Drill) -> dict[str, Any]:
         "hints": list(drill.hints),
         "explanation": drill.explanation,
         "also": list(drill.also),
+        "half": drill.half,
     }
 
 
@@ -239,7 +243,7 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
             [],
             f"a drill is named as its file: '{path.stem}' must begin with a letter and have only a-z, 0-9 and '-'.",
         )
-    machines = [node.name for node in topology.load(topology.named(lab.topology), _ANYBODY).nodes]
+    machines = [node.name for node in topology.of(lab, _ANYBODY).nodes]
     named: list[tuple[list[str | int], str]] = [(["machines", i], name) for i, name in enumerate(tree["machines"])]
     named.append((["seen", "machine"], tree["seen"]["machine"]))
     for place, name in named:
@@ -262,7 +266,7 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
     for i, check in enumerate(tree["trips"]):
         if check.partition("/")[0] not in lab.steps:
             yield ["trips", i], f"the step of '{check}' is unknown. The steps are: {', '.join(lab.steps)}."
-    yield from unrenderable(tree, ("break", "fix", "symptom", "explanation", "hints"))
+    yield from unrenderable(tree, ("break", "fix", "half", "symptom", "explanation", "hints"))
     yield from unrenderable(tree["seen"], ("type",), ["seen"])
 
 

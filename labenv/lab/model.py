@@ -220,11 +220,11 @@ def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
             topology=tree["topology"].removesuffix(".yaml"),
             folder=folder,
             stages=stages,
-            files={m: tuple(_file(e, stages[0].id) for e in files) for m, files in tree.get("files", {}).items()},
+            files={m: tuple(file_of(e, stages[0].id) for e in files) for m, files in tree.get("files", {}).items()},
             images={
                 m: tuple((e["since"], e["image"]) for e in entries) for m, entries in tree.get("images", {}).items()
             },
-            answers=tuple(_answer(entry, stages[0].id) for entry in tree.get("answers", ())),
+            answers=tuple(answer_of(entry, stages[0].id) for entry in tree.get("answers", ())),
             account=_account(tree["account"]) if "account" in tree else None,
             languages=languages,
             kits=tuple(tree.get("kits", ())),
@@ -280,7 +280,11 @@ def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
     )
 
 
-def _answer(entry: dict[str, Any], first: str) -> Answer:
+def answer_of(entry: dict[str, Any], first: str) -> Answer:
+    """An answer as lab.yaml and a topology write it; `first` is the stage that it is there from if it names none.
+
+    Raises KeyError if something is missing.
+    """
     return Answer(
         machine=entry["machine"],
         port=entry.get("port", 0),
@@ -298,7 +302,11 @@ def _account(entry: dict[str, Any]) -> Account:
     return Account(entry["address"], entry["user"], imap, smtp)
 
 
-def _file(entry: dict[str, Any], first: str) -> File:
+def file_of(entry: dict[str, Any], first: str) -> File:
+    """A file as lab.yaml and a topology write it; `first` is the stage that it is there from if it names none.
+
+    Raises KeyError if something is missing, ValueError for a mode that is not octal.
+    """
     return File(
         path=entry["path"],
         template=entry.get("template"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from labenv.checks import firewall
 from labenv.checks.evidence import Evidence
-from labenv.checks.firewall import NOW, READ_SAVED, SAVED
+from labenv.checks.firewall import NOW
 from labenv.checks.machine import Machine, Site
 from labenv.engine.trial import Packet
 from labenv.errors import EngineError
@@ -157,16 +157,16 @@ def look(site: Site, name: str) -> Firewall:
 
 
 def _saved(site: Site, name: str) -> Firewall:
-    saved, now = site[name].once(READ_SAVED), site[name].once(NOW)
+    saved, now = firewall.saved(site[name]), site[name].once(NOW)
     if saved.rc:
-        return Firewall(broken=f"there is no {SAVED} on {name}")
+        return Firewall(broken=f"there is no {site[name].firewall.path} on {name}")
     same = firewall.same(saved.stdout, now.stdout)
     return Firewall(same=True) if same else tried(site, name)
 
 
 def tried(site: Site, name: str) -> Firewall:
     """What the saved rules of a machine do, whether they are in force or not."""
-    saved = site[name].once(READ_SAVED).stdout_bytes
+    saved = firewall.saved(site[name]).stdout_bytes
     student, ports = site.student, _PORTS[name]
     other = "vm2" if name == "vm3" else "vm3"
     packets = [
@@ -182,7 +182,7 @@ def tried(site: Site, name: str) -> Firewall:
         return Firewall(untried=str(error))
     if verdict.complaint:
         said = [line for line in verdict.complaint.splitlines() if line.strip() and not line.startswith("Try ")]
-        return Firewall(broken=f"{SAVED} on {name} cannot be loaded: {'; '.join(said)[:500]}")
+        return Firewall(broken=f"{site[name].firewall.path} on {name} cannot be loaded: {'; '.join(said)[:500]}")
     decisions = {}
     for packet, fate in zip(packets, verdict.fates, strict=True):
         before, after = firewall.parse(fate.before), firewall.parse(fate.after)
@@ -195,10 +195,13 @@ def tried(site: Site, name: str) -> Firewall:
 def rules_load(site: Site, machine: Machine, found: Firewall, evidence: Evidence) -> None:
     """The saved rules are valid, are loaded at boot, and do not let everything in."""
     common.service(machine, "iptables", evidence)
-    evidence(not found.broken, found.broken or f"{SAVED} on {machine.name} can be loaded", "it can be loaded")
+    evidence(
+        not found.broken, found.broken or f"{machine.firewall.path} on {machine.name} can be loaded", "it can be loaded"
+    )
     if found.untried:
         evidence.doubt(
-            f"{SAVED} on {machine.name} could not be tried: {found.untried}", "what is saved is in force too"
+            f"{machine.firewall.path} on {machine.name} could not be tried: {found.untried}",
+            "what is saved is in force too",
         )
     what = f"port {NOBODYS_PORT}, which no service uses"
     if found.stray:
@@ -226,10 +229,12 @@ def stays_open(machine: Machine, found: Firewall, source: str, name: str, port: 
 
 def _not_saved(machine: Machine, port: int) -> str:
     """What in force concerns the port and is not in the file."""
-    saved = machine.once(READ_SAVED).stdout
+    saved = firewall.saved(machine).stdout
     kept = firewall.parse(saved).naming(port)
     lost = [text for text in firewall.parse(machine.once(NOW).stdout).naming(port) if text not in kept]
-    remark = f"; '{lost[0]}' is in force, but not saved in {SAVED}: service iptables save" if lost else ""
+    remark = (
+        f"; '{lost[0]}' is in force, but not saved in {machine.firewall.path}: service iptables save" if lost else ""
+    )
     if machine.run("test -s %s", _OTHERS_FILE).rc == 0:
         remark += f"; nothing here reads {_OTHERS_FILE}"
     return remark
