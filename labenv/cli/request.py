@@ -19,7 +19,7 @@ NetOption = Annotated[
 ]
 FirstOption = Annotated[
     str | None,
-    typer.Option("--first", metavar="NAME", help="First name, for the test account on vm3. Default: from the id."),
+    typer.Option("--first", metavar="NAME", help="First name, for the sheet's second account. Default: from the id."),
 ]
 StageOption = Annotated[
     str | None,
@@ -27,7 +27,7 @@ StageOption = Annotated[
         "--at",
         metavar="STAGE",
         autocompletion=common.complete_stage,
-        help="Stage to enter: lab4a (where the sheet starts), domain, relay, lda, imap or done (default).",
+        help="Stage to enter, of those that `labenv lab list` shows. Default: the last, the finished sheet.",
     ),
 ]
 LabOption = Annotated[

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from labenv.environments.reach import Reach
     from labenv.environments.up import Outcome
 
-_SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
+# What listens on the ports that labs publish, in the order in which they are shown; others are shown by their number.
+_SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS", "80": "HTTP", "443": "HTTPS"}
 
 
 def show(environment: "Environment", changes: "Sequence[str]", report: "Report | None") -> None:
@@ -77,10 +78,11 @@ def _rows(environment: "Environment", reach: "Reach") -> "Iterator[tuple[str, st
     yield "domain", student.domain
     yield "network", f"{environment.subnet}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines)
     yield "account", f"{student.id}, password {student.password}"
-    for number, service in _SERVICES.items():
+    others = {number for machine in environment.regular for number in machine.published} - _SERVICES.keys()
+    for number in (*_SERVICES, *sorted(others, key=int)):
         for machine in environment.machines:
             if place := reach.service(machine, number):
-                yield service, f"{place[0]}:{place[1]} ({machine.name})"
+                yield _SERVICES.get(number, f"port {number}"), f"{place[0]}:{place[1]} ({machine.name})"
 
 
 def _verdict(report: "Report") -> None:
