@@ -49,16 +49,17 @@ def show(environment: "Environment", changes: "Sequence[str]", report: "Report |
 def _next(environment: "Environment") -> "Iterator[tuple[str, str]]":
     """What a person may want to do now, with what it is."""
     from labenv.environments import desktop
-    from labenv.lab import labs
+    from labenv.lab import drills, labs
 
-    is_finished = environment.stage == labs.of(environment).stages[-1].id
+    lab = labs.of(environment)
+    is_finished = environment.stage == lab.last_stage
     if not is_finished:
         yield "next", "the next step of the sheet"
     yield f"shell {environment.regular[-1].name}", "a root shell"
     if desktop.machine_name(environment):
         yield "desktop", "Thunderbird, in your browser"
     yield "check", "which steps pass"
-    if is_finished:
+    if is_finished and drills.files(lab):
         yield "drill start", "a fault to find and fix"
 
 
