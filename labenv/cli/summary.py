@@ -79,7 +79,8 @@ def _rows(environment: "Environment", reach: "Reach") -> "Iterator[tuple[str, st
     yield "domain", student.domain
     yield "network", f"{environment.subnet}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines)
     yield "account", f"{student.id}, password {student.password}"
-    others = {number for machine in environment.regular for number in machine.published} - _SERVICES.keys()
+    there = {number for machine in environment.regular for number in machine.published}
+    others = {number for number in there - _SERVICES.keys() if number.isdecimal()}  # "53/udp" is the same service again
     for number in (*_SERVICES, *sorted(others, key=int)):
         for machine in environment.machines:
             if place := reach.service(machine, number):
