@@ -40,12 +40,13 @@ def due(environment: Environment, names: Container[str]) -> list[Answer]:
 
 
 def _filled(answer: Answer, environment: Environment) -> Answer:
-    """The answer with the name of its zone, which may be the student's."""
-    zone = answer.dns
-    if "{" in zone:
+    """The answer with the student's values in its zone or its command."""
+
+    def filled(text: str) -> str:
         student = environment.student
-        zone = templates.text(zone, student=student, network=student.prefix)
-    return replace(answer, dns=zone)
+        return templates.text(text, student=student, network=student.prefix) if "{" in text else text
+
+    return replace(answer, dns=filled(answer.dns), command=filled(answer.command))
 
 
 def _named(answer: Answer) -> str:
