@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from labenv.checks.doors import OUTSIDE
 from labenv.checks.machine import Site
 from labenv.engine import Engine
-from labenv.labs.lab4b.checks.common import OUTSIDE
 from tests.e2e.conftest import Cli
 
 NOT_ROOT = "Dovecot's delivery agent fails: it runs as nobody, not as root, and nobody may not enter /root"

@@ -15,8 +15,7 @@ import pytest
 import yaml
 
 import labenv.student
-from labenv.labs.lab4b.checks.common import OUTSIDE
-from labenv.labs.lab4b.checks.doors import latecomer, neighbour
+from labenv.checks.doors import OUTSIDE, latecomer, neighbour
 
 LAB = Path(__file__).parents[2] / "labenv" / "labs" / "lab4b"
 DATA: dict[str, Any] = yaml.safe_load((LAB / "lab.yaml").read_text())

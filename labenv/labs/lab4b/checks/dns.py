@@ -7,7 +7,7 @@ from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.checks.post import Post
-from labenv.labs.lab4b.checks.common import listening
+from labenv.checks.services import listening
 
 PORT = 53
 

@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from labenv.checks import doors as core_doors
 from labenv.checks import kernel, logs
+from labenv.checks.doors import OUTSIDE, Firewall, Reach
 from labenv.checks.evidence import CheckFailed, Waits
 from labenv.checks.firewall import Dropped, Drops, greeted
 from labenv.checks.machine import Machine, Site
@@ -19,8 +21,7 @@ from labenv.checks.plugin import probe
 from labenv.checks.post import Post, Unlogged
 from labenv.checks.settings import Dovecot, dovecot_on, postconf, set_there
 from labenv.labs.lab4b.checks import doors
-from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE, first_name, look_ahead
-from labenv.labs.lab4b.checks.doors import Firewall, Reach
+from labenv.labs.lab4b.checks.common import ELSEWHERE, first_name, look_ahead
 from labenv.labs.lab4b.checks.reference import Reference, look
 from labenv.labs.lab4b.checks.relay import DECIDING, relay_of
 from labenv.mail import maillog
@@ -245,7 +246,7 @@ def services(site: Site, post: Post) -> None:
 
 def _imap_from(site: Site, name: str) -> Reach:
     dropped = Dropped(site[name], site["vm3"], 143)
-    return doors.reach(site, name, "vm3", 143, patience=3, hopeless=dropped)
+    return core_doors.reach(site, name, "vm3", 143, patience=3, hopeless=dropped)
 
 
 def _lookups(site: Site, machine: Machine) -> list[Lookup]:

@@ -3,12 +3,12 @@
 import pytest
 
 from labenv.checks import logs
+from labenv.checks.doors import OUTSIDE
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.post import Post
 from labenv.checks.settings import postconf, set_there
-from labenv.labs.lab4b.checks.common import OUTSIDE
 from labenv.labs.lab4b.checks.probes import Inbox, Journey
 from labenv.labs.lab4b.checks.relay import DECIDING
 from labenv.student import Student
