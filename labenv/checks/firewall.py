@@ -253,9 +253,9 @@ def who_accepts(start: Machine, end: Machine, again: Callable[[], object]) -> st
 
 
 class Session(Protocol[S_co]):
-    """What opens a session: `Machine.smtp` or `Machine.imap`."""
+    """What opens a session from one machine to another, and raises CheckFailed if there is none."""
 
-    def __call__(self, other: Machine, /, *, hopeless: Callable[[], object]) -> S_co:
+    def __call__(self, start: Machine, end: Machine, /, *, hopeless: Callable[[], object]) -> S_co:
         """The session."""
         ...
 
@@ -264,7 +264,7 @@ def greeted(session: Session[T], start: Machine, end: Machine, port: int) -> T:
     """Open a session from one machine to another. If there is none, CheckFailed says too which machine drops the packets."""
     dropped = Dropped(start, end, port)
     try:
-        return session(end, hopeless=dropped)
+        return session(start, end, hopeless=dropped)
     except CheckFailed as error:
         cause = error.__cause__
         lost = isinstance(cause, OSError) and not isinstance(cause, socket.gaierror)

@@ -1,12 +1,9 @@
 """The machines of one environment for the checks: testinfra hosts over an open channel, and sockets."""
 
-import imaplib
-import smtplib
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 from testinfra.backend.base import BaseBackend
@@ -18,15 +15,9 @@ from labenv.engine import Engine, trial
 from labenv.engine.channel import Channel
 from labenv.engine.patience import Patience
 from labenv.environment import Environment
-from labenv.mail.office import PROBE
 from labenv.student import Student
 from labenv.text import decoded
 
-# Seconds until a mail server must have sent its first word. One that cannot look up its client's name is silent for longer
-# (resolv.conf(5)), but then its machine's names are what is wrong.
-_GREETING = 8
-_READY = 220  # RFC 5321 section 4.2.3
-_NOTHING = 3  # as maillog.pl knows it
 # Before a command that looks up the machine's own name: a resolver that is dead costs it a second (resolv.conf(5)).
 QUICK = "RES_OPTIONS='timeout:1 attempts:1'"
 
@@ -57,7 +48,7 @@ class ChannelBackend(BaseBackend):  # type: ignore[misc]  # testinfra ships no t
 
 
 class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
-    """A machine of the lab: a testinfra host that knows its name and address, and speaks protocols to others."""
+    """A machine of the lab: a testinfra host that knows its name and address, and connects to others."""
 
     def __init__(self, engine: Engine, record: records.Machine, patience: Patience) -> None:
         """Open nothing yet; the channel opens with the first command."""
@@ -113,90 +104,6 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         """Close the shell and all connections."""
         self.hang_up()
         self.channel.close()
-
-    def smtp(
-        self, other: "Machine", *, source: str | None = None, hopeless: Callable[[], object] | None = None
-    ) -> "Smtp":
-        """An SMTP session from this machine to another's port 25; `hopeless` as for `dial`. Raises CheckFailed if there is none."""
-        try:
-            return Smtp(self, other, source, hopeless)
-        except (OSError, smtplib.SMTPException) as error:
-            raise self._unreached(other, 25, error) from error
-
-    def imap(self, other: "Machine", *, hopeless: Callable[[], object] | None = None) -> "Imap":
-        """An IMAP session from this machine to another's port 143; `hopeless` as for `dial`. Raises CheckFailed if there is none."""
-        try:
-            return Imap(self, other, hopeless)
-        except (OSError, imaplib.IMAP4.error) as error:
-            raise self._unreached(other, 143, error) from error
-
-    def _unreached(self, other: "Machine", port: int, error: Exception) -> CheckFailed:
-        said = error.args[0] if error.args else ""
-        words = decoded(said) if isinstance(said, bytes) else str(error) or type(error).__name__
-        return CheckFailed(f"{self.name} gets no greeting from {other.name} port {port}: {words}", "one", by=other.name)
-
-
-class Smtp(smtplib.SMTP):
-    """smtplib's client, connecting from inside a machine. `banner` is the greeting line, with its code.
-
-    Two things distinguish it in the logs from a student's own client: the name that it greets with, which smtpd(8) logs when it
-    refuses something, and that it does nothing three times, which smtpd counts in the last line of each session.
-    """
-
-    def __init__(
-        self, machine: Machine, other: Machine, source: str | None, hopeless: Callable[[], object] | None
-    ) -> None:
-        """Connect and read the greeting. Raises OSError, SMTPException."""
-        self._from = machine
-        self._hopeless = hopeless
-        self._source = source
-        self.banner = ""
-        super().__init__(other.address, 25, local_hostname=f"{PROBE}.{machine.fqdn}", timeout=_GREETING)
-
-    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
-        """Connect as smtplib does, and keep the greeting."""
-        code, text = super().connect(host, port, source_address)
-        self.banner = f"{code} {decoded(text)}"
-        with suppress(OSError, smtplib.SMTPException):  # whatever comes next reports it
-            for _ in range(_NOTHING if code == _READY else 0):
-                self.noop()
-        return code, text
-
-    def ask(self, *lines: str) -> str:
-        """Send commands one after the other, and return the reply to the last one as one line."""
-        code, text = 0, b""
-        for line in lines:
-            code, text = self.docmd(line)
-        return f"{code} {decoded(text)}".replace("\n", " ")
-
-    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        return self._from.dial(host, port, source=self._source, timeout=timeout, hopeless=self._hopeless)
-
-
-class Imap(imaplib.IMAP4):
-    """imaplib's client, connecting from inside a machine."""
-
-    def __init__(self, machine: Machine, other: Machine, hopeless: Callable[[], object] | None) -> None:
-        """Connect by name, as a mail client is configured, and read the greeting. Raises OSError, IMAP4.error."""
-        self._from = machine
-        self._hopeless = hopeless
-        super().__init__(other.fqdn, 143, timeout=10)
-
-    @property
-    def greeting(self) -> str:
-        """The server's greeting line."""
-        return decoded(self.welcome)
-
-    def mailboxes(self) -> tuple[str, ...]:
-        """The names of the user's mailboxes (RFC 3501 section 7.2.2). Raises IMAP4.error."""
-        status, lines = self.list()
-        if status != "OK":
-            raise self.error(decoded(lines[0]) if isinstance(lines[0], bytes) else "LIST failed")
-        said = [decoded(line) for line in lines if isinstance(line, bytes)]
-        return tuple(line.rpartition('" ')[2].strip('"') for line in said)
-
-    def _create_socket(self, timeout: float | None) -> socket.socket:
-        return self._from.dial(self.host, self.port, hopeless=self._hopeless)
 
 
 class Site:

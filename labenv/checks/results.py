@@ -125,12 +125,33 @@ def with_ticks(results: Iterable[CheckResult], lab: Lab, ticks: Mapping[str, Tic
     return tuple(map(judged, results))
 
 
+def with_remarks(results: Iterable[CheckResult], remarks: Iterable[tuple[str, str]]) -> tuple[CheckResult, ...]:
+    """The results, in which the first check of a step that passes has a warning of the remarks on that step."""
+    left: dict[str, list[str]] = {}
+    for step, words in remarks:
+        left.setdefault(step, []).append(words)
+    results = tuple(results)
+    broken = {result.step for result in results if result.status in ("fail", "skip")}
+    changed = []
+    for result in results:
+        told = left.pop(result.step, []) if result.step not in broken else []
+        changed.append(_warned(result, told) if told else result)
+    return tuple(changed)
+
+
+def _warned(result: CheckResult, told: list[str]) -> CheckResult:
+    before = [result.evidence] if result.status == "warn" else []
+    text = "; ".join([*before, *told])
+    seen = "; ".join([*([result.seen] if before else []), *told])
+    return replace(result, status="warn", evidence=text, seen=seen, expected=result.expected if before else "")
+
+
 @dataclass(frozen=True)
 class Report:
     """All results of one run, in the order of the sheet. `waits` are the needs between steps that the run found out.
 
     `notes` are sentences about programs that differ from what the machines' images brought. They decide nothing. `attempts` are
-    steps, each with a sentence about a client of the student's that was refused there, and has not got in since.
+    steps, each with what was tried there in vain, as a kit tells, although its checks pass.
     """
 
     student: str

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from labenv.checks.results import CheckResult, Report, in_chains, with_persons, with_ticks
+from labenv.checks.presence import ENTER
+from labenv.checks.results import CheckResult, Report, in_chains, with_persons, with_remarks, with_ticks
 from labenv.environment import Environment
 from labenv.environments import ticks
 from labenv.errors import EngineError, LabenvError, UsageError
@@ -56,8 +57,8 @@ def run_checks(
 
     import pytest  # as above
 
-    from labenv.checks.clients import Refused, refused, with_refused  # as above
-    from labenv.checks.plugin import Run, Session
+    from labenv.checks.running import Run  # as above
+    from labenv.checks.session import Session  # as above
     from labenv.engine import origin  # as above
 
     spoken = labs.spoken(environment.lab)
@@ -68,8 +69,8 @@ def run_checks(
     run.beside(lambda: ticked.update(ticks.read(engine, environment.student.id)))
     if not whole:
         run.beside(lambda: notes.extend(origin.all_strange(engine, regular, since_made=True)))
-    attempts: list[Refused] = []
-    run.beside(lambda: attempts.extend(refused(site, lab, run.began)))
+    remarks: list[tuple[str, str]] = []
+    run.beside(lambda: remarks.extend(one for part in run.parts for one in part.remarks(lab, run.began)))
     if written:
         from labenv.environments import history  # as above
 
@@ -89,14 +90,14 @@ def run_checks(
         fine.add(pytest.ExitCode.NO_TESTS_COLLECTED)
     if code not in fine:
         raise LabenvError(f"The checks of {lab.id} could not run: pytest ended with '{pytest.ExitCode(code).name}'.")
-    chained = with_refused(in_chains(run.results, lab, run.waits, run.blamed), attempts)
+    chained = with_remarks(in_chains(run.results, lab, run.waits, run.blamed), remarks)
     results = with_ticks(with_persons(chained, lab, wanted), lab, ticked)
     if whole:  # it takes all of the computer, and would delay the messages of the checks
         with announced(listen, "programs", "comparing all programs with those of the images"):
             notes.extend(origin.all_strange(engine, regular))
             site.close()
     failed = {result.step for result in results if result.status == "fail"}
-    told = tuple((one.step, str(one)) for one in attempts if one.step in wanted - failed)
+    told = tuple((step, words) for step, words in remarks if step in wanted - failed)
     report = Report(environment.student.id, lab.id, results, run.waits, tuple(notes), told)
     if written:
         found = {f"{r.step}/{r.check}/{r.machine}": {"status": r.status, "evidence": r.evidence} for r in results}
@@ -120,7 +121,6 @@ def _wanted(lab: Lab, stage: str, steps: list[str] | None, reached_only: bool) -
 
 def _warm_up(site: "Site") -> None:
     """Open a channel to each machine, which takes the engine a while, in threads that nobody waits for; enter the run there."""
-    from labenv.checks.maillog import ENTER  # as above
 
     def open_(machine: "Machine") -> None:
         with suppress(EngineError):  # the checks that need the machine report it

@@ -125,6 +125,7 @@ class Lab:
     answers: tuple[Answer, ...]
     account: Account | None
     languages: tuple[str, ...] = ()
+    kits: tuple[str, ...] = ()
 
     @cached_property
     def _order(self) -> dict[str, int]:
@@ -204,6 +205,7 @@ def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
             ),
             account=_account(tree["account"]) if "account" in tree else None,
             languages=languages,
+            kits=tuple(tree.get("kits", ())),
         )
 
 

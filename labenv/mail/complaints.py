@@ -67,6 +67,11 @@ class Complaint:
     text: str
     setting: Setting | None
 
+    @property
+    def words(self) -> str:
+        """What it says, without the name of the program that read the configuration."""
+        return self.text.removeprefix("doveconf: ")
+
     def __str__(self) -> str:
         """The complaint as a clause."""
         return f"{self.program} logs: {self.text}" + (f" ({self.setting})" if self.setting else "")

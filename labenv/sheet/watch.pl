@@ -1,6 +1,7 @@
-# Runs in a machine, as `perl -e … KNOWN SECONDS`: looks at the machine about once a second, prints a digest of its state
+# Runs in a machine, as `perl -e … KNOWN SECONDS WATCHED…`: looks at the machine about once a second, prints a digest of its state
 # as soon as that is not KNOWN, or after SECONDS, and ends. It starts no process for a look, so that a look costs about a
-# millisecond. The digest leaves out what a run of the checks changes: times of folders, files beside the messages in a
+# millisecond. WATCHED is what the lab's kits add (labenv/checks/kit.py, Watched): "path PATH", "name FOLDERS", "size FILES", and
+# "log PATH PATTERN". The digest leaves out what a run of the checks changes: times of folders, files beside the messages in a
 # Maildir, and the logs except for what services say about themselves.
 use strict;
 use warnings;
@@ -8,10 +9,20 @@ use Digest::MD5 qw(md5_hex);
 use Socket;
 use Time::HiRes qw(lstat sleep stat time);
 
-my ($known, $seconds) = @ARGV;
+my ($known, $seconds, @watched) = @ARGV;
 my $deadline = time + $seconds;
 my %folders;
-my %logs = map { $_ => [ 0, 0 ] } '/var/log/maillog', '/var/log/messages';
+my %wanted = (path => [qw(/etc /root)], name => [], size => [], log => []);
+for (@watched) {
+    my ($kind, $what) = split / /, $_, 2;
+    push @{ $wanted{$kind} }, $what;
+}
+# The files of which the lab keeps a history (/usr/lib/labenv/history).
+if (open my $list, '<', '/etc/labenv/history') {
+    chomp(my @lines = <$list>);
+    push @{ $wanted{path} }, map { glob } grep { m{^/} && !m{^/(etc|root|home)(/|$)} } @lines;
+}
+my %logs = map { my ($path, $pattern) = split / /, $_, 2; $path => [ 0, 0, qr/$pattern/ ] } @{ $wanted{log} };
 
 # The state of files: name, mode, owner, size and time; for a folder, no time.
 sub files {
@@ -30,18 +41,17 @@ sub maildir {
     return -d $path ? "$path " . join(' ', sort map { s/:2,.*//r } names("$path/new"), names("$path/cur")) . "\n" : '';
 }
 
-# Messages in the queue of Postfix, which moves them from folder to folder there, and the sizes of the mailboxes.
-sub mail {
-    my @queue = sort map { names($_) } map { ($_, glob("$_/?")) }
-        map { "/var/spool/postfix/$_" } qw(maildrop incoming active deferred hold);
-    return join ' ', (grep { length > 1 } @queue), map { $_, -s $_ // 0 } glob('/var/mail/*');
+# The names of files that only come and go, such as a queue's, and the sizes of files that only grow and shrink.
+sub told {
+    return join ' ', (sort grep { length > 1 } map { names($_) } map { glob } @{ $wanted{name} }),
+        map { $_, -s $_ // 0 } map { glob } @{ $wanted{size} };
 }
 
 # How often services have logged that they start, stop, or reload their files.
 sub services {
     my $said = '';
     for my $path (sort keys %logs) {
-        my ($at, $count) = @{ $logs{$path} };
+        my ($at, $count, $pattern) = @{ $logs{$path} };
         my $size = -s $path // 0;
         ($at, $count) = (0, 0) if $size < $at;
         if ($size > $at and open my $log, '<', $path) {
@@ -49,10 +59,10 @@ sub services {
             while (my $line = <$log>) {
                 last unless $line =~ /\n\z/;
                 $at += length $line;
-                $count++ if $line =~ /postfix-script|postfix\/master|dovecot: master|named\[.*(serial|reload|running|exiting)/;
+                $count++ if $line =~ $pattern;
             }
         }
-        $logs{$path} = [ $at, $count ];
+        $logs{$path} = [ $at, $count, $pattern ];
         $said .= "$path $count\n";
     }
     return $said . join '', map { "$_ " . (readlink("/run/systemd/units/$_") // '') . "\n" } names('/run/systemd/units');
@@ -79,8 +89,7 @@ sub names {
 }
 
 sub digest {
-    return md5_hex(join "\n", mail(), services(), firewall(),
-        map { files($_) } qw(/etc /root /var/named /var/spool/postfix/pid/master.pid /run/dovecot/master.pid), glob('/home/*'));
+    return md5_hex(join "\n", told(), services(), firewall(), map { files($_) } @{ $wanted{path} }, glob('/home/*'));
 }
 
 my $seen = digest();

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labenv.checks import kit as kits
 from labenv.checks.results import Report
 from labenv.checks.run import run_checks
 from labenv.engine.channel import Channel
@@ -19,6 +20,8 @@ from labenv.environment import Environment
 from labenv.environments.changing import changed_by
 from labenv.errors import EngineError
 from labenv.events import Listener, silent
+from labenv.lab import labs
+from labenv.lab.model import Lab
 from labenv.parallel import Together
 
 if TYPE_CHECKING:
@@ -39,14 +42,15 @@ def reports(
     the environment is gone.
     """
     containers = [machine.container for machine in environment.machines]
+    watched = all_watched(labs.load(environment.lab))
     changes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-    before = digests(engine, containers)
-    lookouts = [_Lookout(engine, name, digest, changes) for name, digest in before.items()]
+    before = digests(engine, containers, watched)
+    lookouts = [_Lookout(engine, name, digest, watched, changes) for name, digest in before.items()]
     again = True
     while True:
         _settled(engine, environment)
         yield run_checks(engine, environment, steps=steps, written=True, listen=listen)
-        after = digests(engine, containers)
+        after = digests(engine, containers, watched)
         while not changes.empty():  # caused by the run itself
             changes.get()
         if after != before and again:  # a change during the run; after one more run it counts as known
@@ -60,6 +64,18 @@ def reports(
         while before[name] == digest:
             name, digest = changes.get()
         before = before | {name: digest}
+
+
+def all_watched(lab: Lab) -> str:
+    """What a lab's kits add to that which is watched in its machines, as words of a command."""
+    words = []
+    for kit in kits.of(lab):
+        there = kit.watched
+        words += [f"path {path}" for path in there.paths]
+        words += [f"name {folder}" for folder in there.names]
+        words += [f"size {file}" for file in there.sizes]
+        words += [f"log {path} {pattern}" for path, pattern in there.logs.items()]
+    return shlex.join(words)
 
 
 def _settled(engine: "Engine", environment: Environment) -> None:
@@ -82,18 +98,19 @@ class _Lookout(threading.Thread):
     """Puts into `changes` each change of a machine. A daemon thread, because it waits for the machine."""
 
     def __init__(
-        self, engine: "Engine", container: str, seen: str, changes: "queue.SimpleQueue[tuple[str, str]]"
+        self, engine: "Engine", container: str, seen: str, watched: str, changes: "queue.SimpleQueue[tuple[str, str]]"
     ) -> None:
         super().__init__(daemon=True)
         self._channel = engine.shell(container)
         self._seen = seen
+        self._watched = watched
         self._changes = changes
         self._patience = threading.Event()
 
     def run(self) -> None:
         """Watch forever."""
         while True:
-            seen = _looked(self._channel, self._seen, _TURN)
+            seen = _looked(self._channel, self._seen, _TURN, self._watched)
             if seen != self._seen:
                 self._seen = seen
                 self._changes.put((self._channel.container, seen))
@@ -101,21 +118,21 @@ class _Lookout(threading.Thread):
                 self._patience.wait(_BROKEN)
 
 
-def digests(engine: "Engine", containers: list[str]) -> dict[str, str]:
-    """A digest of each machine's state now, by container; empty for one that is not running."""
+def digests(engine: "Engine", containers: list[str], watched: str) -> dict[str, str]:
+    """A digest of each machine's state now, by container; empty for one that is not running. `watched` as `all_watched` tells it."""
 
     def look(container: str) -> str:
         with engine.shell(container) as channel:
-            return _looked(channel, "", 0)
+            return _looked(channel, "", 0, watched)
 
     with Together(len(containers)) as pool:
         return dict(zip(containers, pool.map(look, containers), strict=True))
 
 
-def _looked(channel: Channel, known: str, seconds: int) -> str:
+def _looked(channel: Channel, known: str, seconds: int, watched: str) -> str:
     """A digest of the machine's state, once it is no longer `known` or the time is over; empty if it is down."""
     try:
-        result = channel.run(f"perl -e {_LOOK} {shlex.quote(known)} {seconds}", timeout=seconds + 30)
+        result = channel.run(f"perl -e {_LOOK} {shlex.quote(known)} {seconds} {watched}", timeout=seconds + 30)
     except EngineError:
         return ""
     return result.text

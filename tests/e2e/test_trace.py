@@ -12,6 +12,7 @@ import pytest
 from labenv.checks.doors import OUTSIDE
 from labenv.checks.machine import Site
 from labenv.engine import Engine
+from labenv.mail.sessions import smtp
 from tests.e2e.conftest import Cli
 
 NOT_ROOT = "Dovecot's delivery agent fails: it runs as nobody, not as root, and nobody may not enter /root"
@@ -83,7 +84,7 @@ def test_a_message_that_is_delivered(lab: Lab) -> None:
 
 
 def test_a_message_of_a_client_on_host_through_vm2(lab: Lab) -> None:
-    with lab.site["host"].smtp(lab.site["vm2"]) as session:
+    with smtp(lab.site["host"], lab.site["vm2"]) as session:
         text = f"Message-ID: <client-1@{lab.domain}>\n\nhello\n"
         session.sendmail(f"{lab.student}@{lab.domain}", [f"{lab.student}@{lab.domain}"], text)
     lab.wait("vm3", f"msgid=<client-1@{lab.domain}>: saved mail")
@@ -93,14 +94,14 @@ def test_a_message_of_a_client_on_host_through_vm2(lab: Lab) -> None:
 
 
 def test_a_message_without_an_id_is_found_in_the_maildir_too(lab: Lab) -> None:
-    with lab.site["host"].smtp(lab.site["vm2"]) as session:
+    with smtp(lab.site["host"], lab.site["vm2"]) as session:
         session.sendmail(f"{lab.student}@{lab.domain}", [f"{lab.student}@{lab.domain}"], "Subject: none\n\nhello\n")
     lab.wait("vm3", "msgid=unspecified: saved mail")
     assert re.fullmatch(rf"delivered to /home/{lab.student}/Maildir/new/\S+ on vm3", lab.verdict("latest"))
 
 
 def test_an_attempt_that_is_refused(lab: Lab) -> None:
-    with lab.site["host"].smtp(lab.site["vm2"], source=OUTSIDE) as session:
+    with smtp(lab.site["host"], lab.site["vm2"], source=OUTSIDE) as session:
         session.ehlo("stranger")
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             session.sendmail("a@elsewhere.test", ["b@elsewhere.test"], "hello")
@@ -113,7 +114,7 @@ def test_an_attempt_that_is_refused(lab: Lab) -> None:
 
 def test_an_attempt_that_would_not_be_refused_any_more(lab: Lab) -> None:
     lab.on("vm2", "postconf -e mynetworks_style=host && systemctl restart postfix")
-    with lab.site["host"].smtp(lab.site["vm2"]) as session:
+    with smtp(lab.site["host"], lab.site["vm2"]) as session:
         session.ehlo("thunderbird")
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             session.sendmail(f"{lab.student}@{lab.domain}", ["c@elsewhere.test"], "hello")

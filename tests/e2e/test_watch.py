@@ -13,6 +13,7 @@ import pexpect
 import pytest
 
 from labenv.engine import Engine
+from labenv.lab import labs
 from labenv.sheet import watch
 from tests.e2e.conftest import Cli
 
@@ -102,15 +103,16 @@ def test_every_kind_of_change_is_seen(
 ) -> None:
     [environment] = engine.environments(finished["student"])
     machine = [environment.machine(name).container]
-    before = watch.digests(engine, machine)
-    assert watch.digests(engine, machine) == before
+    watched = watch.all_watched(labs.load(environment.lab))
+    before = watch.digests(engine, machine, watched)
+    assert watch.digests(engine, machine, watched) == before
     cli.inside(finished["student"], name, change.format(**finished))
     deadline = time.monotonic() + 10  # logs and deliveries come a moment later
-    while (after := watch.digests(engine, machine)) == before and time.monotonic() < deadline:
+    while (after := watch.digests(engine, machine, watched)) == before and time.monotonic() < deadline:
         pass
     cli.inside(finished["student"], name, undo)
     assert after != before
 
 
 def test_a_machine_that_is_down_has_no_digest(engine: Engine) -> None:
-    assert watch.digests(engine, ["labenv-nobody-vm3"]) == {"labenv-nobody-vm3": ""}
+    assert watch.digests(engine, ["labenv-nobody-vm3"], "") == {"labenv-nobody-vm3": ""}

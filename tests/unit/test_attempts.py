@@ -5,8 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from labenv.checks.clients import Refused, with_refused
-from labenv.checks.results import CheckResult
+from labenv.checks.results import CheckResult, with_remarks
 from labenv.mail.attempts import Attempt, Place, open_attempts
 
 NOW = datetime(2026, 11, 29, 17, 30)
@@ -131,9 +130,9 @@ def test_a_name_from_a_client_is_bounded_and_has_no_control_characters() -> None
 def test_a_step_that_passes_warns_and_one_that_fails_is_left() -> None:
     one = CheckResult("37", "inbox_opens", "host", "", "pass", "fine", "", "fine", "fine")
     attempt = Attempt(NOW, "vm3", "login", "192.168.90.1", "bob", "vm3 has no account bob")
-    [said] = with_refused([one], [Refused("37", attempt)])
+    [said] = with_remarks([one], [("37", str(attempt))])
     assert (said.status, said.evidence) == ("warn", str(attempt))
-    [both] = with_refused([replace(one, status="warn", evidence="a doubt")], [Refused("37", attempt)])
+    [both] = with_remarks([replace(one, status="warn", evidence="a doubt")], [("37", str(attempt))])
     assert both.evidence == f"a doubt; {attempt}"
     failed = replace(one, status="fail")
-    assert with_refused([failed], [Refused("37", attempt)]) == (failed,)
+    assert with_remarks([failed], [("37", str(attempt))]) == (failed,)

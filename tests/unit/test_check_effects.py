@@ -9,13 +9,13 @@ import pytest
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site
-from labenv.checks.match_list import BadNetworkError, Client, MatchList, network
-from labenv.checks.settings import Dovecot, words
-from labenv.checks.tables import UnusableTableError, closed
 from labenv.labs.lab4b.checks.agent import LDA, tried
 from labenv.labs.lab4b.checks.relay import relay_of, way_without_relayhost
 from labenv.labs.lab4b.checks.store import is_their_maildir
 from labenv.labs.lab4b.checks.trust import Trust, trust_of
+from labenv.mail.match_list import BadNetworkError, Client, MatchList, network
+from labenv.mail.settings import Dovecot, words
+from labenv.mail.tables import UnusableTableError, closed
 from labenv.student import Student
 
 ADA = Student("asmith15", 90, "ada", "secret")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from labenv.checks.maillog import Maillog
 from labenv.engine.channel import Result
+from labenv.mail.follow import Maillog
 from labenv.mail.maillog import hops, read, settled, with_notices
 
 VM2 = """\

@@ -5,9 +5,9 @@ from datetime import datetime
 
 import pytest
 
-from labenv.checks.own import OwnMail
 from labenv.mail import maillog
 from labenv.mail.office import Office
+from labenv.mail.own import OwnMail
 from labenv.mail.postroom import Postroom
 from tests.unit.test_trace import ANNA, MACHINES, rooms
 

@@ -3,8 +3,8 @@
 import pytest
 
 from labenv.checks.evidence import CheckFailed, Evidence
-from labenv.checks.settings import Setting, expect, set_in_file
 from labenv.labs.lab4b.checks.dns import Exchangers
+from labenv.mail.settings import Setting, expect, set_in_file
 
 
 def relayhost(value: str, lines: tuple[str, ...], *complaints: str) -> Setting:

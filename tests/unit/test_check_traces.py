@@ -1,4 +1,4 @@
-"""Which lines of a mail log are labenv's own, and how they are taken out of the file (labenv/checks/maillog.pl)."""
+"""Which lines of a mail log are labenv's own, and how they are taken out of the file (labenv/mail/follow.pl)."""
 
 import os
 import subprocess
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from labenv.checks import maillog
-from labenv.checks.machine import _NOTHING
+from labenv.mail import follow
 from labenv.mail.office import PROBE
+from labenv.mail.sessions import _NOTHING
 
-PROGRAM = Path(maillog.__file__).with_suffix(".pl").read_text()
+PROGRAM = Path(follow.__file__).with_suffix(".pl").read_text()
 TOKEN = f"{PROBE}-cbccee7a682b"
 HOST, VM2, STRANGER, DOMAIN = "192.168.226.1", "192.168.226.3", "203.0.113.1", "elsewhere.test"
 

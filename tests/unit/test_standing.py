@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from labenv.checks.machine import Site
-from labenv.checks.plugin import Run, needs_first
 from labenv.checks.results import CheckResult, Report, Status, in_chains, with_persons
+from labenv.checks.running import Run, needs_first
 from labenv.cli import brief, sheet
 from labenv.lab import labs
 from labenv.sheet import progress

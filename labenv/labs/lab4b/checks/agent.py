@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine
-from labenv.checks.settings import postconf, words
-from labenv.checks.tables import look_up
+from labenv.mail.settings import postconf, words
+from labenv.mail.tables import look_up
 from labenv.student import Student
 
 LDA = "/usr/libexec/dovecot/dovecot-lda"

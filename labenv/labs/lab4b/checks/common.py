@@ -8,9 +8,10 @@ import pytest
 from labenv.checks import kernel, services, units
 from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
-from labenv.checks.plugin import RUN
-from labenv.checks.restarts import needs_more_than_a_reload, not_restarted
+from labenv.checks.restarts import not_restarted
+from labenv.checks.running import RUN
 from labenv.errors import EngineError
+from labenv.mail.restarts import DOVECOT, needs_more_than_a_reload
 from labenv.student import Student
 
 # RFC 2606 section 2: nobody's domain, ever.
@@ -71,7 +72,7 @@ def on_every_interface(machine: Machine, port: int, evidence: Evidence) -> None:
     if port == 25 and not addresses and not machine.run("postconf -M smtp/inet").stdout:
         saw += "; master.cf has no line for the service smtp inet"
     elif not addresses & {"0.0.0.0", machine.address}:
-        saw += needs_more_than_a_reload(machine) if port == 25 else not_restarted(machine, _SERVES[port])
+        saw += needs_more_than_a_reload(machine) if port == 25 else not_restarted(machine, DOVECOT)
     evidence(addresses & {"0.0.0.0", machine.address}, saw, "0.0.0.0, every interface")
     if "0.0.0.0" not in addresses:
         evidence.doubt(saw, "0.0.0.0, every interface")

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
-from labenv.checks.post import Post
 from labenv.checks.services import listening
 
 PORT = 53
@@ -77,13 +76,13 @@ class Answer:
 
 
 @probe
-def zone(site: Site, post: Post) -> Zone:
+def zone(site: Site) -> Zone:
     """The zone on host, as its file has it and as it is served."""
     return read_zone(site)
 
 
 @probe
-def answer_to_vm2(site: Site, post: Post) -> Answer:
+def answer_to_vm2(site: Site) -> Answer:
     """What vm2 gets from the name server in its /etc/resolv.conf, as in the sheet."""
     domain = site.student.domain
     vm2, vm3 = site["vm2"], f"vm3.{domain}."

@@ -12,20 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from labenv.checks import doors as core_doors
-from labenv.checks import kernel, logs
+from labenv.checks import kernel
 from labenv.checks.doors import OUTSIDE, Firewall, Reach
 from labenv.checks.evidence import CheckFailed, Waits
 from labenv.checks.firewall import Dropped, Drops, greeted
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
-from labenv.checks.post import Post, Unlogged
-from labenv.checks.settings import Dovecot, dovecot_on, postconf, set_there
 from labenv.labs.lab4b.checks import doors
 from labenv.labs.lab4b.checks.common import ELSEWHERE, first_name, look_ahead
 from labenv.labs.lab4b.checks.reference import Reference, look
 from labenv.labs.lab4b.checks.relay import DECIDING, relay_of
-from labenv.mail import maillog
+from labenv.mail import logs, maillog
 from labenv.mail.maillog import Hop
+from labenv.mail.post import Post, Unlogged
+from labenv.mail.sessions import imap, smtp
+from labenv.mail.settings import Dovecot, dovecot_on, postconf, set_there
 from labenv.text import decoded
 
 ASTRAY = "does not end at that port: its addresses are rewritten on the way"
@@ -136,33 +137,33 @@ def mail_for_elsewhere(site: Site, post: Post) -> Journey:
 
 
 @probe
-def reference(site: Site, post: Post) -> Reference:
+def reference(site: Site) -> Reference:
     """The reference account outside, and what the student has done with it."""
     return look(site)
 
 
 @probe
-def imap_from_others(site: Site, post: Post) -> dict[str, Reach]:
+def imap_from_others(site: Site) -> dict[str, Reach]:
     return doors.from_others(site)
 
 
 @probe
-def firewall_of_vm2(site: Site, post: Post) -> Firewall:
+def firewall_of_vm2(site: Site) -> Firewall:
     return doors.look(site, "vm2")
 
 
 @probe
-def firewall_of_vm3(site: Site, post: Post) -> Firewall:
+def firewall_of_vm3(site: Site) -> Firewall:
     return doors.look(site, "vm3")
 
 
 @probe
-def stranger_asks_vm3(site: Site, post: Post) -> str:
+def stranger_asks_vm3(site: Site) -> str:
     return _stranger_asks(site, "vm3")
 
 
 @probe
-def stranger_asks_vm2(site: Site, post: Post) -> str:
+def stranger_asks_vm2(site: Site) -> str:
     return _stranger_asks(site, "vm2")
 
 
@@ -172,7 +173,7 @@ def inbox(site: Site, post: Post) -> Inbox:
     student = site.student
     log = post.log(site["vm3"])
     host, vm3 = site["host"], site["vm3"]
-    session = greeted(host.imap, host, vm3, 143)
+    session = greeted(imap, host, vm3, 143)
     try:
         if "LOGINDISABLED" in session.greeting:
             return Inbox(session.greeting, "not tried")
@@ -197,7 +198,7 @@ def inbox(site: Site, post: Post) -> Inbox:
 def vm2_asks_vm3(site: Site, post: Post) -> Dialogue:
     """What vm3 answers when vm2 offers it mail for the domain, and for another one. Nothing is sent."""
     vm2, vm3 = site["vm2"], site["vm3"]
-    with greeted(vm2.smtp, vm2, vm3, 25) as session:
+    with greeted(smtp, vm2, vm3, 25) as session:
         session.ehlo()
         postmaster = session.ask("MAIL FROM:<>", f"RCPT TO:<postmaster@{site.student.domain}>")
         unknown = session.ask("RSET", "MAIL FROM:<>", f"RCPT TO:<{post.token}@{site.student.domain}>")
@@ -206,39 +207,39 @@ def vm2_asks_vm3(site: Site, post: Post) -> Dialogue:
 
 
 @probe
-def dovecot(site: Site, post: Post) -> Dovecot:
+def dovecot(site: Site) -> Dovecot:
     return dovecot_on(site["vm3"])
 
 
 @probe
-def names(site: Site, post: Post) -> dict[str, list[Lookup]]:
+def names(site: Site) -> dict[str, list[Lookup]]:
     """What vm2 and vm3 get for the names of the lab, up to the first that is not found."""
     with ThreadPoolExecutor() as pool:
         return dict(pool.map(lambda name: (name, _lookups(site, site[name])), ("vm2", "vm3")))
 
 
 @probe
-def banner_of_vm2(site: Site, post: Post) -> str:
+def banner_of_vm2(site: Site) -> str:
     return _banner(site["host"], site["vm2"])
 
 
 @probe
-def banner_of_vm3(site: Site, post: Post) -> str:
+def banner_of_vm3(site: Site) -> str:
     return _banner(site["host"], site["vm3"])
 
 
 @probe
-def imap_from_host(site: Site, post: Post) -> Reach:
+def imap_from_host(site: Site) -> Reach:
     return _imap_from(site, "host")
 
 
 @probe
-def imap_from_vm2(site: Site, post: Post) -> Reach:
+def imap_from_vm2(site: Site) -> Reach:
     return _imap_from(site, "vm2")
 
 
 @probe
-def services(site: Site, post: Post) -> None:
+def services(site: Site) -> None:
     """What the checks need, read while the messages are on their way instead of one by one at the end."""
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda name: look_ahead(site[name]), ("vm2", "vm3", "host")))
@@ -276,7 +277,7 @@ def _lookups(site: Site, machine: Machine) -> list[Lookup]:
 
 
 def _banner(machine: Machine, other: Machine) -> str:
-    with greeted(machine.smtp, machine, other, 25) as session:
+    with greeted(smtp, machine, other, 25) as session:
         if kernel.astray(machine, other, 25):
             raise CheckFailed(f"A connection from {machine.name} to port 25 of {other.name} {ASTRAY}", ENDS_THERE)
         return session.banner
@@ -285,7 +286,7 @@ def _banner(machine: Machine, other: Machine) -> str:
 def _stranger_asks(site: Site, name: str) -> str:
     """What the machine answers a client outside the network that tries to relay through it."""
     try:
-        with site["host"].smtp(site[name], source=OUTSIDE, hopeless=Drops(site[name])) as session:
+        with smtp(site["host"], site[name], source=OUTSIDE, hopeless=Drops(site[name])) as session:
             session.ehlo()
             return session.ask("MAIL FROM:<>", f"RCPT TO:<{ELSEWHERE}>")
     except CheckFailed as error:
@@ -320,7 +321,7 @@ def _client_sends(site: Site, post: Post, name: str, recipient: str) -> Journey:
     through_relay(site)
     sender = f"{site.student.id}@{site.student.domain}"
     try:
-        with site["host"].smtp(site["vm2"]) as session:
+        with smtp(site["host"], site["vm2"]) as session:
             message_id = post.send(session, name, sender, recipient)
     except smtplib.SMTPException as error:
         reply, vm2 = _reply(error), site["vm2"]

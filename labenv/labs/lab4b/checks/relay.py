@@ -5,9 +5,9 @@ import re
 from dataclasses import dataclass
 
 from labenv.checks.machine import Machine, Site
-from labenv.checks.settings import postconf, words
-from labenv.checks.tables import look_up
 from labenv.labs.lab4b.checks.common import ELSEWHERE
+from labenv.mail.settings import postconf, words
+from labenv.mail.tables import look_up
 
 # What decides, with mynetworks or before it, who may relay (postconf(5), smtpd_relay_restrictions).
 DECIDING = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions", "smtpd_client_restrictions", "relay_domains")

@@ -2,15 +2,15 @@
 
 import pytest
 
-from labenv.checks import logs
 from labenv.checks.doors import OUTSIDE
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
-from labenv.checks.post import Post
-from labenv.checks.settings import postconf, set_there
 from labenv.labs.lab4b.checks.probes import Inbox, Journey
 from labenv.labs.lab4b.checks.relay import DECIDING
+from labenv.mail import logs
+from labenv.mail.post import Post
+from labenv.mail.settings import postconf, set_there
 from labenv.student import Student
 
 # The folder that Thunderbird makes when an inbox is opened for the first time (sheet, the step after the inbox).

@@ -5,15 +5,17 @@ import pytest
 from labenv.checks import services
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine
-from labenv.checks.match_list import MatchList
 from labenv.checks.plugin import step
 from labenv.checks.restarts import not_restarted, stale
-from labenv.checks.settings import expect, postconf, set_in_file
-from labenv.checks.tables import closed
+from labenv.dns.restarts import NAMED
 from labenv.labs.lab4b.checks import common, dns
 from labenv.labs.lab4b.checks.common import later
 from labenv.labs.lab4b.checks.dns import Answer, Zone, is_newer
 from labenv.labs.lab4b.checks.probes import Dialogue
+from labenv.mail.match_list import MatchList
+from labenv.mail.restarts import POSTFIX
+from labenv.mail.settings import expect, postconf, set_in_file
+from labenv.mail.tables import closed
 from labenv.student import Student
 
 
@@ -53,7 +55,7 @@ def test_vm3_takes_mail_for_the_domain(vm2_asks_vm3: Dialogue, vm3: Machine, dom
     def remark(right: bool) -> str:
         if right:
             return ""
-        return f" ({'; '.join(map(str, faults))})" if faults else not_restarted(vm3, "postfix")
+        return f" ({'; '.join(map(str, faults))})" if faults else not_restarted(vm3, POSTFIX)
 
     reply = vm2_asks_vm3.postmaster
     taken = reply.startswith("250 ")
@@ -93,7 +95,7 @@ def test_named_serves_the_file(host: Machine, zone: Zone, evidence: Evidence) ->
         return
     same = (zone.served_serial, zone.served) == (zone.serial, zone.in_file)
     newer = is_newer(zone.serial, zone.served_serial)
-    if not same and zone.served_serial and (newer or stale(host, "named")):
+    if not same and zone.served_serial and (newer or stale(host, NAMED)):
         what = f"the serial {zone.serial} in {zone.path} is newer" if newer else f"{zone.path} was changed"
         saw += f"; {what}, but named was not reloaded since: systemctl restart named"
     evidence(same and zone.served.records, saw, f"serial {zone.serial} and an MX record, as in {zone.path}", by="host")
@@ -117,7 +119,7 @@ def _rewriting(machine: Machine, domain: str, request: pytest.FixtureRequest) ->
         for name in ("masquerade_domains", "sender_canonical_maps", "canonical_maps")
         if postconf(machine, name).value
     ]
-    if not there or not_restarted(machine, "postfix"):
+    if not there or not_restarted(machine, POSTFIX):
         return ""
     try:
         crossing = later(request, "vm2_to_vm3" if machine.name == "vm2" else "vm3_to_vm2")

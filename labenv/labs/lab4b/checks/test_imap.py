@@ -8,9 +8,10 @@ from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.restarts import not_restarted
-from labenv.checks.settings import Dovecot, expect, set_in_file, words
 from labenv.labs.lab4b.checks import common, doors
 from labenv.labs.lab4b.checks.probes import ASTRAY, ENDS_THERE, Inbox
+from labenv.mail.restarts import DOVECOT
+from labenv.mail.settings import Dovecot, expect, set_in_file, words
 from labenv.student import Student
 
 
@@ -20,7 +21,7 @@ def test_only_imap_is_served(dovecot: Dovecot, vm3: Machine, evidence: Evidence)
     expect(protocols, words(protocols.value) == ["imap"], "imap", evidence)
     others = [port for port in (24, 110, 995) if services.listening(vm3, port)]
     shown = ", ".join(map(str, others)) or "neither 24, 110 nor 995"
-    remark = not_restarted(vm3, "dovecot") if others else ""
+    remark = not_restarted(vm3, DOVECOT) if others else ""
     evidence(not others, f"of other mail protocols, vm3 listens on {shown}{remark}", "no POP3, no LMTP")
     set_in_file(protocols, evidence)
 
@@ -117,7 +118,7 @@ def test_login_without_tls(inbox: Inbox, vm3: Machine, student: Student, evidenc
     if inbox.astray:
         raise CheckFailed(f"A connection from host to port 143 of vm3 {ASTRAY}", ENDS_THERE)
     open_door = "LOGINDISABLED" not in inbox.greeting and "AUTH=PLAIN" in inbox.greeting
-    remark = "" if open_door else not_restarted(vm3, "dovecot")
+    remark = "" if open_door else not_restarted(vm3, DOVECOT)
     evidence(open_door, f"vm3 greets host with '{inbox.greeting}'{remark}", "AUTH=PLAIN and no LOGINDISABLED")
     remark = "; checks log in with the lab's password" if "AUTHENTICATIONFAILED" in inbox.login else ""
     evidence(

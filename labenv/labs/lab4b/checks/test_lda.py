@@ -2,17 +2,18 @@
 
 import pytest
 
-from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import QUICK, Machine
 from labenv.checks.plugin import step
-from labenv.checks.post import Filed, Post
 from labenv.checks.restarts import not_restarted
-from labenv.checks.settings import Dovecot, expect, postconf, set_in_file
 from labenv.labs.lab4b.checks.agent import LDA, command_for, tried
 from labenv.labs.lab4b.checks.common import later
 from labenv.labs.lab4b.checks.probes import Journey
 from labenv.labs.lab4b.checks.store import is_their_maildir
+from labenv.mail import logs
+from labenv.mail.post import Filed, Post
+from labenv.mail.restarts import DOVECOT, POSTFIX
+from labenv.mail.settings import Dovecot, expect, postconf, set_in_file
 from labenv.student import Student
 
 COMMAND = f'{LDA} -f "$SENDER" -a "$RECIPIENT"'
@@ -49,7 +50,7 @@ def test_postfix_uses_the_agent(
         expect(setting, called[0].is_right, COMMAND, evidence, what)
     else:
         # It does not name the agent, or a program of the student's own calls it: the agent's log shows whether it is.
-        by_it = bool(command) and not not_restarted(vm3, "postfix") and _is_saved_by_agent(request, post, vm3, student)
+        by_it = bool(command) and not not_restarted(vm3, POSTFIX) and _is_saved_by_agent(request, post, vm3, student)
         expect(setting, by_it, COMMAND, evidence, trial.remark if command else "")
     if called and not called[1].is_right:
         evidence.doubt(str(called[1]), 'quotes around "$SENDER", which is empty in a bounce')
@@ -82,7 +83,7 @@ def test_mail_goes_to_maildirs(dovecot: Dovecot, vm3: Machine, student: Student,
 
 def _by_userdb(vm3: Machine, student: Student) -> str:
     """Where the running Dovecot keeps the student's mail; nothing if it does not know the settings as they are now."""
-    return "" if not_restarted(vm3, "dovecot") else str(vm3.run(f"{QUICK} doveadm user -f mail %s", student.id).stdout)
+    return "" if not_restarted(vm3, DOVECOT) else str(vm3.run(f"{QUICK} doveadm user -f mail %s", student.id).stdout)
 
 
 @step("24", machine="vm3")

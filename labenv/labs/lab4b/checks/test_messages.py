@@ -10,14 +10,15 @@ from datetime import datetime
 from labenv.checks import firewall
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
-from labenv.checks.own import OwnMail
-from labenv.checks.own import own_mail as read_own_mail
 from labenv.checks.plugin import probe, step
-from labenv.checks.post import Post
 from labenv.checks.restarts import stale
-from labenv.checks.settings import postconf, set_there
 from labenv.labs.lab4b.checks.probes import Journey, reached_vm3, through_relay
 from labenv.mail.maillog import Hop
+from labenv.mail.own import OwnMail
+from labenv.mail.own import own_mail as read_own_mail
+from labenv.mail.post import Post
+from labenv.mail.restarts import POSTFIX
+from labenv.mail.settings import postconf, set_there
 from labenv.student import Student
 
 _RECEIVING = (
@@ -50,7 +51,7 @@ def vm3_to_vm2(site: Site, post: Post) -> Crossing:
 
 
 @probe
-def own_mail(site: Site, post: Post) -> OwnMail:
+def own_mail(site: Site) -> OwnMail:
     return read_own_mail(site)
 
 
@@ -221,7 +222,7 @@ def _once_it_did(time: datetime, what: str, now: Hop, post: Post, machine: Machi
 def _wait_for_the_relay_host(hop: Hop, post: Post, site: Site) -> None:
     """Once vm2 has a relay host, all mail goes through it. Raises Waits if a message did not come to vm3, but it was tried."""
     tried = [delivery for delivery in hop.deliveries if delivery.status != "sent"]
-    waits = not hop.deliveries and stale(site["vm2"], "postfix")  # for a relay host of before the edit
+    waits = not hop.deliveries and stale(site["vm2"], POSTFIX)  # for a relay host of before the edit
     if (tried or waits) and not reached_vm3(hop, post, site) and postconf(site["vm2"], "relayhost").value:
         raise Waits("18")
 

@@ -6,14 +6,15 @@ from labenv.checks.doors import OUTSIDE
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
-from labenv.checks.post import Post
 from labenv.checks.restarts import not_restarted
-from labenv.checks.settings import expect, postconf, set_in_file, set_there
-from labenv.checks.tables import Closed, closed
 from labenv.labs.lab4b.checks.common import ELSEWHERE
 from labenv.labs.lab4b.checks.probes import Dialogue, Journey, reached_vm3
 from labenv.labs.lab4b.checks.relay import DECIDING, relay_of, way_without_relayhost
 from labenv.labs.lab4b.checks.trust import trust_of
+from labenv.mail.post import Post
+from labenv.mail.restarts import POSTFIX
+from labenv.mail.settings import expect, postconf, set_in_file, set_there
+from labenv.mail.tables import Closed, closed
 from labenv.student import Student
 
 
@@ -41,7 +42,7 @@ def test_vm2_uses_it(
         evidence.doubt(str(table), "no such line")
     hop = mail_for_elsewhere.vm2
     right = reached_vm3(hop, post, site)
-    remark = "" if right else not_restarted(vm2, "postfix")
+    remark = "" if right else not_restarted(vm2, POSTFIX)
     evidence(right, f"the log of vm2 has {hop.fate}{remark}", f"relay=vm3…[{vm3.address}]:25", by="vm2")
 
 
@@ -75,7 +76,7 @@ def test_vm3_relays_for_vm2(
     vm3 = site["vm3"]
     reply = vm2_asks_vm3.elsewhere
     taken = reply.startswith("250 ")
-    remark = "" if taken else not_restarted(vm3, "postfix") or set_there(vm3, DECIDING)
+    remark = "" if taken else not_restarted(vm3, POSTFIX) or set_there(vm3, DECIDING)
     evidence(taken, f"vm3 answers vm2's RCPT for {ELSEWHERE} with {reply}{remark}", "250", by="vm3")
     if not reached_vm3(mail_for_elsewhere.vm2, post, site):
         raise Waits("18")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from labenv.checks.machine import Machine, Site
-from labenv.checks.match_list import BadNetworkError, Client, MatchList, Network, Pattern, network
+from labenv.mail.match_list import BadNetworkError, Client, MatchList, Network, Pattern, network
 
 # Other private networks (RFC 1918, RFC 6598), and addresses for documentation, which are anybody's (RFC 5737, RFC 3849).
 _STRANGERS = (

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine
-from labenv.checks.settings import words
-from labenv.checks.tables import is_table, look_up
+from labenv.mail.settings import words
+from labenv.mail.tables import is_table, look_up
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -1,8 +1,8 @@
 """Where Postfix and Dovecot log, if not in the mail log: a course's steps say to look there, and so do checks."""
 
 from labenv.checks.machine import QUICK, Machine
-from labenv.checks.maillog import PATH
-from labenv.checks.settings import postconf
+from labenv.mail.follow import PATH
+from labenv.mail.settings import postconf
 
 
 def postfix_elsewhere(machine: Machine) -> str:

@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
 
-from labenv.checks import logs
 from labenv.checks.evidence import CheckFailed
-from labenv.checks.machine import Machine, Site, Smtp, last_words
-from labenv.checks.maillog import ALONE, ENTER, NAMED, Maillog, take_out
-from labenv.checks.maillog import PATH as LOG
+from labenv.checks.machine import Machine, Site, last_words
+from labenv.checks.presence import ALONE, ENTER
 from labenv.checks.restarts import stale
-from labenv.checks.settings import set_there
 from labenv.errors import EngineError
-from labenv.mail import maillog
+from labenv.mail import logs, maillog
+from labenv.mail.follow import NAMED, Maillog, take_out
+from labenv.mail.follow import PATH as LOG
 from labenv.mail.maillog import Hop
 from labenv.mail.office import PROBE
+from labenv.mail.restarts import POSTFIX
+from labenv.mail.sessions import Smtp
+from labenv.mail.settings import set_there
 from labenv.mail.telling import Scene
 
 _MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text(encoding="utf-8")
@@ -148,7 +150,7 @@ class Post:
         enough = time.monotonic() + _PATIENCE
 
         def hopeless() -> object:
-            if time.monotonic() > enough and stale(machine, "postfix"):
+            if time.monotonic() > enough and stale(machine, POSTFIX):
                 self._is_stuck = True
                 return True
             return not last(self.log(machine).read()) and logs.postfix_elsewhere(machine)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine
-from labenv.checks.settings import main_cf, postconf
+from labenv.mail.settings import main_cf, postconf
 
 # A table in a value, as DATABASE_README lists the types that have a file of their own.
 _WITH_FILE = re.compile(

@@ -2,7 +2,7 @@
 
 A check needs the log as it is, and a student wants it as if nobody had checked. So the lines are taken out at the end, and not kept
 out: most lines about a message name only its queue id, so a filter of rsyslogd(8) could not tell them from others; and a log that
-was not written for a while could not show that it is written. maillog.pl says how.
+was not written for a while could not show that it is written. follow.pl says how.
 """
 
 import threading
@@ -23,13 +23,6 @@ _LARGEST = 4_000_000  # characters that are kept, the newest: a log that shrinks
 _SUSPICION = 1.0  # seconds without what is waited for, after which the log itself is tried; a line takes milliseconds
 _TRIAL = 1.0  # seconds that a line of labenv's own may take
 _PROGRAM = Path(__file__).with_suffix(".pl").read_text(encoding="utf-8")
-# What tells other runs that this one goes on in a machine: the number of the shell that all its commands there have as parent.
-ENTER = "mkdir -p /run/labenv-checks; : >/run/labenv-checks/$PPID"
-# "alone" if no other run goes on there.
-ALONE = (
-    "$(for run in /run/labenv-checks/*; do [ ${run##*/} = $PPID ] || ! grep -qs ^/labenv-tools/ /proc/${run##*/}/cmdline || exit; "
-    "done; echo alone)"
-)
 # Why rsyslogd(8) may not write the log: what is in the way first.
 _WHY = rf"""
 state=$(systemctl is-active rsyslog)

@@ -5,18 +5,15 @@ of the lab (steps.yaml, `attempts`).
 """
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from labenv.checks import restarts
 from labenv.checks.machine import Machine, Site
-from labenv.checks.results import CheckResult
 from labenv.errors import EngineError, making_sense
 from labenv.lab.model import Lab, Tries
 from labenv.mail.attempts import Attempt, Place, open_attempts
 from labenv.mail.office import PROBE
+from labenv.mail.restarts import DOVECOT, POSTFIX
 
 _MOST = 400_000  # bytes of a log, some thousand lines
 _SHOWN = 2  # attempts at one step, the newest
@@ -35,19 +32,7 @@ true
 """
 
 
-@dataclass(frozen=True)
-class Refused:
-    """What a client tried without success, and the step that it belongs to."""
-
-    step: str
-    attempt: Attempt
-
-    def __str__(self) -> str:
-        """It as a sentence without an end."""
-        return str(self.attempt)
-
-
-def refused(site: Site, lab: Lab, began: float) -> list[Refused]:
+def refused(site: Site, lab: Lab, began: float) -> list[tuple[str, str]]:
     """What clients tried before a run of the checks began (time.monotonic) and have not done since, by the order of the steps.
 
     A machine that does not run is left out: the checks that need it report it.
@@ -65,35 +50,15 @@ def refused(site: Site, lab: Lab, began: float) -> list[Refused]:
     found = open_attempts(places, site.names, student.id, before)
     ours = [a for a in found if a.client.startswith(f"{student.prefix}.") or a.client in site.names]
     told = [
-        Refused(step, attempt)
+        (step, attempt)
         for attempt in ours
         for step in [next((step for step, tries in wanted if _belongs(attempt, tries, site)), "")]
         if step
     ]
     order = {name: place for place, name in enumerate(lab.steps)}
-    told.sort(key=lambda one: (order[one.step], one.attempt.time))
-    return [one for _, those in groupby(told, key=lambda one: one.step) for one in list(those)[-_SHOWN:]]
-
-
-def with_refused(results: Iterable[CheckResult], found: Iterable[Refused]) -> tuple[CheckResult, ...]:
-    """The results, in which the first check of a step that passes has a warning of what clients were refused there."""
-    left: dict[str, list[str]] = {}
-    for one in found:
-        left.setdefault(one.step, []).append(str(one))
-    results = tuple(results)
-    broken = {result.step for result in results if result.status in ("fail", "skip")}
-    changed = []
-    for result in results:
-        told = left.pop(result.step, []) if result.step not in broken else []
-        changed.append(_warned(result, told) if told else result)
-    return tuple(changed)
-
-
-def _warned(result: CheckResult, told: list[str]) -> CheckResult:
-    before = [result.evidence] if result.status == "warn" else []
-    text = "; ".join([*before, *told])
-    seen = "; ".join([*([result.seen] if before else []), *told])
-    return replace(result, status="warn", evidence=text, seen=seen, expected=result.expected if before else "")
+    told.sort(key=lambda one: (order[one[0]], one[1].time))
+    shown = (one for _, those in groupby(told, key=lambda one: one[0]) for one in list(those)[-_SHOWN:])
+    return [(step, str(attempt)) for step, attempt in shown]
 
 
 def _belongs(attempt: Attempt, tries: Tries, site: Site) -> bool:
@@ -117,5 +82,5 @@ def _place(machine: Machine) -> Place:
 
     changed = {"accounts": local(int(shadow))}
     if log:
-        changed |= {name: local(read) for name in ("postfix", "dovecot") if (read := restarts.began(machine, name))}
+        changed |= {server.unit: local(read) for server in (POSTFIX, DOVECOT) if (read := server.began(machine))}
     return Place(machine.name, log, now, frozenset(accounts.split()), frozenset(aliases.split()), changed)

@@ -1,0 +1,1 @@
+"""What labs about the DNS share."""

@@ -1,0 +1,9 @@
+"""The kit for labs about the DNS."""
+
+from labenv.checks.kit import Kit, Watched
+from labenv.dns.restarts import NAMED
+
+KIT = Kit(
+    services=(NAMED,),
+    watched=Watched(logs={"/var/log/messages": r"named\[.*(serial|reload|running|exiting)"}),
+)
