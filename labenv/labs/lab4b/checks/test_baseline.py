@@ -5,8 +5,8 @@ from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.firewall import who_drops
 from labenv.checks.machine import QUICK, Machine, Site
 from labenv.checks.plugin import step
+from labenv.dns.asking import Lookup
 from labenv.labs.lab4b.checks import common, dns
-from labenv.labs.lab4b.checks.probes import Lookup
 from labenv.mail.settings import expect, postconf, words
 
 MAIL_MACHINES = ("vm2", "vm3")
