@@ -3,11 +3,30 @@
 They are read from the engine's labels; nothing else stores them.
 """
 
+import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any
 
 from labenv.errors import UsageError
 from labenv.student import Student
+
+_FIREWALL = re.compile(r"(/[\w./-]{1,100}) ([\w@.-]{1,50})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class SavedRules:
+    """Where a machine has its saved firewall rules, and the service that loads them at boot."""
+
+    path: str = "/etc/sysconfig/iptables"
+    service: str = "iptables"
+
+
+def saved_rules(label: str) -> SavedRules:
+    """What an image says about it in its label `labenv.firewall`, "PATH SERVICE"; without one it speaks the course's dialect."""
+    match = _FIREWALL.fullmatch(label)
+    return SavedRules(*match.groups()) if match else SavedRules()
 
 
 @dataclass(frozen=True)
@@ -20,7 +39,8 @@ class Machine:
 
     An `optional` machine is not part of the sheet: it exists if it was asked for. `network` names the network of its
     address (empty: the student's own), `addresses` are its others, `attached_to` the networks it is on. `made` is when its
-    container was created (seconds since 1970), `has_tools` whether labenv's own tools are in it, which no student can change.
+    container was created (seconds since 1970), `has_tools` whether labenv's own tools are in it, which no student can change, `firewall` where its
+    dialect has the saved rules.
     """
 
     name: str
@@ -38,13 +58,15 @@ class Machine:
     attached_to: frozenset[str] = frozenset()
     made: int = 0
     has_tools: bool = False
+    firewall: SavedRules = SavedRules()
 
 
 @dataclass(frozen=True)
 class Environment:
     """One student's lab. `stage` is the stage it was brought up at, `topology` the shipped one's name or a file's path.
 
-    A `foreign` one came out of an archive, or has a machine that did.
+    A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
+    they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship.
     """
 
     student: Student
@@ -53,6 +75,18 @@ class Environment:
     machines: tuple[Machine, ...]
     topology: str = ""
     foreign: bool = False
+    network: str = ""
+    lab_folder: str = ""
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """The addresses of the environment's first network: 192.168.X.0/24 in the labs of the course."""
+        return IPv4Network(self.network or self.student.network)
+
+    @property
+    def own_topology(self) -> Path | None:
+        """The file of the user's own that the environment's topology is; None if the topology is its lab's."""
+        return Path(self.topology) if "/" in self.topology else None
 
     @property
     def network_name(self) -> str:
@@ -85,7 +119,7 @@ class Environment:
             "lab": self.lab,
             "stage": self.stage,
             "domain": self.student.domain,
-            "network": str(self.student.network),
+            "network": str(self.subnet),
             "password": self.student.password,
             "machines": [
                 {

@@ -20,6 +20,20 @@ class UsageError(LabenvError):
     exit_code = 2
 
 
+class NeedsConsent(UsageError):
+    """What labenv does only once its user has said so.
+
+    At a terminal the command line shows what it is `about`, asks the `question`, and after `agree` runs the command again.
+    """
+
+    about = ""
+    question = ""
+
+    def agree(self) -> None:
+        """Remember that the user said yes."""
+        raise NotImplementedError
+
+
 class EngineError(LabenvError):
     """The container engine, or a machine that runs on it, is missing or failed."""
 

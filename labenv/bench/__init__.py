@@ -14,7 +14,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,9 @@ from labenv.engine.images import Images, usual, wanted
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
 from labenv.environments.down import down
+from labenv.environments.settle import due
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, silent
-from labenv.lab import labs
-from labenv.lab.model import Answer
 
 _STUDENT = "bench-labenv"
 _SYSTEMD = "/lib/systemd/systemd"  # what INIT becomes, and all that a stock machine has
@@ -142,7 +142,7 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
         yield Measurement(
             "bundle of all images",
             "MB",
-            (bundle.export(Images(engine), usual(), Path(folder) / "all", silent) / 1e6,),
+            (bundle.export(Images(engine), [wanted()[name] for name in usual()], Path(folder) / "all", silent) / 1e6,),
             250,
         )
     yield from _desktop(engine, listen, runs)
@@ -291,21 +291,23 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
     (folder / "stock").mkdir()
     (folder / "stock" / "compose.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
     _call([*compose, "-f", "compose.yaml", "-p", "labenv-bench", "build"], folder / "own")
-    due = [answer for answer in labs.load(labs.default()).answers if answer.machine in tree["services"]]
 
-    def timed(kind: str, answers: list[Answer]) -> float:
+    def timed(kind: str) -> float:
         command = [*compose, "-f", "compose.yaml", "-p", "labenv-bench"]
 
         def up() -> None:
             _call([*command, "up", "-d"], folder / kind)
-            await_answers(engine, engine.environments(_STUDENT)[0], answers)
+            environment = engine.environments(_STUDENT)[0]
+            answers = due(environment, tree["services"])
+            if kind == "stock":
+                answers = [replace(answer, dns="localhost") if answer.dns else answer for answer in answers]
+            await_answers(engine, environment, answers)
 
         took = _timed(up)
         _call([*command, "down"], folder / kind)
         return took
 
-    localhost = [a if a.banner else Answer(a.machine, a.port, "", a.since, "localhost") for a in due]
-    yield {"own": lambda: timed("own", due), "stock": lambda: timed("stock", localhost)}
+    yield {kind: partial(timed, kind) for kind in ("own", "stock")}
 
 
 def _compose_command() -> list[str] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from labenv.checks import firewall
 from labenv.checks.evidence import Evidence
-from labenv.checks.firewall import NOW, READ_SAVED, SAVED
+from labenv.checks.firewall import NOW
 from labenv.checks.machine import Machine, Site
 from labenv.engine.trial import Packet
 from labenv.errors import EngineError
@@ -156,16 +156,16 @@ def look(site: Site, name: str, packets: Callable[[], Sequence[Packet]], start: 
 
 
 def _saved(site: Site, name: str, packets: Callable[[], Sequence[Packet]]) -> Firewall:
-    saved, now = site[name].once(READ_SAVED), site[name].once(NOW)
+    saved, now = firewall.saved(site[name]), site[name].once(NOW)
     if saved.rc:
-        return Firewall(broken=f"there is no {SAVED} on {name}")
+        return Firewall(broken=f"there is no {site[name].firewall.path} on {name}")
     same = firewall.same(saved.stdout, now.stdout)
     return Firewall(same=True) if same else tried(site, name, packets())
 
 
 def tried(site: Site, name: str, packets: Sequence[Packet]) -> Firewall:
     """What the saved rules of a machine do with packets, and with one from outside, whether they are in force or not."""
-    saved = site[name].once(READ_SAVED).stdout_bytes
+    saved = firewall.saved(site[name]).stdout_bytes
     packets = [*packets, Packet(OUTSIDE, NOBODYS_PORT)]
     try:
         verdict = site.try_rules(name, saved, packets)
@@ -173,7 +173,7 @@ def tried(site: Site, name: str, packets: Sequence[Packet]) -> Firewall:
         return Firewall(untried=str(error))
     if verdict.complaint:
         said = [line for line in verdict.complaint.splitlines() if line.strip() and not line.startswith("Try ")]
-        return Firewall(broken=f"{SAVED} on {name} cannot be loaded: {'; '.join(said)[:500]}")
+        return Firewall(broken=f"{site[name].firewall.path} on {name} cannot be loaded: {'; '.join(said)[:500]}")
     decisions = {}
     for one, fate in zip(packets, verdict.fates, strict=True):
         before, after = firewall.parse(fate.before), firewall.parse(fate.after)
@@ -187,10 +187,13 @@ def rules_load(
     site: Site, machine: Machine, found: Firewall, start: str, source: str | None, evidence: Evidence
 ) -> None:
     """The saved rules are valid and do not let everything in; `start` and `source` as for `look`."""
-    evidence(not found.broken, found.broken or f"{SAVED} on {machine.name} can be loaded", "it can be loaded")
+    evidence(
+        not found.broken, found.broken or f"{machine.firewall.path} on {machine.name} can be loaded", "it can be loaded"
+    )
     if found.untried:
         evidence.doubt(
-            f"{SAVED} on {machine.name} could not be tried: {found.untried}", "what is saved is in force too"
+            f"{machine.firewall.path} on {machine.name} could not be tried: {found.untried}",
+            "what is saved is in force too",
         )
     what = f"port {NOBODYS_PORT}, which no service uses"
     if found.stray:
@@ -220,10 +223,12 @@ def stays_open(
 
 def _not_saved(machine: Machine, port: int) -> str:
     """What in force concerns the port and is not in the file."""
-    saved = machine.once(READ_SAVED).stdout
+    saved = firewall.saved(machine).stdout
     kept = firewall.parse(saved).naming(port)
     lost = [text for text in firewall.parse(machine.once(NOW).stdout).naming(port) if text not in kept]
-    remark = f"; '{lost[0]}' is in force, but not saved in {SAVED}: service iptables save" if lost else ""
+    remark = (
+        f"; '{lost[0]}' is in force, but not saved in {machine.firewall.path}: service iptables save" if lost else ""
+    )
     if machine.run("test -s %s", _OTHERS_FILE).rc == 0:
         remark += f"; nothing here reads {_OTHERS_FILE}"
     return remark

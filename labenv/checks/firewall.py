@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine
@@ -20,9 +20,7 @@ from labenv.text import decoded
 T = TypeVar("T")
 S_co = TypeVar("S_co", covariant=True)
 
-SAVED = "/etc/sysconfig/iptables"
 NOW = "iptables-save"
-READ_SAVED = f"head -c 100000 {SAVED}"
 _COUNTERS = "iptables-save -c"
 _LARGEST = 100_000  # characters
 _LONGEST = 300  # of one rule
@@ -192,6 +190,11 @@ def _tables(text: str) -> dict[str, dict[str, list[str]]] | None:
     return None if table is not None else {n: t for n, t in tables.items() if any(c != empty for c in t.values())}
 
 
+def saved(machine: Machine) -> Any:
+    """The result of reading a machine's saved rules, once for all checks of a run."""
+    return machine.once(f"head -c {_LARGEST} {machine.firewall.path}")
+
+
 def decides(before: Rules, after: Rules) -> Rule | None:
     """The rule or policy that ended the way of the only packet that came in between."""
     refused = after.first(before, _IN, _REFUSES) or after.first(before, _OUT, _REFUSES)
@@ -238,8 +241,11 @@ def who_drops_connection(start: Machine, end: Machine, port: int) -> str:
 def _not_loaded(machine: Machine, port: int) -> str:
     """A rule for the port that is saved, but not in force: the end of a sentence."""
     there = parse(str(machine.once(NOW).stdout)).naming(port)
-    lost = [text for text in parse(str(machine.once(READ_SAVED).stdout)).naming(port) if text not in there]
-    return f"; '{lost[0]}' is saved in {SAVED}, but not in force: systemctl restart iptables" if lost else ""
+    lost = [text for text in parse(str(saved(machine).stdout)).naming(port) if text not in there]
+    if not lost:
+        return ""
+    path, service = machine.firewall.path, machine.firewall.service
+    return f"; '{lost[0]}' is saved in {path}, but not in force: systemctl restart {service}"
 
 
 def who_accepts(start: Machine, end: Machine, again: Callable[[], object]) -> str:

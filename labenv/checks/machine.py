@@ -15,6 +15,7 @@ from labenv.engine import Engine, trial
 from labenv.engine.channel import Channel
 from labenv.engine.patience import Patience
 from labenv.environment import Environment
+from labenv.errors import EngineError
 from labenv.student import Student
 from labenv.text import decoded
 
@@ -56,6 +57,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.fqdn = record.fqdn
         self.address = record.address
         self.has_tools = record.has_tools
+        self.firewall = record.firewall
         self.channel = engine.shell(record, reads=True, patience=patience)
         self._calls = engine.switchboard(record)
         self.dialled: set[tuple[str, str | None]] = set()
@@ -119,7 +121,11 @@ class Site:
         self.machines = {record.name: Machine(engine, record, patience) for record in environment.machines}
 
     def __getitem__(self, name: str) -> Machine:
-        """The machine of that name."""
+        """The machine of that name. Raises EngineError if the environment has none: it comes with a later stage."""
+        if name not in self.machines:
+            raise EngineError(
+                f"There is no machine {name} here: the lab has it from a later stage on. To go there, after a save: labenv reset --at STAGE"
+            )
         return self.machines[name]
 
     def try_rules(self, name: str, rules: bytes, packets: Sequence[trial.Packet]) -> trial.Verdict:

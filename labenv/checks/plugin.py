@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         there = engine.environments(student)
         if not there:
             raise pytest.UsageError(f"{student} has no environment. Make one: labenv up {student}")
-        found = labs.load(there[0].lab)
+        found = labs.of(there[0])
         config.pluginmanager.register(Session(Run(Site(engine, there[0]), found, frozenset(found.steps))))
 
 

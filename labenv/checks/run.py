@@ -1,9 +1,7 @@
 """Running the checks of an environment's lab: pytest in process, isolated from any configuration in the user's folder."""
 
-import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from labenv.checks.presence import ENTER
@@ -18,12 +16,6 @@ from labenv.lab.model import Lab
 if TYPE_CHECKING:
     from labenv.checks.machine import Machine, Site
     from labenv.engine import Engine
-
-# Not needed here, and each of them costs time, writes into the user's folder, or prints.
-_WITHOUT = (
-    "cacheprovider terminal logging doctest unittest junitxml pastebin debugging faulthandler stepwise capture subtests "
-    "setuponly setupplan tmpdir monkeypatch recwarn warnings threadexception unraisableexception"
-)
 
 
 def run_checks(
@@ -47,7 +39,7 @@ def run_checks(
     Raises UsageError for a step that the lab does not have. A machine that does not run is no error: the checks that
     need it fail, and say so.
     """
-    lab = labs.load(environment.lab)
+    lab = labs.of(environment)
     wanted = _wanted(lab, environment.stage, steps, reached_only)
 
     from labenv.checks.machine import Site  # what follows takes time; a wrong step number should not wait for it
@@ -57,11 +49,12 @@ def run_checks(
 
     import pytest  # as above
 
+    from labenv.checks import collect  # as above
     from labenv.checks.running import Run  # as above
     from labenv.checks.session import Session  # as above
     from labenv.engine import origin  # as above
 
-    spoken = labs.spoken(environment.lab)
+    spoken = labs.spoken_of(environment)
     run = Run(site, lab, wanted, lambda result: listen(_event(result, spoken)), first=first)
     regular = [(machine, site[machine.name].channel) for machine in environment.regular]
     notes: list[str] = []
@@ -76,13 +69,9 @@ def run_checks(
 
         channels = {machine.name: channel for machine, channel in regular}
         run.beside(lambda: history.collect(environment, channels, listen))
-    folder = lab.folder / "checks"
-    arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}"]
-    arguments += ["--import-mode=importlib", "--assert=plain", "-p", "labenv.checks.plugin"]
-    arguments += [word for name in _WITHOUT.split() for word in ("-p", f"no:{name}")]
     many = "1 step" if len(wanted) == 1 else f"{len(wanted)} steps"
-    with announced(listen, "check", f"checking {many} of {lab.id}"), _own_environment():
-        code = pytest.main(arguments, plugins=[Session(run)])
+    with announced(listen, "check", f"checking {many} of {lab.id}"):
+        code = collect.run(lab, Session(run))
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     fine = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
@@ -132,17 +121,3 @@ def _warm_up(site: "Site") -> None:
 
 def _event(result: CheckResult, lab: Lab) -> Event:
     return Event("check", f"step {result.step} on {result.machine}: {lab.steps[result.step].title}")
-
-
-@contextmanager
-def _own_environment() -> Iterator[None]:
-    """Keep the user's own pytest settings out of this run."""
-    before = dict(os.environ)
-    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
-        os.environ.pop(name, None)
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -31,7 +31,7 @@ def collect(engine: "Engine", environment: Environment, machine: str) -> Evidenc
 
     Raises UsageError for a machine that the course asks nothing about, EngineError if it is not running.
     """
-    wanted = handin.wanted(labs.load(environment.lab))
+    wanted = handin.wanted(labs.of(environment))
     record = environment.machine(machine)
     if machine not in wanted.machines:
         raise UsageError(f"The course asks for no evidence of {machine}. It asks for: {', '.join(wanted.machines)}.")

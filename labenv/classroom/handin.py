@@ -15,6 +15,7 @@ PARTS = {
     "logbook.md": "the log book",
     "check.json": "the results of the checks, with what was ticked",
 }
+_FILE = "handin.yaml"
 # The members of a submission, and how large each may be.
 MANIFEST, CHECKS, HINTS, BOOK = "manifest.json", "check.json", "hints.jsonl", "logbook.md"
 LARGEST = 4_000_000
@@ -61,12 +62,21 @@ class Wanted:
     step: str = ""
 
 
+def exists(lab: Lab) -> bool:
+    """Whether anything of the lab is handed in."""
+    return (lab.folder / _FILE).exists()
+
+
 def wanted(lab: Lab) -> Wanted:
     """What the lab's handin.yaml wants. Raises UsageError if there is none or it is not valid."""
-    path = lab.folder / "handin.yaml"
+    path = lab.folder / _FILE
+    if not exists(lab):
+        raise UsageError(
+            f"Nothing of {lab.id} is handed in: it has no {_FILE}, which says what belongs to a submission."
+        )
     tree = parsed(path)
     try:
-        machines = tuple(tree["machines"])
+        machines = tuple(tree.get("machines", ()))
         fields = tuple(
             Field(
                 entry["title"],
@@ -76,10 +86,13 @@ def wanted(lab: Lab) -> Wanted:
                 entry.get("note", ""),
                 entry.get("effective", ""),
             )
-            for entry in tree["evidence"]
+            for entry in tree.get("evidence", ())
         )
         return Wanted(
-            machines, fields, {name: tuple(paths) for name, paths in tree["files"].items()}, tree.get("step", "")
+            machines,
+            fields,
+            {name: tuple(paths) for name, paths in tree.get("files", {}).items()},
+            tree.get("step", ""),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is not a valid handin.yaml ({error!r}).") from error

@@ -111,7 +111,7 @@ def pack(
         )
     without = tuple(without)
     check_without(without)
-    lab = labs.load(environment.lab)
+    lab = labs.of(environment)
     wanted = handin.wanted(lab)
     missing: list[str] = []
     members: dict[str, bytes] = {}
@@ -124,10 +124,11 @@ def pack(
     told = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "hints": len(asked)}
     members[handin.CHECKS] = _json(report.to_dict() | told)
     with announced(listen, "submit", "collecting the files to hand in"):
-        text = logbook.read(engine, environment)
-        members[handin.BOOK] = text.encode()
-        book = logbook.sections(text, logbook.blank(lab, environment.student))
-        missing += [f"{s.missing[0].upper()}{s.missing[1:]}." for s in book if s.empty]
+        if logbook.exists(lab):
+            text = logbook.read(engine, environment)
+            members[handin.BOOK] = text.encode()
+            book = logbook.sections(text, logbook.blank(lab, environment.student))
+            missing += [f"{s.missing[0].upper()}{s.missing[1:]}." for s in book if s.empty]
         members[handin.HINTS] = "".join(json.dumps(asdict(ask)) + "\n" for ask in asked).encode()
         for machine in wanted.machines:
             found = evidence.collect(engine, environment, machine)
@@ -209,7 +210,7 @@ def manifest(
         "student": environment.student.id,
         "first": environment.student.first,
         "domain": environment.student.domain,
-        "network": str(environment.student.network),
+        "network": str(environment.subnet),
         "lab": environment.lab,
         "labenv": __version__,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

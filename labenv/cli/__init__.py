@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 
 from labenv.cli import output
-from labenv.errors import EngineError, Interrupted, LabenvError, UsageError
+from labenv.errors import EngineError, Interrupted, LabenvError, NeedsConsent, UsageError
 
 # A stream that is open only for reading, a terminal that was closed, a limit on the size of files, a quota.
 _UNPRINTABLE = {errno.EBADF, errno.EIO, errno.EFBIG, errno.EDQUOT}
@@ -65,6 +65,8 @@ def _called() -> int:
         from labenv.cli.app import app
 
         app(prog_name="labenv")
+    except NeedsConsent as error:
+        return _called() if _agreed(error) else _failed(error)
     except LabenvError as error:
         return _failed(error)
     except KeyboardInterrupt:  # before a command began
@@ -72,6 +74,22 @@ def _called() -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     return 0
+
+
+def _agreed(error: NeedsConsent) -> bool:
+    """Whether a person at a terminal agrees; it is remembered then."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    import typer
+
+    try:
+        if not typer.confirm(f"{error.about}\n{error.question}", err=True):
+            return False
+        error.agree()
+    except (typer.Abort, LabenvError) as ended:
+        print(f"labenv: {ended}" if isinstance(ended, LabenvError) else "", file=sys.stderr)
+        return False
+    return True
 
 
 def _failed(error: LabenvError) -> int:

@@ -1,6 +1,5 @@
 """The check command."""
 
-import os
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -77,15 +76,15 @@ def check(
         raise UsageError("--watch cannot be combined with a report. For a report, leave --watch out.")
     if [*files.values(), *([_STDOUT] if json else [])].count(_STDOUT) > 1:
         raise UsageError("Only one report can go to stdout. Give a file name for the others.")
-    for name in files.values():
-        _check_writable(name)
+    for name in {*files.values()} - {_STDOUT}:
+        common.check_writable(Path(name))
     with screen.progress(quiet=watch) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
         from labenv.checks.run import check_known, run_checks
         from labenv.lab import labs
 
-        lab = labs.load(environment.lab)
+        lab = labs.of(environment)
         check_known(lab, steps or [])
         common.count_look(engine, environment, listen)
         lost: list[Lost] = []
@@ -135,20 +134,6 @@ def _show(report: "Report", lab: "Lab", *, whole: bool, long: bool) -> None:
             for line in brief.lines(report, lab, fold.width(), brief.height()):
                 console.print(line, soft_wrap=True)
     print("\n".join(line.rstrip() for line in text.get().splitlines()))
-
-
-def _check_writable(name: str) -> None:
-    """Raise UsageError, before anything is checked, for a file that cannot be written."""
-    if name == _STDOUT:
-        return
-    there = os.path.lexists(name)
-    try:
-        with open(name, "ab"):
-            pass
-    except OSError as error:
-        raise UsageError(f"The report {name} cannot be written: {error.strerror}. Choose another file.") from error
-    if not there:
-        Path(name).unlink()  # there is no result to write yet
 
 
 def _write(files: dict[str, str], report: "Report", lab: "Lab", engine: "Engine", environment: "Environment") -> None:

@@ -1,6 +1,7 @@
 """What the commands share: options, the engine, the chosen environment, completion."""
 
 import json
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -61,7 +62,7 @@ def lab_of(environment: "Environment", *, json: bool = False) -> "Lab":
     """The lab of an environment: for JSON as its author wrote it, else with its texts in the language that the user reads."""
     from labenv.lab import labs
 
-    return (labs.load if json else labs.spoken)(environment.lab)
+    return (labs.of if json else labs.spoken_of)(environment)
 
 
 def count_look(engine: "Engine", environment: "Environment", listen: Listener) -> None:
@@ -88,6 +89,18 @@ def write_text(file: Path, text: str, *, private: bool = False) -> None:
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}. Choose another file.") from error
     print(f"Wrote {file}", file=sys.stderr)
+
+
+def check_writable(file: Path) -> None:
+    """Raise UsageError, before anything else is done, for a report that cannot be written."""
+    there = os.path.lexists(file)
+    try:
+        with file.open("ab"):
+            pass
+    except OSError as error:
+        raise UsageError(f"The report {file} cannot be written: {error.strerror}. Choose another file.") from error
+    if not there:
+        file.unlink()  # there is no result to write yet
 
 
 def _there() -> "list[Environment]":
@@ -121,6 +134,19 @@ def complete_lab(incomplete: str) -> list[str]:
     from labenv.lab import labs
 
     return [name for name in labs.names() if name.startswith(incomplete)]
+
+
+def complete_profile(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The profiles of the topology that the other options name: the lab's, or one of the user's own."""
+    from labenv.lab import labs, topology
+    from labenv.student import Student
+
+    try:
+        lab = labs.load(ctx.params.get("lab") or labs.default())
+        there = topology.load_for(lab, ctx.params.get("topology"), Student("anyone", 2, "any", ""))
+    except LabenvError:  # completion stays quiet
+        return []
+    return [name for name in there.profiles if name.startswith(incomplete)]
 
 
 def complete_save(ctx: typer.Context, incomplete: str) -> list[str]:

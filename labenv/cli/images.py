@@ -16,27 +16,40 @@ app = typer.Typer(
 )
 
 
+LabOption = Annotated[
+    str | None,
+    typer.Option("--lab", metavar="NAME|FOLDER", autocompletion=common.complete_lab, help="The images of this lab."),
+]
+
+
 @app.command()
 def build(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="IMAGE", help="Only these. Default: all except the desktop.")
+        list[str] | None, typer.Argument(metavar="IMAGE", help="Only these. Default: all that the lab needs.")
     ] = None,
+    lab: LabOption = None,
 ) -> None:
-    """Build missing images. An unchanged image is never built again.
+    """Build missing images: those of the default lab, or of another one. An unchanged image is never built again.
 
-    The desktop image is large. It is built only if you name it here, or by `labenv desktop`.
+    `labenv up` builds what its lab needs. The desktop image is large; it is built only if you name it here, or by `labenv desktop`.
 
     Examples:
 
       labenv images build
 
+      labenv images build --lab ./mylab
+
       labenv images build desktop
     """
-    from labenv.engine.images import Images, named, usual
+    from labenv.engine import image_sources
+    from labenv.engine.images import Images
+    from labenv.lab import labs
 
-    which = named(names or usual())
+    chosen = labs.load(lab or labs.default())
+    known = image_sources.of(chosen)
+    which = image_sources.named(names or image_sources.needed(chosen), known)
     with screen.progress() as listen:
-        built = Images(common.open_engine(listen)).ensure(which, listen)
+        built = Images(common.open_engine(listen), known).ensure(which, listen)
     print("\n".join(f"built {tag}" for tag in built) or "All images are already built.")
 
 
@@ -101,19 +114,30 @@ def export(
     more: Annotated[
         list[str] | None, typer.Option("--with", metavar="IMAGE", help="Also include this image: desktop. Repeatable.")
     ] = None,
+    lab: LabOption = None,
 ) -> None:
-    """Write the images to one file, for a computer without a network.
+    """Write the images to one file, for a computer without a network: those of the default lab, and of another one with --lab.
 
     Examples:
 
       labenv images export labenv.tar.gz
 
+      labenv images export labenv.tar.gz --lab mylab
+
       labenv images export labenv.tar.gz --with desktop
     """
-    from labenv.engine import bundle
-    from labenv.engine.images import Images, named, usual
+    from labenv.engine import bundle, image_sources
+    from labenv.engine.images import Images
+    from labenv.lab import labs
 
-    which = list(dict.fromkeys([*usual(), *named(more or ())]))
+    theirs = labs.load(lab) if lab else None
+    known = image_sources.of(theirs) if theirs else image_sources.wanted()
+    which = [image_sources.wanted()[name] for name in image_sources.usual()]
+    which += [
+        known[name]
+        for name in [*(image_sources.needed(theirs) if theirs else ()), *image_sources.named(more or (), known)]
+    ]
+    which = list({image.tag: image for image in which}.values())
     with screen.progress() as listen:
         size = bundle.export(Images(common.open_engine(listen)), which, file, listen)
     print(f"Wrote {file}, {size / 1e6:.0f} MB. On the other computer: labenv images import {file.name}")

@@ -31,7 +31,7 @@ def logbook(
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show, edit, export or import the log book, a Markdown file that labenv created for you on host.
+    """Show, edit, export or import the log book, a Markdown file that labenv created for you in the lab.
 
     Examples:
 
@@ -50,27 +50,28 @@ def logbook(
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
+        keeper = books.keeper(labs.of(environment))
         if new is not None:
             books.write(engine, environment, new)
-            print(f"The log book on host is now {import_}; the old one is {books.PATH}~ there.", file=sys.stderr)
+            print(f"The log book on {keeper} is now {import_}; the old one is {books.PATH}~ there.", file=sys.stderr)
             return
         text = books.read(engine, environment)
     if edit:
-        _edit(engine, environment, text)
+        _edit(engine, environment, keeper, text)
     elif export:
         write_text(export, text)
     elif json:
-        book = books.sections(text, books.blank(labs.load(environment.lab), environment.student))
+        book = books.sections(text, books.blank(labs.of(environment), environment.student))
         common.print_json(books.as_json(environment.student.id, book))
     else:
         document(text)
         if not text.strip():
             print(
-                "The log book on host is empty, even its headings are gone. The next labenv logbook makes a new one after: "
-                f"labenv exec host -s {environment.student.id} -- rm {books.PATH}",
+                f"The log book on {keeper} is empty, even its headings are gone. The next labenv logbook makes a new one after: "
+                f"labenv exec {keeper} -s {environment.student.id} -- rm {books.PATH}",
                 file=sys.stderr,
             )
-        elif not books.own_words(books.sections(text, books.blank(labs.load(environment.lab), environment.student))):
+        elif not books.own_words(books.sections(text, books.blank(labs.of(environment), environment.student))):
             print("Nothing is written in it yet. To write: labenv logbook --edit", file=sys.stderr)
 
 
@@ -106,7 +107,7 @@ def _check_there(program: str, who: str) -> None:
     )
 
 
-def _edit(engine: "Engine", environment: "Environment", text: str) -> None:
+def _edit(engine: "Engine", environment: "Environment", keeper: str, text: str) -> None:
     """Edit a copy and write it back. If anything fails, the copy stays and its path is shown."""
     from labenv.sheet import logbook as books
 
@@ -129,11 +130,11 @@ def _edit(engine: "Engine", environment: "Environment", text: str) -> None:
         if not new.strip():
             raise UsageError(
                 "You saved an empty file, so the log book was not changed. To start again with the blank one: "
-                f"labenv exec host -s {environment.student.id} -- rm {books.PATH}"
+                f"labenv exec {keeper} -s {environment.student.id} -- rm {books.PATH}"
             )
         if new != text:
             if books.read(engine, environment) != text:
-                raise UsageError("The log book on host changed while you were editing, so it was not replaced.")
+                raise UsageError(f"The log book on {keeper} changed while you were editing, so it was not replaced.")
             books.write(engine, environment, new)
     except BaseException as error:
         if not new.strip() or new == text:
@@ -143,7 +144,7 @@ def _edit(engine: "Engine", environment: "Environment", text: str) -> None:
             print(f"Your text is kept in {name}. To use it: {command}", file=sys.stderr)
         raise
     copy.unlink()
-    print("The log book was not changed." if new == text else "The log book on host is updated.", file=sys.stderr)
+    print("The log book was not changed." if new == text else f"The log book on {keeper} is updated.", file=sys.stderr)
 
 
 def _end(status: int) -> str:

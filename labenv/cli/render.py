@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labenv.cli import common, screen
-from labenv.cli.request import FirstOption, LabOption, NetOption, OutsideOption, StageOption, TopologyOption, profiles
+from labenv.cli.request import (
+    FirstOption,
+    LabOption,
+    NetOption,
+    OutsideOption,
+    StageOption,
+    TopologyOption,
+    WithOption,
+    profiles,
+)
 from labenv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +32,7 @@ def render(
     at: StageOption = None,
     lab: LabOption = None,
     topology: TopologyOption = None,
+    with_: WithOption = None,
     outside: OutsideOption = False,
 ) -> None:
     """Write an environment as plain files: compose.yaml and every machine's configuration.
@@ -38,7 +48,7 @@ def render(
 
     if student is None:
         raise UsageError("The student is missing. Use: labenv render DIR -s STUDENT")
-    request = plan.validated(plan.Request(student, net, first, at, lab, topology, profiles(outside)))
+    request = plan.validated(plan.Request(student, net, first, at, lab, topology, profiles(outside, with_)))
     core.check_folder(folder)
     with screen.progress() as listen:
         engine = common.open_engine(listen)

@@ -38,10 +38,22 @@ TopologyOption = Annotated[
 ]
 OutsideOption = Annotated[
     bool,
-    typer.Option("--outside", help="Add the world outside: other domains, and the account <id>@myseneca.ca."),
+    typer.Option(
+        "--outside",
+        help="Short for --with outside, the world outside: other domains, and the account <id>@myseneca.ca.",
+    ),
+]
+WithOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="PROFILE",
+        autocompletion=common.complete_profile,
+        help="Add the optional machines of this profile of the lab's topology, now or later. Repeatable.",
+    ),
 ]
 
 
-def profiles(outside: bool) -> frozenset[str]:
+def profiles(outside: bool, others: list[str] | None) -> frozenset[str]:
     """The topology profiles that the options select."""
-    return frozenset({"outside"} if outside else ())
+    return frozenset({*(["outside"] if outside else ()), *(others or ())})

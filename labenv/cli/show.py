@@ -49,7 +49,7 @@ def environments(there: "Sequence[Environment]", ticked: "Mapping[str, Sequence[
     for environment in there:
         student = environment.student
         _out.print(
-            f"[b]{student.id}[/b]  {environment.lab} at {environment.stage}  {student.domain}  {student.network}  "
+            f"[b]{student.id}[/b]  {environment.lab} at {environment.stage}  {student.domain}  {environment.subnet}  "
             f"password {student.password}"
         )
         rows = [
@@ -131,7 +131,13 @@ def edits(rows: "Sequence[tuple[str, ...]]") -> None:
 def images(present: "Sequence[Built]", missing: "Sequence[Image]", packages: "Mapping[str, str]") -> None:
     """The images as a table, with the digest of the packages of those that have one."""
     rows = [
-        (image.name, image.tag, _megabytes(image.size), packages.get(image.tag, ""), "" if image.current else "old")
+        (
+            image.name,
+            image.tag,
+            _megabytes(image.size),
+            packages.get(image.tag, ""),
+            "" if image.current else "old" if image.old else "of a lab that is not here",
+        )
         for image in present
     ]
     rows += [(lacking.name, lacking.tag, "", "", "not built") for lacking in missing]

@@ -47,13 +47,15 @@ def show(environment: "Environment", changes: "Sequence[str]", report: "Report |
 
 def _next(environment: "Environment") -> "Iterator[tuple[str, str]]":
     """What a person may want to do now, with what it is."""
+    from labenv.environments import desktop
     from labenv.lab import labs
 
-    is_finished = environment.stage == labs.load(environment.lab).stages[-1].id
+    is_finished = environment.stage == labs.of(environment).stages[-1].id
     if not is_finished:
         yield "next", "the next step of the sheet"
     yield f"shell {environment.regular[-1].name}", "a root shell"
-    yield "desktop", "Thunderbird, in your browser"
+    if desktop.machine_name(environment):
+        yield "desktop", "Thunderbird, in your browser"
     yield "check", "which steps pass"
     if is_finished:
         yield "drill start", "a fault to find and fix"
@@ -73,7 +75,7 @@ def show_restored(outcome: "Outcome", stem: str, *, json: bool) -> None:
 def _rows(environment: "Environment", reach: "Reach") -> "Iterator[tuple[str, str]]":
     student = environment.student
     yield "domain", student.domain
-    yield "network", f"{student.network}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines)
+    yield "network", f"{environment.subnet}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines)
     yield "account", f"{student.id}, password {student.password}"
     for number, service in _SERVICES.items():
         for machine in environment.machines:

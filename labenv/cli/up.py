@@ -7,7 +7,16 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption
-from labenv.cli.request import FirstOption, LabOption, NetOption, OutsideOption, StageOption, TopologyOption, profiles
+from labenv.cli.request import (
+    FirstOption,
+    LabOption,
+    NetOption,
+    OutsideOption,
+    StageOption,
+    TopologyOption,
+    WithOption,
+    profiles,
+)
 from labenv.errors import LabenvError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +42,7 @@ def up(
     at: StageOption = None,
     lab: LabOption = None,
     topology: TopologyOption = None,
+    with_: WithOption = None,
     outside: OutsideOption = False,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Verify the result with the lab's checks.")] = True,
     json: JsonOption = False,
@@ -65,7 +75,7 @@ def up(
         if not students:
             students = [common.chosen(common.open_engine(listen), None).student.id]
         requests = [
-            plan.validated(plan.Request(student, net, first, at, lab, topology, profiles(outside)))
+            plan.validated(plan.Request(student, net, first, at, lab, topology, profiles(outside, with_)))
             for student in dict.fromkeys(students)
         ]
         engine = common.open_engine(listen)

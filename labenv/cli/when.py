@@ -39,7 +39,7 @@ def when(
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
         book = look_back.opened(engine, environment, listen)
-        lab = labs.load(environment.lab)
+        lab = labs.of(environment)
         checks = chain.from_iterable(marks.checks(lab.folder).values())
         stories = story.when(book, check, [*lab.steps, *checks])
     if json:

@@ -107,7 +107,7 @@ def _images(patient: Patient) -> Finding:
         return Finding(
             "images", "warn", sentence, "labenv images build (or, without a network: labenv images import FILE)"
         )
-    old = [image for image in present if not image.current]
+    old = [image for image in present if image.old]
     sentence = f"All {len(usual())} images are built."
     if old:
         return Finding(
@@ -148,7 +148,7 @@ def _kernel(patient: Patient) -> Finding | None:
 
 
 def _networks(patient: Patient) -> Finding:
-    taken = networks.taken_by(patient.engine)
+    taken = networks.takings(patient.engine).by_x
     wide = networks.wide_routes(patient.computer) if patient.here else []
     sentence = f"Of the 256 networks 192.168.X.0/24, {256 - len(taken)} are free."
     if taken:
@@ -179,7 +179,7 @@ def _ports(patient: Patient) -> Finding | None:
     if patient.connection.endpoint.socket is None:
         return None  # published on the loopback of another computer
     anyone = Student("anyone", 2, "any", "")
-    nodes = topology.load(topology.named(labs.load(labs.default()).topology), anyone)
+    nodes = topology.of(labs.load(labs.default()), anyone)
     ours = {port for there in patient.environments for machine in there.machines for port in machine.published.values()}
     wished = {port: x for x in range(256) for node in nodes.nodes for port in nodes.published(node, x).values()}
     return findings.ports({port: x for port, x in wished.items() if port not in ours})

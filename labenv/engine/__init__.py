@@ -26,7 +26,7 @@ from labenv.engine.dial import Switchboard
 from labenv.engine.find import Connection
 from labenv.engine.patience import Patience
 from labenv.engine.stream import TOOLS, Stream
-from labenv.environment import Environment, Machine, container_name, network_name
+from labenv.environment import Environment, Machine, container_name, network_name, saved_rules
 from labenv.errors import EngineError
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
@@ -35,10 +35,13 @@ from labenv.text import decoded
 
 LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
+LAB_FOLDER = "labenv.lab-folder"  # where the lab is, unless it is a part of labenv
+NETWORK = "labenv.network"
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
 BRIDGED = "labenv.bridge"  # on a network: the name of its bridge (labenv.engine.wall)
+FIREWALL = "labenv.firewall"  # on an image, and so on its machines: see labenv.environment.saved_rules
 FOREIGN = "labenv.foreign"  # on what came out of an archive, and on every machine beside it (labenv.engine.recipe)
 NOTED = "labenv.restored"  # which restore a machine came from, or a note is about (labenv.engine.save_store)
 # Runs a command until it ends, or the connection does: that is the end of the input.
@@ -173,7 +176,7 @@ class Engine:
     def create_network(
         self, student: Student, network: Network, labels: dict[str, str], options: dict[str, str]
     ) -> None:
-        """Create a network. Raises EngineError; `NetworkTaken` if the addresses of the student's own network are taken."""
+        """Create a network. Raises EngineError; `NetworkTaken` if its addresses are taken."""
         pool = {"Subnet": network.subnet, "Gateway": network.gateway}
         try:
             with refusals(f"making the network {network.subnet}"):
@@ -186,7 +189,7 @@ class Engine:
                     check_duplicate=True,
                 )
         except EngineError as error:
-            if not network.name and re.search(r"overlap|already used|conflicts with", str(error)):
+            if re.search(r"overlap|already used|conflicts with", str(error)):
                 raise NetworkTaken(str(error)) from error
             raise
 
@@ -422,12 +425,13 @@ class Engine:
 
 
 class NetworkTaken(EngineError):
-    """Another network of the engine or a route of this computer has the lab network's addresses."""
+    """Another network of the engine or a route of this computer has the addresses of one of the lab's networks."""
 
 
 def environment_labels(environment: Environment) -> dict[str, str]:
     """The labels that identify an environment; each of its containers and networks has all of them."""
     student = environment.student
+    unusual = {NETWORK: environment.network, LAB_FOLDER: environment.lab_folder}
     return {
         LABEL: student.id,
         "labenv.x": str(student.x),
@@ -436,8 +440,13 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         "labenv.lab": environment.lab,
         "labenv.stage": environment.stage,
         TOPOLOGY: environment.topology,
-        "labenv.machines": json.dumps([[m.name, m.fqdn, m.address] for m in environment.regular]),
-    }
+        "labenv.machines": json.dumps([listed(machine) for machine in environment.regular]),
+    } | {label: value for label, value in unusual.items() if value}
+
+
+def listed(machine: Machine | Node) -> list[str]:
+    """A machine in the environment's labels: its name, host name and address; its network only if that is not the first one."""
+    return [machine.name, machine.fqdn, machine.address, *filter(None, [machine.network])]
 
 
 def machine_labels(node: Node, made_from: str) -> dict[str, str]:
@@ -456,8 +465,10 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
     student = Student(labels[LABEL], int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
     rest = {container["Labels"][MACHINE]: container for container in containers}
     machines = [
-        _machine(student, Machine(name, fqdn, address, "missing", ""), rest.pop(name, None), alive)
-        for name, fqdn, address in json.loads(labels["labenv.machines"])
+        _machine(
+            student, Machine(name, fqdn, address, "missing", "", network="".join(network)), rest.pop(name, None), alive
+        )
+        for name, fqdn, address, *network in json.loads(labels["labenv.machines"])
     ]
     for name, container in sorted(rest.items()):
         told = json.loads(container["Labels"].get(OPTIONAL, "{}"))
@@ -466,7 +477,14 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         machines.append(_machine(student, machine, container, alive))
     foreign = any(FOREIGN in container["Labels"] for container in containers)
     return Environment(
-        student, labels["labenv.lab"], labels["labenv.stage"], tuple(machines), labels[TOPOLOGY], foreign
+        student,
+        labels["labenv.lab"],
+        labels["labenv.stage"],
+        tuple(machines),
+        labels[TOPOLOGY],
+        foreign,
+        labels.get(NETWORK, ""),
+        labels.get(LAB_FOLDER, ""),
     )
 
 
@@ -494,6 +512,7 @@ def _machine(student: Student, machine: Machine, container: dict[str, Any] | Non
         state=container["State"],
         made=container["Created"],
         has_tools=any(mount.get("Destination") == TOOLS for mount in container.get("Mounts") or []),
+        firewall=saved_rules(container["Labels"].get(FIREWALL, "")),
         image=container["Image"],
         published=ports,
         made_from=container["Labels"].get("labenv.made-from", ""),

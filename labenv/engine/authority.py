@@ -11,7 +11,7 @@ from labenv.engine import Engine, container_file, refusals
 from labenv.lab.overlay import Item
 
 _FOLDER = "/etc/pki/labenv"
-# Each file of images/base, /usr/lib/labenv/authority, with its mode.
+# Each file of images/machine, /usr/lib/labenv/authority, with its mode.
 _FILES = {"ca.crt": 0o644, "outside.crt": 0o644, "outside.key": 0o600}
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 _MOST = 1 << 15  # bytes of one file, packed; it has less than one kilobyte

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from labenv.engine import Engine, debian, image_file, refusals
+from labenv.engine import FIREWALL, Engine, debian, image_file, refusals
 from labenv.engine.image_file import ImageFile, Packed
-from labenv.engine.images import Image, Images, usual, wanted
+from labenv.engine.image_sources import Image, current, usual, wanted
+from labenv.engine.images import Images
 from labenv.errors import UsageError
 from labenv.events import Listener, announced, counting
 from labenv.plain_tar import Unreadable
@@ -23,19 +24,20 @@ _BLOCK = 1 << 20
 _TAG = re.compile(r"labenv/[a-z0-9-]+:[\w.-]{1,40}", re.ASCII)
 # What the Dockerfiles of images/ set, and what engines write for them.
 _SETTINGS = {"Env", "Cmd", "Entrypoint", "WorkingDir", "StopSignal", "Labels", "Image", "Hostname"}
-_LABELS = {debian.LABEL, debian.BUILD, "io.buildah.version"}
+_LABELS = {debian.LABEL, debian.LAB, debian.BUILD, FIREWALL, "io.buildah.version"}
 
 
-def export(images: Images, names: list[str], file: Path, listen: Listener) -> int:
+def export(images: Images, wished: list[Image], file: Path, listen: Listener) -> int:
     """Write these images, in their current versions, to `file` without building any, and return its size in bytes.
 
     Raises UsageError if one is missing or the file cannot be written; then an existing file stays as it was.
     """
-    missing = [image.name for image in images.missing(names)]
-    if missing:
-        raise UsageError(f"Not built yet: {', '.join(missing)}. Build first: labenv images build {' '.join(missing)}")
+    if missing := images.lacking(wished):
+        names = [image.name for image in missing]
+        own = next((f"--lab {image.lab} " for image in missing if image.lab), "")
+        raise UsageError(f"Not built yet: {', '.join(names)}. Build first: labenv images build {own}{' '.join(names)}")
     with announced(listen, "export", f"writing {file}"):
-        return pack(images.engine, [wanted()[name].tag for name in names], file, listen)
+        return pack(images.engine, [image.tag for image in wished], file, listen)
 
 
 def pack(
@@ -86,7 +88,7 @@ def load(images: Images, file: Path, listen: Listener) -> list[str]:
         tags = {image.digest: (_temporary(image.tags[0]), image.tags[0]) for image in given.images}
         image_file.load(images.engine, given, tags, listen)
     there = [image.tags[0] for image in given.images]
-    return [image.tag for image in wanted().values() if image.tag in there]  # a file has them in any order
+    return [tag for tag in current() if tag in there]  # a file has them in any order
 
 
 def _temporary(tag: str) -> str:
@@ -109,7 +111,7 @@ def _examined(images: Images, file: Path, listen: Listener) -> ImageFile:
             f"{file} was made by another version of labenv: it does not contain {', '.join(image.tag for image in lacking)}. "
             f"Export it with the version of labenv that you use here."
         )
-    if strange := sorted(set(tags) - {image.tag for image in wanted().values()}):
+    if strange := sorted(set(tags) - current().keys()):
         raise UsageError(
             f"{file} contains {strange[0]}, which is not an image of this version of labenv. Export it again: labenv images "
             f"export FILE"

@@ -24,6 +24,7 @@ from labenv.text import decoded
 STOCK = "debian@sha256:88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171"
 OWN = "labenv/debian:bookworm"
 LABEL = "labenv.image"  # distinguishes labenv's images from others; its value is the image's name
+LAB = "labenv.image-lab"  # the lab whose own an image is
 BUILD = "labenv.build"  # which labenv built an image: information only, and not part of its tag
 SUITE = "bookworm"
 SNAPSHOT = "LABENV_DEBIAN_SNAPSHOT"
@@ -32,7 +33,7 @@ _ARCHIVE = "http://snapshot.debian.org/archive"
 _SNAPSHOT = re.compile(r"(?:(https?://[!-?A-~]+)/)?(\d{8}T\d{6}Z)", re.ASCII)
 _ALWAYS_VALID = '--aptopt=Acquire::Check-Valid-Until "false"'  # a snapshot's Release files are past their validity
 _LAST_LINES = 15
-# The base's packages are included, because one run of apt is faster than two. A merged /usr is what Debian 12 has;
+# The machines' packages are included, because one run of apt is faster than two. A merged /usr is what Debian 12 has;
 # translations and package notes would only make the bundle bigger.
 _OPTIONS = (
     "--variant=apt",
@@ -150,8 +151,8 @@ def _bootstrap(engine: Engine, image: str, listen: Listener) -> None:
 
 
 def _packages() -> str:
-    base = (resources.images() / "base" / "packages").read_text(encoding="utf-8").split()
-    return ",".join(["usr-is-merged", *base])
+    packages = (resources.images() / "machine" / "packages").read_text(encoding="utf-8").split()
+    return ",".join(["usr-is-merged", *packages])
 
 
 def _drain(stderr: Iterable[bytes], listen: Listener) -> deque[str]:

@@ -17,6 +17,7 @@ from labenv.engine import Engine, refusals
 _HOLDER: Final = "labenv.holder"
 _STARTING: Final = 30.0  # seconds after which a lock that was made and not started has lost its holder
 _POLL: Final = 0.2
+_IMAGES: Final = ["labenv/machine", "labenv/base"]  # the second is all that an older labenv has built
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def held(engine: Engine, name: str, holder: str, wait: Callable[[str], None]) ->
     An engine without an image of labenv's has no environment yet, and keeps no lock. Raises EngineError, and what `wait` raises.
     """
     with refusals(f"taking the lock {name}"):
-        images = engine.api.images("labenv/base", quiet=True)
+        images = engine.api.images(filters={"reference": _IMAGES}, quiet=True)
     if not images:
         yield
         return

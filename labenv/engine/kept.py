@@ -24,7 +24,8 @@ import docker.errors
 from labenv import places
 from labenv.engine import Engine, recipe, refusals
 from labenv.engine.channel import Channel
-from labenv.engine.images import Images, wanted
+from labenv.engine.image_sources import latest, title
+from labenv.engine.images import Images
 from labenv.environment import container_name
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
@@ -143,14 +144,16 @@ def rebuild(
     Says so if an image of labenv's is not the one that the save was made on. Raises EngineError.
     """
     machines = manifest["machines"]
-    names = {name: facts["image"].rpartition("/")[2].partition(":")[0] for name, facts in machines.items()}
-    if unknown := sorted(set(names.values()) - set(wanted())):
+    names = {name: title(facts["image"]) for name, facts in machines.items()}
+    known = latest()
+    if unknown := sorted(set(names.values()) - set(known)):
         raise EngineError(f"The save was made on an image that this version of labenv does not have: {unknown[0]}.")
     absent = {names[name] for name, facts in machines.items() if not _id(engine, facts["image"])}
-    Images(engine).ensure(absent, listen)
+    images = Images(engine)
+    images.build(images.lacking(known[name] for name in absent), listen)
     other = []
     for name, facts in machines.items():
-        base = wanted()[names[name]].tag if names[name] in absent else facts["image"]
+        base = known[names[name]].tag if names[name] in absent else facts["image"]
         if _id(engine, base) != facts["id"]:
             other.append(name)
         tag, changes = tags[name]

@@ -19,7 +19,7 @@ from typing import Any
 from labenv import places
 from labenv.engine import Engine, debian, refusals, tools
 from labenv.engine.channel import Channel
-from labenv.engine.images import wanted
+from labenv.engine.image_sources import latest
 from labenv.engine.stream import TOOLS
 from labenv.environment import Machine
 from labenv.errors import EngineError
@@ -188,7 +188,7 @@ def image_of(engine: Engine, machine: Machine) -> tuple[str, str]:
     name = (made_from["Config"]["Labels"] or {}).get(debian.LABEL, "")
     remark = f"The image that {machine.name} was made from is not on this engine"
     with suppress(KeyError, StopIteration), refusals("looking for an image"):
-        tag = wanted()[name].tag
+        tag = latest()[name].tag
         other = next(i["Id"] for i in engine.api.images(tag))
         return other, f"{remark}: it was compared with {tag}, whose programs may be of other versions."
     return "", f"{remark}, so its programs could not be compared."

@@ -1,18 +1,18 @@
 """Waiting until an environment's services answer.
 
-They are asked where a person will use them: on the published ports. The wait ends when each has sent its banner (or answered
-a query), or early, with the reason, when a machine died. Where the published ports are not on this computer (a remote
-engine), the same questions are asked from inside a machine.
+They are asked where a person will use them: on the published ports. The wait ends when each has answered as the lab says, or
+early, with the reason, when a machine died. What is not published, and everything where the published ports are not on this
+computer (a remote engine), is asked the same from inside the machine.
 """
 
 import shlex
 import socket
-import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from labenv.engine import Engine
 from labenv.engine.channel import Channel
+from labenv.engine.questions import Question, question
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
 from labenv.lab.model import Answer
@@ -23,6 +23,8 @@ _DEADLINE = 60.0  # seconds; a slow laptop needs about five
 # processor time.
 _POLL, _SLOWER, _SLOWEST = 0.05, 1.1, 0.25
 _LONGEST = 10.0  # seconds of one try from inside a machine
+_LONGEST_REPLY = 5  # seconds of one try
+_ENOUGH = 512  # bytes of a reply
 _LOOK = 1.0  # seconds between two looks at whether the machine still runs
 
 
@@ -39,10 +41,10 @@ def await_answers(
     """
 
     def wait(answer: Answer) -> None:
-        _await(engine, environment.machine(answer.machine), environment.student.domain, answer, patience)
+        _await(engine, environment.machine(answer.machine), answer, patience)
 
     # Name servers first: a service looks up its client's name, and waits for a second if it finds no name server.
-    for round_ in ([a for a in answers if not a.banner], [a for a in answers if a.banner]):
+    for round_ in ([a for a in answers if a.dns], [a for a in answers if not a.dns]):
         with Together(max(1, len(round_))) as pool:
             list(pool.map(wait, round_))
 
@@ -80,6 +82,8 @@ def lead_out(engine: Engine, machine: Machine) -> None:
     """
     await_boot(engine, machine)
     with engine.shell(machine) as channel:
+        if channel.run("systemctl cat labenv-uplink").rc:
+            return  # it leads nobody out
         done = channel.run("systemctl restart labenv-uplink 2>&1")
     if done.rc:
         raise EngineError(
@@ -88,23 +92,31 @@ def lead_out(engine: Engine, machine: Machine) -> None:
         )
 
 
-def _await(engine: Engine, machine: Machine, domain: str, answer: Answer, patience: float) -> None:
-    ask = _asking(machine, domain, answer)
+def _await(engine: Engine, machine: Machine, answer: Answer, patience: float) -> None:
+    wanted = question(machine, answer) if answer.port else None
+    here = machine.published.get(str(answer.port)) if wanted else None
     deadline = time.monotonic() + patience
     look = time.monotonic() + _LOOK
     channel: Channel | None = None
     pause = _POLL
     try:
-        while not (_inside(channel, machine, domain, answer) if channel else ask()):
+        while True:
+            if here is None:
+                channel = channel or engine.shell(machine)
+                done = _inside(channel, machine, answer, wanted)
+            else:
+                done = wanted is not None and _outside(here, wanted)
+            if done:
+                return
             now = time.monotonic()
             if now > look:
                 refuse_dead(engine, machine)
                 look = now + _LOOK
-                if channel is None and not _is_published_here(machine, answer):
-                    channel = engine.shell(machine)
+                if here and not _is_published_here(here):
+                    here = None
             if now > deadline:
                 raise NoAnswer(
-                    f"{machine.name} is running, but nothing answers on its port {answer.port} within {patience:.0f} seconds. "
+                    f"{machine.name} is running, but {_lacking(answer)} within {patience:.0f} seconds. "
                     f"Its log may say why: labenv logs {machine.name}"
                 )
             time.sleep(pause)
@@ -112,6 +124,12 @@ def _await(engine: Engine, machine: Machine, domain: str, answer: Answer, patien
     finally:
         if channel:
             channel.close()
+
+
+def _lacking(answer: Answer) -> str:
+    if answer.port:
+        return f"nothing answers on its port {answer.port}"
+    return f"`{answer.command}` does not succeed there"
 
 
 def refuse_dead(engine: Engine, machine: Machine) -> None:
@@ -130,63 +148,45 @@ def refuse_dead(engine: Engine, machine: Machine) -> None:
     )
 
 
-def _here(machine: Machine, answer: Answer) -> int | None:
-    return machine.published.get(str(answer.port))
-
-
-def _is_published_here(machine: Machine, answer: Answer) -> bool:
+def _is_published_here(port: int) -> bool:
     """Whether anything (the engine's proxy) listens on the published port at all."""
-    port = _here(machine, answer)
-    if port is None:
-        return False
     with socket.socket() as trial:
         trial.settimeout(1)
         return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _asking(machine: Machine, domain: str, answer: Answer) -> Callable[[], bool]:
-    port = _here(machine, answer)
-    question = b"" if answer.banner else _soa_query(answer.zone or domain)
-
-    def ask() -> bool:
-        if port is None:
-            return False
-        try:
-            # The proxy accepts the connection before the service does, so only the service's own output counts.
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-                if question:
-                    connection.sendall(question)
-                    return _is_answer(connection.recv(512))
-                said = connection.recv(512)
-                connection.sendall(b"QUIT\r\n")
-                return said.startswith(answer.banner.encode())
-        except OSError:
-            return False
-
-    return ask
-
-
-def _soa_query(zone: str) -> bytes:
-    """A DNS query for a zone's SOA in its TCP form (RFC 1035 sections 4.1 and 4.2.2)."""
-    name = b"".join(bytes([len(label)]) + label.encode() for label in zone.split(".")) + b"\0"
-    message = struct.pack(">HHHHHH", 1, 0, 1, 0, 0, 0) + name + struct.pack(">HH", 6, 1)
-    return struct.pack(">H", len(message)) + message
-
-
-def _is_answer(reply: bytes) -> bool:
-    """Whether a reply over TCP has no error and at least one answer record."""
-    if len(reply) < 14:
+def _outside(port: int, wanted: Question) -> bool:
+    """Whether a published port answers."""
+    try:
+        # The proxy accepts the connection before the service does, so only the service's own output counts.
+        with socket.create_connection(("127.0.0.1", port), timeout=_LONGEST_REPLY) as connection:
+            connection.sendall(wanted.first)
+            said = connection.recv(_ENOUGH)
+            if wanted.last:
+                connection.sendall(wanted.last)
+            return wanted.is_answered(said)
+    except OSError:
         return False
-    flags, _, answers = struct.unpack_from(">HHH", reply, 4)
-    return not flags & 0xF and answers > 0
 
 
-_SAYS = 'exec 3<>/dev/tcp/$0/$1 && IFS= read -r -t 5 line <&3 && printf "QUIT\\r\\n" >&3 && [[ $line == "$2"* ]]'
+# One read of what comes first: dd(1) does not wait for more.
+_ASK = (
+    'exec 3<>"/dev/tcp/$0/$1" && printf %b "$2" >&3 && dd bs="$4" count=1 status=none <&3 && printf %b "$3" >&3; exit 0'
+)
 
 
-def _inside(channel: Channel, machine: Machine, domain: str, answer: Answer) -> bool:
-    if answer.banner:
-        command = shlex.join(["bash", "-c", _SAYS, machine.address, str(answer.port), answer.banner])
-    else:
-        command = f"dig +short +time=1 +tries=1 @{machine.address} SOA {answer.zone or domain} | grep -q ."
-    return channel.run(f"timeout 5 {command} 2>/dev/null" if answer.banner else command, _LONGEST).rc == 0
+def _inside(channel: Channel, machine: Machine, answer: Answer, wanted: Question | None) -> bool:
+    """Whether a command succeeds in a machine, or its port answers there."""
+    if wanted is None:
+        return (
+            channel.run(f"timeout {_LONGEST_REPLY} sh -c {shlex.quote(answer.command)} >/dev/null 2>&1", _LONGEST).rc
+            == 0
+        )
+    words = [machine.address, str(answer.port), _escaped(wanted.first), _escaped(wanted.last), str(_ENOUGH)]
+    asked = f"timeout {_LONGEST_REPLY} {shlex.join(['bash', '-c', _ASK, *words])} 2>/dev/null"
+    return wanted.is_answered(channel.run(asked, _LONGEST).stdout)
+
+
+def _escaped(data: bytes) -> str:
+    """Bytes as printf(1) takes them for %b."""
+    return "".join(f"\\0{byte:03o}" for byte in data)

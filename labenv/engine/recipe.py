@@ -15,7 +15,7 @@ from typing import Any
 from labenv.engine import limits
 from labenv.lab.topology import Node
 
-# Becomes systemd, after it has laid the student's files over the image (images/base). Podman recognises it by this name.
+# Becomes systemd, after it has laid the student's files over the image (images/machine). Podman recognises it by this name.
 INIT = "/usr/local/sbin/init"
 
 # remount needs SYS_ADMIN; setpriv drops it before systemd starts. `bind` limits the remount to the mount point, which a

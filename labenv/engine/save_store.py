@@ -18,7 +18,7 @@ from typing import Any
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import LABEL, NOTED, RECORD, TOPOLOGY, Engine, kept, pause, recipe, refusals
+from labenv.engine import LAB_FOLDER, LABEL, NETWORK, NOTED, RECORD, TOPOLOGY, Engine, kept, pause, recipe, refusals
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced, silent
@@ -88,7 +88,10 @@ class Save:
         """The environment that was saved, without its machines. Raises LookupError, ValueError for invalid labels."""
         labels = self.labels
         who = Student(self.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
-        return Environment(who, labels["labenv.lab"], self.stage, (), labels[TOPOLOGY])
+        network, folder = labels.get(NETWORK, ""), labels.get(LAB_FOLDER, "")
+        return Environment(
+            who, labels["labenv.lab"], self.stage, (), labels[TOPOLOGY], network=network, lab_folder=folder
+        )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ use Socket;
 my ($AF_PACKET, $ETH_P_ALL, $ETH_P_IP, $ETH_P_ARP) = (17, 0x0003, 0x0800, 0x0806);    # packet(7), if_ether.h
 my ($ICMP, $TCP, $UDP, $SYN, $RST, $ACK) = (1, 6, 17, 0x02, 0x04, 0x10);
 my $NOBODY = "\x02\0\0\0\0\x01";    # a hardware address that no interface has
+my $SAVED = '/run/labenv-trial-rules';
 my $GRACE = 0.03;    # seconds for an answer that another processor may still be working on
 
 sub record { my ($name, $text) = @_; printf "%s %d\n%s", $name, length $text, $text }
@@ -65,11 +66,10 @@ print $batch "link set lo up\naddress add $place dev eth0\nlink set wire up\nlin
 print $batch "neighbour replace $_->[0] lladdr 02:00:00:00:00:01 dev eth0 nud permanent\n" for @tries;
 close $batch or die "ip: $!\n";
 
-mkdir '/etc/sysconfig';
-open my $file, '>', '/etc/sysconfig/iptables' or die "/etc/sysconfig/iptables: $!\n";
+open my $file, '>', $SAVED or die "$SAVED: $!\n";
 print $file $rules // '';
-close $file or die "/etc/sysconfig/iptables: $!\n";
-my ($status, $said) = output('/usr/libexec/iptables/iptables.init start');
+close $file or die "$SAVED: $!\n";
+my ($status, $said) = output("iptables-restore $SAVED");    # what the service that loads rules runs, in every dialect
 if ($status) {
     record('failed', $said || "status $status");
     record('end', '');

@@ -65,9 +65,9 @@ class _Ended(EngineError):
 
 
 def tried(engine: Engine, student_id: str, machine: Machine, rules: bytes, packets: Sequence[Packet]) -> Verdict:
-    """Load rules as iptables.service of a machine does at boot, and try packets on them.
+    """Load rules as a machine does at boot, and try packets on them.
 
-    `rules` is the content of /etc/sysconfig/iptables. All trials of an environment take turns. Raises EngineError if the engine
+    `rules` is the content of the file with its saved rules. All trials of an environment take turns. Raises EngineError if the engine
     does not let labenv do that.
     """
     order = f"{machine.address}/24 {_SECONDS:g}\n"

@@ -12,6 +12,7 @@ from labenv.environments.plan import Plan, plan_again
 from labenv.environments.recovery import recover
 from labenv.errors import EngineError
 from labenv.events import Listener
+from labenv.lab import labs
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Change:
         """What the environment was made from. Raises UsageError if its lab or topology is missing, EngineError."""
         there = self.environment
         names = [machine.name for machine in there.machines]
-        plan = plan_again(there.student, there.lab, there.stage, there.topology, names)
+        plan = plan_again(there.student, labs.of(there), there.stage, there.topology, names)
         return replace(plan, foreign=there.foreign)
 
 

@@ -1,11 +1,13 @@
-"""Host's desktop: Thunderbird in a window, on a page in the browser. Nothing is built or started before a user asks for it.
+"""The desktop of the machine that a topology marks with `desktop`: Thunderbird in a window, on a page in the browser.
+
+Nothing is built or started before a user asks for it.
 
 Each `labenv desktop` shows it with a new password. The old password no longer works; a browser that is already connected
 stays connected.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,8 +29,6 @@ from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
 
 _IMAGE = "desktop"
-HOST = "host"
-_OUTSIDE = "outside"
 # The last of an environment's ten ports (labenv.topology); from another environment's block if it is taken.
 _PLACE = 9
 _NO_TRANSLATION = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
@@ -72,8 +72,8 @@ def show(
     """Bring the desktop up, unless it runs, and wait until Thunderbird's window is open.
 
     With `configured`, Thunderbird has the accounts of the sheet; otherwise those that the student has set up.
-    Raises UsageError for a port that is taken or differs from the running desktop's, EngineError if host does not run or
-    the desktop fails.
+    Raises UsageError if the lab has no desktop, for a port that is taken or differs from the running desktop's, EngineError if its
+    machine does not run or the desktop fails.
     """
     who = environment.student
     with changing(engine, who.id, listen) as change:
@@ -90,20 +90,20 @@ def show(
         changes = _bring(engine, change, desk, host, listen, tag=wanted()[_IMAGE].tag, port=port)
         password = _new_password(engine, desk)
     with Together(1) as pool:  # both take about the same time
-        outside = pool.submit(_bring_outside, engine, change, listen)
+        others = pool.submit(_bring_others, engine, change, listen)
         with announced(listen, "Thunderbird", "waiting for Thunderbird's window"):
             _open_thunderbird(engine, desk, "configured" if configured else "own")
-        outside.result()
+        others.result()
     found = desk.parts().port
     assert found
     return Desktop(who.id, found, password, changes)
 
 
 def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: bool = False) -> bool:
-    """Stop the desktop, and remove it if asked. Returns whether there was one. Raises EngineError."""
+    """Stop the desktop, and remove it if asked. Returns whether there was one. Raises UsageError if the lab has none, EngineError."""
     who = environment.student
     with changing(engine, who.id, listen):
-        desk = Desk(engine, who, environment.machine(HOST))
+        desk = Desk(engine, who, _marked(environment))
         there = desk.parts()
         is_there = not there.desktop == there.screen == "missing"
         if is_there:
@@ -116,11 +116,27 @@ def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: 
     return is_there or had_home
 
 
+def machine_name(environment: Environment) -> str:
+    """The name of the machine that has the desktop; empty if none of the environment's has."""
+    with suppress(UsageError):  # a topology of the user's own may be gone: what it marked is not known then
+        desk = topology_of(environment).desk
+        if desk and any(machine.name == desk.name for machine in environment.machines):
+            return desk.name
+    return ""
+
+
+def _marked(environment: Environment) -> Machine:
+    """The machine that has the desktop. Raises UsageError if there is none."""
+    if name := machine_name(environment):
+        return environment.machine(name)
+    raise UsageError(f"{environment.lab} has no desktop: its topology marks no machine here with `desktop: true`.")
+
+
 def _host(environment: Environment) -> Machine:
-    host = environment.machine(HOST)
+    host = _marked(environment)
     if host.state != "running":
         raise EngineError(
-            f"The desktop needs the machine host, which is {host.state}. Start it first: labenv up {environment.student.id}"
+            f"The desktop needs the machine {host.name}, which is {host.state}. Start it first: labenv up {environment.student.id}"
         )
     return host
 
@@ -143,8 +159,8 @@ def brought_back(engine: Engine, change: Change, listen: Listener) -> Iterator[N
     """
     there = change.look()
     was = _open(engine, there) if there else None
-    if was:
-        text = "it ends with host, and is started again afterwards; what is not saved on it is lost"
+    if there and was:
+        text = f"it ends with {machine_name(there)}, and is started again afterwards; what is not saved on it is lost"
         listen(Event("desktop", text, "note"))
     yield
     if not was:
@@ -161,9 +177,9 @@ def brought_back(engine: Engine, change: Change, listen: Listener) -> Iterator[N
 
 
 def _open(engine: Engine, there: Environment) -> _Open | None:
-    if not any(machine.name == HOST for machine in there.machines):
+    if not (name := machine_name(there)):
         return None
-    desk = Desk(engine, there.student, there.machine(HOST))
+    desk = Desk(engine, there.student, there.machine(name))
     if not (running := desk.running()):
         return None
     with engine.shell(desk.desktop) as shell:
@@ -195,17 +211,18 @@ def _bring(
     return changes
 
 
-def _bring_outside(engine: Engine, change: Change, listen: Listener) -> None:
-    """Bring up the machine `outside`, which has the reference account, if the topology has it."""
+def _bring_others(engine: Engine, change: Change, listen: Listener) -> None:
+    """Bring up the machines that the desktop needs: those of the profiles that its mark names."""
     environment = change.environment
-    if any(machine.name == _OUTSIDE and machine.state == "running" for machine in environment.machines):
-        return
-    if any(node.name == _OUTSIDE for node in topology_of(environment).nodes):
-        request = Request(environment.student.id, profiles=frozenset({_OUTSIDE}))
-        up.up(engine, request, listen)
-    else:
-        text = "this environment has no machine 'outside', so no mail client can reach the account at myseneca.ca"
-        listen(Event("outside", text, "note"))
+    whole = topology_of(environment)
+    running = {machine.name for machine in environment.machines if machine.state == "running"}
+    lacking = {node.profile for node in whole.nodes if node.profile and node.name not in running}
+    needed = set(whole.desk.desktop or ()) if whole.desk else set()
+    if wanted := needed & lacking:
+        up.up(engine, Request(environment.student.id, profiles=frozenset(wanted)), listen)
+    for profile in sorted(needed - set(whole.profiles)):
+        text = f"the topology has no machine with the profile '{profile}', so what the desktop uses there is missing"
+        listen(Event(profile, text, "note"))
 
 
 def _cleared(desk: Desk, there: Parts, tag: str) -> Parts:
@@ -256,8 +273,9 @@ def _lay_network(engine: Engine, plan: Plan, listen: Listener) -> None:
 
 
 def _files(plan: Plan) -> list[overlay.Item]:
-    host = next(node for node in plan.topology.nodes if node.name == HOST)
-    node: Node = replace(host, name=_IMAGE, image=_IMAGE, ports=())
+    host = plan.topology.desk
+    assert host  # it runs
+    node: Node = replace(host, name=_IMAGE, image=_IMAGE, ports=(), own=None)
     return overlay.overlay(plan.lab, plan.topology, node, plan.student, plan.stage)
 
 

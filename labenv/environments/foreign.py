@@ -14,12 +14,15 @@ from typing import Any
 from labenv import __version__, student
 from labenv.engine import (
     FOREIGN,
+    LAB_FOLDER,
     LABEL,
     MACHINE,
+    NETWORK,
     NOTED,
     OPTIONAL,
     debian,
     environment_labels,
+    listed,
     machine_labels,
     recipe,
     save_store,
@@ -29,7 +32,7 @@ from labenv.engine.save_store import Copy, Save
 from labenv.environments import saves
 from labenv.environments.plan import Plan, plan_again
 from labenv.errors import UsageError
-from labenv.lab import labs, topology
+from labenv.lab import labs
 from labenv.lab.topology import Node
 from labenv.plain_tar import Unreadable
 from labenv.text import shown
@@ -59,11 +62,13 @@ _WORDS = {
     save_store.STAMP: r"\d{8}T\d{12}-[0-9a-f]{8}",
     save_store.FORMAT: r"[0-9]{1,6}",
     save_store.VERSION: r"[\w.+!-]{1,100}",
-    debian.LABEL: r"[a-z0-9-]{1,40}",
+    debian.LABEL: r"[a-z0-9-]{1,81}",
+    debian.LAB: r"[a-z0-9-]{1,40}",
     debian.BUILD: r"[\w.+!-]{1,100}",
     NOTED: r"-|[0-9a-f]{8}",
     save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
     FOREIGN: r"yes",
+    LAB_FOLDER: r"/[^\x00-\x1f\x7f-\x9f]{1,4000}",  # it means something only where that folder has that lab, trusted
 }
 # Compared beyond their form, like the labels of the environment.
 _TOLD = {MACHINE, OPTIONAL, save_store.NAME, save_store.MACHINES}
@@ -142,12 +147,20 @@ def _plan(found: Save, file: Path) -> Plan:
         saves.check_name(found.name)
     except (LookupError, ValueError) as error:
         raise UsageError(f"{file} does not name a valid student and environment ({error}). Export it again.") from error
-    if then.lab in labs.names() and then.topology not in topology.names():
+    try:
+        lab = labs.of(then)
+    except labs.Missing as error:
         raise UsageError(
-            f"{file} was made with a topology of its own ({shown(then.topology)}). Only environments whose topology labenv "
-            f"ships can be imported: {', '.join(topology.names())}."
+            f"{file} is an environment of the lab '{shown(then.lab)}', which is not here. Put that lab into {labs.own_folder()}, or name "
+            f"its folder in {labs.FOLDERS}, and import the file again."
+        ) from error
+    # Until 0.2 a lab's topology was called as the lab.
+    if then.topology not in (then.lab, lab.topology):
+        raise UsageError(
+            f"{file} was made with a topology of its own ({shown(then.topology)}). Only environments with the topology of their "
+            f"lab can be imported."
         )
-    plan = plan_again(then.student, then.lab, then.stage, then.topology, found.machines)
+    plan = plan_again(then.student, lab, then.stage, then.topology, found.machines)
     plan.lab.check_stage(then.stage)
     known = {node.name for node in plan.topology.nodes}
     if not set(found.machines) <= known:
@@ -179,9 +192,11 @@ def _refuse_labels(labels: Mapping[str, str], plan: Plan, node: Node) -> None:
         if not right:
             raise Unreadable(f"{node.name}'s image has the label {shown(key)} with {shown(value)}, which no save has")
     regular = [n for n in plan.topology.nodes if not n.profile]
-    expected = [[n.name, n.fqdn, n.address] for n in regular]
+    expected = [listed(n) for n in regular]
     if any(machine not in expected for machine in _listed(labels["labenv.machines"])):
         raise Unreadable("its label labenv.machines names machines of another topology")
+    if labels.get(NETWORK, "") != environment_labels(plan.environment()).get(NETWORK, ""):
+        raise Unreadable(f"its label {NETWORK} does not fit the topology")
     if labels.get(OPTIONAL, "") != machine_labels(node, "").get(OPTIONAL, ""):
         raise Unreadable(f"{node.name}'s label {OPTIONAL} does not fit the topology")
 

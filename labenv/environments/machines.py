@@ -25,7 +25,7 @@ def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Lis
     there = list(there)
     running = sum(machine.state == "running" for environment in there for machine in environment.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)
-    with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
+    with announced(listen, "machines", f"making {made.student.id}'s machines on {made.topology.networks[0].subnet}"):
         for environment in there:
             engine.remove(environment)
         with making_networks(engine, made) as coming:
@@ -134,8 +134,8 @@ def walled(engine: Engine, made: Plan, bridges: Collection[str], listen: Listene
     try:
         with announced(listen, step, "closing the computer to the labs' networks (nft, table inet labenv)"):
             images = Images(engine)
-            images.ensure(["base"], listen)
-            wall.build(engine, made.student, wanted()["base"].tag, bridges)
+            images.ensure(["machine"], listen)
+            wall.build(engine, made.student, wanted()["machine"].tag, bridges)
     except EngineError as error:
         way = wall.by_hand(engine.facts, Computer().sudo)
         text = f"{error} Until the rules are set, a machine can reach the engine's computer. To set them there: {way}"

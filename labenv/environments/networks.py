@@ -1,4 +1,4 @@
-"""The networks in use around a lab: which 192.168.X.0/24 are taken and by whom, ports, the uplink's MTU.
+"""The networks in use around a lab: which addresses are taken and by whom, ports, the uplink's MTU.
 
 The kernel's own tables are read (proc(5): net/route, net/fib_trie), which needs no program and no privilege. They
 describe this computer only, so they say nothing about an engine elsewhere.
@@ -7,8 +7,8 @@ describe this computer only, so they say nothing about an engine elsewhere.
 import re
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _ALL = IPv4Network("192.168.0.0/16")
-_DESKTOP_X = 65  # Docker Desktop's virtual machine uses 192.168.65.0/24 for its own uplink
+_FIRST = int(_ALL[0])
+_DESKTOP = IPv4Network("192.168.65.0/24")  # Docker Desktop's virtual machine uses it for its own uplink
 _LOCAL_ADDRESS = re.compile(r"\|-- (\S+)\n\s+/32 host LOCAL")
 
 
@@ -33,45 +34,71 @@ class Route:
     metric: int
 
 
-def taken_by(engine: "Engine") -> dict[int, str]:
-    """Which X are taken, each with the end of a sentence that says by whom. Raises EngineError if the engine is gone.
+@dataclass(frozen=True)
+class Takings:
+    """Who has which addresses, and which X: an environment has its own, whatever addresses its networks have.
 
-    A route to all of 192.168.0.0/16 (usually a VPN's) would leave no X at all. A lab's narrower route wins over it, so of
-    such a network only the parts count that hold an address this computer needs.
+    Who it is, is the end of a sentence.
+    """
+
+    addresses: tuple[tuple[IPv4Network, str], ...]
+    xs: Mapping[int, str]
+
+    def of(self, x: int, subnets: Iterable[IPv4Network]) -> str:
+        """Who has this X, or addresses of these networks; empty if nobody has."""
+        if x in self.xs:
+            return self.xs[x]
+        wanted = list(subnets)
+        return next((who for taken, who in self.addresses if any(map(taken.overlaps, wanted))), "")
+
+    @property
+    def by_x(self) -> dict[int, str]:
+        """Which X cannot be had by a lab whose network is 192.168.X.0/24, and who has them."""
+        found = {x: self.of(x, [IPv4Network((_FIRST + (x << 8), 24))]) for x in range(256)}
+        return {x: who for x, who in found.items() if who}
+
+
+def takings(engine: "Engine") -> Takings:
+    """Who has which addresses. Raises EngineError if the engine is gone.
+
+    A route to all of 192.168.0.0/16 or more (usually a VPN's) would leave no X at all. A lab's narrower route wins over it, so of
+    such a network only the addresses count that this computer needs.
     """
     found = taken(engine.networks(), Computer() if engine.is_local else None)
     if not engine.is_local and engine.facts.desktop:  # it runs in a virtual machine
-        found.setdefault(_DESKTOP_X, "Docker Desktop itself")
+        return replace(found, addresses=(*found.addresses, (_DESKTOP, "Docker Desktop itself")))
     return found
 
 
-def taken(networks: Iterable[Mapping[str, Any]], computer: Computer | None) -> dict[int, str]:
-    """As `taken_by`, from the engine's list of networks and, unless the engine is elsewhere, this computer's tables."""
-    found: dict[int, str] = {}
+def taken(networks: Iterable[Mapping[str, Any]], computer: Computer | None) -> Takings:
+    """As `takings`, from the engine's list of networks and, unless the engine is elsewhere, this computer's tables."""
+    addresses: list[tuple[IPv4Network | None, str]] = []
+    xs: dict[int, str] = {}
     for network in networks:
-        for pool in (network.get("IPAM") or {}).get("Config") or []:
-            _note(found, _subnet(pool.get("Subnet")), _owner(network))
+        labels = network.get("Labels") or {}
+        if labels.get("labenv.x", "").isdecimal():
+            xs[int(labels["labenv.x"])] = _owner(network)
+        pools = (network.get("IPAM") or {}).get("Config") or []
+        addresses += [(_subnet(pool.get("Subnet")), _owner(network)) for pool in pools]
     if computer:
         for route in routes(computer):
             if route.destination.prefixlen > _ALL.prefixlen:
-                _note(found, route.destination, f"this computer's route to {route.destination} through {route.device}")
-        for address, what in _needed_addresses(computer):
-            _note(found, IPv4Network(address), f"{what} {address}")
-    return found
+                who = f"this computer's route to {route.destination} through {route.device}"
+                addresses.append((route.destination, who))
+        addresses += [(IPv4Network(address), f"{what} {address}") for address, what in _needed_addresses(computer)]
+    return Takings(tuple((subnet, who) for subnet, who in addresses if subnet), xs)
 
 
-def free_x(taken: Mapping[int, str], wanted: int) -> int:
+def free_x(is_taken: Callable[[int], bool], wanted: int) -> int:
     """The first free X after `wanted`, in a circle; 0, 1 and those above 251 are left to home routers and the like.
 
     Raises EngineError if there is none.
     """
     for step in range(1, 251):
         x = 2 + (wanted - 2 + step) % 250
-        if x not in taken:
+        if not is_taken(x):
             return x
-    raise EngineError(
-        "All networks from 192.168.2.0/24 to 192.168.251.0/24 are taken. `labenv doctor` says what uses them."
-    )
+    raise EngineError("The networks of every X from 2 to 251 are taken. `labenv doctor` says what uses them.")
 
 
 def routes(computer: Computer) -> list[Route]:
@@ -111,13 +138,6 @@ def port_in_use(number: int) -> bool:
             except OSError:
                 return True
     return False
-
-
-def _note(found: dict[int, str], network: IPv4Network | None, who: str) -> None:
-    if network and network.overlaps(_ALL):
-        first, last = max(network[0], _ALL[0]), min(network[-1], _ALL[-1])
-        for x in range(first.packed[2], last.packed[2] + 1):
-            found.setdefault(x, who)
 
 
 def _subnet(text: str | None) -> IPv4Network | None:

@@ -1,14 +1,13 @@
 """What an environment is made from: a request becomes a plan, on a free network or as it was made before."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labenv import student
-from labenv.engine import BRIDGED, Engine, environment_labels, wall
-from labenv.engine.images import wanted
+from labenv.engine import BRIDGED, Engine, environment_labels, image_sources, wall
 from labenv.environment import Environment, Machine, container_name
-from labenv.environments.networks import free_x, taken_by, uplink_mtu
+from labenv.environments.networks import Takings, free_x, takings, uplink_mtu
 from labenv.errors import UsageError
 from labenv.events import Event, Listener
 from labenv.lab import labs, overlay, topology
@@ -63,7 +62,7 @@ class Plan:
 
     def image_tag(self, node: Node) -> str:
         """The tag of a machine's image."""
-        return wanted()[self.images()[node.name]].tag
+        return image_sources.of(self.lab)[self.images()[node.name]].tag
 
     def overlay(self, node: Node) -> list[overlay.Item]:
         """The files laid over a machine's image."""
@@ -84,7 +83,16 @@ class Plan:
             )
             for node in self.topology.nodes
         )
-        return Environment(self.student, self.lab.id, self.stage, machines, self.source, self.foreign)
+        first = self.topology.networks[0].subnet
+        network = "" if first == str(self.student.network) else first
+        folder = "" if labs.is_shipped(self.lab.folder) else str(self.lab.folder)
+        return Environment(self.student, self.lab.id, self.stage, machines, self.source, self.foreign, network, folder)
+
+    def at(self, stage: str) -> "Plan":
+        """The plan for the same environment at another stage, with the machines of that one. Raises UsageError."""
+        there = self.environment()
+        names = [node.name for node in self.topology.nodes]
+        return replace(plan_again(self.student, self.lab, stage, there.topology, names), foreign=self.foreign)
 
 
 def validated(request: Request) -> Request:
@@ -102,61 +110,71 @@ def validated(request: Request) -> Request:
 
 
 def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
-    """The plan for an environment that does not exist yet, on a free network. Raises UsageError, EngineError."""
-    wished = request.x if request.x is not None else student.derive_x(request.student_id)
-    return _plan_at(request, _choose_x(engine, request, wished, listen), student.new_password())
+    """The plan for an environment that does not exist yet, on free networks. Raises UsageError, EngineError."""
+    there = takings(engine)
+    password = student.new_password()
+    made = _plan_at(request, _wished_x(request), password)
+    if not (taken := _taken(there, made)):
+        return made
+    if request.x is not None:
+        raise UsageError(
+            f"The network {made.topology.networks[0].subnet} is taken: {taken}. Choose another --net, or omit it and labenv "
+            f"finds a free one."
+        )
+    free = free_x(lambda x: bool(_taken(there, _plan_at(request, x, password))), made.student.x)
+    instead = _plan_at(request, free, password)
+    was, now = (each.topology.networks[0].subnet for each in (made, instead))
+    listen(Event("network", f"{was} is taken ({taken}); using {now}", "note"))
+    return instead
+
+
+def _taken(there: Takings, made: Plan) -> str:
+    """Who has the X of a plan, or an address of one of its networks; empty if nobody has."""
+    return there.of(made.student.x, made.topology.subnets)
 
 
 def wished(request: Request) -> Topology:
     """The topology that a request would be made from, without asking an engine. Raises UsageError."""
-    x = request.x if request.x is not None else student.derive_x(request.student_id)
-    return _plan_at(request, x, "").topology
+    return _plan_at(request, _wished_x(request), "").topology
+
+
+def _wished_x(request: Request) -> int:
+    return request.x if request.x is not None else student.derive_x(request.student_id)
 
 
 def _plan_at(request: Request, x: int, password: str) -> Plan:
     lab = labs.load(request.lab or labs.default())
     first = request.first or student.derive_first(request.student_id)
     who = Student(request.student_id, x, first, password)
-    return _plan(who, lab, request.stage or lab.last_stage, request.topology, request.profiles)
+    file = request.topology.resolve() if request.topology else None
+    whole = topology.load_for(lab, file, who)
+    return _plan(who, lab, request.stage or lab.last_stage, file, whole.with_profiles(request.profiles))
 
 
-def _plan(who: Student, lab: Lab, stage: str, file: Path | None, profiles: Collection[str]) -> Plan:
-    source = file.resolve() if file else topology.named(lab.topology)
-    nodes = topology.load(source, who).with_profiles(profiles)
-    return Plan(who, lab, stage, nodes, str(source) if file else lab.topology)
+def _plan(who: Student, lab: Lab, stage: str, file: Path | None, wanted: Topology) -> Plan:
+    """The plan with the machines of `wanted` that are there at the stage."""
+    lab.check_stage(stage)
+    made = wanted.at(lambda since: lab.reached(since, stage))
+    return Plan(who, lab, stage, made, str(file) if file else lab.topology)
 
 
 def plan_again(
-    who: Student, lab: str, stage: str, source: str, machines: Collection[str], profiles: Collection[str] = ()
+    who: Student, lab: Lab, stage: str, source: str, machines: Collection[str], profiles: Collection[str] = ()
 ) -> Plan:
     """The plan for an environment that exists or existed, with those optional machines that are among `machines`.
 
-    `source` is its topology; machines of `profiles` are wanted too. Raises UsageError if its lab or its topology does not
+    `source` is its topology; machines of `profiles` are wanted too. Raises UsageError if its topology does not
     exist (any more).
     """
-    known = labs.load(lab)
     file = Path(source) if "/" in source else None
-    return _plan(who, known, stage, file, {*profiles, *_profiles(who, known, file, machines)})
+    whole = topology.load_for(lab, file, who)
+    there = {node.profile for node in whole.nodes if node.profile and node.name in machines}
+    return _plan(who, lab, stage, file, whole.with_profiles({*profiles, *there}))
 
 
 def topology_of(there: Environment) -> Topology:
-    """The topology of an environment with all its optional machines, there or not. Raises UsageError if it is gone."""
-    source = Path(there.topology) if "/" in there.topology else topology.named(there.topology)
-    return topology.load(source, there.student)
-
-
-def _choose_x(engine: Engine, request: Request, wanted: int, listen: Listener) -> int:
-    taken = taken_by(engine)
-    if wanted not in taken:
-        return wanted
-    if request.x is not None:
-        raise UsageError(
-            f"The network 192.168.{wanted}.0/24 is taken: {taken[wanted]}. Choose another --net, or omit it and labenv "
-            f"finds a free one."
-        )
-    free = free_x(taken, wanted)
-    listen(Event("network", f"192.168.{wanted}.0/24 is taken ({taken[wanted]}); using 192.168.{free}.0/24", "note"))
-    return free
+    """The topology of an environment with all its machines, there or not. Raises UsageError if it is gone."""
+    return topology.load_for(labs.of(there), there.own_topology, there.student)
 
 
 def network_options(engine: Engine, who: Student, network: Network) -> dict[str, str]:
@@ -175,10 +193,6 @@ def made_from(made: Plan, node: Node) -> str:
     """The fingerprint of what a machine is made from: its image, its name and address, the student, the templates."""
     who = made.student
     given = [who.id, str(who.x), who.first, who.password, made.stage, node.fqdn, node.address, made.image_tag(node)]
-    return overlay.fingerprint(*given, made.lab.digest)
-
-
-def _profiles(who: Student, lab: Lab, file: Path | None, machines: Collection[str]) -> set[str]:
-    """The profiles that these machines belong to."""
-    nodes = topology.load(file or topology.named(lab.topology), who).nodes
-    return {node.profile for node in nodes if node.profile and node.name in machines}
+    if node.joins:
+        given += sorted(f"{n.subnet} {n.joined_by[node.name]}" for n in made.topology.networks if n.name in node.joins)
+    return overlay.fingerprint(*given, made.lab.digest, *([node.own.digest] if node.own else []))

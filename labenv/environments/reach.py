@@ -64,4 +64,4 @@ def _is_in(environment: Environment) -> bool:
             trial.connect((environment.machines[0].address, _DISCARD))
         except OSError:  # there is no route
             return False
-        return ipaddress.ip_address(trial.getsockname()[0]) in ipaddress.ip_network(environment.student.network)
+        return ipaddress.ip_address(trial.getsockname()[0]) in environment.subnet

@@ -58,8 +58,8 @@ def reboot(
             with announced(listen, machine.name, f"{'power cut on' if hard else 'rebooting'} {machine.name}"):
                 (engine.cut_power if hard else engine.restart)(machine.container)
 
-        boots_host = any(machine.name == desktop.HOST for machine in machines)
-        around = desktop.brought_back(engine, change, listen) if boots_host else nullcontext()
+        boots_desk = desktop.machine_name(environment) in {machine.name for machine in machines}
+        around = desktop.brought_back(engine, change, listen) if boots_desk else nullcontext()
         with around, history.told(engine, environment, listen, "labenv reboot"):
             with Together(len(machines)) as pool:
                 list(pool.map(boot, machines))

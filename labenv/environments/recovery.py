@@ -14,6 +14,7 @@ from labenv.environment import Environment
 from labenv.environments import fault, machines, ticks
 from labenv.environments.plan import Copied, Plan, plan_again
 from labenv.events import Event, Listener
+from labenv.lab import labs
 
 
 def recover(engine: Engine, student_id: str, listen: Listener) -> None:
@@ -75,7 +76,7 @@ def begin(engine: Engine, there: Environment | None, wanted: Save) -> Note:
 def plan_of(wanted: Save, nonce: str = "-") -> Plan:
     """The plan for running a save. Raises UsageError if its lab or its topology does not exist."""
     then = wanted.environment
-    plan = plan_again(then.student, then.lab, then.stage, then.topology, wanted.machines)
+    plan = plan_again(then.student, labs.of(then), then.stage, then.topology, wanted.machines)
     copied = {
         copy.machine: Copied(copy.tag, {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce})
         for copy in wanted.copies

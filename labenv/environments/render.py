@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from labenv.engine import Engine, environment_labels, machine_labels, recipe
+from labenv.engine import Engine, environment_labels, image_sources, machine_labels, recipe
 from labenv.engine.images import Images
 from labenv.environment import container_name, network_name
 from labenv.environments.plan import Plan, Request, made_from, network_labels, network_options, new_plan
@@ -40,7 +40,7 @@ def write(engine: Engine, request: Request, folder: Path, listen: Listener) -> N
     Raises UsageError if the folder cannot be written, EngineError if the images cannot be built.
     """
     made = new_plan(engine, request, listen)
-    Images(engine).ensure(set(made.images().values()), listen)
+    Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
     way = recipe.choose(engine.facts)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it contains the accounts' password
@@ -74,6 +74,7 @@ def document(made: Plan, way: recipe.Recipe, options: Callable[[Network], dict[s
     """The compose file as a tree: services with what the recipe adds, and the networks with their `options`."""
     labels = environment_labels(made.environment())
     services = {}
+    keys = {network.name: network.key for network in made.topology.networks}
     for node in made.topology.nodes:
         published = made.topology.published(node, made.student.x)
         mark = machine_labels(node, made_from(made, node))
@@ -84,13 +85,13 @@ def document(made: Plan, way: recipe.Recipe, options: Callable[[Network], dict[s
             "container_name": container_name(made.student.id, node.name),
             "hostname": node.fqdn,
             **({"stop_signal": "SIGRTMIN+3"} if node.systemd else {}),
-            "networks": {_key(name): {"ipv4_address": address} for name, address in addresses.items()},
+            "networks": {keys[name]: {"ipv4_address": address} for name, address in addresses.items()},
             "ports": [f"127.0.0.1:{published[port.key]}:{port.number}/{port.protocol}" for port in node.ports],
             **recipe.service_keys(way, made.student.id, node),
             "labels": labels | mark,
         }
     networks = {
-        _key(network.name): {
+        network.key: {
             "name": network_name(made.student.id, network.name),
             "driver": "bridge",
             "driver_opts": options(network),
@@ -100,8 +101,3 @@ def document(made: Plan, way: recipe.Recipe, options: Callable[[Network], dict[s
         for network in made.topology.networks
     }
     return {"services": services, "networks": networks}
-
-
-def _key(network: str) -> str:
-    """The file's name for a network; an engine uses the first network in alphabetical order as the way to the outside."""
-    return network or "lan"

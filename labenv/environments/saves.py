@@ -2,11 +2,10 @@
 
 import re
 from contextlib import nullcontext
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from labenv.engine import Engine, save_store
+from labenv.engine import Engine, image_sources, save_store
 from labenv.engine.images import Images
 from labenv.engine.save_store import Save
 from labenv.environment import Environment, Machine
@@ -14,7 +13,7 @@ from labenv.environments import desktop, history, ticks
 from labenv.environments.changing import changing
 from labenv.environments.choose import chosen
 from labenv.environments.machines import remake, remake_machine
-from labenv.environments.networks import taken_by
+from labenv.environments.networks import takings
 from labenv.environments.plan import Plan
 from labenv.environments.recovery import begin, plan_of, replace_with
 from labenv.environments.settle import settle
@@ -22,7 +21,7 @@ from labenv.environments.up import Outcome
 from labenv.errors import EngineError, UsageError
 from labenv.events import Listener, announced
 from labenv.lab import labs
-from labenv.student import Student, check_id
+from labenv.student import check_id
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
@@ -93,11 +92,11 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
         wanted = named(engine, student_id, name)
         plan = plan_of(wanted)
         refuse_drill(engine, student_id)
-        Images(engine).ensure(
+        Images(engine, image_sources.of(plan.lab)).ensure(
             {plan.images()[node.name] for node in plan.topology.nodes if node.name not in plan.copied}, listen
         )
         there = change.look()
-        _refuse_taken(engine, plan.student, there)
+        _refuse_taken(engine, plan, there)
         wanted = save_store.ensure(engine, wanted, listen)
         if there:
             history.collect_now(engine, there, listen)
@@ -114,7 +113,7 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
 def check_reset(environment: Environment, machine: str | None, stage: str | None) -> None:
     """Raise UsageError for an unknown machine or stage."""
     if stage:
-        labs.load(environment.lab).check_stage(stage)
+        labs.of(environment).check_stage(stage)
     if machine and environment.machine(machine).optional:
         raise UsageError(
             f"{machine} is not a machine of the sheet, so it has no stages. Reset the whole environment: omit the machine."
@@ -133,11 +132,12 @@ def reset(
     with changing(engine, who, listen) as change:
         there = change.environment
         refuse_drill(engine, who)
-        fresh = replace(change.plan, stage=stage or there.stage)
-        Images(engine).ensure(set(fresh.images().values()), listen)
+        fresh = change.plan.at(stage) if stage else change.plan
+        _refuse_absent(fresh, machine)
+        Images(engine, image_sources.of(fresh.lab)).ensure(set(fresh.images().values()), listen)
         history.collect_now(engine, there, listen)
         before = _before(engine, there, "before-reset", listen)
-        makes_host = machine in (None, desktop.HOST)
+        makes_host = machine in (None, desktop.machine_name(there))
         with desktop.brought_back(engine, change, listen) if makes_host else nullcontext():
             changes = _made_again(engine, there, fresh, before, machine, listen)
             environment = change.environment
@@ -145,6 +145,12 @@ def reset(
             settle(engine, environment, again, listen)
         history.collect_now(engine, environment, listen, " ".join(["labenv reset", *filter(None, [machine, stage])]))
     return Outcome(environment, (*_names(before), *changes), ())
+
+
+def _refuse_absent(fresh: Plan, machine: str | None) -> None:
+    """Raise UsageError for a machine that the topology has only from a later stage on."""
+    if machine and not any(node.name == machine for node in fresh.topology.nodes):
+        raise UsageError(f"There is no {machine} at stage {fresh.stage}: it comes later. Reset it to a later stage.")
 
 
 def _made_again(
@@ -178,11 +184,12 @@ def refuse_drill(engine: Engine, student_id: str) -> None:
         )
 
 
-def _refuse_taken(engine: Engine, who: Student, there: Environment | None) -> None:
-    owner = taken_by(engine).get(who.x)
+def _refuse_taken(engine: Engine, plan: Plan, there: Environment | None) -> None:
+    who = plan.student
+    owner = takings(engine).of(who.x, plan.topology.subnets)
     if owner and not (there and there.student.x == who.x):
         raise UsageError(
-            f"The save needs the network {who.network}, which is taken: {owner}. Free that network first; {who.id}'s "
+            f"The save needs the network {plan.topology.networks[0].subnet}, which is taken: {owner}. Free that network first; {who.id}'s "
             f"configuration contains its addresses."
         )
 

@@ -1,12 +1,17 @@
 """Waiting until what was brought up, restored or rebooted answers."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from contextlib import suppress
+from dataclasses import replace
 
 from labenv.engine import Engine
 from labenv.engine.ready import NoAnswer, await_answers, await_boot
 from labenv.environment import Environment, Machine
+from labenv.environments.plan import topology_of
+from labenv.errors import UsageError
 from labenv.events import Event, Listener, announced
-from labenv.lab import labs
+from labenv.lab import labs, templates
+from labenv.lab.model import Answer
 from labenv.parallel import Together
 
 
@@ -17,13 +22,34 @@ def await_services(
 
     Raises EngineError, `NoAnswer` if one does not answer within `patience` seconds.
     """
-    lab = labs.load(environment.lab)
-    names = {machine.name for machine in machines}
-    due = [a for a in lab.answers if a.machine in names and lab.reached(a.since, environment.stage)]
-    if not due:
+    wanted = due(environment, {machine.name for machine in machines})
+    if not wanted:
         return
-    with announced(listen, "ready", "waiting until " + ", ".join(f"{a.machine}:{a.port}" for a in due) + " answer"):
-        await_answers(engine, environment, due, patience)
+    with announced(listen, "ready", f"waiting until {', '.join(map(_named, wanted))} answer"):
+        await_answers(engine, environment, wanted, patience)
+
+
+def due(environment: Environment, names: Container[str]) -> list[Answer]:
+    """What the machines of these names must answer at the environment's stage, by the lab's data."""
+    lab = labs.of(environment)
+    there = [a for a in lab.answers if a.machine in names and lab.reached(a.since, environment.stage)]
+    with suppress(UsageError):  # a topology of the user's own may be gone, and the machines are there
+        nodes = topology_of(environment).nodes
+        there += [answer for node in nodes if node.own and node.name in names for answer in node.own.answers]
+    return [_filled(answer, environment) for answer in there]
+
+
+def _filled(answer: Answer, environment: Environment) -> Answer:
+    """The answer with the name of its zone, which may be the student's."""
+    zone = answer.dns
+    if "{" in zone:
+        student = environment.student
+        zone = templates.text(zone, student=student, network=student.prefix)
+    return replace(answer, dns=zone)
+
+
+def _named(answer: Answer) -> str:
+    return f"{answer.machine}:{answer.port}" if answer.port else answer.machine
 
 
 def settle(engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener) -> None:

@@ -20,7 +20,6 @@ from labenv.environments import foreign, history, saves
 from labenv.environments.changing import changing
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
-from labenv.lab import topology
 from labenv.plain_tar import Unreadable
 
 _LEVEL = 1  # of gzip: a person waits for it
@@ -33,7 +32,7 @@ def export(engine: Engine, environment: Environment, file: Path, listen: Listene
     """Write an environment in its current state to `file` and return its size in bytes. Raises as `export_save`."""
     who = environment.student.id
     name = f"export-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    if environment.topology not in topology.names():
+    if environment.own_topology:
         listen(Event("export", "the topology is a file of yours: no other computer can import this archive", "warn"))
     history.collect_now(engine, environment, listen)
     made = saves.save(engine, environment, name, listen)

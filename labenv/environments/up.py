@@ -10,7 +10,7 @@ from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, limits, recipe, wall
+from labenv.engine import Engine, NetworkTaken, image_sources, limits, recipe, wall
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out
 from labenv.environment import Environment, Machine, network_name
@@ -22,6 +22,7 @@ from labenv.environments.recovery import recover_drill
 from labenv.environments.settle import await_services, settle
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
+from labenv.lab import labs
 from labenv.lab.topology import Node
 from labenv.parallel import Together
 
@@ -103,13 +104,15 @@ def _create(change: Change, request: Request, listen: Listener) -> Outcome:
         try:
             with making_networks(engine, made) as coming:
                 try:
-                    Images(engine).ensure(set(made.images().values()), listen)
+                    Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
                 except KeyboardInterrupt:  # building takes a while; nothing else exists yet
                     wait(coming.values())
                     _undo(engine, made)
                     raise
                 room.ensure(engine, len(made.topology.nodes), listen)
-                with announced(listen, "machines", f"making {made.student.id}'s machines on {made.student.network}"):
+                with announced(
+                    listen, "machines", f"making {made.student.id}'s machines on {made.topology.networks[0].subnet}"
+                ):
                     changes = make(engine, made, list(made.topology.nodes), listen, coming)
             if recipe.raisable(engine.facts):
                 listen(Event("limits", recipe.RAISABLE, "warn"))
@@ -119,11 +122,11 @@ def _create(change: Change, request: Request, listen: Listener) -> Outcome:
         except NetworkTaken as error:
             _undo(engine, made)  # somebody took it after labenv looked and before it made the network
             if request.x is not None:
-                raise UsageError(f"The network {made.student.network} is taken: {error}") from error
+                raise UsageError(f"The network {made.topology.networks[0].subnet} is taken: {error}") from error
         except LabenvError:
             _undo(engine, made)
             raise
-    raise EngineError("No network 192.168.X.0/24 is free. `labenv doctor` says what uses them.")
+    raise EngineError("The networks of no X are free. `labenv doctor` says what uses them.")
 
 
 def _undo(engine: Engine, made: Plan) -> None:
@@ -163,9 +166,9 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         )
     source = str(request.topology.resolve()) if request.topology else there.topology
     machines = [machine.name for machine in there.machines]
-    made = plan_again(there.student, there.lab, there.stage, source, machines, request.profiles)
+    made = plan_again(there.student, labs.of(there), there.stage, source, machines, request.profiles)
     made = replace(made, foreign=there.foreign)
-    Images(engine).ensure(set(made.images().values()), listen)
+    Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)
     changes: list[str] = []

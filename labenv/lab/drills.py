@@ -14,13 +14,11 @@ from typing import Any
 from labenv import places, resources
 from labenv.errors import UsageError
 from labenv.events import Event, Listener, silent
+from labenv.lab import labs, templates, topology
 from labenv.lab import schema as forms
-from labenv.lab import templates, topology
 from labenv.lab.model import Lab, parsed
 from labenv.student import Student, check_id
 from labenv.text import clean
-
-LAYERS = ("dns", "transport", "relay", "lda", "imap", "firewall", "accounts", "boot")
 
 # Keys of a drill's file that were renamed. Files, and records of a drill that runs, may still have the old name.
 _RENAMED = {"mend": "fix"}
@@ -33,7 +31,8 @@ class Drill:
     """A fault: what root types on `machines` to cause it (`breaks`) and to fix it (`fix`), and the texts about it.
 
     `symptom` is a user's report; `seen` a machine and a command that exits with 0 while the symptom is there. `trips` are
-    the checks that fail. `also` are layers that are a right diagnosis too: a setting may belong to several.
+    the checks that fail. `also` are layers that are a right diagnosis too: a setting may belong to several. `half`, which may be
+    empty, is a repair that only hides the symptom for now: a check still fails after it.
     """
 
     name: str
@@ -50,6 +49,7 @@ class Drill:
     hints: tuple[str, ...]
     explanation: str
     also: tuple[str, ...] = ()
+    half: str = ""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -83,13 +83,24 @@ def own_folder() -> Path:
 def files(lab: Lab, folder: Path | None = None) -> list[Path]:
     """The files of all drills. Raises UsageError for a `folder` that does not exist or has no drills.
 
-    A drill of the user replaces one of the same name that comes with the lab; one of `folder` replaces both.
+    A drill of the user replaces one of the same name that comes with the lab; one of `folder` replaces both. Of the user's own
+    folder, which is the same for all labs, those count that name this lab; those that name none are for the default lab.
     """
     if folder and not originals(folder):
         raise UsageError(f"{folder} has no drills: a drill is a file NAME.yaml. To see its format: labenv drill schema")
-    places = [lab.folder / "drills", own_folder(), *([folder] if folder else [])]
-    found = {path.stem: path for place in places for path in originals(place)}
+    own = [path for path in originals(own_folder()) if _lab_of(path) == lab.id]
+    places = [originals(lab.folder / "drills"), own, originals(folder) if folder else []]
+    found = {path.stem: path for place in places for path in place}
     return [found[name] for name in sorted(found)]
+
+
+def _lab_of(path: Path) -> str:
+    """The lab that a drill's file names, or else the default lab; so that `lint` says what is wrong with a file that is broken."""
+    try:
+        named = parsed(path).get("lab")
+    except (UsageError, AttributeError):
+        named = None
+    return named if isinstance(named, str) else labs.default()
 
 
 def originals(folder: Path) -> list[Path]:
@@ -137,6 +148,7 @@ def from_dict(name: str, tree: dict[str, Any]) -> Drill:
         hints=tuple(tree["hints"]),
         explanation=tree["explanation"].strip(),
         also=tuple(tree.get("also", ())),
+        half=tree.get("half", ""),
     )
 
 
@@ -156,6 +168,7 @@ def to_dict(drill: Drill) -> dict[str, Any]:
         "hints": list(drill.hints),
         "explanation": drill.explanation,
         "also": list(drill.also),
+        "half": drill.half,
     }
 
 
@@ -230,19 +243,30 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
             [],
             f"a drill is named as its file: '{path.stem}' must begin with a letter and have only a-z, 0-9 and '-'.",
         )
-    machines = [node.name for node in topology.load(topology.named(lab.topology), _ANYBODY).nodes]
+    machines = [node.name for node in topology.of(lab, _ANYBODY).nodes]
     named: list[tuple[list[str | int], str]] = [(["machines", i], name) for i, name in enumerate(tree["machines"])]
     named.append((["seen", "machine"], tree["seen"]["machine"]))
     for place, name in named:
         if name not in machines:
             yield place, f"the machine '{name}' is unknown. The machines are: {', '.join(machines)}."
-    for i, layer in enumerate(tree.get("also", ())):
+    if tree.get("lab", lab.id) != lab.id:
+        yield (
+            ["lab"],
+            f"this drill is for {tree['lab']}, not for {lab.id}. Name the lab: labenv drill lint --lab {tree['lab']}",
+        )
+    also = list(tree.get("also", ()))
+    layers: list[tuple[list[str | int], str]] = [(["layer"], tree["layer"])]
+    layers += [(["also", i], layer) for i, layer in enumerate(also)]
+    for place, layer in layers:
+        if layer not in lab.layers:
+            yield place, f"the layer '{layer}' is unknown. {said_layers(lab)}"
+    for i, layer in enumerate(also):
         if layer == tree["layer"]:
             yield ["also", i], f"'{layer}' is the drill's layer already. Remove it here."
     for i, check in enumerate(tree["trips"]):
         if check.partition("/")[0] not in lab.steps:
             yield ["trips", i], f"the step of '{check}' is unknown. The steps are: {', '.join(lab.steps)}."
-    yield from unrenderable(tree, ("break", "fix", "symptom", "explanation", "hints"))
+    yield from unrenderable(tree, ("break", "fix", "half", "symptom", "explanation", "hints"))
     yield from unrenderable(tree["seen"], ("type",), ["seen"])
 
 
@@ -261,6 +285,13 @@ def unrenderable(
             except jinja2.TemplateError as error:
                 said = f"this template cannot be rendered: {error}. It can use student, domain and network."
                 yield [*within, *place], said
+
+
+def said_layers(lab: Lab) -> str:
+    """A sentence that names the layers of a lab's drills."""
+    if not lab.layers:
+        return f"{lab.id} has no layers: name them in its lab.yaml."
+    return f"The layers are: {', '.join(f'{layer} ({name})' for layer, name in lab.layers.items())}."
 
 
 class Lines:

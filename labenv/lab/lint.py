@@ -63,7 +63,7 @@ def lint(folder: Path) -> list[Finding]:
         return broken
     lab = read(folder)
     try:
-        plan = topology.load(topology.named(lab.topology), _STUDENT)
+        plan = topology.load_for(lab, None, _STUDENT)
     except UsageError as error:
         return [Finding("lab.yaml", "", str(error))]
     stages = [*_stages(lab)]

@@ -1,16 +1,21 @@
 """A lab as data: its stages and the files of its machines (labs/<name>/lab.yaml), its steps (steps.yaml)."""
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from labenv import resources
+from labenv import __version__, resources
 from labenv.errors import UsageError
 from labenv.lab import translation
+from labenv.text import shown
+
+_ID = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
+FORMAT = 1  # of a lab's files; raised when an older lab can no longer be read
 
 
 @dataclass(frozen=True)
@@ -88,17 +93,20 @@ class File:
 
 @dataclass(frozen=True)
 class Answer:
-    """A port that a ready machine answers on.
+    """How to see that a machine is ready, from stage `since` on: by exactly one of the last five.
 
-    `banner` is the beginning of the first line that it sends. If it is empty, the port is probed with a DNS query for
-    the SOA of `zone` instead (empty: the student's domain).
+    `port` sends a line that begins with `banner`, or answers a DNS query for the SOA of the zone `dns` (a template), an HTTP request
+    for the path `http`, or a TLS handshake; or the shell line `command` exits with 0 in the machine.
     """
 
     machine: str
     port: int
     banner: str
     since: str
-    zone: str = ""
+    dns: str = ""
+    http: str = ""
+    tls: bool = False
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,11 @@ class Account:
 
 @dataclass(frozen=True)
 class Lab:
-    """One course lab. The texts of its steps are in the first of `languages` that has them, else as the lab's author wrote them."""
+    """One course lab. The texts of its steps are in the first of `languages` that has them, else as the lab's author wrote them.
+
+    `kits` are the packages of labenv that it uses beside the core; `layers` are where the faults of its drills can be, by id, with what
+    a person calls them.
+    """
 
     id: str
     title: str
@@ -126,6 +138,7 @@ class Lab:
     account: Account | None
     languages: tuple[str, ...] = ()
     kits: tuple[str, ...] = ()
+    layers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _order(self) -> dict[str, int]:
@@ -188,8 +201,18 @@ class Lab:
 
 
 def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
-    """The lab in a folder, with its texts in one of `languages` where they are translated. Raises UsageError for an invalid lab.yaml."""
+    """The lab in a folder, with its texts in one of `languages` where they are translated.
+
+    Raises UsageError for an invalid lab.yaml, and for one that another version of labenv reads.
+    """
     with _understood(folder / "lab.yaml") as tree:
+        if (form := tree.get("format", FORMAT)) != FORMAT:
+            raise UsageError(
+                f"{folder / 'lab.yaml'}: format: this is a lab of format {shown(str(form))}, and labenv {__version__} reads format "
+                f"{FORMAT}. Install the version of labenv that it was made for."
+            )
+        if not is_id(tree["id"]):
+            raise ValueError(f"id {tree['id']!a}")
         stages = tuple(Stage(**stage) for stage in tree["stages"])
         return Lab(
             id=tree["id"],
@@ -197,16 +220,21 @@ def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
             topology=tree["topology"].removesuffix(".yaml"),
             folder=folder,
             stages=stages,
-            files={m: tuple(_file(entry, stages[0].id) for entry in files) for m, files in tree["files"].items()},
-            images={m: tuple((e["since"], e["image"]) for e in entries) for m, entries in tree["images"].items()},
-            answers=tuple(
-                Answer(e["machine"], e["port"], e.get("banner", ""), e.get("since", stages[0].id))
-                for e in tree["answers"]
-            ),
+            files={m: tuple(file_of(e, stages[0].id) for e in files) for m, files in tree.get("files", {}).items()},
+            images={
+                m: tuple((e["since"], e["image"]) for e in entries) for m, entries in tree.get("images", {}).items()
+            },
+            answers=tuple(answer_of(entry, stages[0].id) for entry in tree.get("answers", ())),
             account=_account(tree["account"]) if "account" in tree else None,
             languages=languages,
             kits=tuple(tree.get("kits", ())),
+            layers=dict(tree.get("layers", {})),
         )
+
+
+def is_id(name: str) -> bool:
+    """Whether a lab can have that name."""
+    return bool(_ID.fullmatch(name))
 
 
 def parsed(path: Path) -> Any:
@@ -252,12 +280,33 @@ def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
     )
 
 
+def answer_of(entry: dict[str, Any], first: str) -> Answer:
+    """An answer as lab.yaml and a topology write it; `first` is the stage that it is there from if it names none.
+
+    Raises KeyError if something is missing.
+    """
+    return Answer(
+        machine=entry["machine"],
+        port=entry.get("port", 0),
+        banner=entry.get("banner", ""),
+        since=entry.get("since", first),
+        dns=entry.get("dns", ""),
+        http=entry.get("http", ""),
+        tls=entry.get("tls", False),
+        command=entry.get("command", ""),
+    )
+
+
 def _account(entry: dict[str, Any]) -> Account:
     imap, smtp = ((entry[end]["machine"], entry[end]["port"]) for end in ("imap", "smtp"))
     return Account(entry["address"], entry["user"], imap, smtp)
 
 
-def _file(entry: dict[str, Any], first: str) -> File:
+def file_of(entry: dict[str, Any], first: str) -> File:
+    """A file as lab.yaml and a topology write it; `first` is the stage that it is there from if it names none.
+
+    Raises KeyError if something is missing, ValueError for a mode that is not octal.
+    """
     return File(
         path=entry["path"],
         template=entry.get("template"),

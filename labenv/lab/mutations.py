@@ -1,15 +1,16 @@
 """What a lab's checks are tested against: single faults that must trip them, and right variants that must not.
 
-They are data (labs/<lab>/mutations.yaml). tests/e2e/test_mutations.py puts each into real machines; tools/mutations
-prints docs/mutations.md from them.
+They are data (labs/<lab>/mutations.yaml). `labenv lab test` puts each into real machines; tools/mutations prints docs/mutations.md
+from them.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from labenv import resources
 from labenv.lab import templates
-from labenv.lab.model import Lab
+from labenv.lab.model import Lab, parsed
 from labenv.student import Student
 
 
@@ -38,18 +39,23 @@ class Mutation:
 
 
 def faults(lab: Lab) -> tuple[Mutation, ...]:
-    """The single faults of a lab."""
+    """The single faults of a lab; none if it has no mutations.yaml. Raises UsageError for a file that cannot be read."""
     return _read(lab, "faults")
 
 
 def variants(lab: Lab) -> tuple[Mutation, ...]:
-    """The right variants of a lab."""
+    """The right variants of a lab, likewise."""
     return _read(lab, "variants")
 
 
 def _read(lab: Lab, kind: str) -> tuple[Mutation, ...]:
-    tree = resources.read_yaml(lab.folder / "mutations.yaml")
-    return tuple(map(_mutation, tree[kind]))
+    path = lab.folder / "mutations.yaml"
+    return tuple(map(_mutation, _tree(path)[kind])) if path.exists() else ()
+
+
+@cache
+def _tree(path: Path) -> Any:
+    return parsed(path)
 
 
 def _mutation(entry: dict[str, Any]) -> Mutation:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from labenv.lab import templates
 from labenv.lab.model import File, Lab
-from labenv.lab.topology import Node, Topology
+from labenv.lab.topology.records import Node, Own, Topology
 from labenv.student import Student
 
 # Postfix waits until a main.cf is two seconds old before it trusts it, so rendered files get an old time. A fixed time also
@@ -31,8 +31,9 @@ class Item:
 
 
 def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
-    """The files of machine `node` for that student at that stage, in the order of the lab's list."""
+    """The files of machine `node` for that student at that stage: the topology's for it, then the lab's, which win."""
     folder = lab.folder / "templates"
+    own = node.own or Own(folder)
     context = {
         "student": student,
         "network": student.prefix,
@@ -41,13 +42,15 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
         "reached": lambda name: lab.reached(name, stage),
     }
 
-    def item(file: File) -> Item:
+    def item(file: File, folder: Path) -> Item:
         path = templates.text(file.path, **context) if "{{" in file.path else file.path
         if file.link:
             return Item(path, b"", 0o777, file.link)
         return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode)
 
-    return [item(file) for file in lab.files_of(node.name, stage)]
+    items = [item(file, own.templates) for file in own.files]
+    items += [item(file, folder) for file in lab.files_of(node.name, stage)]
+    return list({item.path: item for item in items}.values())
 
 
 def as_tar(items: list[Item]) -> bytes:

@@ -51,6 +51,12 @@ def _sentence(fault: "ValidationError", schema: Any) -> str:  # a table of what 
             around = next(node for node in reversed(passed) if lacking in node.get("properties", {}))
             about = _about(_passed(schema, ["properties", lacking], around))
             said = f"the key '{lacking}' is missing."
+        case "dependentRequired":
+            key, lacking = next(
+                (k, one) for k, them in wanted.items() if k in value for one in them if one not in value
+            )
+            about = _about(_passed(schema, ["properties", lacking], passed[-1]))
+            said = f"the key '{lacking}' is missing, which '{key}' needs."
         case "additionalProperties":
             known = sorted(passed[-1]["properties"])
             unknown = ", ".join(f"'{key}'" for key in value if key not in known)

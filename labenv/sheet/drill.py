@@ -43,6 +43,8 @@ def drawn(
     Raises UsageError if there is none of that level, EngineError.
     """
     fit = [drill for drill in among if level in (None, drill.level)]
+    if not among:
+        raise UsageError(f"{environment.lab} has no drills. To use those of a folder: labenv drill start --from DIR")
     if not fit:
         raise UsageError(f"There is no drill of level {level}. To list the drills: labenv drill list")
     if seed is None:
@@ -72,7 +74,7 @@ def start(engine: Engine, environment: Environment, wanted: Sequence[Drill], lis
                 f"A drill is already running in {who}'s environment. "
                 "End it first: labenv drill check, or labenv drill give-up"
             )
-        if failed := _failures(_checked(engine, environment, listen)):
+        if failed := _failures(labs.of(environment), _checked(engine, environment, listen)):
             raise UsageError(
                 "A drill needs a finished environment in which all checks pass (see: labenv next). "
                 f"Step {failed[0].step} fails: {failed[0].evidence}"
@@ -98,7 +100,7 @@ def _begin(engine: Engine, environment: Environment, drill: Drill, before: Conte
             fault.type_(engine, environment, drill, drill.breaks)
         history.collect_now(engine, environment, listen, "labenv drill start")
         broken = content(engine, environment)
-        if not _failures(_checked(engine, environment, listen)):
+        if not _failures(labs.of(environment), _checked(engine, environment, listen)):
             raise Misfit(f"The drill {drill.name} breaks nothing in this environment. Choose another.")
         drill_records.keep_contents(engine, who, before, broken)
         running = replace(beginning, begun=drill_records.now())
@@ -127,9 +129,10 @@ def running(engine: Engine, environment: Environment) -> Running:
 
 
 def diagnose(engine: Engine, environment: Environment, layer: str, listen: Listener) -> Diagnosis:
-    """Record in which layer the student thinks the fault is. Raises UsageError for an unknown layer."""
-    if layer not in drills.LAYERS:
-        raise UsageError(f"There is no layer {layer!a}. The layers are: {', '.join(drills.LAYERS)}.")
+    """Record in which layer the student thinks the fault is. Raises UsageError for a layer that the lab does not have."""
+    lab = labs.of(environment)
+    if layer not in lab.layers:
+        raise UsageError(f"There is no layer {layer!a}. {drills.said_layers(lab)}")
     who = environment.student.id
     with _changing(engine, environment, listen) as found:
         said = drill_records.contents(engine, who)
@@ -163,7 +166,7 @@ def check(engine: Engine, environment: Environment, listen: Listener) -> Verdict
     """Run all checks; if they pass, the drill is over. Raises UsageError if no drill is running, EngineError."""
     with _changing(engine, environment, listen) as found:
         report = _checked(engine, environment, listen)
-        if failed := _failures(report):
+        if failed := _failures(labs.of(environment), report):
             return Verdict(report, failed)
         result = _result(engine, environment, found, mended=True)
         drill_records.close(engine, environment.student.id, result)
@@ -181,7 +184,7 @@ def give_up(engine: Engine, environment: Environment, listen: Listener) -> Verdi
             history.collect_now(engine, environment, listen, "labenv drill give-up")
         drill_records.close(engine, environment.student.id, result)
         report = _checked(engine, environment, listen)
-        return Verdict(report, _failures(report), result)
+        return Verdict(report, _failures(labs.of(environment), report), result)
 
 
 def symptom(found: Running, environment: Environment, lab: Lab) -> str:
@@ -217,7 +220,7 @@ def _back_out(engine: Engine, environment: Environment, found: Running, before: 
     An environment that is as before is not fixed, because the fix may fit no better than the fault.
     """
     same = content(engine, environment) == before
-    if not (same and not _failures(_checked(engine, environment, listen))):
+    if not (same and not _failures(labs.of(environment), _checked(engine, environment, listen))):
         same = fault.take_out(engine, environment, found, listen)
         if same and content(engine, environment) != before:
             same = False
@@ -230,10 +233,9 @@ def _checked(engine: Engine, environment: Environment, listen: Listener) -> Repo
     return run_checks(engine, environment, written=True, listen=listen)
 
 
-def _failures(report: Report) -> list[CheckResult]:
+def _failures(lab: Lab, report: Report) -> list[CheckResult]:
     """The failures that a drill is about: a backup, for one, is out of date when the fault is in, and again when it is fixed."""
-    steps = labs.load(report.lab).steps
-    return [one for one in report.results if one.status == "fail" and not steps[one.step].is_for_a_person]
+    return [one for one in report.results if one.status == "fail" and not lab.steps[one.step].is_for_a_person]
 
 
 def _result(engine: Engine, environment: Environment, found: Running, *, mended: bool) -> Result:

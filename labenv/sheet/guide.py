@@ -16,7 +16,9 @@ from labenv.engine import records
 from labenv.environment import Environment
 from labenv.errors import UsageError
 from labenv.events import Listener, silent
+from labenv.lab import labs
 from labenv.lab.model import Lab, Step
+from labenv.sheet import logbook
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 _RECORD = "hints"  # the kind of the record
 # What each level of a hint says.
 SAID = {1: "what is wrong", 2: "where to look", 3: "the idea"}
-_KEEPER = "host"
+# Where earlier versions kept them, in the machine that has the log book.
 _FILE = "/var/lib/labenv/hints.jsonl"
 
 
@@ -186,9 +188,11 @@ def hint(
 
 
 def asked(engine: "Engine", environment: Environment) -> list[Asked]:
-    """The hints that were asked for in the environment, in order. Raises EngineError if its host is not running."""
-    with engine.shell(environment.machine(_KEEPER)) as channel:
-        text = channel.run(f"test ! -f {_FILE} || head -c 1000000 {_FILE}").text
+    """The hints that were asked for in the environment, in order. Raises EngineError if the machine of the log book is not running."""
+    text = ""
+    if logbook.exists(lab := labs.of(environment)):
+        with engine.shell(environment.machine(logbook.keeper(lab))) as channel:
+            text = channel.run(f"test ! -f {_FILE} || head -c 1000000 {_FILE}").text
     return [*read_asked(text.splitlines()), *_recorded(engine, environment)]
 
 

@@ -1,4 +1,4 @@
-"""The student's log book: a Markdown file that labenv creates on `host`, and what the student has filled in.
+"""The student's log book: a Markdown file that labenv creates on a machine of the lab, and what the student has filled in.
 
 The blank book tells what is labenv's own in a book, so headings and prompts are only in the lab's template.
 """
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PATH = "/root/logbook.md"
 LARGEST = 1_000_000
-_KEEPER = "host"
 _CHUNK = 60_000  # Linux limits one argument of a command to 128 KiB (execve(2), MAX_ARG_STRLEN)
 # Labels that say when and where, but not what was done.
 _FORMAL = {"date", "machine", "step"}
@@ -97,12 +96,32 @@ class Section:
         return {"section": self.title, "filled": self.is_filled, "empty": list(self.empty)}
 
 
+def keeper(lab: Lab) -> str:
+    """The machine that has the book. Raises UsageError if the lab has none."""
+    return _kept(lab)[0]
+
+
+def exists(lab: Lab) -> bool:
+    """Whether the lab has a log book."""
+    return bool(_books(lab))
+
+
 def blank(lab: Lab, student: Student) -> str:
     """The blank book for a student. Raises UsageError if the lab has none."""
-    names = [file.template for file in lab.files.get(_KEEPER, ()) if file.path == PATH and file.template]
-    if not names:
-        raise UsageError(f"{lab.id} has no log book: its lab.yaml has no file {PATH} for {_KEEPER}.")
-    return templates.file(lab.folder / "templates", names[0], student=student, network=student.prefix)
+    return templates.file(lab.folder / "templates", _kept(lab)[1], student=student, network=student.prefix)
+
+
+def _kept(lab: Lab) -> tuple[str, str]:
+    """The machine that has the book, and its template."""
+    if not (found := _books(lab)):
+        raise UsageError(f"{lab.id} has no log book: its lab.yaml has no file {PATH} for any machine.")
+    return found[0]
+
+
+def _books(lab: Lab) -> list[tuple[str, str]]:
+    return [
+        (m, file.template) for m, files in lab.files.items() for file in files if file.path == PATH and file.template
+    ]
 
 
 def sections(text: str, empty_book: str) -> list[Section]:
@@ -147,25 +166,32 @@ def own_words(book: list[Section]) -> str:
 
 
 def read(engine: "Engine", environment: Environment) -> str:
-    """The student's book; a missing one is created. Raises EngineError if host is not running or the book is too large."""
-    with engine.shell(environment.machine(_KEEPER)) as channel:
+    """The student's book; a missing one is created.
+
+    Raises UsageError if the lab has none, EngineError if its machine is not running or the book is too large.
+    """
+    lab = labs.of(environment)
+    machine = keeper(lab)
+    with engine.shell(environment.machine(machine)) as channel:
         found = channel.run(f"test -e {PATH} || exit 9; head -c {LARGEST + 1} {PATH}")
     if found.rc == 9:
-        text = blank(labs.load(environment.lab), environment.student)
+        text = blank(lab, environment.student)
         write(engine, environment, text)
         return text
     if found.rc:
-        raise EngineError(f"The log book {PATH} on {_KEEPER} cannot be read: {found.complaint}. Move it away.")
+        raise EngineError(f"The log book {PATH} on {machine} cannot be read: {found.complaint}. Move it away.")
     if len(found.stdout) > LARGEST:
-        raise EngineError(f"The log book {PATH} on {_KEEPER} is larger than {LARGEST} bytes. Shorten it there.")
+        raise EngineError(f"The log book {PATH} on {machine} is larger than {LARGEST} bytes. Shorten it there.")
     return found.text
 
 
 def write(engine: "Engine", environment: Environment, text: str) -> None:
     """Replace the student's book, completely or not at all; the old one is kept beside it, with a ~.
 
-    Raises UsageError for a book that is too large, EngineError if host is not running or cannot store it.
+    Raises UsageError for a book that is too large, or if the lab has none, EngineError if its machine is not running or cannot
+    store it.
     """
+    machine = keeper(labs.of(environment))
     data = text.encode()
     if len(data) > LARGEST:
         raise UsageError(f"This log book has {len(data)} bytes; the limit is {LARGEST}. Shorten it.")
@@ -174,11 +200,11 @@ def write(engine: "Engine", environment: Environment, text: str) -> None:
         piece = base64.b64encode(data[start : start + _CHUNK]).decode()
         steps.append(f"printf %s {piece} | base64 -d >> {PATH}.new")
     steps.append(f"chmod 0644 {PATH}.new && {{ test ! -f {PATH} || cp {PATH} {PATH}~; }} && mv -T {PATH}.new {PATH}")
-    with engine.shell(environment.machine(_KEEPER)) as channel:
+    with engine.shell(environment.machine(machine)) as channel:
         for step in steps:
             done = channel.run(step)
             if done.rc:
-                raise EngineError(f"The log book could not be written on {_KEEPER}: {done.complaint}.")
+                raise EngineError(f"The log book could not be written on {machine}: {done.complaint}.")
 
 
 def as_json(student: str, book: list[Section]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def reports(
     the environment is gone.
     """
     containers = [machine.container for machine in environment.machines]
-    watched = all_watched(labs.load(environment.lab))
+    watched = all_watched(labs.of(environment))
     changes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
     before = digests(engine, containers, watched)
     lookouts = [_Lookout(engine, name, digest, watched, changes) for name, digest in before.items()]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from labenv.engine import LABEL, Engine
-from labenv.lab import topology
+from labenv.lab import labs, topology
 from tests.e2e.conftest import Cli
 
 WRONG: list[tuple[tuple[str, ...], str]] = [
@@ -56,7 +56,9 @@ def test_a_wrong_word_is_refused_and_nothing_made(
 def test_a_hand_edited_topology_with_an_unknown_key_is_refused(cli: Cli, engine: Engine, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
-        topology.named("lab4b").read_text().replace("    image: host\n", "    image: host\n    privileged: true\n")
+        topology.file_of(labs.load("lab4b"))
+        .read_text()
+        .replace("    image: host\n", "    image: host\n    privileged: true\n")
     )
     said = cli("up", "tt", "--topology", str(file), rc=2).stderr
     assert "privileged" in said

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from labenv.engine import images
+from labenv.engine import image_sources
 from labenv.errors import EngineError
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,9 @@ def test_a_clone_by_a_git_that_converts_line_ends_keeps_those_of_unix(tmp_path: 
     assert not [
         str(file) for file in files if file.is_file() and b"\r\n" in file.read_bytes() and file.suffix != ".png"
     ]
-    assert images._hash(tmp_path / "it/images/base", "below") == images._hash(ROOT / "images/base", "below")
+    assert image_sources.digest(tmp_path / "it/images/base", "below") == image_sources.digest(
+        ROOT / "images/base", "below"
+    )
 
 
 def test_files_with_the_line_ends_of_windows_are_told_before_anything_is_built(tmp_path: Path) -> None:
@@ -145,10 +147,10 @@ def test_files_with_the_line_ends_of_windows_are_told_before_anything_is_built(t
     assert "Clone labenv again with git" in done.stderr
 
     shutil.copytree(ROOT / "images/base", tmp_path / "base")
-    assert images._hash(tmp_path / "base", "below")
+    assert image_sources.digest(tmp_path / "base", "below")
     script = next(
         file for file in tmp_path.joinpath("base").rglob("*") if file.is_file() and file.stat().st_mode & 0o100
     )
     script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
     with pytest.raises(EngineError, match=f"{script.name} has the line ends of Windows"):
-        images._hash(tmp_path / "base", "below")
+        image_sources.digest(tmp_path / "base", "below")

@@ -11,7 +11,7 @@ import yaml
 
 from labenv.engine import LABEL, Engine
 from labenv.engine.images import Images
-from labenv.lab import topology
+from labenv.lab import labs, topology
 from tests.e2e.conftest import Cli
 from tests.e2e.webdriver import until
 
@@ -301,8 +301,8 @@ def test_without_a_browser_the_address_is_printed(desk: "Desk") -> None:
 def test_a_taken_port_and_a_lab_without_outside_are_said_and_it_comes_all_the_same(
     cli: Cli, engine: Engine, student: str, tmp_path: Path
 ) -> None:
-    tree = yaml.safe_load(topology.named("lab4b").read_text())
-    del tree["services"]["outside"], tree["networks"]["wan"]
+    tree = yaml.safe_load(topology.file_of(labs.load("lab4b")).read_text())
+    del tree["include"], tree["services"]["host"]["x-labenv"]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     made = cli.json("up", student, "--at", "lab4a", "--no-check", "--topology", str(tmp_path / "mine.yaml"))
     usual = 20000 + 10 * int(made["network"].split(".")[2]) + 9
@@ -312,7 +312,7 @@ def test_a_taken_port_and_a_lab_without_outside_are_said_and_it_comes_all_the_sa
         other.listen()
         done = cli("desktop", "-s", student, "--json")
     assert f"port {usual} of 127.0.0.1 is in use" in done.stderr
-    assert "has no machine 'outside'" in done.stderr
+    assert "has no machine with the profile 'outside'" in done.stderr
     cli("down", "-s", student)
     mine = {"label": f"{LABEL}={student}"}
     assert not engine.api.containers(all=True, filters=mine)

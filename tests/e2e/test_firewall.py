@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from labenv.checks.firewall import SAVED, decides, parse
+from labenv.checks.firewall import decides, parse
 from labenv.checks.run import run_checks
 from labenv.engine import LABEL, MACHINE, Engine, trial
 from labenv.engine.trial import Packet, Verdict
-from labenv.environment import Environment
+from labenv.environment import Environment, SavedRules
 from labenv.errors import EngineError
 from tests.e2e.conftest import Cli
 
+SAVED = SavedRules().path
 HEAD = """\
 *filter
 :INPUT DROP [0:0]
@@ -148,7 +149,9 @@ def test_rules_that_cannot_be_tried_are_a_doubt(
 
     monkeypatch.setattr(trial, "tried", refused)
     cli.inside(
-        there.student.id, "vm3", f"cp -p {SAVED} /root/saved; sed -i '1i # by hand' {SAVED}; sed -i s/lo/lo+/ {SAVED}"
+        there.student.id,
+        "vm3",
+        f"cp -p {SAVED} /root/saved; sed -i '1i # by hand' {SAVED}; sed -i s/lo/lo+/ {SAVED}",
     )
     results = run_checks(engine, there, steps=["31", "41"]).results
     cli.inside(there.student.id, "vm3", f"mv /root/saved {SAVED}")

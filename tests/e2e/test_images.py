@@ -137,6 +137,7 @@ def test_every_change_that_git_keeps_makes_another_tag(folders: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("changed", "others"),
     [
+        ("machine", {"machine", "base", "host", "outside", "mail", "dovecot"}),
         ("base", {"base", "host", "outside", "mail", "dovecot"}),
         ("host", {"host", "outside"}),
         ("mail", {"mail", "dovecot"}),

@@ -20,7 +20,7 @@ from labenv.environment import container_name
 from labenv.environments import plan
 from labenv.environments.up import up
 from labenv.events import silent
-from labenv.lab import topology
+from labenv.lab import labs, topology
 from tests.e2e import rig
 from tests.e2e.conftest import Cli, take_down
 from tests.e2e.test_second_engine import labenv
@@ -42,7 +42,7 @@ FLOOD = "yes flood | logger & yes flood | logger -p mail.info & wait"
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped topology with limits of its own for each machine of the student."""
-    text = topology.named("lab4b").read_text(encoding="utf-8")
+    text = topology.file_of(labs.load("lab4b")).read_text(encoding="utf-8")
     for name in MACHINES:
         text = text.replace(f"\n  {name}:\n", f"\n  {name}:{SMALL}")
     file = tmp_path_factory.mktemp("limits") / "small.yaml"
@@ -230,7 +230,7 @@ def test_where_the_storage_driver_can_a_machine_fills_its_own_share_only(
     bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     file = tmp_path_factory.mktemp("limits") / "share.yaml"
-    text = topology.named("lab4b").read_text(encoding="utf-8")
+    text = topology.file_of(labs.load("lab4b")).read_text(encoding="utf-8")
     file.write_text(text.replace("\n  vm2:\n", "\n  vm2:\n    storage_opt: {size: 600m}\n"))
     with rig.new_home(tmp_path_factory.mktemp("rig")) as home, disk_with_quotas(home), rig.running(home) as engine:
         labenv(engine, "images", "import", str(bundle))

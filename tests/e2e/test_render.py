@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from labenv.engine import LABEL, Engine, cgroups, recipe
-from labenv.lab import topology
+from labenv.lab import labs, topology
 from tests.e2e.conftest import Cli, mounted
 
 Compose = Callable[..., str]
@@ -155,6 +155,6 @@ def test_a_folder_that_has_been_rendered_is_not_overwritten(cli: Cli, student: s
 
 def test_a_topology_of_ones_own_keeps_its_dollar_sign(cli: Cli, student: str, compose: Compose, tmp_path: Path) -> None:
     file = tmp_path / "my$HOME.yaml"
-    shutil.copy(topology.named("lab4b"), file)
+    shutil.copy(topology.file_of(labs.load("lab4b")), file)
     cli("render", str(tmp_path / "lab"), "-s", student, "--topology", str(file))
     assert "my$$HOME.yaml" in compose(tmp_path / "lab", "config")

@@ -153,21 +153,21 @@ def test_with_a_snapshot_packages_come_from_that_day(
     folders: Path,  # noqa: F811
 ) -> None:
     # The server below has no packages, so the image ends where its first ones would be installed.
-    dockerfile = folders / "base" / "Dockerfile"
+    dockerfile = folders / "machine" / "Dockerfile"
     begun, mark, _ = dockerfile.read_text(encoding="utf-8").partition("    # dpkg-query also knows")
     assert mark
     dockerfile.write_text(f"{begun}    :\n", encoding="utf-8")
     wanted.cache_clear()
-    base, ready = wanted()["base"].tag, debian.root(engine, silent)
+    machine, ready = wanted()["machine"].tag, debian.root(engine, silent)
     with serving({}) as (address, asked):
         monkeypatch.setenv(debian.SNAPSHOT, f"http://{address}/archive/{TIME}")
         engine.api.tag(ready, *debian.own().split(":"), force=True)
         try:
-            Images(engine).ensure(["base"], silent)
-            assert ran(engine, base, ["cat", "/etc/apt/sources.list"]) == debian.sources()
-            ran(engine, base, ["sh", "-c", "apt-get update || :"])
+            Images(engine).ensure(["machine"], silent)
+            assert ran(engine, machine, ["cat", "/etc/apt/sources.list"]) == debian.sources()
+            ran(engine, machine, ["sh", "-c", "apt-get update || :"])
         finally:
-            for image in (base, debian.own()):
+            for image in (machine, debian.own()):
                 engine.api.remove_image(image, force=True)
     assert f"/archive/debian/{TIME}/dists/bookworm/InRelease" in asked
     assert f"/archive/debian-security/{TIME}/dists/bookworm-security/InRelease" in asked

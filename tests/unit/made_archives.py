@@ -11,7 +11,7 @@ from typing import Any
 
 from labenv.engine import environment_labels, machine_labels, recipe, save_store
 from labenv.environment import Environment, Machine
-from labenv.lab import topology
+from labenv.lab import labs, topology
 from labenv.student import Student
 
 WHO = Student("asmith15", 90, "smith", "abcd2345")
@@ -45,7 +45,7 @@ class Image:
 
 def images() -> list[Image]:
     """The images of a save of asmith15's environment, as labenv commits them."""
-    nodes = [n for n in topology.load(topology.named("lab4b"), WHO).nodes if not n.profile]
+    nodes = [n for n in topology.of(labs.load("lab4b"), WHO).nodes if not n.profile]
     machines = tuple(Machine(n.name, n.fqdn, n.address, "running", "") for n in nodes)
     shared = environment_labels(Environment(WHO, "lab4b", "done", machines, "lab4b"))
     shared |= {save_store.NAME: "tuesday", save_store.STAMP: STAMP, save_store.MACHINES: ",".join(MACHINES)}

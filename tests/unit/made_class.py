@@ -416,7 +416,7 @@ def _changed(chance: random.Random, text: str) -> str:
 
 
 def _configuration(chance: random.Random, student: Student) -> dict[str, bytes]:
-    plan = topology.load(topology.named(LAB.topology), student)
+    plan = topology.of(LAB, student)
     found = {
         f"config/{node.name}{item.path}": item.content
         for node in plan.nodes
@@ -470,7 +470,7 @@ def _noted(chance: random.Random) -> str:
 
 def solved(student: Student, machine: str) -> list[str]:
     """What the lab's own solutions type on a machine."""
-    nodes = topology.load(topology.named(LAB.topology), student).nodes
+    nodes = topology.of(LAB, student).nodes
     node = next(node for node in nodes if node.name == machine)
     actions = [action for step in LAB.steps.values() for action in step.solution if machine in action.machines]
     return [line for action in actions for line in commands(action, LAB, student, node, nodes)]

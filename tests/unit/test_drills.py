@@ -41,7 +41,7 @@ def test_a_backup_that_the_fault_made_out_of_date_does_not_keep_a_drill_going() 
         return CheckResult(step, "look", "vm3", LAB.steps[step].title, status, "what was seen", "")
 
     report = Report("asmith15", "lab4b", (found("31", "fail"), found("35", "pass"), found("48", "fail")))
-    assert [one.step for one in _failures(report)] == ["31"]
+    assert [one.step for one in _failures(LAB, report)] == ["31"]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,31 @@ def test_a_layer_is_not_named_twice(tmp_path: Path) -> None:
     path.write_text(text.replace("also: [imap]", "also: [disk]"), encoding="utf-8")
     [finding] = drills.lint(path, LAB)
     assert (finding.line, "disk" in finding.sentence) == (5, True)
+
+
+def test_the_layers_are_the_labs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = (LAB.folder / "drills" / "old-mail-has-gone.yaml").read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    assert not drills.lint(path, LAB), "a drill of before labs had layers of their own"
+    found = drills.lint(path, replace(LAB, layers={"zone": "what a zone says"}))
+    assert [finding.line for finding in found] == [4, 5]
+    assert found[0].sentence == "the layer 'lda' is unknown. The layers are: zone (what a zone says)."
+    [first, _] = drills.lint(path, replace(LAB, layers={}))
+    assert first.sentence == "the layer 'lda' is unknown. lab4b has no layers: name them in its lab.yaml."
+
+
+def test_ones_own_drills_are_for_the_lab_that_they_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABENV_DRILLS", str(tmp_path))
+    text = (LAB.folder / "drills" / "old-mail-has-gone.yaml").read_text(encoding="utf-8")
+    (tmp_path / "usual.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "other.yaml").write_text(f"lab: lab3\n{text}", encoding="utf-8")
+    other = replace(LAB, id="lab3", folder=tmp_path / "lab3")
+    assert [path.stem for path in drills.files(other)] == ["other"]
+    assert "usual" in {path.stem for path in drills.files(LAB)}
+    assert "other" not in {path.stem for path in drills.files(LAB)}
+    [finding] = drills.lint(tmp_path / "other.yaml", LAB)
+    assert (finding.line, "labenv drill lint --lab lab3" in finding.sentence) == (1, True)
 
 
 def test_the_table_of_a_class_is_csv() -> None:

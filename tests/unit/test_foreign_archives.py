@@ -162,7 +162,7 @@ def test_a_topology_from_an_archive_is_never_a_file(tmp_path: Path, value: str) 
     made = images()
     for image in made:
         image.labels[TOPOLOGY] = value
-    with pytest.raises(UsageError, match="Only environments whose topology labenv"):
+    with pytest.raises(UsageError, match="Only environments with the topology of their lab"):
         read(tmp_path, packed(members(made)))
 
 

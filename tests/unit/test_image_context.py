@@ -3,7 +3,7 @@
 import tarfile
 from pathlib import Path
 
-from labenv.engine.images import _context, _hash
+from labenv.engine.image_sources import context, digest
 
 
 def test_a_umask_and_an_empty_folder_make_no_other_image(tmp_path: Path) -> None:
@@ -15,10 +15,10 @@ def test_a_umask_and_an_empty_folder_make_no_other_image(tmp_path: Path) -> None
         (folder / "root/etc/motd.sh").symlink_to("motd")
     (folders[1] / "root/etc/motd").chmod(0o600)
     (folders[1] / "root/var").mkdir()
-    assert _hash(folders[0], "below") == _hash(folders[1], "below")
+    assert digest(folders[0], "below") == digest(folders[1], "below")
     members = []
     for folder in folders:
-        with tarfile.open(fileobj=_context(folder)) as archive:
+        with tarfile.open(fileobj=context(folder)) as archive:
             members.append([(entry.name, entry.mode, entry.uid) for entry in archive])
     assert members[0] == members[1]
     assert ("root/etc/motd", 0o644, 0) in members[0]

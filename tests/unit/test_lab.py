@@ -12,7 +12,7 @@ from labenv import resources
 from labenv.errors import UsageError
 from labenv.lab import labs, model
 from labenv.lab.solution import commands
-from labenv.lab.topology import load, named
+from labenv.lab.topology import of
 from labenv.sheet.solve import chosen
 from labenv.student import Student
 
@@ -43,7 +43,7 @@ def test_each_error_of_the_sheet_is_told_at_its_step() -> None:
 
 def test_solutions_are_typed_under_the_students_own_names() -> None:
     student = Student("mary-jane7", 42, "mj", "abcd2345")
-    nodes = load(named(LAB.topology), student).nodes
+    nodes = of(LAB, student).nodes
     lines = [
         line
         for step in LAB.steps.values()

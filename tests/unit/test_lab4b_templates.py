@@ -15,15 +15,19 @@ import pytest
 import yaml
 
 import labenv.student
+from labenv import resources
 from labenv.checks.doors import OUTSIDE, latecomer, neighbour
 
 LAB = Path(__file__).parents[2] / "labenv" / "labs" / "lab4b"
+SHARED = resources.topologies()
 DATA: dict[str, Any] = yaml.safe_load((LAB / "lab.yaml").read_text())
+WORLD: dict[str, Any] = yaml.safe_load((SHARED / "outside.yaml").read_text())["services"]["outside"]
+DATA["files"]["outside"] += WORLD["x-labenv"]["files"]
 STAGES = [stage["id"] for stage in DATA["stages"]]
 MACHINES = {"host": 1, "vm2": 3, "vm3": 4}
 
 TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(LAB / "templates"),
+    loader=jinja2.FileSystemLoader([LAB / "templates", SHARED / "templates"]),
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -267,7 +271,9 @@ def test_root_has_a_message_from_the_other_machine(machine: str, sender: str, st
 def test_the_list_of_files_and_the_templates_agree() -> None:
     entries = [entry for machine in DATA["files"].values() for entry in machine]
     assert {e["template"] for e in entries if "template" in e} == {
-        path.relative_to(LAB / "templates").as_posix() for path in (LAB / "templates").rglob("*.j2")
+        path.relative_to(folder / "templates").as_posix()
+        for folder in (LAB, SHARED)
+        for path in (folder / "templates").rglob("*.j2")
     }
     modes = {entry["path"]: entry.get("mode", "0644") for entry in entries}
     assert {path for path, mode in modes.items() if mode == "0600"} == {

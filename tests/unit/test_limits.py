@@ -14,7 +14,7 @@ from labenv.engine import limits, recipe
 from labenv.engine.recipe import Facts
 from labenv.environments import plan, render, room
 from labenv.errors import UsageError
-from labenv.lab import topology
+from labenv.lab import labs, topology
 from labenv.lab.topology import Limits
 from labenv.student import Student
 
@@ -25,7 +25,7 @@ KERNEL = {"MemoryLimit": True, "SwapLimit": True, "PidsLimit": True, "CPUShares"
 
 def loaded(tmp_path: Path, keys: str) -> Limits:
     """The limits of host in the shipped topology with these keys added."""
-    text = topology.named("lab4b").read_text().replace("    image: host\n", f"    image: host\n{keys}", 1)
+    text = topology.file_of(labs.load("lab4b")).read_text().replace("    image: host\n", f"    image: host\n{keys}", 1)
     file = tmp_path / "mine.yaml"
     file.write_text(text)
     return topology.load(file, ANNA).nodes[0].limits
@@ -95,7 +95,7 @@ def test_an_engine_that_cannot_limit_the_disk_after_all_gets_another_recipe() ->
 
 @pytest.mark.parametrize("driver", ["cgroupfs", "systemd"])
 def test_on_v2_nothing_above_what_a_machine_can_write_is_given_to_it(driver: str) -> None:
-    node = topology.load(topology.named("lab4b"), ANNA).nodes[0]
+    node = topology.of(labs.load("lab4b"), ANNA).nodes[0]
     keys = recipe.service_keys(recipe.choose(Facts((20, 10), driver=driver)), "anna", node)
     whole, own = keys["volumes"]
     assert whole == "/sys/fs/cgroup:/sys/fs/cgroup:ro"

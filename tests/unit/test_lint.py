@@ -171,10 +171,35 @@ LAB: list[tuple[str, Break, str]] = [
     ("unknown end", lambda t: file(t, link="/etc/y", until="relais"), "lab.yaml: the stage 'relais' is unknown."),
     ("odd mode", lambda t: file(t, link="/etc/y", mode="rw"), "mode: 'rw' is not valid here."),
     ("files of an unknown machine", lambda t: t["files"].update(vm9=[]), "lab.yaml: the machine 'vm9' is unknown."),
-    ("answer of an unknown machine", lambda t: t["answers"].append({"machine": "vm9", "port": 1}), "machine 'vm9' is"),
+    (
+        "answer of an unknown machine",
+        lambda t: t["answers"].append({"machine": "vm9", "command": "true"}),
+        "machine 'vm9' is",
+    ),
+    (
+        "two ways to answer",
+        lambda t: t["answers"][1].update(tls=True),
+        "answers number 2: expected exactly one of these keys: banner, dns, http, tls, command.",
+    ),
+    (
+        "no way to answer",
+        lambda t: t["answers"][1].pop("banner"),
+        "answers number 2: expected exactly one of these keys:",
+    ),
+    (
+        "a banner without a port",
+        lambda t: t["answers"][1].pop("port"),
+        "answers number 2: the key 'port' is missing, which 'banner' needs. The port",
+    ),
+    ("kits as text", lambda t: t.update(kits="mail"), "lab.yaml: kits: expected a list, found text."),
+    (
+        "another format",
+        lambda t: t.update(format=2),
+        "lab.yaml: format: '2' is unknown here. The format of a lab's files: 1.",
+    ),
     ("port as text", lambda t: t["answers"][0].update(port="25"), "port: expected a whole number, found text."),
     ("stage twice", lambda t: t["stages"].append(t["stages"][0]), "lab.yaml: 2 stages are called 'lab4a'."),
-    ("no topology", lambda t: t.pop("topology"), "lab.yaml: the key 'topology' is missing. A file in compose/."),
+    ("no topology", lambda t: t.pop("topology"), "lab.yaml: the key 'topology' is missing. A Compose file in"),
     ("unknown topology", lambda t: t.update(topology="none.yaml"), "lab.yaml: The topology"),
     ("steps left in lab.yaml", lambda t: t.update(steps=[]), "lab.yaml: the key 'steps' is unknown here."),
 ]

@@ -7,6 +7,7 @@ import typer
 
 from labenv.cli import common
 from labenv.cli.common import JsonOption
+from labenv.cli.request import LabOption
 
 FromOption = Annotated[
     Path | None,
@@ -17,6 +18,7 @@ FromOption = Annotated[
 def list_(
     folder: FromOption = None,
     answers: Annotated[bool, typer.Option("--answers", help="Show layer and fault, for teachers.")] = False,
+    lab: LabOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the drills by level, each with what a user reports.
@@ -31,10 +33,11 @@ def list_(
     from labenv.lab import drill_translations, drills, labs
     from labenv.student import Student
 
-    lab = labs.load(labs.default()) if json else labs.spoken(labs.default())
+    chosen = lab or labs.default()
+    the_lab = labs.load(chosen) if json else labs.spoken(chosen)
     example = Student("asmith15", 90, "ann", "")
     with screen.progress() as listen:
-        spoken = [drill_translations.spoken(drill, lab) for drill in drills.catalogue(lab, folder, listen)]
+        spoken = [drill_translations.spoken(drill, the_lab) for drill in drills.catalogue(the_lab, folder, listen)]
         found = [(drill, drills.filled(drill.symptom, example)) for drill in spoken]
     if json:
         entries = [
@@ -42,8 +45,10 @@ def list_(
             | ({"layer": drill.layer, "also": list(drill.also), "title": drill.title} if answers else {})
             for drill, text in found
         ]
-        common.print_json({"lab": lab.id, "drills": entries})
+        common.print_json({"lab": the_lab.id, "drills": entries})
         return
+    if not found:
+        print(f"{the_lab.id} has no drills.")
     for drill, text in found:
         answer = f"{' or '.join(drill.layers)}: {drill.title}"
         print(f"{drill.level}  {drill.name}\n   {answer if answers else text}")
@@ -53,6 +58,7 @@ def lint(
     folder: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="Default: the drills of the lab and of your own folder.")
     ] = None,
+    lab: LabOption = None,
     json: JsonOption = False,
 ) -> None:
     """Find errors in drill files, with line numbers. The file NAME.yaml is the drill NAME.
@@ -66,9 +72,9 @@ def lint(
     """
     from labenv.lab import drill_translations, drills, labs
 
-    lab = labs.load(labs.default())
-    files = [path for path in drills.files(lab, folder) if folder is None or path.parent == folder]
-    found = [finding for path in files for finding in drills.lint(path, lab) or drill_translations.lint(path)]
+    the_lab = labs.load(lab or labs.default())
+    files = [path for path in drills.files(the_lab, folder) if folder is None or path.parent == folder]
+    found = [finding for path in files for finding in drills.lint(path, the_lab) or drill_translations.lint(path)]
     notes = [note for path in files for note in drills.notes(path)]
     if not found:
         notes += [note for path in files for note in drill_translations.notes(path)]

@@ -9,27 +9,36 @@ from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
 from labenv.cli.drill import report
 from labenv.cli.drill.files import FromOption
-from labenv.errors import UsageError
+from labenv.errors import LabenvError, UsageError
+from labenv.events import silent
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
     from labenv.environment import Environment
     from labenv.environments.drill_records import Running
     from labenv.events import Listener
+    from labenv.lab.model import Lab
     from labenv.sheet.drill import Verdict
 
 
-def _complete_drill(incomplete: str) -> list[str]:
-    from labenv.lab import drills, labs
+def _lab(ctx: typer.Context) -> "Lab":
+    """The lab of the environment that is meant, or else the default one."""
+    from labenv.lab import labs
 
-    found = drills.files(labs.load(labs.default()))
-    return [path.stem for path in found if path.stem.startswith(incomplete)]
+    try:
+        return labs.of(common.chosen(common.open_engine(silent, start=False), ctx.params.get("student")))
+    except LabenvError:  # completion stays quiet
+        return labs.load(labs.default())
 
 
-def _complete_layer(incomplete: str) -> list[str]:
-    from labenv.lab.drills import LAYERS
+def _complete_drill(ctx: typer.Context, incomplete: str) -> list[str]:
+    from labenv.lab import drills
 
-    return [layer for layer in LAYERS if layer.startswith(incomplete)]
+    return [path.stem for path in drills.files(_lab(ctx)) if path.stem.startswith(incomplete)]
+
+
+def _complete_layer(ctx: typer.Context, incomplete: str) -> list[str]:
+    return [layer for layer in _lab(ctx).layers if layer.startswith(incomplete)]
 
 
 def start(
@@ -67,7 +76,7 @@ def start(
         raise UsageError("A drill's name cannot be combined with --random, --level or --seed.")
     with screen.progress() as listen:
         engine, environment = _open(listen, student)
-        among = drills.catalogue(labs.load(environment.lab), folder, listen)
+        among = drills.catalogue(labs.of(environment), folder, listen)
         wanted = [drill.named(name, among)] if name else drill.drawn(engine, environment, among, level=level, seed=seed)
         running = drill.start(engine, environment, wanted, listen)
     _tell(drill.symptom(running, environment, common.lab_of(environment, json=json)), environment, running, json=json)
@@ -96,7 +105,7 @@ def diagnose(
         typer.Argument(
             metavar="LAYER",
             autocompletion=_complete_layer,
-            help="dns, transport, relay, lda, imap, firewall, accounts or boot.",
+            help="A layer that `labenv drill status` lists.",
         ),
     ],
     student: StudentOption = None,
@@ -106,7 +115,7 @@ def diagnose(
 
     Do this before you change anything. At the end of the drill you see whether you were right.
 
-    The layers are dns, transport, relay, lda, imap, firewall, accounts and boot.
+    Each lab has its own layers: labenv drill status lists them.
 
     Example:
 
@@ -192,6 +201,8 @@ def _open(listen: "Listener", student: str | None) -> "tuple[Engine, Environment
 
 def _tell(symptom: str, environment: "Environment", running: "Running", *, json: bool) -> None:
     """Print what a student may know about a running drill: never its name."""
+    from labenv.lab import labs
+
     said = [entry.layer for entry in running.diagnoses]
     if json:
         common.print_json({"student": environment.student.id, **running.to_dict(symptom)})
@@ -200,8 +211,9 @@ def _tell(symptom: str, environment: "Environment", running: "Running", *, json:
     print(f"Level {running.drill.level}, running for {report.time(running.seconds)}, hints: {len(running.hinted)}")
     if said:
         print(f"Your diagnosis: {', '.join(said)}")
+    layers = ", ".join(labs.of(environment).layers)
     print(
-        "Your diagnosis, before you change anything: labenv drill diagnose LAYER\n"
+        f"Your diagnosis, before you change anything: labenv drill diagnose LAYER ({layers})\n"
         "When you have fixed it: labenv drill check\nA hint: labenv drill hint\n"
         f"The environment before the drill is saved as {running.saved}.",
         file=sys.stderr,

@@ -1,6 +1,6 @@
 """The history of an environment: the content of the watched files at each moment, and the results of the checks.
 
-Each machine records the watched files whenever they change (images/base, /usr/lib/labenv/history). labenv commands collect
+Each machine records the watched files whenever they change (images/machine, /usr/lib/labenv/history). labenv commands collect
 these records and store them outside the machines.
 """
 

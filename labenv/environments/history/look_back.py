@@ -41,7 +41,7 @@ def moment(engine: Engine, environment: Environment, book: Repository, since: st
     """The commit that is meant. Raises UsageError."""
     if since is None:
         return book.start()
-    lab = labs.load(environment.lab)
+    lab = labs.of(environment)
     for save in saves(engine, environment):
         if save.name == since:
             return book.kept_by(save.made.timestamp())

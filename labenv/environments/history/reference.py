@@ -2,12 +2,13 @@
 
 from labenv.environment import Environment
 from labenv.environments import plan
+from labenv.lab import labs
 
 
 def files(environment: Environment, stage: str, known: set[str]) -> dict[str, bytes]:
     """The files that labenv itself writes at a stage, of those that a history knows ("vm2/etc/postfix/main.cf")."""
     names = [machine.name for machine in environment.machines]
-    made = plan.plan_again(environment.student, environment.lab, stage, environment.topology, names)
+    made = plan.plan_again(environment.student, labs.of(environment), stage, environment.topology, names)
     laid = {
         f"{node.name}{item.path}": f"-> {item.link}\n".encode() if item.link else item.content
         for node in made.topology.nodes

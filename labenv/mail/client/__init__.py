@@ -54,7 +54,7 @@ def account(environment: Environment) -> Account:
 
     Raises EngineError if one of their machines is not running, UsageError if the lab has no mail account.
     """
-    found = labs.load(environment.lab).account
+    found = labs.of(environment).account
     if found is None:
         raise UsageError(f"{environment.lab} has no mail account.")
     student = environment.student

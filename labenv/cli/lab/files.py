@@ -1,6 +1,5 @@
-"""Commands for authors of labs: lint, schema, list."""
+"""A lab's files: lint finds errors in them, schema is for editors."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,14 +7,7 @@ import typer
 from labenv.cli import common
 from labenv.cli.common import JsonOption
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Tools for lab authors: find errors in a lab, print schemas, list labs.",
-    epilog="Example: labenv lab lint ./mylab",
-)
 
-
-@app.command()
 def lint(
     lab: Annotated[
         str | None,
@@ -35,15 +27,10 @@ def lint(
 
       labenv lab lint ./mylab
     """
-    from labenv import resources
     from labenv.lab import labs
     from labenv.lab import lint as linting
 
-    if lab is None or lab in labs.names():
-        folders = [resources.labs() / name for name in ([lab] if lab else labs.names())]
-    else:
-        folders = [Path(lab)]
-    folders = [folder.resolve() for folder in folders]
+    folders = [labs.find(lab)] if lab else [place.folder for place in labs.everywhere()]
     found = {folder.name: linting.lint(folder) for folder in folders}
     notes = {folder.name: [] if found[folder.name] else linting.notes(folder) for folder in folders}
     if json:
@@ -64,7 +51,6 @@ def lint(
         raise typer.Exit(2)
 
 
-@app.command()
 def schema(
     file: Annotated[
         str | None, typer.Argument(metavar="FILE", help="lab or steps: only the schema of that file.")
@@ -83,32 +69,3 @@ def schema(
     if file is not None and file not in schemas:
         raise UsageError(f"There is no schema {file!a}. The schemas are: {', '.join(schemas)}.")
     common.print_json(schemas[file] if file else schemas)
-
-
-@app.command("list")
-def list_(json: JsonOption = False) -> None:
-    """List the labs with their stages.
-
-    Example:
-
-      labenv lab list
-    """
-    from labenv.lab import labs
-
-    there = [labs.load(name) for name in labs.names()]
-    if json:
-        entries = [
-            {
-                "id": lab.id,
-                "title": lab.title,
-                "steps": len(lab.steps),
-                "stages": [vars(stage) for stage in lab.stages],
-            }
-            for lab in there
-        ]
-        common.print_json({"labs": entries})
-        return
-    for lab in there:
-        print(f"{lab.id}: {lab.title} ({len(lab.steps)} steps)")
-        for stage in lab.stages:
-            print(f"  {stage.id:<8} {stage.title}")

@@ -1,0 +1,173 @@
+"""What a topology is made of, filled in for one student: machines, their published ports and limits, networks."""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from labenv.errors import UsageError
+from labenv.lab.model import Answer, File
+
+# Each environment publishes on its own ten ports, so that a mail client's settings survive `down` and `up`.
+_FIRST_PORT = 20000
+PORTS_EACH = 10
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of a machine that is published on 127.0.0.1: `number` there, "tcp" or "udp", and its place in the file."""
+
+    number: int
+    protocol: str
+    index: int
+
+    @property
+    def key(self) -> str:
+        """As `status --json` names it: "25", "53/udp"."""
+        return str(self.number) if self.protocol == "tcp" else f"{self.number}/{self.protocol}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that a machine may use. Sizes are in bytes, and memory is without swap; threads count as processes.
+
+    `cpu_shares` is its weight where processors are scarce (1024 is usual). `run` is the size of its tmpfs /run.
+    """
+
+    memory: int = 1 << 30
+    pids: int = 2048  # systemd gives a service 15 % of them (DefaultTasksMax in systemd-system.conf(5))
+    cpu_shares: int = 1024
+    disk: int = 4 << 30
+    run: int = 64 << 20
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a topology itself lays over a machine's image and asks of it, at every stage of every lab that has the machine.
+
+    The templates of its `files` are in `templates`.
+    """
+
+    templates: Path
+    files: tuple[File, ...] = ()
+    answers: tuple[Answer, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash over the files, with their templates."""
+        digest = hashlib.sha256(repr(self.files).encode())
+        for file in self.files:
+            if file.template:
+                digest.update((self.templates / file.template).read_bytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the topology: name, fully qualified host name, address, image folder, published ports.
+
+    `network` is the name of the network that has the address, `joins` are those of further networks that it is on. A machine
+    with a `profile` exists only if that profile is requested, one with `since` only from that stage on. `addresses` are
+    additional ones that the machine assigns to itself. `desktop` are the profiles whose machines the desktop of this machine
+    needs; None if it is not the machine that has one. `own` is what the topology brings for it.
+    """
+
+    name: str
+    fqdn: str
+    address: str
+    image: str
+    ports: tuple[Port, ...]
+    network: str
+    profile: str = ""
+    systemd: bool = True
+    addresses: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    joins: tuple[str, ...] = ()
+    since: str = ""
+    desktop: tuple[str, ...] | None = None
+    own: Own | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of an environment. The first one, the student's own, has no `name`; `options` are its driver options.
+
+    `joined_by` are machines of another network and the address that each gets here; they join when the network is created.
+    `key` is its name in the file.
+    """
+
+    name: str
+    subnet: str
+    gateway: str
+    options: dict[str, str]
+    joined_by: dict[str, str]
+    key: str = "lan"
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A topology filled in for one student. The first of its networks is the student's own: 192.168.X.0/24 in the course's labs."""
+
+    nodes: tuple[Node, ...]
+    networks: tuple[Network, ...]
+
+    @property
+    def profiles(self) -> list[str]:
+        """The profiles of its machines."""
+        return sorted({node.profile for node in self.nodes if node.profile})
+
+    @property
+    def desk(self) -> Node | None:
+        """The machine that has the desktop, if there is one."""
+        return next((node for node in self.nodes if node.desktop is not None), None)
+
+    @cached_property
+    def subnets(self) -> tuple[IPv4Network, ...]:
+        """The addresses that its networks take."""
+        return tuple(IPv4Network(network.subnet) for network in self.networks)
+
+    def with_profiles(self, profiles: Collection[str]) -> "Topology":
+        """The topology without the machines whose profile is not among these, and without their networks.
+
+        Raises UsageError, which lists the profiles, for one that no machine has.
+        """
+        for profile in profiles:
+            if profile not in self.profiles:
+                has = f"The profiles are: {', '.join(self.profiles)}." if self.profiles else "It has no profiles."
+                raise UsageError(f"The topology has no machine with the profile '{profile}'. {has}")
+        return self._only(node for node in self.nodes if not node.profile or node.profile in profiles)
+
+    def at(self, reached: Callable[[str], bool]) -> "Topology":
+        """The topology without the machines of a stage that is not `reached` yet, and without their networks."""
+        if not any(node.since for node in self.nodes):
+            return self
+        return self._only(node for node in self.nodes if not node.since or reached(node.since))
+
+    def _only(self, nodes: Iterable[Node]) -> "Topology":
+        kept = tuple(nodes)
+        used = {network for node in kept for network in (node.network, *node.joins)}
+        return replace(self, nodes=kept, networks=tuple(n for n in self.networks if not n.name or n.name in used))
+
+    def completed_by(self, usual: "Topology") -> "Topology":
+        """The topology with what it does not say about its machines from another one, its lab's, for machines of the same names."""
+        known = {node.name: node for node in usual.nodes}
+        has_desk = self.desk is not None
+
+        def completed(node: Node) -> Node:
+            there = known.get(node.name)
+            if not there:
+                return node
+            return replace(node, own=node.own or there.own, desktop=node.desktop if has_desk else there.desktop)
+
+        return replace(self, nodes=tuple(map(completed, self.nodes)))
+
+    def published(self, node: Node, x: int, shift: int = 0) -> dict[str, int]:
+        """The ports on 127.0.0.1 for a node's published ports: fixed by X, or `shift` blocks further on."""
+        return {port.key: port_at(x, port.index, shift) for port in node.ports}
+
+
+def port_at(x: int, index: int, shift: int = 0) -> int:
+    """The port on 127.0.0.1 at place `index` of an environment's ten, or of the ten `shift` blocks further on."""
+    return _FIRST_PORT + PORTS_EACH * (x + 256 * shift) + index

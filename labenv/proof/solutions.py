@@ -1,0 +1,161 @@
+"""Solutions: typing them as `labenv solve` does leads from each stage to the next, and each is what its step's checks need."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from labenv.checks.results import CheckResult
+from labenv.environment import Environment
+from labenv.errors import EngineError
+from labenv.lab.model import Lab, Step
+from labenv.lab.mutations import faults
+from labenv.proof import verdict
+from labenv.proof.force import Facts, in_force
+from labenv.proof.place import Place, Untypeable
+from labenv.proof.rows import EVERYTHING, Row
+from labenv.sheet import solve
+
+
+def problems(place: Place, row: Row) -> list[str]:
+    """Where the solutions of a stage, or of the whole sheet, lead elsewhere than they must. Raises LabenvError."""
+    if row.name == EVERYTHING:
+        return _whole_sheet(place)
+    stages = [stage.id for stage in place.lab.stages]
+    place_of = stages.index(row.name)
+    if place_of == 0:
+        return _first_stage(place, row.name)
+    return _stage(place, stages[place_of - 1], row.name)
+
+
+def _whole_sheet(place: Place) -> list[str]:
+    """From the first stage to the end of the sheet; and then once more, which must change nothing."""
+    lab = place.lab
+    everything = solve.chosen(lab, None, everything=True)
+    with place.at(lab.stages[0].id) as environment:
+        for step in everything:
+            _type(place, environment, step)
+        results = place.checked(environment)
+        found = [f"at the end of the sheet: {said}" for said in verdict.failures(results)]
+        before = in_force(place, environment)
+        for step in everything:
+            _type(place, environment, step)
+        again = place.checked(environment)
+        found += [f"typed once more: {said}" for said in _differences(results, again)]
+        found += [f"typed once more: {said}" for said in before.differences(in_force(place, environment))]
+    return found + _unlike_up(place, lab.last_stage, environment, before)
+
+
+def _first_stage(place: Place, stage: str) -> list[str]:
+    """No state comes before the first stage: each solution must change nothing there, and repair a fault of its step."""
+    steps = _of_stage(place.lab, stage)
+    with place.at(stage) as environment:
+        before = place.checked(environment)
+        for step in steps:
+            _type(place, environment, step)
+        found = _differences(before, place.checked(environment))
+    return found + [said for step in steps for said in _repairs(place, step)]
+
+
+def _repairs(place: Place, step: Step) -> list[str]:
+    """Whether a step's solution repairs one of its faults; nothing is said about a step that has none."""
+    tried = [fault for fault in faults(place.lab) if fault.step == step.id]
+    for fault in tried:
+        environment = place.finished()
+        place.typed_into({*fault.machines, *_machines(step)})
+        place.type(environment, fault.machines, fault.script(environment.student))
+        if not _passes(step, place.checked(environment, [step.id])):
+            try:
+                _type(place, environment, step)
+            except Untypeable:
+                continue
+            if _passes(step, place.checked(environment, [step.id])):
+                return []
+    names = ", ".join(fault.id for fault in tried)
+    return [f"step {step.id}: its solution repairs none of its faults ({names})"] if tried else []
+
+
+@dataclass
+class _Climb:
+    """What was seen of each step of a stage: before its solution and after it."""
+
+    passed_before: set[str] = field(default_factory=set)
+    passed_after: set[str] = field(default_factory=set)
+
+
+def _stage(place: Place, before: str, stage: str) -> list[str]:
+    """From the stage before: each solution flips its step's checks, itself or together with the stage's others."""
+    steps = _of_stage(place.lab, stage)
+    with place.at(before) as environment:
+        results = place.checked(environment)
+        found = [
+            f"step {step.id} passes before any solution of its stage is typed: its checks do not notice what is missing"
+            for step in steps
+            if _passes(step, results)
+        ]
+        climb = _Climb()
+        for step in steps:
+            climb.passed_before |= {step.id} if _passes(step, results) else set()
+            _type(place, environment, step)
+            results = place.checked(environment)
+            climb.passed_after |= {step.id} if _passes(step, results) else set()
+        end = verdict.of_stage(place.lab, stage, results)
+        found += [f"once all solutions of the stage are typed: {said}" for said in end]
+        facts = in_force(place, environment)
+    found += _unlike_up(place, stage, environment, facts)
+    # Those that passed only with a later step: do they pass without their own solution too?
+    late = [step for step in steps if step.id not in climb.passed_before | climb.passed_after]
+    if not end:
+        found += [said for step in late for said in _without(place, before, steps, step)]
+    return found
+
+
+def _unlike_up(place: Place, stage: str, solved: Environment, facts: Facts) -> list[str]:
+    """Where what is in force after typing differs from what `up` makes at that stage, if the lab can tell."""
+    if not facts.is_known:
+        return []
+    with place.at(stage, like=solved) as made:
+        return [f"unlike `up --at {stage}`: {said}" for said in in_force(place, made).differences(facts)]
+
+
+def _without(place: Place, before: str, steps: Sequence[Step], left_out: Step) -> list[str]:
+    """Whether a step passes although its solution was the only one of the stage that was not typed."""
+    with place.at(before) as environment:
+        try:
+            for step in steps:
+                if step is not left_out:
+                    _type(place, environment, step)
+        except Untypeable:
+            return []  # another solution needs this one
+        passes = _passes(left_out, place.checked(environment, [left_out.id]))
+    return [f"step {left_out.id}: its solution changes nothing: its checks pass without it"] if passes else []
+
+
+def _type(place: Place, environment: Environment, step: Step) -> None:
+    """Type a step's solution. Raises `Untypeable` for a line that fails."""
+    lines = solve.lines(step, place.lab, environment)
+    for typed in solve.typed(place.engine, environment, lines, lambda line: None):
+        if typed.rc:
+            said = " ".join(typed.output.split())[-400:]
+            raise Untypeable(
+                f"step {step.id}: on {typed.line.machine} `{typed.line.command}` failed with status {typed.rc}: {said}"
+            )
+
+
+def _of_stage(lab: Lab, stage: str) -> list[Step]:
+    return [step for step in lab.steps.values() if step.stage == stage and step.solution]
+
+
+def _machines(step: Step) -> set[str]:
+    return {name for action in step.solution for name in action.machines}
+
+
+def _passes(step: Step, results: Iterable[CheckResult]) -> bool:
+    own = [result for result in results if result.step == step.id]
+    if not own:
+        raise EngineError(f"Step {step.id} has no result.")
+    return not verdict.open_(own)
+
+
+def _differences(before: Iterable[CheckResult], after: Iterable[CheckResult]) -> list[str]:
+    """The checks that say something else than before."""
+    then, now = verdict.statuses(before), verdict.statuses(after)
+    return [f"{name} was {then.get(name)}, and is {status}" for name, status in now.items() if then.get(name) != status]

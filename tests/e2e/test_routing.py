@@ -1,0 +1,173 @@
+"""Several networks with a router between them: a topology of one's own, on other addresses than the course's."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from labenv.engine import Engine
+from tests.e2e.conftest import Cli, take_down
+
+_FILES = "files: [{path: /etc/sysconfig/network-scripts/ifcfg-eth0, template: ifcfg-eth0.j2}, {path: /etc/labenv/resolv.conf, template: resolv.conf.j2}]"
+TOPOLOGY = f"""\
+services:
+  client:
+    image: base
+    hostname: client.${{DOMAIN}}
+    networks:
+      office:
+        ipv4_address: 10.${{X}}.1.10
+    x-labenv:
+      {_FILES}
+  router:
+    image: base
+    hostname: router.${{DOMAIN}}
+    networks:
+      office:
+        ipv4_address: 10.${{X}}.1.1
+      servers:
+        ipv4_address: 172.16.${{X}}.1
+    x-labenv:
+      {_FILES}
+  web:
+    image: base
+    hostname: web.${{DOMAIN}}
+    networks:
+      servers:
+        ipv4_address: 172.16.${{X}}.10
+    x-labenv:
+      since: relay
+      answers: [{{command: "true"}}]
+      {_FILES}
+networks:
+  office:
+    ipam:
+      config:
+        - subnet: 10.${{X}}.1.0/24
+          gateway: 10.${{X}}.1.254
+  servers:
+    ipam:
+      config:
+        - subnet: 172.16.${{X}}.0/24
+          gateway: 172.16.${{X}}.254
+"""
+IFCFG = """\
+DEVICE=eth0
+IPADDR={{ machine.address }}
+PREFIX=24
+{% if machine.name != "router" %}
+GATEWAY={{ machine.address.rpartition(".")[0] }}.1
+{% endif %}
+"""
+ONE_PING = "ping -c 1 -W 2"
+
+
+@dataclass(frozen=True)
+class Routed:
+    """Two networks with a router, at a stage at which web is there."""
+
+    cli: Cli
+    student: str
+    x: int
+    file: Path
+    status: dict[str, Any]
+
+    def run(self, machine: str, script: str, rc: int | None = 0) -> str:
+        return self.cli.inside(self.student, machine, script, rc=rc)
+
+    def refuse(self, machine: str, there: str, gateway: str) -> None:
+        """Try to reach an address through a gateway; fail the test if that is possible."""
+        self.run(machine, f"ip route add {there} via {gateway}")
+        self.run(machine, f"{ONE_PING} {there}", rc=1)
+        self.run(machine, f"ip route delete {there}")
+
+    @property
+    def web(self) -> str:
+        return f"172.16.{self.x}.10"
+
+
+@pytest.fixture(scope="module")
+def routed(
+    cli: Cli, engine: Engine, new_student: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Routed]:
+    """Brought up before there is a web, and set to a later stage."""
+    folder = tmp_path_factory.mktemp("routed")
+    (folder / "templates").mkdir()
+    (folder / "templates" / "ifcfg-eth0.j2").write_text(IFCFG)
+    (folder / "templates" / "resolv.conf.j2").write_text("options timeout:1\n")
+    file = folder / "routed.yaml"
+    file.write_text(TOPOLOGY)
+    student = new_student()
+    before = cli.json("up", student, "--at", "domain", "--no-check", "--topology", str(file))
+    assert [machine["name"] for machine in before["machines"]] == ["client", "router"], "web comes at a later stage"
+    status = cli.json("reset", "--at", "relay", "-s", student, "--yes")
+    yield Routed(cli, student, int(before["network"].split(".")[1]), file, status)
+    cli("saves", "--remove", "before-reset-1", "-s", student, "--yes", rc=None)
+    take_down(cli, engine, student)
+
+
+def test_the_first_network_is_the_machines_own(routed: Routed) -> None:
+    x = routed.x
+    assert routed.status["network"] == f"10.{x}.1.0/24"
+    addresses = {machine["name"]: machine["address"] for machine in routed.status["machines"]}
+    assert addresses == {"client": f"10.{x}.1.10", "router": f"10.{x}.1.1", "web": routed.web}
+    assert f"10.{x}.1.1/24" in (shown := routed.run("router", "ip -4 -o address"))
+    assert f"172.16.{x}.1/24" in shown
+
+
+def test_the_router_leads_from_one_network_to_the_other_and_nothing_else_does(routed: Routed) -> None:
+    x = routed.x
+    assert f"default via 10.{x}.1.1 " in routed.run("client", "ip route")
+    assert f"10.{x}.1.1 " in routed.run("client", f"traceroute -n -m 3 -w 2 {routed.web}")
+    routed.run("web", f"{ONE_PING} 10.{x}.1.10")
+    routed.run("router", "iptables -I FORWARD -j DROP")
+    routed.run("client", f"{ONE_PING} {routed.web}", rc=1)
+    # Neither does the engine's computer, which has an address on each network.
+    for machine, there, gateway in (
+        ("client", routed.web, f"10.{x}.1.254"),
+        ("web", f"10.{x}.1.10", f"172.16.{x}.254"),
+    ):
+        routed.refuse(machine, there, gateway)
+    routed.run("router", "iptables -D FORWARD -j DROP")
+    routed.run("client", f"{ONE_PING} {routed.web}")
+
+
+def test_no_network_of_another_student_is_reached(routed: Routed, cli: Cli, student: str) -> None:
+    other = cli.json("up", student, "--at", "relay", "--no-check", "--topology", str(routed.file))
+    there = other["machines"][0]["address"]
+    assert there != f"10.{routed.x}.1.10"
+    routed.refuse("client", there, f"10.{routed.x}.1.254")
+    routed.run("client", f"! {ONE_PING} {there}")
+
+
+def test_a_lost_router_comes_back_on_both_networks_and_a_save_keeps_them(routed: Routed, engine: Engine) -> None:
+    cli, student = routed.cli, routed.student
+    assert cli.json("up", student, "--no-check")["changes"] == []
+    engine.api.remove_container(f"labenv-{student}-router", force=True)
+    assert cli.json("up", student, "--no-check")["changes"] == ["made router"]
+    routed.run("client", f"{ONE_PING} {routed.web}")
+    engine.api.stop(f"labenv-{student}-router", timeout=5)
+    engine.api.disconnect_container_from_network(f"labenv-{student}-router", f"labenv-{student}.servers", force=True)
+    changes = cli.json("up", student, "--no-check")["changes"]
+    assert changes == ["attached router to the network servers", "started router"]
+    routed.run("client", f"{ONE_PING} {routed.web}")
+    cli("save", "both", "-s", student)
+    cli("restore", "both", "-s", student)
+    routed.run("client", f"{ONE_PING} {routed.web}")
+    for name in ("both", "before-restore-1"):
+        cli("saves", "--remove", name, "-s", student, "--yes")
+
+
+def test_the_rendered_compose_file_has_both_networks(routed: Routed, tmp_path: Path) -> None:
+    folder = tmp_path / "plain"
+    routed.cli("render", str(folder), "-s", "t-plain", "--net", "200", "--at", "relay", "--topology", str(routed.file))
+    tree = yaml.safe_load((folder / "compose.yaml").read_text())
+    assert list(tree["networks"]) == ["office", "servers"]
+    assert tree["services"]["router"]["networks"] == {
+        "office": {"ipv4_address": "10.200.1.1"},
+        "servers": {"ipv4_address": "172.16.200.1"},
+    }
+    assert tree["services"]["web"]["networks"] == {"servers": {"ipv4_address": "172.16.200.10"}}

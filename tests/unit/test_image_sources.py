@@ -1,0 +1,80 @@
+"""A lab's own images, and which images a lab needs."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from labenv.engine import image_sources
+from labenv.engine.image_sources import current, needed, of, title, usual, wanted
+from labenv.errors import UsageError
+from labenv.lab import model, trust
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for kind in ("CONFIG", "STATE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind.lower()))
+    made = tmp_path / "router"
+    made.mkdir()
+    stages = [{"id": "start", "title": "Start"}, {"id": "done", "title": "Done"}]
+    images = {"vm3": [{"since": "done", "image": "web"}]}
+    (made / "lab.yaml").write_text(
+        yaml.safe_dump({"id": "router", "title": "x", "topology": "lab4b", "stages": stages, "images": images})
+    )
+    return made
+
+
+def image(folder: Path, name: str, base: str) -> None:
+    made = folder / "images" / name
+    made.mkdir(parents=True)
+    (made / "Dockerfile").write_text(f"ARG BASE={base}\nFROM ${{BASE}}\n")
+
+
+def test_a_labs_own_images_come_first(folder: Path) -> None:
+    assert of(model.read(folder)) == wanted()
+    image(folder, "web", "labenv/mail")
+    image(folder, "mail", "labenv/mail")
+    image(folder, "bare", "debian:bookworm-slim")
+    image_sources._of.cache_clear()
+    own = of(model.read(folder))
+    assert own["base"] is wanted()["base"]
+    assert own["mail"].below is wanted()["mail"]  # its own name stands for labenv's
+    assert own["web"].below is own["mail"]
+    assert own["bare"].below is None
+    assert [title(own[name].tag) for name in ("web", "mail", "base")] == ["router-web", "router-mail", "base"]
+    assert wanted()["mail"].tag != own["mail"].tag
+
+
+def test_a_lab_needs_the_images_of_its_machines_at_all_stages(folder: Path) -> None:
+    image(folder, "web", "labenv/mail")
+    assert {"base", "mail", "host", "outside", "tools", "web"} <= {*needed(model.read(folder))}
+    assert "desktop" not in usual()
+    assert set(usual()) <= set(wanted())
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "sentence"),
+    [
+        ("web", "labenv/nothing", "web stand on images that do not exist"),
+        ("web", "labenv/web", "web stand on images that do not exist"),
+        ("Web", "labenv/base", "an image cannot be called 'Web' here"),
+    ],
+)
+def test_a_folder_that_cannot_be_an_image_is_refused(folder: Path, name: str, base: str, sentence: str) -> None:
+    image(folder, name, base)
+    with pytest.raises(UsageError, match=sentence):
+        of(model.read(folder))
+
+
+def test_an_image_that_a_lab_names_must_be_there(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"There is no image 'web'\. The images are: "):
+        needed(model.read(folder))
+
+
+def test_the_images_of_a_lab_in_use_are_not_old(folder: Path) -> None:
+    image(folder, "web", "labenv/base")
+    tag = of(model.read(folder))["web"].tag
+    assert tag not in current()
+    trust.trust(folder)
+    assert current()[tag].lab == "router"
