@@ -161,4 +161,4 @@ def _refuse_errors(lab: Lab) -> None:
 
 
 def _plans(lab: Lab) -> list[Plan]:
-    return [plan_again(_ANYBODY, lab.id, stage.id, lab.topology, ()) for stage in lab.stages]
+    return [plan_again(_ANYBODY, lab, stage.id, lab.topology, ()) for stage in lab.stages]
