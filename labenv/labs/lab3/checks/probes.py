@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from labenv.checks import doors, kernel, units
 from labenv.checks.doors import OUTSIDE, Firewall, latecomer
-from labenv.checks.evidence import CheckFailed
+from labenv.checks.evidence import CheckFailed, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.dns import files
 from labenv.dns.asking import Lookup, Reply, ask, lookups, pointer
 from labenv.labs.lab3.checks import state
 from labenv.labs.lab3.checks.common import ALL, PORT, SERVICES, addresses, reverse_zone, zone_steps
+
+Replies = dict[tuple[str, str], Reply]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def access(site: Site) -> Access:
 
 
 @probe
-def served(site: Site) -> dict[tuple[str, str], Reply]:
+def served(site: Site) -> Replies:
     """What named replies to host about all that the zones are to have."""
     student, host = site.student, site["host"]
     back = reverse_zone(student)
@@ -62,6 +64,16 @@ def served(site: Site) -> dict[tuple[str, str], Reply]:
     questions += [(name, "A") for name in addresses(site)]
     questions += [(pointer(address), "PTR") for address in addresses(site).values()]
     return ask(host, questions, host.address)
+
+
+def replied(served: Replies, name: str, kind: str) -> Reply:
+    """What named replies about a name. Raises Waits if it replies to nobody, or refuses host."""
+    reply = served[name, kind]
+    if not reply.status:
+        raise Waits("8")
+    if reply.status == "REFUSED":
+        raise Waits("4")
+    return reply
 
 
 @probe

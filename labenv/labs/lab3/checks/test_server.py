@@ -8,18 +8,16 @@ from labenv.checks.plugin import step
 from labenv.checks.restarts import not_restarted
 from labenv.dns import files
 from labenv.dns.access import admits
-from labenv.dns.asking import Reply
 from labenv.dns.journal import refused_zones
 from labenv.dns.restarts import NAMED
 from labenv.labs.lab3.checks import state
 from labenv.labs.lab3.checks.common import ALL, PORT, SERVICES, addresses, zone_steps
-from labenv.labs.lab3.checks.probes import Access
+from labenv.labs.lab3.checks.probes import Access, Replies, replied
 from labenv.student import Student
 
 # The zones of the file that the package brings, beside those whose names end in .arpa.
 _BROUGHT = {"", "localhost", "localhost.localdomain"}
 _COPIES = "find /etc /root /home /backup /var/named -xdev -size -64k -name '*named*conf*' ! -path /etc/named.conf ! -path '/etc/bind/*' ! -lname '*' -type f 2>/dev/null"
-Replies = dict[tuple[str, str], Reply]
 
 
 @step("1", machine=ALL)
@@ -82,9 +80,7 @@ def test_named_has_forwarders(host: Machine, evidence: Evidence) -> None:
 @step("5", machine="host")
 def test_localhost_is_served(host: Machine, served: Replies, evidence: Evidence) -> None:
     files.read_zone(host, "localhost")
-    reply = served["localhost", "A"]
-    if not reply.status:
-        raise Waits("8")
+    reply = replied(served, "localhost", "A")
     right = "aa" in reply.flags and reply.of("A") == ["127.0.0.1"]
     remark = "" if right else not_restarted(host, NAMED)
     evidence(
@@ -180,9 +176,7 @@ def test_named_starts_at_boot(host: Machine, evidence: Evidence) -> None:
 @step("13", machine="host")
 def test_addresses_are_served(host: Machine, served: Replies, site: Site, domain: str, evidence: Evidence) -> None:
     for name, address in addresses(site).items():
-        reply = served[name, "A"]
-        if not reply.status:
-            evidence(False, f"host asks {host.address} for {name}: {reply}", address, by="host")
+        reply = replied(served, name, "A")
         right = reply.of("A") == [address] and "aa" in reply.flags
         saw = f"named answers {reply} for {name}"
         evidence(
