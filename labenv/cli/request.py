@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 NetOption = Annotated[
     int | None,
     typer.Option(
-        "--net", metavar="X", help="The network is 192.168.X.0/24. Default: derived from the id, or the next free one."
+        "--net", metavar="X", help="The X of 192.168.X.0/24. Default: derived from the id, or the next free one."
     ),
 ]
 FirstOption = Annotated[
     str | None,
-    typer.Option("--first", metavar="NAME", help="First name, for the test account on vm3. Default: from the id."),
+    typer.Option("--first", metavar="NAME", help="First name, for the sheet's second account. Default: from the id."),
 ]
 StageOption = Annotated[
     str | None,
@@ -27,7 +27,7 @@ StageOption = Annotated[
         "--at",
         metavar="STAGE",
         autocompletion=common.complete_stage,
-        help="Stage to enter: lab4a (where the sheet starts), domain, relay, lda, imap or done (default).",
+        help="Stage to enter, of those that `labenv lab list` shows. Default: the last, the finished sheet.",
     ),
 ]
 LabOption = Annotated[

@@ -173,7 +173,7 @@ def to_dict(drill: Drill) -> dict[str, Any]:
 
 
 def filled(text: str, student: Student) -> str:
-    """A text of a drill for that student. Raises jinja2.TemplateError for an invalid template."""
+    """A text of a drill for that student. Raises templates.Unrenderable for an invalid template."""
     return clean(templates.text(text, student=student, domain=student.domain, network=student.prefix))
 
 
@@ -274,16 +274,14 @@ def unrenderable(
     tree: dict[str, Any], keys: Iterable[str], within: Sequence[str | int] = ()
 ) -> Iterator[tuple[list[str | int], str]]:
     """Those of the texts under these keys, and their places, that are no templates for a drill; a key need not be there."""
-    import jinja2  # with the first text that is rendered, see labenv.lab.templates
-
     for key in keys:
         value = tree.get(key, ())
         texts = [([key], value)] if isinstance(value, str) else [([key, i], text) for i, text in enumerate(value)]
         for place, text in texts:
             try:
                 filled(text, _ANYBODY)
-            except jinja2.TemplateError as error:
-                said = f"this template cannot be rendered: {error}. It can use student, domain and network."
+            except templates.Unrenderable as error:
+                said = f"this template cannot be rendered: {error.words}. It can use student, domain and network."
                 yield [*within, *place], said
 
 

@@ -76,7 +76,9 @@ def lint(folder: Path) -> list[Finding]:
         _languages(lab),
     )
     found = [*stages, *(finding for part in parts for finding in part)]
-    return found if stages else [*found, *_needs(lab), *_templates(lab, plan)]  # these need the order of the stages
+    return (
+        found if stages else [*found, *_needs(lab), *_too_early(lab, plan), *_templates(lab, plan)]
+    )  # these need the order of the stages
 
 
 def _form(path: Path, schema: Any) -> Iterator[Finding]:
@@ -227,6 +229,17 @@ def _needs(lab: Lab) -> Iterator[Finding]:
                 said = (
                     f"it needs step {needed.id}, which passes only from stage {needed.stage} on. Need an earlier one."
                 )
+                yield Finding("steps.yaml", step.id, said)
+
+
+def _too_early(lab: Lab, plan: Topology) -> Iterator[Finding]:
+    """Steps on machines that exist only from a later stage on."""
+    late = {node.name: node.since for node in plan.nodes if node.since}
+    for step in lab.steps.values():
+        named = [*step.machines, *(name for action in step.solution for name in action.machines)]
+        for name in dict.fromkeys(name for name in named if name in late):
+            if not lab.reached(late[name], step.stage):
+                said = f"{name} exists only from stage {late[name]} on. Move the step to that stage, or to a later one."
                 yield Finding("steps.yaml", step.id, said)
 
 

@@ -96,7 +96,9 @@ def _own(lab: Lab) -> dict[str, str]:
     tree = parsed(path) if path.exists() else {}
     kinds = (("fault", "faults"), ("variant", "variants"))
     found = {f"{kind}/{entry['id']}": json.dumps(entry) for kind, key in kinds for entry in tree.get(key, ())}
-    found |= {f"drill/{file.stem}": file.read_text("utf-8") for file in drills.originals(lab.folder / "drills")}
+    found |= {
+        f"drill/{file.stem}": file.read_text(encoding="utf-8") for file in drills.originals(lab.folder / "drills")
+    }
     # The first stage's solutions are tried on the faults of its steps.
     return found | {f"solution/{lab.stages[0].id}": json.dumps(tree)}
 

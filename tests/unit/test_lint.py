@@ -322,3 +322,15 @@ def test_the_command_lists_the_labs() -> None:
     assert "lab4b: " in CliRunner().invoke(app, ["lab", "list"]).stdout
     [first, *_] = json.loads(CliRunner().invoke(app, ["lab", "list", "--json"]).stdout)["labs"]
     assert (first["id"], first["steps"], first["stages"][0]["id"]) == ("lab3", 37, "lab2b")
+
+
+def test_a_step_on_a_machine_that_comes_later_is_found_and_so_is_a_stage_that_is_not_there(folder: Path) -> None:
+    def vm3_since(stage: str) -> Break:
+        return lambda tree: tree["services"]["vm3"].update({"x-labenv": {"since": stage}})
+
+    found = change(folder, "topology.yaml", vm3_since("relay"))
+    assert any(said.startswith("steps.yaml: step") and "vm3 exists only from stage relay on" in said for said in found)
+    shutil.move(folder / "topology.yaml", folder / "another.yaml")
+    change(folder, "lab.yaml", lambda tree: tree.update(topology="another.yaml"))
+    [said] = change(folder, "another.yaml", vm3_since("mars"))
+    assert "another.yaml: services.vm3.x-labenv.since: lab4b has no stage 'mars'" in said

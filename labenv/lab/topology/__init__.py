@@ -4,6 +4,7 @@ It is a Compose file, with `x-labenv` for what Compose cannot express. labenv re
 so that nothing in the file is silently ignored.
 """
 
+from functools import lru_cache
 from pathlib import Path
 
 from labenv import resources
@@ -23,8 +24,9 @@ def file_of(lab: Lab) -> Path:
     return own if own.is_file() else resources.topologies() / name
 
 
+@lru_cache(maxsize=512)  # more than there are X to try
 def load(path: Path, student: Student) -> Topology:
-    """Read a topology for `student`, with all its machines.
+    """Read a topology for `student`, with all its machines, once in a process, as labs are.
 
     Raises UsageError, which names file and key, for what cannot be read, is unknown, or does not fit together.
     """
