@@ -16,8 +16,7 @@ import yaml
 
 import labenv.student
 from labenv import resources
-from labenv.labs.lab4b.checks.common import OUTSIDE
-from labenv.labs.lab4b.checks.doors import latecomer, neighbour
+from labenv.checks.doors import OUTSIDE, latecomer, neighbour
 
 LAB = Path(__file__).parents[2] / "labenv" / "labs" / "lab4b"
 SHARED = resources.topologies()

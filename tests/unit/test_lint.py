@@ -240,7 +240,7 @@ def test_a_lab_without_steps_is_refused(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_lab_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"has no lab\.yaml, so it is not a lab\. The labs are: lab4b"):
+    with pytest.raises(UsageError, match=r"has no lab\.yaml, so it is not a lab\. The labs are: lab3, lab4b"):
         lint.lint(tmp_path)
 
 
@@ -406,7 +406,7 @@ def test_the_command_prints_the_schemas() -> None:
 def test_the_command_lists_the_labs() -> None:
     assert "lab4b: " in CliRunner().invoke(app, ["lab", "list"]).stdout
     [first, *_] = json.loads(CliRunner().invoke(app, ["lab", "list", "--json"]).stdout)["labs"]
-    assert (first["id"], first["steps"], first["stages"][0]["id"]) == ("lab4b", 53, "lab4a")
+    assert (first["id"], first["steps"], first["stages"][0]["id"]) == ("lab3", 37, "lab2b")
 
 
 def test_a_step_on_a_machine_that_comes_later_is_found_and_so_is_a_stage_that_is_not_there(folder: Path) -> None:
