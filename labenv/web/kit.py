@@ -1,0 +1,5 @@
+"""The kit for labs about web servers: its helpers need nothing of a run."""
+
+from labenv.checks.kit import Kit
+
+KIT = Kit()
