@@ -122,11 +122,20 @@ def complete_machine(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in found if name.startswith(incomplete)]
 
 
-def complete_stage(incomplete: str) -> list[str]:
-    """The stages of the default lab."""
+def complete_stage(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The stages of the lab that --lab names; without that option, of the chosen student's lab, or of all that are there."""
     from labenv.lab import labs
 
-    return [stage.id for stage in labs.load(labs.default()).stages if stage.id.startswith(incomplete)]
+    try:
+        if "lab" in ctx.params:
+            wanted = [labs.load(ctx.params["lab"] or labs.default())]
+        else:
+            student = ctx.params.get("student")
+            wanted = [labs.of(e) for e in _there() if student in (None, e.student.id)]
+    except LabenvError:  # completion stays quiet
+        return []
+    found = dict.fromkeys(stage.id for lab in wanted for stage in lab.stages)
+    return [name for name in found if name.startswith(incomplete)]
 
 
 def complete_lab(incomplete: str) -> list[str]:
@@ -143,7 +152,8 @@ def complete_profile(ctx: typer.Context, incomplete: str) -> list[str]:
 
     try:
         lab = labs.load(ctx.params.get("lab") or labs.default())
-        there = topology.load_for(lab, ctx.params.get("topology"), Student("anyone", 2, "any", ""))
+        file = ctx.params.get("topology")
+        there = topology.load_for(lab, Path(file) if file else None, Student("anyone", 2, "any", ""))
     except LabenvError:  # completion stays quiet
         return []
     return [name for name in there.profiles if name.startswith(incomplete)]

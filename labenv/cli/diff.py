@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _complete_moment(ctx: typer.Context, incomplete: str) -> list[str]:
-    return [*common.complete_save(ctx, incomplete), *common.complete_stage(incomplete)]
+    return [*common.complete_save(ctx, incomplete), *common.complete_stage(ctx, incomplete)]
 
 
 def diff(

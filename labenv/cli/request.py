@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NetOption = Annotated[
     int | None,
     typer.Option(
-        "--net", metavar="X", help="The network is 192.168.X.0/24. Default: derived from the id, or the next free one."
+        "--net", metavar="X", help="The X of 192.168.X.0/24. Default: derived from the id, or the next free one."
     ),
 ]
 FirstOption = Annotated[

@@ -18,7 +18,7 @@ def commands(
 ) -> list[str]:
     """The commands of an action on one of its machines: a template that can use what the file templates can use.
 
-    Raises jinja2.TemplateError for one that cannot be rendered.
+    Raises templates.Unrenderable for one that cannot be rendered.
     """
     text = templates.text(
         action.type,

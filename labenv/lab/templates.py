@@ -1,42 +1,79 @@
-"""The texts of a lab as templates: one sandbox for all of them, so that they reach nothing but the values they get.
-
-A sandbox limits neither time nor memory: whoever wrote a lab or a drill has commands run in machines anyway.
+"""The texts of a lab as templates: one sandbox for all of them, so that they reach nothing but the values they get, and come to an end.
 
 Loading jinja2 takes as long as a whole small command, so it is imported with the first text that needs it.
 """
 
 import functools
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labenv import places
+from labenv.errors import UsageError
 
 if TYPE_CHECKING:
     import jinja2
 
+    from labenv.lab.sandbox import Sandbox
+
+_TEXT = "<template>"  # what jinja2 calls a template that is no file
+
+
+class Unrenderable(UsageError):
+    """A template that cannot be rendered: why, in `words`, and on which `line` of it, 0 if that is unknown."""
+
+    def __init__(self, where: str, line: int, error: Exception) -> None:
+        """`where` is the file, empty for a text."""
+        self.words, self.line = f"{error}", line
+        if not isinstance(error, _template_error()):
+            self.words = f"{type(error).__name__}: {error}"
+        place = f"{where}:{line}: " if where and line else f"{where}: " if where else ""
+        super().__init__(f"{place}this template cannot be rendered: {self.words}.")
+
 
 def text(source: str, **context: Any) -> str:
-    """A rendered text. Raises jinja2.TemplateError for an invalid template, or a name that `context` does not have."""
-    return _sandbox(None).from_string(source.removesuffix("\n")).render(context)
+    """A rendered text. Raises Unrenderable for an invalid template, a name that `context` does not have, or one that does not end."""
+    sandbox = _sandbox(None)
+    try:
+        return sandbox.rendered(sandbox.from_string(source.removesuffix("\n")), context)
+    except Exception as error:  # an operation in the text can raise anything
+        raise Unrenderable("", _line(error, _TEXT), error) from error
 
 
 def file(folder: Path, name: str, **context: Any) -> str:
-    """The file `name` of a folder of templates, rendered. Raises jinja2.TemplateError."""
-    return _sandbox(folder).get_template(name).render(context)
+    """The file `name` of a folder of templates, rendered. Raises Unrenderable as `text` does."""
+    sandbox = _sandbox(folder)
+    try:
+        return sandbox.rendered(sandbox.get_template(name), context)
+    except Exception as error:  # as above
+        raise Unrenderable(str(folder / name), _line(error, str(folder / name)), error) from error
+
+
+def _template_error() -> type[Exception]:
+    import jinja2  # as above
+
+    return jinja2.TemplateError
+
+
+def _line(error: Exception, file: str) -> int:
+    """The line of a template where an error came up."""
+    if isinstance(line := getattr(error, "lineno", None), int):
+        return line
+    return next(
+        (frame.lineno or 0 for frame in reversed(traceback.extract_tb(error.__traceback__)) if frame.filename == file),
+        0,
+    )
 
 
 @functools.cache
-def _sandbox(folder: Path | None) -> "jinja2.Environment":
-    import jinja2.sandbox  # now, not before: see above
+def _sandbox(folder: Path | None) -> "Sandbox":
+    import jinja2  # now, not before: see above
 
-    return jinja2.sandbox.SandboxedEnvironment(
-        loader=jinja2.FileSystemLoader(folder) if folder else None,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        bytecode_cache=_compiled() if folder else None,
+    from labenv.lab.sandbox import Sandbox  # as above
+
+    return Sandbox(
+        loader=jinja2.FileSystemLoader(folder) if folder else None, bytecode_cache=_compiled() if folder else None
     )
 
 
@@ -44,7 +81,7 @@ def _compiled() -> "jinja2.BytecodeCache | None":
     """The cache of compiled templates: compiling takes twenty times as long as rendering."""
     import jinja2  # as above
 
-    place = places.cache("templates")
+    place = places.cache("bounded-templates")  # compiled otherwise than earlier versions did
     if not place:
         return None
 

@@ -1,13 +1,12 @@
 """Solutions: typing them as `labenv solve` does leads from each stage to the next, and each is what its step's checks need."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
-from labenv.checks.results import CheckResult
+from labenv.checks.results import CheckResult, needed
 from labenv.environment import Environment
 from labenv.errors import EngineError
 from labenv.lab.model import Lab, Step
-from labenv.lab.mutations import faults
+from labenv.lab.mutations import Mutation, faults
 from labenv.proof import verdict
 from labenv.proof.force import Facts, in_force
 from labenv.proof.place import Place, Untypeable
@@ -35,30 +34,35 @@ def _whole_sheet(place: Place) -> list[str]:
             _type(place, environment, step)
         results = place.checked(environment)
         found = [f"at the end of the sheet: {said}" for said in verdict.failures(results)]
-        before = in_force(place, environment)
+        before = in_force(place.engine, place.lab, environment)
         for step in everything:
             _type(place, environment, step)
         again = place.checked(environment)
         found += [f"typed once more: {said}" for said in _differences(results, again)]
-        found += [f"typed once more: {said}" for said in before.differences(in_force(place, environment))]
+        found += [
+            f"typed once more: {said}" for said in before.differences(in_force(place.engine, place.lab, environment))
+        ]
     return found + _unlike_up(place, lab.last_stage, environment, before)
 
 
 def _first_stage(place: Place, stage: str) -> list[str]:
-    """No state comes before the first stage: each solution must change nothing there, and repair a fault of its step."""
+    """No state comes before the first stage: each solution must change nothing there, and should repair a fault of its step."""
     steps = _of_stage(place.lab, stage)
     with place.at(stage) as environment:
         before = place.checked(environment)
         for step in steps:
             _type(place, environment, step)
         found = _differences(before, place.checked(environment))
-    return found + [said for step in steps for said in _repairs(place, step)]
+    for step in steps:
+        own = ", ".join(_faults(place, step))
+        if own and not _repairs(place, step):
+            place.notes.append(f"step {step.id}: its solution repairs none of the step's faults ({own})")
+    return found
 
 
-def _repairs(place: Place, step: Step) -> list[str]:
-    """Whether a step's solution repairs one of its faults; nothing is said about a step that has none."""
-    tried = [fault for fault in faults(place.lab) if fault.step == step.id]
-    for fault in tried:
+def _repairs(place: Place, step: Step) -> bool:
+    """Whether a step's solution repairs one of the step's faults in a finished environment."""
+    for fault in _faults(place, step).values():
         environment = place.finished()
         place.typed_into({*fault.machines, *_machines(step)})
         place.type(environment, fault.machines, fault.script(environment.student))
@@ -68,17 +72,12 @@ def _repairs(place: Place, step: Step) -> list[str]:
             except Untypeable:
                 continue
             if _passes(step, place.checked(environment, [step.id])):
-                return []
-    names = ", ".join(fault.id for fault in tried)
-    return [f"step {step.id}: its solution repairs none of its faults ({names})"] if tried else []
+                return True
+    return False
 
 
-@dataclass
-class _Climb:
-    """What was seen of each step of a stage: before its solution and after it."""
-
-    passed_before: set[str] = field(default_factory=set)
-    passed_after: set[str] = field(default_factory=set)
+def _faults(place: Place, step: Step) -> dict[str, Mutation]:
+    return {fault.id: fault for fault in faults(place.lab) if fault.step == step.id}
 
 
 def _stage(place: Place, before: str, stage: str) -> list[str]:
@@ -91,21 +90,31 @@ def _stage(place: Place, before: str, stage: str) -> list[str]:
             for step in steps
             if _passes(step, results)
         ]
-        climb = _Climb()
-        for step in steps:
-            climb.passed_before |= {step.id} if _passes(step, results) else set()
+        late: list[Step] = []  # those that do not pass right after their own solution
+        for number, step in enumerate(steps):
+            if not found and _passes(step, results) and not _waits_for(place.lab, step, steps[:number]):
+                found.append(
+                    f"step {step.id} passes before its own solution is typed. If an earlier step of the stage is what it "
+                    "looks at, name that in its needs; else its solution changes nothing, or another one does its work"
+                )
             _type(place, environment, step)
             results = place.checked(environment)
-            climb.passed_after |= {step.id} if _passes(step, results) else set()
+            late += [] if _passes(step, results) else [step]
         end = verdict.of_stage(place.lab, stage, results)
         found += [f"once all solutions of the stage are typed: {said}" for said in end]
-        facts = in_force(place, environment)
+        facts = in_force(place.engine, place.lab, environment)
     found += _unlike_up(place, stage, environment, facts)
-    # Those that passed only with a later step: do they pass without their own solution too?
-    late = [step for step in steps if step.id not in climb.passed_before | climb.passed_after]
-    if not end:
-        found += [said for step in late for said in _without(place, before, steps, step)]
+    for step in () if end else late:
+        if _passes_without(place, before, steps, step) and not _repairs(place, step):
+            found.append(
+                f"step {step.id}: its solution changes nothing: its checks pass without it, and it repairs no fault of its step"
+            )
     return found
+
+
+def _waits_for(lab: Lab, step: Step, others: Iterable[Step]) -> bool:
+    """Whether the lab says that a step needs one of these others."""
+    return bool(needed(step.id, lab, {}) & {other.id for other in others})
 
 
 def _unlike_up(place: Place, stage: str, solved: Environment, facts: Facts) -> list[str]:
@@ -113,10 +122,12 @@ def _unlike_up(place: Place, stage: str, solved: Environment, facts: Facts) -> l
     if not facts.is_known:
         return []
     with place.at(stage, like=solved) as made:
-        return [f"unlike `up --at {stage}`: {said}" for said in in_force(place, made).differences(facts)]
+        return [
+            f"unlike `up --at {stage}`: {said}" for said in in_force(place.engine, place.lab, made).differences(facts)
+        ]
 
 
-def _without(place: Place, before: str, steps: Sequence[Step], left_out: Step) -> list[str]:
+def _passes_without(place: Place, before: str, steps: Sequence[Step], left_out: Step) -> bool:
     """Whether a step passes although its solution was the only one of the stage that was not typed."""
     with place.at(before) as environment:
         try:
@@ -124,9 +135,8 @@ def _without(place: Place, before: str, steps: Sequence[Step], left_out: Step) -
                 if step is not left_out:
                     _type(place, environment, step)
         except Untypeable:
-            return []  # another solution needs this one
-        passes = _passes(left_out, place.checked(environment, [left_out.id]))
-    return [f"step {left_out.id}: its solution changes nothing: its checks pass without it"] if passes else []
+            return False  # another solution needs this one
+        return _passes(left_out, place.checked(environment, [left_out.id]))
 
 
 def _type(place: Place, environment: Environment, step: Step) -> None:
@@ -141,7 +151,7 @@ def _type(place: Place, environment: Environment, step: Step) -> None:
 
 
 def _of_stage(lab: Lab, stage: str) -> list[Step]:
-    return [step for step in lab.steps.values() if step.stage == stage and step.solution]
+    return [step for step in lab.steps.values() if step.stage == stage and not step.is_for_a_person]
 
 
 def _machines(step: Step) -> set[str]:

@@ -44,10 +44,11 @@ def of_stage(lab: Lab, stage: str, results: tuple[CheckResult, ...]) -> list[str
             wrong = [result for result in there if result.status not in ("pass", "skip")]
             found += [f"{_told(result)}, but only a person can judge this step" for result in wrong]
         elif lab.reached(step.stage, stage):
-            found += [f"{_told(result)}, but the stage has step {name}" for result in open_(there)]
-        elif there and not open_(there):
+            wrong = [result for result in there if result.status in ("fail", "skip")]
+            found += [f"{_told(result)}, but stage {stage} has step {name}" for result in wrong]
+        elif there and all(result.status in ("pass", "warn") for result in there):
             found.append(f"step {name} passes already, but it belongs to the later stage {step.stage}")
-        else:
+        elif name not in failing:
             found += [
                 f"{_told(result)}, and that step does not fail itself"
                 for result in there

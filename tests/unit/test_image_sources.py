@@ -1,10 +1,12 @@
 """A lab's own images, and which images a lab needs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
+from labenv import resources
 from labenv.engine import image_sources
 from labenv.engine.image_sources import current, needed, of, title, usual, wanted
 from labenv.errors import UsageError
@@ -17,10 +19,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind.lower()))
     made = tmp_path / "router"
     made.mkdir()
+    shutil.copy(resources.labs() / "lab4b" / "topology.yaml", made)
     stages = [{"id": "start", "title": "Start"}, {"id": "done", "title": "Done"}]
     images = {"vm3": [{"since": "done", "image": "web"}]}
     (made / "lab.yaml").write_text(
-        yaml.safe_dump({"id": "router", "title": "x", "topology": "lab4b", "stages": stages, "images": images})
+        yaml.safe_dump({"id": "router", "title": "x", "topology": "topology.yaml", "stages": stages, "images": images})
     )
     return made
 

@@ -26,7 +26,7 @@ KERNEL = {"MemoryLimit": True, "SwapLimit": True, "PidsLimit": True, "CPUShares"
 def loaded(tmp_path: Path, keys: str) -> Limits:
     """The limits of host in the shipped topology with these keys added."""
     text = topology.file_of(labs.load("lab4b")).read_text().replace("    image: host\n", f"    image: host\n{keys}", 1)
-    file = tmp_path / "mine.yaml"
+    file = tmp_path / f"{len(list(tmp_path.iterdir()))}.yaml"
     file.write_text(text)
     return topology.load(file, ANNA).nodes[0].limits
 

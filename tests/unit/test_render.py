@@ -23,7 +23,7 @@ def overlays() -> list[list[overlay.Item]]:
 
 
 def kept() -> list[Path]:
-    folder = places.cache("templates")
+    folder = places.cache("bounded-templates")
     assert folder
     return sorted(folder.iterdir())
 

@@ -172,9 +172,9 @@ def test_a_machine_appears_at_its_stage_and_the_routers_network_is_there_before(
     assert [node.name for node in early.nodes] == ["client", "router"]
     assert [network.name for network in early.networks] == ["", "servers"], "the router is on it"
     assert late == made
-    (tmp_path / "mine.yaml").write_text(ROUTED.replace("since: relay", "since: later"))
-    with pytest.raises(UsageError, match=r"mine.yaml: services.web.x-labenv.since: lab4b has no stage 'later'"):
-        topology.load_for(LAB, tmp_path / "mine.yaml", ANNA)
+    (tmp_path / "late.yaml").write_text(ROUTED.replace("since: relay", "since: later"))
+    with pytest.raises(UsageError, match=r"late.yaml: services.web.x-labenv.since: lab4b has no stage 'later'"):
+        topology.load_for(LAB, tmp_path / "late.yaml", ANNA)
 
 
 def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:

@@ -150,7 +150,8 @@ def _own(name: str, extra: dict[str, Any], entry: Entry) -> Own | None:
         file = mapping(given, at, {"path", "template", "link", "mode"})
         if not str(file.get("path", "")).startswith("/") or ("template" in file) == ("link" in file):
             raise UsageError(f"{at}: expected an absolute path, and either a template or a link.")
-        if "template" in file and not (templates / str(file["template"])).is_file():
+        template = Path(str(file.get("template", "")))
+        if "template" in file and (".." in template.parts or not (templates / template).is_file()):
             raise UsageError(f"{at}: there is no template {file['template']} in {templates}.")
         try:
             files.append(file_of(file, ""))
