@@ -40,12 +40,13 @@ def due(environment: Environment, names: Container[str]) -> list[Answer]:
 
 
 def _filled(answer: Answer, environment: Environment) -> Answer:
-    """The answer with the name of its zone, which may be the student's."""
-    zone = answer.dns
-    if "{" in zone:
-        student = environment.student
-        zone = templates.text(zone, student=student, network=student.prefix)
-    return replace(answer, dns=zone)
+    """The answer with the name of its zone or its site, which may be the student's."""
+    student = environment.student
+
+    def line(text: str) -> str:
+        return templates.text(text, student=student, network=student.prefix) if "{" in text else text
+
+    return replace(answer, dns=line(answer.dns), http=line(answer.http))
 
 
 def _named(answer: Answer) -> str:

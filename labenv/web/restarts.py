@@ -1,0 +1,28 @@
+"""When nginx and Apache last read their files."""
+
+from dataclasses import dataclass
+
+from labenv.checks.machine import Machine
+from labenv.checks.restarts import FOUND, Service
+
+
+@dataclass(frozen=True)
+class Forking(Service):
+    """A server that reads its files for its workers: on a signal it replaces them, and systemd does not hear of that.
+
+    `program` is what its processes are called.
+    """
+
+    program: str = ""
+
+    def began(self, machine: Machine) -> float:
+        """When its newest process started, in seconds since 1970; 0 if it does not run."""
+        start = super().began(machine)
+        if not start or not self.changed(machine, start):
+            return start
+        now, *ages = machine.once(f"date +%s; ps -C {self.program} -o etimes=").stdout.split()
+        return max(start, int(now) + 1 - min(map(int, ages), default=int(now)))  # ps counts whole seconds
+
+
+NGINX = Forking("nginx", "nginx", f"find /etc/nginx -type f {FOUND}", "nginx")
+APACHE = Forking("apache2", "Apache", f"find /etc/apache2 -type f {FOUND}", "apache2")
