@@ -32,12 +32,12 @@ _LEAST_LINES = {"configuration": 8, "shell history": 8}
 _SHARE_OF_LINES = 0.3
 # What a machine made once: ids of messages in the mail log, and commands with the second in which they were typed.
 _LEAST_MARKS = 3
+_TIMES = "times in the shell history"
 _UNITS = {
     "log book": "own words",
     "configuration": "unusual pairs of lines",
     "shell history": "unusual pairs of lines",
-    "queue ids": "ids",
-    "times in the shell history": "commands",
+    _TIMES: "commands",
 }
 # In a class of that size, what a larger share has was given to them all, though labenv does not know by whom; and lines that
 # more than a few have are not unusual: a fifth, but at least three and at most six. In a smaller one, lines are unusual that
@@ -50,24 +50,20 @@ _LARGEST = 300_000  # bytes of one member that are looked through
 _SHOWN = 100  # letters of a passage that is quoted
 # Nobody sees them between the letters of a word, and known.plain() takes them out.
 _INVISIBLE = "\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
-_ID = r"[0-9A-F]{8,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{12,}"  # postconf(5), enable_long_queue_ids
-_QUEUED = re.compile(rf" postfix/[\w/-]+\[\d+\]: ({_ID}): ")
-_QUOTED = re.compile(rf"\b(?:{_ID})\b")
 _STAMP = re.compile(r"#\d{9,11}")
 _TYPED = re.compile(r"^(#\d{9,11})\n(.+)$", re.MULTILINE)  # bash(1), HISTTIMEFORMAT
-# What one types on any machine, and writes into a first message: it makes no line unusual.
+# What one types on any machine, and writes into a first message: it makes no line unusual. A lab's handin.yaml adds its own.
 _EVERYDAY = frozenset(
     re.findall(
         r"\w+",
         """
-        alias apropos bash chkconfig chmod chown clear command crontab curl date diff dump echo enable exit export file find firewall free
-        getenforce grep groups head hello help history host hostname hostnamectl ifconfig info install iptables
-        journalctl kill killall last less list localectl localhost locate login logout lsof mail mailq mailx message mkdir more
-        nano ncat netstat network nmap nmcli nslookup passwd ping postfix postqueue reboot reload remove restart
-        restorecon rpm setenforce timedatectl tree unzip updatedb visudo zip
-        root route rsync save service shutdown source start stat status stop sudo sysctl systemctl tail tcpdump
-        telnet test test1 testing this touch traceroute umount uname uptime useradd userdel usermod vimdiff wget
-        which whoami
+        alias apropos bash chkconfig chmod chown clear command crontab curl date diff dump echo enable exit export
+        file find firewall free getenforce grep groups head hello help history host hostname hostnamectl ifconfig
+        info install iptables journalctl kill killall last less list localectl localhost locate login logout lsof
+        mail message mkdir more nano ncat netstat network nmap nmcli nslookup passwd ping reboot reload remove
+        restart restorecon root route rpm rsync save service setenforce shutdown source start stat status stop sudo
+        sysctl systemctl tail tcpdump telnet test test1 testing this timedatectl touch traceroute tree umount uname
+        unzip updatedb uptime useradd userdel usermod vimdiff visudo wget which whoami zip
         """,
     )
 )
@@ -90,7 +86,8 @@ class Likeness:
     @property
     def sentence(self) -> str:
         """It in words."""
-        return f"{self.what} ({self.shared} of {self.of} {_UNITS[self.what]}: “{self.passage}”)"
+        unit = _UNITS.get(self.what, "ids")
+        return f"{self.what} ({self.shared} of {self.of} {unit}: “{self.passage}”)"
 
 
 @dataclass
@@ -98,7 +95,7 @@ class Traits:
     """What is compared of one submission. `book` are the student's own words in runs, `phrases` those of three words.
 
     `lines` are pairs of lines, `strange` those of them with a word that is not the lab's. `marks` are what a machine made once,
-    `quoted` are queue ids in the log book that are not in the student's own mail log, `domains` those of other students in the
+    by kind, `quoted` are ids in the log book that are not in the student's own evidence, `domains` those of other students in the
     configuration.
     """
 
@@ -109,7 +106,7 @@ class Traits:
     lines: dict[str, frozenset[str]] = field(default_factory=dict)
     strange: dict[str, frozenset[str]] = field(default_factory=dict)
     marks: dict[str, frozenset[str]] = field(default_factory=dict)
-    quoted: frozenset[str] = frozenset()
+    quoted: dict[str, frozenset[str]] = field(default_factory=dict)
     domains: frozenset[str] = frozenset()
 
     @cached_property
@@ -134,7 +131,9 @@ def traits(given: Archive, file: str, lab: Lab, student: Student, known: Given) 
     machines = {p for log in logs for run in runs(neutral(plain(log), student)) for p in phrases(run) if p in found}
     book = _own(mine, found - machines)
     known_files = {f"config/{machine}{path}" for machine, path in _paths(lab, student)}
-    queued = {found for log in logs for found in _QUEUED.findall(log)}
+    wanted = handin.wanted(lab) if handin.exists(lab) else handin.NOTHING
+    ids = {kind.what: frozenset(f for log in logs for f in kind.logged.findall(log)) for kind in wanted.ids}
+    everyday = _EVERYDAY | wanted.everyday
     configs = [text(name) for name in given.members if name in known_files]
     others = re.compile(rf"(?<![^\W_])[a-z][a-z0-9-]{{0,31}}{re.escape(student.domain.removeprefix(student.id))}(?!\w)")
     histories = [name for name in given.members if name.startswith("history/")]
@@ -148,14 +147,12 @@ def traits(given: Archive, file: str, lab: Lab, student: Student, known: Given) 
         book=book,
         phrases=_phrases_of(book),
         lines=lines,
-        strange={what: frozenset(pair for pair in pairs if _is_strange(pair, known)) for what, pairs in lines.items()},
-        marks={
-            "queue ids": frozenset(queued),
-            "times in the shell history": frozenset(
-                " ".join(pair) for h in histories for pair in _TYPED.findall(text(h))
-            ),
+        strange={
+            what: frozenset(pair for pair in pairs if _is_strange(pair, known, everyday))
+            for what, pairs in lines.items()
         },
-        quoted=frozenset(_QUOTED.findall(written)) - queued,
+        marks=ids | {_TIMES: frozenset(" ".join(pair) for h in histories for pair in _TYPED.findall(text(h)))},
+        quoted={kind.what: frozenset(kind.quoted.findall(written)) - ids[kind.what] for kind in wanted.ids},
         domains=frozenset(found for config in configs for found in others.findall(config)),
     )
 
@@ -187,11 +184,11 @@ def _common(one: Traits, other: Traits) -> Iterator[tuple[str, int, int, str]]:
         both = mine & theirs
         if len(both) >= least and len(both) >= _SHARE_OF_LINES * min(len(mine), len(theirs)):
             yield what, len(both), min(len(mine), len(theirs)), _cut_off(max(both, key=lambda line: (len(line), line)))
-    carried = (one.quoted & other.marks["queue ids"]) | (other.quoted & one.marks["queue ids"])
+    none: frozenset[str] = frozenset()
     for what, mine in one.marks.items():
-        both = mine & other.marks[what]
-        if what == "queue ids":
-            both |= carried
+        theirs = other.marks[what]
+        carried = (one.quoted.get(what, none) & theirs) | (other.quoted.get(what, none) & mine)
+        both = (mine & theirs) | carried
         if len(both) >= _LEAST_MARKS or (both and carried):
             total = max(len(both), min(len(mine), len(other.marks[what])))
             yield what, len(both), total, _cut_off(min(both))
@@ -293,9 +290,9 @@ def _pairs(texts: Iterable[str], known: Given) -> frozenset[str]:
     return frozenset(found)
 
 
-def _is_strange(line: str, known: Given) -> bool:
+def _is_strange(line: str, known: Given, everyday: Set[str]) -> bool:
     """Whether a line has a word of four letters or more that neither the lab nor everyday work on a machine brings."""
-    return any(len(word) > 3 and word not in _EVERYDAY and not known.has(word) for word in words(line))
+    return any(len(word) > 3 and word not in everyday and not known.has(word) for word in words(line))
 
 
 def _paths(lab: Lab, student: Student) -> Iterator[tuple[str, str]]:

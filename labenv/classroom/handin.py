@@ -50,16 +50,31 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Ids:
+    """What a program makes once, so that no two students have the same: `logged` finds it in evidence, `quoted` in a log book."""
+
+    what: str
+    logged: re.Pattern[str]
+    quoted: re.Pattern[str]
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What a lab wants handed in: the machines and fields of its evidence, and patterns of files, by machine.
 
-    `step` is the step of the sheet that is done with the submission; empty if the sheet has none.
+    `step` is the step of the sheet that is done with the submission; empty if the sheet has none. `ids` and `everyday` are for
+    comparing submissions: what a machine makes once, and words that everybody types.
     """
 
     machines: tuple[str, ...]
     fields: tuple[Field, ...]
     files: dict[str, tuple[str, ...]]
     step: str = ""
+    ids: tuple[Ids, ...] = ()
+    everyday: frozenset[str] = frozenset()
+
+
+NOTHING = Wanted((), (), {})
 
 
 def exists(lab: Lab) -> bool:
@@ -93,6 +108,8 @@ def wanted(lab: Lab) -> Wanted:
             fields,
             {name: tuple(paths) for name, paths in tree.get("files", {}).items()},
             tree.get("step", ""),
+            tuple(Ids(e["what"], re.compile(e["logged"]), re.compile(e["quoted"])) for e in tree.get("ids", ())),
+            frozenset(tree.get("everyday", ())),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, re.error) as error:
         raise UsageError(f"{path} is not a valid handin.yaml ({error!r}).") from error

@@ -27,7 +27,7 @@ from labenv.sheet import guide, logbook
 from labenv.sheet.guide import Asked
 from labenv.sheet.logbook import Section
 from labenv.student import Student
-from labenv.text import cell, decoded, one_line
+from labenv.text import cell, decoded, one_line, shown
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATUSES = ("pass", "fail", "skip", "warn")
@@ -62,7 +62,7 @@ class Submission:
 
     `held`, `failed` and `waiting` count the steps that pass, fail, and wait for another. `book` says how many sections of
     the log book are filled in, of how many. `ticked` are the steps that the student ticked, with what the student says.
-    `alike` is what other students' submissions have in common with it.
+    `alike` is what other students' submissions of the same lab have in common with it.
     """
 
     file: str
@@ -79,6 +79,7 @@ class Submission:
     sound: bool = True
     ticked: tuple[str, ...] = ()
     alike: tuple[Likeness, ...] = ()
+    lab: str = ""
 
     def cells(self) -> list[str]:
         """The row as text, one cell per column, without characters that a screen or a spreadsheet would obey."""
@@ -109,25 +110,34 @@ class _Read:
 
 
 def review(files: Iterable[Path], handouts: Iterable[Path] = ()) -> list[Submission]:
-    """A row for each archive, in the given order; the notes of a broken one say why.
+    """A row for each archive, in the given order; the notes of a broken one say why. A folder stands for the archives in it.
 
     `handouts` are texts that the students were given, so that quoting them counts nothing. Raises UsageError when none of the
     files exists, or a handout cannot be read.
     """
-    files = list(files)
-    if not any(file.exists() for file in files):
+    given = list(files)
+    if not any(file.exists() for file in given):
         raise UsageError(
-            f"There is no file {one_line(', '.join(map(str, files)))}. Give archives from `labenv submit`."
+            f"There is no file {one_line(', '.join(map(str, given)))}. Give archives from `labenv submit`."
         )
+    files = [file for each in given for file in (_archives(each) if each.is_dir() else [each])]
     texts = tuple(_handout(file) for file in handouts)
     found: list[_Read | Submission] = []
     for file in files:
         try:
             found.append(_read(file, archive.read(file), texts))
-        except Unreadable as error:
+        except (Unreadable, UsageError) as error:  # the lab's own files may be broken
             found.append(Submission(str(file), notes=(f"unreadable: {error}",), sound=False))
     compared = iter(_compared([each for each in found if isinstance(each, _Read)]))
     return [next(compared) if isinstance(each, _Read) else each for each in found]
+
+
+def _archives(folder: Path) -> list[Path]:
+    """The archives in a folder, or the folder itself, which is none, so that its row says so."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.name.endswith((".tar.gz", ".tgz"))) or [folder]
+    except OSError:
+        return [folder]
 
 
 def as_csv(rows: Iterable[Submission]) -> str:
@@ -167,7 +177,9 @@ def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:
     notes = list(given.notes)
     if about["domain"] != student.domain:
         notes.append(f"the manifest's domain is {about['domain']}, not the student's")
-    book = logbook.sections(given.text(handin.BOOK)[: logbook.LARGEST], logbook.blank(lab, student))
+    has_book, hands_in = logbook.exists(lab), handin.exists(lab)
+    text = given.text(handin.BOOK)[: logbook.LARGEST]
+    book = logbook.sections(text, logbook.blank(lab, student)) if has_book else []
     report = archive.document(given.members.get(handin.CHECKS), handin.CHECKS)
     left_out = _left_out(given)
     if left_out:
@@ -177,9 +189,9 @@ def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:
     if not any(
         name.startswith(("config/", "evidence/")) for name in left_out
     ):  # they would contradict what is not there
-        notes += claims.contradictions(given, student.id, about["network"], claimed)
-    wanted = handin.wanted(lab)
-    expected = [handin.BOOK, handin.HINTS, *(f"evidence/{machine}.txt" for machine in wanted.machines)]
+        notes += claims.contradictions(given, lab, student.domain, about["network"], claimed)
+    machines = handin.wanted(lab).machines if hands_in else ()
+    expected = [*([handin.BOOK] if has_book else []), handin.HINTS, *(f"evidence/{name}.txt" for name in machines)]
     notes += [f"{name} is missing" for name in expected if name not in given.members and name not in left_out]
     filled = sum(section.is_filled for section in book)
     hints = list(guide.read_asked(given.text(handin.HINTS)[: logbook.LARGEST].splitlines()))
@@ -188,6 +200,7 @@ def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:
     notes += times.impossible(given, report, hints, datetime.now(UTC))
     row = Submission(
         file=str(file),
+        lab=lab.id,
         student=student.id,
         domain=about["domain"],
         when=about["time"],
@@ -196,7 +209,7 @@ def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:
         waiting=len(waiting),
         first=f"{failed[0]}: {lab.steps[failed[0]].title}" if failed else "",
         hints=len(hints),
-        book=f"{filled} of {len(book)}",
+        book=f"{filled} of {len(book)}" if has_book else "",
         notes=tuple(notes),
         sound=not given.notes,
         ticked=tuple(f"{tick.step}: {tick.words}".rstrip(": ") for tick in _ticked(report)),
@@ -247,9 +260,15 @@ def _first(told: object, student: str) -> str:
 
 
 def _lab(about: dict[str, Any]) -> Lab:
-    if not isinstance(about["lab"], str) or not labs.named(about["lab"]):  # a path in an archive means nothing here
-        raise Unreadable("this version of labenv does not have its lab")
-    return labs.load(about["lab"])
+    """The lab that a manifest names. Raises Unreadable if it is not here, cannot be read, or is not trusted by the user."""
+    name = about["lab"]
+    said = f"nothing of it was looked at, because its lab is {shown(name)}"
+    try:
+        if not labs.named(name):  # a path in an archive means nothing here
+            raise Unreadable(f"{said}, which this labenv does not have: put it into {labs.own_folder()}")
+        return labs.load(name)
+    except UsageError as error:
+        raise Unreadable(f"{said}: {error}") from error
 
 
 def _steps(
@@ -316,7 +335,16 @@ def _missing_hints(there: int, told: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _compared(read: list[_Read]) -> list[Submission]:
-    """The rows, with notes on what several of them share."""
+    """The rows, with notes on what several of one lab share."""
+    of_labs: dict[str, list[_Read]] = defaultdict(list)
+    for each in read:
+        of_labs[each.row.lab].append(each)
+    rows = {lab: iter(_compared_in_one(those)) for lab, those in of_labs.items()}
+    return [next(rows[each.row.lab]) for each in read]
+
+
+def _compared_in_one(read: list[_Read]) -> list[Submission]:
+    """The rows of one lab, with notes on what several of them share."""
     rows = []
     owners = {each.row.domain: each.row.student for each in read}
     for each, found in zip(read, alike.compared([each.traits for each in read]), strict=True):

@@ -1,7 +1,7 @@
 """Whether the times in a submission can all be true.
 
 Each part of a submission carries a time of its own: the manifest, the members of the archive, the check results, the hints,
-the evidence, the mail log, saved firewalls and, where a student has switched that on, the shell histories. `submit` writes them
+the evidence, logs, saved firewalls and, where a student has switched that on, the shell histories. `submit` writes them
 within seconds of each other, so a date that was changed in one place stands against the others.
 """
 
@@ -90,9 +90,9 @@ def _of_machines(given: Archive, made: datetime) -> Iterator[str]:
                 yield f"the evidence of {machine} is of {_shown(taken)}, but the manifest of {_shown(made)}"
             elif zone not in _ZERO:
                 here = taken
-        yield from _later(f"the mail log of {machine} has a line", _logged(_end(given, name), here), here, made)
-        rules = _end(given, f"config/{machine}/etc/sysconfig/iptables")
-        saved = (_date(year, month, day, clock) for month, day, clock, year in _SAVED.findall(rules))
+        yield from _later(f"a log of {machine} has a line", _logged(_end(given, name), here), here, made)
+        files = [_end(given, other) for other in given.members if other.startswith(f"config/{machine}/")]
+        saved = [_date(year, *when) for file in files for *when, year in _SAVED.findall(file)]
         yield from _later(f"the firewall of {machine} was saved", saved, here, made)
     for name in given.members:
         if name.startswith("history/"):

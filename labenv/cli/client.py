@@ -26,7 +26,7 @@ def client(
 ) -> None:
     """Show the settings for a mail client on this computer, or write them as files.
 
-    The account is yours on vm2 and vm3. The ports on 127.0.0.1 stay the same when the environment is created again.
+    The account is the one that the lab builds. The ports on 127.0.0.1 stay the same when the environment is created again.
 
     Examples:
 

@@ -43,6 +43,7 @@ RECORD = "labenv.record"  # on a volume that records something about an environm
 BRIDGED = "labenv.bridge"  # on a network: the name of its bridge (labenv.engine.wall)
 FIREWALL = "labenv.firewall"  # on an image, and so on its machines: see labenv.environment.saved_rules
 FOREIGN = "labenv.foreign"  # on what came out of an archive, and on every machine beside it (labenv.engine.recipe)
+HOSTNAME = "labenv.hostname"  # on a machine whose host name is not the topology's
 NOTED = "labenv.restored"  # which restore a machine came from, or a note is about (labenv.engine.save_store)
 # Runs a command until it ends, or the connection does: that is the end of the input.
 _LINES = '( /bin/sh -c "$0"; kill -s HUP $$ ) & read -r _; kill -s KILL -- -$$'
@@ -212,7 +213,7 @@ class Engine:
 
         `files` is its overlay, a tar archive rooted at /. The machine unpacks it over its image itself, at its first boot: the
         engine would start another process for that, which costs a tenth of a second.
-        A machine with the label FOREIGN gets fewer rights.
+        A machine with the label FOREIGN gets fewer rights; one with HOSTNAME that host name.
         """
         overlay = base64.b64encode(gzip.compress(files, mtime=0)).decode()
         name = container_name(student.id, node.name)
@@ -258,7 +259,7 @@ class Engine:
         self.api.create_container(
             image,
             name=name,
-            hostname=node.fqdn,
+            hostname=labels.get(HOSTNAME, node.fqdn),
             command=keys["command"],
             labels=labels,
             use_config_proxy=False,  # a proxy of this computer is none of the lab's
@@ -319,6 +320,14 @@ class Engine:
         """Shut a machine down in order and boot it again. Raises EngineError."""
         with refusals(f"restarting {container}"):
             self.api.restart(container, timeout=30)
+
+    def stop(self, container: str, *, hard: bool = False) -> None:
+        """Shut a machine down in order, or with `hard` at once, as when its power fails; it stays off. Raises EngineError."""
+        with refusals(f"stopping {container}"):
+            if hard:
+                self.api.kill(container)
+            else:
+                self.api.stop(container, timeout=30)
 
     def cut_power(self, container: str) -> None:
         """Stop a machine at once, as when its power fails, and boot it again. Raises EngineError."""

@@ -18,7 +18,21 @@ from typing import Any
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import LAB_FOLDER, LABEL, NETWORK, NOTED, RECORD, TOPOLOGY, Engine, kept, pause, recipe, refusals
+from labenv.engine import (
+    HOSTNAME,
+    LAB_FOLDER,
+    LABEL,
+    NETWORK,
+    NOTED,
+    RECORD,
+    TOPOLOGY,
+    Engine,
+    hostname,
+    kept,
+    pause,
+    recipe,
+    refusals,
+)
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced, silent
@@ -346,6 +360,9 @@ def _commit(
     inspected = engine.api.inspect_container(machine.container)
     config = inspected["Config"]
     theirs = (config["Labels"] or {}).items()
+    name = hostname.wished(engine, machine.container) or config["Hostname"]
+    if name != machine.fqdn or HOSTNAME in dict(theirs):
+        told = told | {HOSTNAME: name}
     # What Compose or Podman wrote says nothing about the save, and would mean something elsewhere.
     labels = {k: value if k.startswith("labenv.") and k != TICKS else "" for k, value in theirs} | told
     if _layers(engine, inspected["Image"]) < _DEEPEST:

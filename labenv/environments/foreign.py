@@ -14,6 +14,7 @@ from typing import Any
 from labenv import __version__, student
 from labenv.engine import (
     FOREIGN,
+    HOSTNAME,
     LAB_FOLDER,
     LABEL,
     MACHINE,
@@ -22,6 +23,7 @@ from labenv.engine import (
     OPTIONAL,
     debian,
     environment_labels,
+    hostname,
     listed,
     machine_labels,
     recipe,
@@ -66,6 +68,7 @@ _WORDS = {
     debian.LAB: r"[a-z0-9-]{1,40}",
     debian.BUILD: r"[\w.+!-]{1,100}",
     NOTED: r"-|[0-9a-f]{8}",
+    HOSTNAME: hostname.VALID.pattern,
     save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
     FOREIGN: r"yes",
     LAB_FOLDER: r"/[^\x00-\x1f\x7f-\x9f]{1,4000}",  # it means something only where that folder has that lab, trusted

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from labenv.computer import Computer
-from labenv.engine import FOREIGN, Engine, authority, environment_labels, kept, machine_labels, tools, wall
+from labenv.engine import FOREIGN, HOSTNAME, Engine, authority, environment_labels, kept, machine_labels, tools, wall
 from labenv.engine.images import Images, wanted
 from labenv.engine.turns import in_turn
 from labenv.environment import Environment, container_name, network_name
@@ -69,9 +69,12 @@ def make(
 
     def make_one(node: Node) -> None:
         copied = made.copied.get(node.name, Copied(made.image_tag(node), {}))
-        labels_too = labels | machine_labels(node, made_from(made, node)) | copied.labels
+        laid = made.overlay(node)
+        name = overlay.hostname(laid)
+        labels_too = labels | machine_labels(node, made_from(made, node)) | ({HOSTNAME: name} if name else {})
+        labels_too |= copied.labels
         published = made.topology.published(node, made.student.x, shift)
-        files = overlay.as_tar([*made.overlay(node), *trusted])
+        files = overlay.as_tar([*laid, *trusted])
         container = engine.create_machine(node, made.student, copied.image, published, labels_too, files, binds)
         for network in made.topology.networks:
             if network.name == node.network or node.name in network.joined_by:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from labenv.engine import Engine
 from labenv.environment import Environment, Machine
-from labenv.environments import desktop, history
+from labenv.environments import desktop, history, rename
 from labenv.environments.changing import changing
 from labenv.environments.settle import settle
 from labenv.errors import EngineError
@@ -46,7 +46,10 @@ class Lost:
 def reboot(
     engine: Engine, environment: Environment, machines: Sequence[Machine], listen: Listener, *, hard: bool = False
 ) -> None:
-    """Reboot machines and wait until they have booted; with `hard` their power fails first. Raises EngineError."""
+    """Reboot machines and wait until they have booted; with `hard` their power fails first. Raises EngineError.
+
+    A machine that is to have another host name gets it.
+    """
     with changing(engine, environment.student.id, listen) as change:
         environment = change.environment
         machines = [environment.machine(machine.name) for machine in machines]
@@ -61,8 +64,11 @@ def reboot(
         boots_desk = desktop.machine_name(environment) in {machine.name for machine in machines}
         around = desktop.brought_back(engine, change, listen) if boots_desk else nullcontext()
         with around, history.told(engine, environment, listen, "labenv reboot"):
+            names = rename.wished(engine, machines)
             with Together(len(machines)) as pool:
-                list(pool.map(boot, machines))
+                list(pool.map(boot, [machine for machine in machines if machine.name not in names]))
+            if names:
+                rename.boot_renamed(engine, change, names, listen, hard=hard)
             settle(engine, change.environment, machines, listen)
 
 

@@ -7,7 +7,7 @@ is made from scratch, it is undone. An interrupted start of a drill is undone.
 
 from dataclasses import replace
 
-from labenv.engine import FOREIGN, NOTED, Engine, kept, records, save_store
+from labenv.engine import FOREIGN, HOSTNAME, NOTED, Engine, kept, records, save_store
 from labenv.engine.desk import remove_home
 from labenv.engine.save_store import Note, Save
 from labenv.environment import Environment
@@ -77,8 +77,9 @@ def plan_of(wanted: Save, nonce: str = "-") -> Plan:
     """The plan for running a save. Raises UsageError if its lab or its topology does not exist."""
     then = wanted.environment
     plan = plan_again(then.student, labs.of(then), then.stage, then.topology, wanted.machines)
-    copied = {
-        copy.machine: Copied(copy.tag, {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce})
-        for copy in wanted.copies
-    }
+    copied = {}
+    for copy in wanted.copies:
+        labels = {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce}
+        labels |= {HOSTNAME: copy.labels[HOSTNAME]} if HOSTNAME in copy.labels else {}
+        copied[copy.machine] = Copied(copy.tag, labels)
     return replace(plan, copied=copied, foreign=any(FOREIGN in copy.labels for copy in wanted.copies))

@@ -83,7 +83,7 @@ def document(made: Plan, way: recipe.Recipe, options: Callable[[Network], dict[s
         services[node.name] = {
             "build": {"context": f"./{node.name}"},
             "container_name": container_name(made.student.id, node.name),
-            "hostname": node.fqdn,
+            "hostname": overlay.hostname(made.overlay(node)) or node.fqdn,
             **({"stop_signal": "SIGRTMIN+3"} if node.systemd else {}),
             "networks": {keys[name]: {"ipv4_address": address} for name, address in addresses.items()},
             "ports": [f"127.0.0.1:{published[port.key]}:{port.number}/{port.protocol}" for port in node.ports],

@@ -20,6 +20,10 @@ from labenv.student import Student
 BORN = 1_700_000_000
 
 
+# A lab's file that says which host name a machine begins with, if not the topology's; and what labenv calls the machine.
+HOSTNAME, MACHINE = "/etc/labenv/hostname", "/etc/labenv/machine"
+
+
 @dataclass(frozen=True)
 class Item:
     """One file of an overlay: an absolute path with its content, or a symbolic link."""
@@ -51,9 +55,15 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
             return Item(path, b"", 0o777, line(file.link))
         return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode)
 
-    items = [item(file, own.templates) for file in own.files]
+    items = [Item(MACHINE, f"{node.name}\n".encode(), 0o644)] if node.systemd else []
+    items += [item(file, own.templates) for file in own.files]
     items += [item(file, folder) for file in lab.files_of(node.name, stage)]
     return list({item.path: item for item in items}.values())
+
+
+def hostname(items: list[Item]) -> str | None:
+    """The host name that a machine's overlay gives it, None if it gives none."""
+    return next((item.content.decode().strip() for item in items if item.path == HOSTNAME), None)
 
 
 def as_tar(items: list[Item]) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labenv.environment import Environment
 from labenv.errors import EngineError, UsageError
+from labenv.lab import labs
 from labenv.mail import again, complaints, postroom, telling
 from labenv.mail.maillog import Delivery, Refusal
 from labenv.mail.office import Office, Station, walk
@@ -128,8 +129,11 @@ class Trace:
 def trace(environment: Environment, engine: "Engine", wanted: str = "latest") -> Trace:
     """The path of a message by its message id or a queue id, or of the `latest` message or refused attempt.
 
-    The notes name machines that are not running. Raises UsageError, with the newest ids, if no machine knows it.
+    The notes name machines that are not running. Raises UsageError, with the newest ids, if no machine knows it, and for a lab that
+    is not about mail.
     """
+    if "mail" not in labs.of(environment).kits:
+        raise UsageError(f"{environment.lab} is not about mail, so there is no message to follow.")
     found = Tracer(postroom.look(engine, environment), _scene(environment, engine)).trace(wanted)
 
     def located(end: End, message: str = found.id) -> End:

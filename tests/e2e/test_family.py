@@ -117,7 +117,7 @@ def test_the_programs_of_the_course_are_on_every_machine(cli: Cli, lab: dict[str
     ("command", "status", "sentence"),
     [
         ("firewall-cmd --list-all", 252, r"FirewallD is not running: .*iptables -L -n.*\."),
-        ("nmcli device", 8, r"Error: NetworkManager is not running: .*\."),
+        ("nmcli general status", 8, r"Error: NetworkManager is not running: .*\."),
         ("nmtui", 1, r"NetworkManager is not running: .*\."),
         ("setenforce 1", 1, r"setenforce: SELinux is disabled"),
         ("semanage fcontext -l", 1, r"semanage: SELinux is disabled on this machine, .*\."),
@@ -143,6 +143,32 @@ def test_name_clock_and_language_show_what_a_container_knows(vm2: Typed, lab: di
     assert "not installed time zone" in vm2("timedatectl set-timezone ../../etc/passwd", rc=1)
     vm2("timedatectl set-timezone UTC")
     assert "System Locale: LANG=C.UTF-8" in vm2("localectl")
+
+
+def test_the_network_is_what_the_ifcfg_files_say_once_they_are_applied(vm2: Typed, lab: dict[str, Any]) -> None:
+    n = lab["network"].removesuffix(".0/24")
+    before = vm2("cat /etc/resolv.conf")
+    edit = "cd /etc/sysconfig/network-scripts; cp ifcfg-eth0 /root; "
+    vm2(
+        edit
+        + "sed -i -e 's/^DNS1=.*/DNS1=\"10.9.8.7\"/' -e 's/^DOMAIN=.*/SEARCH=one.test/' ifcfg-eth0; echo DNS2=10.9.8.6 >>ifcfg-eth0"
+    )
+    assert vm2("cat /etc/resolv.conf") == before
+    assert vm2("ifdown eth0; cat /sys/class/net/eth0/operstate; ip route") == "down\n"
+    assert vm2("ifup eth0; ip route show default") == f"default via {n}.1 dev eth0 \n"
+    wanted = "search one.test\nnameserver 10.9.8.7\nnameserver 10.9.8.6\noptions timeout:1 attempts:2\n"
+    assert vm2("cat /etc/resolv.conf") == wanted
+    vm2("mv /root/ifcfg-eth0 /etc/sysconfig/network-scripts; nmcli connection reload")
+    assert vm2("cat /etc/resolv.conf") == wanted
+    assert vm2("nmcli con up eth0; cat /etc/resolv.conf") == f"Connection successfully activated\n{before}"
+    vm2(
+        f"echo 'nameserver 10.9.8.7' >/etc/resolv.conf; systemctl restart network; grep -qx 'nameserver {n}.1' /etc/resolv.conf"
+    )
+    assert "IPADDR=10.9.8.7 has no effect" in vm2(
+        "sed 's/^IPADDR=.*/IPADDR=10.9.8.7/' -i.bak /etc/sysconfig/network-scripts/ifcfg-eth0; ifup eth0", rc=1
+    )
+    vm2("cd /etc/sysconfig/network-scripts; mv ifcfg-eth0.bak ifcfg-eth0; service network restart")
+    assert "configuration for eth9 not found" in vm2("ifup eth9", rc=1)
 
 
 def test_the_first_mail_is_of_the_day_before(vm2: Typed) -> None:
@@ -199,3 +225,27 @@ def test_dump_makes_a_backup_that_restore_reads_and_step_48_accepts(cli: Cli, vm
     said = judged()
     assert "restore reads /backup/vm2.dump on host: " in said
     assert "host: OK" not in said
+
+
+def test_another_host_name_takes_effect_at_the_reboot_and_stays(cli: Cli, lab: dict[str, Any]) -> None:
+    """One that is typed as a command, and one that is written into the file; what is in the machines stays."""
+    student, domain = lab["student"], lab["domain"]
+
+    def on(machine: str, script: str) -> str:
+        return cli.inside(student, machine, script)
+
+    ids = {name: on(name, "cat /etc/machine-id") for name in ("vm2", "vm3")}
+    assert "labenv reboot vm3" in on("vm3", f"hostnamectl set-hostname vm7.{domain} 2>&1; hostname")
+    assert on("vm3", "hostname; hostnamectl --static") == f"vm3.{domain}\nvm7.{domain}\n"
+    on("vm2", "echo vm8 >/etc/hostname")
+    cli("reboot", "--all", "-s", student)
+    assert on("vm2", "hostname; cat /etc/hostname") == "vm8\nvm8\n"
+    assert on("vm3", "hostname; hostname -f; postconf -h myhostname").split()[:2] == [f"vm7.{domain}"] * 2
+    assert {name: on(name, "cat /etc/machine-id") for name in ids} == ids
+    on("vm3", f"hostnamectl set-hostname vm3.{domain}")
+    cli("save", "named", "-s", student)
+    cli("restore", "named", "-s", student)
+    assert (on("vm2", "hostname"), on("vm3", "hostname")) == ("vm8\n", f"vm3.{domain}\n")
+    assert [save["name"] for save in cli.json("saves", "-s", student)["saves"]] == ["named", "before-restore-1"]
+    cli("reset", "vm2", "-s", student)
+    assert on("vm2", "hostname") == f"vm2.{domain}\n"

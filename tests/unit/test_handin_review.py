@@ -213,8 +213,10 @@ def test_a_firewall_made_to_be_walked_for_ever_is_judged_at_once(tmp_path: Path)
 
 def test_what_is_no_file_of_its_own_is_a_row_too(tmp_path: Path) -> None:
     good = saved(tmp_path / "a.tar.gz")
-    rows = review([tmp_path, tmp_path / "missing", good])
+    (tmp_path / "empty").mkdir()
+    rows = review([tmp_path / "empty", tmp_path / "missing", good])
     assert [row.sound for row in rows] == [False, False, True]
+    assert review([tmp_path]) == review([good]), "a folder stands for its archives"
 
 
 def test_nothing_there_at_all_is_wrong_usage(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def account(environment: Environment) -> Account:
     """
     found = labs.of(environment).account
     if found is None:
-        raise UsageError(f"{environment.lab} has no mail account.")
+        raise UsageError(f"{environment.lab} has no mail account, so there are no settings for a mail client.")
     student = environment.student
     address, user = (templates.text(text, student=student) for text in (found.address, found.user))
     reach = Reach(environment)
