@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from labenv.checks.presence import ENTER
 from labenv.checks.results import CheckResult, Report, in_chains, with_persons, with_remarks, with_ticks
 from labenv.environment import Environment
-from labenv.environments import ticks
+from labenv.environments import laid, ticks
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced, silent
 from labenv.lab import labs
@@ -61,7 +61,11 @@ def run_checks(
     ticked: dict[str, ticks.Tick] = {}
     run.beside(lambda: ticked.update(ticks.read(engine, environment.student.id)))
     if not whole:
-        run.beside(lambda: notes.extend(origin.all_strange(engine, regular, since_made=True)))
+        run.beside(
+            lambda: notes.extend(
+                origin.all_strange(engine, regular, lambda: laid.digests(environment), since_made=True)
+            )
+        )
     remarks: list[tuple[str, str]] = []
     run.beside(lambda: remarks.extend(one for part in run.parts for one in part.remarks(lab, run.began)))
     if written:
@@ -83,7 +87,7 @@ def run_checks(
     results = with_ticks(with_persons(chained, lab, wanted), lab, ticked)
     if whole:  # it takes all of the computer, and would delay the messages of the checks
         with announced(listen, "programs", "comparing all programs with those of the images"):
-            notes.extend(origin.all_strange(engine, regular))
+            notes.extend(origin.all_strange(engine, regular, lambda: laid.digests(environment)))
             site.close()
     failed = {result.step for result in results if result.status == "fail"}
     told = tuple((step, words) for step, words in remarks if step in wanted - failed)

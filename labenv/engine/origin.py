@@ -11,7 +11,7 @@ import os
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +78,8 @@ cd {_UNPACKED} && exec {TOOLS}/bin/digests 0 {_UNPACKED}
 
 # The digests that a file may have, by its path.
 Digests = dict[str, list[str]]
+# The digest of each file that a lab has laid over the image of a machine, by machine and path; asked only if something is strange.
+Laid = Callable[[], Mapping[str, Mapping[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,10 @@ class Strange:
         )
 
 
-def strange(engine: Engine, machine: Machine, channel: Channel, *, since_made: bool = False) -> Strange:
-    """What the programs of a machine differ in from what its image brought.
+def strange(
+    engine: Engine, machine: Machine, channel: Channel, laid: Laid = dict, *, since_made: bool = False
+) -> Strange:
+    """What the programs of a machine differ in from what its image brought and the lab laid over it.
 
     With `since_made`, only programs and units that were changed after the machine was made are read: that takes some ten
     milliseconds, and does not see libraries, nor what a save brought along. Raises EngineError.
@@ -123,6 +127,9 @@ def strange(engine: Engine, machine: Machine, channel: Channel, *, since_made: b
         return Strange(machine.name, added=foreign, remarks=(remark,))
     known = _known(engine, image)
     odd = [(path, said) for path, said in found if said not in known.get(path, ()) and not _is_off(path, said, known)]
+    if odd:
+        own = laid().get(machine.name, {})
+        odd = [(path, said) for path, said in odd if own.get(path) != said]
     digests = {digest for path, _ in odd for digest in known.get(path, ())}
     if packages := sorted(digest.removeprefix(_PACKAGED) for digest in digests if digest.startswith(_PACKAGED)):
         unpacked = _known(engine, image, *packages)
@@ -239,15 +246,15 @@ def _shown(paths: Sequence[str]) -> str:
 
 
 def all_strange(
-    engine: Engine, channels: Sequence[tuple[Machine, Channel]], *, since_made: bool = False
+    engine: Engine, channels: Sequence[tuple[Machine, Channel]], laid: Laid = dict, *, since_made: bool = False
 ) -> tuple[str, ...]:
     """Sentences about the running machines, in their order. A machine that cannot be read gets a sentence too."""
     with Together(len(channels)) as pool:
-        said = pool.map(lambda each: _said(engine, each[0], each[1], since_made), channels)
+        said = pool.map(lambda each: _said(engine, each[0], each[1], laid, since_made), channels)
         return tuple(sentence for sentences in said for sentence in sentences)
 
 
-def _said(engine: Engine, machine: Machine, channel: Channel, since_made: bool) -> tuple[str, ...]:
+def _said(engine: Engine, machine: Machine, channel: Channel, laid: Laid, since_made: bool) -> tuple[str, ...]:
     if machine.state != "running":
         return ()
     if not machine.has_tools:
@@ -257,6 +264,6 @@ def _said(engine: Engine, machine: Machine, channel: Channel, since_made: bool) 
         )
         return () if since_made else (sentence,)
     try:
-        return strange(engine, machine, channel, since_made=since_made).sentences
+        return strange(engine, machine, channel, laid, since_made=since_made).sentences
     except EngineError as error:
         return (f"The programs of {machine.name} could not be compared with what its image brought: {error}",)

@@ -1,5 +1,6 @@
 """When nginx and Apache last read their files."""
 
+import re
 from dataclasses import dataclass
 
 from labenv.checks.machine import Machine
@@ -20,8 +21,9 @@ class Forking(Service):
         start = super().began(machine)
         if not start or not self.changed(machine, start):
             return start
-        now, *ages = machine.once(f"date +%s; ps -C {self.program} -o etimes=").stdout.split()
-        return max(start, int(now) + 1 - min(map(int, ages), default=int(now)))  # ps counts whole seconds
+        said = machine.once(f"date +%s; ps -C {self.program} -o etimes=").stdout
+        now, *ages = map(int, re.findall(r"\b[0-9]{1,10}\b", said)) or (0,)
+        return max(start, now + 1 - min(ages, default=now))  # ps counts whole seconds
 
 
 NGINX = Forking("nginx", "nginx", f"find /etc/nginx -type f {FOUND}", "nginx")
