@@ -19,6 +19,7 @@ from pathlib import Path
 from labenv import places
 from labenv.engine import Engine
 from labenv.environments.down import down
+from labenv.errors import EngineError
 from labenv.events import Event, Listener, silent
 from labenv.parallel import Together
 
@@ -61,12 +62,18 @@ def remove(engine: Engine, prefix: str) -> None:
 
 
 def sweep(engine: Engine, listen: Listener) -> None:
-    """Remove what earlier runs of this user on this computer left because they were killed; says so. Raises EngineError."""
+    """Remove what earlier runs of this user on this computer left because they were killed; says so.
+
+    What the engine refuses to remove stays, and is no reason to prove nothing. Raises EngineError if it does not answer.
+    """
     for environment in engine.environments():
         found = _ID.fullmatch(environment.student.id)
         if found and found[1] == _here() and not _is_held(_lock(found[2])):
             listen(Event("proof", f"removing {environment.student.id}, which a run that was killed has left", "note"))
-            down(engine, environment, silent)
+            try:
+                down(engine, environment, silent)
+            except EngineError as error:
+                listen(Event("proof", f"{environment.student.id} is still there: {error}", "warn"))
 
 
 def _here() -> str:
