@@ -44,7 +44,7 @@ def _whole_sheet(place: Place) -> list[str]:
 
 
 def _first_stage(place: Place, stage: str) -> list[str]:
-    """No state comes before the first stage: each solution must change nothing there, and repair a fault of its step."""
+    """No state comes before the first stage: each solution must change nothing there, and should repair a fault of its step."""
     steps = _of_stage(place.lab, stage)
     with place.at(stage) as environment:
         before = place.checked(environment)
@@ -54,7 +54,7 @@ def _first_stage(place: Place, stage: str) -> list[str]:
     for step in steps:
         own = ", ".join(_faults(place, step))
         if own and not _repairs(place, step):
-            found.append(f"step {step.id}: its solution repairs none of its faults ({own})")
+            place.notes.append(f"step {step.id}: its solution repairs none of the step's faults ({own})")
     return found
 
 
