@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from labenv.checks.presence import ENTER
@@ -57,15 +58,12 @@ def run_checks(
     spoken = labs.spoken_of(environment)
     run = Run(site, lab, wanted, lambda result: listen(_event(result, spoken)), first=first)
     regular = [(machine, site[machine.name].channel) for machine in environment.regular]
+    begun_with = partial(laid.digests, environment)
     notes: list[str] = []
     ticked: dict[str, ticks.Tick] = {}
     run.beside(lambda: ticked.update(ticks.read(engine, environment.student.id)))
     if not whole:
-        run.beside(
-            lambda: notes.extend(
-                origin.all_strange(engine, regular, lambda: laid.digests(environment), since_made=True)
-            )
-        )
+        run.beside(lambda: notes.extend(origin.all_strange(engine, regular, since_made=True, laid=begun_with)))
     remarks: list[tuple[str, str]] = []
     run.beside(lambda: remarks.extend(one for part in run.parts for one in part.remarks(lab, run.began)))
     if written:
@@ -87,7 +85,7 @@ def run_checks(
     results = with_ticks(with_persons(chained, lab, wanted), lab, ticked)
     if whole:  # it takes all of the computer, and would delay the messages of the checks
         with announced(listen, "programs", "comparing all programs with those of the images"):
-            notes.extend(origin.all_strange(engine, regular, lambda: laid.digests(environment)))
+            notes.extend(origin.all_strange(engine, regular, laid=begun_with))
             site.close()
     failed = {result.step for result in results if result.status == "fail"}
     told = tuple((step, words) for step, words in remarks if step in wanted - failed)

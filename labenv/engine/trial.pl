@@ -3,7 +3,7 @@
 # It runs in a container that has no network, where a pair of interfaces ends on both sides: "eth0" has the machine's address, and
 # frames written to "wire" arrive there, from whichever source they name. Its input is
 #     ADDRESS/PREFIX SECONDS
-#     try SOURCE PORT HARDWARE-ADDRESS|-       for each packet
+#     try SOURCE PORT HARDWARE-ADDRESS|- tcp|udp       for each packet
 #     rules
 # and then the file of the rules, to the end. It answers with records, each "NAME LENGTH\n" and so many bytes: "failed" with what
 # the loader of the rules said; or else "loaded" with the counters, and for each packet its fate, "in", "rejected" or "dropped",
@@ -14,7 +14,7 @@ use Fcntl ':flock';
 use Socket;
 
 my ($AF_PACKET, $ETH_P_ALL, $ETH_P_IP, $ETH_P_ARP) = (17, 0x0003, 0x0800, 0x0806);    # packet(7), if_ether.h
-my ($ICMP, $TCP, $SYN, $RST, $ACK) = (1, 6, 0x02, 0x04, 0x10);
+my ($ICMP, $TCP, $UDP, $SYN, $RST, $ACK) = (1, 6, 17, 0x02, 0x04, 0x10);
 my $NOBODY = "\x02\0\0\0\0\x01";    # a hardware address that no interface has
 my $SAVED = '/run/labenv-trial-rules';
 my $GRACE = 0.03;    # seconds for an answer that another processor may still be working on
@@ -30,11 +30,14 @@ sub checksum {
     return ~$sum & 0xffff;
 }
 
-sub syn {    # RFC 791, RFC 9293
-    my ($source, $target, $from, $to) = @_;
-    my $segment = sub { pack 'nnNNCCnnnnn', $from, $to, 1, 0, 6 << 4, $SYN, 64240, $_[0], 0, 0x0204, 1460 };
-    my $head = sub { pack 'CCnnnCCna4a4', 0x45, 0, 44, $from, 0x4000, 64, $TCP, $_[0], $source, $target };
-    my $sum = checksum(pack('a4a4CCn', $source, $target, 0, $TCP, 24) . $segment->(0));
+sub packet {    # RFC 791, RFC 9293, RFC 768
+    my ($protocol, $source, $target, $from, $to) = @_;
+    my $segment = $protocol == $TCP
+        ? sub { pack 'nnNNCCnnnnn', $from, $to, 1, 0, 6 << 4, $SYN, 64240, $_[0], 0, 0x0204, 1460 }
+        : sub { pack 'nnnnN', $from, $to, 12, $_[0], $from };
+    my $size = length $segment->(0);
+    my $head = sub { pack 'CCnnnCCna4a4', 0x45, 0, 20 + $size, $from, 0x4000, 64, $protocol, $_[0], $source, $target };
+    my $sum = checksum(pack('a4a4CCn', $source, $target, 0, $protocol, $size) . $segment->(0));
     return $head->(checksum($head->(0))) . $segment->($sum);
 }
 
@@ -45,8 +48,8 @@ my ($address) = split '/', $place;
 my @tries;
 while (defined(my $line = <STDIN>)) {
     last if $line eq "rules\n";
-    my (undef, $source, $port, $hardware) = split ' ', $line;
-    push @tries, [$source, $port, $hardware eq '-' ? $NOBODY : pack 'H*', $hardware =~ tr/://dr];
+    my (undef, $source, $port, $hardware, $protocol) = split ' ', $line;
+    push @tries, [$source, $port, $hardware eq '-' ? $NOBODY : pack('H*', $hardware =~ tr/://dr), $protocol eq 'udp' ? $UDP : $TCP];
 }
 my $rules = do { local $/; <STDIN> };
 alarm $seconds;
@@ -74,12 +77,14 @@ if ($status) {
 }
 
 my %listeners;
-for my $port (map { $_->[1] } @tries) {
-    next if $listeners{$port};
-    socket $listeners{$port}, PF_INET, SOCK_STREAM, 0 or die "socket: $!\n";
-    setsockopt $listeners{$port}, SOL_SOCKET, SO_REUSEADDR, 1;
-    bind $listeners{$port}, pack_sockaddr_in($port, INADDR_ANY) or die "port $port: $!\n";
-    listen $listeners{$port}, 16 or die "port $port: $!\n";
+for (@tries) {
+    my ($port, $protocol) = @$_[1, 3];
+    my $listener = \$listeners{"$protocol $port"};
+    next if $$listener;
+    socket $$listener, PF_INET, $protocol == $TCP ? SOCK_STREAM : SOCK_DGRAM, 0 or die "socket: $!\n";
+    setsockopt $$listener, SOL_SOCKET, SO_REUSEADDR, 1;
+    bind $$listener, pack_sockaddr_in($port, INADDR_ANY) or die "port $port: $!\n";
+    $protocol == $UDP or listen $$listener, 16 or die "port $port: $!\n";
 }
 
 my $index = 0 + slurp('/sys/class/net/wire/ifindex');
@@ -91,10 +96,11 @@ my $target = inet_aton($address);
 my $from = 40000 + int rand 20000;
 record('loaded', done('iptables-save -c'));
 for my $try (@tries) {
-    my ($source, $port, $hardware) = ($try->[0], $try->[1], $try->[2]);
+    my ($source, $port, $hardware, $sent) = @$try;
+    my $listener = $listeners{"$sent $port"};
     my $near = inet_aton($source);
     $from++;
-    send $wire, $theirs . $hardware . pack('n', $ETH_P_IP) . syn($near, $target, $from, $port), 0 or die "wire: $!\n";
+    send $wire, $theirs . $hardware . pack('n', $ETH_P_IP) . packet($sent, $near, $target, $from, $port), 0 or die "wire: $!\n";
     # No firewall of IP's stops ARP (RFC 826): once this is answered, the packet before it has been judged.
     my $asked = pack 'nnCCna6a4a6a4', 1, $ETH_P_IP, 6, 4, 1, $NOBODY, $near, '', $target;
     send $wire, "\xff" x 6 . $NOBODY . pack('n', $ETH_P_ARP) . $asked, 0 or die "wire: $!\n";
@@ -102,7 +108,13 @@ for my $try (@tries) {
     while ($fate eq 'dropped') {
         my $ready = '';
         vec($ready, fileno $wire, 1) = 1;
+        vec($ready, fileno $listener, 1) = 1 if $sent == $UDP;
         last if select($ready, undef, undef, $left) < 1;
+        if ($sent == $UDP && vec $ready, fileno $listener, 1) {    # no kernel answers a datagram
+            my $peer = recv $listener, my $datagram, 2048, 0;
+            send $listener, $datagram, 0, $peer if unpack('N', $datagram) == $from;
+            next;
+        }
         recv $wire, my $frame, 2048, 0;
         my $kind = unpack 'x12n', $frame;
         if ($kind == $ETH_P_ARP) {
@@ -113,6 +125,9 @@ for my $try (@tries) {
             if ($protocol == $TCP && unpack("x${start}x2n", $frame) == $from) {
                 my $flags = unpack "x${start}x13C", $frame;
                 $fate = $flags & $RST ? 'rejected' : ($flags & ($SYN | $ACK)) == ($SYN | $ACK) ? 'in' : 'dropped';
+            }
+            elsif ($protocol == $UDP && unpack("x${start}x2n", $frame) == $from) {
+                $fate = 'in';
             }
             elsif ($protocol == $ICMP && unpack("x${start}C", $frame) == 3) {    # RFC 792: unreachable
                 $fate = 'rejected' if unpack("x${start}x28n", $frame) == $from;

@@ -35,11 +35,12 @@ _PAUSE = 0.02  # seconds until a container is looked for again that is being mad
 
 @dataclass(frozen=True)
 class Packet:
-    """The first packet of a TCP connection to a machine: from which address, to which port, and the sender's hardware address."""
+    """The first packet of a TCP connection to a machine, or a UDP one: from which address, to which port, and the sender's hardware address."""
 
     source: str
     port: int
     hardware: str = ""
+    protocol: str = "tcp"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def tried(engine: Engine, student_id: str, machine: Machine, rules: bytes, packe
     does not let labenv do that.
     """
     order = f"{machine.address}/24 {_SECONDS:g}\n"
-    order += "".join(f"try {packet.source} {packet.port} {packet.hardware or '-'}\n" for packet in packets)
+    order += "".join(
+        f"try {packet.source} {packet.port} {packet.hardware or '-'} {packet.protocol}\n" for packet in packets
+    )
     name = container_name(student_id, "firewall-trial")
     for _ in range(_ATTEMPTS):
         _ready(engine, student_id, name, machine)

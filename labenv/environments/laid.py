@@ -1,4 +1,4 @@
-"""What a lab laid over the images of an environment's machines."""
+"""What labenv laid over a machine's image: files of the lab, which nobody else brought."""
 
 import hashlib
 
@@ -8,19 +8,18 @@ from labenv.errors import UsageError
 from labenv.lab import labs
 
 
-def digests(there: Environment) -> dict[str, dict[str, str]]:
-    """By machine and path, the SHA-256 of each file that its lab laid there, or "->target" for a link.
-
-    Nothing if its lab or its topology is gone.
-    """
+def digests(environment: Environment, machine: str) -> dict[str, str]:
+    """The SHA-256 of each file that a machine began with, by its path; none if its lab or topology is gone."""
+    names = [there.name for there in environment.machines]
     try:
-        made = plan_again(there.student, labs.of(there), there.stage, there.topology, [m.name for m in there.machines])
+        lab = labs.of(environment)
+        made = plan_again(environment.student, lab, environment.stage, environment.topology, names)
+        return {
+            item.path: hashlib.sha256(item.content).hexdigest()
+            for node in made.topology.nodes
+            if node.name == machine
+            for item in made.overlay(node)
+            if not item.link
+        }
     except UsageError:
         return {}
-    return {
-        node.name: {
-            item.path: f"->{item.link}" if item.link else hashlib.sha256(item.content).hexdigest()
-            for item in made.overlay(node)
-        }
-        for node in made.topology.nodes
-    }

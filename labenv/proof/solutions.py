@@ -34,12 +34,14 @@ def _whole_sheet(place: Place) -> list[str]:
             _type(place, environment, step)
         results = place.checked(environment)
         found = [f"at the end of the sheet: {said}" for said in verdict.failures(results)]
-        before = in_force(place, environment)
+        before = in_force(place.engine, place.lab, environment)
         for step in everything:
             _type(place, environment, step)
         again = place.checked(environment)
         found += [f"typed once more: {said}" for said in _differences(results, again)]
-        found += [f"typed once more: {said}" for said in before.differences(in_force(place, environment))]
+        found += [
+            f"typed once more: {said}" for said in before.differences(in_force(place.engine, place.lab, environment))
+        ]
     return found + _unlike_up(place, lab.last_stage, environment, before)
 
 
@@ -100,7 +102,7 @@ def _stage(place: Place, before: str, stage: str) -> list[str]:
             late += [] if _passes(step, results) else [step]
         end = verdict.of_stage(place.lab, stage, results)
         found += [f"once all solutions of the stage are typed: {said}" for said in end]
-        facts = in_force(place, environment)
+        facts = in_force(place.engine, place.lab, environment)
     found += _unlike_up(place, stage, environment, facts)
     for step in () if end else late:
         if _passes_without(place, before, steps, step) and not _repairs(place, step):
@@ -120,7 +122,9 @@ def _unlike_up(place: Place, stage: str, solved: Environment, facts: Facts) -> l
     if not facts.is_known:
         return []
     with place.at(stage, like=solved) as made:
-        return [f"unlike `up --at {stage}`: {said}" for said in in_force(place, made).differences(facts)]
+        return [
+            f"unlike `up --at {stage}`: {said}" for said in in_force(place.engine, place.lab, made).differences(facts)
+        ]
 
 
 def _passes_without(place: Place, before: str, steps: Sequence[Step], left_out: Step) -> bool:

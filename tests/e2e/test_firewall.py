@@ -32,7 +32,7 @@ def there(engine: Engine, finished: dict[str, Any]) -> Environment:
 
 @pytest.fixture
 def tried(engine: Engine, there: Environment) -> Callable[..., Verdict]:
-    def work(rules: str, *packets: tuple[str, int]) -> Verdict:
+    def work(rules: str, *packets: tuple[str, int] | tuple[str, int, str, str]) -> Verdict:
         return trial.tried(
             engine, there.student.id, there.machine("vm3"), rules.encode(), [Packet(*each) for each in packets]
         )
@@ -76,6 +76,23 @@ def test_the_way_back_counts_too(tried: Callable[..., Verdict], there: Environme
     assert fate.word == "dropped"
     rule = decides(parse(fate.before), parse(fate.after))
     assert str(rule) == "filter OUTPUT, rule 1, -A OUTPUT -p tcp -m tcp --sport 143 -j DROP"
+
+
+@pytest.mark.parametrize(
+    ("rule", "fates"),
+    [
+        ("-A INPUT -p udp --dport 53 -j ACCEPT", ["in", "dropped"]),
+        ("-A INPUT -p tcp --dport 53 -j ACCEPT", ["dropped", "in"]),
+        ("-A INPUT -p udp --dport 53 -j REJECT", ["rejected", "dropped"]),
+        ("-A INPUT -m multiport -p udp --dports 53,67 -j ACCEPT\n-A OUTPUT -p udp -j DROP", ["dropped", "dropped"]),
+    ],
+)
+def test_datagrams_are_told_from_connections(
+    tried: Callable[..., Verdict], there: Environment, rule: str, fates: list[str]
+) -> None:
+    asker = there.machine("host").address
+    verdict = tried(f"{HEAD}{rule}\nCOMMIT\n", (asker, 53, "", "udp"), (asker, 53, "", "tcp"))
+    assert words(verdict) == fates
 
 
 def test_rules_that_cannot_be_loaded_say_in_which_line(tried: Callable[..., Verdict]) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from labenv.checks.doors import OUTSIDE
 from labenv.checks.machine import Site
 from labenv.engine import Engine
-from labenv.labs.lab4b.checks.common import OUTSIDE
 from labenv.mail.sessions import smtp
 from tests.e2e.conftest import Cli
 

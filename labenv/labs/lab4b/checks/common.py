@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from labenv.checks import kernel, units
+from labenv.checks import kernel, services, units
 from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine
 from labenv.checks.restarts import not_restarted
@@ -14,8 +14,6 @@ from labenv.errors import EngineError
 from labenv.mail.restarts import DOVECOT, needs_more_than_a_reload
 from labenv.student import Student
 
-# An address that is in no lab network (RFC 5737); host has it too.
-OUTSIDE = "203.0.113.1"
 # RFC 2606 section 2: nobody's domain, ever.
 ELSEWHERE = "somebody@elsewhere.test"
 
@@ -28,7 +26,6 @@ _PROGRAMS = {
 _SERVES = {25: "postfix", 143: "dovecot"}
 # The services of each machine that the checks judge.
 _SERVICES = {"host": ("named",), "vm2": ("postfix", "iptables"), "vm3": ("postfix", "iptables", "dovecot")}
-_FEW = 3  # reasons that are shown
 # Regular users (login.defs(5), UID_MIN and UID_MAX), and a name as useradd(8) accepts it.
 _FIRST_PERSON, _LAST_PERSON = 1000, 60000
 _NAME = r"[a-z_][a-z0-9_.-]{0,31}"
@@ -68,14 +65,9 @@ def look_ahead(machine: Machine) -> None:
     kernel.processes(machine)
 
 
-def listening(machine: Machine, port: int) -> set[str]:
-    """The addresses on which a TCP port listens."""
-    return {socket.near.address for socket in kernel.listeners(machine) if socket.near.port == port}
-
-
 def on_every_interface(machine: Machine, port: int, evidence: Evidence) -> None:
     """The port listens for the network, at best on all IPv4 addresses, and the service that belongs to it holds it."""
-    addresses = listening(machine, port)
+    addresses = services.listening(machine, port)
     saw = f"port {port} of {machine.name} listens on {', '.join(sorted(addresses)) or 'no address'}"
     if port == 25 and not addresses and not machine.run("postconf -M smtp/inet").stdout:
         saw += "; master.cf has no line for the service smtp inet"
@@ -117,26 +109,11 @@ def _runs(machine: Machine, name: str) -> bool:
     return bool(own if name == "dovecot" and _names_programs(running) else mine) or not running
 
 
-def runs(machine: Machine, name: str) -> bool:
-    """Whether systemd has the service running."""
-    return bool(machine.run("systemctl is-active --quiet %s", name).rc == 0)
-
-
 def service(machine: Machine, name: str, evidence: Evidence) -> None:
-    """The service runs and starts at boot (systemctl(1), UnitFileState: enabled-runtime lasts until the next boot)."""
+    """The service runs and starts at boot, as a program of its own package."""
+    services.runs_and_starts(machine, name, evidence, among=_SERVICES[machine.name])
     unit = units.look(machine, _SERVICES[machine.name])[name]
-    saw = f"{name} on {machine.name} is {unit.active or 'unknown'} and {unit.enabled or 'not installed'}"
-    why = "; ".join(unit.obstacles[:_FEW])
-    if (unit.active, unit.enabled) != ("active", "enabled"):
-        reason = why or unit.refusal or (units.wrong_line(machine, name) if unit.active == "failed" else "")
-        by = "" if reason else machine.name
-        evidence(False, f"{saw}: {reason}" if reason else saw, "active and enabled", by=by)
-    if why:
-        evidence(False, f"{saw}, but will not start at boot: {why}", "active and enabled, and started at boot")
-    if unit.refusal:
-        saw = f"{saw}, but systemd would not start it again: {unit.refusal}"
-        evidence(False, f"{saw}. What a boot does, only labenv check --after-reboot shows", "it can be started")
-    evidence(True, saw, "active and enabled")
+    saw = f"{name} on {machine.name} is {unit.active} and {unit.enabled}"
     if name in _PROGRAMS and not _runs(machine, name):
         evidence(False, f"{saw}, but no process of its own program runs", f"{_PROGRAMS[name][0]} in {name}.service")
     if unit.changed:

@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass, field
 
-from labenv.checks.evidence import CheckFailed, Evidence
+from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
-from labenv.labs.lab4b.checks.common import listening
+from labenv.checks.services import listening
+from labenv.dns import files
 
 PORT = 53
 
@@ -103,34 +104,22 @@ def answer_to_vm2(site: Site) -> Answer:
 
 
 def read_zone(site: Site) -> Zone:
-    """The zone on host, its file found through named.conf and read as named reads it (named-checkzone(8)).
+    """The zone on host, its file found through named.conf and read as named reads it.
 
     Raises CheckFailed, with the line, where named.conf or the file has an error.
     """
     host, domain = site["host"], site.student.domain
-    path, directory, kind = _file_of(host, domain)
-    # It reads as named does: as its user, in its directory, in the file's format. named refuses odd names in its own zones
-    # (check-names); named-checkzone only warns unless told otherwise.
-    named = "setpriv --reuid=named --regid=named --init-groups named-checkzone"
-    dumped = host.run(f"{named} -D -k fail -f %s -w %s %s %s", kind, directory or "/", domain, path)
-    if dumped.rc:
-        complaints = [line for line in (dumped.stderr + dumped.stdout).splitlines() if path in line or "error" in line]
-        said = next(
-            (line for line in complaints if "permission denied" in line), (complaints or ["it says nothing"])[0]
-        )
-        if "permission denied" in said:
-            raise CheckFailed(f"named cannot read {path}: {said}", "a file that the user named may read")
-        raise CheckFailed(f"named-checkzone refuses {path}: {said}", "OK")
-    text = dumped.stdout
-    serial = re.search(r"\sSOA\s+\S+\s+\S+\s+(\d+)", text)
-    owners = re.findall(r"^(\S+)\s+\d+\s+IN\s+MX\s", text, re.MULTILINE)
+    there = files.read_zone(host, domain)
+    owners = [record.owner for record in there.records if record.kind == "MX"]
+    addresses = {record.owner: record.data for record in there.records if record.kind == "A"}
+    aliases = frozenset(record.owner for record in there.records if record.kind == "CNAME")
     asked = host.once(f"dig @{host.address} +noall +answer +time=2 +tries=1 {domain} SOA {domain} MX").stdout
     soa = re.search(r"\sSOA\s+\S+\s+\S+\s+(\d+)", asked)
     return Zone(
-        path,
-        serial[1] if serial else "",
-        Exchangers(_records(text, domain), _addresses(text), _aliases(text)),
-        tuple(owner for owner in owners if owner.lower() != f"{domain}."),
+        there.path,
+        there.serial,
+        Exchangers(_by_preference(there.of(f"{domain}.", "MX")), addresses, aliases),
+        tuple(owner for owner in owners if owner != f"{domain}."),
         soa[1] if soa else "",
         Exchangers(_records(asked, domain)),
     )
@@ -146,38 +135,15 @@ def is_reachable(host: Machine) -> bool:
     return not listening(host, PORT).isdisjoint({host.address, "0.0.0.0"})
 
 
-def _file_of(host: Machine, domain: str) -> tuple[str, str, str]:
-    """The zone's file, the directory that relative names in it belong to, and its format, as named.conf has them.
-
-    Of several views, the first that has a file for the zone counts.
-    """
-    config = host.output("named-checkconf -p /etc/named.conf")
-    zones = re.findall(
-        rf'^([ \t]*)zone "{re.escape(domain)}\.?"[^{{\n]*\{{\n(.*?)^\1\}};',
-        config,
-        re.DOTALL | re.IGNORECASE | re.MULTILINE,
-    )
-    zone, file = next(
-        ((body, found[1]) for _, body in zones if (found := re.search(r'^\s*file "([^"]+)"', body, re.MULTILINE))),
-        ("", ""),
-    )
-    if not file:
-        raise CheckFailed(f"/etc/named.conf on host has no zone {domain} with a file", "the forward zone")
-    said = re.search(r'^\s*directory "([^"]+)"', config, re.MULTILINE)
-    directory = said[1].rstrip("/") if said else ""
-    kind = re.search(r"masterfile-format (\w+)", zone)
-    return file if file.startswith("/") else f"{directory}/{file}", directory, kind[1] if kind else "text"
-
-
 def _records(text: str, domain: str) -> tuple[str, ...]:
     found = re.findall(rf"^{re.escape(domain)}\.\s+\d+\s+IN\s+MX\s+(.+)", text, re.MULTILINE | re.IGNORECASE)
-    return tuple(sorted((" ".join(record.split()) for record in found), key=lambda record: int(record.split()[0])))
+    return _by_preference([" ".join(record.split()).lower() for record in found])
+
+
+def _by_preference(records: list[str]) -> tuple[str, ...]:
+    return tuple(sorted(records, key=lambda record: int(record.split()[0])))
 
 
 def _addresses(text: str) -> dict[str, str]:
     found = re.findall(r"^(\S+)\s+\d+\s+IN\s+A\s+(\S+)", text, re.MULTILINE)
     return {name.lower(): address for name, address in found}
-
-
-def _aliases(text: str) -> frozenset[str]:
-    return frozenset(name.lower() for name in re.findall(r"^(\S+)\s+\d+\s+IN\s+CNAME\s", text, re.MULTILINE))

@@ -4,21 +4,22 @@ They start in the order of this file: the longest first.
 """
 
 import imaplib
-import ipaddress
 import re
 import smtplib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from labenv.checks import doors as core_doors
 from labenv.checks import kernel
+from labenv.checks.doors import OUTSIDE, Firewall, Reach
 from labenv.checks.evidence import CheckFailed, Waits
 from labenv.checks.firewall import Dropped, Drops, greeted
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
+from labenv.dns.asking import Lookup, lookups
 from labenv.labs.lab4b.checks import doors
-from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE, first_name, look_ahead
-from labenv.labs.lab4b.checks.doors import Firewall, Reach
+from labenv.labs.lab4b.checks.common import ELSEWHERE, first_name, look_ahead
 from labenv.labs.lab4b.checks.reference import Reference, look
 from labenv.labs.lab4b.checks.relay import DECIDING, relay_of
 from labenv.mail import logs, maillog
@@ -30,7 +31,6 @@ from labenv.text import decoded
 
 ASTRAY = "does not end at that port: its addresses are rewritten on the way"
 ENDS_THERE = "it ends there"
-_AT_ONCE = 0.3  # seconds for what a resolver that answers says in a few milliseconds
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,6 @@ class Journey:
             machine = "vm3" if any(d.status == "sent" or d.address for d in self.vm2.deliveries) else "vm2"
             raise CheckFailed(f"The logs have {self.story}", "sent from vm2 to vm3", by=machine)
         return self.vm3
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """A name or an address that was looked up: what was answered, and what it should be."""
-
-    name: str
-    found: bool
-    words: str
-    wanted: str
 
 
 @dataclass(frozen=True)
@@ -214,7 +204,7 @@ def dovecot(site: Site) -> Dovecot:
 def names(site: Site) -> dict[str, list[Lookup]]:
     """What vm2 and vm3 get for the names of the lab, up to the first that is not found."""
     with ThreadPoolExecutor() as pool:
-        return dict(pool.map(lambda name: (name, _lookups(site, site[name])), ("vm2", "vm3")))
+        return dict(pool.map(lambda name: (name, _lookups(site[name], site)), ("vm2", "vm3")))
 
 
 @probe
@@ -246,33 +236,12 @@ def services(site: Site) -> None:
 
 def _imap_from(site: Site, name: str) -> Reach:
     dropped = Dropped(site[name], site["vm3"], 143)
-    return doors.reach(site, name, "vm3", 143, patience=3, hopeless=dropped)
+    return core_doors.reach(site, name, "vm3", 143, patience=3, hopeless=dropped)
 
 
-def _lookups(site: Site, machine: Machine) -> list[Lookup]:
+def _lookups(machine: Machine, site: Site) -> list[Lookup]:
     vm2, vm3 = site["vm2"], site["vm3"]
-    wanted = {"vm2": vm2.address, "vm3": vm3.address, vm3.address: f"{vm3.fqdn}."}
-    # One question for all of them, as each program that asks takes longer than its answers. Who gets no answer asks as a student does.
-    asked = machine.run(f"timeout {_AT_ONCE} dig +search +noall +answer +tries=1 vm2 A vm3 A -x %s", vm3.address)
-    rows = [" ".join(line.split()) for line in asked.stdout.lower().splitlines()]
-    owners = ("vm2", "vm3", ipaddress.ip_address(vm3.address).reverse_pointer)
-    told = [
-        Lookup(name, True, row, answer)
-        for owner, (name, answer) in zip(owners, wanted.items(), strict=True)
-        for row in rows
-        if row.startswith(f"{owner}.") and row.endswith(f" {answer}")
-    ]
-    if [lookup.name for lookup in told] == list(wanted):
-        return told
-    done = []
-    for name, answer in wanted.items():
-        said = machine.run("host -W 1 %s", name)
-        lines = said.stdout.strip().splitlines() or ["no answer"]
-        found = said.rc == 0 and any(line.split()[-1].lower() == answer for line in lines)
-        done.append(Lookup(name, found, lines[-1], answer))
-        if not found:
-            break
-    return done
+    return lookups(machine, {"vm2": vm2.address, "vm3": vm3.address, vm3.address: f"{vm3.fqdn}."})
 
 
 def _banner(machine: Machine, other: Machine) -> str:

@@ -1,11 +1,12 @@
 """Where the sheet starts, Lab 4a complete, and what stays true throughout (the sheet's warning and its error box)."""
 
+from labenv.checks import services
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.firewall import who_drops
 from labenv.checks.machine import QUICK, Machine, Site
 from labenv.checks.plugin import step
+from labenv.dns.asking import Lookup
 from labenv.labs.lab4b.checks import common, dns
-from labenv.labs.lab4b.checks.probes import Lookup
 from labenv.mail.settings import expect, postconf, words
 
 MAIL_MACHINES = ("vm2", "vm3")
@@ -88,7 +89,7 @@ def _dns_itself(site: Site, lookup: Lookup) -> None:
         raise Waits("12") from error
     host = site["host"]
     unloaded = "SERVFAIL" in lookup.words and not zone.served_serial
-    if unloaded or not common.runs(host, "named") or not dns.is_reachable(host):
+    if unloaded or not services.runs(host, "named") or not dns.is_reachable(host):
         raise Waits("13")
 
 

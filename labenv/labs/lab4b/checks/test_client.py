@@ -2,10 +2,10 @@
 
 import pytest
 
+from labenv.checks.doors import OUTSIDE
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
-from labenv.labs.lab4b.checks.common import OUTSIDE
 from labenv.labs.lab4b.checks.probes import Inbox, Journey
 from labenv.labs.lab4b.checks.relay import DECIDING
 from labenv.mail import logs

@@ -4,11 +4,11 @@ from email import message_from_string
 
 import pytest
 
+from labenv.checks.doors import Firewall
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.labs.lab4b.checks import common, doors
-from labenv.labs.lab4b.checks.doors import Firewall
 from labenv.labs.lab4b.checks.probes import Dialogue, Journey
 from labenv.labs.lab4b.checks.test_lda import agent_says, in_maildir, saved_by_dovecot
 from labenv.mail import logs

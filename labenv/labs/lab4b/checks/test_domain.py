@@ -2,6 +2,7 @@
 
 import pytest
 
+from labenv.checks import services
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine
 from labenv.checks.plugin import step
@@ -84,7 +85,7 @@ def test_zone_file_has_the_mx(zone: Zone, vm3: Machine, domain: str, student: St
 @step("13", machine="host")
 def test_named_serves_the_file(host: Machine, zone: Zone, evidence: Evidence) -> None:
     common.service(host, "named", evidence)
-    addresses = ", ".join(sorted(common.listening(host, dns.PORT))) or "no address"
+    addresses = ", ".join(sorted(services.listening(host, dns.PORT))) or "no address"
     saw = f"named listens on {addresses} (listen-on in /etc/named.conf decides)"
     evidence(dns.is_reachable(host), saw, host.address)
     saw = f"named answers with serial {zone.served_serial or 'none'} and {zone.served}"

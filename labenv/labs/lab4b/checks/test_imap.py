@@ -2,14 +2,13 @@
 
 import ipaddress
 
-from labenv.checks import firewall
+from labenv.checks import firewall, services
+from labenv.checks.doors import OUTSIDE, Firewall, Reach, accepted, latecomer, neighbour
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.restarts import not_restarted
 from labenv.labs.lab4b.checks import common, doors
-from labenv.labs.lab4b.checks.common import OUTSIDE
-from labenv.labs.lab4b.checks.doors import Firewall, Reach, latecomer, neighbour
 from labenv.labs.lab4b.checks.probes import ASTRAY, ENDS_THERE, Inbox
 from labenv.mail.restarts import DOVECOT
 from labenv.mail.settings import Dovecot, expect, set_in_file, words
@@ -20,7 +19,7 @@ from labenv.student import Student
 def test_only_imap_is_served(dovecot: Dovecot, vm3: Machine, evidence: Evidence) -> None:
     protocols = dovecot.setting("protocols", "dovecot.conf")
     expect(protocols, words(protocols.value) == ["imap"], "imap", evidence)
-    others = [port for port in (24, 110, 995) if common.listening(vm3, port)]
+    others = [port for port in (24, 110, 995) if services.listening(vm3, port)]
     shown = ", ".join(map(str, others)) or "neither 24, 110 nor 995"
     remark = not_restarted(vm3, DOVECOT) if others else ""
     evidence(not others, f"of other mail protocols, vm3 listens on {shown}{remark}", "no POP3, no LMTP")
@@ -44,6 +43,7 @@ def test_firewall_lets_the_network_in(
     imap_from_vm2: Reach,
     imap_from_others: dict[str, Reach],
     site: Site,
+    host: Machine,
     vm3: Machine,
     student: Student,
     evidence: Evidence,
@@ -53,7 +53,7 @@ def test_firewall_lets_the_network_in(
         evidence(reach.let_in, f"{name} to vm3 port 143: {reach.words}{rule}", "the firewall allows it")
     for source in (OUTSIDE, neighbour(student)):
         stranger = imap_from_others[source]
-        rule = doors.accepted(site, vm3, 143, source) if stranger.let_in else ""
+        rule = accepted(host, vm3, 143, source) if stranger.let_in else ""
         saw = f"{source}, outside the network, to vm3 port 143: {stranger.words}{rule}"
         evidence(not stranger.let_in, saw, "no connection")
     late = latecomer(student)
@@ -86,11 +86,11 @@ def test_firewall_is_saved(
     for name, source in (("host", host.address), ("vm2", vm2.address)):
         doors.stays_open(vm3, found, source, name, 143, evidence)
     for source in (OUTSIDE, neighbour(student)):
-        if decision := found.decisions.get((source, 143)):
+        if decision := found.decisions.get((source, 143, "tcp")):
             saw = f"at boot vm3 would {decision.of(f'port 143 from {source}, outside the network')}"
             evidence(not decision.let_in, saw, "it drops or rejects that")
     late = latecomer(student)
-    if (decision := found.decisions.get((late, 143))) and not decision.let_in:
+    if (decision := found.decisions.get((late, 143, "tcp"))) and not decision.let_in:
         evidence.doubt(*_narrow(f"at boot vm3 would {decision.of(f'port 143 from {late}')}", student))
 
 

@@ -2,11 +2,12 @@
 
 import re
 
+from labenv.checks.doors import OUTSIDE
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.restarts import not_restarted
-from labenv.labs.lab4b.checks.common import ELSEWHERE, OUTSIDE
+from labenv.labs.lab4b.checks.common import ELSEWHERE
 from labenv.labs.lab4b.checks.probes import Dialogue, Journey, reached_vm3
 from labenv.labs.lab4b.checks.relay import DECIDING, relay_of, way_without_relayhost
 from labenv.labs.lab4b.checks.trust import trust_of
