@@ -31,7 +31,13 @@ StageOption = Annotated[
     ),
 ]
 LabOption = Annotated[
-    str | None, typer.Option("--lab", autocompletion=common.complete_lab, help="The lab. Default: lab4b.")
+    str | None,
+    typer.Option(
+        "--lab",
+        metavar="NAME|FOLDER",
+        autocompletion=common.complete_lab,
+        help="A lab of `labenv lab list`, which marks the default, or a lab's folder: ./mylab.",
+    ),
 ]
 TopologyOption = Annotated[
     Path | None, typer.Option("--topology", metavar="FILE", help="Use your own topology instead of the lab's.")
