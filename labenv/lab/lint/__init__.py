@@ -51,7 +51,7 @@ def lint(folder: Path) -> list[Finding]:
     try:
         plan = topology.load_for(made, None, STUDENT)
     except UsageError as error:
-        found.add("lab.yaml", str(error), ["topology"])
+        lab.topology(found, made, error)
         return found.findings
     lab.stages(found, made)
     has_stages = not found.findings
