@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from labenv import plain_tar
-from labenv.engine import OPTIONAL, TOPOLOGY, image_file, layer
+from labenv.engine import LAB_FOLDER, OPTIONAL, TOPOLOGY, image_file, layer
 from labenv.environments import foreign
 from labenv.errors import UsageError
 from labenv.plain_tar import Unreadable
@@ -33,6 +33,26 @@ def test_what_a_save_writes_is_accepted(tmp_path: Path) -> None:
     file.write_bytes(packed(members(images())))
     found = foreign.save_in(image_file.verified(file))
     assert (found.student_id, found.name, found.machines) == ("asmith15", "tuesday", MACHINES)
+
+
+def test_where_the_lab_was_elsewhere_means_nothing_here(tmp_path: Path) -> None:
+    file = tmp_path / "given.labenv"
+    given = images()
+    for image in given:
+        image.labels[LAB_FOLDER] = "/home/somebody/lab4b"
+    file.write_bytes(packed(members(given)))
+    verified = image_file.verified(file)
+    assert foreign.save_in(verified).machines == MACHINES
+    assert not any(LAB_FOLDER in image.labels for image in foreign.marked(verified).images)
+
+
+def test_an_archive_of_a_lab_that_is_not_here_says_which(tmp_path: Path) -> None:
+    given = images()
+    for image in given:
+        image.labels["labenv.lab"] = "router"
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, packed(members(given)))
+    assert "is an environment of the lab 'router', which is not here. Put that lab into " in str(caught.value)
 
 
 def test_the_newer_layout_with_a_packed_layer_is_accepted(tmp_path: Path) -> None:
@@ -144,7 +164,6 @@ NO_SAVE_SETS = {
     "a student": label("labenv.student", "../x"),
     "a stage": label("labenv.stage", "../../x"),
     "a lab": label("labenv.lab", "../../x"),
-    "a folder for a lab that labenv ships": label("labenv.lab-folder", "/tmp/x"),
     "a name": label("labenv.save", "../x"),
 }
 
