@@ -119,6 +119,8 @@ def test_the_rendered_compose_file_has_both_networks(routed: Routed, tmp_path: P
     routed.cli("render", str(folder), "-s", "t-plain", "--net", "200", "--lab", str(routed.folder))
     tree = yaml.safe_load((folder / "compose.yaml").read_text())
     assert list(tree["networks"]) == ["office", "servers"]
+    options = [network["driver_opts"] for network in tree["networks"].values()]
+    assert all(each["com.docker.network.bridge.enable_ip_masquerade"] == "false" for each in options)
     assert tree["services"]["router"]["networks"] == {
         "office": {"ipv4_address": "10.200.1.1"},
         "servers": {"ipv4_address": "172.16.200.1"},
