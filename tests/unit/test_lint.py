@@ -271,7 +271,7 @@ def test_checks_bound_to_what_is_not_there_are_refused(folder: Path, text: str, 
 def test_a_template_that_cannot_be_rendered_is_refused_once(folder: Path, text: str, line: int, words: str) -> None:
     (folder / "templates" / "resolv.conf.j2").write_text(text)
     [found] = map(str, lint.lint(folder))
-    place = f"templates/resolv.conf.j2:{line}: host at stage lab4a: this template cannot be rendered: "
+    place = f"templates/resolv.conf.j2:{line}:1: host at stage lab4a: this template cannot be rendered: "
     assert found.startswith(place + words)
 
 

@@ -56,7 +56,7 @@ def lint(folder: Path) -> list[Finding]:
         found.add_at(str(file), error.sentence, error.line, error.column)
         return found.findings
     except UsageError as error:
-        found.add("lab.yaml", str(error), ["topology"])
+        lab.topology(found, made, error)
         return found.findings
     lab.stages(found, made)
     has_stages = not found.findings

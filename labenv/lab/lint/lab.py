@@ -1,15 +1,41 @@
 """lab.yaml: its stages, and what it names."""
 
+import re
 from collections import Counter
 
 from labenv import resources
+from labenv.errors import UsageError
 from labenv.lab import kits, labs
 from labenv.lab.lint.found import Found
 from labenv.lab.model import Lab, parsed
-from labenv.lab.positions import Place
-from labenv.lab.topology import Topology
+from labenv.lab.positions import Place, fault
+from labenv.lab.topology import Topology, file_of
 
 _FILE = "lab.yaml"
+_PLACE = re.compile(r"(?:services|networks)\.[\w.-]*\w")  # keys of a Compose file on the way down
+
+
+def in_topology(found: Found, lab: Lab, sentence: str, at: Place) -> None:
+    """Note a problem of the topology: in its file, if that is the lab's own, or where lab.yaml names it."""
+    file = file_of(lab)
+    if file.is_relative_to(lab.folder) and file.is_file():
+        found.add(file.relative_to(lab.folder).as_posix(), sentence, at)
+    else:
+        found.add(_FILE, sentence, ["topology"])
+
+
+def topology(found: Found, lab: Lab, error: UsageError) -> None:
+    """Note why the topology cannot be read; its sentence begins with the file, and the place there."""
+    file = file_of(lab)
+    words = str(error).removeprefix(f"{file}: ")
+    place = _PLACE.match(words)
+    if broken := fault(file) if file.is_file() else None:
+        line, column, reason = broken
+        found.add_at(file.name, f"this is not valid YAML: {reason}. Fix that place.", line, column)
+    elif words != str(error):
+        in_topology(found, lab, words, place[0].split(".") if place else [])
+    else:
+        found.add(_FILE, words, ["topology"])
 
 
 def stages(found: Found, lab: Lab) -> None:
@@ -68,9 +94,9 @@ def names(found: Found, lab: Lab, plan: Topology) -> None:
     for node in plan.nodes:
         if node.image not in images:
             said = (
-                f"the topology's machine {node.name} has the image '{node.image}', which is unknown. The images are: "
+                f"{node.name}: the image '{node.image}' is unknown. The images are: {', '.join(sorted(set(images)))}."
             )
-            found.add(_FILE, f"{said}{', '.join(sorted(set(images)))}.", ["topology"])
+            in_topology(found, lab, said, ["services", node.name, "image"])
     found.unknown(_FILE, "kit", [(kit, ["kits", number]) for number, kit in enumerate(lab.kits)], kits.names())
     if (twice := labs.doubled().get(lab.id)) and any(place.folder == lab.folder for place in labs.everywhere()):
         found.add(_FILE, twice, ["id"])
