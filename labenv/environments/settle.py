@@ -40,13 +40,13 @@ def due(environment: Environment, names: Container[str]) -> list[Answer]:
 
 
 def _filled(answer: Answer, environment: Environment) -> Answer:
-    """The answer with the student's values in its zone or its command."""
+    """The answer with the student's values in its zone, its site or its command."""
 
     def filled(text: str) -> str:
         student = environment.student
         return templates.text(text, student=student, network=student.prefix) if "{" in text else text
 
-    return replace(answer, dns=filled(answer.dns), command=filled(answer.command))
+    return replace(answer, dns=filled(answer.dns), http=filled(answer.http), command=filled(answer.command))
 
 
 def _named(answer: Answer) -> str:

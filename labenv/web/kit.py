@@ -1,5 +1,9 @@
-"""The kit for labs about web servers: its helpers need nothing of a run."""
+"""The kit for labs about web servers: when they last read their files, and what to watch."""
 
-from labenv.checks.kit import Kit
+from labenv.checks.interface import Kit, Watched
+from labenv.web.restarts import APACHE, NGINX
 
-KIT = Kit()
+KIT = Kit(
+    services=(NGINX, APACHE),
+    watched=Watched(paths=("/run/nginx.pid", "/run/apache2/apache2.pid", "/srv/www", "/var/www")),
+)
