@@ -50,6 +50,11 @@ def lint(folder: Path) -> list[Finding]:
     made = read(folder)
     try:
         plan = topology.load_for(made, None, STUDENT)
+    except topology.TopologyError as error:
+        own = error.file.is_relative_to(folder)
+        file = error.file.relative_to(folder) if own else error.file
+        found.add_at(str(file), error.sentence, error.line, error.column)
+        return found.findings
     except UsageError as error:
         found.add("lab.yaml", str(error), ["topology"])
         return found.findings
