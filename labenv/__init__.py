@@ -1,4 +1,4 @@
-"""labenv: one command brings up a working mail lab for a student, and verifies it."""
+"""labenv: one command brings up a working lab for a student, and verifies it."""
 
 try:
     from labenv._version import __version__

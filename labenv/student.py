@@ -1,7 +1,7 @@
 """Who an environment is made for, and what follows from that: domain, network, addresses.
 
 The course gives each student a domain named after their id and the network 192.168.X.0/24. All input here is
-untrusted: it ends up in zone files, shell lines and Postfix maps, so only a DNS label is accepted.
+untrusted: it ends up in zone files, shell lines and servers' tables, so only a DNS label is accepted.
 """
 
 import hashlib
@@ -9,56 +9,15 @@ import ipaddress
 import re
 import secrets
 from dataclasses import dataclass
+from functools import cache
 
+from labenv import resources
 from labenv.errors import UsageError
 
 # RFC 1123 section 2.1 and RFC 1035 section 2.3.4 allow 63 octets a label. A login name (useradd(8)) ends at 32,
 # and the id is both.
 _LABEL = re.compile(r"[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _LONGEST = 32
-
-# Names that the machines already use, for accounts or as hosts in the zone: `useradd` or BIND would refuse them, or a
-# student's mail would arrive in a system mailbox.
-RESERVED = frozenset(
-    [
-        "root",
-        "daemon",
-        "bin",
-        "sys",
-        "sync",
-        "games",
-        "man",
-        "lp",
-        "mail",
-        "news",
-        "uucp",
-        "proxy",
-        "www-data",
-        "backup",
-        "list",
-        "irc",
-        "nobody",
-        "postfix",
-        "postdrop",
-        "named",
-        "bind",
-        "dovecot",
-        "dovenull",
-        "syslog",
-        "messagebus",
-        "sshd",
-        "adm",
-        "operator",
-        "postmaster",
-        "hostmaster",
-        "abuse",
-        "mailer-daemon",
-        "localhost",
-        "systemd-network",
-        "systemd-resolve",
-        "systemd-timesync",
-    ]
-)
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # without the look-alikes l, o, 0, 1
 
@@ -97,16 +56,15 @@ def check_id(text: str) -> str:
 
 
 def check_first(text: str, student_id: str) -> str:
-    """Return `text` if it is valid as the first-name account on vm3.
+    """Return `text` if it is valid as the name of a student's second account.
 
-    Raises UsageError if it is not a lower-case name or equals the id: the sheet needs an account that vm2 does not have
-    (Investigation 3, "Create a new account on your vm3").
+    Raises UsageError if it is not a lower-case name or equals the id: labs tell the two accounts apart.
     """
     name = _check_name(text, "first name")
     if name == student_id:
         raise UsageError(
-            f"The first name '{name}' is the same as the student id, so vm2 would have that account too and the sheet's delivery "
-            f"test would prove nothing. Choose another name: --first NAME."
+            f"The first name '{name}' is the same as the student id, but labs need two accounts of a student, which differ. "
+            f"Choose another name: --first NAME."
         )
     return name
 
@@ -132,7 +90,7 @@ def derive_first(student_id: str) -> str:
     If the id is too short for that, it is `<id>-first`, so that it never equals the id.
     """
     letters = re.sub(r"[^a-z]", "", student_id[1:])
-    if len(letters) >= 3 and letters not in RESERVED and letters != student_id:
+    if len(letters) >= 3 and letters not in _reserved() and letters != student_id:
         return letters
     return f"{student_id[: _LONGEST - 6].rstrip('-')}-first"
 
@@ -140,6 +98,13 @@ def derive_first(student_id: str) -> str:
 def new_password() -> str:
     """A new lab password: eight characters that are easy to read aloud."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(8))
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    """The names that the machines use themselves: a file beside their images has them."""
+    lines = (resources.images() / "accounts").read_text(encoding="utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 
 def _check_name(text: str, what: str) -> str:
@@ -153,7 +118,7 @@ def _check_name(text: str, what: str) -> str:
             f"The {what} {shown} cannot be used: {_reason(text)}. It becomes a DNS name and a login, so it must start with a "
             f"lower-case letter and contain only a-z, 0-9 and inner hyphens, such as 'asmith15'."
         )
-    if text in RESERVED:
+    if text in _reserved():
         raise UsageError(f"The {what} {shown} is a system account or a reserved name on the machines. Choose another.")
     return text
 

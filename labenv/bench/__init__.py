@@ -29,6 +29,7 @@ from labenv.environments.down import down
 from labenv.environments.settle import due
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, silent
+from labenv.lab import labs
 
 _STUDENT = "bench-labenv"
 _SYSTEMD = "/lib/systemd/systemd"  # what INIT becomes, and all that a stock machine has
@@ -242,7 +243,7 @@ def _remove_saves(engine: Engine) -> None:
 
 def _commands(engine: Engine) -> list[float]:
     """Milliseconds that a command in a machine takes over an open channel, the median of twenty."""
-    with engine.shell(engine.environments(_STUDENT)[0].machine("vm3")) as channel:
+    with engine.shell(engine.environments(_STUDENT)[0].regular[-1]) as channel:
         channel.run("true")
         took = []
         for _ in range(20):
@@ -270,7 +271,10 @@ def _memory(engine: Engine, *, optional: bool) -> list[float]:
 
 @contextmanager
 def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[str, Callable[[], float]]]:
-    """The two docker-compose starts to compare with, ready to be timed; none if docker-compose is not installed."""
+    """The two docker-compose starts to compare with, ready to be timed.
+
+    None if docker-compose is not installed, or the lab has no stock machine, which does the same with nothing of labenv.
+    """
     compose = _compose_command()
     if compose is None:
         listen(
@@ -280,10 +284,19 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
         )
         yield {}
         return
+    stock = labs.load(labs.default()).folder / "stock"
+    if not stock.is_dir():
+        listen(
+            Event(
+                "compare", f"skipped, because {labs.default()} has no folder stock, with a stock Debian machine", "note"
+            )
+        )
+        yield {}
+        return
     _labenv("render", str(folder / "own"), "-s", _STUDENT)
     tree = yaml.safe_load((folder / "own" / "compose.yaml").read_text(encoding="utf-8"))
     with _said(listen, "building the stock Debian machine to compare with"):
-        Images(engine).build_stock(Path(__file__).parent / "stock", _STOCK_TAG, silent)
+        Images(engine).build_stock(stock, _STOCK_TAG, silent)
     for service in tree["services"].values():
         del service["build"]
         service["image"] = _STOCK_TAG

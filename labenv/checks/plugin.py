@@ -1,11 +1,11 @@
 """The pytest plugin that binds tests to steps, starts the slow probes early, and turns outcomes into results.
 
-    @step("19", machine="vm3")
-    def test_trusted_networks(vm3: Machine, evidence: Evidence) -> None: ...
+    @step("3", machine="web")
+    def test_the_page_is_there(web: Machine, evidence: Evidence) -> None: ...
 
 `labenv check` runs it in process (run.py). With plain pytest, for a CI job that wants pytest's own reports:
 
-    pytest --pyargs labenv.labs.lab4b.checks -p labenv.checks.plugin --labenv-student asmith15
+    pytest --pyargs labenv.labs.LAB.checks -p labenv.checks.plugin --labenv-student asmith15
 """
 
 from typing import Any

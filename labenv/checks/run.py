@@ -2,12 +2,13 @@
 
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from labenv.checks.presence import ENTER
 from labenv.checks.results import CheckResult, Report, in_chains, with_persons, with_remarks, with_ticks
 from labenv.environment import Environment
-from labenv.environments import ticks
+from labenv.environments import laid, ticks
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced, silent
 from labenv.lab import labs
@@ -57,11 +58,12 @@ def run_checks(
     spoken = labs.spoken_of(environment)
     run = Run(site, lab, wanted, lambda result: listen(_event(result, spoken)), first=first)
     regular = [(machine, site[machine.name].channel) for machine in environment.regular]
+    begun_with = partial(laid.digests, environment)
     notes: list[str] = []
     ticked: dict[str, ticks.Tick] = {}
     run.beside(lambda: ticked.update(ticks.read(engine, environment.student.id)))
     if not whole:
-        run.beside(lambda: notes.extend(origin.all_strange(engine, regular, since_made=True)))
+        run.beside(lambda: notes.extend(origin.all_strange(engine, regular, since_made=True, laid=begun_with)))
     remarks: list[tuple[str, str]] = []
     run.beside(lambda: remarks.extend(one for part in run.parts for one in part.remarks(lab, run.began)))
     if written:
@@ -83,7 +85,7 @@ def run_checks(
     results = with_ticks(with_persons(chained, lab, wanted), lab, ticked)
     if whole:  # it takes all of the computer, and would delay the messages of the checks
         with announced(listen, "programs", "comparing all programs with those of the images"):
-            notes.extend(origin.all_strange(engine, regular))
+            notes.extend(origin.all_strange(engine, regular, laid=begun_with))
             site.close()
     failed = {result.step for result in results if result.status == "fail"}
     told = tuple((step, words) for step, words in remarks if step in wanted - failed)

@@ -36,13 +36,14 @@ class Session:
     def pytest_configure(self, config: pytest.Config) -> None:
         """Give the run to the fixtures, and make fixtures of what the lab's kits bring."""
         config.stash[RUN] = self._run
-        brought = {name: _fixture(name, thing) for name, thing in self._run.brings.items()}
-        config.pluginmanager.register(type("Brought", (), brought)())
+        brought = ModuleType("labenv-kits")
+        for name, thing in self._run.brings.items():
+            setattr(brought, name, _fixture(name, thing))
+        config.pluginmanager.register(brought)
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """If all steps are wanted, start all the lab's probes at once: collecting the checks takes a while."""
-        plugins = session.config.pluginmanager.get_plugins()
-        self._probes |= self._run.learn(p for p in plugins if isinstance(p, ModuleType) and _is_conftest(p))
+        self._probes |= self._run.learn(_conftests(session))
         if self._run.steps == frozenset(self._run.lab.steps) and not self._run.first:
             self._run.start(self._probes)
 
@@ -63,7 +64,9 @@ class Session:
         With `first`, those that none needs and those of the steps for a person, which are looked at in any case; others come later.
         """
         modules = [item.module for item in session.items if isinstance(item, pytest.Function)]
-        self._probes |= self._run.learn(dict.fromkeys(modules))
+        self._probes |= self._run.learn(
+            [*_conftests(session), *dict.fromkeys(modules)]
+        )  # under plain pytest, both are new
         needed_here = _fixtures(session.items)
         own = _fixtures(item for item in session.items if self._run.lab.steps[_step(item).args[0]].is_for_a_person)
         self._run.start((self._probes - needed_here) | own if self._run.first else needed_here)
@@ -150,11 +153,17 @@ class Session:
 
 
 def _fixture(name: str, thing: object) -> Any:
-    return pytest.fixture(scope="session", name=name)(lambda _: thing)
+    return pytest.fixture(scope="session", name=name)(lambda: thing)
 
 
-def _is_conftest(module: ModuleType) -> bool:
-    return Path(module.__file__ or "").name == "conftest.py"
+def _conftests(session: pytest.Session) -> list[ModuleType]:
+    """The lab's conftest, if it has been loaded yet."""
+    plugins = session.config.pluginmanager.get_plugins()
+    return [
+        p
+        for p in plugins
+        if isinstance(p, ModuleType) and Path(getattr(p, "__file__", None) or "").name == "conftest.py"
+    ]
 
 
 def _step(item: pytest.Item) -> pytest.Mark:

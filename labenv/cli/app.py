@@ -167,8 +167,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: drawing it with Rich takes longer than everything else
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="A mail lab of three machines in one command: BIND on host, Postfix on vm2, Postfix and Dovecot on vm3, under "
-    "your own domain.",
+    help="The labs of a course in system administration: the sheet's machines in one command, with real systemd, under your "
+    "own domain.",
     epilog="Start with: labenv up asmith15. Exit codes: 0 done, 1 a check failed, 2 wrong usage or bad input, 3 the "
     "engine or a machine is missing or failed.",
 )

@@ -181,7 +181,12 @@ StudentOption = Annotated[
     ),
 ]
 MachineArgument = Annotated[
-    str, typer.Argument(metavar="MACHINE", autocompletion=complete_machine, help="host, vm2 or vm3.")
+    str,
+    typer.Argument(
+        metavar="MACHINE",
+        autocompletion=complete_machine,
+        help="A machine of the environment; labenv status lists them.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 SaveArgument = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_save, help="Name of the save.")]

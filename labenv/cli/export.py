@@ -20,7 +20,7 @@ def export(
     ] = None,
     student: StudentOption = None,
 ) -> None:
-    """Write an environment to one file, to continue on another computer with the same lab and the same mail.
+    """Write an environment to one file, to continue on another computer just there.
 
     Examples:
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def history(
     file: Annotated[
         str | None,
-        typer.Argument(metavar="FILE", help="Only this: main.cf, /etc/dovecot, vm2, vm2:/etc/postfix/main.cf, …"),
+        typer.Argument(metavar="FILE", help="Only this: a file, a folder, a machine, or MACHINE:FILE."),
     ] = None,
     patch: PatchOption = False,
     reverse: Annotated[bool, typer.Option("--reverse", help="The oldest first.")] = False,
@@ -29,8 +29,8 @@ def history(
     What one command has changed, such as an installation, is one entry: many files of a folder are counted. To see each, name
     the folder: labenv history /etc/dovecot
 
-    The watched files are the configuration of Postfix, Dovecot, BIND and the firewall, the zones, aliases, accounts and
-    enabled services, and the active firewall rules, as "iptables-save".
+    Each lab says which files are watched: mostly the configuration of its services, accounts and enabled services. The active
+    firewall rules are among them, as "iptables-save".
 
     Examples:
 

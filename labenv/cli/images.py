@@ -86,7 +86,8 @@ def list_images(json: JsonOption = False) -> None:
 
 @app.command("packages")
 def list_packages(
-    name: Annotated[str, typer.Argument(metavar="IMAGE", help="An image, such as dovecot.")], json: JsonOption = False
+    name: Annotated[str, typer.Argument(metavar="IMAGE", help="An image, as labenv images list names it.")],
+    json: JsonOption = False,
 ) -> None:
     """List the packages of an image with their versions, to compare them with those of another computer.
 

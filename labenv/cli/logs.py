@@ -8,8 +8,8 @@ import typer
 from labenv.cli import common, screen
 from labenv.cli.common import MachineArgument, StudentOption
 
-# Where a person looks first: everything that a machine logs, including mail.
-_LOGS = ["/var/log/messages", "/var/log/maillog"]
+# Where a person looks first: everything that a machine logs, including mail; as Enterprise Linux names it, and as Debian does.
+_LOGS = ["/var/log/messages", "/var/log/maillog", "/var/log/syslog", "/var/log/mail.log"]
 
 
 def logs(
@@ -18,7 +18,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new lines until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines to show.")] = 50,
 ) -> None:
-    """Show a machine's mail log and system messages.
+    """Show what a machine has logged, mail included.
 
     Example:
 
@@ -37,7 +37,7 @@ def logs(
     command = shlex.join(["tail", "-q", "-n", str(lines), *(["-F"] if follow else []), *_LOGS]) + " 2>/dev/null"
     before = life(engine, target.container) if follow else ""
     try:
-        for line in engine.lines(target, command):  # a machine may have only one of them
+        for line in engine.lines(target, command):  # a machine has only some of them
             print(line, flush=follow)
     except KeyboardInterrupt:  # the usual way to end it
         raise typer.Exit(130) from None

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def reboot(
     machine: Annotated[
         str | None,
-        typer.Argument(metavar="MACHINE", autocompletion=common.complete_machine, help="host, vm2 or vm3; or --all."),
+        typer.Argument(
+            metavar="MACHINE", autocompletion=common.complete_machine, help="A machine of the environment; or --all."
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Reboot all machines at the same time.")] = False,
     hard: Annotated[bool, typer.Option("--hard", help="Simulate a power cut, without an orderly shutdown.")] = False,

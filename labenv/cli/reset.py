@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 def reset(
     machine: Annotated[
         str | None,
-        typer.Argument(
-            metavar="MACHINE", autocompletion=common.complete_machine, help="Only this machine: host, vm2 or vm3."
-        ),
+        typer.Argument(metavar="MACHINE", autocompletion=common.complete_machine, help="Only this machine."),
     ] = None,
     at: Annotated[
         str | None,

@@ -18,7 +18,7 @@ def save(
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Save an environment: files, mail, queues, accounts. The save stays when the environment is removed.
+    """Save an environment: everything on the disks of its machines. The save stays when the environment is removed.
 
     Examples:
 

@@ -31,7 +31,7 @@ def submit(
             "--without",
             metavar="NAME",
             autocompletion=_complete_part,
-            help="Leave this out: a part, such as history, or a file, such as vm2:/etc/hosts. Repeatable.",
+            help="Leave this out: a part, such as history, or a file, as MACHINE:PATH. Repeatable.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be packed.")] = False,
@@ -93,7 +93,9 @@ def _listed(package: "Package", *, every: bool) -> "Iterator[str]":
     if package.left_out:
         yield f"Left out, as you wish: {', '.join(map(_file, package.left_out))}"
     else:
-        yield "To leave something out: --without history, for example, or --without vm2:/etc/hosts"
+        one = next((name for name in package.members if name.startswith("config/")), "")
+        or_file = f", or --without {_file(one)}" if one else ""
+        yield f"To leave something out: --without history, for example{or_file}"
 
 
 def _file(member: str) -> str:

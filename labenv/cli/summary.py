@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from labenv.environments.reach import Reach
     from labenv.environments.up import Outcome
 
-_SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS"}
+# What listens on the ports that labs publish, in the order in which they are shown; others are shown by their number.
+_SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS", "80": "HTTP", "443": "HTTPS"}
 
 
 def show(environment: "Environment", changes: "Sequence[str]", report: "Report | None") -> None:
@@ -48,16 +49,17 @@ def show(environment: "Environment", changes: "Sequence[str]", report: "Report |
 def _next(environment: "Environment") -> "Iterator[tuple[str, str]]":
     """What a person may want to do now, with what it is."""
     from labenv.environments import desktop
-    from labenv.lab import labs
+    from labenv.lab import drills, labs
 
-    is_finished = environment.stage == labs.of(environment).stages[-1].id
+    lab = labs.of(environment)
+    is_finished = environment.stage == lab.last_stage
     if not is_finished:
         yield "next", "the next step of the sheet"
     yield f"shell {environment.regular[-1].name}", "a root shell"
     if desktop.machine_name(environment):
         yield "desktop", "Thunderbird, in your browser"
     yield "check", "which steps pass"
-    if is_finished:
+    if is_finished and drills.files(lab):
         yield "drill start", "a fault to find and fix"
 
 
@@ -77,10 +79,12 @@ def _rows(environment: "Environment", reach: "Reach") -> "Iterator[tuple[str, st
     yield "domain", student.domain
     yield "network", f"{environment.subnet}: " + ", ".join(f"{m.name} {m.address}" for m in environment.machines)
     yield "account", f"{student.id}, password {student.password}"
-    for number, service in _SERVICES.items():
+    there = {number for machine in environment.regular for number in machine.published}
+    others = {number for number in there - _SERVICES.keys() if number.isdecimal()}  # "53/udp" is the same service again
+    for number in (*_SERVICES, *sorted(others, key=int)):
         for machine in environment.machines:
             if place := reach.service(machine, number):
-                yield service, f"{place[0]}:{place[1]} ({machine.name})"
+                yield _SERVICES.get(number, f"port {number}"), f"{place[0]}:{place[1]} ({machine.name})"
 
 
 def _verdict(report: "Report") -> None:

@@ -20,8 +20,17 @@ _MOST = 4096  # bytes; as an archive, which one block of 512 and an end make of 
 
 
 def wished(engine: Engine, container: str) -> str | None:
-    """The name that a machine has asked for, None if for none or for one that is not valid. Raises EngineError."""
+    """The name that a machine has asked for, None if for none or for one that is not valid. Raises EngineError.
+
+    It may have it by now.
+    """
     with refusals(f"reading {container}'s host name"), suppress(docker.errors.NotFound):
         name = decoded(container_file.content(engine, container, _WISH, _MOST) or b"", keep="\n").strip()
         return name if VALID.fullmatch(name) else None
     return None
+
+
+def current(engine: Engine, container: str) -> str:
+    """The name that a machine has. Raises EngineError."""
+    with refusals(f"asking for {container}'s host name"):
+        return str(engine.api.inspect_container(container)["Config"]["Hostname"])

@@ -11,7 +11,7 @@ import os
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +78,8 @@ cd {_UNPACKED} && exec {TOOLS}/bin/digests 0 {_UNPACKED}
 
 # The digests that a file may have, by its path.
 Digests = dict[str, list[str]]
+# Which files a machine began with beside those of its image, each with its digest.
+Laid = Callable[[str], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,14 @@ class Strange:
         )
 
 
-def strange(engine: Engine, machine: Machine, channel: Channel, *, since_made: bool = False) -> Strange:
+def strange(
+    engine: Engine, machine: Machine, channel: Channel, *, since_made: bool = False, laid: Laid | None = None
+) -> Strange:
     """What the programs of a machine differ in from what its image brought.
 
     With `since_made`, only programs and units that were changed after the machine was made are read: that takes some ten
-    milliseconds, and does not see libraries, nor what a save brought along. Raises EngineError.
+    milliseconds, and does not see libraries, nor what a save brought along. `laid` tells what labenv itself laid over the image of
+    a machine. Raises EngineError.
     """
     since, where, patience = (machine.made, _FIRST, _SHORT) if since_made else (0, _PLACES, _PATIENCE)
     found = _read(channel.run(f"{TOOLS}/bin/digests {since} {' '.join(where)}", patience).stdout)
@@ -127,6 +132,9 @@ def strange(engine: Engine, machine: Machine, channel: Channel, *, since_made: b
     if packages := sorted(digest.removeprefix(_PACKAGED) for digest in digests if digest.startswith(_PACKAGED)):
         unpacked = _known(engine, image, *packages)
         odd = [(path, said) for path, said in odd if said not in unpacked.get(path, ())]
+    if odd and laid:
+        own = laid(machine.name)
+        odd = [(path, said) for path, said in odd if own.get(path) != said]
     odd.sort()
     read = [path for path, said in odd if said != _UNREADABLE]
     return Strange(
@@ -239,15 +247,19 @@ def _shown(paths: Sequence[str]) -> str:
 
 
 def all_strange(
-    engine: Engine, channels: Sequence[tuple[Machine, Channel]], *, since_made: bool = False
+    engine: Engine,
+    channels: Sequence[tuple[Machine, Channel]],
+    *,
+    since_made: bool = False,
+    laid: Laid | None = None,
 ) -> tuple[str, ...]:
     """Sentences about the running machines, in their order. A machine that cannot be read gets a sentence too."""
     with Together(len(channels)) as pool:
-        said = pool.map(lambda each: _said(engine, each[0], each[1], since_made), channels)
+        said = pool.map(lambda each: _said(engine, each[0], each[1], since_made, laid), channels)
         return tuple(sentence for sentences in said for sentence in sentences)
 
 
-def _said(engine: Engine, machine: Machine, channel: Channel, since_made: bool) -> tuple[str, ...]:
+def _said(engine: Engine, machine: Machine, channel: Channel, since_made: bool, laid: Laid | None) -> tuple[str, ...]:
     if machine.state != "running":
         return ()
     if not machine.has_tools:
@@ -257,6 +269,6 @@ def _said(engine: Engine, machine: Machine, channel: Channel, since_made: bool) 
         )
         return () if since_made else (sentence,)
     try:
-        return strange(engine, machine, channel, since_made=since_made).sentences
+        return strange(engine, machine, channel, since_made=since_made, laid=laid).sentences
     except EngineError as error:
         return (f"The programs of {machine.name} could not be compared with what its image brought: {error}",)

@@ -30,7 +30,9 @@ def question(machine: Machine, answer: Answer) -> Question:
     if answer.dns:
         return Question(_soa_query(answer.dns), _has_record)
     if answer.http:
-        return Question(f"GET {answer.http} HTTP/1.0\r\nHost: {machine.fqdn}\r\n\r\n".encode(), _is_served)
+        named = re.match(r"//([^/]+)(.*)", answer.http)  # as in RFC 3986 section 4.2
+        site, path = named.groups() if named else (machine.fqdn, answer.http)
+        return Question(f"GET {path or '/'} HTTP/1.0\r\nHost: {site}\r\n\r\n".encode(), _is_served)
     return Question(_hello(machine.fqdn), lambda reply: reply.startswith(_HANDSHAKE))
 
 

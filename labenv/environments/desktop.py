@@ -11,20 +11,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labenv import student
 from labenv.engine import Engine, authority, wall
-from labenv.engine.channel import Channel
 from labenv.engine.desk import NETWORK, Desk, Parts, remove_home
 from labenv.engine.images import Images, wanted
 from labenv.environment import Environment, Machine, network_name
-from labenv.environments import up
+from labenv.environments import up, window
 from labenv.environments.changing import Change, changing
 from labenv.environments.machines import make_network, walled
 from labenv.environments.networks import port_in_use
 from labenv.environments.plan import Plan, Request, topology_of
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
-from labenv.lab import overlay, topology
+from labenv.lab import labs, overlay, topology
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
 
@@ -32,13 +30,6 @@ _IMAGE = "desktop"
 # The last of an environment's ten ports (labenv.topology); from another environment's block if it is taken.
 _PLACE = 9
 _NO_TRANSLATION = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
-_NAMES = ("own", "configured")  # of Thunderbird's profiles
-_PROFILES = r"pgrep -af '^/usr/lib/thunderbird/thunderbird .*/\.thunderbird/' | sed 's|.*/||'"
-_PATIENCE = 120  # seconds to wait for Thunderbird's window; it takes five on an idle machine
-
-# The key with which the desktop opens a root shell on host; it is none of the student's files.
-_KEY = "cat /home/$STUDENT/.ssh/id_ed25519.pub"
-_PASSWORD = "umask 077 && cd /home/$STUDENT && vncpasswd -f >.new && chown $STUDENT: .new && mv .new .vnc-password"
 
 
 @dataclass(frozen=True)
@@ -72,10 +63,12 @@ def show(
     """Bring the desktop up, unless it runs, and wait until Thunderbird's window is open.
 
     With `configured`, Thunderbird has the accounts of the sheet; otherwise those that the student has set up.
-    Raises UsageError if the lab has no desktop, for a port that is taken or differs from the running desktop's, EngineError if its
+    Raises UsageError if the lab has no desktop or no accounts, for a port that is taken or differs from the running desktop's, EngineError if its
     machine does not run or the desktop fails.
     """
     who = environment.student
+    if configured and not labs.of(environment).files.get(_IMAGE):
+        raise UsageError(f"{environment.lab} has no accounts for a mail client. Omit --configured.")
     with changing(engine, who.id, listen) as change:
         host = _host(change.environment)
         desk = Desk(engine, who, host)
@@ -88,11 +81,11 @@ def show(
         if port:
             _check(engine, port)
         changes = _bring(engine, change, desk, host, listen, tag=wanted()[_IMAGE].tag, port=port)
-        password = _new_password(engine, desk)
+        password = window.new_password(engine, desk)
     with Together(1) as pool:  # both take about the same time
         others = pool.submit(_bring_others, engine, change, listen)
         with announced(listen, "Thunderbird", "waiting for Thunderbird's window"):
-            _open_thunderbird(engine, desk, "configured" if configured else "own")
+            window.open_thunderbird(engine, desk, "configured" if configured else "own")
         others.result()
     found = desk.parts().port
     assert found
@@ -171,7 +164,7 @@ def brought_back(engine: Engine, change: Change, listen: Listener) -> Iterator[N
         _bring(engine, change, desk, host, listen, tag=was.image, port=was.port)
         for profile in was.profiles:
             with announced(listen, "Thunderbird", "opening Thunderbird again"):
-                _open_thunderbird(engine, desk, profile)
+                window.open_thunderbird(engine, desk, profile)
     except LabenvError as error:
         listen(Event("desktop", f"it could not be started again. {error} To start it: labenv desktop", "warn"))
 
@@ -182,9 +175,7 @@ def _open(engine: Engine, there: Environment) -> _Open | None:
     desk = Desk(engine, there.student, there.machine(name))
     if not (running := desk.running()):
         return None
-    with engine.shell(desk.desktop) as shell:
-        listed = shell.run(_PROFILES).text.split()
-    return _Open(*running, tuple(name for name in _NAMES if name in listed))
+    return _Open(*running, window.open_profiles(engine, desk))
 
 
 def _bring(
@@ -207,7 +198,7 @@ def _bring(
     with announced(listen, "desktop", f"starting {change.student_id}'s desktop"):
         changes = _make(engine, change.plan, desk, host, there, page, tag)
         desk.start()
-        _open_host(engine, desk, host)
+        window.open_machine(engine, desk, host)
     return changes
 
 
@@ -291,33 +282,3 @@ def _free_port(engine: Engine, environment: Environment, listen: Listener) -> in
             return port
         listen(Event("desktop", f"port {port} of 127.0.0.1 is in use by another program; taking another", "note"))
     raise EngineError("No port for the desktop's page is free. Choose one: labenv desktop --port PORT")
-
-
-def _open_host(engine: Engine, desk: Desk, host: Machine) -> None:
-    """Open host to the desktop's terminal, once the desktop is ready."""
-    with engine.shell(desk.desktop) as inside, engine.shell(host) as on_host:
-        key = _run(desk, inside, f"until [ -s /run/screen/ready ]; do sleep 0.05; done; {_KEY}").strip()
-        on_host.run(f"mkdir -p /etc/labenv/keys && echo '{key}' >/etc/labenv/keys/root")
-
-
-def _new_password(engine: Engine, desk: Desk) -> str:
-    """Open the page to a new password, and return it."""
-    password = student.new_password()
-    with engine.shell(desk.desktop) as inside:
-        _run(desk, inside, _PASSWORD, told=password)
-    return password
-
-
-def _open_thunderbird(engine: Engine, desk: Desk, profile: str) -> None:
-    with engine.shell(desk.desktop) as shell:
-        _run(desk, shell, f"/usr/lib/labenv/thunderbird {profile}")
-
-
-def _run(desk: Desk, channel: Channel, command: str, *, told: str = "") -> str:
-    try:
-        done = channel.run(command, timeout=_PATIENCE, told=told)
-    except EngineError as error:
-        raise EngineError(f"{error}\nLast output of the desktop:\n{desk.last_words()}") from error
-    if done.rc:
-        raise EngineError(f"The desktop could not be set up: {done.complaint}")
-    return done.text

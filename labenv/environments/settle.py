@@ -40,29 +40,44 @@ def due(environment: Environment, names: Container[str]) -> list[Answer]:
 
 
 def _filled(answer: Answer, environment: Environment) -> Answer:
-    """The answer with the name of its zone, which may be the student's."""
-    zone = answer.dns
-    if "{" in zone:
+    """The answer with the student's values in its zone, its site or its command."""
+
+    def filled(text: str) -> str:
         student = environment.student
-        zone = templates.text(zone, student=student, network=student.prefix)
-    return replace(answer, dns=zone)
+        return templates.text(text, student=student, network=student.prefix) if "{" in text else text
+
+    return replace(answer, dns=filled(answer.dns), http=filled(answer.http), command=filled(answer.command))
 
 
 def _named(answer: Answer) -> str:
     return f"{answer.machine}:{answer.port}" if answer.port else answer.machine
 
 
+def await_new(engine: Engine, environment: Environment, listen: Listener) -> None:
+    """Wait for an environment that was just made: until its services answer, and machines that need not answer anything have booted.
+
+    Raises as `await_services` does.
+    """
+    heard = {answer.machine for answer in due(environment, {machine.name for machine in environment.machines})}
+    _await_boots(engine, [machine for machine in environment.regular if machine.name not in heard], listen)
+    await_services(engine, environment, environment.machines, listen)
+
+
+def _await_boots(engine: Engine, machines: list[Machine], listen: Listener) -> None:
+    if not machines:
+        return
+    names = ", ".join(machine.name for machine in machines)
+    with (
+        announced(listen, "boot", f"waiting until {names} {'has' if len(machines) == 1 else 'have'} booted"),
+        Together(len(machines)) as pool,
+    ):
+        list(pool.map(lambda machine: await_boot(engine, machine), machines))
+
+
 def settle(engine: Engine, environment: Environment, machines: Iterable[Machine], listen: Listener) -> None:
     """Wait for machines that a student has worked on. Services that the student broke stay down, which is no error."""
     machines = list(machines)
-    regular = [machine for machine in machines if not machine.optional]
-    if regular:
-        names = ", ".join(machine.name for machine in regular)
-        with (
-            announced(listen, "boot", f"waiting until {names} {'has' if len(regular) == 1 else 'have'} booted"),
-            Together(len(regular)) as pool,
-        ):
-            list(pool.map(lambda machine: await_boot(engine, machine), regular))
+    _await_boots(engine, [machine for machine in machines if not machine.optional], listen)
     # Nobody works on optional machines.
     await_services(engine, environment, [machine for machine in machines if machine.optional], listen)
     try:

@@ -19,7 +19,7 @@ from labenv.environments.changing import Change, changing
 from labenv.environments.machines import cap, make, make_network, making_networks, walled
 from labenv.environments.plan import Plan, Request, made_from, new_plan, plan_again, validated, wished
 from labenv.environments.recovery import recover_drill
-from labenv.environments.settle import await_services, settle
+from labenv.environments.settle import await_new, settle
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lab import labs
@@ -57,7 +57,7 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
             recover_drill(engine, request.student_id, listen)  # now that its machines run
         else:
             outcome = _create(change, request, listen)
-            await_services(engine, outcome.environment, outcome.environment.machines, listen)
+            await_new(engine, outcome.environment, listen)
     return outcome
 
 

@@ -46,7 +46,7 @@ def lint(path: Path) -> Iterator[Finding]:
         yield from misshaped
         if not misshaped:
             for place, sentence in drills.unrenderable(tree, translation.DRILL):
-                yield Finding(str(file), lines.of(place), sentence)
+                yield drills.placed(file, lines, place, sentence)
 
 
 def notes(path: Path, languages: Iterable[str] = ()) -> Iterator[Finding]:

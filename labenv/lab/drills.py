@@ -17,6 +17,7 @@ from labenv.events import Event, Listener, silent
 from labenv.lab import labs, templates, topology
 from labenv.lab import schema as forms
 from labenv.lab.model import Lab, parsed
+from labenv.lab.positions import Place, Positions
 from labenv.student import Student, check_id
 from labenv.text import clean
 
@@ -59,11 +60,12 @@ class Drill:
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem in a drill's file, or a note about it: the line, and a sentence with the way out."""
+    """A problem in a drill's file, or a note about it: the line, a sentence with the way out, and the column, 0 for none."""
 
     file: str
     line: int
     sentence: str
+    column: int = 0
 
     def __str__(self) -> str:
         """As a compiler says it: "file:7: …"."""
@@ -195,16 +197,22 @@ def lint(path: Path, lab: Lab) -> list[Finding]:
     lines = Lines(path)
     if twice := [(old, new) for old, new in _old_keys(tree) if new in tree]:
         said = "the key '{0}' is the old name of '{1}', and both are here. Remove '{0}'."
-        return [Finding(str(path), lines.of([old]), said.format(old, new)) for old, new in twice]
+        return [placed(path, lines, [old], said.format(old, new)) for old, new in twice]
     tree = _current(tree)
     formed = list(misshaped(path, tree, schema(), lines))
-    return formed or [Finding(str(path), lines.of(place), sentence) for place, sentence in _meaning(path, tree, lab)]
+    return formed or [placed(path, lines, place, sentence) for place, sentence in _meaning(path, tree, lab)]
 
 
 def misshaped(path: Path, tree: Any, form: Any, lines: "Lines") -> Iterator[Finding]:
     """Where the tree in a file does not match a JSON schema."""
-    for place, sentence in forms.faults(tree, form):
-        yield Finding(str(path), lines.of(place), ": ".join([*map(_place, place), sentence]))
+    for place, sentence, at in forms.faults(tree, form):
+        yield placed(path, lines, at, ": ".join([*map(_place, place), sentence]))
+
+
+def placed(path: Path, lines: "Lines", place: Place, sentence: str) -> Finding:
+    """A finding at a place of a file."""
+    line, column = lines.of(place)
+    return Finding(str(path), line, sentence, column)
 
 
 def notes(path: Path) -> list[Finding]:
@@ -217,7 +225,7 @@ def notes(path: Path) -> list[Finding]:
     if not old_keys:
         return []
     lines, said = Lines(path), "the key '{}' is now called '{}'. Rename it; the old name still works."
-    return [Finding(str(path), lines.of([old]), said.format(old, new)) for old, new in old_keys]
+    return [placed(path, lines, [old], said.format(old, new)) for old, new in old_keys]
 
 
 def _old_keys(tree: Any) -> list[tuple[str, str]]:
@@ -292,27 +300,8 @@ def said_layers(lab: Lab) -> str:
     return f"The layers are: {', '.join(f'{layer} ({name})' for layer, name in lab.layers.items())}."
 
 
-class Lines:
-    """The line numbers of the keys and values of a YAML file."""
+class Lines(Positions):
+    """Where the keys and values of a drill's file stand in it. A key may have its old or new name."""
 
     def __init__(self, path: Path) -> None:
-        import yaml  # `drill lint` alone needs it
-
-        self._root = yaml.compose(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
-
-    def of(self, place: list[str | int]) -> int:
-        """The line of the value at that place, or of the nearest one around it. A key may have its old or new name."""
-        import yaml  # as above
-
-        node, line = self._root, 1
-        for part in place:
-            if isinstance(node, yaml.MappingNode):
-                names = {part, *(old for old, new in _RENAMED.items() if new == part)}
-                pair = next(((key, value) for key, value in node.value if key.value in names), None)
-                if pair is None:
-                    break
-                line, node = pair[0].start_mark.line + 1, pair[1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-                node = node.value[part]
-                line = node.start_mark.line + 1
-        return line
+        super().__init__(path, _RENAMED)

@@ -96,7 +96,8 @@ class Answer:
     """How to see that a machine is ready, from stage `since` on: by exactly one of the last five.
 
     `port` sends a line that begins with `banner`, or answers a DNS query for the SOA of the zone `dns` (a template), an HTTP request
-    for the path `http`, or a TLS handshake; or the shell line `command` exits with 0 in the machine.
+    for `http` (a template: a path, or a site with its path, "//www.bob.ops/"), or a TLS handshake; or the shell line `command` (a
+    template) exits with 0 in the machine.
     """
 
     machine: str

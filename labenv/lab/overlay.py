@@ -46,10 +46,13 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
         "reached": lambda name: lab.reached(name, stage),
     }
 
+    def line(text: str) -> str:
+        return templates.text(text, **context) if "{{" in text else text
+
     def item(file: File, folder: Path) -> Item:
-        path = templates.text(file.path, **context) if "{{" in file.path else file.path
+        path = line(file.path)
         if file.link:
-            return Item(path, b"", 0o777, file.link)
+            return Item(path, b"", 0o777, line(file.link))
         return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode)
 
     items = [Item(MACHINE, f"{node.name}\n".encode(), 0o644)] if node.systemd else []

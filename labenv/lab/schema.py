@@ -24,20 +24,30 @@ _WANTED = {
 }
 
 
-def faults(tree: Any, schema: Any) -> Iterator[tuple[list[str | int], str]]:
-    """Where the tree does not match the schema, as keys and indexes on the way down, and what is wrong there.
+def faults(tree: Any, schema: Any) -> Iterator[tuple[list[str | int], str, list[str | int]]]:
+    """Where the tree does not match the schema, as keys and indexes on the way down, what is wrong there, and the place of that.
 
     The sentence ends with the schema's description of the expected value: that is the way out.
     """
     from jsonschema import Draft202012Validator  # takes a tenth of a second, for which no other command should wait
 
     for fault in sorted(Draft202012Validator(schema).iter_errors(tree), key=lambda fault: list(fault.absolute_path)):
-        yield list(fault.absolute_path), _sentence(fault, schema)
+        place = list(fault.absolute_path)
+        yield place, _sentence(fault, schema), [*place, *_unknown_keys(fault)[:1]]
 
 
 def kind(value: Any) -> str:
     """What a value in a YAML file is, in words: "a mapping", "a list", "text"."""
     return next((words for type_, words in _KINDS.items() if isinstance(value, type_)), type(value).__name__)
+
+
+def _unknown_keys(fault: "ValidationError") -> list[str]:
+    """The keys of a mapping that its schema does not know, if that is what is wrong."""
+    if fault.validator != "additionalProperties":
+        return []
+    value: Any = fault.instance
+    schema: Any = fault.schema
+    return [key for key in value if key not in schema["properties"]]
 
 
 def _sentence(fault: "ValidationError", schema: Any) -> str:  # a table of what a schema can say
@@ -59,7 +69,7 @@ def _sentence(fault: "ValidationError", schema: Any) -> str:  # a table of what 
             said = f"the key '{lacking}' is missing, which '{key}' needs."
         case "additionalProperties":
             known = sorted(passed[-1]["properties"])
-            unknown = ", ".join(f"'{key}'" for key in value if key not in known)
+            unknown = ", ".join(f"'{key}'" for key in _unknown_keys(fault))
             about = f"Remove it, or use one of: {', '.join(known)}."
             said = f"the key {unknown} is unknown here."
         case "type":

@@ -12,10 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from labenv import places
-from labenv.engine import images
+from labenv import places, resources
 from labenv.errors import UsageError
-from labenv.lab import drills, topology
+from labenv.lab import drills
 from labenv.lab.model import Lab, parsed
 from labenv.proof.rows import Outcome, Row, outcome
 
@@ -82,10 +81,10 @@ def _common(lab: Lab, tags: Iterable[str]) -> str:
     apart = {lab.folder / "mutations.yaml", *drills.originals(lab.folder / "drills")}
     of_lab = [path for path in _files(lab.folder) if path not in apart and not _TRANSLATION.search(path.name)]
     of_labenv = [path for path in _files(_PROGRAM) if not path.is_relative_to(_PROGRAM / "labs")]
-    for folder, files in ((lab.folder, of_lab), (_PROGRAM, of_labenv)):
+    shared = resources.topologies()
+    for folder, files in ((lab.folder, of_lab), (_PROGRAM, of_labenv), (shared, _files(shared))):
         for path in files:
             found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    found.update(topology.file_of(lab).read_bytes())
     found.update("\0".join(sorted(tags)).encode())
     return found.hexdigest()
 
@@ -106,8 +105,3 @@ def _own(lab: Lab) -> dict[str, str]:
 def _files(folder: Path) -> list[Path]:
     parts = {"__pycache__", ".git"}
     return sorted(path for path in folder.rglob("*") if path.is_file() and not parts & set(path.parts))
-
-
-def tags(names: Iterable[str]) -> list[str]:
-    """The tags of the images of these names."""
-    return [images.wanted()[name].tag for name in names]

@@ -6,9 +6,11 @@ A lab may have a file in-force.sh: a template like a solution's, which root runs
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from labenv.engine import Engine
 from labenv.environment import Environment
 from labenv.lab import templates
-from labenv.proof.place import Place, Untypeable
+from labenv.lab.model import Lab
+from labenv.proof.place import Untypeable
 
 FILE = "in-force.sh"
 _PATIENCE = 60
@@ -40,9 +42,9 @@ class Facts:
         return found
 
 
-def in_force(place: Place, environment: Environment) -> Facts:
+def in_force(engine: Engine, lab: Lab, environment: Environment) -> Facts:
     """What the lab's script prints on each machine. Raises `Untypeable` if it fails or prints nothing, EngineError."""
-    file = place.lab.folder / FILE
+    file = lab.folder / FILE
     if not file.exists():
         return Facts({})
     found = {}
@@ -54,7 +56,7 @@ def in_force(place: Place, environment: Environment) -> Facts:
             domain=environment.student.domain,
             machine=machine,
         )
-        with place.engine.shell(machine) as shell:
+        with engine.shell(machine) as shell:
             done = shell.run(script, timeout=_PATIENCE)
         if done.rc or not done.text.strip():
             raise Untypeable(f"{FILE} failed on {machine.name} (status {done.rc}): {done.complaint or 'no output'}")

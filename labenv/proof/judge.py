@@ -26,13 +26,13 @@ def judged(place: Place, row: Row) -> Outcome:
     first = problems = _tried(place, row)
     if first:
         problems = _tried(place, row)
-    notes = () if problems else tuple(f"at the first try: {said}" for said in first)
+    notes = place.notes + ([] if problems else [f"at the first try: {said}" for said in first])
     seconds = time.monotonic() - began
-    return Outcome(row.id, tuple(problems), notes, tuple(sorted(place.failed)), seconds, tries=2 if first else 1)
+    return Outcome(row.id, tuple(problems), tuple(notes), tuple(sorted(place.failed)), seconds, tries=2 if first else 1)
 
 
 def _tried(place: Place, row: Row) -> list[str]:
-    place.failed = set()
+    place.failed, place.notes = set(), []
     try:
         found = _OF_KIND[row.kind](place, row)
     except LabenvError as error:

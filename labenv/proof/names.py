@@ -62,18 +62,15 @@ def remove(engine: Engine, prefix: str) -> None:
 
 
 def sweep(engine: Engine, listen: Listener) -> None:
-    """Remove what earlier runs of this user on this computer left because they were killed; says so.
-
-    What the engine refuses to remove stays, and takes up no more than a name: that is said, too.
-    """
+    """Remove what earlier runs of this user on this computer left because they were killed; says so, also of what stays. Raises EngineError."""
     for environment in engine.environments():
         found = _ID.fullmatch(environment.student.id)
         if found and found[1] == _here() and not _is_held(_lock(found[2])):
             listen(Event("proof", f"removing {environment.student.id}, which a run that was killed has left", "note"))
             try:
                 down(engine, environment, silent)
-            except EngineError as error:
-                listen(Event("proof", f"{environment.student.id} stays: {error}", "note"))
+            except EngineError as error:  # an engine may hold on to a network until it is started again
+                listen(Event("proof", f"{environment.student.id} stays: {error}", "warn"))
 
 
 def _here() -> str:

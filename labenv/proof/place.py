@@ -40,7 +40,9 @@ class Place:
         self._student = ""
         self._typed_into: set[str] = set()
         self._fixed: set[str] = set()
-        self.failed: set[str] = set()  # the checks that were seen to fail or to wait for the row that is being judged
+        # About the row that is being judged: the checks that were seen to fail or to wait, and what decides nothing.
+        self.failed: set[str] = set()
+        self.notes: list[str] = []
 
     def finished(self, *, whole: bool = True) -> Environment:
         """The environment at the last stage. Unless `whole`, machines stay that a drill was fixed on. Raises EngineError."""

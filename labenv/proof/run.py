@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from labenv.engine import Engine
+from labenv.engine import Engine, image_sources
 from labenv.engine.images import Images
 from labenv.environments.plan import Plan, plan_again
 from labenv.errors import UsageError
@@ -14,7 +14,7 @@ from labenv.events import Event, Listener, announced
 from labenv.lab import lint
 from labenv.lab.model import Lab
 from labenv.proof import names, whole
-from labenv.proof.book import Book, tags
+from labenv.proof.book import Book
 from labenv.proof.crew import Crew, size
 from labenv.proof.rows import KINDS, Outcome, Row, chosen, rows
 from labenv.student import Student
@@ -97,10 +97,11 @@ def prove(
     _refuse_errors(lab)
     wanted = chosen(rows(lab), what, only)
     plans = _plans(lab)
+    known_images = image_sources.of(lab)
     images = {name for plan in plans for name in plan.images().values()}
     names.sweep(engine, listen)
-    Images(engine).ensure(images, listen)
-    book = Book(lab, tags(images))
+    Images(engine, known_images).ensure(images, listen)
+    book = Book(lab, [known_images[name].tag for name in images])
     if again:
         book.forget(wanted)
     known = book.passed()

@@ -34,17 +34,19 @@ def _whole_sheet(place: Place) -> list[str]:
             _type(place, environment, step)
         results = place.checked(environment)
         found = [f"at the end of the sheet: {said}" for said in verdict.failures(results)]
-        before = in_force(place, environment)
+        before = in_force(place.engine, place.lab, environment)
         for step in everything:
             _type(place, environment, step)
         again = place.checked(environment)
         found += [f"typed once more: {said}" for said in _differences(results, again)]
-        found += [f"typed once more: {said}" for said in before.differences(in_force(place, environment))]
+        found += [
+            f"typed once more: {said}" for said in before.differences(in_force(place.engine, place.lab, environment))
+        ]
     return found + _unlike_up(place, lab.last_stage, environment, before)
 
 
 def _first_stage(place: Place, stage: str) -> list[str]:
-    """No state comes before the first stage: each solution must change nothing there, and repair a fault of its step."""
+    """No state comes before the first stage: each solution must change nothing there, and should repair a fault of its step."""
     steps = _of_stage(place.lab, stage)
     with place.at(stage) as environment:
         before = place.checked(environment)
@@ -54,7 +56,7 @@ def _first_stage(place: Place, stage: str) -> list[str]:
     for step in steps:
         own = ", ".join(_faults(place, step))
         if own and not _repairs(place, step):
-            found.append(f"step {step.id}: its solution repairs none of its faults ({own})")
+            place.notes.append(f"step {step.id}: its solution repairs none of the step's faults ({own})")
     return found
 
 
@@ -83,24 +85,24 @@ def _stage(place: Place, before: str, stage: str) -> list[str]:
     steps = _of_stage(place.lab, stage)
     with place.at(before) as environment:
         results = place.checked(environment)
+        early = [step for step in steps if _passes(step, results)]
         found = [
             f"step {step.id} passes before any solution of its stage is typed: its checks do not notice what is missing"
-            for step in steps
-            if _passes(step, results)
+            for step in early
         ]
         late: list[Step] = []  # those that do not pass right after their own solution
         for number, step in enumerate(steps):
-            if not found and _passes(step, results) and not _waits_for(place.lab, step, steps[:number]):
+            if step not in early and _passes(step, results) and not _waits_for(place.lab, step, steps[:number]):
                 found.append(
                     f"step {step.id} passes before its own solution is typed. If an earlier step of the stage is what it "
                     "looks at, name that in its needs; else its solution changes nothing, or another one does its work"
                 )
             _type(place, environment, step)
-            results = place.checked(environment)
+            results = place.checked(environment, [one.id for one in steps[number : number + 2]])
             late += [] if _passes(step, results) else [step]
-        end = verdict.of_stage(place.lab, stage, results)
+        end = verdict.of_stage(place.lab, stage, place.checked(environment))
         found += [f"once all solutions of the stage are typed: {said}" for said in end]
-        facts = in_force(place, environment)
+        facts = in_force(place.engine, place.lab, environment)
     found += _unlike_up(place, stage, environment, facts)
     for step in () if end else late:
         if _passes_without(place, before, steps, step) and not _repairs(place, step):
@@ -120,7 +122,9 @@ def _unlike_up(place: Place, stage: str, solved: Environment, facts: Facts) -> l
     if not facts.is_known:
         return []
     with place.at(stage, like=solved) as made:
-        return [f"unlike `up --at {stage}`: {said}" for said in in_force(place, made).differences(facts)]
+        return [
+            f"unlike `up --at {stage}`: {said}" for said in in_force(place.engine, place.lab, made).differences(facts)
+        ]
 
 
 def _passes_without(place: Place, before: str, steps: Sequence[Step], left_out: Step) -> bool:

@@ -1,8 +1,8 @@
 """End-to-end tests: the real command line, the real engine, real machines.
 
 Each test makes environments for its own students and removes them; it touches nothing else on the engine. Files run
-side by side (pytest-xdist): a file is one group, whose tests share what its fixtures make; the rows of the tables of
-mutations and drills go to any free worker.
+side by side (pytest-xdist): a file is one group, whose tests share what its fixtures make; the rows of the labs' proofs go
+to any free worker.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Tests that any worker takes one by one, in an environment of the worker's: they come last, and keep all workers busy.
-SINGLE = ("test_a_drill_is_as_it_says", "test_the_checks_tell_right_from_wrong")
+SINGLE = ("test_a_lab_is_as_it_says",)
 # The files that take longest begin first, so that none of them is left at the end.
 LONGEST = (
     "test_kill_points",

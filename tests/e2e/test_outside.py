@@ -235,6 +235,16 @@ def test_the_forwarder_is_the_root_of_the_little_world(world: World) -> None:
     assert "status: NXDOMAIN" in world.run("vm2", "dig nowhere.test")
     seen = world.run("outside", f"dig +short MX {world.domain}")
     assert seen == f"10 vm3.{world.domain}.\n"
+    conf = world.run("host", "cat /etc/named.conf")
+    assert "dnssec" not in conf, "the sheet's file believes a signed root only"
+    assert f"allow-query {{ 127.0.0.1; 192.168.{world.x}.0/24; }};" in conf, "and answers the LAN only"
+    assert "; flags: qr rd ra ad;" not in world.run("vm2", "dig myseneca.ca"), "what the root delegates is not signed"
+    assert re.search(r"flags: qr rd ra ad;", world.run("vm2", "dig . SOA"))
+
+
+def test_a_web_site_outside_opens_by_its_name(world: World) -> None:
+    for name in ("google.ca", "www.example.com"):
+        assert "The world outside" in world.run("vm2", f"host {name} >/dev/null && lynx -dump http://{name}/")
 
 
 def test_from_outside_only_the_mail_server_and_the_name_server_are_reached(world: World) -> None:

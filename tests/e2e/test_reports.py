@@ -1,5 +1,7 @@
 """Reports of a running lab: files for a CI server, a browser and a forge, written beside the terminal's output."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -50,3 +52,13 @@ def test_a_machine_that_is_down_is_reported_as_one(cli: Cli, engine: Engine, stu
     html = tmp_path / "r.html"
     cli("check", "12", "-s", student, "--html", str(html), rc=1)
     assert "Step 12 on host" in html.read_text()
+
+
+def test_plain_pytest_runs_the_checks_for_a_ci_job(finished: dict[str, Any], tmp_path: Path) -> None:
+    command = ["--pyargs", "labenv.labs.lab4b.checks", "-p", "labenv.checks.plugin", "-p", "no:cacheprovider", "-q"]
+    chosen = ["--labenv-student", finished["student"], "-k", "relay or greets"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *command, *chosen], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout

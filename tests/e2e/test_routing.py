@@ -1,4 +1,4 @@
-"""Several networks with a router between them: a topology of one's own, on other addresses than the course's."""
+"""Several networks with a router between them, on other addresses than the course's, in a lab that labenv does not ship."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,58 +10,8 @@ import yaml
 
 from labenv.engine import Engine
 from tests.e2e.conftest import Cli, take_down
+from tests.e2e.routed_lab import written
 
-_FILES = "files: [{path: /etc/sysconfig/network-scripts/ifcfg-eth0, template: ifcfg-eth0.j2}, {path: /etc/labenv/resolv.conf, template: resolv.conf.j2}]"
-TOPOLOGY = f"""\
-services:
-  client:
-    image: base
-    hostname: client.${{DOMAIN}}
-    networks:
-      office:
-        ipv4_address: 10.${{X}}.1.10
-    x-labenv:
-      {_FILES}
-  router:
-    image: base
-    hostname: router.${{DOMAIN}}
-    networks:
-      office:
-        ipv4_address: 10.${{X}}.1.1
-      servers:
-        ipv4_address: 172.16.${{X}}.1
-    x-labenv:
-      {_FILES}
-  web:
-    image: base
-    hostname: web.${{DOMAIN}}
-    networks:
-      servers:
-        ipv4_address: 172.16.${{X}}.10
-    x-labenv:
-      since: relay
-      answers: [{{command: "true"}}]
-      {_FILES}
-networks:
-  office:
-    ipam:
-      config:
-        - subnet: 10.${{X}}.1.0/24
-          gateway: 10.${{X}}.1.254
-  servers:
-    ipam:
-      config:
-        - subnet: 172.16.${{X}}.0/24
-          gateway: 172.16.${{X}}.254
-"""
-IFCFG = """\
-DEVICE=eth0
-IPADDR={{ machine.address }}
-PREFIX=24
-{% if machine.name != "router" %}
-GATEWAY={{ machine.address.rpartition(".")[0] }}.1
-{% endif %}
-"""
 ONE_PING = "ping -c 1 -W 2"
 
 
@@ -72,7 +22,7 @@ class Routed:
     cli: Cli
     student: str
     x: int
-    file: Path
+    folder: Path
     status: dict[str, Any]
 
     def run(self, machine: str, script: str, rc: int | None = 0) -> str:
@@ -93,18 +43,20 @@ class Routed:
 def routed(
     cli: Cli, engine: Engine, new_student: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Routed]:
-    """Brought up before there is a web, and set to a later stage."""
-    folder = tmp_path_factory.mktemp("routed")
-    (folder / "templates").mkdir()
-    (folder / "templates" / "ifcfg-eth0.j2").write_text(IFCFG)
-    (folder / "templates" / "resolv.conf.j2").write_text("options timeout:1\n")
-    file = folder / "routed.yaml"
-    file.write_text(TOPOLOGY)
+    """Brought up before there is a web, solved as far as that goes, and set to the stage at which it is there."""
+    folder = written(tmp_path_factory.mktemp("routed") / "routed")
+    assert "no errors" in cli("lab", "lint", str(folder)).stdout
+    cli("lab", "trust", str(folder))
     student = new_student()
-    before = cli.json("up", student, "--at", "domain", "--no-check", "--topology", str(file))
+    before = cli.json("up", student, "--lab", str(folder), "--at", "cabled", "--no-check")
     assert [machine["name"] for machine in before["machines"]] == ["client", "router"], "web comes at a later stage"
-    status = cli.json("reset", "--at", "relay", "-s", student, "--yes")
-    yield Routed(cli, student, int(before["network"].split(".")[1]), file, status)
+    assert cli.json("check", "1", "-s", student, rc=1)["results"][0]["status"] == "fail"
+    cli("solve", "1", "-s", student)
+    assert cli.json("check", "1", "-s", student)["results"][0]["status"] == "pass"
+    assert "Its machines are: client, router." in cli("reset", "web", "-s", student, rc=2).stderr
+    status = cli.json("reset", "--at", "served", "-s", student, "--yes")
+    assert "no web at stage cabled" in cli("reset", "web", "--at", "cabled", "-s", student, rc=2).stderr
+    yield Routed(cli, student, int(before["network"].split(".")[1]), folder, status)
     cli("saves", "--remove", "before-reset-1", "-s", student, "--yes", rc=None)
     take_down(cli, engine, student)
 
@@ -114,8 +66,9 @@ def test_the_first_network_is_the_machines_own(routed: Routed) -> None:
     assert routed.status["network"] == f"10.{x}.1.0/24"
     addresses = {machine["name"]: machine["address"] for machine in routed.status["machines"]}
     assert addresses == {"client": f"10.{x}.1.10", "router": f"10.{x}.1.1", "web": routed.web}
-    assert f"10.{x}.1.1/24" in (shown := routed.run("router", "ip -4 -o address"))
-    assert f"172.16.{x}.1/24" in shown
+    assert f"inet 10.{x}.1.1/24 " in routed.run("router", "ip -4 -o address show eth0")
+    assert f"inet 172.16.{x}.1/24 " in routed.run("router", "ip -4 -o address show eth1")
+    assert "routed has no desktop" in routed.cli("desktop", "-s", routed.student, rc=2).stderr
 
 
 def test_the_router_leads_from_one_network_to_the_other_and_nothing_else_does(routed: Routed) -> None:
@@ -136,7 +89,7 @@ def test_the_router_leads_from_one_network_to_the_other_and_nothing_else_does(ro
 
 
 def test_no_network_of_another_student_is_reached(routed: Routed, cli: Cli, student: str) -> None:
-    other = cli.json("up", student, "--at", "relay", "--no-check", "--topology", str(routed.file))
+    other = cli.json("up", student, "--no-check", "--lab", str(routed.folder))
     there = other["machines"][0]["address"]
     assert there != f"10.{routed.x}.1.10"
     routed.refuse("client", there, f"10.{routed.x}.1.254")
@@ -163,7 +116,7 @@ def test_a_lost_router_comes_back_on_both_networks_and_a_save_keeps_them(routed:
 
 def test_the_rendered_compose_file_has_both_networks(routed: Routed, tmp_path: Path) -> None:
     folder = tmp_path / "plain"
-    routed.cli("render", str(folder), "-s", "t-plain", "--net", "200", "--at", "relay", "--topology", str(routed.file))
+    routed.cli("render", str(folder), "-s", "t-plain", "--net", "200", "--lab", str(routed.folder))
     tree = yaml.safe_load((folder / "compose.yaml").read_text())
     assert list(tree["networks"]) == ["office", "servers"]
     assert tree["services"]["router"]["networks"] == {

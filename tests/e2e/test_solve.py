@@ -1,4 +1,4 @@
-"""`labenv solve`: typing the sheet's solutions leads to the same result as `up`, at every stage, and fixes what is broken."""
+"""`labenv solve`: what it types, says and refuses, and that it fixes what is broken. Where it leads at each stage: test_proof."""
 
 import json
 import re
@@ -9,96 +9,46 @@ import pytest
 
 from labenv.engine import Engine
 from labenv.lab import labs
+from labenv.proof.force import Facts, in_force
 from tests.e2e.conftest import Cli
 
 LAB = labs.load("lab4b")
-STAGES = [stage.id for stage in LAB.stages]
 
-# What is in force on a machine, in lines whose order matters only within a firewall chain: what a chain accepts may be in
-# any order there as well, as long as the chain has nothing else, and these have nothing else.
-STATE = r"""
-prefix() { sed "s|^|$1 |"; }
-postconf -nx 2>&1 | prefix postconf
-doveconf -n 2>&1 | grep -v '^#' | tr '\n' ' ' | sed 's/} /}\n/g' | prefix doveconf
-iptables-save -t filter | sed '/^[#*C]/d; s/ \[.*\]//' | prefix 'in force'
-sed '/^[#*C]/d; s/ \[.*\]//' /etc/sysconfig/iptables | prefix saved
-getent passwd | cut -d : -f 1,6,7 | prefix account
-stat -c '%U %a %n' /home/* | prefix home
-systemctl list-unit-files --state=enabled,enabled-runtime --no-legend --plain | prefix enabled
-systemctl list-units --type=service,socket,target --state=active --no-legend --plain | cut -d ' ' -f 1 | prefix active
-systemctl list-units --state=failed --no-legend --plain | prefix failed
-"""
-ZONES = "for zone in DOMAIN NET.in-addr.arpa; do dig @127.0.0.1 +noall +answer AXFR $zone | sed 's/^/served /'; done"
-
-
-def state(cli: Cli, student: str) -> dict[str, list[str]]:
-    """The effective state of each machine, with the student's own names and numbers removed."""
-    [known] = cli.json("status", "-s", student)["environments"]
-    prefix = known["network"].removesuffix(".0/24")
-    net = ".".join(reversed(prefix.split(".")))
-    zones = ZONES.replace("DOMAIN", known["domain"]).replace("NET", net)
-    found = {}
-    for machine in ("host", "vm2", "vm3"):
-        text = cli.inside(student, machine, STATE + (zones if machine == "host" else ""))
-        for own, common in ((prefix, "192.168.X"), (net, "X.168.192"), (student, "ID")):
-            text = re.sub(rf"\b{re.escape(own)}\b", common, text)
-        found[machine] = sorted(" ".join(line.split()) for line in text.splitlines())
-        said = {line.split()[0] for line in found[machine]}
-        assert said >= {
-            "in",
-            "saved",
-            "account",
-            "home",
-            "enabled",
-            "active",
-            "served" if machine == "host" else "postconf",
-        }
-    return found
+# Whose files solving again must not touch, whatever is in force.
+FILES = (
+    "cat /etc/postfix/main.cf /etc/resolv.conf /etc/hosts /etc/named.conf /var/named/mydb-* 2>/dev/null; doveconf -n"
+)
 
 
 @pytest.fixture(scope="module")
-def climber(cli: Cli, new_student: Callable[[], str]) -> Iterator[Callable[[str], str]]:
-    """An environment from lab4a on, and a function that solves it up to a stage."""
+def solved(cli: Cli, new_student: Callable[[], str]) -> Iterator[str]:
+    """The student of an environment from lab4a on, in which the whole sheet was solved."""
     student = new_student()
     cli("up", student, "--at", "lab4a", "--first", "anna", "--no-check")
-    solved: list[str] = []
-
-    def climb(stage: str) -> str:
-        for name in STAGES[len(solved) : STAGES.index(stage) + 1]:
-            cli("solve", name, "-s", student)
-            solved.append(name)
-        return student
-
-    yield climb
+    cli("solve", "--all", "-s", student)
+    yield student
     cli("down", "-s", student, rc=None)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_solving_up_to_a_stage_leads_where_up_leads(
-    cli: Cli, climber: Callable[[str], str], student: str, stage: str
+def state(engine: Engine, student: str) -> Facts:
+    """What is in force on each machine, as the lab itself tells it."""
+    return in_force(engine, LAB, engine.environments(student)[0])
+
+
+def test_after_the_whole_sheet_every_check_passes_and_solving_again_changes_nothing(
+    cli: Cli, engine: Engine, solved: str
 ) -> None:
-    typed = state(cli, climber(stage))
-    cli("up", student, "--at", stage, "--first", "anna", "--no-check")
-    assert typed == state(cli, student)
+    assert cli.json("check", "-s", solved)["summary"]["failed"] == 0
+    before = state(engine, solved), [cli.inside(solved, m, FILES, rc=None) for m in ("host", "vm2", "vm3")]
+    cli("solve", "--all", "-s", solved)
+    assert (state(engine, solved), [cli.inside(solved, m, FILES, rc=None) for m in ("host", "vm2", "vm3")]) == before
+    assert cli.json("check", "-s", solved)["summary"]["failed"] == 0
 
 
-def test_after_the_last_stage_every_check_passes_and_solving_again_changes_nothing(
-    cli: Cli, climber: Callable[[str], str]
-) -> None:
-    student = climber(STAGES[-1])
-    assert cli.json("check", "-s", student)["summary"]["failed"] == 0
-    files = "cat /etc/postfix/main.cf /etc/resolv.conf /etc/hosts /etc/named.conf /var/named/mydb-* 2>/dev/null; doveconf -n"
-    before = state(cli, student), [cli.inside(student, m, files, rc=None) for m in ("host", "vm2", "vm3")]
-    cli("solve", "--all", "-s", student)
-    assert (state(cli, student), [cli.inside(student, m, files, rc=None) for m in ("host", "vm2", "vm3")]) == before
-    assert cli.json("check", "-s", student)["summary"]["failed"] == 0
-
-
-def test_what_was_solved_survives_a_reboot(cli: Cli, climber: Callable[[str], str]) -> None:
-    student = climber(STAGES[-1])
-    before = state(cli, student)["vm3"]
-    cli("reboot", "vm3", "-s", student)
-    assert state(cli, student)["vm3"] == before
+def test_what_was_solved_survives_a_reboot(cli: Cli, engine: Engine, solved: str) -> None:
+    before = state(engine, solved).of["vm3"]
+    cli("reboot", "vm3", "-s", solved)
+    assert state(engine, solved).of["vm3"] == before
 
 
 BROKEN = [
@@ -131,33 +81,28 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("step", "machine", "fault"), BROKEN)
-def test_a_broken_step_is_mended_by_its_solution(
-    cli: Cli, climber: Callable[[str], str], step: str, machine: str, fault: str
-) -> None:
-    student = climber(STAGES[-1])
-    cli.inside(student, machine, fault)
-    cli("check", step, "-s", student, rc=1)
-    cli("solve", step, "-s", student)
-    cli("check", step, "-s", student)
+def test_a_broken_step_is_mended_by_its_solution(cli: Cli, solved: str, step: str, machine: str, fault: str) -> None:
+    cli.inside(solved, machine, fault)
+    cli("check", step, "-s", solved, rc=1)
+    cli("solve", step, "-s", solved)
+    cli("check", step, "-s", solved)
 
 
-def test_after_all_that_the_whole_sheet_mends_the_rest(cli: Cli, climber: Callable[[str], str]) -> None:
-    student = climber(STAGES[-1])
-    cli("solve", "--all", "-s", student)
-    assert cli.json("check", "-s", student)["summary"]["failed"] == 0
+def test_after_all_that_the_whole_sheet_mends_the_rest(cli: Cli, solved: str) -> None:
+    cli("solve", "--all", "-s", solved)
+    assert cli.json("check", "-s", solved)["summary"]["failed"] == 0
 
 
-def test_it_shows_what_it_types_and_what_comes_back(cli: Cli, climber: Callable[[str], str]) -> None:
-    student = climber(STAGES[-1])
-    said = cli("solve", "14", "-s", student).stdout
+def test_it_shows_what_it_types_and_what_comes_back(cli: Cli, solved: str) -> None:
+    said = cli("solve", "14", "-s", solved).stdout
     assert "# Step 14: " in said
-    assert f"[root@vm2 ~]# dig MX {student}.ops\n" in said
-    assert f"10 vm3.{student}.ops.\n" in said
+    assert f"[root@vm2 ~]# dig MX {solved}.ops\n" in said
+    assert f"10 vm3.{solved}.ops.\n" in said
     assert said.endswith(".4\n")
 
 
-def test_the_error_of_the_sheet_is_told(cli: Cli, climber: Callable[[str], str]) -> None:
-    said = cli("solve", "11b", "--dry-run", "-s", climber(STAGES[-1])).stdout.splitlines()
+def test_the_error_of_the_sheet_is_told(cli: Cli, solved: str) -> None:
+    said = cli("solve", "11b", "--dry-run", "-s", solved).stdout.splitlines()
     assert said == [
         f"# Step 11b: {LAB.steps['11b'].title}",
         f"# Note: {LAB.steps['11b'].note}",
@@ -165,37 +110,35 @@ def test_the_error_of_the_sheet_is_told(cli: Cli, climber: Callable[[str], str])
     ]
 
 
-def test_a_dry_run_types_nothing(cli: Cli, student: str) -> None:
+def test_a_dry_run_types_nothing(cli: Cli, engine: Engine, student: str) -> None:
     cli("up", student, "--at", "lab4a", "--no-check")
-    before = state(cli, student)
+    before = state(engine, student)
     said = cli("solve", "--all", "--dry-run", "-s", student).stdout
     assert re.findall(r"# Step (\w+):", said) == [s.id for s in LAB.steps.values() if not s.is_for_a_person]
-    assert state(cli, student) == before
+    assert state(engine, student) == before
     document = cli.json("solve", "17", "--dry-run", "-s", student)
     assert next((line["machine"], line["rc"]) for line in document["typed"]) == ("vm2", None)
 
 
-def test_json_tells_what_was_typed_and_how_it_ended(cli: Cli, climber: Callable[[str], str]) -> None:
-    student = climber(STAGES[-1])
-    document: dict[str, Any] = cli.json("solve", "13", "-s", student)
-    assert (document["student"], document["lab"]) == (student, "lab4b")
+def test_json_tells_what_was_typed_and_how_it_ended(cli: Cli, solved: str) -> None:
+    document: dict[str, Any] = cli.json("solve", "13", "-s", solved)
+    assert (document["student"], document["lab"]) == (solved, "lab4b")
     assert {frozenset(line) for line in document["typed"]} == {
         frozenset({"step", "machine", "command", "rc", "output"})
     }
     assert [line["rc"] for line in document["typed"]] == [0, 0, 0]
-    assert f"hostmaster.{student}.ops." in document["typed"][-1]["output"]
+    assert f"hostmaster.{solved}.ops." in document["typed"][-1]["output"]
 
 
-def test_it_stops_at_the_first_line_that_fails(cli: Cli, climber: Callable[[str], str]) -> None:
-    student = climber(STAGES[-1])
-    zone = f"/var/named/mydb-for-{student}-ops"
-    cli.inside(student, "host", f"cp -p {zone} /root/zone; echo 'nonsense' >>{zone}")
-    done = cli("solve", "12", "-s", student, "--json", rc=1)
+def test_it_stops_at_the_first_line_that_fails(cli: Cli, solved: str) -> None:
+    zone = f"/var/named/mydb-for-{solved}-ops"
+    cli.inside(solved, "host", f"cp -p {zone} /root/zone; echo 'nonsense' >>{zone}")
+    done = cli("solve", "12", "-s", solved, "--json", rc=1)
     typed = json.loads(done.stdout)["typed"]
     assert [line["rc"] for line in typed] == [0, 0, 0, 1]
-    assert f"On host this command failed with status 1: named-checkzone {student}.ops {zone}" in done.stderr
+    assert f"On host this command failed with status 1: named-checkzone {solved}.ops {zone}" in done.stderr
     assert "labenv check 12" in done.stderr
-    cli.inside(student, "host", f"cp -p /root/zone {zone}")
+    cli.inside(solved, "host", f"cp -p /root/zone {zone}")
 
 
 @pytest.mark.parametrize(
@@ -207,10 +150,8 @@ def test_it_stops_at_the_first_line_that_fails(cli: Cli, climber: Callable[[str]
         (("5",), "only a person can do it"),
     ],
 )
-def test_what_cannot_be_solved_is_said(
-    cli: Cli, climber: Callable[[str], str], arguments: tuple[str, ...], sentence: str
-) -> None:
-    assert sentence in cli("solve", *arguments, "-s", climber(STAGES[-1]), rc=2).stderr
+def test_what_cannot_be_solved_is_said(cli: Cli, solved: str, arguments: tuple[str, ...], sentence: str) -> None:
+    assert sentence in cli("solve", *arguments, "-s", solved, rc=2).stderr
 
 
 def test_a_machine_that_does_not_run_is_told_before_anything_is_typed(cli: Cli, engine: Engine, student: str) -> None:

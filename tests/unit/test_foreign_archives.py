@@ -137,6 +137,7 @@ NO_SAVE_SETS = {
     "a profile": label(OPTIONAL, '{"fqdn": "x", "address": "10.0.0.1", "network": "", "addresses": []}'),
     "a stamp": label("labenv.save-stamp", "20261129T070000000000-../../x"),
     "machines of its own": label("labenv.machines", '[["host", "evil.example", "10.0.0.1"]]'),
+    "networks of its own": label("labenv.network", "10.0.0.0/8"),
     "nested machines": label("labenv.machines", "[" * 100_000),
     "a password": label("labenv.password", "x'; reboot"),
     "an octet": label("labenv.x", "٣"),

@@ -71,3 +71,34 @@ def test_files_are_utf_8_whatever_the_users_locale() -> None:
         if loose.search(line)
     ]
     assert not [line for line in found if "def write_text" not in line]
+
+
+# What only a lab or its kit knows: machines, servers, a lab's name. Comments, docstrings and help may give examples.
+OF_A_LAB = re.compile(r"\bvm\d|postfix|dovecot|\blab\d", re.IGNORECASE)
+KITS = {path.parent.name for path in HOUSE.glob("*/kit.py")}
+EXCEPT = {
+    "cli/request.py": "lab4b",  # the default lab, in a help text
+}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in sorted(HOUSE.rglob("*"))
+        if path.suffix in (".py", ".pl", ".sh", ".nft", ".j2")
+        and not {"labs", *KITS} & set(path.relative_to(HOUSE).parts)
+    ],
+    ids=lambda path: path.relative_to(HOUSE).as_posix(),
+)
+def test_the_core_knows_no_lab(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        nodes = list(ast.walk(ast.parse(text)))
+        docs = {id(node.value) for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+        words = [str(node.value) for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs]
+        words += [node.id for node in nodes if isinstance(node, ast.Name)]
+    else:
+        words = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    excused = EXCEPT.get(path.relative_to(HOUSE).as_posix(), "")
+    assert [word for word in words if OF_A_LAB.search(word.replace(excused, "") if excused else word)] == []

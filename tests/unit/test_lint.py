@@ -1,8 +1,10 @@
 """`labenv lab lint` on labs that are broken in one place each, and on the labs that labenv ships."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 def change(folder: Path, file: str, how: Break) -> list[str]:
-    """The problems that lint reports after a change to the tree in a file."""
+    """The problems that lint reports after a change to the tree in a file, without their positions."""
     tree = model.parsed(folder / file)
     how(tree)
     (folder / file).write_text(yaml.dump(tree, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False))
-    return [str(finding) for finding in lint.lint(folder)]
+    return said(folder)
+
+
+def said(folder: Path) -> list[str]:
+    """The problems of a lab, without their positions; each has one."""
+    found = lint.lint(folder)
+    assert all(finding.line and finding.column for finding in found), found
+    return [str(replace(finding, line=0, column=0)) for finding in found]
 
 
 def step(tree: Tree, name: str) -> Tree:
@@ -132,7 +141,7 @@ STEPS: list[tuple[str, Break, str]] = [
     (
         "a template that breaks",
         typing("17", "echo {{ 1 / 0 }}"),
-        "step 17: its solution cannot be rendered: division by zero.",
+        "step 17: its solution cannot be rendered: ZeroDivisionError: division by zero.",
     ),
     (
         "a template that reaches out",
@@ -214,22 +223,20 @@ def test_a_lab_that_does_not_hang_together_is_refused(folder: Path, how: Break, 
 @pytest.mark.parametrize("name", ["lab.yaml", "steps.yaml"])
 def test_what_is_no_yaml_is_refused_with_the_place(folder: Path, name: str) -> None:
     (folder / name).write_text("a: [1,\nb: }")
-    [said] = map(str, lint.lint(folder))
-    assert said.startswith(f"{name}: {folder / name} is not valid YAML: ")
-    assert "line 2" in said
+    [found] = map(str, lint.lint(folder))
+    assert found.startswith(f"{name}:2:4: this is not valid YAML: ")
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "steps:\n- 17\n- a: 1\nheadings: 3\n"])
 def test_a_file_of_another_kind_is_refused(folder: Path, text: str) -> None:
     (folder / "steps.yaml").write_text(text)
-    assert all(str(finding).startswith("steps.yaml: ") for finding in lint.lint(folder))
-    assert lint.lint(folder)
+    assert {finding.file for finding in lint.lint(folder)} == {"steps.yaml"}
 
 
 def test_a_lab_without_steps_is_refused(folder: Path) -> None:
     (folder / "steps.yaml").unlink()
-    [said] = map(str, lint.lint(folder))
-    assert "steps.yaml cannot be read: No such file" in said
+    [found] = map(str, lint.lint(folder))
+    assert "steps.yaml cannot be read: No such file" in found
 
 
 def test_a_folder_that_is_no_lab_is_refused(tmp_path: Path) -> None:
@@ -241,27 +248,105 @@ CHECKS = [
     ('@step("99", machine="vm3")\ndef test_x(): ...\n', "test_x is bound to step 99, which is unknown."),
     ('@step("17", machine=("vm2", "vm9"))\ndef test_x(): ...\n', "the machine 'vm9' is unknown."),
     ('WHERE = ("vm9",)\n@step("17", machine=WHERE)\ndef test_x(): ...\n', "the machine 'vm9' is unknown."),
-    ("def test_x(:\n", "checks/test_more.py: is not valid Python"),
+    ("def test_x(:\n", "checks/test_more.py: is not valid Python: invalid syntax. Fix that place."),
+    ("def test_x(): ...\n", 'test_x is bound to no step. Write above it: @step("ID", machine=…).'),
 ]
 
 
 @pytest.mark.parametrize(("text", "sentence"), CHECKS)
 def test_checks_bound_to_what_is_not_there_are_refused(folder: Path, text: str, sentence: str) -> None:
     (folder / "checks" / "test_more.py").write_text(text)
-    said = list(map(str, lint.lint(folder)))
-    assert any(line.startswith("checks/test_more.py: ") and sentence in line for line in said), said
+    found = said(folder)
+    assert any(line.startswith("checks/test_more.py: ") and sentence in line for line in found), found
 
 
-def test_a_template_that_cannot_be_rendered_is_refused_once(folder: Path) -> None:
-    (folder / "templates" / "resolv.conf.j2").write_text("search {{ studnet.domain }}\n")
-    said = [str(finding) for finding in lint.lint(folder)]
-    assert said == ["templates: host at stage lab4a cannot be rendered: 'studnet' is undefined."]
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("search {{ studnet.domain }}\n", 1, "'studnet' is undefined."),
+        ("a\n{% if %}\n", 2, "Expected an expression, got 'end of statement block'."),
+        ("a\n\n{% for i in range(10**9) %}{% endfor %}\n", 3, "OverflowError: Range too big."),
+    ],
+)
+def test_a_template_that_cannot_be_rendered_is_refused_once(folder: Path, text: str, line: int, words: str) -> None:
+    (folder / "templates" / "resolv.conf.j2").write_text(text)
+    [found] = map(str, lint.lint(folder))
+    place = f"templates/resolv.conf.j2:{line}: host at stage lab4a: this template cannot be rendered: "
+    assert found.startswith(place + words)
 
 
-def test_a_template_with_a_mistake_is_refused_with_the_place(folder: Path) -> None:
-    (folder / "templates" / "main.cf.j2").write_text("a\n{% if %}\n")
-    [said] = map(str, lint.lint(folder))
-    assert said.startswith("templates: vm2 at stage lab4a cannot be rendered: main.cf.j2 line 2: ")
+PLACES: list[tuple[str, str, str, str, str]] = [
+    ("steps.yaml", "    title: Lab 4a is complete on vm2 and vm3\n", "", "20:5", "the key 'title' is missing."),
+    (
+        "steps.yaml",
+        "    machines: [vm2, vm3]\n",
+        "    machines: [vm2, vm9]\n",
+        "22:21",
+        "the machine 'vm9' is unknown.",
+    ),
+    (
+        "steps.yaml",
+        "    stage: lab4a\n",
+        "    stage: lab4a\n    nedes: []\n",
+        "24:5",
+        "the key 'nedes' is unknown here.",
+    ),
+    (
+        "steps.yaml",
+        "    stage: lab4a\n",
+        "    stage: lab4a\n    stage: done\n",
+        "24:5",
+        "the key 'stage' is here a second time.",
+    ),
+    (
+        "steps.yaml",
+        "          ss -ltn\n",
+        "          {{ x }}\n",
+        "40:1",
+        "its solution cannot be rendered: 'x' is undefined.",
+    ),
+    ("lab.yaml", "    - *hosts\n", "    - {path: /x, template: none.j2}\n", "", "the template 'none.j2' is unknown."),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "place", "sentence"), PLACES)
+def test_a_problem_has_a_line_and_a_column(
+    folder: Path, file: str, old: str, new: str, place: str, sentence: str
+) -> None:
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1))
+    found = [str(finding) for finding in lint.lint(folder)]
+    wanted = place or f"{text[: text.index(old)].count(chr(10)) + 1}:18"
+    assert any(line.startswith(f"{file}:{wanted}: ") and sentence in line for line in found), found
+
+
+def test_references_that_repeat_without_end_are_refused(folder: Path) -> None:
+    levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    for text in ("\n".join(["a0: &a0 [1]", *levels]), "a: &a [*a]"):
+        (folder / "steps.yaml").write_text(text)
+        [found] = said(folder)
+        assert found.startswith("steps.yaml: its references repeat so much that it has more than 200000 entries.")
+
+
+def test_a_stage_without_a_step_is_refused(folder: Path) -> None:
+    found = change(folder, "lab.yaml", lambda tree: tree["stages"].insert(2, {"id": "nowhere", "title": "Nowhere"}))
+    assert found[0].startswith("lab.yaml: no step leads to the stage 'nowhere', so nobody can reach it.")
+
+
+def test_unknown_images_and_kits_are_refused(folder: Path) -> None:
+    found = change(folder, "lab.yaml", lambda t: (t["images"]["vm3"][0].update(image="none"), t.update(kits=["post"])))
+    assert [line.partition(" The ")[0] for line in found] == [
+        "lab.yaml: the image 'none' is unknown.",
+        "lab.yaml: the kit 'post' is unknown.",
+    ]
+
+
+def test_a_lab_whose_name_another_has_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv(labs.FOLDERS, str(folder))
+    [found] = said(folder)
+    assert found.startswith("lab.yaml: labenv's own lab 'lab4b' is used, not ")
 
 
 def test_mutations_are_looked_at_where_there_are_some(folder: Path) -> None:
@@ -301,7 +386,7 @@ def test_the_command_prints_findings_and_ends_with_2(folder: Path) -> None:
     change(folder, "steps.yaml", without("17", "hints"))
     done = CliRunner().invoke(app, ["lab", "lint", str(folder)])
     assert done.exit_code == 2
-    assert done.stdout.startswith("mylab: steps.yaml: step 17: the key 'hints' is missing. ")
+    assert re.match(r"mylab: steps\.yaml:\d+:\d+: step 17: the key 'hints' is missing\. ", done.stdout)
     document = json.loads(CliRunner().invoke(app, ["lab", "lint", str(folder), "--json"]).stdout)
     [entry] = document["labs"]
     assert (entry["lab"], entry["findings"][0]["file"], entry["findings"][0]["step"]) == ("mylab", "steps.yaml", "17")

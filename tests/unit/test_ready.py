@@ -121,6 +121,18 @@ def test_a_page_of_a_real_server(tmp_path: Path) -> None:
         assert not answers(port, answer(http="/elsewhere"))
 
 
+def test_a_site_is_asked_for_by_its_name() -> None:
+    class Named(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            first = self.request.recv(512)
+            right = first.startswith(b"GET /a HTTP") and b"Host: www.bob.ops\r\n" in first
+            self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n" if right else b"HTTP/1.1 404 Not Found\r\n\r\n")
+
+    with served(Named) as port:
+        assert answers(port, answer(http="//www.bob.ops/a"))
+        assert not answers(port, answer(http="/a"))
+
+
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl(1) for a server")
 def test_the_handshake_of_a_real_server(tmp_path: Path) -> None:
     made = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=vm3 -days 2 -keyout key -out cert"

@@ -35,7 +35,7 @@ def lint(
     notes = {folder.name: [] if found[folder.name] else linting.notes(folder) for folder in folders}
     if json:
         entries = [
-            {"lab": name, "findings": [*map(vars, findings)], "notes": [*map(vars, notes[name])]}
+            {"lab": name, "findings": [f.to_dict() for f in findings], "notes": [f.to_dict() for f in notes[name]]}
             for name, findings in found.items()
         ]
         common.print_json({"labs": entries})

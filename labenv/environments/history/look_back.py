@@ -12,11 +12,14 @@ from labenv.errors import EngineError, UsageError
 from labenv.events import Listener
 from labenv.lab import labs
 
+WATCHED = "/etc/labenv/history"  # as images' /usr/lib/labenv/history reads it
+
 
 def opened(engine: Engine, environment: Environment, listen: Listener) -> Repository:
     """The history of an environment, with the latest changes.
 
-    Raises EngineError if there is none, LabenvError if none can be kept, UsageError while a drill runs, because the history would reveal its fault.
+    Raises EngineError if there is none, LabenvError if none can be kept, UsageError for a lab without watched files, and while a drill
+    runs, because the history would reveal its fault.
     """
     if not history.has_git():
         raise EngineError(
@@ -30,6 +33,11 @@ def opened(engine: Engine, environment: Environment, listen: Listener) -> Reposi
     book.prepare()
     history.collect_now(engine, environment, listen)
     if not book.began():
+        lab = labs.of(environment)
+        if not any(file.path == WATCHED for files in lab.files.values() for file in files):
+            raise UsageError(
+                f"{lab.id} has no history: no machine has a file {WATCHED}, which lists the watched files."
+            )
         raise EngineError(
             f"{environment.student.id}'s environment has no history here: another user has it (or root, by sudo), another "
             f"version of labenv made the environment, or none of its machines runs."

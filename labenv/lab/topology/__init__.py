@@ -4,6 +4,7 @@ It is a Compose file, with `x-labenv` for what Compose cannot express. labenv re
 so that nothing in the file is silently ignored.
 """
 
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,12 +25,19 @@ def file_of(lab: Lab) -> Path:
     return own if own.is_file() else resources.topologies() / name
 
 
-@lru_cache(maxsize=512)  # more than there are X to try
 def load(path: Path, student: Student) -> Topology:
-    """Read a topology for `student`, with all its machines, once in a process, as labs are.
+    """Read a topology for `student`, with all its machines; once in a process, unless the file changes.
 
     Raises UsageError, which names file and key, for what cannot be read, is unknown, or does not fit together.
     """
+    with suppress(OSError):  # reading it says what is wrong
+        state = path.stat()
+        return _loaded(path, student, (state.st_mtime_ns, state.st_size, state.st_ino))
+    return _loaded(path, student, None)
+
+
+@lru_cache(maxsize=512)  # more than there are X to try
+def _loaded(path: Path, student: Student, _: object) -> Topology:
     values = {"STUDENT": student.id, "DOMAIN": student.domain, "PREFIX": student.prefix, "X": str(student.x)}
     tree = compose.read(path)
     if not tree.networks:

@@ -1,0 +1,30 @@
+"""When nginx and Apache last read their files."""
+
+import re
+from dataclasses import dataclass
+
+from labenv.checks.machine import Machine
+from labenv.checks.restarts import FOUND, Service
+
+
+@dataclass(frozen=True)
+class Forking(Service):
+    """A server that reads its files for its workers: on a signal it replaces them, and systemd does not hear of that.
+
+    `program` is what its processes are called.
+    """
+
+    program: str = ""
+
+    def began(self, machine: Machine) -> float:
+        """When its newest process started, in seconds since 1970; 0 if it does not run."""
+        start = super().began(machine)
+        if not start or not self.changed(machine, start):
+            return start
+        said = machine.once(f"date +%s; ps -C {self.program} -o etimes=").stdout
+        now, *ages = map(int, re.findall(r"\b[0-9]{1,10}\b", said)) or (0,)
+        return max(start, now + 1 - min(ages, default=now))  # ps counts whole seconds
+
+
+NGINX = Forking("nginx", "nginx", f"find /etc/nginx -type f {FOUND}", "nginx")
+APACHE = Forking("apache2", "Apache", f"find /etc/apache2 -type f {FOUND}", "apache2")
