@@ -109,12 +109,13 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
 
 
 class Site:
-    """All machines of one environment, and the student they belong to."""
+    """All machines of one environment, the student they belong to, the addresses of its first network."""
 
     def __init__(self, engine: Engine, environment: Environment) -> None:
         """Open nothing yet."""
         self.student: Student = environment.student
         self.names = environment.names
+        self.subnet = environment.subnet
         self._engine = engine
         self._records = {record.name: record for record in environment.machines}
         patience = Patience()  # of one run: a process may make many

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from labenv.checks import kit
+from labenv.checks import interface
 from labenv.checks.evidence import Waits
-from labenv.checks.kit import Complaint
+from labenv.checks.interface import Complaint
 from labenv.checks.machine import Machine, Site
 from labenv.checks.restarts import Stale, all_stale
 from labenv.checks.results import CheckResult, in_chains, needed
@@ -64,7 +64,7 @@ class Run:
         """Open nothing yet. Raises UsageError for a lab with a kit that there is not."""
         self.began = time.monotonic()
         self.is_cut = False  # whether what probes still show does not matter
-        kits = kit.of(self.lab)
+        kits = interface.of(self.lab)
         self.parts = [one.part(self.site) for one in kits]
         self._services = [service for one in kits for service in one.services]
         self._pool = ThreadPoolExecutor(_TOGETHER)

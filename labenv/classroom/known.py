@@ -25,6 +25,8 @@ _MINE, _DOMAIN, _FIRST, _NETWORK, _PASSWORD = (
     "studentnet",
     "studentpassword",
 )
+# The beginnings of private addresses that a lab may have beside 192.168.X, up to the student's X.
+_ELSEWHERE = r"(?:10\.(?:\d+\.)?|172\.(?:1[6-9]|2\d|3[01])\.|198\.1[89]\.)"
 # What the lab's templates and the sheet write in place of a student's own values.
 _BLANKS = [
     (r"\{\{-? *student\.domain *-?\}\}|<?(?:yourdomain|yoursenecaid|youruserid)>?\.ops", _DOMAIN),
@@ -32,6 +34,7 @@ _BLANKS = [
     (r"\{\{-? *student\.first *-?\}\}|\bfirstname\b", _FIRST),
     (r"\{\{-? *student\.password *-?\}\}", _PASSWORD),
     (r"\{\{-? *network *-?\}\}|192\.168\.x\b", _NETWORK),
+    (_ELSEWHERE + r"\{\{-? *student\.x *-?\}\}", _NETWORK),
     (r"\{%.*?%\}|\{\{.*?\}\}", " \0 "),  # a template's own words are nobody's text
 ]
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
@@ -97,6 +100,7 @@ def neutral(text: str, student: Student) -> str:
         backwards: _NETWORK,
     }
     known = "|".join(re.escape(value) for value in sorted(values, key=len, reverse=True) if value)
+    text = re.sub(rf"(?<![\w.]){_ELSEWHERE}{student.x}(?=\.\d)", _NETWORK, text)
     text = re.sub(rf"(?<![^\W_])(?:{known})(?![^\W_])", lambda found: values[found[0]], text)
     return re.sub(r"\*{8}", _PASSWORD, text)  # as `submit` writes it
 

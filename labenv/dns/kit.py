@@ -1,6 +1,6 @@
 """The kit for labs about the DNS."""
 
-from labenv.checks.kit import Kit, Watched
+from labenv.checks.interface import Kit, Watched
 from labenv.dns.restarts import NAMED
 
 KIT = Kit(

@@ -1,6 +1,6 @@
 """The kit for labs about mail: probe messages that leave no trace, and what Postfix and Dovecot say about a failure."""
 
-from labenv.checks.kit import Kit, Part, Watched
+from labenv.checks.interface import Kit, Part, Watched
 from labenv.checks.machine import Machine, Site
 from labenv.lab.model import Lab
 from labenv.mail import complaints, tries

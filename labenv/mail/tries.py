@@ -6,6 +6,7 @@ of the lab (steps.yaml, `attempts`).
 
 import time
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv4Network
 from itertools import groupby
 
 from labenv.checks.machine import Machine, Site
@@ -46,9 +47,8 @@ def refused(site: Site, lab: Lab, began: float) -> list[tuple[str, str]]:
         except EngineError:
             continue
         before[name] = places[-1].now - timedelta(seconds=time.monotonic() - began)
-    student = site.student
-    found = open_attempts(places, site.names, student.id, before)
-    ours = [a for a in found if a.client.startswith(f"{student.prefix}.") or a.client in site.names]
+    found = open_attempts(places, site.names, site.student.id, before)
+    ours = [a for a in found if a.client in site.names or _is_in(site.subnet, a.client)]
     told = [
         (step, attempt)
         for attempt in ours
@@ -59,6 +59,13 @@ def refused(site: Site, lab: Lab, began: float) -> list[tuple[str, str]]:
     told.sort(key=lambda one: (order[one[0]], one[1].time))
     shown = (one for _, those in groupby(told, key=lambda one: one[0]) for one in list(those)[-_SHOWN:])
     return [(step, str(attempt)) for step, attempt in shown]
+
+
+def _is_in(subnet: IPv4Network, client: str) -> bool:
+    try:
+        return IPv4Address(client) in subnet
+    except ValueError:  # it has another kind of address
+        return False
 
 
 def _belongs(attempt: Attempt, tries: Tries, site: Site) -> bool:

@@ -85,22 +85,22 @@ def _stage(place: Place, before: str, stage: str) -> list[str]:
     steps = _of_stage(place.lab, stage)
     with place.at(before) as environment:
         results = place.checked(environment)
+        early = [step for step in steps if _passes(step, results)]
         found = [
             f"step {step.id} passes before any solution of its stage is typed: its checks do not notice what is missing"
-            for step in steps
-            if _passes(step, results)
+            for step in early
         ]
         late: list[Step] = []  # those that do not pass right after their own solution
         for number, step in enumerate(steps):
-            if not found and _passes(step, results) and not _waits_for(place.lab, step, steps[:number]):
+            if step not in early and _passes(step, results) and not _waits_for(place.lab, step, steps[:number]):
                 found.append(
                     f"step {step.id} passes before its own solution is typed. If an earlier step of the stage is what it "
                     "looks at, name that in its needs; else its solution changes nothing, or another one does its work"
                 )
             _type(place, environment, step)
-            results = place.checked(environment)
+            results = place.checked(environment, [one.id for one in steps[number : number + 2]])
             late += [] if _passes(step, results) else [step]
-        end = verdict.of_stage(place.lab, stage, results)
+        end = verdict.of_stage(place.lab, stage, place.checked(environment))
         found += [f"once all solutions of the stage are typed: {said}" for said in end]
         facts = in_force(place.engine, place.lab, environment)
     found += _unlike_up(place, stage, environment, facts)

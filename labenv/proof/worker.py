@@ -46,4 +46,7 @@ def _answer(answers: IO[str], said: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    try:
+        main(sys.argv[1], sys.argv[2])
+    except LabenvError as failed:
+        sys.exit(str(failed))

@@ -1,6 +1,6 @@
 # Runs in a machine, as `perl -e … KNOWN SECONDS WATCHED…`: looks at the machine about once a second, prints a digest of its state
 # as soon as that is not KNOWN, or after SECONDS, and ends. It starts no process for a look, so that a look costs about a
-# millisecond. WATCHED is what the lab's kits add (labenv/checks/kit.py, Watched): "path PATH", "name FOLDERS", "size FILES", and
+# millisecond. WATCHED is what the lab's kits add (labenv/checks/interface.py, Watched): "path PATH", "name FOLDERS", "size FILES", and
 # "log PATH PATTERN". The digest leaves out what a run of the checks changes: times of folders, files beside the messages in a
 # Maildir, and the logs except for what services say about themselves.
 use strict;

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labenv.checks import kit as kits
+from labenv.checks import interface
 from labenv.checks.results import Report
 from labenv.checks.run import run_checks
 from labenv.engine.channel import Channel
@@ -69,7 +69,7 @@ def reports(
 def all_watched(lab: Lab) -> str:
     """What a lab's kits add to that which is watched in its machines, as words of a command."""
     words = []
-    for kit in kits.of(lab):
+    for kit in interface.of(lab):
         there = kit.watched
         words += [f"path {path}" for path in there.paths]
         words += [f"name {folder}" for folder in there.names]

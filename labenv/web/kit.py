@@ -1,6 +1,6 @@
 """The kit for labs about web servers: when they last read their files, and what to watch."""
 
-from labenv.checks.kit import Kit, Watched
+from labenv.checks.interface import Kit, Watched
 from labenv.web.restarts import APACHE, NGINX
 
 KIT = Kit(

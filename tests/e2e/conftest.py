@@ -25,6 +25,7 @@ from labenv.engine import LABEL, Engine
 from labenv.engine.find import connect
 from labenv.engine.images import TOOLS_VOLUME
 from labenv.events import silent
+from tests.e2e.terminal import Open, Terminal
 
 # A shell starts background commands with SIGINT ignored, and everything that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -193,3 +194,17 @@ def mounted(engine: Engine, student: str) -> set[str]:
     containers = engine.api.containers(all=True, filters={"label": f"{LABEL}={student}"})
     mounts = [mount for container in containers for mount in engine.api.inspect_container(container["Id"])["Mounts"]]
     return {m["Name"] for m in mounts if m["Type"] == "volume" and not m["Name"].startswith(TOOLS_VOLUME)}
+
+
+@pytest.fixture
+def terminal() -> Iterator[Open]:
+    """Opens terminals; they are closed at the end."""
+    opened: list[Terminal] = []
+
+    def make(student: str, machine: str) -> Terminal:
+        opened.append(Terminal(student, machine))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.screen.close(force=True)

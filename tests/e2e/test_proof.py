@@ -4,9 +4,20 @@ A worker judges one row after the other in the same places, as a process of the 
 wrong in every way that only real machines show.
 """
 
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from labenv.engine import Engine
 from labenv.lab import labs
@@ -40,3 +51,129 @@ def places(cli: Cli, engine: Engine) -> Iterator[Callable[[Lab], Place]]:
 @pytest.mark.parametrize(("lab", "row"), ROWS, ids=lambda value: value.id)
 def test_a_lab_is_as_it_says(places: Callable[[Lab], Place], lab: Lab, row: Row) -> None:
     assert judged(places(lab), row).problems == ()
+
+
+@pytest.fixture(scope="module")
+def wrong_lab(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lab with one thing of each kind that is wrong, and some that are right."""
+    folder = tmp_path_factory.mktemp("labs") / "wronglab"
+    shutil.copytree(Path(__file__).parents[1] / "labs/weblab/weblab", folder)
+    shutil.rmtree(folder / "drills")
+
+    def change(file: str, how: Callable[[Any], object]) -> None:
+        tree = yaml.safe_load((folder / file).read_text())
+        how(tree)
+        (folder / file).write_text(yaml.safe_dump(tree, sort_keys=False))
+
+    def of_lab(tree: Any) -> None:
+        tree["id"] = "wronglab"
+        del tree["layers"]
+        # No machine reaches this stage: it switches itself off at boot.
+        tree["stages"].insert(2, {"id": "dead", "title": "Nobody gets here"})
+        unit, link = "/etc/systemd/system/off.service", "/etc/systemd/system/multi-user.target.wants/off.service"
+        tree["files"]["web"] += [
+            {"path": unit, "template": "off.j2", "since": "dead", "until": "done"},
+            {"path": link, "link": unit, "since": "dead", "until": "done"},
+        ]
+
+    def of_steps(tree: Any) -> None:
+        step = next(step for step in tree["steps"] if step["id"] == "4")
+        step["solution"] = [{"machines": ["web"], "type": "true"}]
+
+    def of_mutations(tree: Any) -> None:
+        kept = ("name-unknown", "nginx-stopped", "page-of-somebody")
+        tree["faults"] = [fault for fault in tree["faults"] if fault["id"] in kept]
+        tree["faults"][1]["trips"] = ["4/page_can_be_read"]
+        tree["variants"] = []
+
+    change("lab.yaml", of_lab)
+    change("steps.yaml", of_steps)
+    change("mutations.yaml", of_mutations)
+    (folder / "templates/off.j2").write_text("[Service]\nExecStart=/usr/bin/systemctl poweroff --force\n")
+    with (folder / "checks/test_site.py").open("a") as file:
+        file.write('\n\n@step("1", machine="web")\ndef test_all_is_well(evidence: Evidence) -> None:\n')
+        file.write('    evidence(True, "all is well", "nothing")\n')
+    cli("lab", "trust", str(folder))
+    return folder
+
+
+def test_what_is_wrong_in_a_lab_is_found(cli: Cli, engine: Engine, wrong_lab: Path, tmp_path: Path) -> None:
+    junit = tmp_path / "results.xml"
+    done = cli("lab", "test", str(wrong_lab), "--json", "--junit", str(junit), rc=1)
+    proof = json.loads(done.stdout)
+    problems = {row["id"]: " ".join(row["problems"]) for row in proof["rows"]}
+    fine = {row for row, said in problems.items() if not said}
+    assert fine == {
+        "stage/bare",
+        "stage/site",
+        "stage/done",
+        "solution/bare",
+        "fault/name-unknown",
+        "fault/page-of-somebody",
+    }
+    assert "4/page_can_be_read did not fail" in problems["fault/nginx-stopped"]
+    assert "3/nginx_runs failed: nginx is inactive" in problems["fault/nginx-stopped"]
+    assert "4/page_can_be_read" in problems["solution/site"]
+    assert "it could not be tried: " in problems["stage/dead"]
+    assert ["never fails" in said and "all_is_well" in said for said in proof["findings"]].count(True) == 1
+    assert proof["summary"]["failed"] == len(problems) - len(fine) + len(proof["findings"])
+    cases = ElementTree.parse(junit).getroot()
+    assert int(cases.get("failures", "")) == proof["summary"]["failed"] == len(cases.findall(".//failure"))
+    assert not [one for one in engine.environments() if one.lab == "wronglab"]
+    # What passed is not judged again; a fault whose entry was corrected is.
+    file = wrong_lab / "mutations.yaml"
+    tree = yaml.safe_load(file.read_text())
+    tree["faults"][1]["trips"] = ["3/nginx_runs"]
+    file.write_text(yaml.safe_dump(tree, sort_keys=False))
+    cli("lab", "trust", str(wrong_lab))
+    told = cli("lab", "test", str(wrong_lab), "faults").stdout
+    assert "The lab is as it says." in told
+    again = cli.json("lab", "test", str(wrong_lab), "faults", "--only", "nginx|name")
+    assert [row["earlier"] for row in again["rows"]] == [True, True]
+    assert again["notes"] == ["checks that never fail were not looked for: that needs all rows"]
+
+
+def test_a_killed_proof_goes_on_where_it_ended_and_what_it_left_is_removed(
+    cli: Cli, engine: Engine, wrong_lab: Path
+) -> None:
+    command = [sys.executable, "-m", "labenv", "lab", "test", str(wrong_lab), "faults", "--again", "--jobs", "1"]
+    words = ["--only", "name-unknown", "--only", "page-of-somebody"]
+    with subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True) as killed:
+        assert killed.stderr
+        below = Path(f"/proc/{killed.pid}/task/{killed.pid}/children")
+        book = Path(os.environ["XDG_STATE_HOME"], "labenv/proofs")
+        deadline = time.monotonic() + 120
+        while not any("fault/" in file.read_text() for file in book.glob("wronglab-*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for process in [*below.read_text().split(), str(killed.pid)]:
+            os.kill(int(process), signal.SIGKILL)
+    assert [one for one in engine.environments() if one.lab == "wronglab"]
+    done = cli("lab", "test", str(wrong_lab), "faults", "--jobs", "1", "--json", *words)
+    assert [row["earlier"] for row in json.loads(done.stdout)["rows"]] == [True, False]
+    assert "which a run that was killed has left" in done.stderr
+    assert not [one for one in engine.environments() if one.lab == "wronglab"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["lab4b", "stages", "--only", "nothing"], "Nothing is left to prove: no row of stages matches nothing"),
+        (["lab4b", "stages", "--only", "("], "is not a valid regular expression"),
+        (["lab4b", "steps"], "Choose among: stages, solutions, mutations, faults, variants, drills"),
+        (["lab4b", "--junit", "/nowhere/results.xml"], "The report /nowhere/results.xml cannot be written"),
+    ],
+)
+def test_what_cannot_be_proven_is_said_before_anything_is_made(cli: Cli, words: list[str], sentence: str) -> None:
+    assert sentence in cli("lab", "test", *words, rc=2).stderr
+
+
+def test_a_lab_with_errors_is_refused(cli: Cli, wrong_lab: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "wronglab"
+    shutil.copytree(wrong_lab, folder)
+    file = folder / "steps.yaml"
+    file.write_text(file.read_text().replace("stage: bare", "stage: nowhere"))
+    cli("lab", "trust", str(folder))
+    said = cli("lab", "test", str(folder), rc=2).stderr
+    assert "wronglab has errors, so nothing was made" in said
+    assert "nowhere" in said

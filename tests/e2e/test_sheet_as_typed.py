@@ -3,109 +3,15 @@
 Nothing here uses labenv's internals: it types into `labenv shell` and reads the screen.
 """
 
-import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pexpect
 import pytest
 
 from tests.e2e.conftest import Cli
-
-_PATIENCE = 120  # `yum install` on a machine with a load of 17 took one minute
-_CONTROL = re.compile(r"\x1b\[[?>0-9;]*[a-zA-Z]|\x1b[=>]|\x1b\]8;;[^\x1b]*\x1b\\|\x1b\][^\x07]*\x07|\r|\x07")
-_ESCAPE, _CTRL_C, _CTRL_D = "\x1b", "\x03", "\x04"
-
-
-class Terminal:
-    """A terminal with a root shell of a machine on it."""
-
-    def __init__(self, student: str, machine: str) -> None:
-        self.machine = machine
-        self.screen = pexpect.spawn(
-            sys.executable,
-            ["-m", "labenv", "shell", machine, "-s", student],
-            encoding="utf-8",
-            dimensions=(50, 200),
-            timeout=_PATIENCE,
-            env={**os.environ, "TERM": "xterm"},
-        )
-        self.prompt = rf"\[[\w-]+@{machine} [^\]]+\][#$] "
-        self.screen.expect(self.prompt)
-        # A shell that learns its terminal's size only after its first prompt draws that prompt again.
-        self.screen.send("echo $((6 * 7)) words\r")
-        self.until("42 words")
-        self.until(self.prompt)
-
-    def until(self, pattern: str) -> str:
-        """Read until the pattern is on the screen; returns what came, without the terminal's control sequences."""
-        try:
-            self.screen.expect(pattern)
-        except (pexpect.TIMEOUT, pexpect.EOF):
-            came = _CONTROL.sub("", self.screen.before or "")
-            pytest.fail(f"{self.machine}: waiting for {pattern!r}; on the screen:\n{came}")
-        return _CONTROL.sub("", f"{self.screen.before}{self.screen.after}")
-
-    def type(self, line: str, *answers: tuple[str, str]) -> str:
-        """Type a command; answer its questions, (question, answer) in turn; returns its output up to the next prompt."""
-        self.screen.send(f"{line}\r")
-        came = ""
-        for question, answer in answers:
-            came += self.until(question)
-            self.screen.send(answer)
-        return came + self.until(self.prompt)
-
-    def vi(self, path: str, search: str, keys: str) -> None:
-        """Edit with vi: look for a line, then press keys."""
-        self.screen.send(f"vi {path}\r")
-        self.until(r'"\S+" \d+L')
-        self.screen.send(f"/{search}\r{keys}{_ESCAPE}:wq\r")
-        self.until("written")
-        self.until(self.prompt)
-
-    def nano(self, path: str, search: str, line: str) -> None:
-        """Edit with nano: look for a line, cut it out, type another, write the file, leave."""
-        self.screen.send(f"nano {path}\r")
-        self.until("GNU nano")
-        self.screen.send("\x17")
-        self.until("Search")
-        self.screen.send(f"{search}\r\x0b{line}\r\x0f")
-        self.until("File Name to Write")
-        self.screen.send("\r")
-        self.until("Wrote")
-        self.screen.send("\x18")
-        self.until(self.prompt)
-
-    def log(self, pattern: str) -> None:
-        """Watch /var/log/maillog until a line appears."""
-        self.screen.send("tail -n +1 -f /var/log/maillog\r")
-        self.until(pattern)
-        self.screen.send(_CTRL_C)
-        self.until(self.prompt)
-
-    def mail(self, recipient: str, subject: str, text: str) -> None:
-        """Send a message with `mail`, which asks for the subject; a dot ends it."""
-        self.type(f"mail {recipient}", ("Subject: ", f"{subject}\r"), ("To: ", f"{text}\r.\r"))
-
-
-Open = Callable[[str, str], Terminal]
-
-
-@pytest.fixture
-def terminal() -> Iterator[Open]:
-    """Opens terminals; they are closed at the end."""
-    opened: list[Terminal] = []
-
-    def make(student: str, machine: str) -> Terminal:
-        opened.append(Terminal(student, machine))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.screen.close(force=True)
+from tests.e2e.terminal import CTRL_C, CTRL_D, ESCAPE, Open, Terminal
 
 
 @dataclass(frozen=True)
@@ -171,7 +77,7 @@ def _mail_of_the_domain(at: Sitting) -> None:
     assert f"From: root <root@{at.domain}>" in read
     assert "Held 2 messages" in read
     at.vm2.log(rf"to=<root@vm2\.{at.domain}>.*status=sent")
-    at.vm3.type(f"mail -s 'From vm3' -r root root@vm2.{at.domain}", ("To: ", f"Who wrote this?\r{_CTRL_D}"))
+    at.vm3.type(f"mail -s 'From vm3' -r root root@vm2.{at.domain}", ("To: ", f"Who wrote this?\r{CTRL_D}"))
     at.vm2.log(rf"from=<root@{at.domain}>(.|\n)*status=sent")
     assert "From vm3" in at.vm2.type("mail -H")
 
@@ -225,7 +131,7 @@ def _imap(at: Sitting) -> None:
     at.vm3.type(f"iptables -I INPUT -p tcp -s {at.network} --dport 143 -j ACCEPT")
     assert "OK" in at.vm3.type("service iptables save")
     at.vm3.type("iptables-save > /etc/sysconfig/iptables")
-    said = at.host.type(f"nc vm3.{at.domain} 143", ("Dovecot", "a logout\r"), ("a OK", _CTRL_C))
+    said = at.host.type(f"nc vm3.{at.domain} 143", ("Dovecot", "a logout\r"), ("a OK", CTRL_C))
     assert "LOGINDISABLED" in said
 
 
@@ -238,7 +144,7 @@ def _plain_passwords(at: Sitting) -> None:
         ("ready", f"a login {at.student} {at.password}\r"),
         ("a OK", "b create Trash\r"),
         ("b OK", "c logout\r"),
-        ("c OK", _CTRL_C),
+        ("c OK", CTRL_C),
     )
     assert "LOGINDISABLED" not in said
 
@@ -376,7 +282,7 @@ def test_tab_completes_verbs_units_options_and_packages(fresh: dict[str, Any], t
     ):
         vm2.screen.send(f"{begun}\t")
         vm2.until(re.escape(begun) + "\x07?" + whole)
-        vm2.screen.send(_CTRL_C)
+        vm2.screen.send(CTRL_C)
         vm2.until(vm2.prompt)
 
 
@@ -385,7 +291,7 @@ def test_crontab_opens_vi_and_installs_what_was_written(cli: Cli, fresh: dict[st
     vm2.screen.send("crontab -e\r")
     vm2.until(r'"\S+" \d+L')
     # crontab(1) tells by the second whether the file was changed: nobody else types as fast as a test.
-    vm2.screen.send(f"O5 4 * * * /root/backup.sh\r{_ESCAPE}:sleep 1\r:wq\r")
+    vm2.screen.send(f"O5 4 * * * /root/backup.sh\r{ESCAPE}:sleep 1\r:wq\r")
     vm2.until("installing new crontab")
     assert "5 4 * * * /root/backup.sh\n" in cli.inside(fresh["student"], "vm2", "crontab -l; crontab -r")
 
@@ -393,5 +299,5 @@ def test_crontab_opens_vi_and_installs_what_was_written(cli: Cli, fresh: dict[st
 def test_vi_takes_arrow_keys_and_backspace_while_text_is_typed(fresh: dict[str, Any], terminal: Open) -> None:
     vm2 = terminal(fresh["student"], "vm2")
     vm2.type("echo one > /tmp/text")
-    vm2.vi("/tmp/text", "one", f"A twx{chr(0x7F)}o{_ESCAPE}[D{_ESCAPE}[D")
+    vm2.vi("/tmp/text", "one", f"A twx{chr(0x7F)}o{ESCAPE}[D{ESCAPE}[D")
     assert vm2.type("cat /tmp/text").splitlines()[1] == "one two"

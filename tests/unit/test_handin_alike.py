@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from labenv.classroom.known import neutral
 from labenv.classroom.review import Submission, as_csv, as_html, review
+from labenv.student import Student
 from tests.unit.made_class import KINDS, NAMES, QUOTES, Made, a_class, a_copy, solved
 from tests.unit.made_submissions import LAB
 
@@ -225,3 +227,12 @@ def test_books_as_large_as_may_be_are_compared_in_bounded_time(tmp_path: Path) -
     rows = review(files)
     assert time.process_time() - began < 20
     assert all("same log book" in " ".join(row.notes) for row in rows)
+
+
+def test_a_students_own_addresses_are_neutral_whatever_private_network_a_lab_has() -> None:
+    texts = ("ping 10.{x}.1.10", "172.16.{x}.0/24", "via 10.0.{x}.1", "192.168.{x}.4", "198.18.{x}.2")
+    anna, bob = (Student(name, x, "first", "") for name, x in (("anna", 90), ("bob", 7)))
+    for text in texts:
+        assert (said := neutral(text.format(x=90), anna)) == neutral(text.format(x=7), bob)
+        assert "90" not in said
+    assert neutral("port 10.90", anna) == "port 10.90"

@@ -67,8 +67,14 @@ def test_labs_are_found_in_each_of_their_places(tmp_path: Path, monkeypatch: pyt
         "": None,
     }
     assert labs.named("lab4b") == resources.labs() / "lab4b"
-    assert labs.names()[0] == labs.default() == "lab4b"
-    assert labs.names()[1:] == ["mine", "one", "two", "web"]
+    assert labs.default() == "lab4b"
+    assert labs.names() == [
+        *(path.parent.name for path in sorted(resources.labs().glob("*/lab.yaml"))),
+        "mine",
+        "one",
+        "two",
+        "web",
+    ]
     assert [place.where for place in labs.everywhere()][-1] == "the installed package web-pack"
 
 
@@ -89,7 +95,7 @@ def test_a_name_that_labenv_has_is_never_a_folder(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("lab9", "There is no lab 'lab9'. The labs are: lab4b. Or give a lab's folder: ./lab9"),
+        ("lab9", "There is no lab 'lab9'. The labs are: lab3, lab4b. Or give a lab's folder: ./lab9"),
         ("./lab9", "./lab9 is not a lab: it has no file lab.yaml. To begin one: labenv lab new NAME"),
         ("..", ".. is not a lab: it has no file lab.yaml."),
     ],

@@ -16,7 +16,7 @@ echo '{_SECTION}programs'; command -v host dig nslookup lynx
 for file in /etc/sysconfig/network-scripts/ifcfg-*; do echo "{_SECTION}$file"; cat "$file"; echo; done
 """
 # What the network scripts pass over.
-_NO_CONFIG = re.compile(r"(~|\.(bak|orig|rpmnew|rpmorig|rpmsave))$")
+_NO_CONFIG = re.compile(r"(~|\.(bak|orig|old|save|swp|rpm\w+))$")
 
 
 @dataclass(frozen=True)
