@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labenv.cli import common
+from labenv.lab import labs
 
 if TYPE_CHECKING:
     pass
@@ -36,7 +37,7 @@ LabOption = Annotated[
         "--lab",
         metavar="NAME|FOLDER",
         autocompletion=common.complete_lab,
-        help="A lab of `labenv lab list`, which marks the default, or a lab's folder: ./mylab.",
+        help=f"The lab: its name, or its folder. Default: {labs.default()}.",
     ),
 ]
 TopologyOption = Annotated[

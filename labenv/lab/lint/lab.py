@@ -5,8 +5,9 @@ from collections import Counter
 
 from labenv import resources
 from labenv.errors import UsageError
-from labenv.lab import kits, labs
+from labenv.lab import kits, labs, templates
 from labenv.lab.lint.found import Found
+from labenv.lab.lint.student import STUDENT
 from labenv.lab.model import Lab, parsed
 from labenv.lab.positions import Place, fault
 from labenv.lab.topology import Topology, file_of
@@ -75,13 +76,13 @@ def names(found: Found, lab: Lab, plan: Topology) -> None:
     found.unknown(_FILE, "machine", named, machines)
     folder = lab.folder / "templates"
     there = [path.relative_to(folder).as_posix() for path in folder.rglob("*.j2")]
-    templates: list[tuple[str, Place]] = [
+    named = [
         (file.template, ["files", machine, number, "template"])
         for machine, files in lab.files.items()
         for number, file in enumerate(files)
         if file.template
     ]
-    found.unknown(_FILE, "template", templates, there)
+    found.unknown(_FILE, "template", named, there)
     images = [
         path.parent.name for place in (lab.folder / "images", resources.images()) for path in place.glob("*/Dockerfile")
     ]
@@ -100,3 +101,20 @@ def names(found: Found, lab: Lab, plan: Topology) -> None:
     found.unknown(_FILE, "kit", [(kit, ["kits", number]) for number, kit in enumerate(lab.kits)], kits.names())
     if (twice := labs.doubled().get(lab.id)) and any(place.folder == lab.folder for place in labs.everywhere()):
         found.add(_FILE, twice, ["id"])
+
+
+def texts(found: Found, lab: Lab) -> None:
+    """Whether what is a template in lab.yaml itself can be rendered."""
+    tree = parsed(lab.folder / _FILE)
+    there: list[tuple[str, Place]] = [
+        (entry[key], ["answers", number, key])
+        for number, entry in enumerate(tree.get("answers", ()))
+        for key in ("dns", "command")
+        if key in entry
+    ]
+    there += [(tree["account"][key], ["account", key]) for key in ("address", "user") if "account" in tree]
+    for text, place in there:
+        try:
+            templates.text(text, student=STUDENT, network=STUDENT.prefix)
+        except templates.Unrenderable as error:
+            found.add(_FILE, f"this template cannot be rendered: {error.words}. It can use student and network.", place)
