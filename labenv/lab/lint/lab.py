@@ -1,6 +1,5 @@
 """lab.yaml: its stages, and what it names."""
 
-import re
 from collections import Counter
 
 from labenv import resources
@@ -13,7 +12,6 @@ from labenv.lab.positions import Place, fault
 from labenv.lab.topology import Topology, file_of
 
 _FILE = "lab.yaml"
-_PLACE = re.compile(r"(?:services|networks)\.[\w.-]*\w")  # keys of a Compose file on the way down
 
 
 def in_topology(found: Found, lab: Lab, sentence: str, at: Place) -> None:
@@ -26,15 +24,14 @@ def in_topology(found: Found, lab: Lab, sentence: str, at: Place) -> None:
 
 
 def topology(found: Found, lab: Lab, error: UsageError) -> None:
-    """Note why the topology cannot be read; its sentence begins with the file, and the place there."""
+    """Note why the topology cannot be read, where that is no place that `TopologyError` names."""
     file = file_of(lab)
     words = str(error).removeprefix(f"{file}: ")
-    place = _PLACE.match(words)
     if broken := fault(file) if file.is_file() else None:
         line, column, reason = broken
         found.add_at(file.name, f"this is not valid YAML: {reason}. Fix that place.", line, column)
     elif words != str(error):
-        in_topology(found, lab, words, place[0].split(".") if place else [])
+        in_topology(found, lab, words, [])
     else:
         found.add(_FILE, words, ["topology"])
 
