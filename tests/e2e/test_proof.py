@@ -105,7 +105,7 @@ def test_what_is_wrong_in_a_lab_is_found(cli: Cli, engine: Engine, wrong_lab: Pa
         "fault/socket-stopped",
         "variant/more-to-say",
     }, wrong
-    assert "is switched off" in wrong["stage/open"]
+    assert "it could not be tried: The machine" in wrong["stage/open"]
     assert (
         "at the end of the sheet: 3/finds_server@client fails (client takes server for nothing)"
         in wrong["solution/all"]
