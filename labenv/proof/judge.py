@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+import jinja2
+
 from labenv.errors import LabenvError
 from labenv.proof import drills, mutations, solutions, stages
 from labenv.proof.place import Place
@@ -35,7 +37,7 @@ def _tried(place: Place, row: Row) -> list[str]:
     place.failed, place.notes = set(), []
     try:
         found = _OF_KIND[row.kind](place, row)
-    except LabenvError as error:
+    except (LabenvError, jinja2.TemplateError) as error:
         place.engine.environments()  # an engine that is gone ends the proof
         found = [f"it could not be tried: {error}"]
     if found and row.kind in ("fault", "variant", "drill"):

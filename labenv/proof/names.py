@@ -74,8 +74,8 @@ def sweep(engine: Engine, listen: Listener) -> None:
 
 
 def _here() -> str:
-    """Which computer and user this is."""
-    return hashlib.sha256(f"{socket.gethostname()} {os.geteuid()}".encode()).hexdigest()[:6]
+    """Which computer and user this is, and where its locks are: only who sees the same locks can tell what is left over."""
+    return hashlib.sha256(f"{socket.gethostname()} {os.geteuid()} {places.runtime()}".encode()).hexdigest()[:6]
 
 
 def _lock(run: str) -> Path:

@@ -48,7 +48,11 @@ class Place:
         """The environment at the last stage. Unless `whole`, machines stay that a drill was fixed on. Raises EngineError."""
         if not self._student:
             self._student = self._new_student()
-            return self._up(self._student, self.lab.last_stage, None)
+            try:
+                return self._up(self._student, self.lab.last_stage, None)
+            except LabenvError:  # what has come up stays for a person to look at, and is no place for the next row
+                self.remove()
+                raise
         again = self._typed_into | (self._fixed if whole else set())
         if not again:
             return self._environment(self._student)

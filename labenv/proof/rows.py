@@ -34,7 +34,7 @@ class Row:
 
     @property
     def id(self) -> str:
-        """As results and `--only` name it, such as "fault/postfix-stopped"."""
+        """As results and `--only` name it, such as "fault/dns-is-off"."""
         return f"{self.kind}/{self.name}"
 
 
