@@ -14,6 +14,17 @@ _ASK = (
 _ZONE = re.compile(r"zone ([^/\s]+)/IN(?:/\S+)?: (.*)")
 
 
+# Complaints that are about no zone.
+_OF_NO_ZONE = re.compile(r"(none|/etc/named\.conf):\d+: ")
+
+
+def denial(machine: Machine, name: str) -> str:
+    """The last line in which named says that it refused a question about a name; "" if there is none."""
+    journal = "journalctl -q --no-pager -o cat -u named -n 2000"
+    said = machine.run(f"{journal} | grep -F %s | grep -w denied | tail -n 1", f"query '{name}/").stdout
+    return one_line(re.sub(r"^client @\S+ ", "client ", said.strip()))[:300]
+
+
 def refused_zones(machine: Machine) -> dict[str, str]:
     """The zones that named refused when it last read their files, each with the first line of its own that says why."""
     refused: dict[str, str] = {}
@@ -26,6 +37,6 @@ def refused_zones(machine: Machine) -> dict[str, str]:
         elif about and ("not loaded" in about[2] or "failed: " in about[2]):
             refused.setdefault(about[1].lower(), one_line((before or [line])[0])[:300])
             before = []
-        else:
+        elif not _OF_NO_ZONE.match(line):
             before.append(line)
     return refused

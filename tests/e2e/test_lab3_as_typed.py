@@ -66,7 +66,7 @@ def test_lab_3_typed_word_by_word_passes_every_check(cli: Cli, student: str, ter
     _server(at)
     _firewall(at)
     _clients(at)
-    cli("reboot", "-s", student)  # the names take effect
+    cli("reboot", "--all", "-s", student)  # the names take effect
     at = Sitting(
         student, at.domain, network, terminal(student, "host"), tuple(terminal(student, f"vm{n}") for n in (1, 2, 3))
     )

@@ -94,3 +94,9 @@ def test_commands_about_a_part_that_a_lab_has_not_say_so(bare: Path) -> None:
         handin.wanted(lab)
     with pytest.raises(UsageError, match="bare has no log book"):
         logbook.blank(lab, STUDENT)
+
+
+@pytest.mark.parametrize("name", labs.names())
+def test_what_a_shipped_lab_wants_handed_in_can_be_read_and_ticks_a_step_of_its_own(name: str) -> None:
+    lab = labs.load(name)
+    assert handin.wanted(lab).step in lab.steps

@@ -98,8 +98,8 @@ def readings(site: Site) -> None:
 def _found(site: Site, machine: Machine) -> Found:
     state.of(machine)
     there = addresses(site)
-    full = lookups(machine, there)
+    both = lookups(machine, there | {address: f"{name}." for name, address in there.items()})
+    full, back = both[: len(there)], both[len(there) :]
     if not full[-1].found:  # the others would only wait for the same
         return Found(full, [], [])
-    short = lookups(machine, {name.partition(".")[0]: address for name, address in there.items()})
-    return Found(full, short, lookups(machine, {address: f"{name}." for name, address in there.items()}))
+    return Found(full, lookups(machine, {name.partition(".")[0]: address for name, address in there.items()}), back)

@@ -7,7 +7,7 @@ from labenv.checks.plugin import step
 from labenv.dns.asking import Lookup
 from labenv.labs.lab3.checks import state
 from labenv.labs.lab3.checks.common import ALL, CLIENTS, PORT
-from labenv.labs.lab3.checks.probes import Found
+from labenv.labs.lab3.checks.probes import Found, Replies
 
 _FOLDER = "/etc/sysconfig/network-scripts"
 
@@ -43,7 +43,7 @@ def test_lynx_is_installed(machine: Machine, evidence: Evidence) -> None:
 
 
 @step("21", machine=ALL)
-def test_full_name(machine: Machine, domain: str, evidence: Evidence) -> None:
+def test_full_name(machine: Machine, served: Replies, evidence: Evidence) -> None:
     there, wanted = state.of(machine), machine.fqdn
     if there.name.lower() != wanted:
         wish = there.wish.lower() == wanted
@@ -54,6 +54,8 @@ def test_full_name(machine: Machine, domain: str, evidence: Evidence) -> None:
         )
         return
     evidence(True, f"{machine.name} calls itself {there.name}", wanted)
+    if there.full.lower() != wanted and served[wanted, "A"].of("A") != [machine.address]:
+        raise Waits("13")
     evidence(there.full.lower() == wanted, f"`hostname -f` on {machine.name} says {there.full or 'nothing'}", wanted)
     saw = (
         f"{machine.name} calls itself {there.name}, but /etc/hostname, for the next boot, has {there.wish or 'nothing'}"
