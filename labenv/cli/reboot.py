@@ -23,7 +23,9 @@ def reboot(
     hard: Annotated[bool, typer.Option("--hard", help="Simulate a power cut, without an orderly shutdown.")] = False,
     student: StudentOption = None,
 ) -> None:
-    """Reboot a machine and wait until it answers. What was not enabled or not saved is lost.
+    """Reboot a machine and wait until it answers.
+
+    What was not enabled or not saved is lost. Another host name that was set in the machine takes effect.
 
     Examples:
 
