@@ -12,19 +12,20 @@ from typing import Any
 from labenv.errors import UsageError
 from labenv.student import Student
 
-_FIREWALL = re.compile(r"(/[\w./-]{1,100}) ([\w@.-]{1,50})", re.ASCII)
+_FIREWALL = re.compile(r"(/[\w./-]{1,100}) ([\w@.-]{1,50}) ([\w@ ./-]{1,80})", re.ASCII)
 
 
 @dataclass(frozen=True)
 class SavedRules:
-    """Where a machine has its saved firewall rules, and the service that loads them at boot."""
+    """Where a machine has its saved firewall rules, the service that loads them at boot, and the command that saves them."""
 
     path: str = "/etc/sysconfig/iptables"
     service: str = "iptables"
+    save: str = "service iptables save"
 
 
 def saved_rules(label: str) -> SavedRules:
-    """What an image says about it in its label `labenv.firewall`, "PATH SERVICE"; without one it speaks the course's dialect."""
+    """What an image says about it in its label `labenv.firewall`, "PATH SERVICE COMMAND"; without one it speaks the course's dialect."""
     match = _FIREWALL.fullmatch(label)
     return SavedRules(*match.groups()) if match else SavedRules()
 

@@ -31,6 +31,8 @@ def run(lab: Lab, *plugins: object) -> int | pytest.ExitCode:
     """
     checks = _Checks(lab)
     folder = lab.folder / "checks"
+    if not folder.is_dir():
+        return pytest.ExitCode.NO_TESTS_COLLECTED
     arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", "--noconftest", "--assert=plain"]
     arguments += ["-p", "labenv.checks.plugin", *(word for name in _WITHOUT.split() for word in ("-p", f"no:{name}"))]
     with _own_environment(), modules.compiled_apart(lab):

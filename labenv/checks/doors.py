@@ -22,7 +22,8 @@ OUTSIDE = "203.0.113.1"
 NOBODYS_PORT = 9  # discard(9): no step of a lab opens it
 _SOON = 1  # second in which a connection is made that is not expected to be, or was not before
 _ADDRESS = "cat /sys/class/net/eth0/address"
-_OTHERS_FILE = "/etc/iptables/rules.v4"  # Debian's iptables-persistent reads it, which is not in this lab
+# Where guides for one dialect or another have the saved rules.
+_FILES = ("/etc/sysconfig/iptables", "/etc/iptables/rules.v4")
 _WORDS = {"in": "let in", "rejected": "reject", "dropped": "drop"}
 
 
@@ -226,9 +227,9 @@ def _not_saved(machine: Machine, port: int) -> str:
     saved = firewall.saved(machine).stdout
     kept = firewall.parse(saved).naming(port)
     lost = [text for text in firewall.parse(machine.once(NOW).stdout).naming(port) if text not in kept]
-    remark = (
-        f"; '{lost[0]}' is in force, but not saved in {machine.firewall.path}: service iptables save" if lost else ""
-    )
-    if machine.run("test -s %s", _OTHERS_FILE).rc == 0:
-        remark += f"; nothing here reads {_OTHERS_FILE}"
+    there = machine.firewall
+    remark = f"; '{lost[0]}' is in force, but not saved in {there.path}: {there.save}" if lost else ""
+    for other in _FILES:
+        if other != there.path and machine.run("test -s %s", other).rc == 0:
+            remark += f"; nothing here reads {other}"
     return remark

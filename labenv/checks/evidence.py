@@ -5,7 +5,7 @@ class CheckFailed(Exception):
     """A check fails; the text is its evidence.
 
     `by` is the machine whose server erred: it answered with a temporary or internal error, kept a message, or failed. What it
-    logged about that belongs to the evidence (complaints.py).
+    logged about that belongs to the evidence (a kit says it: interface.py).
     """
 
     def __init__(self, saw: str, wanted: str = "", *, by: str = "") -> None:

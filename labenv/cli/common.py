@@ -138,8 +138,18 @@ def complete_stage(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in found if name.startswith(incomplete)]
 
 
+def lab_at_hand(ctx: typer.Context) -> "Lab":
+    """The lab of the environment that is meant, or else the default one."""
+    from labenv.lab import labs
+
+    try:
+        return labs.of(chosen(open_engine(silent, start=False), ctx.params.get("student")))
+    except LabenvError:  # completion stays quiet
+        return labs.load(labs.default())
+
+
 def complete_lab(incomplete: str) -> list[str]:
-    """The labs that labenv ships."""
+    """The labs that are found by a name."""
     from labenv.lab import labs
 
     return [name for name in labs.names() if name.startswith(incomplete)]

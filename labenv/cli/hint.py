@@ -12,11 +12,9 @@ if TYPE_CHECKING:
     pass
 
 
-def complete_step(incomplete: str) -> list[str]:
-    """The steps of the default lab that have hints."""
-    from labenv.lab import labs
-
-    steps = labs.load(labs.default()).steps.values()
+def complete_step(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The steps of the lab that have hints."""
+    steps = common.lab_at_hand(ctx).steps.values()
     return [step.id for step in steps if step.hints and step.id.startswith(incomplete)]
 
 

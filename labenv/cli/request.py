@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labenv.cli import common
+from labenv.lab import labs
 
 if TYPE_CHECKING:
     pass
@@ -31,7 +32,13 @@ StageOption = Annotated[
     ),
 ]
 LabOption = Annotated[
-    str | None, typer.Option("--lab", autocompletion=common.complete_lab, help="The lab. Default: lab4b.")
+    str | None,
+    typer.Option(
+        "--lab",
+        metavar="NAME|FOLDER",
+        autocompletion=common.complete_lab,
+        help=f"The lab: its name, or its folder. Default: {labs.default()}.",
+    ),
 ]
 TopologyOption = Annotated[
     Path | None, typer.Option("--topology", metavar="FILE", help="Use your own topology instead of the lab's.")

@@ -13,10 +13,8 @@ if TYPE_CHECKING:
     from labenv.sheet.solve import Line, Typed
 
 
-def _complete_target(incomplete: str) -> list[str]:
-    from labenv.lab import labs
-
-    known = labs.load(labs.default())
+def _complete_target(ctx: typer.Context, incomplete: str) -> list[str]:
+    known = common.lab_at_hand(ctx)
     steps = [step.id for step in known.steps.values() if not step.is_for_a_person]
     return [name for name in [*(stage.id for stage in known.stages), *steps] if name.startswith(incomplete)]
 

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
     from labenv.sheet.by_hand import ByHand
 
 
-def complete_step(incomplete: str) -> list[str]:
-    """The steps of the default lab that are for a person."""
-    from labenv.lab import labs
-
-    steps = labs.load(labs.default()).steps.values()
+def complete_step(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The steps of the lab that are for a person."""
+    steps = common.lab_at_hand(ctx).steps.values()
     return [step.id for step in steps if step.is_for_a_person and step.id.startswith(incomplete)]
 
 

@@ -29,7 +29,6 @@ from labenv.parallel import Together
 _IMAGE = "desktop"
 # The last of an environment's ten ports (labenv.topology); from another environment's block if it is taken.
 _PLACE = 9
-_NO_TRANSLATION = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
 
 @dataclass(frozen=True)
@@ -257,7 +256,7 @@ def _lay_network(engine: Engine, plan: Plan, listen: Listener) -> None:
     """Have the page's network, inside the wall: a link with room for six, from the block for tests of networks (RFC 2544)."""
     who = plan.student
     link = f"198.19.{who.x}"
-    network = Network(NETWORK, f"{link}.248/29", f"{link}.254", _NO_TRANSLATION, {})
+    network = Network(NETWORK, f"{link}.248/29", f"{link}.254", {}, {})
     if network_name(who.id, NETWORK) not in engine.bridges(who.id):
         make_network(engine, plan, network)
     walled(engine, plan, [wall.bridge(who, NETWORK)], listen)

@@ -71,7 +71,7 @@ _WORDS = {
     HOSTNAME: hostname.VALID.pattern,
     save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
     FOREIGN: r"yes",
-    LAB_FOLDER: r"/[^\x00-\x1f\x7f-\x9f]{1,4000}",  # it means something only where that folder has that lab, trusted
+    LAB_FOLDER: r"/[^\x00-\x1f\x7f-\x9f]{1,4000}",  # not read here
 }
 # Compared beyond their form, like the labels of the environment.
 _TOLD = {MACHINE, OPTIONAL, save_store.NAME, save_store.MACHINES}
@@ -86,13 +86,17 @@ def save_in(given: ImageFile) -> Save:
 
 
 def marked(given: ImageFile) -> ImageFile:
-    """The same images with the label that says they came out of an archive, which whatever is made from them keeps."""
+    """The same images with the label that says they came out of an archive, which whatever is made from them keeps.
+
+    Where their lab was on the other computer means nothing here: it is found by its name.
+    """
     return replace(given, images=tuple(_marked(image) for image in given.images))
 
 
 def _marked(image: Packed) -> Packed:
     settings = image.config["config"]
-    config = image.config | {"config": settings | {"Labels": settings["Labels"] | {FOREIGN: "yes"}}}
+    labels = {key: value for key, value in settings["Labels"].items() if key != LAB_FOLDER}
+    config = image.config | {"config": settings | {"Labels": labels | {FOREIGN: "yes"}}}
     return replace(image, config=config, raw=json.dumps(config).encode())
 
 
@@ -143,7 +147,7 @@ def _plan(found: Save, file: Path) -> Plan:
         for key, pattern in _WORDS.items():
             if key in found.labels and not re.fullmatch(pattern, found.labels[key], re.ASCII):
                 raise Unreadable(f"its label {key} is {shown(found.labels[key])}")
-        then = found.environment
+        then = replace(found.environment, lab_folder="")  # no label is read as a path
         student.check_id(found.student_id)
         student.check_x(then.student.x)
         student.check_first(then.student.first, found.student_id)

@@ -15,6 +15,9 @@ from labenv.lab.model import Lab
 from labenv.lab.topology import Network, Node, Topology
 from labenv.student import Student
 
+# No address translation: even without the wall, packets from a machine find no way back from the real world.
+_INSIDE = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -178,10 +181,10 @@ def topology_of(there: Environment) -> Topology:
 
 
 def network_options(engine: Engine, who: Student, network: Network) -> dict[str, str]:
-    """The driver options of a student's network: its bridge's name, and the uplink's MTU where it is known."""
+    """The driver options of a student's network: what its topology says, its bridge's name, and the uplink's MTU where it is known."""
     mtu = uplink_mtu() if engine.is_local else None
     ours = {wall.BRIDGE: wall.bridge(who, network.name)}
-    return network.options | ours | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
+    return _INSIDE | network.options | ours | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
 
 
 def network_labels(made: Plan, network: Network) -> dict[str, str]:

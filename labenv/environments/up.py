@@ -199,7 +199,13 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         changed += [node] if done else []
         if machine.made_from != made_from(made, node):
             drifted.append(node.name)
-            listen(Event(node.name, f"{node.name} was made by another version of labenv; leaving it as it is", "warn"))
+            listen(
+                Event(
+                    node.name,
+                    f"{node.name} was made by another version of labenv or of the lab; leaving it as it is",
+                    "warn",
+                )
+            )
     if changed:
         cap(engine, made, changed, listen)
     if lost := [node.name for node in absent if node.name in present]:

@@ -28,6 +28,7 @@ class Unrenderable(UsageError):
         self.words, self.line = f"{error}", line
         if not isinstance(error, _template_error()):
             self.words = f"{type(error).__name__}: {error}"
+        self.words = self.words.rstrip(".")
         place = f"{where}:{line}: " if where and line else f"{where}: " if where else ""
         super().__init__(f"{place}this template cannot be rendered: {self.words}.")
 

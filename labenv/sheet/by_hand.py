@@ -76,10 +76,9 @@ def untick(engine: "Engine", environment: Environment, lab: Lab, step: str, list
 def _check(lab: Lab, step: str) -> None:
     check_known(lab, [step])
     if not lab.steps[step].is_for_a_person:
-        raise UsageError(
-            f"Step {step} ({lab.steps[step].title}) is judged by labenv: labenv check {step}. Those that you can tick are: "
-            f"{', '.join(one.id for one in _for_a_person(lab))}."
-        )
+        there = ", ".join(one.id for one in _for_a_person(lab))
+        known = f"Those that you can tick are: {there}." if there else f"{lab.id} has none that you tick."
+        raise UsageError(f"Step {step} ({lab.steps[step].title}) is judged by labenv: labenv check {step}. {known}")
 
 
 def _for_a_person(lab: Lab) -> list[Step]:

@@ -249,3 +249,21 @@ def test_another_host_name_takes_effect_at_the_reboot_and_stays(cli: Cli, lab: d
     assert [save["name"] for save in cli.json("saves", "-s", student)["saves"]] == ["named", "before-restore-1"]
     cli("reset", "vm2", "-s", student)
     assert on("vm2", "hostname") == f"vm2.{domain}\n"
+
+
+def test_bind_comes_with_the_families_files_neither_started_nor_enabled(cli: Cli, lab: dict[str, Any]) -> None:
+    def on(script: str, rc: int = 0) -> str:
+        return cli.inside(lab["student"], "host", script, rc=rc)
+
+    typed = on("cat /etc/named.conf")
+    assert "Complete!" in on("yum -y remove bind 2>&1")
+    assert on("cat /etc/named.conf.rpmsave") == typed
+    on("systemctl cat named || command -v named || ls /etc/named.conf", rc=2)
+    assert "Complete!" in on("yum -y install bind")
+    assert on("systemctl is-enabled named; systemctl is-active named; true") == "disabled\ninactive\n"
+    assert (
+        on("id -un named; stat -c %U:%G:%a /etc/named.conf /var/named/named.ca") == "named\n" + "root:named:640\n" * 2
+    )
+    assert "listen-on port 53 { 127.0.0.1; };" in on("named-checkconf -z >/dev/null && cat /etc/named.conf")
+    on("cat /etc/named.conf.rpmsave >/etc/named.conf; systemctl enable --now named")
+    assert on(f"dig +short host.{lab['domain']}") == lab["network"].replace(".0/24", ".1") + "\n"

@@ -57,7 +57,7 @@ def test_a_lab_is_as_it_says(places: Callable[[Lab], Place], lab: Lab, row: Row)
 def wrong_lab(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lab with one thing of each kind that is wrong, and some that are right."""
     folder = tmp_path_factory.mktemp("labs") / "wronglab"
-    shutil.copytree(Path(__file__).parents[1] / "labs/weblab/weblab", folder)
+    cli("lab", "new", "wronglab", str(folder))
     shutil.rmtree(folder / "drills")
 
     def change(file: str, how: Callable[[Any], object]) -> None:
@@ -66,34 +66,29 @@ def wrong_lab(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / file).write_text(yaml.safe_dump(tree, sort_keys=False))
 
     def of_lab(tree: Any) -> None:
-        tree["id"] = "wronglab"
-        del tree["layers"]
-        # No machine reaches this stage: it switches itself off at boot.
-        tree["stages"].insert(2, {"id": "dead", "title": "Nobody gets here"})
+        # At the stage open, the machine switches itself off while it boots.
         unit, link = "/etc/systemd/system/off.service", "/etc/systemd/system/multi-user.target.wants/off.service"
-        tree["files"]["web"] += [
-            {"path": unit, "template": "off.j2", "since": "dead", "until": "done"},
-            {"path": link, "link": unit, "since": "dead", "until": "done"},
+        tree["files"]["server"] += [
+            {"path": unit, "template": "off.j2", "since": "open", "until": "done"},
+            {"path": link, "link": unit, "since": "open", "until": "done"},
         ]
 
     def of_steps(tree: Any) -> None:
-        step = next(step for step in tree["steps"] if step["id"] == "4")
-        step["solution"] = [{"machines": ["web"], "type": "true"}]
+        tree["steps"][2]["solution"][0]["type"] = "true"
 
     def of_mutations(tree: Any) -> None:
-        kept = ("name-unknown", "nginx-stopped", "page-of-somebody")
+        kept = ("socket-stopped", "another-domain", "address-of-client")
         tree["faults"] = [fault for fault in tree["faults"] if fault["id"] in kept]
-        tree["faults"][1]["trips"] = ["4/page_can_be_read"]
-        tree["variants"] = []
+        tree["faults"][0]["trips"] = ["1/starts_at_boot"]
+        tree["variants"][0]["warns"] = ["2/names_the_domain"]
 
     change("lab.yaml", of_lab)
     change("steps.yaml", of_steps)
     change("mutations.yaml", of_mutations)
     (folder / "templates/off.j2").write_text("[Service]\nExecStart=/usr/bin/systemctl poweroff --force\n")
-    with (folder / "checks/test_site.py").open("a") as file:
-        file.write('\n\n@step("1", machine="web")\ndef test_all_is_well(evidence: Evidence) -> None:\n')
+    with (folder / "checks/test_lab.py").open("a") as file:
+        file.write('\n\n@step("3", machine="client")\ndef test_all_is_well(evidence: Evidence) -> None:\n')
         file.write('    evidence(True, "all is well", "nothing")\n')
-    cli("lab", "trust", str(folder))
     return folder
 
 
@@ -102,34 +97,42 @@ def test_what_is_wrong_in_a_lab_is_found(cli: Cli, engine: Engine, wrong_lab: Pa
     done = cli("lab", "test", str(wrong_lab), "--json", "--junit", str(junit), rc=1)
     proof = json.loads(done.stdout)
     problems = {row["id"]: " ".join(row["problems"]) for row in proof["rows"]}
-    fine = {row for row, said in problems.items() if not said}
-    assert fine == {
-        "stage/bare",
-        "stage/site",
-        "stage/done",
-        "solution/bare",
-        "fault/name-unknown",
-        "fault/page-of-somebody",
-    }
-    assert "4/page_can_be_read did not fail" in problems["fault/nginx-stopped"]
-    assert "3/nginx_runs failed: nginx is inactive" in problems["fault/nginx-stopped"]
-    assert "4/page_can_be_read" in problems["solution/site"]
-    assert "it could not be tried: " in problems["stage/dead"]
-    assert ["never fails" in said and "all_is_well" in said for said in proof["findings"]].count(True) == 1
-    assert proof["summary"]["failed"] == len(problems) - len(fine) + len(proof["findings"])
+    wrong = {row: said for row, said in problems.items() if said}
+    assert set(wrong) == {
+        "stage/open",
+        "solution/all",
+        "solution/done",
+        "fault/socket-stopped",
+        "variant/more-to-say",
+    }, wrong
+    assert "is switched off" in wrong["stage/open"]
+    assert (
+        "at the end of the sheet: 3/finds_server@client fails (client takes server for nothing)"
+        in wrong["solution/all"]
+    )
+    assert "it could not be tried" in wrong["solution/done"]
+    assert "1/starts_at_boot did not fail 1/answers failed: client cannot connect" in wrong["fault/socket-stopped"]
+    assert wrong["variant/more-to-say"] == "2/names_the_domain did not warn"
+    [said] = proof["findings"]
+    assert "the check all_is_well never fails" in said
+    assert proof["notes"] == [
+        "step 1: no fault in mutations.yaml trips answers",
+        "step 3: no fault in mutations.yaml trips all_is_well",
+    ]
+    assert proof["summary"]["failed"] == len(wrong) + 1
     cases = ElementTree.parse(junit).getroot()
     assert int(cases.get("failures", "")) == proof["summary"]["failed"] == len(cases.findall(".//failure"))
     assert not [one for one in engine.environments() if one.lab == "wronglab"]
     # What passed is not judged again; a fault whose entry was corrected is.
     file = wrong_lab / "mutations.yaml"
     tree = yaml.safe_load(file.read_text())
-    tree["faults"][1]["trips"] = ["3/nginx_runs"]
+    tree["faults"][0]["trips"] = ["1/answers"]
     file.write_text(yaml.safe_dump(tree, sort_keys=False))
-    cli("lab", "trust", str(wrong_lab))
-    told = cli("lab", "test", str(wrong_lab), "faults").stdout
-    assert "The lab is as it says." in told
-    again = cli.json("lab", "test", str(wrong_lab), "faults", "--only", "nginx|name")
-    assert [row["earlier"] for row in again["rows"]] == [True, True]
+    told = cli("lab", "test", str(wrong_lab), "faults")
+    assert "2 of 3 rows passed in an earlier run" in told.stderr
+    assert "The lab is as it says." in told.stdout
+    again = cli.json("lab", "test", str(wrong_lab), "faults", "--only", "socket")
+    assert [row["earlier"] for row in again["rows"]] == [True]
     assert again["notes"] == ["checks that never fail were not looked for: that needs all rows"]
 
 
@@ -137,7 +140,7 @@ def test_a_killed_proof_goes_on_where_it_ended_and_what_it_left_is_removed(
     cli: Cli, engine: Engine, wrong_lab: Path
 ) -> None:
     command = [sys.executable, "-m", "labenv", "lab", "test", str(wrong_lab), "faults", "--again", "--jobs", "1"]
-    words = ["--only", "name-unknown", "--only", "page-of-somebody"]
+    words = ["--only", "another-domain", "--only", "address-of-client"]
     with subprocess.Popen([*command, *words], stderr=subprocess.PIPE, text=True) as killed:
         assert killed.stderr
         below = Path(f"/proc/{killed.pid}/task/{killed.pid}/children")
@@ -172,7 +175,7 @@ def test_a_lab_with_errors_is_refused(cli: Cli, wrong_lab: Path, tmp_path: Path)
     folder = tmp_path / "wronglab"
     shutil.copytree(wrong_lab, folder)
     file = folder / "steps.yaml"
-    file.write_text(file.read_text().replace("stage: bare", "stage: nowhere"))
+    file.write_text(file.read_text().replace("stage: open", "stage: nowhere"))
     cli("lab", "trust", str(folder))
     said = cli("lab", "test", str(folder), rc=2).stderr
     assert "wronglab has errors, so nothing was made" in said

@@ -7,6 +7,7 @@ from typing import Any, cast
 import typer
 
 from labenv.cli import common
+from labenv.cli.solve import _complete_target
 
 
 def after(**options: Any) -> typer.Context:
@@ -23,3 +24,10 @@ def test_profiles_are_those_of_the_topology_that_is_named(tmp_path: Path) -> Non
 def test_stages_are_those_of_the_lab_that_is_named() -> None:
     assert common.complete_stage(after(lab="lab4b"), "l") == ["lab4a", "lda"]
     assert common.complete_stage(after(lab="none"), "l") == []
+
+
+def test_stages_and_steps_are_those_that_can_be_typed() -> None:
+    nobody = after(student="nobody-here")  # then the default lab's
+    assert _complete_target(nobody, "1") == ["10", "11", "11b", "12", "13", "14", "15", "16", "17", "18", "19"]
+    assert _complete_target(nobody, "l") == ["lab4a", "lda"]
+    assert "5" not in _complete_target(nobody, "")

@@ -144,6 +144,7 @@ NO_SAVE_SETS = {
     "a student": label("labenv.student", "../x"),
     "a stage": label("labenv.stage", "../../x"),
     "a lab": label("labenv.lab", "../../x"),
+    "a folder for a lab that labenv ships": label("labenv.lab-folder", "/tmp/x"),
     "a name": label("labenv.save", "../x"),
 }
 

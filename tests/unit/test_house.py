@@ -76,9 +76,6 @@ def test_files_are_utf_8_whatever_the_users_locale() -> None:
 # What only a lab or its kit knows: machines, servers, a lab's name. Comments, docstrings and help may give examples.
 OF_A_LAB = re.compile(r"\bvm\d|postfix|dovecot|\blab\d", re.IGNORECASE)
 KITS = {path.parent.name for path in HOUSE.glob("*/kit.py")}
-EXCEPT = {
-    "cli/request.py": "lab4b",  # the default lab, in a help text
-}
 
 
 @pytest.mark.parametrize(
@@ -100,5 +97,4 @@ def test_the_core_knows_no_lab(path: Path) -> None:
         words += [node.id for node in nodes if isinstance(node, ast.Name)]
     else:
         words = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    excused = EXCEPT.get(path.relative_to(HOUSE).as_posix(), "")
-    assert [word for word in words if OF_A_LAB.search(word.replace(excused, "") if excused else word)] == []
+    assert [word for word in words if OF_A_LAB.search(word)] == []

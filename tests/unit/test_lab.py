@@ -126,11 +126,3 @@ def test_bringing_a_lab_up_reads_no_steps() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def test_completion_offers_stages_and_steps_that_can_be_typed() -> None:
-    from labenv.cli.solve import _complete_target
-
-    assert _complete_target("1") == ["10", "11", "11b", "12", "13", "14", "15", "16", "17", "18", "19"]
-    assert _complete_target("l") == ["lab4a", "lda"]
-    assert "5" not in _complete_target("")

@@ -271,7 +271,7 @@ def test_checks_bound_to_what_is_not_there_are_refused(folder: Path, text: str, 
 def test_a_template_that_cannot_be_rendered_is_refused_once(folder: Path, text: str, line: int, words: str) -> None:
     (folder / "templates" / "resolv.conf.j2").write_text(text)
     [found] = map(str, lint.lint(folder))
-    place = f"templates/resolv.conf.j2:{line}: host at stage lab4a: this template cannot be rendered: "
+    place = f"templates/resolv.conf.j2:{line}:1: host at stage lab4a: this template cannot be rendered: "
     assert found.startswith(place + words)
 
 
@@ -366,6 +366,30 @@ def test_mutations_are_looked_at_where_there_are_some(folder: Path) -> None:
     ]
     (folder / "mutations.yaml").unlink()
     assert lint.lint(folder) == []
+
+
+def test_what_is_handed_in_is_looked_at_where_something_is(folder: Path) -> None:
+    assert change(folder, "handin.yaml", lambda tree: tree["evidence"][0].pop("command")) == [
+        "handin.yaml: evidence number 1: the key 'command' is missing. The command that root runs for it."
+    ]
+    shutil.copy(resources.labs() / "lab4b" / "handin.yaml", folder)
+    ids = {"what": "ids", "logged": "no group", "quoted": "("}
+    said = change(folder, "handin.yaml", lambda tree: tree.update(step="99", machines=["vm9"], ids=[ids]))
+    assert [line.partition(" The ")[0] for line in said] == [
+        "handin.yaml: the machine 'vm9' is unknown.",
+        "handin.yaml: the step '99' is unknown.",
+        "handin.yaml: this expression has 0 groups (…), and needs 1: (?:…) groups without counting.",
+        "handin.yaml: this is no regular expression: missing ), unterminated subpattern at position 0. Fix it.",
+    ]
+    (folder / "handin.yaml").unlink()
+    assert lint.lint(folder) == []
+
+
+def test_templates_in_lab_yaml_itself_are_tried(folder: Path) -> None:
+    said = change(folder, "lab.yaml", lambda tree: tree["answers"][0].update(dns="{{ studnt.domain }}"))
+    assert said == [
+        "lab.yaml: this template cannot be rendered: 'studnt' is undefined. It can use student and network."
+    ]
 
 
 @pytest.mark.parametrize("schema", lint.schemas().values(), ids=list(lint.schemas()))

@@ -1,5 +1,6 @@
 """A topology is a Compose file; labenv refuses by name what it does not support."""
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -79,7 +80,7 @@ WRONG = {
     "an included file elsewhere": ("[outside.yaml]", "[../outside.yaml]", "Write the name of a file in one of the two"),
     "no list of files": ("[outside.yaml]", "outside.yaml", "expected a list of files"),
     "a file that includes itself": ("[outside.yaml]", "[mine.yaml]", "mine.yaml includes itself"),
-    "a machine in two files": ("  vm2:", "  outside:", "outside.yaml: services.outside"),
+    "a machine in two files": ("  vm2:", "  outside:", "services.outside: /"),
     "a desktop of no profile": ("profiles: [outside]", "profiles: [mars]", "no machine has the profile 'mars'"),
     "two desktops": ("    image: mail\n", "    image: mail\n    x-labenv: {desktop: true}\n", "host and vm2 both have"),
 }
@@ -131,7 +132,9 @@ def test_a_hand_edited_topology_is_refused_with_file_and_key(case: str, tmp_path
     assert old in SHIPPED
     told = refusal(tmp_path, SHIPPED.replace(old, new, 1))
     assert said in told
-    assert "mine.yaml" in told or "outside.yaml" in told
+    assert re.match(
+        r".*/(mine|outside)\.yaml(:\d+:\d+: |: labenv does not support|: expected| is not valid YAML)", told
+    )
 
 
 @pytest.mark.parametrize("case", WRONG_OUTSIDE)
@@ -173,7 +176,7 @@ def test_a_machine_appears_at_its_stage_and_the_routers_network_is_there_before(
     assert [network.name for network in early.networks] == ["", "servers"], "the router is on it"
     assert late == made
     (tmp_path / "late.yaml").write_text(ROUTED.replace("since: relay", "since: later"))
-    with pytest.raises(UsageError, match=r"late.yaml: services.web.x-labenv.since: lab4b has no stage 'later'"):
+    with pytest.raises(UsageError, match=r"late.yaml:\d+:7: services.web.x-labenv.since: lab4b has no stage 'later'"):
         topology.load_for(LAB, tmp_path / "late.yaml", ANNA)
 
 

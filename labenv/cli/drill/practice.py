@@ -9,36 +9,24 @@ from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
 from labenv.cli.drill import report
 from labenv.cli.drill.files import FromOption
-from labenv.errors import LabenvError, UsageError
-from labenv.events import silent
+from labenv.errors import UsageError
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
     from labenv.environment import Environment
     from labenv.environments.drill_records import Running
     from labenv.events import Listener
-    from labenv.lab.model import Lab
     from labenv.sheet.drill import Verdict
-
-
-def _lab(ctx: typer.Context) -> "Lab":
-    """The lab of the environment that is meant, or else the default one."""
-    from labenv.lab import labs
-
-    try:
-        return labs.of(common.chosen(common.open_engine(silent, start=False), ctx.params.get("student")))
-    except LabenvError:  # completion stays quiet
-        return labs.load(labs.default())
 
 
 def _complete_drill(ctx: typer.Context, incomplete: str) -> list[str]:
     from labenv.lab import drills
 
-    return [path.stem for path in drills.files(_lab(ctx)) if path.stem.startswith(incomplete)]
+    return [path.stem for path in drills.files(common.lab_at_hand(ctx)) if path.stem.startswith(incomplete)]
 
 
 def _complete_layer(ctx: typer.Context, incomplete: str) -> list[str]:
-    return [layer for layer in _lab(ctx).layers if layer.startswith(incomplete)]
+    return [layer for layer in common.lab_at_hand(ctx).layers if layer.startswith(incomplete)]
 
 
 def start(

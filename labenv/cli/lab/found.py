@@ -45,7 +45,8 @@ def list_(json: JsonOption = False) -> None:
         common.print_json({"labs": entries, "problems": problems})
         return
     for entry in entries:
-        print(f"{entry['id']}: {entry['title']} ({entry['steps']} steps)")
+        mark = ", the default" if entry["id"] == labs.default() else ""
+        print(f"{entry['id']}: {entry['title']} ({entry['steps']} steps{mark})")
         if not labs.is_shipped(Path(entry["folder"])):
             print(f"  in {entry['folder']} ({entry['where']})")
         for stage in entry["stages"]:

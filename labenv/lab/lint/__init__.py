@@ -11,7 +11,7 @@ from typing import Any
 from labenv import resources
 from labenv.errors import UsageError
 from labenv.lab import drill_translations, drills, labs, topology, translation
-from labenv.lab.lint import form, lab, rest, steps
+from labenv.lab.lint import form, handin, lab, rest, steps
 from labenv.lab.lint.found import Finding, Found
 from labenv.lab.lint.student import STUDENT
 from labenv.lab.model import parsed, read
@@ -41,7 +41,7 @@ def lint(folder: Path) -> list[Finding]:
     files = {folder / f"{name}.yaml": schema for name, schema in known.items() if "." not in name}
     files |= dict.fromkeys(translation.files(sheet).values(), known["steps.translation"])
     for path, schema in files.items():
-        if path.exists() or path.name != "mutations.yaml":
+        if path.exists() or path.name not in ("mutations.yaml", handin.FILE):
             form.form(found, path, schema)
     if not found.findings:
         form.names(found, sheet)
@@ -50,12 +50,19 @@ def lint(folder: Path) -> list[Finding]:
     made = read(folder)
     try:
         plan = topology.load_for(made, None, STUDENT)
+    except topology.TopologyError as error:
+        own = error.file.is_relative_to(folder)
+        file = error.file.relative_to(folder) if own else error.file
+        found.add_at(str(file), error.sentence, error.line, error.column)
+        return found.findings
     except UsageError as error:
-        found.add("lab.yaml", str(error), ["topology"])
+        lab.topology(found, made, error)
         return found.findings
     lab.stages(found, made)
     has_stages = not found.findings
     lab.names(found, made, plan)
+    lab.texts(found, made)
+    handin.handin(found, made, plan)
     steps.steps(found, made, plan)
     rest.checks(found, made, plan)
     rest.mutations(found, made, plan)

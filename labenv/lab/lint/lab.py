@@ -1,15 +1,42 @@
 """lab.yaml: its stages, and what it names."""
 
+import re
 from collections import Counter
 
 from labenv import resources
-from labenv.lab import kits, labs
+from labenv.errors import UsageError
+from labenv.lab import kits, labs, templates
 from labenv.lab.lint.found import Found
+from labenv.lab.lint.student import STUDENT
 from labenv.lab.model import Lab, parsed
-from labenv.lab.positions import Place
-from labenv.lab.topology import Topology
+from labenv.lab.positions import Place, fault
+from labenv.lab.topology import Topology, file_of
 
 _FILE = "lab.yaml"
+_PLACE = re.compile(r"(?:services|networks)\.[\w.-]*\w")  # keys of a Compose file on the way down
+
+
+def in_topology(found: Found, lab: Lab, sentence: str, at: Place) -> None:
+    """Note a problem of the topology: in its file, if that is the lab's own, or where lab.yaml names it."""
+    file = file_of(lab)
+    if file.is_relative_to(lab.folder) and file.is_file():
+        found.add(file.relative_to(lab.folder).as_posix(), sentence, at)
+    else:
+        found.add(_FILE, sentence, ["topology"])
+
+
+def topology(found: Found, lab: Lab, error: UsageError) -> None:
+    """Note why the topology cannot be read; its sentence begins with the file, and the place there."""
+    file = file_of(lab)
+    words = str(error).removeprefix(f"{file}: ")
+    place = _PLACE.match(words)
+    if broken := fault(file) if file.is_file() else None:
+        line, column, reason = broken
+        found.add_at(file.name, f"this is not valid YAML: {reason}. Fix that place.", line, column)
+    elif words != str(error):
+        in_topology(found, lab, words, place[0].split(".") if place else [])
+    else:
+        found.add(_FILE, words, ["topology"])
 
 
 def stages(found: Found, lab: Lab) -> None:
@@ -49,13 +76,13 @@ def names(found: Found, lab: Lab, plan: Topology) -> None:
     found.unknown(_FILE, "machine", named, machines)
     folder = lab.folder / "templates"
     there = [path.relative_to(folder).as_posix() for path in folder.rglob("*.j2")]
-    templates: list[tuple[str, Place]] = [
+    named = [
         (file.template, ["files", machine, number, "template"])
         for machine, files in lab.files.items()
         for number, file in enumerate(files)
         if file.template
     ]
-    found.unknown(_FILE, "template", templates, there)
+    found.unknown(_FILE, "template", named, there)
     images = [
         path.parent.name for place in (lab.folder / "images", resources.images()) for path in place.glob("*/Dockerfile")
     ]
@@ -68,9 +95,26 @@ def names(found: Found, lab: Lab, plan: Topology) -> None:
     for node in plan.nodes:
         if node.image not in images:
             said = (
-                f"the topology's machine {node.name} has the image '{node.image}', which is unknown. The images are: "
+                f"{node.name}: the image '{node.image}' is unknown. The images are: {', '.join(sorted(set(images)))}."
             )
-            found.add(_FILE, f"{said}{', '.join(sorted(set(images)))}.", ["topology"])
+            in_topology(found, lab, said, ["services", node.name, "image"])
     found.unknown(_FILE, "kit", [(kit, ["kits", number]) for number, kit in enumerate(lab.kits)], kits.names())
     if (twice := labs.doubled().get(lab.id)) and any(place.folder == lab.folder for place in labs.everywhere()):
         found.add(_FILE, twice, ["id"])
+
+
+def texts(found: Found, lab: Lab) -> None:
+    """Whether what is a template in lab.yaml itself can be rendered."""
+    tree = parsed(lab.folder / _FILE)
+    there: list[tuple[str, Place]] = [
+        (entry[key], ["answers", number, key])
+        for number, entry in enumerate(tree.get("answers", ()))
+        for key in ("dns", "command")
+        if key in entry
+    ]
+    there += [(tree["account"][key], ["account", key]) for key in ("address", "user") if "account" in tree]
+    for text, place in there:
+        try:
+            templates.text(text, student=STUDENT, network=STUDENT.prefix)
+        except templates.Unrenderable as error:
+            found.add(_FILE, f"this template cannot be rendered: {error.words}. It can use student and network.", place)

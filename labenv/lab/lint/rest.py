@@ -72,7 +72,7 @@ def templates(found: Found, lab: Lab, plan: Topology) -> None:
                     place = Path(str(error).partition(":")[0])
                     file = place.relative_to(lab.folder).as_posix() if place.is_relative_to(lab.folder) else "lab.yaml"
                     words = f"{node.name} at stage {stage.id}: this template cannot be rendered: {error.words}."
-                    found.add_at(file, words, error.line)
+                    found.add_at(file, words, error.line, min(error.line, 1))
 
 
 def mutations(found: Found, lab: Lab, plan: Topology) -> None:

@@ -12,10 +12,23 @@ from labenv import resources
 from labenv.errors import UsageError
 from labenv.lab.model import Lab
 from labenv.lab.topology import compose, machines, networks
+from labenv.lab.topology.placed import TopologyError, placed
 from labenv.lab.topology.records import Limits, Network, Node, Port, Topology, port_at
 from labenv.student import Student
 
-__all__ = ["Limits", "Network", "Node", "Port", "Topology", "file_of", "load", "load_for", "of", "port_at"]
+__all__ = [
+    "Limits",
+    "Network",
+    "Node",
+    "Port",
+    "Topology",
+    "TopologyError",
+    "file_of",
+    "load",
+    "load_for",
+    "of",
+    "port_at",
+]
 
 
 def file_of(lab: Lab) -> Path:
@@ -28,7 +41,7 @@ def file_of(lab: Lab) -> Path:
 def load(path: Path, student: Student) -> Topology:
     """Read a topology for `student`, with all its machines; once in a process, unless the file changes.
 
-    Raises UsageError, which names file and key, for what cannot be read, is unknown, or does not fit together.
+    Raises UsageError, which names file and place, for what cannot be read, is unknown, or does not fit together.
     """
     with suppress(OSError):  # reading it says what is wrong
         state = path.stat()
@@ -39,11 +52,16 @@ def load(path: Path, student: Student) -> Topology:
 @lru_cache(maxsize=512)  # more than there are X to try
 def _loaded(path: Path, student: Student, _: object) -> Topology:
     values = {"STUDENT": student.id, "DOMAIN": student.domain, "PREFIX": student.prefix, "X": str(student.x)}
+    with placed():
+        return _read(path, values, student.x)
+
+
+def _read(path: Path, values: dict[str, str], x: int) -> Topology:
     tree = compose.read(path)
     if not tree.networks:
         raise UsageError(f"{path}: networks: a topology needs at least one, such as the subnet ${{PREFIX}}.0/24.")
-    there = networks.read(tree.networks, values, student.x)
-    return Topology(*machines.read(tree.services, values, there, path))
+    there = networks.read(tree.networks, values, x)
+    return Topology(*machines.read(tree, values, there, path))
 
 
 def of(lab: Lab, student: Student) -> Topology:
@@ -64,5 +82,6 @@ def load_for(lab: Lab, file: Path | None, student: Student) -> Topology:
         if node.since and node.since not in (stage.id for stage in lab.stages):
             where = f"{file or file_of(lab)}: services.{node.name}.x-labenv.since"
             stages = ", ".join(stage.id for stage in lab.stages)
-            raise UsageError(f"{where}: {lab.id} has no stage '{node.since}'. Its stages are: {stages}.")
+            with placed():
+                raise UsageError(f"{where}: {lab.id} has no stage '{node.since}'. Its stages are: {stages}.")
     return made

@@ -8,7 +8,7 @@ from typing import Any
 
 from labenv.errors import UsageError
 from labenv.lab.model import answer_of, file_of
-from labenv.lab.topology.compose import Entry, filled, listed, mapping
+from labenv.lab.topology.compose import Entry, Tree, filled, listed, mapping
 from labenv.lab.topology.networks import inside
 from labenv.lab.topology.records import PORTS_EACH, Limits, Network, Node, Own, Port
 
@@ -24,13 +24,13 @@ _LEAST_MEMORY = 64 << 20  # systemd and the services of a machine take up to 40 
 
 
 def read(
-    entries: dict[str, Entry], values: dict[str, str], networks: dict[str, Network], file: Path
+    tree: Tree, values: dict[str, str], networks: dict[str, Network], file: Path
 ) -> tuple[tuple[Node, ...], tuple[Network, ...]]:
     """The machines, and the networks with the machines that join them. Raises UsageError, which names file and key."""
     nodes: list[Node] = []
     numbers: dict[tuple[str, int], int] = {}
     joining: dict[str, dict[str, str]] = {name: dict(network.joined_by) for name, network in networks.items()}
-    for name, entry in entries.items():
+    for name, entry in tree.services.items():
         node, further = _node(name, entry, values, networks, numbers)
         nodes.append(node)
         for network, address in further.items():
@@ -39,33 +39,38 @@ def read(
             joining[network][name] = address
     if len(numbers) > PORTS_EACH:
         raise UsageError(
-            f"{file}: {len(numbers)} ports are published, but an environment has only {PORTS_EACH}. Remove some."
+            f"{file}: services: {len(numbers)} ports are published, but an environment has only {PORTS_EACH}. Remove some."
         )
     joined = {name: replace(network, joined_by=joining[name]) for name, network in networks.items()}
-    _refuse_strangers(nodes, joined, file)
+    _refuse_strangers(nodes, joined, tree)
     return tuple(nodes), tuple(joined.values())
 
 
-def _refuse_strangers(nodes: list[Node], networks: dict[str, Network], file: Path) -> None:
+def _refuse_strangers(nodes: list[Node], networks: dict[str, Network], tree: Tree) -> None:
     """Raise UsageError for an address that is given twice, and for a machine or a profile that is named but not there."""
+    known = {node.name: node for node in nodes}
+    for name, network in networks.items():
+        for stranger in network.joined_by.keys() - known.keys():
+            raise UsageError(f"{tree.networks[name].where}: '{stranger}' joins it, but there is no such machine.")
     has: dict[str, str] = {network.gateway: f"the gateway of {name}" for name, network in networks.items()}
     joinings = [joining for network in networks.values() for joining in network.joined_by.items()]
     for name, address in [*((node.name, node.address) for node in nodes), *joinings]:
         if address in has:
             raise UsageError(
-                f"{file}: the address {address} is given to two: {has[address]} and {name}. Give one of them another."
+                f"{tree.services[name].where}.networks: the address {address} is given to two: {has[address]} and {name}. Give "
+                f"one of them another."
             )
         has[address] = name
-    known = {node.name for node in nodes}
-    for name, network in networks.items():
-        for stranger in network.joined_by.keys() - known:
-            raise UsageError(f"{file}: networks.{name}: '{stranger}' joins it, but there is no such machine.")
-    desks = [node for node in nodes if node.desktop is not None]
+    desks = [node.name for node in nodes if node.desktop is not None]
     if len(desks) > 1:
-        raise UsageError(f"{file}: {desks[0].name} and {desks[1].name} both have the desktop. Only one machine can.")
+        where = tree.services[desks[1]].where
+        raise UsageError(f"{where}: {desks[0]} and {desks[1]} both have the desktop. Only one machine can.")
     profiles = {node.profile for node in nodes if node.profile}
-    for profile in (profile for node in desks for profile in node.desktop or () if profile not in profiles):
-        raise UsageError(f"{file}: services.{desks[0].name}.x-labenv.desktop: no machine has the profile '{profile}'.")
+    for name in desks:
+        for profile in known[name].desktop or ():
+            if profile not in profiles:
+                where = tree.services[name].where
+                raise UsageError(f"{where}.x-labenv.desktop: no machine has the profile '{profile}'.")
 
 
 def _node(
