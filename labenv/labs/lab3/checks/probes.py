@@ -10,7 +10,7 @@ from labenv.checks.evidence import CheckFailed, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.dns import files
-from labenv.dns.asking import Lookup, Reply, ask, lookups, pointer
+from labenv.dns.asking import Lookup, Reply, ask, ask_both_ways, lookups, pointer
 from labenv.labs.lab3.checks import state
 from labenv.labs.lab3.checks.common import ALL, PORT, SERVICES, addresses, reverse_zone, zone_steps
 
@@ -48,7 +48,7 @@ def access(site: Site) -> Access:
     """Who gets a reply from named."""
     host, vm2, question = site["host"], site["vm2"], (site.student.domain, "SOA")
     with ThreadPoolExecutor(2) as pool:
-        theirs = pool.submit(lambda: [ask(vm2, [question], host.address, how)[question] for how in ("+notcp", "+tcp")])
+        theirs = pool.submit(ask_both_ways, vm2, question, host.address)
         sources = (latecomer(site.student), OUTSIDE)
         near, stranger = (ask(host, [question], host.address, f"-b {source}")[question] for source in sources)
         udp, tcp = theirs.result()

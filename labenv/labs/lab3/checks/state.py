@@ -10,7 +10,7 @@ _LOOK = f"""
 echo '{_SECTION}hosts'; cat /etc/hosts
 echo '{_SECTION}resolver'; cat /etc/resolv.conf
 echo '{_SECTION}name'; hostname
-echo '{_SECTION}full'; {QUICK} hostname -f 2>&1
+echo '{_SECTION}full'; case $(hostname) in *.*) {QUICK} hostname -f 2>&1;; esac
 echo '{_SECTION}wish'; cat /etc/hostname
 echo '{_SECTION}programs'; command -v host dig nslookup lynx
 for file in /etc/sysconfig/network-scripts/ifcfg-*; do echo "{_SECTION}$file"; cat "$file"; echo; done
@@ -31,7 +31,7 @@ class Ifcfg:
 class State:
     """What a machine says.
 
-    `servers` and `search` are in force, `name` and `full` too; `wish` is the name for the next boot. The files are those of all
+    `servers` and `search` are in force, `name` and `full` too, which is asked for where the name has a domain; `wish` is the name for the next boot. The files are those of all
     interfaces but lo.
     """
 

@@ -7,7 +7,7 @@ from labenv.checks.plugin import step
 from labenv.dns.asking import Lookup
 from labenv.labs.lab3.checks import state
 from labenv.labs.lab3.checks.common import ALL, CLIENTS, PORT
-from labenv.labs.lab3.checks.probes import Found, Replies
+from labenv.labs.lab3.checks.probes import Access, Found, Replies
 
 _FOLDER = "/etc/sysconfig/network-scripts"
 
@@ -64,7 +64,13 @@ def test_full_name(machine: Machine, served: Replies, evidence: Evidence) -> Non
 
 
 @step("22", machine=ALL)
-def test_full_names_are_found(machine: Machine, host: Machine, found: dict[str, Found], evidence: Evidence) -> None:
+def test_full_names_are_found(
+    machine: Machine, host: Machine, found: dict[str, Found], access: Access, evidence: Evidence
+) -> None:
+    if not access.near.status:
+        raise Waits("8")
+    if machine.name != "host" and not access.udp.status:  # host's firewall is to be looked at first
+        raise Waits("15")
     _finds(machine, host, found[machine.name].full, evidence)
 
 
