@@ -124,7 +124,9 @@ def test_a_page_of_a_real_server(tmp_path: Path) -> None:
 def test_a_site_is_asked_for_by_its_name() -> None:
     class Named(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            first = self.request.recv(512)
+            first = b""
+            while not first.endswith(b"\r\n\r\n"):
+                first += self.request.recv(512)
             right = first.startswith(b"GET /a HTTP") and b"Host: www.bob.ops\r\n" in first
             self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n" if right else b"HTTP/1.1 404 Not Found\r\n\r\n")
 
