@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from labenv.environment import Environment
     from labenv.environments.reach import Reach
     from labenv.environments.up import Outcome
+    from labenv.lab.model import Lab
 
 # What listens on the ports that labs publish, in the order in which they are shown; others are shown by their number.
 _SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS", "80": "HTTP", "443": "HTTPS"}
@@ -27,7 +28,7 @@ def show(environment: "Environment", changes: "Sequence[str]", report: "Report |
 
     student = environment.student
     if report:
-        _verdict(report)
+        verdict(report)
     name = typer.style(f"{student.id}'s lab is up", bold=True)
     same = "" if changes else "; nothing had to change"
     typer.echo(f"\n{name} ({environment.lab}, stage {environment.stage}){same}")
@@ -55,12 +56,25 @@ def _next(environment: "Environment") -> "Iterator[tuple[str, str]]":
     is_finished = environment.stage == lab.last_stage
     if not is_finished:
         yield "next", "the next step of the sheet"
-    yield f"shell {environment.regular[-1].name}", "a root shell"
+    yield f"shell {place_of_work(environment, lab)}", "a root shell"
     if desktop.machine_name(environment):
         yield "desktop", "Thunderbird, in your browser"
     yield "check", "which steps pass"
     if is_finished and drills.files(lab):
         yield "drill start", "a fault to find and fix"
+
+
+def place_of_work(environment: "Environment", lab: "Lab") -> str:
+    """The machine to begin on: that of the first step that is not done at this stage; the last one if all are done."""
+    there = [machine.name for machine in environment.regular]
+    ahead = [
+        name
+        for step in lab.steps.values()
+        if not step.is_for_a_person and not lab.reached(step.stage, environment.stage)
+        for name in step.machines
+        if name in there
+    ]
+    return ahead[0] if ahead else there[-1]
 
 
 def show_restored(outcome: "Outcome", stem: str, *, json: bool) -> None:
@@ -87,8 +101,12 @@ def _rows(environment: "Environment", reach: "Reach") -> "Iterator[tuple[str, st
                 yield _SERVICES.get(number, f"port {number}"), f"{place[0]}:{place[1]} ({machine.name})"
 
 
-def _verdict(report: "Report") -> None:
+def verdict(report: "Report") -> None:
+    """Print how many checks passed, or which failed."""
     counts = report.summary
+    if not counts["failed"] and not counts["passed"]:
+        typer.echo("nothing to check yet")
+        return
     if not counts["failed"]:
         typer.echo(f"{typer.style(sign('✓', 'ok:'), fg='green')} all {counts['passed']} checks passed")
         return
