@@ -56,7 +56,7 @@ def _next(environment: "Environment") -> "Iterator[tuple[str, str]]":
     is_finished = environment.stage == lab.last_stage
     if not is_finished:
         yield "next", "the next step of the sheet"
-    yield f"shell {place_of_work(environment, lab)}", "a root shell"
+    yield f"shell {_where_to_begin(environment, lab)}", "a root shell"
     if desktop.machine_name(environment):
         yield "desktop", "Thunderbird, in your browser"
     yield "check", "which steps pass"
@@ -64,17 +64,15 @@ def _next(environment: "Environment") -> "Iterator[tuple[str, str]]":
         yield "drill start", "a fault to find and fix"
 
 
-def place_of_work(environment: "Environment", lab: "Lab") -> str:
-    """The machine to begin on: that of the first step that is not done at this stage; the last one if all are done."""
-    there = [machine.name for machine in environment.regular]
-    ahead = [
-        name
-        for step in lab.steps.values()
-        if not step.is_for_a_person and not lab.reached(step.stage, environment.stage)
-        for name in step.machines
-        if name in there
-    ]
-    return ahead[0] if ahead else there[-1]
+def _where_to_begin(environment: "Environment", lab: "Lab") -> str:
+    """A machine of the first step that a check judges after the environment's stage; else the last machine."""
+    last = environment.regular[-1].name
+    there = {machine.name for machine in environment.regular}
+    for step in lab.steps.values():
+        if step.by != "person" and not lab.reached(step.stage, at=environment.stage):
+            machines = [name for name in step.machines if name in there]
+            return last if last in machines or not machines else machines[0]
+    return last
 
 
 def show_restored(outcome: "Outcome", stem: str, *, json: bool) -> None:

@@ -1,26 +1,32 @@
-"""What `up` says in the end: the verdict, and where to begin."""
+"""What `up` says in the end: the verdict, and what to type next."""
 
-from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from labenv.checks.results import CheckResult, Report
 from labenv.cli import summary
-from labenv.environment import Environment
-from labenv.lab import model
+from labenv.lab import labs
 
-STARTER = Path(model.__file__).parent / "starter"
+if TYPE_CHECKING:
+    from labenv.environment import Environment
 
 
-@pytest.mark.parametrize(("stage", "machine"), [("start", "server"), ("open", "server"), ("done", "client")])
-def test_the_shell_to_begin_with_is_that_of_the_next_step(tmp_path: Path, stage: str, machine: str) -> None:
-    for name in ("lab.yaml", "steps.yaml"):
-        (tmp_path / name).write_text((STARTER / name).read_text().replace("id: NAME", "id: mylab"))
-    there = [SimpleNamespace(name=name) for name in ("server", "client")]
-    environment = cast(Environment, SimpleNamespace(stage=stage, regular=there))
-    assert summary.place_of_work(environment, model.read(tmp_path)) == machine
+@pytest.mark.parametrize(
+    ("lab", "stage", "machine"),
+    [
+        ("lab3", "lab2b", "host"),
+        ("lab3", "client", "host"),
+        ("lab3", "done", "vm3"),
+        ("lab4b", "lab4a", "vm3"),
+        ("lab4b", "domain", "vm2"),
+    ],
+)
+def test_the_shell_that_is_named_is_of_a_machine_of_the_next_step(lab: str, stage: str, machine: str) -> None:
+    there = tuple(SimpleNamespace(name=name) for name in ("host", "vm1", "vm2", "vm3"))
+    environment = cast("Environment", SimpleNamespace(stage=stage, regular=there))
+    assert summary._where_to_begin(environment, labs.load(lab)) == machine
 
 
 def test_where_nothing_is_checked_yet_it_does_not_say_that_all_passed(capsys: pytest.CaptureFixture[str]) -> None:
