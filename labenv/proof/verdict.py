@@ -63,7 +63,7 @@ def untold(results: Iterable[CheckResult]) -> list[str]:
     for result in results:
         if not result.evidence:
             found.append(f"{_name(result, True)} says nothing about what it saw")
-        elif "Traceback" in result.evidence or "itself crashed" in result.evidence:
+        elif "Traceback" in result.evidence or "The check itself" in result.evidence:
             found.append(f"{_name(result, True)} crashed: {result.evidence}")
     return found
 
