@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from labenv.lab.sandbox import Sandbox
 
+_LARGEST_FILE = 1_000_000  # bytes; jinja2 takes many seconds over more
 _TEXT = "<template>"  # what jinja2 calls a template that is no file
 
 
@@ -46,6 +47,9 @@ def file(folder: Path, name: str, **context: Any) -> str:
     """The file `name` of a folder of templates, rendered. Raises Unrenderable as `text` does."""
     sandbox = _sandbox(folder)
     try:
+        with suppress(OSError):  # jinja2 says what is wrong with one that is not there
+            if (size := (folder / name).stat().st_size) > _LARGEST_FILE:
+                raise ValueError(f"it has {size} bytes, and a template may have {_LARGEST_FILE}")
         return sandbox.rendered(sandbox.get_template(name), context)
     except Exception as error:  # as above
         raise Unrenderable(str(folder / name), _line(error, str(folder / name)), error) from error

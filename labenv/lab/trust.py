@@ -109,7 +109,7 @@ def digest(folder: Path) -> str:
         kind = "x" if status.st_mode & 0o100 else "f"
         if stat.S_ISLNK(status.st_mode):
             found.update(f"{name} l {os.readlink(path)}\n".encode())
-            if name.parts[0] == "images":  # it means something in a machine, and nothing here
+            if _is_in_an_image(name):
                 continue
             kind = "f"
         if not path.is_file():
@@ -134,10 +134,15 @@ def _files(folder: Path) -> Iterator[Path]:
             count += 1
             if count > _MOST_FILES:
                 raise UsageError(f"{folder} has more than {_MOST_FILES} files. A lab is a folder of its own.")
-            is_image = path.relative_to(folder).parts[0] == "images"
-            if name in links and not is_image and not path.resolve().is_relative_to(folder.resolve()):
+            inside = _is_in_an_image(path.relative_to(folder))
+            if name in links and not inside and not path.resolve().is_relative_to(folder.resolve()):
                 raise UsageError(f"{path} is a link to a folder outside the lab. A lab is one folder: copy it there.")
             yield path
+
+
+def _is_in_an_image(name: Path) -> bool:
+    """Whether a file goes into an image as it is: a link there means something in a machine, and nothing here."""
+    return name.parts[0] == "images" and len(name.parts) > 2 and name.parts[2:] != ("Dockerfile",)
 
 
 def _stamp(folder: Path) -> str:

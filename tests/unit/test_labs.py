@@ -221,6 +221,25 @@ def test_what_a_link_leads_to_counts(lab: Path, tmp_path: Path) -> None:
         trust.digest(lab)
 
 
+@pytest.mark.parametrize("link", ["images", "images/mine", "images/mine/Dockerfile"])
+def test_an_image_behind_a_link_counts_too(lab: Path, tmp_path: Path, link: str) -> None:
+    """It is built from what the link leads to, which could be changed after the lab was trusted."""
+    there = tmp_path / "there" / link
+    outside = there / {"images": "mine/Dockerfile", "images/mine": "Dockerfile"}.get(link, "")
+    outside.parent.mkdir(parents=True)
+    outside.write_text("ARG BASE=labenv/base\n")
+    (lab / link).parent.mkdir(parents=True, exist_ok=True)
+    (lab / link).symlink_to(there)
+    if link != "images/mine/Dockerfile":
+        with pytest.raises(UsageError, match="is a link to a folder outside the lab"):
+            trust.digest(lab)
+        return
+    trust.trust(lab)
+    outside.write_text("ARG BASE=labenv/base\nRUN true\n")
+    with pytest.raises(trust.Untrusted):
+        trust.require(model.read(lab))
+
+
 def test_a_damaged_answer_is_none(lab: Path) -> None:
     trust.trust(lab)
     for file in (trust._place()).iterdir():
