@@ -89,6 +89,8 @@ def find(lab: str) -> Path:
         return found
     if (folder / "lab.yaml").is_file():
         return folder.resolve()
+    if folder.is_file():
+        raise UsageError(f"{shown(lab)} is a file, and a lab is a folder. Name the folder: {shown(folder.parent)}")
     if "/" in lab or folder.is_dir():
         raise UsageError(f"{shown(lab)} is not a lab: it has no file lab.yaml. To begin one: labenv lab new NAME")
     raise UsageError(
