@@ -20,6 +20,7 @@ from labenv.engine import Engine
 from labenv.engine.find import connect
 from labenv.events import silent
 from labenv.lab import labs
+from labenv.lab.model import Lab
 from labenv.student import Student
 
 __all__ = ["RUN", "machine_fixture", "probe", "step"]
@@ -76,6 +77,12 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 def site(request: pytest.FixtureRequest) -> Site:
     """All machines of the environment."""
     return request.config.stash[RUN].site
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Lab:
+    """The lab that the checks are of."""
+    return request.config.stash[RUN].lab
 
 
 @pytest.fixture(scope="session")

@@ -137,8 +137,9 @@ def test_every_change_that_git_keeps_makes_another_tag(folders: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("changed", "others"),
     [
-        ("machine", {"machine", "base", "host", "outside", "mail", "dovecot"}),
-        ("base", {"base", "host", "outside", "mail", "dovecot"}),
+        ("machine", {"machine", "base", "gateway", "host", "outside", "mail", "dovecot"}),
+        ("base", {"base", "gateway", "host", "outside", "mail", "dovecot"}),
+        ("gateway", {"gateway", "host", "outside"}),
         ("host", {"host", "outside"}),
         ("mail", {"mail", "dovecot"}),
         ("dovecot", {"dovecot"}),

@@ -31,7 +31,7 @@ def module(name: str, work: Mapping[str, object]) -> ModuleType:
 
 
 def test_each_kit_that_can_be_named_is_there() -> None:
-    assert {"dns", "mail", "web"} <= set(kits.names())
+    assert {"dns", "mail", "www"} <= set(kits.names())
     assert all(isinstance(one, Kit) for one in interface.of(replace(LAB, kits=kits.names())))
 
 

@@ -17,6 +17,7 @@ from labenv.student import Student
 
 # The zones of the file that the package brings, beside those whose names end in .arpa.
 _BROUGHT = {"", "localhost", "localhost.localdomain"}
+_BLANK = "two addresses, as a line that begins with a blank belongs to the name before it"
 _COPIES = "find /etc /root /home /backup /var/named -xdev -size -64k -name '*named*conf*' ! -path /etc/named.conf ! -path '/etc/bind/*' ! -lname '*' -type f 2>/dev/null"
 
 
@@ -41,7 +42,9 @@ def test_named_conf_is_written(host: Machine, evidence: Evidence) -> None:
     own = [name for name in conf.zones if name not in _BROUGHT and not name.endswith(".arpa")]
     listens = conf.option("listen-on") or conf.option("listen-on port 53")
     evidence(
-        own or not listens, f"{files.CONF} on host is still the one of the package, without a zone of yours", "yours"
+        own or not listens,
+        f"{files.CONF} on host is still the one of the package, without a zone of yours",
+        "the sheet's",
     )
     evidence(True, f"named-checkconf accepts {files.CONF} on host", "no complaint")
     if not host.once(_COPIES).stdout.strip():
@@ -102,9 +105,7 @@ def test_zone_file_has_server_and_host(host: Machine, student: Student, domain: 
     servers = zone.of(f"{domain}.", "NS")
     evidence(full in servers, f"{where} NS {', '.join(servers) or 'none'}", full)
     found = zone.of(full, "A")
-    many = (
-        "; two addresses, as a line that begins with a blank belongs to the name before it" if len(found) == 2 else ""
-    )
+    many = f"; {_BLANK}" if len(found) == 2 else ""
     saw = f"{where} for {host.fqdn} A {', '.join(found) or 'none'}{many}"
     evidence(found == [host.address], saw, f"{host.address} alone")
     usual = f"/var/named/mydb-for-{student.id}-ops"
@@ -197,6 +198,7 @@ def _why(host: Machine, name: str, address: str, domain: str) -> str:
     if others := [
         r for r in zone.records if r.owner.startswith(f"{name.partition('.')[0]}.") and r.kind in ("A", "CNAME")
     ]:
-        return f"; {zone.path} has {', '.join(f'{r.owner} {r.kind} {r.data}' for r in others)}"
+        many = f" ({_BLANK})" if len(zone.of(f"{name}.", "A")) == 2 else ""
+        return f"; {zone.path} has {', '.join(f'{r.owner} {r.kind} {r.data}' for r in others)}{many}"
     owner = next((r.owner for r in zone.records if r.kind == "A" and r.data == address), "")
     return f"; {zone.path} has that address for {owner}" if owner else f"; {zone.path} has no record for it"

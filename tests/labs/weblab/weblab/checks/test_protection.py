@@ -8,7 +8,7 @@ from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.engine.trial import Packet
 from labenv.student import Student
-from labenv.web import certificates, pages
+from labenv.www import certificates, pages
 
 from . import common
 

@@ -4,7 +4,7 @@ from labenv.checks.evidence import Evidence
 from labenv.checks.machine import Machine, last_words
 from labenv.checks.plugin import step
 from labenv.student import Student
-from labenv.web import pages
+from labenv.www import pages
 
 from . import common
 

@@ -1,7 +1,7 @@
 """The kit for labs about web servers: when they last read their files, and what to watch."""
 
 from labenv.checks.interface import Kit, Watched
-from labenv.web.restarts import APACHE, NGINX
+from labenv.www.restarts import APACHE, NGINX
 
 KIT = Kit(
     services=(NGINX, APACHE),

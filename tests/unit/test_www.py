@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from labenv.checks.evidence import CheckFailed
-from labenv.web import certificates, pages
+from labenv.www import certificates, pages
 
 SITE = "www.bob.ops"
 

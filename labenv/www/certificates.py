@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from labenv.checks.evidence import CheckFailed
 from labenv.text import decoded
-from labenv.web.calls import HTTPS, Caller, connected
+from labenv.www.calls import HTTPS, Caller, connected
 
 _UTC_TIME, _VERSION, _EXTENSIONS, _DNS_NAME = 0x17, 0xA0, 0xA3, 0x82
 _COMMON_NAME, _ALTERNATIVE_NAMES = bytes.fromhex("550403"), bytes.fromhex("551d11")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from labenv.checks.evidence import CheckFailed
 from labenv.text import decoded, one_line, shown
-from labenv.web.calls import HTTP, HTTPS, Caller, connected
+from labenv.www.calls import HTTP, HTTPS, Caller, connected
 
 _LARGEST = 200_000  # bytes of a page that are read
 
