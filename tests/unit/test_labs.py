@@ -311,7 +311,7 @@ def test_checks_that_cannot_be_loaded_say_where(lab: Path) -> None:
 
 
 def test_a_file_is_no_lab(lab: Path) -> None:
-    with pytest.raises(UsageError, match="lab.yaml is a file, and a lab is a folder. Name the folder: "):
+    with pytest.raises(UsageError, match=r"lab\.yaml is a file, and a lab is a folder"):
         labs.find(str(lab / "lab.yaml"))
 
 
