@@ -44,10 +44,10 @@ def stages(found: Found, lab: Lab) -> None:
         if count > 1:
             last = len(there) - 1 - there[::-1].index(name)
             found.add(_FILE, f"{count} stages are called '{name}'. Give each its own name.", ["stages", last])
-    said: set[tuple[str, str, str]] = set()
+    told: set[tuple[str, str, str]] = set()
     for named in everywhere(lab):
-        if (key := (named.file, named.step, named.stage)) not in said:
-            said.add(key)
+        if (key := (named.file, named.step, named.stage)) not in told:
+            told.add(key)
             found.unknown(named.file, "stage", [(named.stage, named.place)], there, step=named.step)
     used = {step.stage for step in lab.steps.values()}
     for number, name in enumerate(there[1:], 1):
