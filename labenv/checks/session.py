@@ -9,9 +9,9 @@ import pytest
 
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine
+from labenv.checks.mistakes import sentence
 from labenv.checks.results import CheckResult, Status, waiting
 from labenv.checks.running import RUN, Run, needs_first
-from labenv.errors import LabenvError, senseless
 from labenv.lab.model import Step
 
 # Where only the first step that fails is wanted: how many steps ahead probes are started, at least, and for each step that has passed.
@@ -111,7 +111,7 @@ class Session:
             error = self._with_cause(error, bound)
         if error is not None:
             status = "skip" if isinstance(error, pytest.skip.Exception) else "fail"
-            text = seen = _sentence(error, machine)
+            text = seen = sentence(error, machine, self._run.lab.folder, self._run.site.machines)
             expected = ""
         if isinstance(error, CheckFailed):
             seen, expected = error.saw, error.wanted
@@ -192,16 +192,3 @@ def _machine_of(item: pytest.Item, named: str | tuple[str, ...]) -> str:
 def _cut(text: str) -> str:
     """A text of a check that is short enough to be shown and kept: a check may quote a whole file."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… (cut: {len(text)} characters)"
-
-
-def _sentence(error: BaseException, machine: str) -> str:
-    """An outcome in words: the error's own text if it is for users, else that the check itself failed to run."""
-    if isinstance(error, (CheckFailed, LabenvError, pytest.skip.Exception)):
-        return str(error)
-    if isinstance(error, pytest.FixtureLookupError):
-        return f"The check cannot run: it asks for '{error.argname}', which is no machine of the lab and no other fixture. Fix the check."
-    if isinstance(
-        error, (ValueError, LookupError, RecursionError)
-    ):  # what reading an answer raises, in a lab's check too
-        return senseless(machine, error)
-    return f"The check itself crashed: {type(error).__name__}: {error}"

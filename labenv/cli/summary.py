@@ -28,7 +28,7 @@ def show(environment: "Environment", changes: "Sequence[str]", report: "Report |
 
     student = environment.student
     if report:
-        _verdict(report)
+        verdict(report)
     name = typer.style(f"{student.id}'s lab is up", bold=True)
     same = "" if changes else "; nothing had to change"
     typer.echo(f"\n{name} ({environment.lab}, stage {environment.stage}){same}")
@@ -99,8 +99,12 @@ def _rows(environment: "Environment", reach: "Reach") -> "Iterator[tuple[str, st
                 yield _SERVICES.get(number, f"port {number}"), f"{place[0]}:{place[1]} ({machine.name})"
 
 
-def _verdict(report: "Report") -> None:
+def verdict(report: "Report") -> None:
+    """Print how many checks passed, or which failed."""
     counts = report.summary
+    if not counts["failed"] and not counts["passed"]:
+        typer.echo("nothing to check yet")
+        return
     if not counts["failed"]:
         typer.echo(f"{typer.style(sign('✓', 'ok:'), fg='green')} all {counts['passed']} checks passed")
         return

@@ -170,11 +170,16 @@ def context(folder: Path) -> io.BytesIO:
 
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
-        for path in sorted(folder.rglob("*")):
+        for path in _parts(folder):
             if path.is_symlink() or not path.is_dir():
                 archive.add(path, path.relative_to(folder), filter=plain)
     context.seek(0)
     return context
+
+
+def _parts(folder: Path) -> list[Path]:
+    """What an image is made from: all that is in its folder but what nobody is asked to trust (labenv.lab.trust)."""
+    return [p for p in sorted(folder.rglob("*")) if not trust.NOT_FILES & set(p.relative_to(folder).parts)]
 
 
 def digest(folder: Path, below: str) -> str:
@@ -184,7 +189,7 @@ def digest(folder: Path, below: str) -> str:
     """
     found = hashlib.sha256(below.encode())
     size = 0
-    for path in sorted(folder.rglob("*")):
+    for path in _parts(folder):
         if path.is_dir():
             continue
         if not path.is_symlink():

@@ -83,7 +83,10 @@ def _sandbox(folder: Path | None) -> "Sandbox":
     )
 
 
-def kept_as(file: Path = Path(__file__).with_name("sandbox.py")) -> str:
+_SANDBOX = Path(__file__).with_name("sandbox.py")
+
+
+def kept_as(file: Path = _SANDBOX) -> str:
     """The name of the cache. What is compiled depends on the sandbox: of its filters, for one, whether they are given a context."""
     return f"templates-{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
 
