@@ -4,12 +4,14 @@ import ast
 from collections import Counter
 from pathlib import Path
 
+from labenv.errors import UsageError
 from labenv.lab import drill_translations, drills, marks, overlay
 from labenv.lab.lint.found import Found
 from labenv.lab.lint.student import STUDENT
 from labenv.lab.model import Lab, parsed
 from labenv.lab.positions import Place
 from labenv.lab.templates import Unrenderable
+from labenv.lab.templates import text as rendered
 from labenv.lab.topology import Topology
 
 
@@ -73,6 +75,10 @@ def templates(found: Found, lab: Lab, plan: Topology) -> None:
                     file = place.relative_to(lab.folder).as_posix() if place.is_relative_to(lab.folder) else "lab.yaml"
                     words = f"{node.name} at stage {stage.id}: this template cannot be rendered: {error.words}."
                     found.add_at(file, words, error.line, min(error.line, 1))
+            except UsageError as error:
+                if str(error) not in said:
+                    said.add(str(error))
+                    found.add("lab.yaml", str(error), ["files", node.name])
 
 
 def mutations(found: Found, lab: Lab, plan: Topology) -> None:
@@ -88,6 +94,10 @@ def mutations(found: Found, lab: Lab, plan: Topology) -> None:
     steps: list[tuple[str, Place]] = [(entry["step"], [kind, number, "step"]) for kind, number, entry in entries]
     machines: list[tuple[str, Place]] = []
     for kind, number, entry in entries:
+        try:
+            rendered(entry["do"], student=STUDENT, domain=STUDENT.domain, network=STUDENT.prefix)
+        except Unrenderable as error:
+            found.add(path.name, f"'{entry['id']}' cannot be rendered: {error.words}.", [kind, number, "do"])
         machines += [(name, [kind, number, "machines", place]) for place, name in enumerate(entry["machines"])]
         for key in ("trips", "warns"):
             told = enumerate(entry.get(key, ()))
