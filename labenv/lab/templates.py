@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from labenv.lab.sandbox import Sandbox
 
 _LARGEST_FILE = 1_000_000  # bytes; jinja2 takes many seconds over more
+_SANDBOX = Path(__file__).with_name("sandbox.py")
 _TEXT = "<template>"  # what jinja2 calls a template that is no file
 
 
@@ -83,7 +84,7 @@ def _sandbox(folder: Path | None) -> "Sandbox":
     )
 
 
-def kept_as(file: Path = Path(__file__).with_name("sandbox.py")) -> str:
+def kept_as(file: Path = _SANDBOX) -> str:
     """The name of the cache. What is compiled depends on the sandbox: of its filters, for one, whether they are given a context."""
     return f"templates-{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
 
