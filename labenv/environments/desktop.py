@@ -126,7 +126,10 @@ def _marked(environment: Environment) -> Machine:
     """The machine that has the desktop. Raises UsageError if there is none."""
     if name := machine_name(environment):
         return environment.machine(name)
-    raise UsageError(f"{environment.lab} has no desktop: its topology marks no machine here with `desktop: true`.")
+    raise UsageError(
+        f"{environment.lab} has no desktop: all its steps are done in `labenv shell`. "
+        f"An author gives it one by `desktop: true` on a machine of its topology."
+    )
 
 
 def _host(environment: Environment) -> Machine:

@@ -10,7 +10,7 @@ from labenv.environment import Environment, Machine, container_name
 from labenv.environments.networks import Takings, free_x, takings, uplink_mtu
 from labenv.errors import UsageError
 from labenv.events import Event, Listener
-from labenv.lab import labs, overlay, topology
+from labenv.lab import labs, overlay, stages, topology
 from labenv.lab.model import Lab
 from labenv.lab.topology import Network, Node, Topology
 from labenv.student import Student
@@ -156,8 +156,9 @@ def _plan_at(request: Request, x: int, password: str) -> Plan:
 
 
 def _plan(who: Student, lab: Lab, stage: str, file: Path | None, wanted: Topology) -> Plan:
-    """The plan with the machines of `wanted` that are there at the stage."""
+    """The plan with the machines of `wanted` that are there at the stage. Raises UsageError if the lab's files name other stages."""
     lab.check_stage(stage)
+    stages.check(lab)
     made = wanted.at(lambda since: lab.reached(since, stage))
     return Plan(who, lab, stage, made, str(file) if file else lab.topology)
 
