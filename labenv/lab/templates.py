@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from labenv.lab.sandbox import Sandbox
 
 _LARGEST_FILE = 1_000_000  # bytes; jinja2 takes many seconds over more
+_SANDBOX = Path(__file__).with_name("sandbox.py")
 _TEXT = "<template>"  # what jinja2 calls a template that is no file
 
 
@@ -81,9 +82,6 @@ def _sandbox(folder: Path | None) -> "Sandbox":
     return Sandbox(
         loader=jinja2.FileSystemLoader(folder) if folder else None, bytecode_cache=_compiled() if folder else None
     )
-
-
-_SANDBOX = Path(__file__).with_name("sandbox.py")
 
 
 def kept_as(file: Path = _SANDBOX) -> str:
