@@ -16,6 +16,7 @@ from labenv.lab.model import Step
 
 # Where only the first step that fails is wanted: how many steps ahead probes are started, at least, and for each step that has passed.
 _AHEAD, _MORE = 6, 2
+_LONGEST = 10_000  # characters of what a check says
 
 
 class _Idle(Exception):
@@ -123,10 +124,10 @@ class Session:
             machine=machine,
             title=bound.title,
             status=status,
-            evidence=text,
+            evidence=_cut(text),
             hint=bound.hints[0] if bound.hints else "",
-            seen=seen,
-            expected=expected,
+            seen=_cut(seen),
+            expected=_cut(expected),
         )
 
     def _with_cause(self, failure: CheckFailed, bound: Step) -> Exception:
@@ -186,3 +187,8 @@ def _machine_of(item: pytest.Item, named: str | tuple[str, ...]) -> str:
         return named
     chosen: str = item.callspec.params["machine"]  # type: ignore[attr-defined]
     return chosen
+
+
+def _cut(text: str) -> str:
+    """A text of a check that is short enough to be shown and kept: a check may quote a whole file."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… (cut: {len(text)} characters)"

@@ -175,8 +175,8 @@ class Lab:
         return self.stages[-1].id
 
     def reached(self, stage: str, at: str) -> bool:
-        """Whether an environment at stage `at` has reached `stage`."""
-        return self._order[at] >= self._order[stage]
+        """Whether an environment at stage `at` has reached `stage`. Raises UsageError for one that the lab does not have."""
+        return self._order[self.check_stage(at)] >= self._order[self.check_stage(stage)]
 
     def check_stage(self, stage: str) -> str:
         """Return `stage` if the lab has it. Raises UsageError, which lists its stages, otherwise."""

@@ -20,7 +20,7 @@ class Mutation:
 
     Checks are named "17/vm2_has_a_relay_host", or "9/origin_is_the_domain@vm2" where one runs on several machines; a
     bare step number stands for any check of that step. A right variant trips none and says which checks `warn`. What a student
-    reads about it must have each of the words in `says`.
+    reads about it must have each of the words in `says`, which are templates like `do`.
     """
 
     id: str
@@ -33,9 +33,17 @@ class Mutation:
     says: tuple[str, ...] = ()
 
     def script(self, student: Student) -> str:
-        """What is typed, for that student; the first command that fails ends it."""
-        text = templates.text(self.do, student=student, domain=student.domain, network=student.prefix)
-        return f"set -e\n{text}"
+        """What is typed, for that student; the first command that fails ends it. Raises templates.Unrenderable."""
+        return f"set -e\n{filled(self.do, student)}"
+
+    def words(self, student: Student) -> tuple[str, ...]:
+        """What must be read about it, for that student. Raises templates.Unrenderable."""
+        return tuple(filled(text, student) for text in self.says)
+
+
+def filled(text: str, student: Student) -> str:
+    """A text of a mutation for that student. Raises templates.Unrenderable for an invalid template."""
+    return templates.text(text, student=student, domain=student.domain, network=student.prefix)
 
 
 def faults(lab: Lab) -> tuple[Mutation, ...]:

@@ -24,7 +24,13 @@ _GROWING = {
     "expandtabs",
     "translate",
 }  # methods of a text whose result can be far longer than what they get
-_USELESS = {"pprint", "urlize", "xmlattr", "sum"}  # filters of no use here that take very long over a large value
+_USELESS = {
+    "pprint",
+    "urlize",
+    "xmlattr",
+    "sum",
+    "wordwrap",
+}  # filters of no use here that take very long over a large value
 _WIDTH = re.compile(r"\d{6,}|\*")  # of a field that `%` fills
 
 
@@ -73,6 +79,7 @@ class Sandbox(jinja2.sandbox.SandboxedEnvironment):
                 and getattr(called, "__name__", "") != "safe_range"
             ):
                 raise jinja2.exceptions.SecurityError(f"{value} is too large here")
+        called = getattr(called, "__wrapped__", called)  # jinja2 wraps `format`
         whose = getattr(called, "__self__", None)
         if isinstance(whose, str) and called.__name__ in _GROWING:
             self._grown(len(whose), *given)

@@ -4,6 +4,7 @@ Loading jinja2 takes as long as a whole small command, so it is imported with th
 """
 
 import functools
+import hashlib
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from labenv.lab.sandbox import Sandbox
 
 _LARGEST_FILE = 1_000_000  # bytes; jinja2 takes many seconds over more
+_SANDBOX = Path(__file__).with_name("sandbox.py")
 _TEXT = "<template>"  # what jinja2 calls a template that is no file
 
 
@@ -82,11 +84,16 @@ def _sandbox(folder: Path | None) -> "Sandbox":
     )
 
 
+def kept_as(file: Path = _SANDBOX) -> str:
+    """The name of the cache. What is compiled depends on the sandbox: of its filters, for one, whether they are given a context."""
+    return f"templates-{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+
+
 def _compiled() -> "jinja2.BytecodeCache | None":
     """The cache of compiled templates: compiling takes twenty times as long as rendering."""
     import jinja2  # as above
 
-    place = places.cache("bounded-templates")  # compiled otherwise than earlier versions did
+    place = places.cache(kept_as())
     if not place:
         return None
 

@@ -19,7 +19,7 @@ from labenv import places
 from labenv.errors import NeedsConsent, UsageError
 from labenv.lab.model import Lab
 
-_NOT_FILES = {"__pycache__", ".git"}  # what may change there is no part of the lab
+NOT_FILES = {"__pycache__", ".git"}  # what may change there is no part of the lab
 _MOST_FILES = 20_000
 
 
@@ -127,7 +127,7 @@ def _files(folder: Path) -> Iterator[Path]:
     """The files of a lab and its links, in order."""
     count = 0
     for top, below, files in os.walk(folder):
-        below[:] = sorted(name for name in below if name not in _NOT_FILES)
+        below[:] = sorted(name for name in below if name not in NOT_FILES)
         links = [name for name in below if os.path.islink(os.path.join(top, name))]
         for name in sorted([*files, *links]):
             path = Path(top, name)

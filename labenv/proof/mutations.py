@@ -1,5 +1,7 @@
 """Faults and variants: each is typed into a finished environment, and all checks judge it."""
 
+from dataclasses import replace
+
 from labenv.lab.model import Lab
 from labenv.lab.mutations import Mutation, faults, variants
 from labenv.proof import verdict
@@ -14,7 +16,8 @@ def problems(place: Place, row: Row) -> list[str]:
     place.typed_into(mutation.machines)
     place.type(environment, mutation.machines, mutation.script(environment.student))
     results = place.checked(environment)
-    return verdict.of_mutation(mutation, results) + verdict.untold(results)
+    told = replace(mutation, says=mutation.words(environment.student))
+    return verdict.of_mutation(told, results) + verdict.untold(results)
 
 
 def _named(lab: Lab, row: Row) -> Mutation:

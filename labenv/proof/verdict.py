@@ -47,7 +47,10 @@ def of_stage(lab: Lab, stage: str, results: tuple[CheckResult, ...]) -> list[str
             wrong = [result for result in there if result.status in ("fail", "skip")]
             found += [f"{_told(result)}, but stage {stage} has step {name}" for result in wrong]
         elif there and all(result.status in ("pass", "warn") for result in there):
-            found.append(f"step {name} passes already, but it belongs to the later stage {step.stage}")
+            open_needs = [need for need in step.needs if need in failing]
+            found.append(
+                f"step {name} passes already, but it belongs to the later stage {step.stage}{_not_yet(open_needs)}"
+            )
         elif name not in failing:
             found += [
                 f"{_told(result)}, and that step does not fail itself"
@@ -55,6 +58,16 @@ def of_stage(lab: Lab, stage: str, results: tuple[CheckResult, ...]) -> list[str
                 if result.status == "skip" and _awaited(result) not in failing
             ]
     return found + untold(results)
+
+
+def _not_yet(needs: list[str]) -> str:
+    """What to do about a step that passes although steps that it needs fail: what is not set up does not let anybody in, either."""
+    if not needs:
+        return ""
+    return (
+        f", and step {needs[0]}, which it needs, fails. Does a check of it see that something is not possible? "
+        f'While nothing is, it must wait: raise Waits("{needs[0]}")'
+    )
 
 
 def untold(results: Iterable[CheckResult]) -> list[str]:

@@ -310,6 +310,18 @@ def test_checks_that_cannot_be_loaded_say_where(lab: Path) -> None:
     assert str(caught.value).startswith(f"{lab}/checks/conftest.py:1: the checks cannot be loaded: SyntaxError:")
 
 
+def test_a_file_is_no_lab(lab: Path) -> None:
+    with pytest.raises(UsageError, match=r"lab\.yaml is a file, and a lab is a folder"):
+        labs.find(str(lab / "lab.yaml"))
+
+
+def test_what_a_check_prints_is_not_in_the_output(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would spoil the document of `check --json`."""
+    (lab / "checks" / "test_it.py").write_text("print('noise')\n")
+    collect.run(model.read(lab))
+    assert capsys.readouterr() == ("", "noise\n")
+
+
 def test_what_lies_compiled_in_a_lab_is_not_run(lab: Path) -> None:
     source = lab / "checks" / "conftest.py"
     source.write_text("raise ValueError('compiled')\n")

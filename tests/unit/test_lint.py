@@ -1,6 +1,7 @@
 """`labenv lab lint` on labs that are broken in one place each, and on the labs that labenv ships."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 from labenv import resources
 from labenv.cli.app import app
 from labenv.errors import UsageError
-from labenv.lab import labs, lint, model, translation
+from labenv.lab import labs, lint, marks, model, new, translation
 
 Tree = dict[str, Any]
 Break = Callable[[Tree], object]
@@ -158,8 +159,7 @@ STEPS: list[tuple[str, Break, str]] = [
         lambda t: t["steps"].append({**step(t, "18"), "id": "99"}),
         'step 99: it has no check. Write one in checks/: a test marked @step("99", machine=…).',
     ),
-    ("no steps", lambda t: t.update(steps=[]), "steps.yaml: steps: expected at least 1 entry, found 0."),
-    ("no headings", lambda t: t.update(headings={}), "steps.yaml: headings: the mapping is empty."),
+    ("no headings", lambda t: t.update(headings={}), "the heading 'overview' is unknown. The headings are: none."),
 ]
 
 
@@ -231,6 +231,20 @@ def test_what_is_no_yaml_is_refused_with_the_place(folder: Path, name: str) -> N
 def test_a_file_of_another_kind_is_refused(folder: Path, text: str) -> None:
     (folder / "steps.yaml").write_text(text)
     assert {finding.file for finding in lint.lint(folder)} == {"steps.yaml"}
+
+
+def test_before_there_are_any_steps_nothing_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("CONFIG", "STATE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind.lower()))
+    folder = new.write("mylab", tmp_path / "mylab")
+    (folder / "steps.yaml").write_text("headings: {}\nsteps: []\n")
+    assert next(line.partition(" The ")[0] for line in said(folder) if "test_lab" in line) == (
+        "checks/test_lab.py: test_answers is bound to step 1, which is unknown."
+    )
+    (folder / "checks/test_lab.py").unlink()
+    (folder / "mutations.yaml").unlink()
+    shutil.rmtree(folder / "drills")
+    assert lint.lint(folder) == []
 
 
 def test_a_lab_without_steps_is_refused(folder: Path) -> None:
@@ -368,6 +382,34 @@ def test_mutations_are_looked_at_where_there_are_some(folder: Path) -> None:
     assert lint.lint(folder) == []
 
 
+def test_checks_and_templates_of_mutations_are_looked_at(folder: Path) -> None:
+    path = folder / "mutations.yaml"
+    text = path.read_text()
+    path.write_text(
+        """faults:
+  - id: one
+    title: One
+    step: "17"
+    machines: [vm2]
+    do: |
+      true
+      echo {{ nonsense }}
+    trips: [17/savd, 17/vm2_has_a_relay_host, "17"]
+    says: ["{{ studnet }}", "{{ domain }}"]
+variants: []
+"""
+    )
+    assert [str(finding).partition(" It can ")[0] for finding in lint.lint(folder)] == [
+        "mutations.yaml:8:1: this template cannot be rendered: 'nonsense' is undefined.",
+        "mutations.yaml:10:12: this template cannot be rendered: 'studnet' is undefined.",
+        "mutations.yaml:9:13: the check '17/savd' is unknown. The checks are: "
+        + ", ".join(sorted(f"17/{name}" for name in marks.checks(folder)["17"]))
+        + ".",
+    ]
+    path.write_text(text)
+    assert lint.lint(folder) == []
+
+
 def test_what_is_handed_in_is_looked_at_where_something_is(folder: Path) -> None:
     assert change(folder, "handin.yaml", lambda tree: tree["evidence"][0].pop("command")) == [
         "handin.yaml: evidence number 1: the key 'command' is missing. The command that root runs for it."
@@ -443,3 +485,31 @@ def test_a_step_on_a_machine_that_comes_later_is_found_and_so_is_a_stage_that_is
     change(folder, "lab.yaml", lambda tree: tree.update(topology="another.yaml"))
     [said] = change(folder, "another.yaml", vm3_since("mars"))
     assert "another.yaml: services.vm3.x-labenv.since: lab4b has no stage 'mars'" in said
+
+
+@pytest.mark.parametrize("file", ["steps.yaml", "mutations.yaml", "handin.yaml"])
+def test_what_is_no_file_is_not_waited_for(folder: Path, file: str) -> None:
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        (folder / file).unlink()
+        make(folder / file)
+        assert "it is not a regular file" in "".join(said(folder))
+
+
+@pytest.mark.parametrize("path", ["/etc/../../x", "/", "/etc//x", "/a\nb", "/..", "etc/x"])
+def test_a_path_that_leads_out_of_the_machine(folder: Path, path: str) -> None:
+    """`render` would write it outside its folder."""
+    found = change(folder, "lab.yaml", lambda tree: tree["files"]["vm2"][0].update(path=path))
+    assert any("Its absolute path, without '..'" in one for one in found), found
+
+
+def test_a_path_that_leads_out_of_the_machine_once_it_is_rendered(folder: Path) -> None:
+    found = change(folder, "lab.yaml", lambda tree: tree["files"]["vm2"][0].update(path="/{{ '../' * 9 }}x"))
+    assert any("expected an absolute path without '..' for vm2" in one for one in found), found
+
+
+def test_a_mutation_that_cannot_be_rendered(folder: Path) -> None:
+    def endless(tree: Tree) -> None:
+        tree["faults"][0]["do"] = "{% for i in range(10**9) %}{% endfor %}"
+
+    [found] = change(folder, "mutations.yaml", endless)
+    assert "cannot be rendered: OverflowError: Range too big" in found

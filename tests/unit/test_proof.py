@@ -1,5 +1,6 @@
 """The parts of a proof that need no engine: what differs from what a lab says, what is judged, and what need not be judged again."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -78,7 +79,10 @@ def test_exactly_the_steps_of_later_stages_do_not_pass_at_a_stage() -> None:
 
     assert said(at("relay")) == ""
     assert said(at("relay", s17="fail")) == "17/check@vm2 fails (seen), but stage relay has step 17"
-    assert said(at("relay", s31="pass")) == "step 31 passes already, but it belongs to the later stage imap"
+    early = "step 31 passes already, but it belongs to the later stage imap"
+    assert said(at("relay", s31="pass")).startswith(f"{early}, and step 29, which it needs, fails.")
+    assert 'it must wait: raise Waits("29")' in said(at("relay", s31="pass"))
+    assert early in said(at("relay", s29="pass", s31="pass")).splitlines()
     assert "31/check@vm2 waits (seen), and that step does not fail itself" in said(at("relay", s31="skip"))
     waiting = [replace(r, status="skip", evidence="waits for step 29: …") if r.step == "31" else r for r in at("relay")]
     assert said(waiting) == ""
@@ -114,6 +118,21 @@ def test_a_check_that_no_row_saw_failing_never_fails() -> None:
     [said] = whole.never_failing(LAB, [Outcome("stage/lab4a", failed=tuple(every - {gone}))])
     assert said.startswith("step 17: the check vm2_has_a_relay_host never fails")
     assert whole.without_fault(LAB) == []
+
+
+def test_a_check_that_only_warns_is_of_use_if_a_variant_names_it(tmp_path: Path) -> None:
+    folder = tmp_path / "mylab"
+    shutil.copytree(resources.labs() / "lab4b", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    gone = "17/vm2_has_a_relay_host"
+    tree = model.parsed(folder / "mutations.yaml")
+    for fault in tree["faults"]:
+        fault["trips"] = [check for check in fault["trips"] if check.partition("@")[0] not in (gone, "17")] or ["9"]
+    (folder / "mutations.yaml").write_text(json.dumps(tree))
+    lab = model.read(folder)
+    every = {f"{step}/{name}" for step, checks in marks.checks(folder).items() for name in checks}
+    assert any(gone in variant["warns"] for variant in tree["variants"] if "warns" in variant)
+    assert whole.never_failing(lab, [Outcome("stage/lab4a", failed=tuple(every - {gone}))]) == []
+    assert not any("vm2_has_a_relay_host" in note for note in whole.without_fault(lab))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 from labenv import resources
 from labenv.errors import UsageError
 from labenv.lab import drill_translations, drills, labs, topology, translation
-from labenv.lab.lint import fixtures, form, handin, lab, rest, steps
+from labenv.lab.lint import fixtures, form, handin, lab, mutations, rest, steps
 from labenv.lab.lint.found import Finding, Found
 from labenv.lab.lint.student import STUDENT
 from labenv.lab.model import parsed, read
@@ -66,7 +66,7 @@ def lint(folder: Path) -> list[Finding]:
     steps.steps(found, made, plan)
     rest.checks(found, made, plan)
     fixtures.fixtures(found, made, plan)
-    rest.mutations(found, made, plan)
+    mutations.mutations(found, made, plan)
     rest.faults_of_drills(found, made)
     steps.languages(found, made)
     if has_stages:  # these need their order

@@ -9,6 +9,7 @@ from labenv.lab.lint.found import Found
 from labenv.lab.lint.student import STUDENT
 from labenv.lab.model import Lab, parsed
 from labenv.lab.positions import Place, fault
+from labenv.lab.stages import everywhere
 from labenv.lab.topology import Topology, file_of
 
 _FILE = "lab.yaml"
@@ -43,20 +44,14 @@ def stages(found: Found, lab: Lab) -> None:
         if count > 1:
             last = len(there) - 1 - there[::-1].index(name)
             found.add(_FILE, f"{count} stages are called '{name}'. Give each its own name.", ["stages", last])
-    tree = parsed(lab.folder / _FILE)
-    named: list[tuple[str, Place]] = []
-    for part in ("files", "images"):
-        for machine, entries in tree.get(part, {}).items():
-            for number, entry in enumerate(entries):
-                named += [(entry[key], [part, machine, number, key]) for key in ("since", "until") if key in entry]
-    for number, entry in enumerate(tree.get("answers", ())):
-        named += [(entry["since"], ["answers", number, "since"])] if "since" in entry else []
-    found.unknown(_FILE, "stage", named, there)
-    for number, step in enumerate(lab.steps.values()):
-        found.unknown("steps.yaml", "stage", [(step.stage, ["steps", number, "stage"])], there, step=step.id)
+    told: set[tuple[str, str, str]] = set()
+    for named in everywhere(lab):
+        if (key := (named.file, named.step, named.stage)) not in told:
+            told.add(key)
+            found.unknown(named.file, "stage", [(named.stage, named.place)], there, step=named.step)
     used = {step.stage for step in lab.steps.values()}
     for number, name in enumerate(there[1:], 1):
-        if name not in used:
+        if lab.steps and name not in used:  # before there are any steps, the machines can be looked at
             said = f"no step leads to the stage '{name}', so nobody can reach it. Give a step this stage, or remove it."
             found.add(_FILE, said, ["stages", number])
 
@@ -106,7 +101,7 @@ def texts(found: Found, lab: Lab) -> None:
     there: list[tuple[str, Place]] = [
         (entry[key], ["answers", number, key])
         for number, entry in enumerate(tree.get("answers", ()))
-        for key in ("dns", "command")
+        for key in ("dns", "http", "command")
         if key in entry
     ]
     there += [(tree["account"][key], ["account", key]) for key in ("address", "user") if "account" in tree]

@@ -1,14 +1,13 @@
-"""The other files of a lab: checks, templates, mutations, drills."""
+"""The other files of a lab: checks, templates, drills."""
 
 import ast
-from collections import Counter
 from pathlib import Path
 
+from labenv.errors import UsageError
 from labenv.lab import drill_translations, drills, marks, overlay
 from labenv.lab.lint.found import Found
 from labenv.lab.lint.student import STUDENT
-from labenv.lab.model import Lab, parsed
-from labenv.lab.positions import Place
+from labenv.lab.model import Lab
 from labenv.lab.templates import Unrenderable
 from labenv.lab.topology import Topology
 
@@ -37,7 +36,7 @@ def checks(found: Found, lab: Lab, plan: Topology) -> None:
             bound.add(test)
             line = _line(tree, test)
             if id_ not in lab.steps:
-                known = ", ".join(lab.steps)
+                known = ", ".join(lab.steps) or "none"
                 said = f"{test} is bound to step {id_}, which is unknown. The steps are: {known}."
                 found.add_at(file, said, line, 1)
             found.unknown_at(file, "machine", named, machines, line, id_)
@@ -73,27 +72,10 @@ def templates(found: Found, lab: Lab, plan: Topology) -> None:
                     file = place.relative_to(lab.folder).as_posix() if place.is_relative_to(lab.folder) else "lab.yaml"
                     words = f"{node.name} at stage {stage.id}: this template cannot be rendered: {error.words}."
                     found.add_at(file, words, error.line, min(error.line, 1))
-
-
-def mutations(found: Found, lab: Lab, plan: Topology) -> None:
-    """Names in mutations.yaml, if there is one."""
-    if not (path := lab.folder / "mutations.yaml").exists():
-        return
-    tree = parsed(path)
-    entries = [(kind, number, entry) for kind in ("faults", "variants") for number, entry in enumerate(tree[kind])]
-    last: dict[str, Place] = {entry["id"]: [kind, number, "id"] for kind, number, entry in entries}
-    for name, count in Counter(entry["id"] for _, _, entry in entries).items():
-        if count > 1:
-            found.add(path.name, f"{count} mutations are called '{name}'. Give each its own name.", last[name])
-    steps: list[tuple[str, Place]] = [(entry["step"], [kind, number, "step"]) for kind, number, entry in entries]
-    machines: list[tuple[str, Place]] = []
-    for kind, number, entry in entries:
-        machines += [(name, [kind, number, "machines", place]) for place, name in enumerate(entry["machines"])]
-        for key in ("trips", "warns"):
-            told = enumerate(entry.get(key, ()))
-            steps += [(check.partition("/")[0], [kind, number, key, place]) for place, check in told]
-    found.unknown(path.name, "step", steps, lab.steps)
-    found.unknown(path.name, "machine", machines, [node.name for node in plan.nodes])
+            except UsageError as error:
+                if str(error) not in said:
+                    said.add(str(error))
+                    found.add("lab.yaml", str(error), ["files", node.name])
 
 
 def faults_of_drills(found: Found, lab: Lab) -> None:
