@@ -42,13 +42,7 @@ def read_yaml(path: Path) -> Any:
 
     It is cached as JSON, which is read before the YAML library is even loaded.
     """
-    try:
-        with plain_tar.opened(path) as source:
-            text = source.read(_LARGEST_FILE + 1)
-    except plain_tar.Unreadable as error:
-        raise ValueError(str(error)) from error
-    if len(text) > _LARGEST_FILE:
-        raise ValueError(f"it is larger than {_LARGEST_FILE} bytes")
+    text = content(path)
     folder = places.cache("yaml")
     kept = folder and folder / f"{hashlib.sha256(text).hexdigest()}.json"
     if kept:
@@ -58,6 +52,18 @@ def read_yaml(path: Path) -> Any:
     if kept:
         _keep(kept, tree)
     return tree
+
+
+def content(path: Path) -> bytes:
+    """What is in a YAML file. Raises OSError, and ValueError for one that is too large or no regular file, which might never end."""
+    try:
+        with plain_tar.opened(path) as source:
+            text = source.read(_LARGEST_FILE + 1)
+    except plain_tar.Unreadable as error:
+        raise ValueError(str(error)) from error
+    if len(text) > _LARGEST_FILE:
+        raise ValueError(f"it is larger than {_LARGEST_FILE} bytes")
+    return text
 
 
 def _parsed(text: bytes) -> Any:

@@ -4,9 +4,10 @@ pytest would name a module after the folders around it that have an `__init__.py
 """
 
 import os
+import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,7 +36,7 @@ def run(lab: Lab, *plugins: object) -> int | pytest.ExitCode:
         return pytest.ExitCode.NO_TESTS_COLLECTED
     arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", "--noconftest", "--assert=plain"]
     arguments += ["-p", "labenv.checks.plugin", *(word for name in _WITHOUT.split() for word in ("-p", f"no:{name}"))]
-    with _own_environment(), modules.compiled_apart(lab):
+    with redirect_stdout(sys.stderr), _own_environment(), modules.compiled_apart(lab):  # a check may print
         code = pytest.main(arguments, plugins=[*plugins, checks, *checks.conftest()])
     if checks.broken:
         raise UsageError(checks.broken)

@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -33,6 +33,12 @@ _IN = (
     ("raw", "PREROUTING"),
     ("mangle", "PREROUTING"),
     *((table, "INPUT") for table in ("mangle", "nat", "filter", "security")),
+)
+_THROUGH = (
+    ("raw", "PREROUTING"),
+    ("mangle", "PREROUTING"),
+    *((table, "FORWARD") for table in ("mangle", "filter", "security")),
+    ("mangle", "POSTROUTING"),
 )
 _REFUSES = {"DROP": "drops", "REJECT": "rejects"}
 _CALM = 0.3  # seconds in which is counted what comes anyway
@@ -201,25 +207,38 @@ def decides(before: Rules, after: Rules) -> Rule | None:
     return refused or after.first(before, [("filter", "INPUT")], ["ACCEPT"])
 
 
-def who_drops(start: Machine, end: Machine, again: Callable[[], object], port: int = 0) -> str:
+def who_drops(
+    start: Machine, end: Machine, again: Callable[[], object], port: int = 0, *, through: Sequence[Machine] = ()
+) -> str:
     """Which machine's rule drops packets from `start` to `end` or the answers: the end of a sentence, empty if none is seen.
 
     `again` tries what failed once more, within a second or two; the counters are read before and after it. Rules that also match
-    without that are named only if there is no other. With the `port`, it also says why the rules for it are of no use.
+    without that are named only if there is no other. With the `port`, it also says why the rules for it are of no use. `through` are
+    the machines in between, in the order of the way.
     """
-    if said := _who_drops(start, end, again, port)[1]:
+    if said := _who_drops(start, end, again, port, through)[1]:
         return said
-    return "".join(filter(None, (_of_nft(machine) for machine in {start.name: start, end.name: end}.values())))
+    there = {machine.name: machine for machine in (start, *through, end)}
+    return "".join(filter(None, map(_of_nft, there.values())))
 
 
-def _who_drops(start: Machine, end: Machine, again: Callable[[], object], port: int) -> tuple[bool, str]:
+def _who_drops(
+    start: Machine, end: Machine, again: Callable[[], object], port: int, through: Sequence[Machine] = ()
+) -> tuple[bool, str]:
     """What `who_drops` says that the counters show, and whether they show it for sure: that rule matches nothing else just now."""
-    calm = _count(start, end)
+    there = (start, *through, end)
+    calm = _count(*there)
     time.sleep(_CALM)
-    before = _count(start, end)
+    before = _count(*there)
     again()
-    after = _count(start, end)
-    way = ((start, _OUT, "it"), (end, _IN, "it"), (end, _OUT, "the answers"), (start, _IN, "the answers"))
+    after = _count(*there)
+    way = (
+        (start, _OUT, "it"),
+        *((router, _THROUGH, "it or the answers") for router in through),
+        (end, _IN, "it"),
+        (end, _OUT, "the answers"),
+        (start, _IN, "the answers"),
+    )
     seen = []
     for machine, chains, what in way:
         now, then, earlier = (counts[machine.name] for counts in (after, before, calm))
@@ -328,8 +347,8 @@ class Drops:
             return _counted(self._machine).dropped(self._before) >= self._silent
 
 
-def _count(start: Machine, end: Machine) -> dict[str, Rules]:
-    return {machine.name: _counted(machine) for machine in (start, end)}
+def _count(*machines: Machine) -> dict[str, Rules]:
+    return {machine.name: _counted(machine) for machine in machines}
 
 
 def _counted(machine: Machine) -> Rules:

@@ -9,13 +9,14 @@ import pytest
 
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine
+from labenv.checks.mistakes import sentence
 from labenv.checks.results import CheckResult, Status, waiting
 from labenv.checks.running import RUN, Run, needs_first
-from labenv.errors import LabenvError, senseless
 from labenv.lab.model import Step
 
 # Where only the first step that fails is wanted: how many steps ahead probes are started, at least, and for each step that has passed.
 _AHEAD, _MORE = 6, 2
+_LONGEST = 10_000  # characters of what a check says
 
 
 class _Idle(Exception):
@@ -110,7 +111,7 @@ class Session:
             error = self._with_cause(error, bound)
         if error is not None:
             status = "skip" if isinstance(error, pytest.skip.Exception) else "fail"
-            text = seen = _sentence(error, machine)
+            text = seen = sentence(error, machine, self._run.lab.folder, self._run.site.machines)
             expected = ""
         if isinstance(error, CheckFailed):
             seen, expected = error.saw, error.wanted
@@ -123,10 +124,10 @@ class Session:
             machine=machine,
             title=bound.title,
             status=status,
-            evidence=text,
+            evidence=_cut(text),
             hint=bound.hints[0] if bound.hints else "",
-            seen=seen,
-            expected=expected,
+            seen=_cut(seen),
+            expected=_cut(expected),
         )
 
     def _with_cause(self, failure: CheckFailed, bound: Step) -> Exception:
@@ -188,12 +189,6 @@ def _machine_of(item: pytest.Item, named: str | tuple[str, ...]) -> str:
     return chosen
 
 
-def _sentence(error: BaseException, machine: str) -> str:
-    """An outcome in words: the error's own text if it is for users, else that the check itself failed to run."""
-    if isinstance(error, (CheckFailed, LabenvError, pytest.skip.Exception)):
-        return str(error)
-    if isinstance(
-        error, (ValueError, LookupError, RecursionError)
-    ):  # what reading an answer raises, in a lab's check too
-        return senseless(machine, error)
-    return f"The check itself crashed: {type(error).__name__}: {error}"
+def _cut(text: str) -> str:
+    """A text of a check that is short enough to be shown and kept: a check may quote a whole file."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… (cut: {len(text)} characters)"

@@ -75,7 +75,7 @@ def solve(
     if done and (last := done[-1]).rc:
         print(
             f"labenv: On {last.line.machine} this command failed with status {last.rc}: {last.line.command}\n"
-            f"Nothing after it was typed. To see what fails: labenv check {last.line.step}",
+            f"Nothing after it was typed. To see what fails: labenv check {last.line.step}; if it passes, the cause is elsewhere: labenv next",
             file=sys.stderr,
         )
         raise typer.Exit(1)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from labenv.environment import Environment
     from labenv.environments.reach import Reach
     from labenv.environments.up import Outcome
+    from labenv.lab.model import Lab
 
 # What listens on the ports that labs publish, in the order in which they are shown; others are shown by their number.
 _SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS", "80": "HTTP", "443": "HTTPS"}
@@ -27,7 +28,7 @@ def show(environment: "Environment", changes: "Sequence[str]", report: "Report |
 
     student = environment.student
     if report:
-        _verdict(report)
+        verdict(report)
     name = typer.style(f"{student.id}'s lab is up", bold=True)
     same = "" if changes else "; nothing had to change"
     typer.echo(f"\n{name} ({environment.lab}, stage {environment.stage}){same}")
@@ -55,12 +56,23 @@ def _next(environment: "Environment") -> "Iterator[tuple[str, str]]":
     is_finished = environment.stage == lab.last_stage
     if not is_finished:
         yield "next", "the next step of the sheet"
-    yield f"shell {environment.regular[-1].name}", "a root shell"
+    yield f"shell {_where_to_begin(environment, lab)}", "a root shell"
     if desktop.machine_name(environment):
         yield "desktop", "Thunderbird, in your browser"
     yield "check", "which steps pass"
     if is_finished and drills.files(lab):
         yield "drill start", "a fault to find and fix"
+
+
+def _where_to_begin(environment: "Environment", lab: "Lab") -> str:
+    """A machine of the first step that a check judges after the environment's stage; else the last machine."""
+    last = environment.regular[-1].name
+    there = {machine.name for machine in environment.regular}
+    for step in lab.steps.values():
+        if step.by != "person" and not lab.reached(step.stage, at=environment.stage):
+            machines = [name for name in step.machines if name in there]
+            return last if last in machines or not machines else machines[0]
+    return last
 
 
 def show_restored(outcome: "Outcome", stem: str, *, json: bool) -> None:
@@ -87,8 +99,12 @@ def _rows(environment: "Environment", reach: "Reach") -> "Iterator[tuple[str, st
                 yield _SERVICES.get(number, f"port {number}"), f"{place[0]}:{place[1]} ({machine.name})"
 
 
-def _verdict(report: "Report") -> None:
+def verdict(report: "Report") -> None:
+    """Print how many checks passed, or which failed."""
     counts = report.summary
+    if not counts["failed"] and not counts["passed"]:
+        typer.echo("nothing to check yet")
+        return
     if not counts["failed"]:
         typer.echo(f"{typer.style(sign('✓', 'ok:'), fg='green')} all {counts['passed']} checks passed")
         return

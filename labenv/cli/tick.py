@@ -55,6 +55,7 @@ def tick(
         from labenv.sheet import by_hand
 
         lab = common.lab_of(environment, json=json)
+        _refuse_several(step, words or [], {each.id for each in lab.steps.values() if each.is_for_a_person})
         if step and remove:
             by_hand.untick(engine, environment, lab, step, listen)
         elif step:
@@ -70,6 +71,15 @@ def tick(
             print(f'You can say what you saw: labenv tick {step} "…"', file=sys.stderr)
     else:
         _list(there)
+
+
+def _refuse_several(step: str | None, words: list[str], steps: set[str]) -> None:
+    """Raise UsageError if all words are steps: they would be kept as what was seen, and those steps stay unticked."""
+    if step and words and steps.issuperset(words):
+        raise UsageError(
+            f"tick takes one step at a time: labenv tick {step}; labenv tick {words[0]}. "
+            f"If that is what you saw, put it into a sentence."
+        )
 
 
 def _list(there: "list[ByHand]") -> None:

@@ -18,10 +18,11 @@ _ZONE = re.compile(r"zone ([^/\s]+)/IN(?:/\S+)?: (.*)")
 _OF_NO_ZONE = re.compile(r"(none|/etc/named\.conf):\d+: ")
 
 
-def denial(machine: Machine, name: str) -> str:
-    """The last line in which named says that it refused a question about a name; "" if there is none."""
+def denial(machine: Machine, name: str, client: str) -> str:
+    """The last line in which named says that it refused a question of a client about a name; "" if there is none."""
     journal = "journalctl -q --no-pager -o cat -u named -n 2000"
-    said = machine.run(f"{journal} | grep -F %s | grep -w denied | tail -n 1", f"query '{name}/").stdout
+    asked = f"{journal} | grep -F %s | grep -F %s | grep -w denied | tail -n 1"
+    said = machine.run(asked, f"query '{name}/", f" {client}#").stdout
     return one_line(re.sub(r"^client @\S+ ", "client ", said.strip()))[:300]
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from labenv import resources
+from labenv import plain_tar, resources
 from labenv.engine import debian
 from labenv.errors import EngineError, UsageError
 from labenv.lab import labs, model, topology, trust
@@ -26,6 +26,7 @@ _PARENT = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
 _SOURCES = re.compile(r"^ARG SOURCES\b", re.MULTILINE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 _OURS = "labenv/"
+_LARGEST = 1_000_000_000  # bytes of an image's folder, which goes to the engine as a whole
 # The image that is in every machine as a volume (labenv.engine.tools), and the volume's name before the hash of the image.
 TOOLS, TOOLS_VOLUME = "tools", "labenv-tools-"
 _ANYBODY = Student("anybody", 200, "anna", "")  # a topology's images are the same for everybody
@@ -142,8 +143,9 @@ def title(tag: str) -> str:
 
 def _dockerfile(folder: Path) -> str:
     try:
-        return (folder / "Dockerfile").read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
+        with plain_tar.opened(folder / "Dockerfile") as source:
+            return source.read(_LARGEST).decode()
+    except (OSError, ValueError, plain_tar.Unreadable) as error:
         raise UsageError(f"{folder}/Dockerfile cannot be read ({error}).") from error
 
 
@@ -168,19 +170,36 @@ def context(folder: Path) -> io.BytesIO:
 
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
-        for path in sorted(folder.rglob("*")):
+        for path in _parts(folder):
             if path.is_symlink() or not path.is_dir():
                 archive.add(path, path.relative_to(folder), filter=plain)
     context.seek(0)
     return context
 
 
+def _parts(folder: Path) -> list[Path]:
+    """What an image is made from: all that is in its folder but what nobody is asked to trust (labenv.lab.trust)."""
+    return [p for p in sorted(folder.rglob("*")) if not trust.NOT_FILES & set(p.relative_to(folder).parts)]
+
+
 def digest(folder: Path, below: str) -> str:
-    """What an image of that folder is, given the image below. Raises EngineError for files that a machine could not read."""
+    """What an image of that folder is, given the image below. Raises EngineError for files that a machine could not read.
+
+    Raises UsageError for a folder that is too large, and for what is no file.
+    """
     found = hashlib.sha256(below.encode())
-    for path in sorted(folder.rglob("*")):
+    size = 0
+    for path in _parts(folder):
         if path.is_dir():
             continue
+        if not path.is_symlink():
+            if not path.is_file():
+                raise UsageError(f"{path} is not a regular file. Remove it from the image's folder.")
+            size += path.stat().st_size
+            if size > _LARGEST:
+                raise UsageError(
+                    f"{folder} has more than {_LARGEST // 1_000_000} MB. Remove what the image does not need."
+                )
         if path.is_symlink():
             kind, content = "l", os.readlink(path).encode()
         else:  # only the mode that git keeps, so that a umask does not change the image

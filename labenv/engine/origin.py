@@ -55,6 +55,8 @@ _MAGIC = b"glibc-ld.so.cache1.1"
 _LIBRARIES = re.compile(r"/(usr/(local/)?)?lib(64)?/")
 _UNPACKED = "/tmp/packages"
 _REPOSITORY = "/usr/share/labenv/repo"
+# Scripts that are called by the name of a package, and lay files of the image's over it when yum has installed it.
+_LAYOUTS = "/usr/lib/labenv/packages"
 # Before the name of a package that has a file, in a digest's place.
 _PACKAGED = "package:"
 # What the image has, and which of its packages have which files; of images without such a list, all that its packages have.
@@ -64,6 +66,10 @@ mkdir -p {_UNPACKED} && cd {_REPOSITORY} || exit 0
 [ ! -e Links ] || while read -r link name; do
     mkdir -p "{_UNPACKED}${{link%/*}}" && ln -s "/etc/alternatives/$name" "{_UNPACKED}$link"
 done <Links
+for script in {_LAYOUTS}/*; do
+    own=/usr/share/labenv/${{script##*/}}
+    [ ! -d "$own" ] || cp -R "$own/." {_UNPACKED}
+done
 if [ -e Contents ]; then
     sed 's#^\\([^ ]*\\) \\(.*\\)#{_PACKAGED}\\1\\x00\\2\\x00#' Contents | tr -d '\\n'
 else

@@ -5,6 +5,7 @@ early, with the reason, when a machine died. What is not published, and everythi
 computer (a remote engine), is asked the same from inside the machine.
 """
 
+import re
 import shlex
 import socket
 import time
@@ -75,13 +76,22 @@ def await_boot(engine: Engine, machine: Machine) -> None:
         channel.close()
 
 
-def lead_out(engine: Engine, machine: Machine) -> None:
-    """Have a running machine that was attached to a further network route to it, as it does at boot.
+# The file is mounted, so it cannot be replaced by another one.
+_UNNAME = (
+    "grep -q '^{address}[[:space:]]' /etc/hosts && kept=$(grep -v '^{address}[[:space:]]' /etc/hosts) && "
+    "printf '%s\\n' \"$kept\" >/etc/hosts"
+)
+
+
+def lead_out(engine: Engine, machine: Machine, addresses: Sequence[str]) -> None:
+    """Have a running machine that was attached to further networks, with these addresses, route to them, as it does at boot.
 
     Raises EngineError, with the way out, if the machine cannot do that.
     """
     await_boot(engine, machine)
     with engine.shell(machine) as channel:
+        # The engine has written a line into the machine's file for each, and the student would be blamed for it.
+        channel.run("; ".join(_UNNAME.format(address=re.escape(address)) for address in addresses))
         if channel.run("systemctl cat labenv-uplink").rc:
             return  # it leads nobody out
         done = channel.run("systemctl restart labenv-uplink 2>&1")

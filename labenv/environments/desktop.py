@@ -110,8 +110,13 @@ def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: 
 
 def machine_name(environment: Environment) -> str:
     """The name of the machine that has the desktop; empty if none of the environment's has."""
-    with suppress(UsageError):  # a topology of the user's own may be gone: what it marked is not known then
-        desk = topology_of(environment).desk
+    with suppress(UsageError):  # its lab may be gone: what that marked is not known then
+        try:
+            desk = topology_of(environment).desk
+        except (
+            UsageError
+        ):  # a topology of the user's own may be gone: most of them leave the desktop where the lab has it
+            desk = topology.of(labs.of(environment), environment.student).desk
         if desk and any(machine.name == desk.name for machine in environment.machines):
             return desk.name
     return ""
@@ -121,7 +126,10 @@ def _marked(environment: Environment) -> Machine:
     """The machine that has the desktop. Raises UsageError if there is none."""
     if name := machine_name(environment):
         return environment.machine(name)
-    raise UsageError(f"{environment.lab} has no desktop: its topology marks no machine here with `desktop: true`.")
+    raise UsageError(
+        f"{environment.lab} has no desktop: all its steps are done in `labenv shell`. "
+        f"An author gives it one by `desktop: true` on a machine of its topology."
+    )
 
 
 def _host(environment: Environment) -> Machine:

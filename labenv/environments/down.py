@@ -15,7 +15,7 @@ def down(engine: Engine, environment: Environment, listen: Listener) -> None:
     changes the environment finishes it.
     """
     who = environment.student.id
-    doing = f"removing {who}'s machines and network"
+    doing = f"removing {who}'s machines and networks"
     with changing(engine, who, listen, removing=True) as change, announced(listen, "down", doing):
         there = change.look()
         if there and save_store.found(engine, who):

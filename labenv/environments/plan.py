@@ -14,6 +14,7 @@ from labenv.lab import labs, overlay, stages, topology
 from labenv.lab.model import Lab
 from labenv.lab.topology import Network, Node, Topology
 from labenv.student import Student
+from labenv.text import one_line
 
 # No address translation: even without the wall, packets from a machine find no way back from the real world.
 _INSIDE = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
@@ -171,14 +172,23 @@ def plan_again(
     exist (any more).
     """
     file = Path(source) if "/" in source else None
-    whole = topology.load_for(lab, file, who)
+    whole = _kept(lab, file, who)
     there = {node.profile for node in whole.nodes if node.profile and node.name in machines}
     return _plan(who, lab, stage, file, whole.with_profiles({*profiles, *there}))
 
 
 def topology_of(there: Environment) -> Topology:
     """The topology of an environment with all its machines, there or not. Raises UsageError if it is gone."""
-    return topology.load_for(labs.of(there), there.own_topology, there.student)
+    return _kept(labs.of(there), there.own_topology, there.student)
+
+
+def _kept(lab: Lab, file: Path | None, who: Student) -> Topology:
+    if file and not file.exists():
+        raise UsageError(
+            f"There is no file {one_line(str(file))}, the topology of {who.id}'s environment. Put it there again. Until then, these "
+            "work: status, check, next, shell, exec, logs, save, down."
+        )
+    return topology.load_for(lab, file, who)
 
 
 def network_options(engine: Engine, who: Student, network: Network) -> dict[str, str]:

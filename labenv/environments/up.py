@@ -235,22 +235,22 @@ def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> 
     if new_network or not machine.attached:
         engine.reattach(machine, made.student)
         changes.append(f"attached {machine.name}")
-    joined = False
+    joined: list[str] = []
     for network in made.topology.networks:
         to_join = machine.name in network.joined_by
         if to_join and network_name(made.student.id, network.name) not in machine.attached_to:
             engine.join(machine.container, made.student, network.name, network.joined_by[machine.name])
             changes.append(f"attached {machine.name} to the network {network.name}")
-            joined = True
+            joined.append(network.joined_by[machine.name])
     if machine.state == "paused":
         engine.unpause(machine.container)
         changes.append(f"unpaused {machine.name}")
     elif machine.state != "running":
         engine.start(machine.container)
         changes.append(f"started {machine.name}")
-        joined = False  # a starting machine takes care of the new network itself
+        joined = []  # a starting machine takes care of the new network itself
     if joined:
-        lead_out(engine, machine)
+        lead_out(engine, machine, joined)
     return changes, False
 
 

@@ -89,6 +89,10 @@ def find(lab: str) -> Path:
         return found
     if (folder / "lab.yaml").is_file():
         return folder.resolve()
+    if folder.is_file():
+        raise UsageError(
+            f"{one_line(lab)} is a file, and a lab is a folder. Name the folder: {one_line(str(folder.parent))}"
+        )
     if "/" in lab or folder.is_dir():
         raise UsageError(f"{shown(lab)} is not a lab: it has no file lab.yaml. To begin one: labenv lab new NAME")
     raise UsageError(

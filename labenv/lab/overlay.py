@@ -6,14 +6,17 @@ An overlay is laid over the machine's image before the first boot, so nothing ha
 import hashlib
 import io
 import os
+import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from labenv.errors import UsageError
 from labenv.lab import templates
 from labenv.lab.model import File, Lab
 from labenv.lab.topology.records import Node, Own, Topology
 from labenv.student import Student
+from labenv.text import shown
 
 # Postfix waits until a main.cf is two seconds old before it trusts it, so rendered files get an old time. A fixed time also
 # makes the same input give the same bytes.
@@ -22,6 +25,9 @@ BORN = 1_700_000_000
 
 # A lab's file that says which host name a machine begins with, if not the topology's; and what labenv calls the machine.
 HOSTNAME, MACHINE = "/etc/labenv/hostname", "/etc/labenv/machine"
+
+
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f]+)+")
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,10 @@ class Item:
 
 
 def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
-    """The files of machine `node` for that student at that stage: the topology's for it, then the lab's, which win."""
+    """The files of machine `node` for that student at that stage: the topology's for it, then the lab's, which win.
+
+    Raises Unrenderable for a template that cannot be rendered, UsageError for a path that leads elsewhere.
+    """
     folder = lab.folder / "templates"
     own = node.own or Own(folder)
     context = {
@@ -51,6 +60,10 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
 
     def item(file: File, folder: Path) -> Item:
         path = line(file.path)
+        if not _PATH.fullmatch(path):  # `render` would write it elsewhere
+            raise UsageError(
+                f"{lab.folder}: files: {shown(path)}: expected an absolute path without '..' for {node.name}."
+            )
         if file.link:
             return Item(path, b"", 0o777, line(file.link))
         return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode)

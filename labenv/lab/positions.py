@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from labenv import resources
+
 Place = Sequence[str | int]  # keys and indexes on the way down
 
 
@@ -13,7 +15,7 @@ class Positions:
     def __init__(self, path: Path, renamed: Mapping[str, str] | None = None) -> None:
         import yaml  # only who says a position needs it
 
-        self._root: Any = yaml.compose(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+        self._root: Any = yaml.compose(resources.content(path).decode(), yaml.CSafeLoader)
         self._renamed = renamed or {}
 
     def of(self, place: Place, text_line: int = 0) -> tuple[int, int]:
@@ -70,7 +72,7 @@ def fault(path: Path) -> tuple[int, int, str] | None:
     import yaml  # as above
 
     try:
-        yaml.compose(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+        yaml.compose(resources.content(path).decode(), yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         said = ", ".join(filter(None, (error.context, error.problem)))

@@ -4,6 +4,7 @@ Loading jinja2 takes as long as a whole small command, so it is imported with th
 """
 
 import functools
+import hashlib
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from labenv.lab.sandbox import Sandbox
 
+_LARGEST_FILE = 1_000_000  # bytes; jinja2 takes many seconds over more
+_SANDBOX = Path(__file__).with_name("sandbox.py")
 _TEXT = "<template>"  # what jinja2 calls a template that is no file
 
 
@@ -46,6 +49,9 @@ def file(folder: Path, name: str, **context: Any) -> str:
     """The file `name` of a folder of templates, rendered. Raises Unrenderable as `text` does."""
     sandbox = _sandbox(folder)
     try:
+        with suppress(OSError):  # jinja2 says what is wrong with one that is not there
+            if (size := (folder / name).stat().st_size) > _LARGEST_FILE:
+                raise ValueError(f"it has {size} bytes, and a template may have {_LARGEST_FILE}")
         return sandbox.rendered(sandbox.get_template(name), context)
     except Exception as error:  # as above
         raise Unrenderable(str(folder / name), _line(error, str(folder / name)), error) from error
@@ -78,11 +84,16 @@ def _sandbox(folder: Path | None) -> "Sandbox":
     )
 
 
+def kept_as(file: Path = _SANDBOX) -> str:
+    """The name of the cache. What is compiled depends on the sandbox: of its filters, for one, whether they are given a context."""
+    return f"templates-{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+
+
 def _compiled() -> "jinja2.BytecodeCache | None":
     """The cache of compiled templates: compiling takes twenty times as long as rendering."""
     import jinja2  # as above
 
-    place = places.cache("bounded-templates")  # compiled otherwise than earlier versions did
+    place = places.cache(kept_as())
     if not place:
         return None
 

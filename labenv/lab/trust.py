@@ -19,7 +19,7 @@ from labenv import places
 from labenv.errors import NeedsConsent, UsageError
 from labenv.lab.model import Lab
 
-_NOT_FILES = {"__pycache__", ".git"}  # what may change there is no part of the lab
+NOT_FILES = {"__pycache__", ".git"}  # what may change there is no part of the lab
 _MOST_FILES = 20_000
 
 
@@ -109,7 +109,7 @@ def digest(folder: Path) -> str:
         kind = "x" if status.st_mode & 0o100 else "f"
         if stat.S_ISLNK(status.st_mode):
             found.update(f"{name} l {os.readlink(path)}\n".encode())
-            if name.parts[0] == "images":  # it means something in a machine, and nothing here
+            if _is_in_an_image(name):
                 continue
             kind = "f"
         if not path.is_file():
@@ -127,17 +127,22 @@ def _files(folder: Path) -> Iterator[Path]:
     """The files of a lab and its links, in order."""
     count = 0
     for top, below, files in os.walk(folder):
-        below[:] = sorted(name for name in below if name not in _NOT_FILES)
+        below[:] = sorted(name for name in below if name not in NOT_FILES)
         links = [name for name in below if os.path.islink(os.path.join(top, name))]
         for name in sorted([*files, *links]):
             path = Path(top, name)
             count += 1
             if count > _MOST_FILES:
                 raise UsageError(f"{folder} has more than {_MOST_FILES} files. A lab is a folder of its own.")
-            is_image = path.relative_to(folder).parts[0] == "images"
-            if name in links and not is_image and not path.resolve().is_relative_to(folder.resolve()):
+            inside = _is_in_an_image(path.relative_to(folder))
+            if name in links and not inside and not path.resolve().is_relative_to(folder.resolve()):
                 raise UsageError(f"{path} is a link to a folder outside the lab. A lab is one folder: copy it there.")
             yield path
+
+
+def _is_in_an_image(name: Path) -> bool:
+    """Whether a file goes into an image as it is: a link there means something in a machine, and nothing here."""
+    return name.parts[0] == "images" and len(name.parts) > 2 and name.parts[2:] != ("Dockerfile",)
 
 
 def _stamp(folder: Path) -> str:

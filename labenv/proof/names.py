@@ -62,15 +62,22 @@ def remove(engine: Engine, prefix: str) -> None:
 
 
 def sweep(engine: Engine, listen: Listener) -> None:
-    """Remove what earlier runs of this user on this computer left because they were killed; says so, also of what stays. Raises EngineError."""
+    """Remove what earlier runs of this user on this computer left because they were killed; says so, and once what stays. Raises EngineError."""
+    stays = []
     for environment in engine.environments():
         found = _ID.fullmatch(environment.student.id)
         if found and found[1] == _here() and not _is_held(_lock(found[2])):
-            listen(Event("proof", f"removing {environment.student.id}, which a run that was killed has left", "note"))
             try:
                 down(engine, environment, silent)
-            except EngineError as error:  # an engine may hold on to a network until it is started again
-                listen(Event("proof", f"{environment.student.id} stays: {error}", "warn"))
+            except EngineError:  # an engine may hold on to a network until it is started again
+                stays.append(environment.student.id)
+            else:
+                listen(
+                    Event("proof", f"removed {environment.student.id}, which a run that was killed has left", "note")
+                )
+    if stays:
+        said = f"the engine does not remove all of {', '.join(stays)}. The next run tries again; to see why: labenv down -s {stays[0]}"
+        listen(Event("proof", said, "warn"))
 
 
 def _here() -> str:

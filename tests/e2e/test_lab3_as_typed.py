@@ -72,6 +72,7 @@ def test_lab_3_typed_word_by_word_passes_every_check(cli: Cli, student: str, ter
     )
     _testing(at)
     _reverse(at)
+    assert "not from the image" not in cli("check", "-s", student, rc=None).stdout
     results = cli.json("check", "-s", student, rc=None)["results"]
     assert [result for result in results if result["status"] not in ("pass", "skip")] == []
     assert len({result["step"] for result in results if result["status"] == "pass"}) >= 25

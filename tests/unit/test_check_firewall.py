@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from labenv.checks.firewall import Drops, decides, parse, same
+from labenv.checks.firewall import Drops, decides, parse, same, who_drops
 from labenv.checks.machine import Machine
 
 RULES = """\
@@ -145,3 +145,25 @@ def test_what_may_decide_makes_one(saved: str) -> None:
 def test_rules_that_ask_for_a_set_are_never_the_same() -> None:
     saved = SAVED.replace("-i lo", "-m set --match-set lan src")
     assert not same(saved, saved)
+
+
+class Counts:
+    """A machine whose counter of forwarded packets rises with each that it drops."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.channel, self.lost = name, self, 0
+
+    def run(self, command: str) -> SimpleNamespace:
+        rules = f"*filter\n:FORWARD DROP [{self.lost}:44]\nCOMMIT\n" if command.startswith("iptables-save") else ""
+        return SimpleNamespace(stdout=rules.encode())
+
+
+def test_a_router_in_between_is_named() -> None:
+    client, router, web = (cast(Machine, Counts(name)) for name in ("client", "router", "web"))
+
+    def again() -> None:
+        cast(Counts, router).lost += 1
+
+    assert who_drops(client, web, again) == ""
+    said = who_drops(client, web, again, through=[router])
+    assert said == "; router drops it or the answers: filter FORWARD, policy DROP"

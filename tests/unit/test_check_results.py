@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from labenv.checks import session
 from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.results import CheckResult, Report, Status, in_chains
 from labenv.checks.run import run_checks
@@ -96,3 +97,9 @@ def test_a_step_that_fails_anyway_keeps_its_own_words() -> None:
         (result("fail", "0"), result("fail", "9")), LAB, {"0": {"9"}}, {("9", "vm3"): "Postfix says: no"}
     )
     assert (zero.status, nine.status, nine.evidence) == ("skip", "fail", "mynetworks is …")
+
+
+def test_what_a_check_says_is_cut() -> None:
+    """It may quote a whole file, and goes to the terminal, into archives and into the history."""
+    assert session._cut("x" * 10_000) == "x" * 10_000
+    assert session._cut("x" * 10_001) == "x" * 10_000 + "… (cut: 10001 characters)"

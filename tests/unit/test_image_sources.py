@@ -1,5 +1,6 @@
 """A lab's own images, and which images a lab needs."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -81,3 +82,20 @@ def test_the_images_of_a_lab_in_use_are_not_old(folder: Path) -> None:
     assert tag not in current()
     trust.trust(folder)
     assert current()[tag].lab == "router"
+
+
+def test_what_cannot_go_into_an_image_is_not_waited_for(folder: Path) -> None:
+    image(folder, "web", "labenv/mail")
+    os.mkfifo(folder / "images" / "web" / "pipe")
+    image_sources._of.cache_clear()
+    with pytest.raises(UsageError, match=r"web/pipe is not a regular file. Remove it from the image's folder."):
+        of(model.read(folder))
+    (folder / "images" / "web" / "pipe").unlink()
+    with (folder / "images" / "web" / "large").open("wb") as large:
+        large.truncate(2_000_000_000)
+    with pytest.raises(UsageError, match=r"web has more than 1000 MB. Remove what the image does not need."):
+        of(model.read(folder))
+    (folder / "images" / "web" / "Dockerfile").unlink()
+    os.mkfifo(folder / "images" / "web" / "Dockerfile")
+    with pytest.raises(UsageError, match=r"Dockerfile cannot be read .it is not a regular file"):
+        of(model.read(folder))

@@ -221,6 +221,25 @@ def test_what_a_link_leads_to_counts(lab: Path, tmp_path: Path) -> None:
         trust.digest(lab)
 
 
+@pytest.mark.parametrize("link", ["images", "images/mine", "images/mine/Dockerfile"])
+def test_an_image_behind_a_link_counts_too(lab: Path, tmp_path: Path, link: str) -> None:
+    """It is built from what the link leads to, which could be changed after the lab was trusted."""
+    there = tmp_path / "there" / link
+    outside = there / {"images": "mine/Dockerfile", "images/mine": "Dockerfile"}.get(link, "")
+    outside.parent.mkdir(parents=True)
+    outside.write_text("ARG BASE=labenv/base\n")
+    (lab / link).parent.mkdir(parents=True, exist_ok=True)
+    (lab / link).symlink_to(there)
+    if link != "images/mine/Dockerfile":
+        with pytest.raises(UsageError, match="is a link to a folder outside the lab"):
+            trust.digest(lab)
+        return
+    trust.trust(lab)
+    outside.write_text("ARG BASE=labenv/base\nRUN true\n")
+    with pytest.raises(trust.Untrusted):
+        trust.require(model.read(lab))
+
+
 def test_a_damaged_answer_is_none(lab: Path) -> None:
     trust.trust(lab)
     for file in (trust._place()).iterdir():
@@ -289,6 +308,18 @@ def test_checks_that_cannot_be_loaded_say_where(lab: Path) -> None:
     with pytest.raises(UsageError) as caught:
         collect.run(found)
     assert str(caught.value).startswith(f"{lab}/checks/conftest.py:1: the checks cannot be loaded: SyntaxError:")
+
+
+def test_a_file_is_no_lab(lab: Path) -> None:
+    with pytest.raises(UsageError, match=r"lab\.yaml is a file, and a lab is a folder"):
+        labs.find(str(lab / "lab.yaml"))
+
+
+def test_what_a_check_prints_is_not_in_the_output(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would spoil the document of `check --json`."""
+    (lab / "checks" / "test_it.py").write_text("print('noise')\n")
+    collect.run(model.read(lab))
+    assert capsys.readouterr() == ("", "noise\n")
 
 
 def test_what_lies_compiled_in_a_lab_is_not_run(lab: Path) -> None:

@@ -1,6 +1,7 @@
 """`labenv lab lint` on labs that are broken in one place each, and on the labs that labenv ships."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -484,3 +485,31 @@ def test_a_step_on_a_machine_that_comes_later_is_found_and_so_is_a_stage_that_is
     change(folder, "lab.yaml", lambda tree: tree.update(topology="another.yaml"))
     [said] = change(folder, "another.yaml", vm3_since("mars"))
     assert "another.yaml: services.vm3.x-labenv.since: lab4b has no stage 'mars'" in said
+
+
+@pytest.mark.parametrize("file", ["steps.yaml", "mutations.yaml", "handin.yaml"])
+def test_what_is_no_file_is_not_waited_for(folder: Path, file: str) -> None:
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        (folder / file).unlink()
+        make(folder / file)
+        assert "it is not a regular file" in "".join(said(folder))
+
+
+@pytest.mark.parametrize("path", ["/etc/../../x", "/", "/etc//x", "/a\nb", "/..", "etc/x"])
+def test_a_path_that_leads_out_of_the_machine(folder: Path, path: str) -> None:
+    """`render` would write it outside its folder."""
+    found = change(folder, "lab.yaml", lambda tree: tree["files"]["vm2"][0].update(path=path))
+    assert any("Its absolute path, without '..'" in one for one in found), found
+
+
+def test_a_path_that_leads_out_of_the_machine_once_it_is_rendered(folder: Path) -> None:
+    found = change(folder, "lab.yaml", lambda tree: tree["files"]["vm2"][0].update(path="/{{ '../' * 9 }}x"))
+    assert any("expected an absolute path without '..' for vm2" in one for one in found), found
+
+
+def test_a_mutation_that_cannot_be_rendered(folder: Path) -> None:
+    def endless(tree: Tree) -> None:
+        tree["faults"][0]["do"] = "{% for i in range(10**9) %}{% endfor %}"
+
+    [found] = change(folder, "mutations.yaml", endless)
+    assert "cannot be rendered: OverflowError: Range too big" in found

@@ -23,7 +23,7 @@ def overlays() -> list[list[overlay.Item]]:
 
 
 def kept() -> list[Path]:
-    folder = places.cache("bounded-templates")
+    folder = places.cache(templates.kept_as())
     assert folder
     return sorted(folder.iterdir())
 
@@ -50,3 +50,9 @@ def test_without_a_place_to_keep_them_one_does_without(place: Path, monkeypatch:
     first = overlays()
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     assert overlays() == first
+
+
+def test_what_another_sandbox_compiled_is_not_used(tmp_path: Path) -> None:
+    changed = tmp_path / "sandbox.py"
+    changed.write_text("# with other filters\n")
+    assert templates.kept_as(changed) != templates.kept_as()

@@ -22,6 +22,16 @@ ENDLESS = {
     "a number that squares": "{% set ns = namespace(x=3) %}{% for i in range(60) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
     "a wide field": "{{ 'x'|center(10**9) }}",
     "a wide number": "{{ '%1000000000d'|format(1) }}{{ '%1000000000d' % 1 }}",
+    "a text in a long list": "{{ (['x' * 1000000] * 1000)|join }}",
+    "a long separator": "{{ (['x'] * 1000000)|join('x' * 1000000) }}",
+    "a replaced text": "{{ ('x' * 1000000)|replace('x', 'y' * 1000) }}",
+    "a replaced text, by its method": "{{ ('x' * 1000000).replace('x', 'y' * 1000) }}",
+    "a wide text, by its method": "{{ 'x'.ljust(10**9) }}",
+    "a wide number, by its method": "{{ '{:>1000000000}'.format(1) }}",
+    "a list in a list": "{{ [[[1] * 999] * 999] * 999 }}",
+    "many large texts": "{% for i in range(90000) %}{% set a = 'x' * 1900000 %}{% endfor %}",
+    "many padded texts": "{{ range(100000)|map('string')|map('center', 20000)|join }}",
+    "words without an end": "{{ lipsum(n=100000) }}",
     "a long result": "{% for i in range(90000) %}xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx{% endfor %}",
 }
 
@@ -42,6 +52,12 @@ def test_a_template_has_room_for_what_labs_do() -> None:
     assert templates.text("{% for a, b in {'x': 1}.items() if b %}{{ a }}{% endfor %}") == "x"
     assert templates.text("{{ 'x'|indent(2, true) }}{{ '%-3s'|format('y') }}{{ 'z' * 2 }}{{ 2 + 3 }}") == "  xy  zz5"
     assert templates.text("{% set a = student.id ~ '!' %}{{ a }}", student=WHO) == "asmith15!"
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.j2").write_text("x" * 1_500_000)
+    with pytest.raises(templates.Unrenderable, match="it has 1500000 bytes, and a template may have 1000000"):
+        templates.file(tmp_path, "x.j2")
 
 
 def test_a_failure_says_where(tmp_path: Path) -> None:

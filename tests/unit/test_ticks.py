@@ -7,8 +7,10 @@ import zlib
 import pytest
 
 from labenv.checks.results import Report, with_persons, with_ticks
+from labenv.cli import tick as command
 from labenv.environments import ticks
 from labenv.environments.ticks import Tick
+from labenv.errors import UsageError
 from labenv.lab import labs
 from labenv.sheet import guide, progress
 from tests.unit.test_guide import found
@@ -76,3 +78,10 @@ def test_a_tick_changes_nothing_that_a_check_judges() -> None:
     judged = (found("9", "fail"), found("7", "pass"), found("17", "skip", "waits for step 9: x"))
     given = {step: Tick(step, MADE, "trust me") for step in ("9", "7", "17")}
     assert with_ticks(judged, LAB, given) == judged
+
+
+def test_several_steps_at_once_are_not_taken_for_words() -> None:
+    with pytest.raises(UsageError, match="one step at a time: labenv tick 7; labenv tick 14"):
+        command._refuse_several("7", ["14", "17"], {"7", "14", "17"})
+    command._refuse_several("7", ["14", "packets"], {"7", "14", "17"})
+    command._refuse_several("7", [], {"7", "14", "17"})

@@ -61,6 +61,7 @@ WRONG = {
     "unknown network key": ("    driver: bridge", "    driver: bridge\n    internal: true", "'internal'"),
     "unknown x-labenv key": ("  lab: lab4b", "  lab: lab4b\n  colour: red", "'colour'"),
     "unknown key of a machine": ("      desktop:\n", "      colour: red\n      desktop:\n", "'colour'"),
+    "a host name that is none": ("hostname: vm2.", "hostname: v m2;.", "hostname: expected a host name of letters"),
     "no YAML": ("services:", "services: [", "is not valid YAML"),
     "unknown variable": ("${DOMAIN}", "${HOME}", "${HOME}"),
     "address outside": ("${PREFIX}.3", "10.0.0.3", "10.0.0.3 is not in 192.168.90.0/24"),

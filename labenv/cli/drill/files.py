@@ -1,5 +1,6 @@
 """Commands for the files of drills: list, lint, schema."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,12 @@ def list_(
         return
     if not found:
         print(f"{the_lab.id} has no drills.")
+    elif not lab and len(names := labs.names()) > 1:
+        other = next(name for name in names if name != the_lab.id)
+        print(
+            f"These are the drills of {the_lab.id}. Those of another lab: labenv drill list --lab {other}",
+            file=sys.stderr,
+        )
     for drill, text in found:
         answer = f"{' or '.join(drill.layers)}: {drill.title}"
         print(f"{drill.level}  {drill.name}\n   {answer if answers else text}")

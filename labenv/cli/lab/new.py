@@ -25,8 +25,8 @@ def new(
     made = beginning.write(name, folder or Path(name))
     print(f"Wrote {made}. Next:")
     for line in (
-        "lab lint {}           find errors",
-        "up asmith15 --lab {}  bring it up",
-        "lab test {}           prove it on real machines",
+        "lab lint {}                      find errors",
+        "up asmith15 --lab {} --at start  bring it up, before the first step",
+        "lab test {}                      prove it on real machines",
     ):
         print(f"  labenv {line.format(beginning.shown(made))}")

@@ -11,7 +11,7 @@ from typing import Any
 from labenv import resources
 from labenv.errors import UsageError
 from labenv.lab import drill_translations, drills, labs, topology, translation
-from labenv.lab.lint import form, handin, lab, mutations, rest, steps
+from labenv.lab.lint import fixtures, form, handin, lab, mutations, rest, steps
 from labenv.lab.lint.found import Finding, Found
 from labenv.lab.lint.student import STUDENT
 from labenv.lab.model import parsed, read
@@ -65,6 +65,7 @@ def lint(folder: Path) -> list[Finding]:
     handin.handin(found, made, plan)
     steps.steps(found, made, plan)
     rest.checks(found, made, plan)
+    fixtures.fixtures(found, made, plan)
     mutations.mutations(found, made, plan)
     rest.faults_of_drills(found, made)
     steps.languages(found, made)

@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+from labenv.errors import UsageError
 from labenv.lab import drill_translations, drills, marks, overlay
 from labenv.lab.lint.found import Found
 from labenv.lab.lint.student import STUDENT
@@ -71,6 +72,10 @@ def templates(found: Found, lab: Lab, plan: Topology) -> None:
                     file = place.relative_to(lab.folder).as_posix() if place.is_relative_to(lab.folder) else "lab.yaml"
                     words = f"{node.name} at stage {stage.id}: this template cannot be rendered: {error.words}."
                     found.add_at(file, words, error.line, min(error.line, 1))
+            except UsageError as error:
+                if str(error) not in said:
+                    said.add(str(error))
+                    found.add("lab.yaml", str(error), ["files", node.name])
 
 
 def faults_of_drills(found: Found, lab: Lab) -> None:

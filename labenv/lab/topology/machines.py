@@ -17,6 +17,7 @@ _LIMITS = {"mem_limit", "pids_limit", "cpu_shares", "storage_opt", "tmpfs"}
 _EXTRA = {"systemd", "addresses", "since", "desktop", "files", "answers"}
 _ANSWERS = {"banner", "dns", "http", "tls", "command"}  # kinds of labenv.lab.model.Answer
 _RESERVED = ("desktop", "screen")  # containers of the desktop
+_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _PORT = re.compile(r"127\.0\.0\.1::(\d+)(?:/(tcp|udp))?")
 _SIZE = re.compile(r"(\d+)(?:([kmg])b?|b)?", re.IGNORECASE)
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -86,6 +87,10 @@ def _node(
     for key in ("image", "hostname", "networks"):
         if key not in service:
             raise UsageError(f"{where}: the key '{key}' is missing.")
+    if not _HOSTNAME.fullmatch(str(service["hostname"])):
+        raise UsageError(
+            f"{where}.hostname: expected a host name of letters, digits, '-' and '.', such as {name}.${{DOMAIN}}."
+        )
     (network, address), *further = _attached(service["networks"], networks, f"{where}.networks")
     extra = mapping(service.get("x-labenv") or {}, f"{where}.x-labenv", _EXTRA)
     node = Node(

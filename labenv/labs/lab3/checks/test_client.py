@@ -120,7 +120,7 @@ def _asks(machine: Machine, right: set[str], usual: str, evidence: Evidence) -> 
     if now not in right and later in right:
         saw += f"; {files} has {later}, but was not applied since: ifdown and ifup, or restart the service network"
     evidence(now in right, saw, usual)
-    saw = f"{machine.name} asks {now}, but for the next boot {files} has DNS1={later or 'nothing'}"
+    saw = f"{machine.name} asks {now}, but for the next boot {files} has {f'DNS1={later}' if later else 'no DNS1'}"
     evidence(later in right, saw if later not in right else f"{files} has {later}", f"DNS1={usual}")
     if others := [server for server in there.servers if server not in right]:
         evidence.doubt(f"{machine.name} also asks {', '.join(others)}, which cannot know your domain", f"{usual} alone")
@@ -131,13 +131,13 @@ def _completes(machine: Machine, domain: str, evidence: Evidence) -> None:
     there = state.of(machine)
     said = f"search {' '.join(there.search)}" if there.search else "no line search"
     saw = f"/etc/resolv.conf on {machine.name} has {said}"
-    later = " ".join(there.later_search) or "nothing"
+    later = f"{' '.join(there.later_search)} as" if there.later_search else "no"
     if domain not in there.search and domain in there.later_search:
         saw += "; its ifcfg file has the domain, but was not applied since: ifdown and ifup, or restart the service network"
     evidence(domain in there.search, saw, f"search {domain}")
     files = ", ".join(file.path for file in there.ifcfg) or f"no ifcfg file in {_FOLDER}"
     if domain not in there.later_search:
-        raise CheckFailed(f"{saw}, but for the next boot {files} has {later} as DOMAIN or SEARCH", f"DOMAIN={domain}")
+        raise CheckFailed(f"{saw}, but for the next boot {files} has {later} DOMAIN or SEARCH", f"DOMAIN={domain}")
 
 
 def _has(machine: Machine, programs: tuple[str, ...], evidence: Evidence) -> None:

@@ -3,6 +3,7 @@
 from labenv.checks import services, units
 from labenv.checks.doors import OUTSIDE, latecomer
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
+from labenv.checks.firewall import who_drops
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.restarts import not_restarted
@@ -17,6 +18,7 @@ from labenv.student import Student
 
 # The zones of the file that the package brings, beside those whose names end in .arpa.
 _BROUGHT = {"", "localhost", "localhost.localdomain"}
+_BLANK = "two addresses, as a line that begins with a blank belongs to the name before it"
 _COPIES = "find /etc /root /home /backup /var/named -xdev -size -64k -name '*named*conf*' ! -path /etc/named.conf ! -path '/etc/bind/*' ! -lname '*' -type f 2>/dev/null"
 
 
@@ -41,7 +43,9 @@ def test_named_conf_is_written(host: Machine, evidence: Evidence) -> None:
     own = [name for name in conf.zones if name not in _BROUGHT and not name.endswith(".arpa")]
     listens = conf.option("listen-on") or conf.option("listen-on port 53")
     evidence(
-        own or not listens, f"{files.CONF} on host is still the one of the package, without a zone of yours", "yours"
+        own or not listens,
+        f"{files.CONF} on host is still the one of the package, without a zone of yours",
+        "the sheet's",
     )
     evidence(True, f"named-checkconf accepts {files.CONF} on host", "no complaint")
     if not host.once(_COPIES).stdout.strip():
@@ -49,15 +53,20 @@ def test_named_conf_is_written(host: Machine, evidence: Evidence) -> None:
 
 
 @step("4", machine="host")
-def test_named_answers_the_network_alone(access: Access, host: Machine, student: Student, evidence: Evidence) -> None:
+def test_named_answers_the_network_alone(
+    access: Access, host: Machine, vm2: Machine, student: Student, evidence: Evidence
+) -> None:
     conf, late = files.read_conf(host), latecomer(student)
     allowed = conf.option("allow-query")
     if not access.near.status:
         raise Waits("8")
     said = f"allow-query is {{ {allowed} }}" if allowed else "allow-query is not set"
-    for who, reply in ((f"{late}, an address of the network,", access.near), ("vm2", access.udp)):
+    for who, client, reply in (
+        (f"{late}, an address of the network,", late, access.near),
+        ("vm2", vm2.address, access.udp),
+    ):
         if reply.status or who != "vm2":  # its firewall is another step
-            denied = f"; named logs: {denial(host, student.domain)}" if reply.status == "REFUSED" else ""
+            denied = f"; named logs: {denial(host, student.domain, client)}" if reply.status == "REFUSED" else ""
             evidence(reply.status != "REFUSED", f"{who} gets {reply.status} from named; {said}{denied}", "an answer")
     # OUTSIDE is an address of host, and so belongs to `localnets` and `localhost` here.
     let_in = access.stranger.status != "REFUSED" and admits(conf, allowed, OUTSIDE)
@@ -102,9 +111,7 @@ def test_zone_file_has_server_and_host(host: Machine, student: Student, domain: 
     servers = zone.of(f"{domain}.", "NS")
     evidence(full in servers, f"{where} NS {', '.join(servers) or 'none'}", full)
     found = zone.of(full, "A")
-    many = (
-        "; two addresses, as a line that begins with a blank belongs to the name before it" if len(found) == 2 else ""
-    )
+    many = f"; {_BLANK}" if len(found) == 2 else ""
     saw = f"{where} for {host.fqdn} A {', '.join(found) or 'none'}{many}"
     evidence(found == [host.address], saw, f"{host.address} alone")
     usual = f"/var/named/mydb-for-{student.id}-ops"
@@ -131,7 +138,7 @@ def test_named_runs(host: Machine, student: Student, evidence: Evidence) -> None
 
 
 @step("8", machine="host")
-def test_named_listens_for_the_network(host: Machine, evidence: Evidence) -> None:
+def test_named_listens_for_the_network(access: Access, host: Machine, student: Student, evidence: Evidence) -> None:
     if units.look(host, SERVICES)["named"].active != "active":
         raise CheckFailed("named on host does not run, so nothing listens on port 53", host.address)
     there = services.listening(host, PORT)
@@ -141,6 +148,10 @@ def test_named_listens_for_the_network(host: Machine, evidence: Evidence) -> Non
     good = bool(there & {host.address, "0.0.0.0"})
     saw = f"named listens on {', '.join(sorted(there)) or 'no address'}"
     evidence(good, saw if good else f"{saw}{remark}{not_restarted(host, NAMED)}", host.address)
+    if not access.near.status:  # all that follows would wait for this step
+        again = f"dig @{host.address} -b {latecomer(student)} +tries=1 +time=1 localhost"
+        dropped = who_drops(host, host, lambda: host.channel.run(again), PORT)
+        evidence(False, f"{saw}, but host itself gets no answer there: {access.near}{dropped}", "an answer", by="host")
 
 
 @step("9", machine="host")
@@ -197,6 +208,7 @@ def _why(host: Machine, name: str, address: str, domain: str) -> str:
     if others := [
         r for r in zone.records if r.owner.startswith(f"{name.partition('.')[0]}.") and r.kind in ("A", "CNAME")
     ]:
-        return f"; {zone.path} has {', '.join(f'{r.owner} {r.kind} {r.data}' for r in others)}"
+        many = f" ({_BLANK})" if len(zone.of(f"{name}.", "A")) == 2 else ""
+        return f"; {zone.path} has {', '.join(f'{r.owner} {r.kind} {r.data}' for r in others)}{many}"
     owner = next((r.owner for r in zone.records if r.kind == "A" and r.data == address), "")
     return f"; {zone.path} has that address for {owner}" if owner else f"; {zone.path} has no record for it"
