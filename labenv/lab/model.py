@@ -147,10 +147,7 @@ class Lab:
 
     @cached_property
     def steps(self) -> dict[str, Step]:
-        """The steps in the order of the sheet, by id. Raises UsageError for an invalid file.
-
-        They have a file of their own, which `up` does not read.
-        """
+        """The steps in the order of the sheet, by id. Raises UsageError for an invalid file."""
         file = self.folder / "steps.yaml"
         with _understood(file) as tree:
             spoken = tree
