@@ -158,7 +158,8 @@ def _plan_at(request: Request, x: int, password: str) -> Plan:
 def _plan(who: Student, lab: Lab, stage: str, file: Path | None, wanted: Topology) -> Plan:
     """The plan with the machines of `wanted` that are there at the stage. Raises UsageError if the lab's files name other stages."""
     lab.check_stage(stage)
-    stages.check(lab)
+    if not labs.is_shipped(lab.folder):  # labenv's own are proven, and `up` need not read their steps
+        stages.check(lab)
     made = wanted.at(lambda since: lab.reached(since, stage))
     return Plan(who, lab, stage, made, str(file) if file else lab.topology)
 
