@@ -121,7 +121,7 @@ def test_a_wall_that_something_removed_is_built_again_by_the_next_up_which_says_
     offline: rig.Engine,
 ) -> None:
     stands = [sys.executable, "-c", "from labenv.engine import wall; print(wall.stands())"]
-    tag = wanted()["base"].tag
+    tag = wanted()["machine"].tag  # whose nft builds the wall
     nft = [
         "docker",
         "run",
