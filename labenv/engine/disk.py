@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import docker.errors
+
 from labenv.engine import LABEL, MACHINE, Engine, refusals
 from labenv.errors import EngineError
 
@@ -75,9 +77,10 @@ def of(engine: Engine) -> Disk | None:
     with refusals("looking at the disk"):
         # A machine knows where its files are, and an engine says that sooner than it describes itself.
         for container in engine.api.containers(all=True, limit=1, filters={"label": MACHINE}):
-            driver = engine.api.inspect_container(container["Id"]).get("GraphDriver") or {}
-            if folder := (driver.get("Data") or {}).get("UpperDir"):
-                return looked_at(Path(folder).parents[2])  # overlay2/ID/diff below the engine's own folder
+            with suppress(docker.errors.NotFound):  # somebody removes it meanwhile
+                driver = engine.api.inspect_container(container["Id"]).get("GraphDriver") or {}
+                if folder := (driver.get("Data") or {}).get("UpperDir"):
+                    return looked_at(Path(folder).parents[2])  # overlay2/ID/diff below the engine's own folder
     folders = [Path(engine.info.get("DockerRootDir") or "/")]
     if "io.containerd.snapshotter.v1" in str(engine.info.get("DriverStatus")):
         folders.append(Path("/var/lib/containerd"))  # where Docker keeps images that containerd stores

@@ -37,7 +37,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("exec", "vm2"), "exec needs -- CMD… (the command and its arguments, after `--`). Example: labenv exec vm3"),
     (
         ("drill", "diagnose"),
-        "drill diagnose needs LAYER (dns, transport, relay, lda, imap, firewall, accounts or boot)",
+        "drill diagnose needs LAYER (a layer that `labenv drill status` lists)",
     ),
 ]
 
