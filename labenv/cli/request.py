@@ -1,16 +1,11 @@
 """The options of `up` and `render` that say which environment to create."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from labenv.cli import common
-from labenv.lab import labs
-
-if TYPE_CHECKING:
-    pass
-
 
 NetOption = Annotated[
     int | None,
@@ -37,7 +32,7 @@ LabOption = Annotated[
         "--lab",
         metavar="NAME|FOLDER",
         autocompletion=common.complete_lab,
-        help=f"The lab: its name, or its folder. Default: {labs.default()}.",
+        help="A lab of `labenv lab list`, which marks the default, or a lab's folder: ./mylab.",
     ),
 ]
 TopologyOption = Annotated[
