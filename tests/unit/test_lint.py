@@ -313,6 +313,13 @@ PLACES: list[tuple[str, str, str, str, str]] = [
         "the key 'stage' is here a second time.",
     ),
     (
+        "topology.yaml",
+        "    image: mail\n",
+        "    image: mail\n    image: base\n",
+        "29:5",
+        "the key 'image' is here a second time.",
+    ),
+    (
         "steps.yaml",
         "          ss -ltn\n",
         "          {{ x }}\n",

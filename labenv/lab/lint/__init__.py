@@ -60,6 +60,8 @@ def lint(folder: Path) -> list[Finding]:
         return found.findings
     lab.stages(found, made)
     has_stages = not found.findings
+    if (network := topology.file_of(made)).is_relative_to(folder):
+        form.twice(found, network.relative_to(folder).as_posix())
     lab.names(found, made, plan)
     lab.texts(found, made)
     handin.handin(found, made, plan)

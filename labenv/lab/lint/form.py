@@ -24,8 +24,7 @@ def form(found: Found, path: Path, schema: Any) -> None:
         else:
             found.add_at(path.name, str(error), 1, 1)
         return
-    for key, line, column in found.positions(path.name).twice():
-        found.add_at(path.name, f"the key '{key}' is here a second time. Remove one.", line, column)
+    twice(found, path.name)
     if _size(tree) > _LARGEST:
         found.add_at(path.name, f"its references repeat so much that it has more than {_LARGEST} entries.", 1, 1)
         return
@@ -34,6 +33,12 @@ def form(found: Found, path: Path, schema: Any) -> None:
         step = str(entry.get("id", "")) if isinstance(entry, dict) else ""
         rest = " ".join(f"number {part + 1}" if isinstance(part, int) else part for part in place[2 if step else 0 :])
         found.add(path.name, f"{rest}: {sentence}" if rest else sentence, at, step=step)
+
+
+def twice(found: Found, file: str) -> None:
+    """Keys that stand in their mapping a second time, in a YAML file of the lab that can be parsed."""
+    for key, line, column in found.positions(file).twice():
+        found.add_at(file, f"the key '{key}' is here a second time. Remove one.", line, column)
 
 
 def _size(tree: Any) -> int:
