@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tests.routed import ROUTED
+
 _LAB = """\
 format: 1
 id: routed
@@ -42,42 +44,7 @@ steps:
     title: The client reaches the server
     by: person
 """
-_TOPOLOGY = """\
-services:
-  client:
-    image: base
-    hostname: client.${DOMAIN}
-    networks:
-      office:
-        ipv4_address: 10.${X}.1.10
-  router:
-    image: base
-    hostname: router.${DOMAIN}
-    networks:
-      office:
-        ipv4_address: 10.${X}.1.1
-      servers:
-        ipv4_address: 172.16.${X}.1
-  web:
-    image: base
-    hostname: web.${DOMAIN}
-    networks:
-      servers:
-        ipv4_address: 172.16.${X}.10
-    x-labenv:
-      since: served
-networks:
-  office:
-    ipam:
-      config:
-        - subnet: 10.${X}.1.0/24
-          gateway: 10.${X}.1.254
-  servers:
-    ipam:
-      config:
-        - subnet: 172.16.${X}.0/24
-          gateway: 172.16.${X}.254
-"""
+_TOPOLOGY = ROUTED.replace("10.${X}.2.", "172.16.${X}.").replace("since: relay", "since: served")
 _IFCFG = """\
 DEVICE=eth0
 IPADDR={{ machine.address }}
