@@ -22,7 +22,12 @@ def await_services(
 
     Raises EngineError, `NoAnswer` if one does not answer within `patience` seconds.
     """
-    wanted = due(environment, {machine.name for machine in machines})
+    _await(engine, environment, due(environment, {machine.name for machine in machines}), listen, patience)
+
+
+def _await(
+    engine: Engine, environment: Environment, wanted: list[Answer], listen: Listener, patience: float = 60
+) -> None:
     if not wanted:
         return
     with announced(listen, "ready", f"waiting until {', '.join(map(_named, wanted))} answer"):
@@ -58,9 +63,10 @@ def await_new(engine: Engine, environment: Environment, listen: Listener) -> Non
 
     Raises as `await_services` does.
     """
-    heard = {answer.machine for answer in due(environment, {machine.name for machine in environment.machines})}
+    wanted = due(environment, {machine.name for machine in environment.machines})
+    heard = {answer.machine for answer in wanted}
     _await_boots(engine, [machine for machine in environment.regular if machine.name not in heard], listen)
-    await_services(engine, environment, environment.machines, listen)
+    _await(engine, environment, wanted, listen)
 
 
 def _await_boots(engine: Engine, machines: list[Machine], listen: Listener) -> None:
