@@ -176,7 +176,7 @@ def to_dict(drill: Drill) -> dict[str, Any]:
 
 def filled(text: str, student: Student) -> str:
     """A text of a drill for that student. Raises templates.Unrenderable for an invalid template."""
-    return clean(templates.text(text, student=student, domain=student.domain, network=student.prefix))
+    return clean(templates.for_student(text, student))
 
 
 def drawn(drills: Iterable[Drill], student_id: str, seed: str) -> list[Drill]:

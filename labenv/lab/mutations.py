@@ -34,16 +34,11 @@ class Mutation:
 
     def script(self, student: Student) -> str:
         """What is typed, for that student; the first command that fails ends it. Raises templates.Unrenderable."""
-        return f"set -e\n{filled(self.do, student)}"
+        return f"set -e\n{templates.for_student(self.do, student)}"
 
     def words(self, student: Student) -> tuple[str, ...]:
         """What must be read about it, for that student. Raises templates.Unrenderable."""
-        return tuple(filled(text, student) for text in self.says)
-
-
-def filled(text: str, student: Student) -> str:
-    """A text of a mutation for that student. Raises templates.Unrenderable for an invalid template."""
-    return templates.text(text, student=student, domain=student.domain, network=student.prefix)
+        return tuple(templates.for_student(text, student) for text in self.says)
 
 
 def faults(lab: Lab) -> tuple[Mutation, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from labenv import places
 from labenv.errors import UsageError
+from labenv.student import Student
 
 if TYPE_CHECKING:
     import jinja2
@@ -43,6 +44,11 @@ def text(source: str, **context: Any) -> str:
         return sandbox.rendered(sandbox.from_string(source.removesuffix("\n")), context)
     except Exception as error:  # an operation in the text can raise anything
         raise Unrenderable("", _line(error, _TEXT), error) from error
+
+
+def for_student(source: str, student: Student, **more: Any) -> str:
+    """A text that uses the student, their domain and network, and what else is given, rendered. Raises Unrenderable as `text` does."""
+    return text(source, student=student, domain=student.domain, network=student.prefix, **more)
 
 
 def file(folder: Path, name: str, **context: Any) -> str:

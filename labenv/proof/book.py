@@ -14,7 +14,7 @@ from typing import Any
 
 from labenv import places, resources
 from labenv.errors import UsageError
-from labenv.lab import drills
+from labenv.lab import drills, trust
 from labenv.lab.model import Lab, parsed
 from labenv.proof.rows import Outcome, Row, outcome
 
@@ -103,5 +103,4 @@ def _own(lab: Lab) -> dict[str, str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    parts = {"__pycache__", ".git"}
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not parts & set(path.parts))
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not trust.NOT_FILES & set(path.parts))

@@ -49,13 +49,7 @@ def in_force(engine: Engine, lab: Lab, environment: Environment) -> Facts:
         return Facts({})
     found = {}
     for machine in environment.regular:
-        script = templates.text(
-            file.read_text(encoding="utf-8"),
-            student=environment.student,
-            network=environment.student.prefix,
-            domain=environment.student.domain,
-            machine=machine,
-        )
+        script = templates.for_student(file.read_text(encoding="utf-8"), environment.student, machine=machine)
         with engine.shell(machine) as shell:
             done = shell.run(script, timeout=_PATIENCE)
         if done.rc or not done.text.strip():

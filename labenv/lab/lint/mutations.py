@@ -9,9 +9,8 @@ from labenv.lab import marks
 from labenv.lab.lint.found import Found
 from labenv.lab.lint.student import STUDENT
 from labenv.lab.model import Lab, parsed
-from labenv.lab.mutations import filled
 from labenv.lab.positions import Place
-from labenv.lab.templates import Unrenderable
+from labenv.lab.templates import Unrenderable, for_student
 from labenv.lab.topology import Topology
 
 _FILE = "mutations.yaml"
@@ -62,7 +61,7 @@ def _templates(found: Found, entry: dict[str, Any], here: Place) -> None:
     texts += [(text, [*here, "says", number]) for number, text in enumerate(entry.get("says", ()))]
     for text, place in texts:
         try:
-            filled(text, STUDENT)
+            for_student(text, STUDENT)
         except Unrenderable as error:
             said = f"this template cannot be rendered: {error.words}. It can use student, domain and network."
             found.add(_FILE, said, place, text_line=error.line)
