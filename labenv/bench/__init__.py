@@ -22,7 +22,8 @@ from typing import Any
 import yaml
 
 from labenv.engine import Engine, bundle, save_store
-from labenv.engine.images import Images, usual, wanted
+from labenv.engine.image_sources import usual, wanted
+from labenv.engine.images import Images
 from labenv.engine.ready import await_answers
 from labenv.engine.recipe import INIT
 from labenv.environments.down import down

@@ -64,7 +64,8 @@ def list_images(json: JsonOption = False) -> None:
 
       labenv images list --json
     """
-    from labenv.engine.images import Images, usual
+    from labenv.engine.image_sources import usual
+    from labenv.engine.images import Images
     from labenv.engine.packages import digest
 
     with screen.progress(quiet=True) as listen:
@@ -95,7 +96,8 @@ def list_packages(
 
       labenv images packages dovecot
     """
-    from labenv.engine.images import Images, named, wanted
+    from labenv.engine.image_sources import named, wanted
+    from labenv.engine.images import Images
 
     tag = wanted()[named([name])[0]].tag
     with screen.progress(quiet=True) as listen:

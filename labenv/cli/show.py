@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from labenv.bench import Measurement
     from labenv.doctor import Finding
-    from labenv.engine.images import Built, Image
+    from labenv.engine.image_sources import Image
+    from labenv.engine.images import Built
     from labenv.environment import Environment
     from labenv.environments.history.story import Entry
     from labenv.sheet.guide import Hint, Next

@@ -14,7 +14,8 @@ from labenv.doctor.findings import Finding
 from labenv.engine import Engine, disk, wall
 from labenv.engine.advice import NoEngineError
 from labenv.engine.find import Connection, connect
-from labenv.engine.images import Images, usual
+from labenv.engine.image_sources import usual
+from labenv.engine.images import Images
 from labenv.environment import Environment
 from labenv.environments import networks, room
 from labenv.errors import EngineError

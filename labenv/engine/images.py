@@ -16,8 +16,6 @@ from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced
 from labenv.parallel import Together
 
-__all__ = ["TOOLS", "TOOLS_VOLUME", "Built", "Image", "Images", "named", "usual", "wanted"]
-
 _LAST_LINES = 15
 
 
@@ -104,7 +102,7 @@ class Images:
 
     def _build(self, image: Image, listen: Listener) -> None:
         below = image.below.tag if image.below else debian.root(self.engine, listen)
-        self._make(image.name, image.folder, image.tag, below, listen, of=image)
+        self._make(image, image.tag, below, listen)
 
     def build_afresh(self, prefix: str, listen: Listener) -> None:
         """Build the usual images from scratch, without any cache, under names of their own (for the bench)."""
@@ -114,34 +112,26 @@ class Images:
 
         def build(image: Image) -> None:
             below = tags[image.below.tag] if image.below else stock
-            self._make(image.name, image.folder, tags[image.tag], below, listen, afresh=True, of=image)
+            self._make(image, tags[image.tag], below, listen, afresh=True)
 
         _in_order(images, build)
 
     def build_stock(self, folder: Path, tag: str, listen: Listener) -> None:
         """Build the image in `folder` on plain Debian (for the bench)."""
-        self._make("stock", folder, tag, debian.root(self.engine, listen), listen)
+        self._make(Image("stock", None, tag, folder), tag, debian.root(self.engine, listen), listen)
 
-    def _make(
-        self,
-        name: str,
-        folder: Path,
-        tag: str,
-        below: str,
-        listen: Listener,
-        afresh: bool = False,
-        of: Image | None = None,
-    ) -> None:
-        step = f"image {name}"
+    def _make(self, image: Image, tag: str, below: str, listen: Listener, afresh: bool = False) -> None:
+        """Build an image under a tag, on the one that is called `below`."""
+        step = f"image {image.name}"
         arguments = {"BASE": below}
-        labels = {debian.LABEL: title(tag) if of and of.lab else name, debian.BUILD: __version__}
-        if of and of.takes_sources and (sources := debian.sources()):
+        labels = {debian.LABEL: title(tag) if image.lab else image.name, debian.BUILD: __version__}
+        if image.takes_sources and (sources := debian.sources()):
             arguments["SOURCES"] = sources
-        if of and of.lab:
-            labels[debian.LAB] = of.lab
-        with announced(listen, step, f"building {tag}"), refusals(f"building the image {name}"):
+        if image.lab:
+            labels[debian.LAB] = image.lab
+        with announced(listen, step, f"building {tag}"), refusals(f"building the image {image.name}"):
             stream = self.engine.api.build(
-                fileobj=context(folder),
+                fileobj=context(image.folder),
                 custom_context=True,
                 tag=tag,
                 buildargs=arguments,

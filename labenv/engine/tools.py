@@ -10,7 +10,8 @@ from contextlib import suppress
 import docker.errors
 
 from labenv.engine import Engine, refusals
-from labenv.engine.images import TOOLS, TOOLS_VOLUME, Images, wanted
+from labenv.engine.image_sources import TOOLS, TOOLS_VOLUME, wanted
+from labenv.engine.images import Images
 from labenv.engine.stream import TOOLS as PLACE
 from labenv.events import Listener
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from labenv.engine import Engine, authority, wall
 from labenv.engine.desk import NETWORK, Desk, Parts, remove_home
-from labenv.engine.images import Images, wanted
+from labenv.engine.image_sources import wanted
+from labenv.engine.images import Images
 from labenv.environment import Environment, Machine, network_name
 from labenv.environments import up, window
 from labenv.environments.changing import Change, changing

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from labenv.computer import Computer
 from labenv.engine import FOREIGN, HOSTNAME, Engine, authority, environment_labels, kept, machine_labels, tools, wall
-from labenv.engine.images import Images, wanted
+from labenv.engine.image_sources import wanted
+from labenv.engine.images import Images
 from labenv.engine.turns import in_turn
 from labenv.environment import Environment, container_name, network_name
 from labenv.environments import room

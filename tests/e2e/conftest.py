@@ -23,7 +23,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from labenv.engine import LABEL, Engine
 from labenv.engine.find import connect
-from labenv.engine.images import TOOLS_VOLUME
+from labenv.engine.image_sources import TOOLS_VOLUME
 from labenv.events import silent
 from tests.e2e.terminal import Open, Terminal
 

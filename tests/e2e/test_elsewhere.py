@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from labenv.engine import Engine
-from labenv.engine.images import wanted
+from labenv.engine.image_sources import wanted
 from tests.e2e.conftest import Cli
 
 ROOT = Path(__file__).parents[2]

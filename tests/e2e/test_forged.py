@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from labenv.engine import Engine
-from labenv.engine.images import TOOLS, TOOLS_VOLUME, wanted
+from labenv.engine.image_sources import TOOLS, TOOLS_VOLUME, wanted
 from tests.e2e.conftest import Cli
 
 IMAP = r"""

@@ -17,7 +17,8 @@ import pytest
 
 from labenv import resources
 from labenv.engine import Engine, debian, image_file
-from labenv.engine.images import Images, usual, wanted
+from labenv.engine.image_sources import usual, wanted
+from labenv.engine.images import Images
 from labenv.errors import EngineError, UsageError
 from labenv.events import silent
 from tests.e2e.conftest import Cli

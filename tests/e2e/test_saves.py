@@ -18,7 +18,7 @@ import pytest
 
 from labenv.engine import LABEL, Engine, pause, recipe, save_store
 from labenv.engine.channel import Channel
-from labenv.engine.images import wanted
+from labenv.engine.image_sources import wanted
 from labenv.engine.stream import STDOUT, Stream
 from labenv.environments import foreign, saves
 from labenv.environments import transfer as archives

@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from labenv.engine.images import wanted
+from labenv.engine.image_sources import wanted
 from tests.e2e import rig
 
 pytestmark = pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")

@@ -13,7 +13,8 @@ import docker.errors
 import pytest
 
 from labenv.engine import Engine, debian, packages
-from labenv.engine.images import Images, wanted
+from labenv.engine.image_sources import wanted
+from labenv.engine.images import Images
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, silent
 from tests.e2e.conftest import Cli

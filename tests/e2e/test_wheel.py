@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labenv.engine.images import usual, wanted
+from labenv.engine.image_sources import usual, wanted
 from tests.e2e import wheels
 from tests.e2e.conftest import Cli
 
