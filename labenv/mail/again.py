@@ -14,11 +14,13 @@ from labenv.text import one_line
 _LONGEST = 200  # characters of a setting that is shown
 # Of the names below, $name, $address and so on are what the pattern has found.
 _RELAY = 'relay=$(postconf -h relayhost); case "$relay" in "" | *"$name"*) exit 1 ;; esac; echo "$relay"'
-# Ends with 0 unless main.cf was changed after Postfix last read it: its qmgr(8) is as old as that.
-_READ = (
-    "age=$(ps -o etimes= -C qmgr | head -n 1); "
-    '[ "$(( $(date +%s) - ${age:-0} ))" -ge "$(stat -c %Y /etc/postfix/main.cf)" ]'
-)
+# Ends with 0 unless main.cf was changed after Postfix last read it: its qmgr(8) is as old as that. Field 22 of proc(5)'s
+# stat is when it started, in hundredths of a second, as is uptime: one edit and the next are often less than a second apart.
+_READ = r"""pid=$(ps -o pid= -C qmgr | head -n 1)
+awk -v now="$(date +%s.%N)" -v changed="$(stat -c %.Y /etc/postfix/main.cf)" '
+    FNR == NR { up = $1; next }
+    { sub(/.*\) /, ""); age = up - $20 / 100 }
+    END { exit now - age < changed }' /proc/uptime ${pid:+/proc/$((pid))/stat}"""
 _RECIPIENT = rf"""
 ask() {{
     printf '%s\r\n' "$1" >&3

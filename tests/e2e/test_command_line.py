@@ -214,9 +214,9 @@ def test_a_users_docker_settings_stay_out_of_the_lab(student: str, tmp_path: Pat
     (tmp_path / "Dockerfile").write_text("ARG BASE\nFROM $BASE\n")
     code = (
         "from pathlib import Path; from labenv.engine import Engine; from labenv.engine.find import connect; "
-        "from labenv.engine.images import Images; from labenv.engine.image_sources import wanted; from labenv.events import silent; import os; "
-        "e = Engine(connect(silent)); Images(e)._make('x', Path(os.environ['DOCKER_CONFIG']), 'labenv-test-x', "
-        "wanted()['base'].tag, silent); Images(e).remove_tagged(('labenv-test-x',))"
+        "from labenv.engine.images import Images; from labenv.events import silent; import os; "
+        "e = Engine(connect(silent)); Images(e).build_stock(Path(os.environ['DOCKER_CONFIG']), 'labenv-test-x', silent); "
+        "Images(e).remove_tagged(('labenv-test-x',))"
     )
     built = subprocess.run(
         [sys.executable, "-c", code],
