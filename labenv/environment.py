@@ -67,7 +67,8 @@ class Environment:
     """One student's lab. `stage` is the stage it was brought up at, `topology` the shipped one's name or a file's path.
 
     A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
-    they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship.
+    they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship, `class_id` the class that it
+    belongs to, if any.
     """
 
     student: Student
@@ -78,6 +79,7 @@ class Environment:
     foreign: bool = False
     network: str = ""
     lab_folder: str = ""
+    class_id: str = ""
 
     @property
     def subnet(self) -> IPv4Network:

@@ -53,6 +53,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "drill": "drill.app",
     },
     "Handing in": {"evidence": "evidence.evidence", "submit": "submit.submit", "review": "review.review"},
+    "Many students": {"class": "class_.app"},
     "Maintenance": {
         "doctor": "doctor.doctor",
         "render": "render.render",

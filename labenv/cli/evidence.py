@@ -30,7 +30,7 @@ def evidence(
     """
     from dataclasses import asdict
 
-    from labenv.classroom import evidence as core
+    from labenv.classroom.handins import evidence as core
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)

@@ -10,7 +10,7 @@ from labenv.cli.common import JsonOption, write_text
 from labenv.text import one_line
 
 if TYPE_CHECKING:
-    from labenv.classroom.review import Submission
+    from labenv.classroom.handins.review import Submission
 
 
 def review(
@@ -34,7 +34,7 @@ def review(
 
       labenv review *.tar.gz --csv class.csv --html class.html
     """
-    from labenv.classroom import review as core
+    from labenv.classroom.handins import review as core
 
     rows = core.review(files, handout or ())
     if csv:
@@ -51,7 +51,7 @@ def review(
 
 def _show(rows: "list[Submission]") -> None:
     """Print the table, and below it the notes on each archive."""
-    from labenv.classroom import review as core
+    from labenv.classroom.handins import review as core
     from labenv.cli import show
 
     shown = [place for place, name in enumerate(core.COLUMNS) if name not in ("domain", "notes", "ticked")]

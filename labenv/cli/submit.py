@@ -13,11 +13,11 @@ from labenv.cli.common import JsonOption, StudentOption
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from labenv.classroom.submit import Package
+    from labenv.classroom.handins.submit import Package
 
 
 def _complete_part(incomplete: str) -> list[str]:
-    from labenv.classroom.handin import CHECKS, PARTS
+    from labenv.classroom.handins.handin import CHECKS, PARTS
 
     return [name for name in PARTS if name.startswith(incomplete) and name != CHECKS]
 
@@ -51,7 +51,7 @@ def submit(
 
       labenv submit asmith15.tar.gz --without history
     """
-    from labenv.classroom import submit as core
+    from labenv.classroom.handins import submit as core
 
     core.check_without(without or ())
     with screen.progress() as listen:
@@ -80,7 +80,7 @@ def submit(
 
 def _listed(package: "Package", *, every: bool) -> "Iterator[str]":
     """What is packed, by parts, and what is left out. Of the configuration, only the number of files, unless `every` one is wanted."""
-    from labenv.classroom.handin import PARTS
+    from labenv.classroom.handins.handin import PARTS
 
     yield f"To be packed into {package.file}:"
     for part, what in PARTS.items():

@@ -37,6 +37,7 @@ LABEL = "labenv.student"
 TOPOLOGY = "labenv.topology"
 LAB_FOLDER = "labenv.lab-folder"  # where the lab is, unless it is a part of labenv
 NETWORK = "labenv.network"
+CLASS = "labenv.class"  # the class that an environment belongs to
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
@@ -440,7 +441,7 @@ class NetworkTaken(EngineError):
 def environment_labels(environment: Environment) -> dict[str, str]:
     """The labels that identify an environment; each of its containers and networks has all of them."""
     student = environment.student
-    unusual = {NETWORK: environment.network, LAB_FOLDER: environment.lab_folder}
+    unusual = {NETWORK: environment.network, LAB_FOLDER: environment.lab_folder, CLASS: environment.class_id}
     return {
         LABEL: student.id,
         "labenv.x": str(student.x),
@@ -494,6 +495,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         foreign,
         labels.get(NETWORK, ""),
         labels.get(LAB_FOLDER, ""),
+        labels.get(CLASS, ""),
     )
 
 

@@ -19,6 +19,7 @@ import docker.errors
 
 from labenv import __version__
 from labenv.engine import (
+    CLASS,
     HOSTNAME,
     LAB_FOLDER,
     LABEL,
@@ -104,7 +105,14 @@ class Save:
         who = Student(self.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
         network, folder = labels.get(NETWORK, ""), labels.get(LAB_FOLDER, "")
         return Environment(
-            who, labels["labenv.lab"], self.stage, (), labels[TOPOLOGY], network=network, lab_folder=folder
+            who,
+            labels["labenv.lab"],
+            self.stage,
+            (),
+            labels[TOPOLOGY],
+            network=network,
+            lab_folder=folder,
+            class_id=labels.get(CLASS, ""),
         )
 
 

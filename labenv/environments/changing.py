@@ -40,7 +40,7 @@ class Change:
         there = self.environment
         names = [machine.name for machine in there.machines]
         plan = plan_again(there.student, labs.of(there), there.stage, there.topology, names)
-        return replace(plan, foreign=there.foreign)
+        return replace(plan, foreign=there.foreign, class_id=there.class_id)
 
 
 def changed_by(engine: Engine, student_id: str) -> str:

@@ -24,7 +24,7 @@ _INSIDE = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 class Request:
     """What the user asked `up` or `render` for; None where labenv chooses.
 
-    `profiles` are the profiles of the topology whose machines are wanted too.
+    `profiles` are the profiles of the topology whose machines are wanted too; `class_id` is the class that it is for.
     """
 
     student_id: str
@@ -34,6 +34,7 @@ class Request:
     lab: str | None = None
     topology: Path | None = None
     profiles: frozenset[str] = frozenset()
+    class_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Plan:
     source: str
     copied: Mapping[str, Copied] = field(default_factory=dict)
     foreign: bool = False
+    class_id: str = ""
 
     def images(self) -> dict[str, str]:
         """The image folder of each machine."""
@@ -90,13 +92,16 @@ class Plan:
         first = self.topology.networks[0].subnet
         network = "" if first == str(self.student.network) else first
         folder = "" if labs.is_shipped(self.lab.folder) else str(self.lab.folder)
-        return Environment(self.student, self.lab.id, self.stage, machines, self.source, self.foreign, network, folder)
+        return Environment(
+            self.student, self.lab.id, self.stage, machines, self.source, self.foreign, network, folder, self.class_id
+        )
 
     def at(self, stage: str) -> "Plan":
         """The plan for the same environment at another stage, with the machines of that one. Raises UsageError."""
         there = self.environment()
         names = [node.name for node in self.topology.nodes]
-        return replace(plan_again(self.student, self.lab, stage, there.topology, names), foreign=self.foreign)
+        again = plan_again(self.student, self.lab, stage, there.topology, names)
+        return replace(again, foreign=self.foreign, class_id=self.class_id)
 
 
 def validated(request: Request) -> Request:
@@ -152,7 +157,8 @@ def _plan_at(request: Request, x: int, password: str) -> Plan:
     who = Student(request.student_id, x, first, password)
     file = request.topology.resolve() if request.topology else None
     whole = topology.load_for(lab, file, who)
-    return _plan(who, lab, request.stage or lab.last_stage, file, whole.with_profiles(request.profiles))
+    made = _plan(who, lab, request.stage or lab.last_stage, file, whole.with_profiles(request.profiles))
+    return replace(made, class_id=request.class_id)
 
 
 def _plan(who: Student, lab: Lab, stage: str, file: Path | None, wanted: Topology) -> Plan:

@@ -82,4 +82,5 @@ def plan_of(wanted: Save, nonce: str = "-") -> Plan:
         labels = {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce}
         labels |= {HOSTNAME: copy.labels[HOSTNAME]} if HOSTNAME in copy.labels else {}
         copied[copy.machine] = Copied(copy.tag, labels)
-    return replace(plan, copied=copied, foreign=any(FOREIGN in copy.labels for copy in wanted.copies))
+    foreign = any(FOREIGN in copy.labels for copy in wanted.copies)
+    return replace(plan, copied=copied, foreign=foreign, class_id=then.class_id)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labenv.classroom.known import neutral
-from labenv.classroom.review import Submission, as_csv, as_html, review
+from labenv.classroom.handins.known import neutral
+from labenv.classroom.handins.review import Submission, as_csv, as_html, review
 from labenv.student import Student
 from tests.unit.made_class import KINDS, NAMES, QUOTES, Made, a_class, a_copy, solved
 from tests.unit.made_submissions import LAB

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labenv.classroom.review import review
+from labenv.classroom.handins.review import review
 from tests.unit.made_submissions import LAB, entry, manifest, members, saved, tarred
 from tests.unit.test_handin_logbook import filled
 

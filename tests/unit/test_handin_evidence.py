@@ -1,7 +1,7 @@
 """The course's evidence: settings that are in force but hidden from the course's marker get a remark."""
 
-from labenv.classroom import handin
-from labenv.classroom.evidence import unseen
+from labenv.classroom.handins import handin
+from labenv.classroom.handins.evidence import unseen
 from labenv.lab import labs
 
 WANTED = handin.wanted(labs.load("lab4b"))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labenv.classroom import handin
-from labenv.classroom.review import review
+from labenv.classroom.handins import handin
+from labenv.classroom.handins.review import review
 from labenv.errors import UsageError
 from labenv.lab import labs, trust
 from labenv.sheet import logbook

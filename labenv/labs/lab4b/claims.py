@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 
-from labenv.classroom.claims import Files, may_let_in
+from labenv.classroom.handins.claims import Files, may_let_in
 from labenv.mail.files import dovecot, expanded, is_elsewhere, main_cf
 
 _MAIN = "etc/postfix/main.cf"

@@ -5,8 +5,8 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from labenv.classroom import handin
-from labenv.classroom.handin import Field
+from labenv.classroom.handins import handin
+from labenv.classroom.handins.handin import Field
 from labenv.environment import Environment
 from labenv.errors import UsageError
 from labenv.lab import labs

@@ -15,9 +15,9 @@ import jinja2
 from labenv import plain_tar
 from labenv import student as students
 from labenv.checks.results import ONLY_A_PERSON, WAITS
-from labenv.classroom import alike, archive, claims, handin, known, times
-from labenv.classroom.alike import Likeness, Traits
-from labenv.classroom.archive import Archive
+from labenv.classroom.handins import alike, archive, claims, handin, known, times
+from labenv.classroom.handins.alike import Likeness, Traits
+from labenv.classroom.handins.archive import Archive
 from labenv.environments.ticks import Tick, checked
 from labenv.errors import UsageError
 from labenv.lab import labs, marks

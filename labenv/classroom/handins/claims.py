@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from labenv.classroom.archive import Archive
+from labenv.classroom.handins.archive import Archive
 from labenv.errors import LabenvError
 from labenv.lab import modules
 from labenv.lab.model import Lab

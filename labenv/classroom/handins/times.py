@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from labenv.classroom.archive import Archive
+from labenv.classroom.handins.archive import Archive
 from labenv.sheet.guide import Asked
 from labenv.text import decoded
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from labenv import __version__
 from labenv.checks.results import Report, with_ticks
 from labenv.checks.run import run_checks
-from labenv.classroom import evidence, handin
+from labenv.classroom.handins import evidence, handin
 from labenv.environment import Environment
 from labenv.environments import drill_records, history, ticks
 from labenv.environments.ticks import Tick

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations, pairwise
 
-from labenv.classroom import handin
-from labenv.classroom.archive import Archive
-from labenv.classroom.known import LENGTH, Given, neutral, phrases, plain, runs, words
+from labenv.classroom.handins import handin
+from labenv.classroom.handins.archive import Archive
+from labenv.classroom.handins.known import LENGTH, Given, neutral, phrases, plain, runs, words
 from labenv.lab.model import Lab
 from labenv.student import Student
 from labenv.text import decoded

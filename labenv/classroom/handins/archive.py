@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labenv import plain_tar
-from labenv.classroom.handin import FORMAT, LARGEST, MANIFEST, is_name
+from labenv.classroom.handins.handin import FORMAT, LARGEST, MANIFEST, is_name
 from labenv.plain_tar import Unreadable
 from labenv.text import decoded
 

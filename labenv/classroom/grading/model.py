@@ -1,0 +1,101 @@
+"""One grade, as all sources make it and all reports show it."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+Source = Literal["environment", "hand-in", "replay"]
+# Who says so: labenv on clean machines (replay) or on the student's running ones (environment), the handed-in logs about what
+# was transient (log), the student's own labenv (student), or the teacher (person).
+Judge = Literal["replay", "environment", "log", "student", "person"]
+Status = Literal["pass", "warn", "fail", "skip", "missing"]
+
+
+@dataclass(frozen=True)
+class StepGrade:
+    """The points of one step: `points` of `of`. `claimed` is the status in the student's own results where it differs."""
+
+    step: str
+    title: str
+    status: Status
+    judge: Judge
+    points: float
+    of: float
+    seen: str = ""
+    expected: str = ""
+    claimed: Status | None = None
+
+
+@dataclass(frozen=True)
+class Deduction:
+    """Points that are taken away, with the reason: hints, a late day, a rule of the rubric."""
+
+    reason: str
+    points: float
+
+
+@dataclass(frozen=True)
+class Override:
+    """What a teacher decided instead: `points` in place of the total, or of one `step`'s points."""
+
+    points: float
+    reason: str
+    author: str
+    time: datetime
+    step: str = ""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What one student got for one attempt at one lab.
+
+    `graded` is when, `handed_in` when it came (from the LMS, the gate or --handed-in, never from the archive); `file` the hand-in's name.
+    `missing` says why there is nothing to grade. `notes` are sentences for the teacher: they decide nothing.
+    """
+
+    student: str
+    lab: str
+    source: Source
+    graded: datetime
+    attempt: int = 1
+    handed_in: datetime | None = None
+    days_late: int = 0
+    file: str = ""
+    steps: tuple[StepGrade, ...] = ()
+    deductions: tuple[Deduction, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    notes: tuple[str, ...] = ()
+    hints: int = 0
+    missing: str = ""
+    rubric: str = ""  # its digest: a regrade with another one shows
+
+    @property
+    def of(self) -> float:
+        """The points that there are."""
+        return sum(step.of for step in self.steps)
+
+    @property
+    def earned(self) -> float:
+        """The points of the steps, with what a teacher decided about single ones."""
+        decided = {each.step: each.points for each in self.overrides if each.step}
+        return sum(decided.get(step.step, step.points) for step in self.steps)
+
+    @property
+    def total(self) -> float:
+        """The points that count: never below 0; what a teacher decided about the whole goes before everything else."""
+        whole = [each.points for each in self.overrides if not each.step]
+        return whole[-1] if whole else max(0.0, self.earned - sum(each.points for each in self.deductions))
+
+    @property
+    def percent(self) -> float:
+        """The total in percent of all points, 0 where there are none."""
+        return 100 * self.total / self.of if self.of else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The grade as `class grade --json` and the record have it: times as ISO 8601 text, and the sums."""
+        told = asdict(self)
+        told["graded"] = self.graded.isoformat()
+        told["handed_in"] = self.handed_in.isoformat() if self.handed_in else None
+        for each in told["overrides"]:
+            each["time"] = each["time"].isoformat()
+        return told | {"of": self.of, "earned": self.earned, "total": self.total, "percent": round(self.percent, 2)}

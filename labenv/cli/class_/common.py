@@ -1,0 +1,68 @@
+"""What the class commands share: their options, and the class that is meant."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.errors import LabenvError
+
+if TYPE_CHECKING:
+    from labenv.classroom.folder.model import Class
+
+
+def opened(folder: Path | None) -> "Class":
+    """The class that a command means. Raises UsageError."""
+    from labenv.classroom.folder import load
+
+    return load.load(load.find(folder))
+
+
+def _class_at_hand(ctx: typer.Context) -> "Class | None":
+    try:
+        return opened(ctx.params.get("folder"))
+    except LabenvError:  # completion stays quiet
+        return None
+
+
+def complete_member(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The students of the class."""
+    there = _class_at_hand(ctx)
+    return [one.id for one in there.members if one.id.startswith(incomplete)] if there else []
+
+
+def complete_assignment(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The labs of the class."""
+    there = _class_at_hand(ctx)
+    return [each.name for each in there.labs if each.name.startswith(incomplete)] if there else []
+
+
+ClassOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--class",
+        "-c",
+        metavar="FOLDER",
+        envvar="LABENV_CLASS",
+        help="The folder of the class. Default: the current folder, or the nearest above it that has a class.yaml.",
+    ),
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="STUDENT",
+        autocompletion=complete_member,
+        help="Only these students: ids, or patterns such as 'b*'. Repeatable, or with commas.",
+    ),
+]
+AssignmentOption = Annotated[
+    str | None,
+    typer.Option(
+        "--lab",
+        metavar="NAME",
+        autocompletion=complete_assignment,
+        help="A lab of the class. Default: the last one that is open.",
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
