@@ -10,7 +10,7 @@ from labenv import student
 from labenv.errors import UsageError
 
 _LONGEST = 32  # a login name (useradd(8)), as `student.check_id` has it
-_ROUGH = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
+_ROUGH = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "\u0131": "i"})
 
 
 def ids(given: Iterable[str]) -> dict[str, str]:

@@ -21,6 +21,14 @@ _LONGEST = 200  # characters of a name, an e-mail address or what is given for a
 _LISTED = 50  # bad rows with a sentence each
 
 
+class BadRows(UsageError):
+    """Rows of a roster that cannot be used: `rows` has a sentence by the line of each."""
+
+    def __init__(self, file: Path, rows: dict[int, str]) -> None:
+        super().__init__(_refusal(file, rows))
+        self.rows = rows
+
+
 @dataclass(frozen=True)
 class Roster:
     """The students of a roster in its order, what its columns mean, and what is to be said of how it was read (`notes`)."""
@@ -31,7 +39,7 @@ class Roster:
 
 
 def read(file: Path) -> Roster:
-    """The roster in a CSV file. Raises UsageError with the line of each bad row; then none of them is used."""
+    """The roster in a CSV file. Raises BadRows, or UsageError if it is no roster at all; then nobody is taken from it."""
     there = table.read(file, columns.known, "id")
     meant = columns.understood(there.columns)
     if not (meant.id or meant.email):
@@ -62,7 +70,7 @@ def read(file: Path) -> Roster:
             except UsageError as error:
                 bad.setdefault(one.line, str(error))
     if bad:
-        raise UsageError(_refusal(file, bad))
+        raise BadRows(file, bad)
     if not members:
         raise UsageError(f"{file} has no students: there is no row below the names of the columns.")
     return Roster(tuple(members), meant, (*notes, *_shared_keys(members)))

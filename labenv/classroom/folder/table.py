@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from labenv import plain_tar
 from labenv.errors import UsageError
 from labenv.text import shown
 
@@ -60,10 +61,12 @@ def read(file: Path, known: Callable[[str], bool], alone: str) -> Table:
 
 def _decoded(file: Path) -> tuple[str, tuple[str, ...]]:
     try:
-        with file.open("rb") as source:
+        with plain_tar.opened(file) as source:
             data = source.read(_LARGEST + 1)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
+    except plain_tar.Unreadable as error:
+        raise UsageError(f"{file} cannot be read: {error}.") from error
     if len(data) > _LARGEST:
         raise UsageError(f"{file} is larger than {_LARGEST // 1_000_000} MB, so it is no roster.")
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
