@@ -105,7 +105,7 @@ def test_what_has_no_room_waits_for_those_that_run() -> None:
 
 
 def test_without_room_none_begins_and_each_gets_the_reason() -> None:
-    begun = []
+    begun: list[int] = []
     found = list(paced(range(4), begun.append, silent, name=str, room=lambda _: "the disk is full" if begun else ""))
     refused = [n for n, result in found if isinstance(result, EngineError) and str(result) == "the disk is full"]
     assert len(begun) + len(refused) == 4
