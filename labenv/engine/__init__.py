@@ -23,6 +23,7 @@ from docker.types import Ulimit
 from labenv.engine import cgroups, limits, pause, recipe
 from labenv.engine.channel import Channel
 from labenv.engine.dial import Switchboard
+from labenv.engine.endpoint import Endpoint
 from labenv.engine.find import Connection
 from labenv.engine.patience import Patience
 from labenv.engine.stream import TOOLS, Stream
@@ -80,6 +81,11 @@ class Engine:
         self._facts: recipe.Facts | None = None
         self._patience = Patience()
         self._asking = threading.Lock()  # an engine starts programs to answer, so threads ask it once
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it answers, so that another process can open it, too."""
+        return self._connection.endpoint
 
     @cached_property
     def group(self) -> int | None:
