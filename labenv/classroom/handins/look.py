@@ -168,9 +168,9 @@ def _results(report: dict[str, Any]) -> Iterable[CheckResult]:
     for result in report["results"] if isinstance(report.get("results"), list) else ():
         names = ("check", "machine", "title")
         check, machine, title = (one_line(text(result, name)) for name in names)
-        said = (text(result, name) for name in ("evidence", "hint", "seen", "expected"))
-        step = result["step"]
-        yield CheckResult(step, check, machine, title, result["status"], *said, ticked=ticked.get(step))
+        evidence, hint, seen, expected = (text(result, name) for name in ("evidence", "hint", "seen", "expected"))
+        step, status = result["step"], result["status"]
+        yield CheckResult(step, check, machine, title, status, evidence, hint, seen, expected, ticked.get(step))
 
 
 def _noted(report: dict[str, Any]) -> list[str]:
