@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from labenv.classroom.folder.model import Assignment, Class, Member
@@ -53,6 +54,27 @@ class Book:
     def members(self) -> Mapping[str, Member]:
         """The members of the class by their ids."""
         return {one.id: one for one in self.of.members}
+
+    @cached_property
+    def steps(self) -> tuple[str, ...]:
+        """The steps that were graded, in the order of the sheet."""
+        there = {step.step for grade in self.grades for step in grade.steps}
+        known = [step for step in self.lab.steps if step in there]
+        return (*known, *sorted(there - set(known)))
+
+    @property
+    def points(self) -> float:
+        """The points that there are."""
+        return max((grade.of for grade in self.grades), default=0.0)
+
+    @property
+    def graded(self) -> datetime:
+        """When the last of the grades was made."""
+        return max(grade.graded for grade in self.grades)
+
+    def page(self, student: str) -> Page:
+        """What is told of a student beside the grade."""
+        return self.pages.get(student) or Page()
 
     def name_of(self, student: str) -> str:
         """What the roster calls a student; the id if it has no name, or the student is not in it."""
