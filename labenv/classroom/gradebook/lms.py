@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from labenv.classroom.folder.model import Member
 from labenv.classroom.gradebook.book import Book
@@ -48,6 +49,10 @@ class _Lms:
     encoding: str = "utf-8"
 
 
+def _plain(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
 def _column(*names: str) -> Callable[[Member], str]:
     """What the roster has for a member in the first of these columns that is there and not empty; case and blanks do not count."""
     wanted = [_plain(name) for name in names]
@@ -74,9 +79,8 @@ def _canvas_points(points: str, keys: int) -> list[str]:
     return ["    Points Possible", *[""] * keys, points]
 
 
-_GIVEN: Callable[[Member], str] = lambda member: member.given  # noqa: E731 - a way as the others are
-_EMAIL: Callable[[Member], str] = lambda member: member.email  # noqa: E731
-_LMS_ID: Callable[[Member], str] = lambda member: member.lms_id  # noqa: E731
+_GIVEN, _EMAIL, _LMS_ID = attrgetter("given"), attrgetter("email"), attrgetter("lms_id")
+
 
 LMS: dict[str, _Lms] = {
     # docs.moodle.org/en/Grade_import: CSV with a comma, UTF-8; the teacher says on the page which column is which.
@@ -206,7 +210,3 @@ def _wrong(member: Member, lms: _Lms, keys: list[str]) -> str:
 def _points(points: float) -> str:
     """Points with at most two decimals, as the gradebooks show them, and a point."""
     return f"{points:.2f}".rstrip("0").rstrip(".")
-
-
-def _plain(text: str) -> str:
-    return "".join(letter for letter in text.casefold() if letter.isalnum())

@@ -5,7 +5,7 @@ import io
 from datetime import datetime
 
 from labenv.classroom.gradebook.book import Book
-from labenv.classroom.gradebook.tables import Cell, summary, tables
+from labenv.classroom.gradebook.tables import Cell, points_by_step, summary, tables
 from labenv.errors import UsageError
 from labenv.text import cell, clean
 
@@ -14,12 +14,16 @@ _LONGEST = 32_767  # letters in a cell (Excel specifications and limits)
 
 
 def as_csv(book: Book) -> bytes:
-    """One row a student (RFC 4180, UTF-8 with a BOM, without which Excel takes it for Latin-1); `cell` keeps formulas out."""
+    """One row a student, with a column for each step's points; `cell` keeps formulas out.
+
+    As RFC 4180 has it, in UTF-8 with a BOM, without which Excel takes the file for Latin-1.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    table = summary(book)
-    writer.writerow(table.heading)
-    writer.writerows([_plain(value) for value in row] for row in table.rows)
+    told, points = summary(book), points_by_step(book)
+    writer.writerow([*told.heading, *points.heading[2:]])
+    for row, of_steps in zip(told.rows, points.rows, strict=True):
+        writer.writerow([_plain(value) for value in (*row, *of_steps[2:])])
     return buffer.getvalue().encode("utf-8-sig")
 
 
@@ -29,7 +33,7 @@ def as_xlsx(book: Book) -> bytes:
     Each text is written as a string cell, which no spreadsheet program evaluates, so that it stands there unchanged.
     """
     try:
-        import xlsxwriter
+        import xlsxwriter  # of the extra `class`
     except ImportError as error:
         raise UsageError(
             "An XLSX file needs the package XlsxWriter, which is not installed. Install it: pip install 'labenv[class]'. "

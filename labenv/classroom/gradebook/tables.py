@@ -23,7 +23,7 @@ class Table:
 
 def tables(book: Book) -> list[Table]:
     """All that there is to tell, as one table for each thing that is counted: students, steps, remarks, and gradings over time."""
-    return [summary(book), _points(book), _steps(book), _remarks(book), _history(book)]
+    return [summary(book), points_by_step(book), _steps(book), _remarks(book), _history(book)]
 
 
 def summary(book: Book) -> Table:
@@ -46,8 +46,8 @@ def _summed(book: Book, grade: Grade) -> Iterator[Cell]:
     yield from (grade.missing, "; ".join(grade.notes), grade.file)
 
 
-def _points(book: Book) -> Table:
-    """One row a student, one column a step: the points, with what a teacher decided."""
+def points_by_step(book: Book) -> Table:
+    """One row a student: the id, the name, and for each step the points, with what a teacher decided."""
     steps = book.steps
     rows = []
     for grade in book.grades:
