@@ -42,11 +42,9 @@ def read(of: Class, students: frozenset[str] | None = None) -> Iterator[dict[str
 
     A line that is none (the disk was full) is left out.
     """
-    try:
-        log = open(of.records / _FILE, encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    if not (of.records / _FILE).exists():
         return
-    with log:
+    with open(of.records / _FILE, encoding="utf-8", errors="replace") as log:
         for line in log:
             try:
                 entry = json.loads(line)
