@@ -63,8 +63,9 @@ def read(found: Found, members: tuple[Member, ...]) -> Class | None:
     None if it does not even have the form of its schema.
     """
     folder = found.folder
+    before = len(found.findings)
     form(found, folder / FILE, schema())
-    if found.findings:
+    if len(found.findings) > before:
         return None
     tree = parsed(folder / FILE)
     try:
