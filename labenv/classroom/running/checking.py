@@ -53,12 +53,7 @@ def check_all(
     The other arguments are those of `run_checks`; a report is the same as there. Interrupted, or closed, it ends the checks that run.
     """
     there = list(environments)
-    options = {
-        "steps": tuple(steps) if steps else None,
-        "reached_only": reached_only,
-        "written": written,
-        "whole": whole,
-    }
+    wanted = tuple(steps) if steps else None
     many = "1 environment" if len(there) == 1 else f"{len(there)} environments"
     with (
         announced(listen, STEP, f"checking {many}"),
