@@ -6,11 +6,20 @@ from datetime import datetime
 from functools import cached_property
 
 from labenv.classroom.folder.model import Assignment, Class, Member
-from labenv.classroom.grading.model import Grade
+from labenv.classroom.grading.model import Grade, Judge
 from labenv.environments.drill_records import DrillEntry
 from labenv.lab import labs
 from labenv.lab.model import Lab
 from labenv.sheet.guide import Asked
+
+# Who judged a step, in words that follow "judged": kept apart wherever points are told.
+JUDGES: dict[Judge, str] = {
+    "replay": "on clean machines",
+    "environment": "on the running machines",
+    "log": "by the handed-in logs",
+    "student": "by the student's own labenv",
+    "person": "by a person",
+}
 
 
 @dataclass(frozen=True)
