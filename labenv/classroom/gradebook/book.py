@@ -1,5 +1,6 @@
 """The content of every file that tells of grades: a class's grades for one lab, and what is known beside them."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -92,4 +93,11 @@ class Book:
 
     def past(self, student: str) -> list[Grade]:
         """The grades on record of one student, oldest first."""
-        return [grade for grade in self.history if grade.student == student]
+        return self._past.get(student, [])
+
+    @cached_property
+    def _past(self) -> Mapping[str, list[Grade]]:
+        past: dict[str, list[Grade]] = defaultdict(list)
+        for grade in sorted(self.history, key=lambda each: each.graded):
+            past[grade.student].append(grade)
+        return past

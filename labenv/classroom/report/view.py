@@ -23,7 +23,7 @@ MARKS = {
     "person": (SYMBOLS["person"], "for a person to judge"),
     "none": ("", "nothing to grade"),
 }
-_MOST_TROUBLE = 10
+_MOST_TROUBLE = 8
 _LONGEST = 1500  # letters of what was seen
 
 
@@ -112,12 +112,12 @@ class Student:
                 told.append((words, points, sum(step.of for step in steps), len(steps)))
         return told
 
-    @property
+    @cached_property
     def open(self) -> list[StepGrade]:
         """The steps to look at: those that do not simply pass, those that were decided, and those where the results differ."""
         return [step for step in self.grade.steps if not self._plain(step)]
 
-    @property
+    @cached_property
     def passing(self) -> list[StepGrade]:
         """The other steps."""
         return [step for step in self.grade.steps if self._plain(step)]
@@ -127,7 +127,7 @@ class Student:
         """In how many steps the student's own result is another one."""
         return sum(step.claimed is not None for step in self.grade.steps)
 
-    @property
+    @cached_property
     def past(self) -> list[Grade]:
         """The gradings on record, oldest first."""
         return self.book.past(self.id)
@@ -190,7 +190,7 @@ class Overview:
     def facts(self) -> Iterator[tuple[str, str]]:
         """What to know first: a number, and what it counts."""
         yield f"{len(self.percents)} of {len(self.students)}", "students graded"
-        yield f"{pictures.middle(self.percents):.0f} %", "is the median"
+        yield f"{pictures.middle(self.percents):.0f} %", "the median"
         grades = self.book.grades
         for count, words in (
             (sum(bool(grade.missing) for grade in grades), "without a hand-in"),
@@ -200,6 +200,16 @@ class Overview:
         ):
             if count:
                 yield str(count), words
+
+    @property
+    def judged(self) -> Iterator[tuple[str, int, int, float, float]]:
+        """For each kind of judge: its words, the results of steps, how many pass, the points, of how many."""
+        for judge, words in JUDGES.items():
+            there = [(grade, step) for grade in self.book.grades for step in grade.steps if step.judge == judge]
+            if there:
+                points = sum(grade.points_of(step) for grade, step in there)
+                passing = sum(step.status in ("pass", "warn") for _, step in there)
+                yield words, len(there), passing, points, sum(step.of for _, step in there)
 
     @property
     def distribution(self) -> Histogram:
