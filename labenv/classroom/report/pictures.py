@@ -164,7 +164,7 @@ class _Scale:
         """Midnights of the class's time zone; within one day, the first moment and the last."""
         days = next((days for days in _DAYS if self._whole / timedelta(days=days) <= _MOST_TICKS), _DAYS[-1])
         midnight = self._first.astimezone(self._zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        found = []
+        found: list[tuple[float, str]] = []
         for _ in range(_MOST_TICKS * 4):
             midnight += timedelta(days=days if found else 1)
             if midnight >= self._first + self._whole:
