@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from labenv.classroom.folder.model import Assignment, Class, Member
 from labenv.classroom.gradebook import Alike, Book, Page
-from labenv.classroom.grading.model import Deduction, Grade, Judge, Override, StepGrade
+from labenv.classroom.grading.model import Deduction, Grade, Judge, Override, Status, StepGrade
 from labenv.environments.drill_records import DrillEntry
 from labenv.lab import labs
 from labenv.sheet.guide import Asked
@@ -45,10 +45,10 @@ def steps(good: float, dice: random.Random) -> tuple[StepGrade, ...]:
             made.append(StepGrade(step.id, step.title, "pass" if good > 0.4 else "skip", judge, 0, 0))
             continue
         passes = dice.random() < good
-        status = "pass" if passes else "fail" if dice.random() < 0.7 else "skip"
+        status: Status = "pass" if passes else "fail" if dice.random() < 0.7 else "skip"
         seen = "as expected" if passes else dice.choice(SEEN) if status == "fail" else "waits for step 12"
         wanted = "" if passes else "relayhost = vm3, and mail for elsewhere leaves by it"
-        claimed = "pass" if status == "fail" and place % 9 == 0 else None
+        claimed: Status | None = "pass" if status == "fail" and place % 9 == 0 else None
         made.append(StepGrade(step.id, step.title, status, judge, float(passes), 1, seen, wanted, claimed))
     return tuple(made)
 
@@ -59,7 +59,7 @@ def grade(student: str, good: float, dice: random.Random, **more: object) -> Gra
         "lab4b",
         "replay",
         datetime(2027, 1, 30, 9, 0, tzinfo=UTC),
-        handed_in=DUE - timedelta(hours=dice.gauss(20, 18)),
+        handed_in=DUE - timedelta(hours=abs(dice.gauss(20, 18))),
         file=f"{student}.tar.gz",
         steps=steps(good, dice),
         rubric="5f2a9c0e4411",

@@ -1,16 +1,26 @@
 """The content of every file that tells of grades: a class's grades for one lab, and what is known beside them."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 from labenv.classroom.folder.model import Assignment, Class, Member
-from labenv.classroom.grading.model import Grade
+from labenv.classroom.grading.model import Grade, Judge
 from labenv.environments.drill_records import DrillEntry
 from labenv.lab import labs
 from labenv.lab.model import Lab
 from labenv.sheet.guide import Asked
+
+# Who judged a step, in words that follow "judged": kept apart wherever points are told.
+JUDGES: dict[Judge, str] = {
+    "replay": "on clean machines",
+    "environment": "on the running machines",
+    "log": "by the handed-in logs",
+    "student": "by the student's own labenv",
+    "person": "by a person",
+}
 
 
 @dataclass(frozen=True)
@@ -83,4 +93,11 @@ class Book:
 
     def past(self, student: str) -> list[Grade]:
         """The grades on record of one student, oldest first."""
-        return [grade for grade in self.history if grade.student == student]
+        return self._past.get(student, [])
+
+    @cached_property
+    def _past(self) -> Mapping[str, list[Grade]]:
+        past: dict[str, list[Grade]] = defaultdict(list)
+        for grade in sorted(self.history, key=lambda each: each.graded):
+            past[grade.student].append(grade)
+        return past

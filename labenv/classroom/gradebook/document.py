@@ -3,17 +3,9 @@
 import json
 from typing import Any
 
-from labenv.classroom.gradebook.book import Book
+from labenv.classroom.gradebook.book import JUDGES, Book
 from labenv.classroom.grading.model import Grade, StepGrade
 from labenv.text import clean
-
-_JUDGES = {
-    "replay": "judged on clean machines",
-    "environment": "judged on the running machines",
-    "log": "judged by the logs that were handed in",
-    "student": "the result of the student's own labenv",
-    "person": "judged by the teacher",
-}
 
 
 def as_json(book: Book) -> bytes:
@@ -61,7 +53,7 @@ def results(grade: Grade) -> bytes:
 
 
 def _test(grade: Grade, step: StepGrade) -> dict[str, Any]:
-    judge = _JUDGES[step.judge]
+    judge = f"judged {JUDGES[step.judge]}"
     lines = [judge, f"seen: {step.seen}" if step.seen else "", f"expected: {step.expected}" if step.expected else ""]
     told: dict[str, Any] = {
         "score": grade.points_of(step),
