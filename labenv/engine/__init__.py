@@ -9,7 +9,7 @@ import gzip
 import json
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -38,6 +38,8 @@ TOPOLOGY = "labenv.topology"
 LAB_FOLDER = "labenv.lab-folder"  # where the lab is, unless it is a part of labenv
 NETWORK = "labenv.network"
 CLASS = "labenv.class"  # the class that an environment belongs to
+FEDERATED = "labenv.federated"  # on an environment that shares the world outside with its class
+LINK = "labenv.link"  # the number of its link to the world outside, if that is not X
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
@@ -199,6 +201,16 @@ class Engine:
         """Attach a machine to one more of the student's networks, with that address there. Raises EngineError."""
         with refusals(f"attaching {container} to the network {network_name(student.id, network)}"):
             self.api.connect_container_to_network(container, network_name(student.id, network), ipv4_address=address)
+
+    def lend(self, container: str, student: Student, network: str, address: str) -> bool:
+        """Attach a machine that is not the student's to one of their networks, as `join` does; False if it does not exist."""
+        try:
+            self.join(container, student, network, address)
+        except EngineError as error:
+            if isinstance(error.__cause__, docker.errors.NotFound):
+                return False
+            raise
+        return True
 
     def create_machine(
         self,
@@ -441,7 +453,13 @@ class NetworkTaken(EngineError):
 def environment_labels(environment: Environment) -> dict[str, str]:
     """The labels that identify an environment; each of its containers and networks has all of them."""
     student = environment.student
-    unusual = {NETWORK: environment.network, LAB_FOLDER: environment.lab_folder, CLASS: environment.class_id}
+    unusual = {
+        NETWORK: environment.network,
+        LAB_FOLDER: environment.lab_folder,
+        CLASS: environment.class_id,
+        FEDERATED: "yes" if environment.federated else "",
+        LINK: "" if student.link in (None, student.x) else str(student.link),
+    }
     return {
         LABEL: student.id,
         "labenv.x": str(student.x),
@@ -452,6 +470,12 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         TOPOLOGY: environment.topology,
         "labenv.machines": json.dumps([listed(machine) for machine in environment.regular]),
     } | {label: value for label, value in unusual.items() if value}
+
+
+def student_of(student_id: str, labels: Mapping[str, str]) -> Student:
+    """The student that an environment's labels tell of. Raises LookupError, ValueError for labels that are not valid."""
+    link = int(labels[LINK]) if LINK in labels else None
+    return Student(student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"], link)
 
 
 def listed(machine: Machine | Node) -> list[str]:
@@ -472,7 +496,7 @@ def machine_labels(node: Node, made_from: str) -> dict[str, str]:
 
 
 def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive: set[str]) -> Environment:
-    student = Student(labels[LABEL], int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
+    student = student_of(labels[LABEL], labels)
     rest = {container["Labels"][MACHINE]: container for container in containers}
     machines = [
         _machine(
@@ -496,6 +520,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         labels.get(NETWORK, ""),
         labels.get(LAB_FOLDER, ""),
         labels.get(CLASS, ""),
+        FEDERATED in labels,
     )
 
 

@@ -14,10 +14,12 @@ from typing import Any
 from labenv import __version__, student
 from labenv.engine import (
     CLASS,
+    FEDERATED,
     FOREIGN,
     HOSTNAME,
     LAB_FOLDER,
     LABEL,
+    LINK,
     MACHINE,
     NETWORK,
     NOTED,
@@ -73,6 +75,8 @@ _WORDS = {
     save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
     FOREIGN: r"yes",
     CLASS: r"[a-z0-9-]{1,64}",  # likewise: here it belongs to none
+    FEDERATED: r"yes",  # and shares nothing
+    LINK: r"[0-9]{1,3}",
     LAB_FOLDER: r"/[^\x00-\x1f\x7f-\x9f]{1,4000}",  # not read here
 }
 # Compared beyond their form, like the labels of the environment.
@@ -97,7 +101,7 @@ def marked(given: ImageFile) -> ImageFile:
 
 def _marked(image: Packed) -> Packed:
     settings = image.config["config"]
-    labels = {key: value for key, value in settings["Labels"].items() if key not in (CLASS, LAB_FOLDER)}
+    labels = {key: value for key, value in settings["Labels"].items() if key not in (CLASS, FEDERATED, LAB_FOLDER)}
     config = image.config | {"config": settings | {"Labels": labels | {FOREIGN: "yes"}}}
     return replace(image, config=config, raw=json.dumps(config).encode())
 
@@ -152,6 +156,7 @@ def _plan(found: Save, file: Path) -> Plan:
         then = replace(found.environment, lab_folder="")  # no label is read as a path
         student.check_id(found.student_id)
         student.check_x(then.student.x)
+        student.check_link(then.student.link)
         student.check_first(then.student.first, found.student_id)
         saves.check_name(found.name)
     except (LookupError, ValueError) as error:
