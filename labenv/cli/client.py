@@ -61,8 +61,8 @@ def client(
                 print(reach.note, file=sys.stderr)
             return
         with closing(Tunnels(engine, environment, listen)) as tunnels:
-            _tell(environment, clients.account(environment, tunnels), write, json=json)
-            stay()
+            account = clients.account(environment, tunnels)
+            stay(lambda: _tell(environment, account, write, json=json))
 
 
 def _tell(environment: "Environment", account: "Account", write: Path | None, *, json: bool) -> None:

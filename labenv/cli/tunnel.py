@@ -3,13 +3,16 @@
 import sys
 import time
 from contextlib import closing, suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
 from labenv.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def tunnel(
@@ -50,18 +53,23 @@ def tunnel(
         wanted = [(environment.machine(machine), port)] if machine and port else core.published(environment)
         with closing(core.Tunnels(engine, environment, listen)) as tunnels:
             there = [(each.name, number, tunnels.open(each, number, here)) for each, number in wanted]
-            if json:
-                entries = [{"machine": name, "port": number, "here": near} for name, number, near in there]
-                common.print_json({"student": environment.student.id, "tunnels": entries})
-            for name, number, near in () if json else there:
-                print(f"127.0.0.1:{near} → {name} port {number}")
-            stay()
+            stay(lambda: _tell(environment.student.id, there, json=json))
 
 
-def stay() -> None:
-    """Keep tunnels open until Ctrl-C."""
-    sys.stdout.flush()
-    print("Press Ctrl-C to close.", file=sys.stderr)
+def _tell(student: str, there: list[tuple[str, int, int]], *, json: bool) -> None:
+    if json:
+        entries = [{"machine": name, "port": number, "here": near} for name, number, near in there]
+        common.print_json({"student": student, "tunnels": entries})
+        return
+    for name, number, near in there:
+        print(f"127.0.0.1:{near} → {name} port {number}")
+
+
+def stay(tell: "Callable[[], None]") -> None:
+    """Tell of tunnels that are open, and keep them until Ctrl-C."""
     with suppress(KeyboardInterrupt):
+        tell()
+        sys.stdout.flush()
+        print("Press Ctrl-C to close.", file=sys.stderr)
         while True:
             time.sleep(3600)
