@@ -105,9 +105,11 @@ def _brought_up(
     sizes = [_machines(item, there) for item in items]
     _prepare(engine, of, items, there, sum(sizes), listen)
 
+    said: set[str] = set()
+
     def bring(item: _Item) -> Arrival:
         mine, who = engine.apart(), item.request.student_id
-        tell = waves.of_one(listen, who)
+        tell = waves.of_one(listen, who, said)
         outcome = up_one(mine, item.request, tell)
         return Arrival(outcome, item.is_new, check(outcome.environment) if check else None)
 
