@@ -2,7 +2,7 @@
 
 import typer
 
-from labenv.cli.class_ import down, export, init, lint, reset, save, up
+from labenv.cli.class_ import down, drill, export, init, lint, reset, save, up
 from labenv.cli.class_ import exec as exec_
 
 app = typer.Typer(
@@ -20,4 +20,5 @@ app.command("save")(save.save)
 app.command("export")(export.export)
 app.command("exec")(exec_.execute)
 app.command("reset")(reset.reset)
+app.add_typer(drill.app, name="drill")
 app.command("down")(down.down)
