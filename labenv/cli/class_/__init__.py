@@ -2,7 +2,8 @@
 
 import typer
 
-from labenv.cli.class_ import init, lint
+from labenv.cli.class_ import down, drill, export, init, lint, reset, save, up
+from labenv.cli.class_ import exec as exec_
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,3 +14,11 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("lint")(lint.lint)
 app.command("schema")(lint.schema)
+
+app.command("up")(up.up)
+app.command("save")(save.save)
+app.command("export")(export.export)
+app.command("exec")(exec_.execute)
+app.command("reset")(reset.reset)
+app.add_typer(drill.app, name="drill")
+app.command("down")(down.down)
