@@ -2,7 +2,7 @@
 
 import typer
 
-from labenv.cli.class_ import init, lint
+from labenv.cli.class_ import check, init, lint, status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,3 +13,5 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("lint")(lint.lint)
 app.command("schema")(lint.schema)
+app.command("status")(status.status)
+app.command("check")(check.check)
