@@ -4,6 +4,7 @@ import typer
 
 from labenv.cli.class_ import down, drill, export, init, lint, reset, save, up
 from labenv.cli.class_ import exec as exec_
+from labenv.cli.class_ import check, init, lint, status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,3 +23,5 @@ app.command("exec")(exec_.execute)
 app.command("reset")(reset.reset)
 app.add_typer(drill.app, name="drill")
 app.command("down")(down.down)
+app.command("status")(status.status)
+app.command("check")(check.check)
