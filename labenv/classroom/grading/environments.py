@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from labenv.checks.results import Report
-from labenv.checks.run import run_checks
 from labenv.classroom.grading.grade import Graded, Task, Work, graded, missing
 from labenv.classroom.grading.model import Grade
 from labenv.classroom.grading.points import Known
+from labenv.classroom.running.checking import check_all
 from labenv.environment import Environment
 from labenv.environments import drill_records
 from labenv.environments.drill_records import DrillEntry
@@ -41,7 +40,7 @@ def of_environments(engine: "Engine", task: Task, *, whole: bool, listen: Listen
     asked: dict[str, tuple[Asked, ...]] = {}
     drills: dict[str, tuple[DrillEntry, ...]] = {}
     finished = _drills(engine, running)
-    for environment, report in _checked(engine, running, whole=whole, listen=listen):
+    for environment, report in check_all(engine, running, whole=whole, listen=listen):
         name = environment.student.id
         try:
             if isinstance(report, LabenvError):
@@ -74,16 +73,6 @@ def _unfit(there: Environment | None, task: Task) -> str:
     if stopped := [machine.name for machine in there.regular if machine.state != "running"]:
         return f"{', '.join(stopped)} not running: labenv class up --only {there.student.id}"
     return ""
-
-
-def _checked(
-    engine: "Engine", running: list[Environment], *, whole: bool, listen: Listener
-) -> Iterator[tuple[Environment, Report | LabenvError]]:
-    for environment in running:
-        try:
-            yield environment, run_checks(engine, environment, whole=whole, written=True, listen=listen)
-        except LabenvError as error:
-            yield environment, error
 
 
 def _drills(engine: "Engine", running: list[Environment]) -> dict[str, tuple[DrillEntry, ...]]:
