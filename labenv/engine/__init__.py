@@ -38,6 +38,7 @@ TOPOLOGY = "labenv.topology"
 LAB_FOLDER = "labenv.lab-folder"  # where the lab is, unless it is a part of labenv
 NETWORK = "labenv.network"
 CLASS = "labenv.class"  # the class that an environment belongs to
+REPLAYS = "labenv.replays"  # the student whose submission is judged on an environment
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
@@ -441,7 +442,12 @@ class NetworkTaken(EngineError):
 def environment_labels(environment: Environment) -> dict[str, str]:
     """The labels that identify an environment; each of its containers and networks has all of them."""
     student = environment.student
-    unusual = {NETWORK: environment.network, LAB_FOLDER: environment.lab_folder, CLASS: environment.class_id}
+    unusual = {
+        NETWORK: environment.network,
+        LAB_FOLDER: environment.lab_folder,
+        CLASS: environment.class_id,
+        REPLAYS: environment.replays,
+    }
     return {
         LABEL: student.id,
         "labenv.x": str(student.x),
@@ -496,6 +502,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         labels.get(NETWORK, ""),
         labels.get(LAB_FOLDER, ""),
         labels.get(CLASS, ""),
+        labels.get(REPLAYS, ""),
     )
 
 

@@ -173,7 +173,7 @@ def _handout(file: Path) -> str:
 def _read(file: Path, given: Archive, handouts: tuple[str, ...]) -> _Read:
     """The row of an archive, and what it is compared with others by. Raises Unreadable."""
     about = given.manifest
-    student, lab = _student(about), _lab(about)
+    student, lab = student_of(about), lab_of(about)
     notes = list(given.notes)
     if about["domain"] != student.domain:
         notes.append(f"the manifest's domain is {about['domain']}, not the student's")
@@ -242,7 +242,8 @@ def _ticked(report: dict[str, Any]) -> Iterable[Tick]:
     return checked(entries).values()
 
 
-def _student(about: dict[str, Any]) -> Student:
+def student_of(about: dict[str, Any]) -> Student:
+    """The student that a manifest names, without a password. Raises Unreadable."""
     try:
         network = ipaddress.IPv4Network(about["network"])
         name = students.check_id(about["student"])
@@ -259,7 +260,7 @@ def _first(told: object, student: str) -> str:
         return students.derive_first(student)
 
 
-def _lab(about: dict[str, Any]) -> Lab:
+def lab_of(about: dict[str, Any]) -> Lab:
     """The lab that a manifest names. Raises Unreadable if it is not here, cannot be read, or is not trusted by the user."""
     name = about["lab"]
     said = f"nothing of it was looked at, because its lab is {shown(name)}"
