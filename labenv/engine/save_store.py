@@ -28,6 +28,7 @@ from labenv.engine import (
     RECORD,
     TOPOLOGY,
     Engine,
+    allowance_in,
     hostname,
     kept,
     pause,
@@ -113,6 +114,7 @@ class Save:
             network=network,
             lab_folder=folder,
             class_id=labels.get(CLASS, ""),
+            allowance=allowance_in(labels),
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from labenv import __version__, student
 from labenv.engine import (
+    ALLOWANCE,
     CLASS,
     FOREIGN,
     HOSTNAME,
@@ -72,7 +73,8 @@ _WORDS = {
     HOSTNAME: hostname.VALID.pattern,
     save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
     FOREIGN: r"yes",
-    CLASS: r"[a-z0-9-]{1,64}",  # likewise: here it belongs to none
+    CLASS: r"[a-z0-9-]{1,64}",  # here it belongs to none, which allows it nothing else
+    ALLOWANCE: r"[0-9]{1,15} [0-9]{1,9}",
     LAB_FOLDER: r"/[^\x00-\x1f\x7f-\x9f]{1,4000}",  # not read here
 }
 # Compared beyond their form, like the labels of the environment.
@@ -97,7 +99,7 @@ def marked(given: ImageFile) -> ImageFile:
 
 def _marked(image: Packed) -> Packed:
     settings = image.config["config"]
-    labels = {key: value for key, value in settings["Labels"].items() if key not in (CLASS, LAB_FOLDER)}
+    labels = {key: value for key, value in settings["Labels"].items() if key not in (ALLOWANCE, CLASS, LAB_FOLDER)}
     config = image.config | {"config": settings | {"Labels": labels | {FOREIGN: "yes"}}}
     return replace(image, config=config, raw=json.dumps(config).encode())
 

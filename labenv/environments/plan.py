@@ -6,7 +6,7 @@ from pathlib import Path
 
 from labenv import student
 from labenv.engine import BRIDGED, Engine, environment_labels, image_sources, wall
-from labenv.environment import Environment, Machine, container_name
+from labenv.environment import USUAL, Allowance, Environment, Machine, container_name
 from labenv.environments.networks import Takings, free_x, takings, uplink_mtu
 from labenv.errors import UsageError
 from labenv.events import Event, Listener
@@ -24,7 +24,8 @@ _INSIDE = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 class Request:
     """What the user asked `up` or `render` for; None where labenv chooses.
 
-    `profiles` are the profiles of the topology whose machines are wanted too; `class_id` is the class that it is for.
+    `profiles` are the profiles of the topology whose machines are wanted too; `class_id` is the class that it is for,
+    `allowance` what that allows each machine.
     """
 
     student_id: str
@@ -35,6 +36,7 @@ class Request:
     topology: Path | None = None
     profiles: frozenset[str] = frozenset()
     class_id: str = ""
+    allowance: Allowance = USUAL
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Plan:
     copied: Mapping[str, Copied] = field(default_factory=dict)
     foreign: bool = False
     class_id: str = ""
+    allowance: Allowance = USUAL
 
     def images(self) -> dict[str, str]:
         """The image folder of each machine."""
@@ -93,15 +96,29 @@ class Plan:
         network = "" if first == str(self.student.network) else first
         folder = "" if labs.is_shipped(self.lab.folder) else str(self.lab.folder)
         return Environment(
-            self.student, self.lab.id, self.stage, machines, self.source, self.foreign, network, folder, self.class_id
+            self.student,
+            self.lab.id,
+            self.stage,
+            machines,
+            self.source,
+            self.foreign,
+            network,
+            folder,
+            self.class_id,
+            self.allowance,
         )
+
+    def belonging_as(self, other: "Request | Environment | Plan") -> "Plan":
+        """The plan for an environment that belongs to the same class as the other one, which allows its machines the same."""
+        allowed = self.topology.allowing(other.allowance.memory, other.allowance.processes)
+        return replace(self, class_id=other.class_id, allowance=other.allowance, topology=allowed)
 
     def at(self, stage: str) -> "Plan":
         """The plan for the same environment at another stage, with the machines of that one. Raises UsageError."""
         there = self.environment()
         names = [node.name for node in self.topology.nodes]
         again = plan_again(self.student, self.lab, stage, there.topology, names)
-        return replace(again, foreign=self.foreign, class_id=self.class_id)
+        return replace(again, foreign=self.foreign).belonging_as(self)
 
 
 def validated(request: Request) -> Request:
@@ -158,7 +175,7 @@ def _plan_at(request: Request, x: int, password: str) -> Plan:
     file = request.topology.resolve() if request.topology else None
     whole = topology.load_for(lab, file, who)
     made = _plan(who, lab, request.stage or lab.last_stage, file, whole.with_profiles(request.profiles))
-    return replace(made, class_id=request.class_id)
+    return made.belonging_as(request)
 
 
 def _plan(who: Student, lab: Lab, stage: str, file: Path | None, wanted: Topology) -> Plan:

@@ -15,6 +15,7 @@ from labenv.environment import Environment
 from labenv.environments import room
 from labenv.environments.changing import changed_by, changing
 from labenv.environments.machines import make, making_networks
+from labenv.environments.networks import takings
 from labenv.environments.plan import Plan
 from labenv.errors import UsageError
 from labenv.events import Listener
@@ -69,13 +70,16 @@ def plan(
 
 @contextmanager
 def machines(engine: "Engine", made: Clean, listen: Listener) -> Iterator[Environment]:
-    """The machines of a plan during the block, booted. Raises EngineError; `NetworkTaken` if another has their addresses.
+    """The machines of a plan during the block, booted. Raises EngineError; UsageError if another has their addresses.
 
     Whatever has their id is of an earlier replay that was interrupted, and is removed.
     """
     with changing(engine, made.student.id, listen, removing=True) as change:
         if left := change.look():
             engine.remove(left)
+        nets = made.topology.subnets
+        if taken := takings(engine).of(made.student.x, nets):
+            raise UsageError(f"The network {nets[0]} of the submission is taken on this computer: {taken}.")
         try:
             Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
             room.ensure(engine, len(made.topology.nodes), listen)

@@ -5,26 +5,26 @@ the machines as the lab gave them, they boot, and the lab's checks run there. So
 configuration. What a boot cannot show again is transient: those steps are left to the logs and results that were handed in.
 """
 
-import ipaddress
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labenv import student as students
 from labenv.checks.results import Report
 from labenv.checks.run import run_checks
-from labenv.classroom.handins import archive, handin, pieces, review
+from labenv.classroom.handins import archive, handin, look, pieces
 from labenv.classroom.handins.pieces import Pieces
 from labenv.classroom.replay import clean
+from labenv.classroom.running.checking import Checkers
+from labenv.classroom.running.waves import of_one, paced
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Listener, announced
 from labenv.lab.model import Lab
-from labenv.parallel import Together
 from labenv.plain_tar import Unreadable
 from labenv.student import Student
 from labenv.text import one_line
@@ -32,7 +32,6 @@ from labenv.text import one_line
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
-_TOGETHER = 4
 _MOST_REFUSED = 100
 NOTHING = "it was made by a labenv that packed nothing for replay, or without that part"
 
@@ -72,7 +71,7 @@ def read(file: Path) -> Submitted:
     """What there is to replay in a file. Raises UsageError, with the reason, for one that cannot be judged."""
     try:
         given = archive.read(file)
-        student, lab = review.student_of(given.manifest), review.lab_of(given.manifest)
+        student, lab = look.student_of(given.manifest), look.lab_of(given.manifest)
         parts = {name: data for name, data in given.members.items() if name.startswith(f"{pieces.FOLDER}/")}
         if not parts:
             raise Unreadable(f"nothing in it can be replayed: {NOTHING}")
@@ -90,51 +89,53 @@ def transient(lab: Lab) -> frozenset[str]:
 def replay(engine: "Engine", file: Path, *, listen: Listener) -> Replayed:
     """Judge one submission. Raises UsageError for a file that cannot be judged, EngineError."""
     given = read(file)
-    return _replayed(engine, given, next(clean.free_ids(engine)), listen)
+    with announced(listen, "replay", f"judging {given.student.id}'s {given.lab.id} on clean machines"):
+        return _replayed(engine, given, next(clean.free_ids(engine)), partial(run_checks, engine), listen)
 
 
 def replay_all(
     engine: "Engine", files: Sequence[Path], listen: Listener
 ) -> Iterator[tuple[Path, Replayed | LabenvError]]:
-    """Judge submissions, several at a time, each as soon as it is done; the error of one that could not be judged stops no other.
+    """Judge submissions, as many at a time as the computer bears, each yielded as soon as it is done.
 
-    Two with the same network take turns.
+    One that cannot be judged has its error, and stops no other. Two with the same network take turns.
     """
-    ids = clean.free_ids(engine)
-    places = [next(ids) for _ in range(min(_TOGETHER, len(files)))]
-    turns: dict[ipaddress.IPv4Network, threading.Lock] = defaultdict(threading.Lock)
+    ids, used, turns = clean.free_ids(engine), list[str](), defaultdict[int, threading.Lock](threading.Lock)
+    lock = threading.Lock()
 
-    def judged(file: Path) -> Replayed | LabenvError:
-        try:
-            given = read(file)
-            with turns[given.student.network]:
-                place = places.pop()
-                try:
-                    return _replayed(engine, given, place, listen)
-                finally:
-                    places.append(place)
-        except LabenvError as error:
-            return error
+    def judged(file: Path) -> Replayed:
+        given = read(file)
+        with turns[given.student.x]:
+            with lock:
+                place = used.pop() if used else next(ids)
+            try:
+                return _replayed(engine, given, place, checkers.check, of_one(listen, given.student.id))
+            finally:
+                used.append(place)
 
-    with Together(_TOGETHER) as pool:
-        coming = {pool.submit(judged, file): file for file in files}
-        for done in as_completed(coming):
-            yield coming[done], done.result()
+    with Checkers(engine, len(files)) as checkers:
+        yield from paced(
+            files,
+            judged,
+            listen,
+            name=lambda file: one_line(file.name),
+            doing=f"judging {len(files)} submissions on clean machines",
+            elsewhere=not engine.is_local,
+        )
 
 
-def _replayed(engine: "Engine", given: Submitted, place: str, listen: Listener) -> Replayed:
+def _replayed(
+    engine: "Engine", given: Submitted, place: str, check: Callable[..., Report], listen: Listener
+) -> Replayed:
     began = time.monotonic()
     who, lab = given.student, given.lab
     made, refused = clean.plan(who, lab, handin.wanted(lab), given.pieces, place)
     away = transient(lab)
     steps = [step.id for step in lab.steps.values() if not step.is_for_a_person and step.id not in away]
-    with (
-        announced(listen, "replay", f"judging {who.id}'s {lab.id} on clean machines"),
-        clean.machines(engine, made, listen) as there,
-    ):
-        report = run_checks(engine, there, steps=steps)
+    with clean.machines(engine, made, listen) as there:
+        report = check(there, steps=steps, written=False)
     report = replace(report, student=who.id, notes=(), attempts=())
-    return Replayed(report, away, tuple(one_line(said) for said in refused[:_MOST_REFUSED]), time.monotonic() - began)
+    return Replayed(report, away, tuple(map(one_line, refused[:_MOST_REFUSED])), time.monotonic() - began)
 
 
 def _in_order(step: str) -> tuple[int, str]:
