@@ -204,7 +204,10 @@ LAWS = (
         (
             "/etc/systemd/system/dovecot.service.d/stop.conf",
             "/etc/dovecot/dovecot-*.ext",
-            "/etc/dovecot/conf.d/auth-checkpassword.conf.ext",
+            *(
+                f"/etc/dovecot/conf.d/auth-{driver}.conf.ext"
+                for driver in ("checkpassword", "dict", "sql", "ldap", "lua")
+            ),
         )
     ),
     Law(

@@ -34,7 +34,7 @@ _STAYS = (
 )
 _STATE = f"""
 find {_UNITS} -type l -printf 'link\\t%P\\t%l\\n'
-cut -d: -f6 /etc/passwd | sort -u | while read -r home; do [ ! -d "$home" ] || stat -Lc 'home\\t%n\\t%a\\t%U\\t%G' "$home"; done
+cut -d: -f6 /etc/passwd | sort -u | while read -r home; do [ ! -d "$home" ] || stat -L --printf 'home\\t%n\\t%a\\t%U\\t%G\\n' "$home"; done
 for file in {" ".join(_STAYS)}; do [ ! -f "$file" ] || [ -L "$file" ] || [ "$file" -ot /etc/labenv/laid ] || printf 'stays\\t%s\\n' "$file"; done
 """
 # The accounts that have the password of the environment: it is told on a line of input.
