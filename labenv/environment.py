@@ -79,8 +79,8 @@ class Environment:
 
     A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
     they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship, `class_id` the class that it
-    belongs to, if any, and `allowance` what that allows its machines. One that `replays` the submission of a student has that student's
-    files, on machines of an id of its own.
+    belongs to, if any, and `allowance` what that allows its machines; a `federated` one shares the world outside with that class.
+    One that `replays` the submission of a student has that student's files, on machines of an id of its own.
     """
 
     student: Student
@@ -93,6 +93,7 @@ class Environment:
     lab_folder: str = ""
     class_id: str = ""
     allowance: Allowance = USUAL
+    federated: bool = False
     replays: str = ""
 
     @property
@@ -159,6 +160,11 @@ class Environment:
 def container_name(student_id: str, machine: str) -> str:
     """The name of a machine's container, `labenv-<student>-<machine>`: part of the contract with scripts."""
     return f"labenv-{student_id}-{machine}"
+
+
+def class_name(class_id: str) -> str:
+    """What stands for the student's id in the names of what a class has for all. An id holds no dot."""
+    return f"class.{class_id}"
 
 
 def network_name(student_id: str, network: str = "") -> str:

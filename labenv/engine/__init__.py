@@ -40,6 +40,8 @@ LAB_FOLDER = "labenv.lab-folder"  # where the lab is, unless it is a part of lab
 NETWORK = "labenv.network"
 CLASS = "labenv.class"  # the class that an environment belongs to
 ALLOWANCE = "labenv.allowance"  # what that class allows each machine: bytes of memory, processes
+FEDERATED = "labenv.federated"  # on an environment that shares the world outside with its class
+LINK = "labenv.link"  # the number of its link to the world outside, if that is not X
 REPLAYS = "labenv.replays"  # the student whose submission is judged on an environment
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
@@ -207,6 +209,16 @@ class Engine:
         """Attach a machine to one more of the student's networks, with that address there. Raises EngineError."""
         with refusals(f"attaching {container} to the network {network_name(student.id, network)}"):
             self.api.connect_container_to_network(container, network_name(student.id, network), ipv4_address=address)
+
+    def lend(self, container: str, student: Student, network: str, address: str) -> bool:
+        """Attach a machine that is not the student's to one of their networks, as `join` does; False if it does not exist."""
+        try:
+            self.join(container, student, network, address)
+        except EngineError as error:
+            if isinstance(error.__cause__, docker.errors.NotFound):
+                return False
+            raise
+        return True
 
     def create_machine(
         self,
@@ -454,6 +466,8 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         LAB_FOLDER: environment.lab_folder,
         CLASS: environment.class_id,
         ALLOWANCE: _written(environment.allowance),
+        FEDERATED: "yes" if environment.federated else "",
+        LINK: "" if student.link in (None, student.x) else str(student.link),
         REPLAYS: environment.replays,
     }
     return {
@@ -477,6 +491,12 @@ def allowance_in(labels: Mapping[str, str]) -> Allowance:
     return Allowance(*map(int, labels.get(ALLOWANCE, "").split()))
 
 
+def student_of(student_id: str, labels: Mapping[str, str]) -> Student:
+    """The student that an environment's labels tell of. Raises LookupError, ValueError for labels that are not valid."""
+    link = int(labels[LINK]) if LINK in labels else None
+    return Student(student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"], link)
+
+
 def listed(machine: Machine | Node) -> list[str]:
     """A machine in the environment's labels: its name, host name and address; its network only if that is not the first one."""
     return [machine.name, machine.fqdn, machine.address, *filter(None, [machine.network])]
@@ -495,7 +515,7 @@ def machine_labels(node: Node, made_from: str) -> dict[str, str]:
 
 
 def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive: set[str]) -> Environment:
-    student = Student(labels[LABEL], int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
+    student = student_of(labels[LABEL], labels)
     rest = {container["Labels"][MACHINE]: container for container in containers}
     machines = [
         _machine(
@@ -520,7 +540,8 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         labels.get(LAB_FOLDER, ""),
         labels.get(CLASS, ""),
         allowance_in(labels),
-        labels.get(REPLAYS, ""),
+        FEDERATED in labels,
+        replays=labels.get(REPLAYS, ""),
     )
 
 
