@@ -4,7 +4,7 @@ They are read from the engine's labels; nothing else stores them.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ class Environment:
     A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
     they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship, `class_id` the class that it
     belongs to, if any, and `allowance` what that allows its machines; a `federated` one shares the world outside with that class.
+    One that `replays` the submission of a student has that student's files, on machines of an id of its own.
     """
 
     student: Student
@@ -93,6 +94,12 @@ class Environment:
     class_id: str = ""
     allowance: Allowance = USUAL
     federated: bool = False
+    replays: str = ""
+
+    @property
+    def judged(self) -> Student:
+        """The student whose work is checked here: its own, or the one whose submission it replays."""
+        return replace(self.student, id=self.replays) if self.replays else self.student
 
     @property
     def subnet(self) -> IPv4Network:

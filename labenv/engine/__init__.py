@@ -42,6 +42,7 @@ CLASS = "labenv.class"  # the class that an environment belongs to
 ALLOWANCE = "labenv.allowance"  # what that class allows each machine: bytes of memory, processes
 FEDERATED = "labenv.federated"  # on an environment that shares the world outside with its class
 LINK = "labenv.link"  # the number of its link to the world outside, if that is not X
+REPLAYS = "labenv.replays"  # the student whose submission is judged on an environment
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
@@ -467,6 +468,7 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         ALLOWANCE: _written(environment.allowance),
         FEDERATED: "yes" if environment.federated else "",
         LINK: "" if student.link in (None, student.x) else str(student.link),
+        REPLAYS: environment.replays,
     }
     return {
         LABEL: student.id,
@@ -539,6 +541,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         labels.get(CLASS, ""),
         allowance_in(labels),
         FEDERATED in labels,
+        replays=labels.get(REPLAYS, ""),
     )
 
 
