@@ -44,6 +44,7 @@ ALLOWANCE = "labenv.allowance"  # what that class allows each machine: bytes of 
 POOLS = "labenv.pools"  # on an environment that has the X of another: what the engine knows its networks by
 FEDERATED = "labenv.federated"  # on an environment that shares the world outside with its class
 LINK = "labenv.link"  # the number of its link to the world outside, if that is not X
+REPLAYS = "labenv.replays"  # the student whose submission is judged on an environment
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
@@ -477,6 +478,7 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         FEDERATED: "yes" if environment.federated else "",
         POOLS: " ".join(f"{pool.network}={pool.there}={pool.own}" for pool in environment.pools),
         LINK: "" if student.link in (None, student.x) else str(student.link),
+        REPLAYS: environment.replays,
     }
     return {
         LABEL: student.id,
@@ -560,6 +562,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         allowance_in(labels),
         FEDERATED in labels,
         pools,
+        replays=labels.get(REPLAYS, ""),
     )
 
 

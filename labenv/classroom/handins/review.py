@@ -30,21 +30,26 @@ def review(files: Iterable[Path], handouts: Iterable[Path] = ()) -> list[Submiss
     `handouts` are texts that the students were given, so that quoting them counts nothing. Raises UsageError when none of the
     files exists, or a handout cannot be read.
     """
+    files = listed(files)
+    said = texts(handouts)
+    found: list[Looked | Submission] = []
+    for file in files:
+        try:
+            found.append(look(str(file), archive.read(file), said))
+        except (Unreadable, UsageError) as error:  # the lab's own files may be broken
+            found.append(Submission(str(file), notes=(f"unreadable: {error}",), sound=False))
+    rows = iter(compared([each for each in found if isinstance(each, Looked)]))
+    return [next(rows) if isinstance(each, Looked) else each for each in found]
+
+
+def listed(files: Iterable[Path]) -> list[Path]:
+    """The archives that are meant: a folder stands for those in it. Raises UsageError when none of the files exists."""
     given = list(files)
     if not any(file.exists() for file in given):
         raise UsageError(
             f"There is no file {one_line(', '.join(map(str, given)))}. Give archives from `labenv submit`."
         )
-    files = [file for each in given for file in (_archives(each) if each.is_dir() else [each])]
-    texts = tuple(_handout(file) for file in handouts)
-    found: list[Looked | Submission] = []
-    for file in files:
-        try:
-            found.append(look(str(file), archive.read(file), texts))
-        except (Unreadable, UsageError) as error:  # the lab's own files may be broken
-            found.append(Submission(str(file), notes=(f"unreadable: {error}",), sound=False))
-    rows = iter(compared([each for each in found if isinstance(each, Looked)]))
-    return [next(rows) if isinstance(each, Looked) else each for each in found]
+    return [file for each in given for file in (_archives(each) if each.is_dir() else [each])]
 
 
 def _archives(folder: Path) -> list[Path]:
@@ -77,6 +82,11 @@ def as_html(rows: Iterable[Submission]) -> str:
     return pages.get_template("review.html.j2").render(columns=TITLES, rows=list(rows))
 
 
+def texts(handouts: Iterable[Path]) -> tuple[str, ...]:
+    """The texts that the students were given. Raises UsageError if one cannot be read."""
+    return tuple(_handout(file) for file in handouts)
+
+
 def _handout(file: Path) -> str:
     try:
         with plain_tar.opened(file) as opened:
@@ -107,7 +117,7 @@ def _compared_in_one(read: list[Looked]) -> list[Submission]:
         notes += _sentences([a for a in found if a.what != "log book" or a.file not in {o.row.file for o in same}])
         foreign = sorted(name for name in each.traits.domains & owners.keys() if owners[name] != each.row.student)
         notes += [f"the configuration names {name}, the domain of {owners[name]}" for name in foreign]
-        notes += _of_the_same(each, read)
+        notes += of_the_same(each, read)
         rows.append(replace(each.row, notes=tuple(notes), alike=tuple(found)))
     return rows
 
@@ -125,7 +135,7 @@ def _sentences(found: list[Likeness]) -> list[str]:
     return said[:_MOST_ALIKE] + more
 
 
-def _of_the_same(each: Looked, read: list[Looked]) -> list[str]:
+def of_the_same(each: Looked, read: Sequence[Looked]) -> list[str]:
     """A sentence for each other submission of the same student, and for one that had hints which are not here."""
     notes = []
     for other in read:

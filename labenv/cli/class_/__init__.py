@@ -2,9 +2,23 @@
 
 import typer
 
-from labenv.cli.class_ import down, drill, export, init, lint, reset, save, up
+from labenv.cli.class_ import (
+    check,
+    down,
+    drill,
+    export,
+    grade,
+    grades,
+    init,
+    lint,
+    override,
+    reset,
+    rubric,
+    save,
+    status,
+    up,
+)
 from labenv.cli.class_ import exec as exec_
-from labenv.cli.class_ import check, init, lint, status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,13 +29,16 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("lint")(lint.lint)
 app.command("schema")(lint.schema)
-
 app.command("up")(up.up)
-app.command("save")(save.save)
-app.command("export")(export.export)
-app.command("exec")(exec_.execute)
-app.command("reset")(reset.reset)
-app.add_typer(drill.app, name="drill")
-app.command("down")(down.down)
 app.command("status")(status.status)
 app.command("check")(check.check)
+app.command("exec")(exec_.execute)
+app.add_typer(drill.app, name="drill")
+app.command("save")(save.save)
+app.command("export")(export.export)
+app.command("reset")(reset.reset)
+app.command("down")(down.down)
+app.command("rubric")(rubric.rubric)
+app.command("grade")(grade.grade)
+app.command("grades")(grades.grades)
+app.command("override")(override.override)
