@@ -99,13 +99,13 @@ def wanted(
     kinds = {kind: path for kind, path in (("csv", csv), ("xlsx", xlsx), ("junit", junit)) if path}
     gradebooks = {}
     for text in gradebook or ():
-        name, _, file = text.partition("=")
-        if name.lower() not in _LMS or not file:
+        name, _, place = text.partition("=")
+        if name.lower() not in _LMS or not place:
             raise UsageError(
                 f"--gradebook '{shown(text)}' names no LMS and file. Write it as --gradebook moodle=FILE; there are "
                 f"{', '.join(_LMS)}."
             )
-        gradebooks[name.lower()] = Path(file)
+        gradebooks[name.lower()] = Path(place)
     files = [*kinds.values(), *gradebooks.values(), *([html] if html else [])]
     for file in files:
         if [each.resolve() for each in files].count(file.resolve()) > 1:
