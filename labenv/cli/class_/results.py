@@ -152,7 +152,8 @@ def write(files: Wanted, book: "Book") -> None:
 def _write(path: Path, data: bytes, *, quiet: bool = False) -> None:
     draft = ""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in reversed(path.parents):
+            folder.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would give others a look into those on the way
         if path.exists() and not path.is_file():  # such as /dev/stdout
             path.write_bytes(data)
         else:
