@@ -181,6 +181,20 @@ def test_canvas_finds_student_and_assignment() -> None:
     assert made.notes == ()
 
 
+def test_the_number_of_a_canvas_roster_is_taken_for_no_other_id() -> None:
+    roster = {**CANVAS, "SIS User ID": ""}
+    there = book(2, {0: roster})
+    there = replace(
+        there, of=replace(there.of, members=(replace(there.of.members[0], lms_id="4401"), there.of.members[1]))
+    )
+    assert rows(gradebook.as_import(there, "canvas").data, "utf-8")[2][1:4] == ["4401", "", "asmith15"]
+
+
+def test_a_number_that_a_spreadsheet_was_told_to_leave_alone_is_that_number() -> None:
+    told = rows(gradebook.as_import(book(2, {0: {"ID number": '="0042"'}}), "moodle").data, "utf-8")
+    assert told[1][2] == "0042"
+
+
 def test_moodle_gets_the_columns_that_it_can_map() -> None:
     roster = {"First name": "Amir", "ID number": "0042", "Email address": "A@Example.edu", "Username": "asmith"}
     heading, first, _ = rows(gradebook.as_import(book(2, {0: roster}), "moodle").data, "utf-8")
