@@ -2,7 +2,7 @@
 
 import typer
 
-from labenv.cli.class_ import init, lint
+from labenv.cli.class_ import grade, grades, init, lint, override, rubric
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,3 +13,7 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("lint")(lint.lint)
 app.command("schema")(lint.schema)
+app.command("rubric")(rubric.rubric)
+app.command("grade")(grade.grade)
+app.command("grades")(grades.grades)
+app.command("override")(override.override)
