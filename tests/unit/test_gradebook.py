@@ -120,14 +120,6 @@ def test_junit_is_xml_whatever_a_machine_said() -> None:
     assert "\\x1b]0;x\\x07 ]]> & <b>" in (root[0].findall("testcase/system-out")[0].text or "")
 
 
-def test_json_is_one_document_with_everybody(made: Book) -> None:
-    told = json.loads(gradebook.KINDS["json"](made))
-    assert told["class"] == "ops345"
-    assert told["due"] == DUE.isoformat()
-    assert len(told["grades"]) == 15
-    assert told["grades"][0]["asked"][1] == {"time": "2027-01-20T14:20:40+00:00", "step": "22", "level": 2}
-
-
 def test_results_json_is_as_the_specification_has_it(made: Book) -> None:
     late = next(grade for grade in made.grades if grade.days_late)
     told = json.loads(gradebook.results(replace(late, notes=("looks odd",))))
