@@ -175,6 +175,13 @@ def test_a_class_without_anything_has_a_page() -> None:
     assert len(read.all("svg")) == 1  # the distribution
 
 
+def test_of_a_missing_hand_in_no_step_is_told(made: Book) -> None:
+    missing = next(each for each in made.grades if each.missing)
+    own = Page(report.of_student(made, missing))
+    assert "nothing was handed in" in own.text
+    assert not own.all("table")
+
+
 def test_a_regrade_says_what_changed(made: Book) -> None:
     first = next(each for each in made.grades if not each.missing)
     step = next(each for each in first.steps if each.status == "pass" and each.of)
