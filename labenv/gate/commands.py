@@ -85,7 +85,7 @@ def words(line: str) -> list[str]:
     return found[1:] if found[:1] == ["labenv"] else found
 
 
-def allowed(typed: Sequence[str]) -> list[str]:
+def allowed(typed: Sequence[str], student: str) -> list[str]:
     """The arguments for labenv of a command that a student typed. Raises UsageError for one that is not among those above.
 
     Options come first, then `--`, so that no argument can be taken for an option.
@@ -95,6 +95,7 @@ def allowed(typed: Sequence[str]) -> list[str]:
         raise UsageError(f"There is no command {_said(name)} here. Type help to see what there is.")
     command = COMMANDS[name]
     options, arguments = _parted(name, command, rest)
+    options = ["-s", student, *options]
     if len(arguments) > command.most:
         more = f"takes at most {command.most}" if command.most else "takes none"
         raise UsageError(f"{name} {more} of what follows it: {_said(' '.join(arguments))}")

@@ -2,7 +2,7 @@
 
 import typer
 
-from labenv.cli.class_ import lint
+from labenv.cli.class_ import gate, lint, passwords
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -11,3 +11,5 @@ app = typer.Typer(
 )
 # One line a command, in the order in which a teacher meets them.
 app.command("lint")(lint.lint)
+app.command("passwords")(passwords.passwords)
+app.command("gate")(gate.gate)
