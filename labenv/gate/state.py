@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from labenv.classroom.folder import load
 from labenv.classroom.folder.model import Class, Member
@@ -21,10 +21,17 @@ from labenv.gate.throttle import Throttle
 if TYPE_CHECKING:
     from asyncssh import SSHServerConnection
 
-    from labenv.gate.visit import Visit
-
 ENOUGH = 200  # sessions at a time, of all students
 EACH = 12  # of one student
+
+
+class Visitor(Protocol):
+    """Somebody who is there."""
+
+    student: str
+
+    async def tell(self, text: str) -> None:
+        """Say something in the middle of whatever is going on."""
 
 
 @dataclass
@@ -41,7 +48,7 @@ class Gate:
     throttle: Throttle = field(default_factory=Throttle)
     connections: set["SSHServerConnection"] = field(default_factory=set)
     strangers: Counter[str] = field(default_factory=Counter)
-    visits: set["Visit"] = field(default_factory=set)
+    visits: set[Visitor] = field(default_factory=set)
     typed: dict[str, float] = field(default_factory=dict)
     swept: set[str] = field(default_factory=set)  # containers in which nothing of an earlier gate is left
     starting: set[str] = field(default_factory=set)  # students whose machines are being started
@@ -77,7 +84,7 @@ class Gate:
             self.say(str(error), "warn")
 
     @contextmanager
-    def place(self, visit: "Visit") -> Iterator[None]:
+    def place(self, visit: Visitor) -> Iterator[None]:
         """Count a visit during the block. Raises UsageError if there is no room for one more."""
         same = sum(other.student == visit.student for other in self.visits)
         if same >= EACH or len(self.visits) >= ENOUGH:
