@@ -55,7 +55,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "logbook": Command("your log book; logbook --edit opens it in nano", {**_JSON, "--edit": _FLAG, "-e": _FLAG}),
     "drill": Command(
-        f"find a fault: drill {', '.join(_DRILLS[:3])}, …",
+        f"find a fault: drill {', '.join(_DRILLS[:3])}, ...",
         {**_JSON, "--level": _NUMBER, "--seed": _WORD, "--random": _FLAG},
         (re.compile("|".join(_DRILLS)), _WORD),
         2,

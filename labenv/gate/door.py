@@ -5,12 +5,15 @@ from typing import cast
 
 from asyncssh import (
     DISC_TOO_MANY_CONNECTIONS,
+    EXTENDED_DATA_STDERR,
     SFTPServer,
     SSHKey,
+    SSHReader,
     SSHServer,
     SSHServerChannel,
     SSHServerConnection,
     SSHServerProcess,
+    SSHWriter,
 )
 from asyncssh.channel import SSHChannel
 
@@ -24,6 +27,18 @@ from labenv.gate.visit import Visit
 _TRIES = 6  # passwords of one connection
 _STRANGERS, _FROM_ONE = 200, 40  # connections that nobody has logged in on: of all, and of one address
 _AT_ONCE = asyncio.Semaphore(4)  # hashes that are computed at the same time: each takes 16 MiB
+
+
+class _InMachine(SSHServerProcess[bytes]):
+    """A session for a machine: there the machine's own programs do everything, sftp too, which AsyncSSH would do itself."""
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        return True
+
+    def session_started(self) -> None:
+        channel = self.channel
+        out, err = SSHWriter[bytes](self, channel), SSHWriter[bytes](self, channel, EXTENDED_DATA_STDERR)
+        self._start_process(SSHReader[bytes](self, channel), out, err)
 
 
 class Door(SSHServer):
@@ -115,11 +130,12 @@ class Door(SSHServer):
         """A menu, a command, a shell, or files."""
         assert self._connection
         channel: SSHServerChannel[bytes] = self._connection.create_server_channel(encoding=None)
-        files = None if self._machine else self._files
-        return channel, SSHServerProcess(self._visit, files, 3, allow_scp=True)
+        if self._machine:
+            return channel, _InMachine(self._visit, None, 3, allow_scp=False)
+        return channel, SSHServerProcess(self._visit, self._files, 3, allow_scp=True)
 
-    async def _visit(self, process: "SSHServerProcess[bytes]") -> None:
-        await Visit(self._gate, process, self._student, self._machine, self._address).run()
+    def _visit(self, process: "SSHServerProcess[bytes]") -> None:
+        self._gate.spawn(Visit(self._gate, process, self._student, self._machine, self._address).run())
 
     def _files(self, channel: "SSHChannel[bytes]") -> SFTPServer:
         return Files(cast("SSHServerChannel[bytes]", channel), self._gate, self._student, self._address)

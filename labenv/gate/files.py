@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from asyncssh import (
+    FILEXFER_TYPE_DIRECTORY,
+    FILEXFER_TYPE_REGULAR,
     FXF_WRITE,
     SFTPAttrs,
     SFTPFailure,
@@ -33,6 +35,7 @@ from labenv.gate.state import Gate
 from labenv.sheet import logbook
 
 _BOOK = "/logbook.md"
+_FOLDER = SFTPAttrs(type=FILEXFER_TYPE_DIRECTORY, permissions=stat.S_IFDIR | 0o500)
 
 
 class _Book(io.BytesIO):
@@ -62,7 +65,7 @@ class Files(SFTPServer):
         if name == _BOOK:
             return _of_file(len(await self._book()), writable=True)
         if name in self._folders():
-            return SFTPAttrs(permissions=stat.S_IFDIR | 0o500)
+            return _FOLDER
         found = os.stat(self._file(name))
         return _of_file(found.st_size, int(found.st_mtime))
 
@@ -76,7 +79,7 @@ class Files(SFTPServer):
         folders = self._folders()
         if name not in folders:
             raise SFTPNoSuchFile("There is no such folder.")
-        yield SFTPName(b".", attrs=SFTPAttrs(permissions=stat.S_IFDIR | 0o500))
+        yield SFTPName(b".", attrs=_FOLDER)
         if name == "/":
             for folder in folders:
                 if folder != "/":
@@ -179,6 +182,10 @@ class Files(SFTPServer):
         """Refused."""
         _refuse()
 
+    def exit(self) -> None:
+        """The client has gone: scp(1) takes a session without an exit status for a failure."""
+        self.channel.exit(0)
+
     def _folders(self) -> Mapping[str, Path]:
         mine = received.folders(self._gate.current(), self._student)
         return {"/": Path("/"), **{f"/{name}": folder for name, folder in mine.items()}}
@@ -222,7 +229,7 @@ def _path(path: bytes) -> str:
 
 def _of_file(size: int, changed: int | None = None, *, writable: bool = False) -> SFTPAttrs:
     mode = stat.S_IFREG | (0o600 if writable else 0o400)
-    return SFTPAttrs(size=size, permissions=mode, atime=changed, mtime=changed)
+    return SFTPAttrs(type=FILEXFER_TYPE_REGULAR, size=size, permissions=mode, atime=changed, mtime=changed)
 
 
 def _refuse() -> NoReturn:

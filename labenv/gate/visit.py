@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from socket import SHUT_WR
 
-from asyncssh import BreakReceived, Error, SignalReceived, SSHServerProcess, TerminalSizeChanged
+from asyncssh import BreakReceived, Error, SignalReceived, SSHServerProcess, SSHWriter, TerminalSizeChanged
 
 from labenv.engine.session import Session, life
 from labenv.environment import Environment, Machine
@@ -298,12 +298,29 @@ class Visit:
             start_new_session=True,
             umask=0o077,
         )
-        with suppress(OSError, Error):
-            await self._process.redirect(stdin=command.stdin, stdout=command.stdout, stderr=command.stderr)
-            await self._process.stdout.drain()
-            await self._process.stderr.drain()
+        feeding = self.gate.spawn(self._type_into(command.stdin))
+        await asyncio.gather(
+            self._copy(command.stdout, self._process.stdout), self._copy(command.stderr, self._process.stderr)
+        )
         code = await command.wait()
+        feeding.cancel()
         return code if code >= 0 else 128 - code
+
+    async def _type_into(self, pipe: asyncio.StreamWriter | None) -> None:
+        assert pipe
+        with suppress(OSError, GoneError):
+            while data := await self._input():
+                pipe.write(data)
+                await pipe.drain()
+        pipe.close()
+
+    async def _copy(self, pipe: asyncio.StreamReader | None, out: "SSHWriter[bytes]") -> None:
+        """Pass output on until its end, also when nobody reads it any more: a dropped line ends nothing."""
+        assert pipe
+        while data := await pipe.read(BLOCK):
+            with suppress(OSError, Error):
+                out.write(data)
+                await out.drain()
 
     async def _framed(self, environment: Environment, machine: Machine, command: list[str]) -> int:
         before = await asyncio.to_thread(life, self.gate.engine, machine.container)
@@ -324,7 +341,7 @@ class Visit:
             session.socket.shutdown(SHUT_WR)
 
     async def _unframe(self, session: Session) -> int:
-        """Pass its output on until its end, also when nobody reads it any more: a dropped line ends nothing."""
+        """Pass its output on until its end, as `_copy` does."""
         loop = asyncio.get_running_loop()
         rest = session.early
         data = b" "
@@ -379,7 +396,10 @@ class Visit:
 
     def _complain(self, error: LabenvError) -> None:
         with suppress(OSError, Error):
-            self._process.stderr.write(self._lines(f"{error}\n"))
+            out = (
+                self._process.stdout if self._terminal else self._process.stderr
+            )  # as in a terminal, where both are one
+            out.write(self._lines(f"{error}\n"))
 
     def _lines(self, text: str) -> bytes:
         return (text.replace("\n", "\r\n") if self._terminal else text).encode()
