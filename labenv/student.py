@@ -24,12 +24,16 @@ _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # without the look-alikes l, o, 
 
 @dataclass(frozen=True)
 class Student:
-    """A student: `id` (the domain is `<id>.ops`), `x` (the network is 192.168.x.0/24), `first` name, lab password."""
+    """A student: `id` (the domain is `<id>.ops`), `x` (the network is 192.168.x.0/24), `first` name, lab password.
+
+    `link` is the number of their link to the world outside; None if it is that of x.
+    """
 
     id: str
     x: int
     first: str
     password: str
+    link: int | None = None
 
     @property
     def domain(self) -> str:
@@ -40,6 +44,12 @@ class Student:
     def prefix(self) -> str:
         """The first three octets of the lab network: `"192.168.90"`."""
         return f"192.168.{self.x}"
+
+    @property
+    def wan(self) -> str:
+        """The first three octets of the link to the world outside: `"198.18.90"`. There are 512 in its block (RFC 2544)."""
+        link = self.x if self.link is None else self.link
+        return f"198.{18 + (link >> 8)}.{link & 255}"
 
     @property
     def network(self) -> ipaddress.IPv4Network:
@@ -74,6 +84,15 @@ def check_x(x: int) -> int:
     if not 0 <= x <= 255:
         raise UsageError(f"--net {x} is outside 0-255: X is the third octet of the network 192.168.X.0/24.")
     return x
+
+
+LINKS = 512  # how many links to the world outside there are in their block
+
+
+def check_link(link: int | None) -> None:
+    """Raise UsageError unless it is the number of a link."""
+    if link is not None and not 0 <= link < LINKS:
+        raise UsageError(f"{link} is no number of a link to the world outside: these are 0-{LINKS - 1}.")
 
 
 def derive_x(student_id: str) -> int:

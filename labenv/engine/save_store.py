@@ -20,6 +20,7 @@ import docker.errors
 from labenv import __version__
 from labenv.engine import (
     CLASS,
+    FEDERATED,
     HOSTNAME,
     LAB_FOLDER,
     LABEL,
@@ -28,16 +29,17 @@ from labenv.engine import (
     RECORD,
     TOPOLOGY,
     Engine,
+    allowance_in,
     hostname,
     kept,
     pause,
     recipe,
     refusals,
+    student_of,
 )
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced, silent
-from labenv.student import Student
 
 REPOSITORY = "labenv-save"
 NAME, STAMP, MACHINES, VERSION = "labenv.save", "labenv.save-stamp", "labenv.save-machines", "labenv.version"
@@ -102,7 +104,7 @@ class Save:
     def environment(self) -> Environment:
         """The environment that was saved, without its machines. Raises LookupError, ValueError for invalid labels."""
         labels = self.labels
-        who = Student(self.student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"])
+        who = student_of(self.student_id, labels)
         network, folder = labels.get(NETWORK, ""), labels.get(LAB_FOLDER, "")
         return Environment(
             who,
@@ -113,6 +115,8 @@ class Save:
             network=network,
             lab_folder=folder,
             class_id=labels.get(CLASS, ""),
+            allowance=allowance_in(labels),
+            federated=FEDERATED in labels,
         )
 
 

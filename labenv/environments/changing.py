@@ -39,8 +39,8 @@ class Change:
         """What the environment was made from. Raises UsageError if its lab or topology is missing, EngineError."""
         there = self.environment
         names = [machine.name for machine in there.machines]
-        plan = plan_again(there.student, labs.of(there), there.stage, there.topology, names)
-        return replace(plan, foreign=there.foreign, class_id=there.class_id)
+        plan = plan_again(there.student, labs.of(there), there.stage, there.topology, names, federated=there.federated)
+        return replace(plan, foreign=there.foreign).belonging_as(there)
 
 
 def changed_by(engine: Engine, student_id: str) -> str:

@@ -10,7 +10,7 @@ from labenv.engine import FOREIGN, HOSTNAME, Engine, authority, environment_labe
 from labenv.engine.image_sources import wanted
 from labenv.engine.images import Images
 from labenv.engine.turns import in_turn
-from labenv.environment import Environment, container_name, network_name
+from labenv.environment import Environment, class_name, container_name, network_name
 from labenv.environments import room
 from labenv.environments.networks import port_in_use
 from labenv.environments.plan import Copied, Plan, made_from, network_labels, network_options
@@ -128,6 +128,9 @@ def make_network(engine: Engine, made: Plan, network: Network) -> None:
     """Create one network of a plan. Raises EngineError; `NetworkTaken` if its addresses are taken."""
     options = network_options(engine, made.student, network)
     engine.create_network(made.student, network, network_labels(made, network), options)
+    for node in made.topology.lent:
+        if node.network == network.name:  # a class that is not up yet comes to it later
+            engine.lend(container_name(class_name(made.class_id), node.name), made.student, network.name, node.address)
 
 
 def walled(engine: Engine, made: Plan, bridges: Collection[str], listen: Listener) -> None:

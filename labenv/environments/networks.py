@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from labenv.computer import Computer
 from labenv.errors import EngineError
+from labenv.student import LINKS, Student
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
@@ -38,11 +39,12 @@ class Route:
 class Takings:
     """Who has which addresses, and which X: an environment has its own, whatever addresses its networks have.
 
-    Who it is, is the end of a sentence.
+    Who it is, is the end of a sentence. `links` are the numbers of links to the world outside, whether there is one now or not.
     """
 
     addresses: tuple[tuple[IPv4Network, str], ...]
     xs: Mapping[int, str]
+    links: frozenset[int] = frozenset()
 
     def of(self, x: int, subnets: Iterable[IPv4Network]) -> str:
         """Who has this X, or addresses of these networks; empty if nobody has."""
@@ -74,10 +76,12 @@ def taken(networks: Iterable[Mapping[str, Any]], computer: Computer | None) -> T
     """As `takings`, from the engine's list of networks and, unless the engine is elsewhere, this computer's tables."""
     addresses: list[tuple[IPv4Network | None, str]] = []
     xs: dict[int, str] = {}
+    links: set[int] = set()
     for network in networks:
         labels = network.get("Labels") or {}
         if labels.get("labenv.x", "").isdecimal():
             xs[int(labels["labenv.x"])] = _owner(network)
+            links.add(int(labels.get("labenv.link", labels["labenv.x"])))
         pools = (network.get("IPAM") or {}).get("Config") or []
         addresses += [(_subnet(pool.get("Subnet")), _owner(network)) for pool in pools]
     if computer:
@@ -86,7 +90,7 @@ def taken(networks: Iterable[Mapping[str, Any]], computer: Computer | None) -> T
                 who = f"this computer's route to {route.destination} through {route.device}"
                 addresses.append((route.destination, who))
         addresses += [(IPv4Network(address), f"{what} {address}") for address, what in _needed_addresses(computer)]
-    return Takings(tuple((subnet, who) for subnet, who in addresses if subnet), xs)
+    return Takings(tuple((subnet, who) for subnet, who in addresses if subnet), xs, frozenset(links))
 
 
 def free_x(is_taken: Callable[[int], bool], wanted: int) -> int:
@@ -99,6 +103,15 @@ def free_x(is_taken: Callable[[int], bool], wanted: int) -> int:
         if not is_taken(x):
             return x
     raise EngineError("The networks of every X from 2 to 251 are taken. `labenv doctor` says what uses them.")
+
+
+def free_link(there: Takings, x: int) -> int:
+    """The number of a free link to the world outside: that of X, or one that is no X. Raises EngineError if there is none."""
+    for number in (x, *range(256, LINKS), *range(256)):
+        subnet = IPv4Network(f"{Student('', x, '', '', number).wan}.0/24")
+        if number not in there.links and not any(map(subnet.overlaps, (taken for taken, _ in there.addresses))):
+            return number
+    raise EngineError(f"All {LINKS} numbers of links to the world outside are taken. Remove an environment first.")
 
 
 def routes(computer: Computer) -> list[Route]:

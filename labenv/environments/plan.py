@@ -6,8 +6,8 @@ from pathlib import Path
 
 from labenv import student
 from labenv.engine import BRIDGED, Engine, environment_labels, image_sources, wall
-from labenv.environment import Environment, Machine, container_name
-from labenv.environments.networks import Takings, free_x, takings, uplink_mtu
+from labenv.environment import USUAL, Allowance, Environment, Machine, container_name
+from labenv.environments.networks import Takings, free_link, free_x, takings, uplink_mtu
 from labenv.errors import UsageError
 from labenv.events import Event, Listener
 from labenv.lab import labs, overlay, stages, topology
@@ -17,6 +17,7 @@ from labenv.student import Student
 from labenv.text import one_line
 
 # No address translation: even without the wall, packets from a machine find no way back from the real world.
+WORLD = "outside"  # the profile of the world outside, which a class may have for all of its students
 _INSIDE = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
 
@@ -24,7 +25,8 @@ _INSIDE = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 class Request:
     """What the user asked `up` or `render` for; None where labenv chooses.
 
-    `profiles` are the profiles of the topology whose machines are wanted too; `class_id` is the class that it is for.
+    `profiles` are the profiles of the topology whose machines are wanted too; `class_id` is the class that it is for,
+    `allowance` what that allows each machine. With `federated`, the class has one world outside for all.
     """
 
     student_id: str
@@ -35,6 +37,8 @@ class Request:
     topology: Path | None = None
     profiles: frozenset[str] = frozenset()
     class_id: str = ""
+    allowance: Allowance = USUAL
+    federated: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Plan:
     copied: Mapping[str, Copied] = field(default_factory=dict)
     foreign: bool = False
     class_id: str = ""
+    allowance: Allowance = USUAL
+    federated: bool = False
 
     def images(self) -> dict[str, str]:
         """The image folder of each machine."""
@@ -93,15 +99,30 @@ class Plan:
         network = "" if first == str(self.student.network) else first
         folder = "" if labs.is_shipped(self.lab.folder) else str(self.lab.folder)
         return Environment(
-            self.student, self.lab.id, self.stage, machines, self.source, self.foreign, network, folder, self.class_id
+            self.student,
+            self.lab.id,
+            self.stage,
+            machines,
+            self.source,
+            self.foreign,
+            network,
+            folder,
+            self.class_id,
+            self.allowance,
+            self.federated,
         )
+
+    def belonging_as(self, other: "Request | Environment | Plan") -> "Plan":
+        """The plan for an environment that belongs to the same class as the other one, which allows its machines the same."""
+        allowed = self.topology.allowing(other.allowance.memory, other.allowance.processes)
+        return replace(self, class_id=other.class_id, allowance=other.allowance, topology=allowed)
 
     def at(self, stage: str) -> "Plan":
         """The plan for the same environment at another stage, with the machines of that one. Raises UsageError."""
         there = self.environment()
         names = [node.name for node in self.topology.nodes]
-        again = plan_again(self.student, self.lab, stage, there.topology, names)
-        return replace(again, foreign=self.foreign, class_id=self.class_id)
+        again = plan_again(self.student, self.lab, stage, there.topology, names, federated=self.federated)
+        return replace(again, foreign=self.foreign).belonging_as(self)
 
 
 def validated(request: Request) -> Request:
@@ -122,7 +143,11 @@ def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
     """The plan for an environment that does not exist yet, on free networks. Raises UsageError, EngineError."""
     there = takings(engine)
     password = student.new_password()
-    made = _plan_at(request, _wished_x(request), password)
+
+    def at(x: int) -> Plan:
+        return _plan_at(request, x, password, free_link(there, x))
+
+    made = at(_wished_x(request))
     if not (taken := _taken(there, made)):
         return made
     if request.x is not None:
@@ -130,8 +155,8 @@ def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
             f"The network {made.topology.networks[0].subnet} is taken: {taken}. Choose another --net, or omit it and labenv "
             f"finds a free one."
         )
-    free = free_x(lambda x: bool(_taken(there, _plan_at(request, x, password))), made.student.x)
-    instead = _plan_at(request, free, password)
+    free = free_x(lambda x: bool(_taken(there, at(x))), made.student.x)
+    instead = at(free)
     was, now = (each.topology.networks[0].subnet for each in (made, instead))
     listen(Event("network", f"{was} is taken ({taken}); using {now}", "note"))
     return instead
@@ -151,14 +176,20 @@ def _wished_x(request: Request) -> int:
     return request.x if request.x is not None else student.derive_x(request.student_id)
 
 
-def _plan_at(request: Request, x: int, password: str) -> Plan:
+def _plan_at(request: Request, x: int, password: str, link: int | None = None) -> Plan:
     lab = labs.load(request.lab or labs.default())
     first = request.first or student.derive_first(request.student_id)
-    who = Student(request.student_id, x, first, password)
+    who = Student(request.student_id, x, first, password, link)
     file = request.topology.resolve() if request.topology else None
     whole = topology.load_for(lab, file, who)
-    made = _plan(who, lab, request.stage or lab.last_stage, file, whole.with_profiles(request.profiles))
-    return replace(made, class_id=request.class_id)
+    wanted = _wanted(whole, request.profiles, request.federated)
+    made = _plan(who, lab, request.stage or lab.last_stage, file, wanted)
+    return replace(made, federated=request.federated).belonging_as(request)
+
+
+def _wanted(whole: Topology, profiles: Collection[str], federated: bool) -> Topology:
+    """The topology with the machines of these profiles; the world outside, if the class has one for all, as lent. Raises UsageError."""
+    return whole.with_profiles({*profiles, WORLD}).lending(WORLD) if federated else whole.with_profiles(profiles)
 
 
 def _plan(who: Student, lab: Lab, stage: str, file: Path | None, wanted: Topology) -> Plan:
@@ -171,17 +202,25 @@ def _plan(who: Student, lab: Lab, stage: str, file: Path | None, wanted: Topolog
 
 
 def plan_again(
-    who: Student, lab: Lab, stage: str, source: str, machines: Collection[str], profiles: Collection[str] = ()
+    who: Student,
+    lab: Lab,
+    stage: str,
+    source: str,
+    machines: Collection[str],
+    profiles: Collection[str] = (),
+    *,
+    federated: bool = False,
 ) -> Plan:
     """The plan for an environment that exists or existed, with those optional machines that are among `machines`.
 
-    `source` is its topology; machines of `profiles` are wanted too. Raises UsageError if its topology does not
+    `source` is its topology; machines of `profiles` are wanted too. `federated` as in a Request. Raises UsageError if its topology does not
     exist (any more).
     """
     file = Path(source) if "/" in source else None
     whole = _kept(lab, file, who)
     there = {node.profile for node in whole.nodes if node.profile and node.name in machines}
-    return _plan(who, lab, stage, file, whole.with_profiles({*profiles, *there}))
+    made = _plan(who, lab, stage, file, _wanted(whole, {*profiles, *there}, federated))
+    return replace(made, federated=federated)
 
 
 def topology_of(there: Environment) -> Topology:

@@ -76,11 +76,11 @@ def begin(engine: Engine, there: Environment | None, wanted: Save) -> Note:
 def plan_of(wanted: Save, nonce: str = "-") -> Plan:
     """The plan for running a save. Raises UsageError if its lab or its topology does not exist."""
     then = wanted.environment
-    plan = plan_again(then.student, labs.of(then), then.stage, then.topology, wanted.machines)
+    plan = plan_again(then.student, labs.of(then), then.stage, then.topology, wanted.machines, federated=then.federated)
     copied = {}
     for copy in wanted.copies:
         labels = {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce}
         labels |= {HOSTNAME: copy.labels[HOSTNAME]} if HOSTNAME in copy.labels else {}
         copied[copy.machine] = Copied(copy.tag, labels)
     foreign = any(FOREIGN in copy.labels for copy in wanted.copies)
-    return replace(plan, copied=copied, foreign=foreign, class_id=then.class_id)
+    return replace(plan, copied=copied, foreign=foreign).belonging_as(then)

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,12 @@ class Item:
     link: str | None = None
 
 
-def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
+def overlay(
+    lab: Lab, topology: Topology, node: Node, student: Student, stage: str, members: Sequence[Student] | None = None
+) -> list[Item]:
     """The files of machine `node` for that student at that stage: the topology's for it, then the lab's, which win.
+
+    `members` are those who share the machine; without, it is the student's alone.
 
     Raises Unrenderable for a template that cannot be rendered, UsageError for a path that leads elsewhere.
     """
@@ -49,6 +54,7 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
     own = node.own or Own(folder)
     context = {
         "student": student,
+        "members": (student,) if members is None else members,
         "network": student.prefix,
         "machine": node,
         "machines": tuple(node for node in topology.nodes if not node.profile),

@@ -50,6 +50,14 @@ class Student:
     def network(self) -> str:
         return f"192.168.{self.x}"
 
+    @property
+    def prefix(self) -> str:
+        return self.network
+
+    @property
+    def wan(self) -> str:
+        return f"198.18.{self.x}"
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -77,9 +85,10 @@ def since(stage: str) -> list[str]:
 def render(machine: str, stage: str, student: Student = ONE) -> dict[str, str]:
     """The overlay of a machine: path to content, a link as "-> target"."""
     machines = [Machine(n, f"{n}.{student.domain}", f"{student.network}.{a}") for n, a in MACHINES.items()]
-    outside = Machine("outside", "outside.test", f"198.18.{student.x}.2", ("208.67.222.222", "198.51.100.53"))
+    outside = Machine("outside", "outside.test", f"{student.wan}.2", ("208.67.222.222", "198.51.100.53"))
     context = {
         "student": student,
+        "members": (student,),
         "network": student.network,
         "machine": next(m for m in [*machines, outside] if m.name == machine),
         "machines": machines,
@@ -322,7 +331,7 @@ def test_host_leads_to_the_world_outside(student: Student) -> None:
     uplink = dict(re.findall(r"^(\w+)=(.*)$", render("host", "lab4a", student)["/etc/sysconfig/uplink"], re.MULTILINE))
     assert uplink == {
         "NETWORK": f"{student.network}.0/24",
-        "GATEWAY": f"198.18.{student.x}.2",
+        "GATEWAY": f"{student.wan}.2",
         "MAIL": f"{student.network}.4",
         "ASKS": f"{student.network}.254",
     }

@@ -50,16 +50,20 @@ WRONG = {
     "two desktops": ("    image: mail\n", "    image: mail\n    x-labenv: {desktop: true}\n", "host and vm2 both have"),
 }
 WRONG_OUTSIDE = {
-    "not in its further network": ("198.18.${X}.2", "192.168.90.9", "192.168.90.9 is not in 198.18.90.0/29"),
-    "joined from outside it": ("host: 198.18.${X}.1", "host: 10.0.0.1", "10.0.0.1 is not in 198.18.90.0/29"),
-    "joined by nobody": ("host: 198.18.${X}.1", "vm9: 198.18.${X}.1", "'vm9' joins it"),
-    "joined at an address that is taken": ("host: 198.18.${X}.1", "host: 198.18.${X}.2", "is given to two"),
+    "not in its further network": ("${LINK}.2", "192.168.90.9", "192.168.90.9 is not in 198.18.90.0/29"),
+    "joined from outside it": ("host: ${LINK}.1", "host: 10.0.0.1", "10.0.0.1 is not in 198.18.90.0/29"),
+    "joined by nobody": ("host: ${LINK}.1", "vm9: ${LINK}.1", "'vm9' joins it"),
+    "joined at an address that is taken": ("host: ${LINK}.1", "host: ${LINK}.2", "is given to two"),
     "two profiles": ("[outside]", "[outside, inside]", "a list with one profile"),
-    "no network": ("      wan:\n        ipv4_address: 198.18.${X}.2\n", "      {}\n", "a machine needs a network"),
+    "no network": ("      wan:\n        ipv4_address: ${LINK}.2\n", "      {}\n", "a machine needs a network"),
     "the desktop's network": ("wan:", "screen:", "labenv itself has a network of that name"),
-    "a file of no template": ("outside/nat.j2", "outside/gnat.j2", "there is no template outside/gnat.j2"),
-    "a file at a stage": ("template: outside/nat.j2", "template: outside/nat.j2, since: relay", "'since'"),
-    "a relative path": ("/etc/labenv/nat", "etc/labenv/nat", "an absolute path"),
+    "a file of no template": (
+        "outside/world.nft.j2",
+        "outside/world.tfn.j2",
+        "there is no template outside/world.tfn.j2",
+    ),
+    "a file at a stage": ("template: outside/world.nft.j2", "template: outside/world.nft.j2, since: relay", "'since'"),
+    "a relative path": ("/etc/labenv/world.nft", "etc/labenv/world.nft", "an absolute path"),
     "an answer of no kind": ('banner: "220 "', 'colour: "220 "', "'colour'"),
     "an answer on no port": ("{port: 587, ", "{", "expected a port and one of banner"),
 }

@@ -2,7 +2,7 @@
 
 import typer
 
-from labenv.cli.class_ import gate, lint, passwords
+from labenv.cli.class_ import gate, init, lint, passwords
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -10,6 +10,8 @@ app = typer.Typer(
     epilog="Example: labenv class up -c ops345",
 )
 # One line a command, in the order in which a teacher meets them.
+app.command("init")(init.init)
 app.command("lint")(lint.lint)
+app.command("schema")(lint.schema)
 app.command("passwords")(passwords.passwords)
 app.command("gate")(gate.gate)

@@ -51,7 +51,13 @@ def load(path: Path, student: Student) -> Topology:
 
 @lru_cache(maxsize=512)  # more than there are X to try
 def _loaded(path: Path, student: Student, _: object) -> Topology:
-    values = {"STUDENT": student.id, "DOMAIN": student.domain, "PREFIX": student.prefix, "X": str(student.x)}
+    values = {
+        "STUDENT": student.id,
+        "DOMAIN": student.domain,
+        "PREFIX": student.prefix,
+        "X": str(student.x),
+        "LINK": student.wan,
+    }
     with placed():
         return _read(path, values, student.x)
 

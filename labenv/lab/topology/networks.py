@@ -80,10 +80,12 @@ def _refuse_overlaps(
     """
     if sum(1 for _ in collapse_addresses(subnets.values())) < len(subnets):
         _refuse_pairs(entries, subnets)
+    elsewhere = "198.19" if values["LINK"].startswith("198.18.") else "198.18"
     for other in {x ^ 1, 0, 255} - {x}:
         for entry in entries.values():
             text = str(entry.tree["ipam"]["config"][0]["subnet"])
-            theirs = filled(text, values | {"X": str(other), "PREFIX": f"192.168.{other}"}, entry.where)
+            their = {"X": str(other), "PREFIX": f"192.168.{other}", "LINK": f"{elsewhere}.{other}"}
+            theirs = filled(text, values | their, entry.where)
             subnet = _private(theirs, f"{entry.where}.ipam.config: with X = {other}")
             if ours := next((own for own in subnets.values() if own.overlaps(subnet)), None):
                 raise UsageError(

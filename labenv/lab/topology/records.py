@@ -108,10 +108,14 @@ class Network:
 
 @dataclass(frozen=True)
 class Topology:
-    """A topology filled in for one student. The first of its networks is the student's own: 192.168.X.0/24 in the course's labs."""
+    """A topology filled in for one student. The first of its networks is the student's own: 192.168.X.0/24 in the course's labs.
+
+    `lent` are machines of the student's class that are on their networks.
+    """
 
     nodes: tuple[Node, ...]
     networks: tuple[Network, ...]
+    lent: tuple[Node, ...] = ()
 
     @property
     def profiles(self) -> list[str]:
@@ -139,15 +143,33 @@ class Topology:
                 raise UsageError(f"The topology has no machine with the profile '{profile}'. {has}")
         return self._only(node for node in self.nodes if not node.profile or node.profile in profiles)
 
+    def lending(self, profile: str) -> "Topology":
+        """The topology with the machines of a profile as those of the class, and their networks. Raises UsageError if it has none."""
+        if profile not in self.profiles:
+            raise UsageError(f"The topology has no machine with the profile '{profile}', which a class could share.")
+        lent = tuple(node for node in self.nodes if node.profile == profile)
+        return replace(self, nodes=tuple(node for node in self.nodes if node not in lent), lent=lent)
+
     def at(self, reached: Callable[[str], bool]) -> "Topology":
         """The topology without the machines of a stage that is not `reached` yet, and without their networks."""
         if not any(node.since for node in self.nodes):
             return self
         return self._only(node for node in self.nodes if not node.since or reached(node.since))
 
+    def allowing(self, memory: int, processes: int) -> "Topology":
+        """The topology whose machines may use so many bytes of memory and so many processes; 0 leaves what it says itself."""
+        if not (memory or processes):
+            return self
+
+        def allowed(node: Node) -> Node:
+            there = node.limits
+            return replace(node, limits=replace(there, memory=memory or there.memory, pids=processes or there.pids))
+
+        return replace(self, nodes=tuple(map(allowed, self.nodes)))
+
     def _only(self, nodes: Iterable[Node]) -> "Topology":
         kept = tuple(nodes)
-        used = {network for node in kept for network in (node.network, *node.joins)}
+        used = {network for node in (*kept, *self.lent) for network in (node.network, *node.joins)}
         return replace(self, nodes=kept, networks=tuple(n for n in self.networks if not n.name or n.name in used))
 
     def completed_by(self, usual: "Topology") -> "Topology":
