@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -88,6 +89,12 @@ class Engine:
     def endpoint(self) -> Endpoint:
         """Where it answers, so that another process can open it, too."""
         return self._connection.endpoint
+
+    def apart(self) -> "Engine":
+        """The same engine for a piece of work beside others: it waits for its machines with a patience of its own."""
+        other = copy(self)
+        other._patience = Patience()
+        return other
 
     @cached_property
     def group(self) -> int | None:

@@ -41,7 +41,7 @@ class Gate:
     `strangers` are connections that nobody has logged in on yet, by address.
     """
 
-    engine: Engine
+    shared: Engine
     of: Class
     listen: Listener
     holder: Holder = field(default_factory=Holder)
@@ -54,6 +54,11 @@ class Gate:
     starting: set[str] = field(default_factory=set)  # students whose machines are being started
     _read: tuple[float, ...] = ()
     _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine for one piece of work: a machine that hangs costs nobody else's patience."""
+        return self.shared.apart()
 
     def current(self) -> Class:
         """The class; read again if its files have changed. While they are broken, it stays as it was."""

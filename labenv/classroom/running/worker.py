@@ -75,7 +75,7 @@ def _checked(engine: Engine, task: Task, pipe: "Connection") -> Report:
             pipe.send(event)
 
     return run_checks(
-        engine,
+        engine.apart(),
         task.environment,
         steps=list(task.steps) if task.steps else None,
         reached_only=task.reached_only,

@@ -32,10 +32,23 @@ Tell = Callable[[str, str], None]
 
 @dataclass
 class _Known:
-    """What is known of one student: the last activity seen, and when which warning was given for which end."""
+    """What is known of one student: the last activity seen, and when each warning about each end was given."""
 
     active: float = 0.0
-    told: dict[float, float] = field(default_factory=dict)
+    told: dict[tuple[str, float], float] = field(default_factory=dict)
+
+    def forget(self, why: str) -> None:
+        """The warnings about that end are void: it has moved."""
+        self.told = {key: when for key, when in self.told.items() if key[0] != why}
+
+
+@dataclass(frozen=True)
+class _End:
+    """When an environment is to be stopped (seconds since 1970), why, and how long before its student is told."""
+
+    at: float
+    why: str
+    warnings: tuple[float, ...]
 
 
 @dataclass
@@ -70,50 +83,52 @@ class Rounds:
 
     def _is_over(self, of: Class, environment: Environment, timer: Timer) -> bool:
         """Whether it is to be stopped now; tells the student before."""
-        student, now = environment.student.id, self.clock()
-        known = self._known.setdefault(student, _Known())
+        known = self._known.setdefault(environment.student.id, _Known())
         try:
-            ends = min(self._ends(environment, timer, known, now), default=None)
+            return any(self._comes(of, environment, known, end) for end in self._ends(environment, timer, known))
         except LabenvError as error:
-            self.listen(Event(student, f"is looked at again later: {error}", "warn"))
+            self.listen(Event(environment.student.id, f"is looked at again later: {error}", "warn"))
             return False
-        if ends is None or ends[0] - now > WARNINGS[0]:
-            known.told.clear()
-            return False
-        end, why = ends
-        due = [before for before in WARNINGS if end - now <= before]
-        if new := [before for before in due if before not in known.told]:
-            known.told |= dict.fromkeys(new, now)
-            left = max(1, round(max(end - now, _LATEST) / 60))
-            minutes = "1 minute" if left == 1 else f"{left} minutes"
-            self._say(environment, f"In {minutes} your machines are stopped ({why}). Your work is kept.")
-            audit.note(of, student, "told", minutes=left)
-        last = known.told.get(WARNINGS[-1])
-        return end <= now and last is not None and now - last >= _LATEST
 
-    def _ends(self, environment: Environment, timer: Timer, known: _Known, now: float) -> Iterator[tuple[float, str]]:
-        """When it is to be stopped, and why."""
+    def _comes(self, of: Class, environment: Environment, known: _Known, end: _End) -> bool:
+        """Whether this end has come; tells the student of it in time."""
+        now = self.clock()
+        left = end.at - now
+        if left > end.warnings[0]:
+            known.forget(end.why)
+            return False
+        # Nobody is stopped who was not told before, even when nobody served while the time ran out.
+        last, notice = end.warnings[-1], max(end.warnings[-1] - EVERY, 0)
+        if new := [before for before in end.warnings if left <= before and (end.why, before) not in known.told]:
+            known.told |= {(end.why, before): now for before in new}
+            minutes = max(1, round(max(left, notice) / 60))
+            said = "1 minute" if minutes == 1 else f"{minutes} minutes"
+            self._say(environment, f"In {said} your machines are stopped: {end.why}. Your work is kept.")
+            audit.note(of, environment.student.id, "told", minutes=minutes)
+        told = known.told.get((end.why, last))
+        return left <= 0 and told is not None and now - told >= notice
+
+    def _ends(self, environment: Environment, timer: Timer, known: _Known) -> Iterator[_End]:
+        """When it is to be stopped. Raises EngineError."""
         if timer.until:
-            yield timer.until.timestamp(), "their time is over"
+            yield _End(timer.until.timestamp(), "their time is over", WARNINGS)
         if timer.idle:
-            idle = timer.idle.total_seconds()
-            student = environment.student.id
-            known.active = max(known.active, self.typed.get(student, 0.0))
-            if known.active + idle - now <= WARNINGS[0]:  # it may matter soon: ask the machines
-                seen = activity.last(self.engine, environment, known.active)
-                if seen > known.active:
-                    known.told.clear()
-                known.active = min(seen, now)  # a machine's clock is no other, but root there can set a file's time
-            yield known.active + idle, "nobody has worked in them"
+            idle, now = timer.idle.total_seconds(), self.clock()
+            warnings = tuple(min(before, idle / 2) for before in WARNINGS)
+            known.active = max(known.active, timer.since, self.typed.get(environment.student.id, 0.0))
+            if known.active + idle - now <= warnings[0]:  # it may matter: ask the machines
+                # No clock of theirs is another one, but root there can give a terminal any time.
+                known.active = min(activity.last(self.engine.apart(), environment, known.active), now)
+            yield _End(known.active + idle, "nobody has worked in them", warnings)
 
     def _say(self, environment: Environment, text: str) -> None:
         self.tell(environment.student.id, text)
-        wall.tell(self.engine, environment, text)
+        wall.tell(self.engine.apart(), environment, text)
 
     def _stop(self, of: Class, environment: Environment) -> None:
         student = environment.student.id
         try:
-            stop(self.engine, student, self.listen)
+            stop(self.engine.apart(), student, self.listen)
             timers.drop(of, student)
             audit.note(of, student, "stopped")
         except LabenvError as error:

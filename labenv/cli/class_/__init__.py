@@ -2,7 +2,7 @@
 
 import typer
 
-from labenv.cli.class_ import gate, init, lint, passwords
+from labenv.cli.class_ import audit, gate, init, lint, passwords, serve, stop, up
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,5 +13,10 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("lint")(lint.lint)
 app.command("schema")(lint.schema)
+app.command("up")(up.up)
+
 app.command("passwords")(passwords.passwords)
 app.command("gate")(gate.gate)
+app.command("serve")(serve.serve)
+app.command("stop")(stop.stop)
+app.command("audit")(audit.audit)
