@@ -2,7 +2,7 @@
 
 import typer
 
-from labenv.cli.class_ import audit, gate, init, lint, passwords, serve, stop, up
+from labenv.cli.class_ import audit, gate, init, lint, passwords, purge, serve, stop, up
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,3 +20,4 @@ app.command("gate")(gate.gate)
 app.command("serve")(serve.serve)
 app.command("stop")(stop.stop)
 app.command("audit")(audit.audit)
+app.command("purge")(purge.purge)
