@@ -97,8 +97,8 @@ def allowed(typed: Sequence[str], student: str) -> list[str]:
     options, arguments = _parted(name, command, rest)
     options = ["-s", student, *options]
     if len(arguments) > command.most:
-        more = f"takes at most {command.most}" if command.most else "takes none"
-        raise UsageError(f"{name} {more} of what follows it: {_said(' '.join(arguments))}")
+        most = f"at most {command.most} words" if command.most > 1 else "one word" if command.most else "nothing"
+        raise UsageError(f"After {name} {most} can stand, not: {_said(' '.join(arguments))}.")
     for number, argument in enumerate(arguments):
         form = command.arguments[min(number, len(command.arguments) - 1)]
         if not form.fullmatch(argument):

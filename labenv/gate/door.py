@@ -26,7 +26,7 @@ from labenv.gate.visit import Visit
 
 _TRIES = 6  # passwords of one connection
 _STRANGERS, _FROM_ONE = 200, 40  # connections that nobody has logged in on: of all, and of one address
-_AT_ONCE = asyncio.Semaphore(4)  # hashes that are computed at the same time: each takes 16 MiB
+_AT_ONCE = asyncio.Semaphore(4)  # hashes that are computed at the same time
 
 
 class _InMachine(SSHServerProcess[bytes]):
