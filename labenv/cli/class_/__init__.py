@@ -19,6 +19,7 @@ from labenv.cli.class_ import (
     up,
 )
 from labenv.cli.class_ import exec as exec_
+from labenv.cli.class_ import audit, gate, init, lint, passwords, purge, serve, stop, up
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,3 +43,9 @@ app.command("rubric")(rubric.rubric)
 app.command("grade")(grade.grade)
 app.command("grades")(grades.grades)
 app.command("override")(override.override)
+app.command("passwords")(passwords.passwords)
+app.command("gate")(gate.gate)
+app.command("serve")(serve.serve)
+app.command("stop")(stop.stop)
+app.command("audit")(audit.audit)
+app.command("purge")(purge.purge)
