@@ -268,7 +268,7 @@ def _lay_network(engine: Engine, plan: Plan, listen: Listener) -> None:
     network = Network(NETWORK, f"{link}.248/29", f"{link}.254", {}, {})
     if network_name(who.id, NETWORK) not in engine.bridges(who.id):
         make_network(engine, plan, network)
-    walled(engine, plan, [wall.bridge(who, NETWORK)], listen)
+    walled(engine, who, [wall.bridge(who, NETWORK)], listen)
 
 
 def _files(plan: Plan) -> list[overlay.Item]:
