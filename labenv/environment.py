@@ -63,12 +63,23 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Allowance:
+    """What each machine of an environment may use at most, where that is not as its topology has it (0): bytes of memory, processes."""
+
+    memory: int = 0
+    processes: int = 0
+
+
+USUAL = Allowance()
+
+
+@dataclass(frozen=True)
 class Environment:
     """One student's lab. `stage` is the stage it was brought up at, `topology` the shipped one's name or a file's path.
 
     A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
     they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship, `class_id` the class that it
-    belongs to, if any; a `federated` one shares the world outside with that class.
+    belongs to, if any, and `allowance` what that allows its machines; a `federated` one shares the world outside with that class.
     """
 
     student: Student
@@ -80,6 +91,7 @@ class Environment:
     network: str = ""
     lab_folder: str = ""
     class_id: str = ""
+    allowance: Allowance = USUAL
     federated: bool = False
 
     @property

@@ -23,10 +23,11 @@ from docker.types import Ulimit
 from labenv.engine import cgroups, limits, pause, recipe
 from labenv.engine.channel import Channel
 from labenv.engine.dial import Switchboard
+from labenv.engine.endpoint import Endpoint
 from labenv.engine.find import Connection
 from labenv.engine.patience import Patience
 from labenv.engine.stream import TOOLS, Stream
-from labenv.environment import Environment, Machine, container_name, network_name, saved_rules
+from labenv.environment import USUAL, Allowance, Environment, Machine, container_name, network_name, saved_rules
 from labenv.errors import EngineError
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
@@ -38,6 +39,7 @@ TOPOLOGY = "labenv.topology"
 LAB_FOLDER = "labenv.lab-folder"  # where the lab is, unless it is a part of labenv
 NETWORK = "labenv.network"
 CLASS = "labenv.class"  # the class that an environment belongs to
+ALLOWANCE = "labenv.allowance"  # what that class allows each machine: bytes of memory, processes
 FEDERATED = "labenv.federated"  # on an environment that shares the world outside with its class
 LINK = "labenv.link"  # the number of its link to the world outside, if that is not X
 MACHINE = "labenv.machine"
@@ -81,6 +83,11 @@ class Engine:
         self._facts: recipe.Facts | None = None
         self._patience = Patience()
         self._asking = threading.Lock()  # an engine starts programs to answer, so threads ask it once
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it answers, so that another process can open it, too."""
+        return self._connection.endpoint
 
     @cached_property
     def group(self) -> int | None:
@@ -226,14 +233,14 @@ class Engine:
 
         `files` is its overlay, a tar archive rooted at /. The machine unpacks it over its image itself, at its first boot: the
         engine would start another process for that, which costs a tenth of a second.
-        A machine with the label FOREIGN gets fewer rights; one with HOSTNAME that host name.
+        A machine with the label FOREIGN gets fewer rights, and so may one of a class; one with HOSTNAME gets that host name.
         """
         overlay = base64.b64encode(gzip.compress(files, mtime=0)).decode()
         name = container_name(student.id, node.name)
         with refusals(f"making {node.name}"):
             for way in recipe.candidates(self.facts):
                 try:
-                    keys = recipe.service_keys(way, student.id, node, foreign=FOREIGN in labels)
+                    keys = recipe.service_keys(way, student.id, node, foreign=FOREIGN in labels, shared=CLASS in labels)
                     keys["command"].append(overlay)
                     keys["volumes"] = [*keys.get("volumes", ()), *binds]
                     self._create(name, node, student, image, published, labels, keys)
@@ -457,6 +464,7 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         NETWORK: environment.network,
         LAB_FOLDER: environment.lab_folder,
         CLASS: environment.class_id,
+        ALLOWANCE: _written(environment.allowance),
         FEDERATED: "yes" if environment.federated else "",
         LINK: "" if student.link in (None, student.x) else str(student.link),
     }
@@ -470,6 +478,15 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         TOPOLOGY: environment.topology,
         "labenv.machines": json.dumps([listed(machine) for machine in environment.regular]),
     } | {label: value for label, value in unusual.items() if value}
+
+
+def _written(allowance: Allowance) -> str:
+    return f"{allowance.memory} {allowance.processes}" if allowance != USUAL else ""
+
+
+def allowance_in(labels: Mapping[str, str]) -> Allowance:
+    """What an environment's class allows its machines, by the labels. Raises ValueError, TypeError for an invalid one."""
+    return Allowance(*map(int, labels.get(ALLOWANCE, "").split()))
 
 
 def student_of(student_id: str, labels: Mapping[str, str]) -> Student:
@@ -520,6 +537,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         labels.get(NETWORK, ""),
         labels.get(LAB_FOLDER, ""),
         labels.get(CLASS, ""),
+        allowance_in(labels),
         FEDERATED in labels,
     )
 

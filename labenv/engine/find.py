@@ -17,7 +17,7 @@ from labenv.engine.start import start_engine
 from labenv.errors import EngineError
 from labenv.events import Event, Listener
 
-__all__ = ["Connection", "connect"]
+__all__ = ["Connection", "connect", "reconnect"]
 
 
 def connect(
@@ -57,6 +57,14 @@ def connect(
         raise advice.for_none(computer)
     asking = sys.stdin.isatty() if interactive is None else interactive
     return start_engine(listen, computer, confirm if asking else None, may_install=not asking or confirm is not None)
+
+
+def reconnect(endpoint: Endpoint) -> Connection:
+    """A connection of one's own to an engine that has answered before. Raises EngineError if it does not now."""
+    found = probe(endpoint)
+    if isinstance(found, Silence):
+        raise advice.for_chosen(found, Computer())
+    return found
 
 
 def choice(computer: Computer) -> Endpoint | None:

@@ -29,7 +29,7 @@ SHIM = ("sh", "-c", _REMOUNT, INIT)
 # NET_ADMIN is for the firewall lesson. With SYS_PTRACE, `ss -p` and lsof name processes that have changed their user, such as
 # Postfix's (ptrace(2), "Ptrace access mode checking"). Where neither AppArmor nor a user namespace forbids it, root in the
 # machine can also trace what an engine starts there before that has given up the engine's rights (runc, CVE-2016-9962). So a
-# machine that somebody else has sent does not get it.
+# machine that somebody else has sent does not get it, nor there one of a class, whose root is a student.
 _TRACE = "SYS_PTRACE"
 _CAPABILITIES = ("NET_ADMIN", _TRACE)
 
@@ -44,6 +44,7 @@ class Facts:
     driver: str = "cgroupfs"
     userns: bool = False
     rootless: bool = False
+    apparmor: bool = False
     selinux: bool = False
     desktop: bool = False
     hybrid: bool = False  # cgroup v1 with a v2 tree at /sys/fs/cgroup/unified
@@ -67,6 +68,7 @@ class Recipe:
     parent: str = ""  # with {ident}
     path: str = ""  # with {ident}: that parent's path below the hierarchy's root
     limits: frozenset[str] = frozenset()
+    confined: bool = False  # AppArmor or a user namespace keeps a machine's root from what the engine starts there
 
 
 # A fresh network namespace lets ten log messages wait for rsyslog; journald drops the eleventh, and with it a line that a
@@ -110,6 +112,7 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool, delega
         driver=info.get("CgroupDriver") or "cgroupfs",
         userns="userns" in options,
         rootless="rootless" in options,
+        apparmor="apparmor" in options,
         selinux="selinux" in options,
         desktop="Docker Desktop" in (info.get("OperatingSystem") or ""),
         hybrid=hybrid and str(info.get("CgroupVersion") or "1") == "1",
@@ -121,7 +124,8 @@ def facts(version: dict[str, Any], info: dict[str, Any], *, hybrid: bool, delega
 
 def candidates(known: Facts) -> list[Recipe]:
     """The recipes to try on that engine, best first. A later one is for an engine that refuses the one before."""
-    ways = [replace(way, limits=known.limits) for way in _ways(known)]
+    confined = known.apparmor or known.userns or known.rootless
+    ways = [replace(way, limits=known.limits, confined=confined) for way in _ways(known)]
     # Whether a disk on another computer counts what a container uses shows only when it refuses to.
     return [*ways, *(replace(way, limits=known.limits - {limits.DISK}) for way in ways if limits.DISK in known.limits)]
 
@@ -185,12 +189,15 @@ def ident(student_id: str, machine: str) -> str:
     return hashlib.sha256(f"{student_id}/{machine}".encode()).hexdigest()[:12]
 
 
-def service_keys(recipe: Recipe, student_id: str, node: Node, *, foreign: bool = False) -> dict[str, Any]:
+def service_keys(
+    recipe: Recipe, student_id: str, node: Node, *, foreign: bool = False, shared: bool = False
+) -> dict[str, Any]:
     """What the recipe adds to that machine, as keys of a Compose service; little for a machine without systemd.
 
-    A `foreign` machine may not trace.
+    A `foreign` machine may not trace; one of a class (`shared`) may where it is confined.
     """
     name = ident(student_id, node.name)
+    traces = not foreign and (recipe.confined or not shared)
     # Inside a user namespace older kernels have no sysctls, and a limit cannot be higher than that of the user.
     sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS), "ulimits": {"nofile": dict(NOFILE)}}
     common = sysctls | limits.keys(node.limits, recipe.limits) | {"dns": [_DNS]}
@@ -198,7 +205,7 @@ def service_keys(recipe: Recipe, student_id: str, node: Node, *, foreign: bool =
         return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": limits.tmpfs(node.limits, locks=False), **common}
     keys: dict[str, Any] = {
         "command": list(recipe.command),
-        "cap_add": [right for right in recipe.cap_add if not foreign or right != _TRACE],
+        "cap_add": [right for right in recipe.cap_add if right != _TRACE or traces],
         "tmpfs": limits.tmpfs(node.limits, locks=True),
         **common,
     }

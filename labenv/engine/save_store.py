@@ -29,6 +29,7 @@ from labenv.engine import (
     RECORD,
     TOPOLOGY,
     Engine,
+    allowance_in,
     hostname,
     kept,
     pause,
@@ -114,6 +115,7 @@ class Save:
             network=network,
             lab_folder=folder,
             class_id=labels.get(CLASS, ""),
+            allowance=allowance_in(labels),
             federated=FEDERATED in labels,
         )
 

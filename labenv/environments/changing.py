@@ -40,7 +40,7 @@ class Change:
         there = self.environment
         names = [machine.name for machine in there.machines]
         plan = plan_again(there.student, labs.of(there), there.stage, there.topology, names, federated=there.federated)
-        return replace(plan, foreign=there.foreign, class_id=there.class_id)
+        return replace(plan, foreign=there.foreign).belonging_as(there)
 
 
 def changed_by(engine: Engine, student_id: str) -> str:

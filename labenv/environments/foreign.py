@@ -13,6 +13,7 @@ from typing import Any
 
 from labenv import __version__, student
 from labenv.engine import (
+    ALLOWANCE,
     CLASS,
     FEDERATED,
     FOREIGN,
@@ -74,7 +75,8 @@ _WORDS = {
     HOSTNAME: hostname.VALID.pattern,
     save_store.TICKS: r"[A-Za-z0-9+/=]{0,20000}",
     FOREIGN: r"yes",
-    CLASS: r"[a-z0-9-]{1,64}",  # likewise: here it belongs to none
+    CLASS: r"[a-z0-9-]{1,64}",  # here it belongs to none, which allows it nothing else
+    ALLOWANCE: r"[0-9]{1,15} [0-9]{1,9}",
     FEDERATED: r"yes",  # and shares nothing
     LINK: r"[0-9]{1,3}",
     LAB_FOLDER: r"/[^\x00-\x1f\x7f-\x9f]{1,4000}",  # not read here
@@ -101,7 +103,8 @@ def marked(given: ImageFile) -> ImageFile:
 
 def _marked(image: Packed) -> Packed:
     settings = image.config["config"]
-    labels = {key: value for key, value in settings["Labels"].items() if key not in (CLASS, FEDERATED, LAB_FOLDER)}
+    here_only = (ALLOWANCE, CLASS, FEDERATED, LAB_FOLDER)
+    labels = {key: value for key, value in settings["Labels"].items() if key not in here_only}
     config = image.config | {"config": settings | {"Labels": labels | {FOREIGN: "yes"}}}
     return replace(image, config=config, raw=json.dumps(config).encode())
 

@@ -39,7 +39,7 @@ def locked(engine: Engine, student_id: str, listen: Listener, patience: float = 
         if for_all:
             yield
             return
-        with held(engine, f"labenv-lock-{student_id}", _holder(), _Waiting(student_id, listen, patience)):
+        with held(engine, f"labenv-lock-{student_id}", _holder(), _Waiting(_whose(student_id), listen, patience)):
             yield
 
 
@@ -50,8 +50,14 @@ def student_lock(folder: Path, student_id: str, listen: Listener, patience: floa
     If another command holds it, tells the user which one, then waits up to `patience` seconds.
     Raises EngineError naming the holder when that time is over.
     """
-    path = folder / f"{student_id}.lock"
-    descriptor = _acquire(path, _Waiting(student_id, listen, patience))
+    with file_lock(folder / f"{student_id}.lock", _whose(student_id), listen, patience):
+        yield
+
+
+@contextmanager
+def file_lock(path: Path, what: str, listen: Listener, patience: float) -> Iterator[None]:
+    """Hold a lock, that file, during the block: on `what`, in words. Waits and raises as `student_lock` does."""
+    descriptor = _acquire(path, _Waiting(what, listen, patience))
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, _holder().encode(), 0)
@@ -106,11 +112,15 @@ def _holder() -> str:
     )
 
 
+def _whose(student_id: str) -> str:
+    return f"{student_id}'s environment"
+
+
 class _Waiting:
     """Told again and again who holds a lock: says so once, and raises EngineError when the patience is over."""
 
-    def __init__(self, student_id: str, listen: Listener, patience: float) -> None:
-        self._whose = f"{student_id}'s environment"
+    def __init__(self, what: str, listen: Listener, patience: float) -> None:
+        self._what = what
         self._listen = listen
         self._patience = patience
         self._deadline = time.monotonic() + patience
@@ -119,11 +129,11 @@ class _Waiting:
     def __call__(self, holder: str) -> None:
         if time.monotonic() > self._deadline:
             raise EngineError(
-                f"{self._whose} has been locked by {holder} for more than {self._patience:.0f} seconds. "
+                f"{self._what} has been locked by {holder} for more than {self._patience:.0f} seconds. "
                 f"Wait for that command or end it, then try again."
             )
         if not self._said:
-            self._listen(Event("lock", f"waiting for {holder}, which is changing {self._whose}", "note"))
+            self._listen(Event("lock", f"waiting for {holder}, which is changing {self._what}", "note"))
             self._said = True
 
 

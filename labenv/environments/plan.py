@@ -6,7 +6,7 @@ from pathlib import Path
 
 from labenv import student
 from labenv.engine import BRIDGED, Engine, environment_labels, image_sources, wall
-from labenv.environment import Environment, Machine, container_name
+from labenv.environment import USUAL, Allowance, Environment, Machine, container_name
 from labenv.environments.networks import Takings, free_link, free_x, takings, uplink_mtu
 from labenv.errors import UsageError
 from labenv.events import Event, Listener
@@ -25,8 +25,8 @@ _INSIDE = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 class Request:
     """What the user asked `up` or `render` for; None where labenv chooses.
 
-    `profiles` are the profiles of the topology whose machines are wanted too; `class_id` is the class that it is for. With
-    `federated`, the class has one world outside for all.
+    `profiles` are the profiles of the topology whose machines are wanted too; `class_id` is the class that it is for,
+    `allowance` what that allows each machine. With `federated`, the class has one world outside for all.
     """
 
     student_id: str
@@ -37,6 +37,7 @@ class Request:
     topology: Path | None = None
     profiles: frozenset[str] = frozenset()
     class_id: str = ""
+    allowance: Allowance = USUAL
     federated: bool = False
 
 
@@ -64,6 +65,7 @@ class Plan:
     copied: Mapping[str, Copied] = field(default_factory=dict)
     foreign: bool = False
     class_id: str = ""
+    allowance: Allowance = USUAL
     federated: bool = False
 
     def images(self) -> dict[str, str]:
@@ -106,15 +108,21 @@ class Plan:
             network,
             folder,
             self.class_id,
+            self.allowance,
             self.federated,
         )
+
+    def belonging_as(self, other: "Request | Environment | Plan") -> "Plan":
+        """The plan for an environment that belongs to the same class as the other one, which allows its machines the same."""
+        allowed = self.topology.allowing(other.allowance.memory, other.allowance.processes)
+        return replace(self, class_id=other.class_id, allowance=other.allowance, topology=allowed)
 
     def at(self, stage: str) -> "Plan":
         """The plan for the same environment at another stage, with the machines of that one. Raises UsageError."""
         there = self.environment()
         names = [node.name for node in self.topology.nodes]
         again = plan_again(self.student, self.lab, stage, there.topology, names, federated=self.federated)
-        return replace(again, foreign=self.foreign, class_id=self.class_id)
+        return replace(again, foreign=self.foreign).belonging_as(self)
 
 
 def validated(request: Request) -> Request:
@@ -176,7 +184,7 @@ def _plan_at(request: Request, x: int, password: str, link: int | None = None) -
     whole = topology.load_for(lab, file, who)
     wanted = _wanted(whole, request.profiles, request.federated)
     made = _plan(who, lab, request.stage or lab.last_stage, file, wanted)
-    return replace(made, class_id=request.class_id, federated=request.federated)
+    return replace(made, federated=request.federated).belonging_as(request)
 
 
 def _wanted(whole: Topology, profiles: Collection[str], federated: bool) -> Topology:

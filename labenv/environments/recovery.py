@@ -83,4 +83,4 @@ def plan_of(wanted: Save, nonce: str = "-") -> Plan:
         labels |= {HOSTNAME: copy.labels[HOSTNAME]} if HOSTNAME in copy.labels else {}
         copied[copy.machine] = Copied(copy.tag, labels)
     foreign = any(FOREIGN in copy.labels for copy in wanted.copies)
-    return replace(plan, copied=copied, foreign=foreign, class_id=then.class_id)
+    return replace(plan, copied=copied, foreign=foreign).belonging_as(then)

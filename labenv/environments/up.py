@@ -169,7 +169,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     made = plan_again(
         there.student, labs.of(there), there.stage, source, machines, request.profiles, federated=there.federated
     )
-    made = replace(made, foreign=there.foreign, class_id=there.class_id)
+    made = replace(made, foreign=there.foreign).belonging_as(there)
     Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)

@@ -20,6 +20,7 @@ _WANTED = {
     "array": "a list",
     "string": "text in quotes",
     "integer": "a whole number",
+    "number": "a number",
     "boolean": "true or false",
 }
 

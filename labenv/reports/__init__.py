@@ -5,16 +5,12 @@ What a machine or a student said is always data in them, never markup.
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
-import jinja2
-
+from labenv.reports import pages
 from labenv.reports.cases import xml
 from labenv.reports.paper import Paper
 from labenv.sheet import guide, progress
 from labenv.text import clean
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def junit(paper: Paper) -> str:
@@ -41,14 +37,7 @@ def as_text(text: str) -> str:
 
 
 def _rendered(template: str, paper: Paper) -> str:
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates.filters["text"] = as_text
-    page = templates.get_template(template)
+    there = pages.templates()
+    there.filters["text"] = as_text
+    page = there.get_template(template)
     return clean(page.render(paper=paper, symbols=progress.SYMBOLS, words=progress.WORDS, levels=guide.SAID))

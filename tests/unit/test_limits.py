@@ -4,14 +4,16 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labenv.computer import Computer
-from labenv.engine import limits, recipe
+from labenv.engine import allowance_in, environment_labels, limits, recipe
 from labenv.engine.recipe import Facts
+from labenv.environment import Allowance, Environment
 from labenv.environments import plan, render, room
 from labenv.errors import UsageError
 from labenv.lab import labs, topology
@@ -157,3 +159,42 @@ def test_the_rendered_compose_file_has_the_limits_too() -> None:
     service = render.document(made, recipe.choose(Facts((20, 10), limits=ALL)), lambda _: {})["services"]["vm2"]
     assert limits.keys(Limits(), ALL).items() <= service.items()
     assert service["tmpfs"] == [f"/run:size={64 << 20}", f"/run/lock:size={4 << 20}"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "traces"),
+    [
+        (Facts((20, 10)), False),
+        (Facts((20, 10), apparmor=True), True),
+        (Facts((28, 0)), False),
+        (Facts((28, 0), userns=True), True),
+        (Facts((28, 0), rootless=True), True),
+    ],
+)
+def test_a_machine_of_a_class_traces_only_where_it_is_confined(engine: Facts, traces: bool) -> None:
+    node = topology.of(labs.load("lab4b"), ANNA).nodes[0]
+    way = recipe.choose(engine)
+    assert ("SYS_PTRACE" in recipe.service_keys(way, "anna", node, shared=True)["cap_add"]) == traces
+    assert "SYS_PTRACE" in recipe.service_keys(way, "anna", node)["cap_add"]
+    assert "SYS_PTRACE" not in recipe.service_keys(way, "anna", node, foreign=True, shared=True)["cap_add"]
+
+
+def test_an_engine_says_whether_it_has_apparmor() -> None:
+    said = {"SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"]}
+    assert recipe.facts({"Version": "28.0.4"}, said, hybrid=False).apparmor
+    assert not recipe.facts({"Version": "28.0.4"}, {"SecurityOptions": None}, hybrid=False).apparmor
+
+
+def test_a_class_gives_its_machines_other_limits_and_leaves_the_rest() -> None:
+    there = topology.of(labs.load("lab4b"), ANNA)
+    [usual, *_] = there.nodes
+    [one, *_] = there.allowing(256 << 20, 0).nodes
+    assert one.limits == replace(usual.limits, memory=256 << 20)
+    assert there.allowing(0, 0) == there
+
+
+def test_what_a_class_allows_is_read_back_from_the_labels() -> None:
+    allowed = Environment(ANNA, "lab4b", "done", (), "", class_id="ops345", allowance=Allowance(256 << 20, 500))
+    assert allowance_in(environment_labels(allowed)) == allowed.allowance
+    assert "labenv.allowance" not in environment_labels(replace(allowed, allowance=Allowance()))
+    assert allowance_in({}) == Allowance()

@@ -452,6 +452,8 @@ def test_every_file_with_a_schema_tells_the_editor(name: str) -> None:
         file, _, part = schema.partition(".")
         paths = [resources.labs() / name / f"{file}.yaml"]
         for path in translation.files(paths[0]).values() if part else paths:
+            if file == "rubric" and not path.exists():  # nobody needs to write one
+                continue
             assert path.read_text().splitlines()[0] == f"# yaml-language-server: $schema=../{schema}.schema.json"
 
 

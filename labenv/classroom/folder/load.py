@@ -1,19 +1,26 @@
 """Finding and reading a class's folder."""
 
-import os
+import json
 import re
-from datetime import date, datetime, time, timedelta
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from labenv.classroom.folder import roster
-from labenv.classroom.folder.model import Assignment, Class, LateRule, Limits
+from labenv.classroom.folder.model import Assignment, Class, LateRule, Limits, Member
 from labenv.errors import UsageError
+from labenv.lab.lint.form import form
+from labenv.lab.lint.found import Found
+from labenv.lab.model import parsed
+from labenv.lab.positions import Place
 
 FILE, ROSTER = "class.yaml", "roster.csv"
 _SPAN = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m(?:in)?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_XS = 250  # that labenv gives out by itself (labenv.student.derive_x)
 
 
 def find(given: Path | None) -> Path:
@@ -36,23 +43,45 @@ def find(given: Path | None) -> Path:
 
 
 def load(folder: Path) -> Class:
-    """The class in a folder. Raises UsageError, with the file and the line, for what cannot be read."""
-    tree = _read(folder / FILE)
+    """The class in a folder. Raises UsageError with everything that is wrong in its files, each with its place."""
+    found = Found(folder)
+    there = read(found, roster.read(folder / ROSTER).members)
+    if found.findings or there is None:
+        told = "\n".join(f"  {finding}" for finding in found.findings)
+        raise UsageError(f"{folder / FILE} cannot be used:\n{told}")
+    return there
+
+
+def schema() -> Any:
+    """The JSON schema of class.yaml."""
+    return json.loads((Path(__file__).with_name("class.schema.json")).read_text(encoding="utf-8"))
+
+
+def read(found: Found, members: tuple[Member, ...]) -> Class | None:
+    """The class that the class.yaml in `found.folder` describes, with these members; what is wrong with it is noted in `found`.
+
+    None if it does not even have the form of its schema.
+    """
+    folder = found.folder
+    before = len(found.findings)
+    form(found, folder / FILE, schema())
+    if len(found.findings) > before:
+        return None
+    tree = parsed(folder / FILE)
     try:
-        zone = ZoneInfo(tree.get("timezone") or "UTC")
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise UsageError(
-            f"{folder / FILE}: the time zone {tree['timezone']!r} is unknown. Use a name such as America/Toronto."
-        ) from error
-    name = str(tree.get("name") or folder.name)
-    limits = tree.get("limits") or {}
-    return Class(
+        zone = ZoneInfo(tree.get("timezone", "UTC"))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        said = f"the time zone '{tree['timezone']}' is unknown. Use a name such as America/Toronto."
+        found.add(FILE, said, ["timezone"])
+        zone = ZoneInfo("UTC")
+    limits = tree.get("limits", {})
+    there = Class(
         folder,
-        str(tree.get("id") or _label(folder.name)),
-        name,
+        tree.get("id") or label(folder.name),
+        tree.get("name") or folder.name,
         zone,
-        tuple(_assignment(folder, zone, each) for each in tree.get("labs") or ()),
-        roster.read(folder / ROSTER).members,
+        tuple(_assignment(found, zone, each, ["labs", number]) for number, each in enumerate(tree["labs"])),
+        members,
         Limits(
             size(limits["memory"]) if "memory" in limits else None,
             limits.get("processes"),
@@ -61,8 +90,11 @@ def load(folder: Path) -> Class:
             span(limits["for"]) if "for" in limits else None,
             span(limits["idle"]) if "idle" in limits else None,
         ),
-        bool(tree.get("federate")),
+        tree.get("federate", False),
     )
+    for place, sentence in _contradictions(there):
+        found.add(FILE, sentence, place)
+    return there
 
 
 def span(text: str) -> timedelta:
@@ -71,7 +103,10 @@ def span(text: str) -> timedelta:
     if not match or not any(match.groups()):
         raise UsageError(f"'{str(text)[:40]}' is no span of time. Write it as 3h, 45m or 1d12h.")
     days, hours, minutes = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes)
+    try:
+        return timedelta(days=days, hours=hours, minutes=minutes)
+    except OverflowError as error:
+        raise UsageError(f"'{str(text)[:40]}' is too long for a span of time. Write it as 3h, 45m or 1d12h.") from error
 
 
 def size(text: str | int) -> int:
@@ -82,55 +117,78 @@ def size(text: str | int) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
-def _read(file: Path) -> dict[str, Any]:
-    import yaml  # takes a while, and only commands about classes need it
-
-    try:
-        tree = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        raise UsageError(f"{file}: expected a mapping with name, labs and so on. `labenv class init` writes one.")
-    return tree
+def label(text: str) -> str:
+    """The text as the value of the label of a class: at most 63 of a-z, 0-9 and inner '-'."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:63].strip("-") or "class"
 
 
-def _assignment(folder: Path, zone: ZoneInfo, given: dict[str, Any]) -> Assignment:
-    late = given.get("late") or {}
-    lab = str(given["lab"])
+def _assignment(found: Found, zone: ZoneInfo, given: dict[str, Any], place: list[str | int]) -> Assignment:
+    late = given.get("late", {})
+    lab = given["lab"]
     rubric = given.get("rubric")
     return Assignment(
-        str((folder / lab).resolve()) if "/" in lab else lab,
+        str((found.folder / lab).resolve()) if "/" in lab else lab,
         given.get("at"),
-        _moment(given.get("open"), zone, time(0, 0)),
-        _moment(given.get("due"), zone, time(23, 59, 59)),
+        _moment(found, zone, given, [*place, "open"], time(0, 0)),
+        _moment(found, zone, given, [*place, "due"], time(23, 59, 59)),
         LateRule(
             late.get("per day", 10), late.get("days", 3), span(late["grace"]) if "grace" in late else timedelta(0)
         ),
         given.get("attempts"),
-        folder / rubric if rubric else None,
-        tuple(given.get("drills") or ()),
-        frozenset(given.get("with") or ()),
+        found.folder / rubric if rubric else None,
+        tuple(given.get("drills", ())),
+        frozenset(given.get("with", ())),
     )
 
 
-def _moment(given: object, zone: ZoneInfo, of_day: time) -> datetime | None:
-    """A time in the zone of the class: YAML has read it as a date, a time, or a text."""
-    match given:
-        case None:
-            return None
-        case datetime():
-            moment = given
-        case date():
-            moment = datetime.combine(given, of_day)
-        case _:
-            try:
-                moment = datetime.fromisoformat(str(given))
-            except ValueError as error:
-                raise UsageError(f"'{str(given)[:40]}' is no time. Write it as 2027-01-26 23:59.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+def _moment(
+    found: Found, zone: ZoneInfo, given: dict[str, Any], place: list[str | int], of_day: time
+) -> datetime | None:
+    """The time at that place, in the zone of the class; a date alone means `of_day`. YAML has read it as a date, a time, or a text."""
+    value = given.get(str(place[-1]))
+    if value is None:
+        return None
+    text = value.isoformat() if isinstance(value, date) else str(value).strip()
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        found.add(FILE, f"'{text[:40]}' is no time. Write it as 2027-01-26 23:59.", place)
+        return None
+    if len(text) == len("2027-01-26"):
+        moment = datetime.combine(moment, of_day)
+    if moment.tzinfo:
+        return moment
+    there = moment.replace(tzinfo=zone)
+    with suppress(OverflowError):  # the years 1 and 9999
+        if there.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != moment:
+            said = f"there is no {moment:%H:%M} on that day in {zone.key}: the clocks go forward. Choose another time."
+            found.add(FILE, said, place)
+    return there
 
 
-def _label(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[: os.sysconf("SC_HOST_NAME_MAX") - 1] or "class"
+def _contradictions(of: Class) -> Iterator[tuple[Place, str]]:
+    """What in a class does not fit together, and where in its class.yaml."""
+    seen: dict[str, int] = {}
+    for number, each in enumerate(of.labs):
+        if each.open and each.due and each.due <= each.open:
+            yield ["labs", number, "due"], f"{each.name} is due before it opens ({each.open:%Y-%m-%d %H:%M %Z})."
+        if seen.setdefault(each.name, number) != number:
+            yield ["labs", number, "lab"], f"{each.name} is number {seen[each.name] + 1} already. Remove one."
+    if of.federate:
+        yield from ((["federate"], said) for said in _equal(of))
+
+
+def _equal(of: Class) -> Iterator[str]:
+    """Why a class cannot be federated: behind one outside, each student needs an X that nobody else has."""
+    lines: dict[int, int] = {}
+    for one in of.members:
+        if one.x is not None and lines.setdefault(one.x, one.line) != one.line:
+            yield (
+                f"students of a federated class need different X, and {ROSTER} gives {one.x} on the lines {lines[one.x]} and "
+                f"{one.line}. Change one, leave it empty, or remove 'federate'."
+            )
+    if len(of.members) > _XS:
+        yield (
+            f"students of a federated class need different X, of which there are {_XS}, and {ROSTER} has {len(of.members)} "
+            "students. Make two classes, or remove 'federate'."
+        )

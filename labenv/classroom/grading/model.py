@@ -74,11 +74,15 @@ class Grade:
         """The points that there are."""
         return sum(step.of for step in self.steps)
 
+    def points_of(self, step: StepGrade) -> float:
+        """The points of one step: what a teacher decided about it, or else its own."""
+        decided = [each.points for each in self.overrides if each.step == step.step]
+        return decided[-1] if decided else step.points
+
     @property
     def earned(self) -> float:
         """The points of the steps, with what a teacher decided about single ones."""
-        decided = {each.step: each.points for each in self.overrides if each.step}
-        return sum(decided.get(step.step, step.points) for step in self.steps)
+        return sum(self.points_of(step) for step in self.steps)
 
     @property
     def total(self) -> float:

@@ -13,7 +13,7 @@ from labenv.classroom.handins.handin import FORMAT, LARGEST, MANIFEST, is_name
 from labenv.plain_tar import Unreadable
 from labenv.text import decoded
 
-_LARGEST_FILE = 16_000_000
+LARGEST_FILE = 16_000_000
 _LARGEST_WHOLE = 64_000_000
 _STEEPEST = 200  # logs shrink to a twentieth of their size, a zip bomb to a thousandth
 _SMALL = 1_000_000  # allowed at any ratio
@@ -39,7 +39,14 @@ class Archive:
 
 def read(file: Path) -> Archive:
     """The archive in a file. Raises Unreadable."""
-    members, stamps = _members(_content(file))
+    return read_bytes(_content(file))
+
+
+def read_bytes(data: bytes) -> Archive:
+    """The archive that is these bytes. Raises Unreadable."""
+    if len(data) > LARGEST_FILE:
+        raise Unreadable(f"it is larger than {LARGEST_FILE} bytes")
+    members, stamps = _members(data)
     manifest = document(members.get(MANIFEST), MANIFEST)
     for name in ("student", "domain", "network", "lab", "labenv", "time"):
         if not isinstance(manifest.get(name), str) or len(manifest[name]) > 100:
@@ -67,13 +74,11 @@ def document(data: bytes | None, name: str) -> dict[str, Any]:
 def _content(file: Path) -> bytes:
     try:
         with plain_tar.opened(file) as source:
-            data = source.read(_LARGEST_FILE + 1)
+            data = source.read(LARGEST_FILE + 1)
     except OSError as error:
         raise Unreadable(f"it cannot be read: {error.strerror}") from error
     except ValueError as error:  # a name with a null character
         raise Unreadable(f"it cannot be read: {error}") from error
-    if len(data) > _LARGEST_FILE:
-        raise Unreadable(f"it is larger than {_LARGEST_FILE} bytes")
     return data
 
 

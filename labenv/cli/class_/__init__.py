@@ -2,7 +2,7 @@
 
 import typer
 
-from labenv.cli.class_ import lint
+from labenv.cli.class_ import init, lint
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -10,4 +10,6 @@ app = typer.Typer(
     epilog="Example: labenv class up -c ops345",
 )
 # One line a command, in the order in which a teacher meets them.
+app.command("init")(init.init)
 app.command("lint")(lint.lint)
+app.command("schema")(lint.schema)

@@ -12,11 +12,12 @@ from labenv import resources
 from labenv.errors import UsageError
 from labenv.lab import drill_translations, drills, labs, topology, translation
 from labenv.lab.lint import fixtures, form, handin, lab, mutations, rest, steps
+from labenv.lab.lint import rubric as rubrics
 from labenv.lab.lint.found import Finding, Found
 from labenv.lab.lint.student import STUDENT
-from labenv.lab.model import parsed, read
+from labenv.lab.model import Lab, parsed, read
 
-__all__ = ["Finding", "lint", "notes", "schemas"]
+__all__ = ["Finding", "lint", "notes", "rubric", "schemas"]
 
 
 def schemas() -> dict[str, Any]:
@@ -41,7 +42,7 @@ def lint(folder: Path) -> list[Finding]:
     files = {folder / f"{name}.yaml": schema for name, schema in known.items() if "." not in name}
     files |= dict.fromkeys(translation.files(sheet).values(), known["steps.translation"])
     for path, schema in files.items():
-        if path.exists() or path.name not in ("mutations.yaml", handin.FILE):
+        if path.exists() or path.name not in ("mutations.yaml", handin.FILE, rubrics.FILE):
             form.form(found, path, schema)
     if not found.findings:
         form.names(found, sheet)
@@ -69,12 +70,23 @@ def lint(folder: Path) -> list[Finding]:
     rest.checks(found, made, plan)
     fixtures.fixtures(found, made, plan)
     mutations.mutations(found, made, plan)
+    if (folder / rubrics.FILE).exists():
+        rubrics.rubric(found, folder / rubrics.FILE, made)
     rest.faults_of_drills(found, made)
     steps.languages(found, made)
     if has_stages:  # these need their order
         steps.needs(found, made)
         steps.too_early(found, made, plan)
         rest.templates(found, made, plan)
+    return found.findings
+
+
+def rubric(path: Path, of: Lab) -> list[Finding]:
+    """All problems of a rubric for a lab, whose own it need not be."""
+    found = Found(path.parent)
+    form.form(found, path, schemas()["rubric"])
+    if not found.findings:
+        rubrics.rubric(found, path, of)
     return found.findings
 
 

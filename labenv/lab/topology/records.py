@@ -156,6 +156,17 @@ class Topology:
             return self
         return self._only(node for node in self.nodes if not node.since or reached(node.since))
 
+    def allowing(self, memory: int, processes: int) -> "Topology":
+        """The topology whose machines may use so many bytes of memory and so many processes; 0 leaves what it says itself."""
+        if not (memory or processes):
+            return self
+
+        def allowed(node: Node) -> Node:
+            there = node.limits
+            return replace(node, limits=replace(there, memory=memory or there.memory, pids=processes or there.pids))
+
+        return replace(self, nodes=tuple(map(allowed, self.nodes)))
+
     def _only(self, nodes: Iterable[Node]) -> "Topology":
         kept = tuple(nodes)
         used = {network for node in (*kept, *self.lent) for network in (node.network, *node.joins)}

@@ -1,0 +1,120 @@
+"""What the names of hand-ins tell when an LMS gives them all in one zip: whose each is, and where the LMS says so, when it came.
+
+| | a hand-in is called | where that is from |
+| --- | --- | --- |
+| Moodle | `Ann Smith_12345_assignsubmission_file/a.tar.gz`, or all in one folder with `_` for `/` | mod/assign/classes/downloader.php |
+| Canvas | `smithann_LATE_678_901_a.tar.gz`: sortable name, user id, file id | lib/content_zipper.rb |
+| Blackboard | `Lab 4b_asmith15_attempt_2027-01-26-23-59-01_a.tar.gz`, with a .txt beside it | Assignment File Download |
+| Brightspace | `12345-67890 - Ann Smith - Jan 26, 2027 1159 PM/a.tar.gz` | Assignments, Download |
+| labenv's gate | `asmith15/2027-01-26T23-59-01Z.tar.gz` | labenv/classroom/serving |
+
+Any other file is called as the teacher calls it: `asmith15.tar.gz`, `asmith15/a.tar.gz`.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from pathlib import PurePosixPath
+
+ENDINGS = (".tar.gz", ".tgz", ".tar", ".gz")
+_MOODLE = re.compile(r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_file(?:_(?P<file>.*))?")
+_CANVAS = re.compile(r"(?P<name>[^_]+|anon)_(?P<late>LATE_)?(?P<user>[0-9A-Za-z]+)_(?P<id>\d+)_(?P<file>.+)")
+_BLACKBOARD = re.compile(r"(?P<before>.+)_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_(?P<file>.*))?(?:\.txt)?")
+_BRIGHTSPACE = re.compile(
+    r"\d+-\d+ - (?:(?P<number>\S*\d\S*) - )?(?P<name>.+?) ?- (?P<day>[A-Za-z0-9 ,]+\d{4}) (?P<clock>\d{3,4}) ?(?P<half>[AP]M)?(?: - (?P<file>.+))?"
+)
+_GATE = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)[:-]?(\d\d)[:-]?(\d\d)(?:[.,]\d+)?(?:Z|\+00:?00)")
+_DAYS = ("%b %d, %Y", "%B %d, %Y", "%d %b, %Y", "%d %B, %Y", "%d %b %Y", "%d %B %Y")
+# What programs and people put behind a name, so that two files can have it.
+_AGAIN = re.compile(r"(?:[ _-]?\(\d{1,3}\)|[_-]\d{1,3})$")
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a name tells: `keys` may be the student's id, login or name, the surest first.
+
+    `time` is when the hand-in came, None where the name does not say. `is_late` is Canvas's word. `number` is Moodle's participant.
+    """
+
+    keys: tuple[str, ...]
+    time: datetime | None = None
+    is_late: bool = False
+    number: str = ""
+
+
+def named(path: str, zone: tzinfo) -> Named:
+    """What the name of a file in a zip or a folder tells; a time without a zone is in that one, which an LMS shows to the course."""
+    parts = PurePosixPath(path).parts
+    for part in reversed(parts):
+        for read in (_moodle, _blackboard, _brightspace):
+            if found := read(part, zone):
+                return found
+    return _canvas(parts[-1]) or _gate(parts) or Named(tuple(_plain(parts)))
+
+
+def _moodle(part: str, _: tzinfo) -> Named | None:
+    match = _MOODLE.fullmatch(part)
+    return Named((match["name"],), number=match["number"]) if match else None
+
+
+def _canvas(name: str) -> Named | None:
+    match = _CANVAS.fullmatch(name)
+    if not match or not (match["user"].isdecimal() or match["name"] == "anon"):
+        return None
+    return Named((match["user"], match["name"]), is_late=bool(match["late"]))
+
+
+def _blackboard(part: str, zone: tzinfo) -> Named | None:
+    match = _BLACKBOARD.fullmatch(part)
+    if not match:
+        return None
+    try:
+        time = datetime.strptime(match["time"], "%Y-%m-%d-%H-%M-%S").replace(tzinfo=zone)
+    except ValueError:
+        return None
+    # Both the assignment and a login may have `_`: each place may be the one between them.
+    words = match["before"].split("_")
+    return Named(tuple("_".join(words[at:]) for at in range(1, len(words))), time)
+
+
+def _brightspace(part: str, zone: tzinfo) -> Named | None:
+    match = _BRIGHTSPACE.fullmatch(part)
+    if not match:
+        return None
+    keys = tuple(filter(None, (match["number"], match["name"])))
+    clock, half = match["clock"].zfill(4), match["half"]
+    for day in _DAYS:
+        try:
+            time = datetime.strptime(
+                f"{match['day']} {clock} {half or ''}".strip(), f"{day} {'%I%M %p' if half else '%H%M'}"
+            )
+        except ValueError:
+            continue
+        return Named(keys, time.replace(tzinfo=zone))
+    return Named(keys)
+
+
+def _gate(parts: tuple[str, ...]) -> Named | None:
+    match = _GATE.fullmatch(_stem(parts[-1]))
+    if not match or len(parts) < 2:
+        return None
+    day, hour, minute, second = match.groups()
+    try:
+        return Named((parts[-2],), datetime.fromisoformat(f"{day}T{hour}:{minute}:{second}").replace(tzinfo=UTC))
+    except ValueError:
+        return None
+
+
+def _plain(parts: tuple[str, ...]) -> Iterator[str]:
+    stem = _stem(parts[-1])
+    yield stem
+    yield _AGAIN.sub("", stem)
+    yield from reversed(parts[:-1])
+
+
+def _stem(name: str) -> str:
+    for ending in ENDINGS:
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return name

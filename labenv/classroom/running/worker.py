@@ -1,0 +1,90 @@
+"""One process that checks environments, one at a time, as they come over a pipe.
+
+pytest works on the whole process (standard output, os.environ), so what goes on side by side needs processes. The server that all
+of them are forked from has imported this module, and with it all that a check needs (multiprocessing, forkserver): a process begins in
+some milliseconds, and opens the engine once.
+"""
+
+import gc
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from labenv.checks import collect, interface, session  # noqa: F401  # for the processes that are forked
+from labenv.checks.results import Report
+from labenv.checks.run import run_checks
+from labenv.engine import Engine, origin  # noqa: F401  # as above
+from labenv.engine.endpoint import Endpoint
+from labenv.engine.find import reconnect
+from labenv.environment import Environment
+from labenv.environments import history  # noqa: F401  # as above
+from labenv.errors import LabenvError
+from labenv.events import Event
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment to check; the other fields are arguments of `run_checks`."""
+
+    environment: Environment
+    steps: tuple[str, ...] | None = None
+    reached_only: bool = False
+    written: bool = True
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an environment could not be checked: a sentence, and its exit code."""
+
+    sentence: str
+    code: int
+
+
+# What a process says: events while it checks, then the report, or why there is none.
+Said = Event | Report | Failure
+
+
+def work(pipe: "Connection", endpoint: Endpoint, environ: dict[str, str]) -> None:
+    """Check environments on that engine until the pipe ends. SIGTERM ends a check as Ctrl-C does: nothing is left in the machines."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it
+    signal.signal(signal.SIGTERM, _interrupt)
+    os.environ.clear()
+    os.environ.update(environ)
+    os.dup2(2, 1)  # what a check may print is no output of the command
+    gc.freeze()
+    engine: Engine | None = None
+    with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+        while True:
+            task: Task = pipe.recv()
+            try:
+                engine = engine or Engine(reconnect(endpoint))
+                pipe.send(_checked(engine, task, pipe))
+            except LabenvError as error:
+                pipe.send(Failure(str(error), error.exit_code))
+    sys.stderr.flush()
+    os._exit(0)  # no thread that still waits for a machine keeps the process
+
+
+def _checked(engine: Engine, task: Task, pipe: "Connection") -> Report:
+    def listen(event: Event) -> None:
+        if event.kind in ("note", "warn"):
+            pipe.send(event)
+
+    return run_checks(
+        engine,
+        task.environment,
+        steps=list(task.steps) if task.steps else None,
+        reached_only=task.reached_only,
+        written=task.written,
+        whole=task.whole,
+        listen=listen,
+    )
+
+
+def _interrupt(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -1,0 +1,150 @@
+"""What a student may run through the gate: the commands by name, and of each the options and arguments that may stand there.
+
+Everything else is refused: no option that names a file of the server, none that names a student, none that asks for what is a
+teacher's. A command line is never given to a shell.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from labenv.errors import UsageError
+from labenv.text import one_line
+
+_FLAG = None
+_WORD = re.compile(r"[A-Za-z0-9<][\w.@:<>+-]{0,199}", re.ASCII)  # a step, a message id, the name of a save or a drill
+_PART = re.compile(r"[A-Za-z0-9][\w.@:/+-]{0,299}", re.ASCII)  # a part of a hand-in, or MACHINE:PATH
+_NUMBER = re.compile(r"[0-9]{1,6}")
+_TEXT = re.compile(r"[^-].{0,999}", re.DOTALL)  # a sentence of the student's own
+_DRILLS = ("start", "status", "diagnose", "hint", "check", "give-up")
+_SHOWN = 40  # characters of what was typed
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command. `says` is its line in the menu, `options` what may stand there with the form of its value (None: a flag).
+
+    `arguments` are the forms of the arguments, the last for all that follow up to `most`.
+    """
+
+    says: str
+    options: Mapping[str, re.Pattern[str] | None] = field(default_factory=dict)
+    arguments: Sequence[re.Pattern[str]] = ()
+    most: int = 0
+    in_menu: bool = True
+
+
+_JSON: dict[str, re.Pattern[str] | None] = {"--json": _FLAG}
+COMMANDS: dict[str, Command] = {
+    "status": Command("your machines, their addresses and your password", _JSON),
+    "check": Command(
+        "which steps hold, and why the next does not",
+        {**_JSON, "--all": _FLAG, "--watch": _FLAG, "--after-reboot": _FLAG},
+        (_WORD,),
+        20,
+    ),
+    "next": Command("what to do next", _JSON),
+    "hint": Command("a hint: hint, or hint 17", {**_JSON, "--level": _NUMBER}, (_WORD,), 1),
+    "trace": Command("the path of a message: trace, or trace ID", {**_JSON, "--no-pager": _FLAG}, (_WORD,), 1),
+    "tick": Command(
+        "steps that only you can judge: tick 29 what I saw",
+        {**_JSON, "--remove": _FLAG},
+        (_WORD, _TEXT),
+        60,
+    ),
+    "logbook": Command("your log book; logbook --edit opens it in nano", {**_JSON, "--edit": _FLAG, "-e": _FLAG}),
+    "drill": Command(
+        f"find a fault: drill {', '.join(_DRILLS[:3])}, …",
+        {**_JSON, "--level": _NUMBER, "--seed": _WORD, "--random": _FLAG},
+        (re.compile("|".join(_DRILLS)), _WORD),
+        2,
+    ),
+    "save": Command("keep the state of your machines: save NAME", _JSON, (_WORD,), 1),
+    "saves": Command(
+        "your saves; saves --remove NAME", {**_JSON, "--remove": _WORD, "--dry-run": _FLAG, "--yes": _FLAG, "-y": _FLAG}
+    ),
+    "restore": Command("go back to a save: restore NAME", _JSON, (_WORD,), 1),
+    "submit": Command("hand in; submit --dry-run only lists", {**_JSON, "--without": _PART, "--dry-run": _FLAG}),
+}
+_NEEDS = {"restore": "restore needs the name of a save: restore NAME. `saves` lists them."}
+_TEACHERS = {
+    "-s": "You work in your own environment here, so no student is named.",
+    "--student": "You work in your own environment here, so no student is named.",
+    "--export": "Files go over scp: scp -P PORT YOU@SERVER:logbook.md .",
+    "--import": "Files go over scp: scp -P PORT logbook.md YOU@SERVER:",
+}
+
+
+def words(line: str) -> list[str]:
+    """What was typed, as words; `labenv` before it may be left out. Raises UsageError for quotes that do not end."""
+    try:
+        found = shlex.split(line)
+    except ValueError as error:
+        raise UsageError("A quote is not closed. Type it again.") from error
+    return found[1:] if found[:1] == ["labenv"] else found
+
+
+def allowed(typed: Sequence[str]) -> list[str]:
+    """The arguments for labenv of a command that a student typed. Raises UsageError for one that is not among those above.
+
+    Options come first, then `--`, so that no argument can be taken for an option.
+    """
+    name, *rest = typed
+    if name not in COMMANDS:
+        raise UsageError(f"There is no command {_said(name)} here. Type help to see what there is.")
+    command = COMMANDS[name]
+    options, arguments = _parted(name, command, rest)
+    if len(arguments) > command.most:
+        more = f"takes at most {command.most}" if command.most else "takes none"
+        raise UsageError(f"{name} {more} of what follows it: {_said(' '.join(arguments))}")
+    for number, argument in enumerate(arguments):
+        form = command.arguments[min(number, len(command.arguments) - 1)]
+        if not form.fullmatch(argument):
+            raise UsageError(f"{_said(argument)} cannot stand after {name}.{_of_drill(name, number)}")
+    if name in _NEEDS and not arguments:
+        raise UsageError(_NEEDS[name])
+    if name == "drill":  # a group: its command comes before the options
+        return [
+            name,
+            arguments[0] if arguments else "status",
+            *options,
+            *(["--", *arguments[1:]] if arguments[1:] else ()),
+        ]
+    return [name, *options, *(["--", *arguments] if arguments else ())]
+
+
+def _parted(name: str, command: Command, rest: Sequence[str]) -> tuple[list[str], list[str]]:
+    options: list[str] = []
+    arguments: list[str] = []
+    ahead = list(rest)
+    while ahead:
+        word = ahead.pop(0)
+        if word == "--":
+            return options, [*arguments, *ahead]
+        if not word.startswith("-") or len(word) == 1:
+            arguments.append(word)
+            continue
+        option, joined, value = word.partition("=")
+        if option not in command.options:
+            raise UsageError(_TEACHERS.get(option) or f"{name} has no option {_said(option)} here.")
+        form = command.options[option]
+        options.append(option)
+        if form is None:
+            if joined:
+                raise UsageError(f"{option} takes no value.")
+            continue
+        value = value if joined else (ahead.pop(0) if ahead else "")
+        if not form.fullmatch(value):
+            raise UsageError(f"{option} needs a value, and {_said(value) or 'nothing'} is none.")
+        options.append(value)
+    return options, arguments
+
+
+def _of_drill(name: str, number: int) -> str:
+    return f" Its commands are: {', '.join(_DRILLS)}." if name == "drill" and number == 0 else ""
+
+
+def _said(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
