@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from labenv.engine import BRIDGED, CLASS, OPTIONAL, Engine, machine_labels, machine_of, refusals, wall
-from labenv.environment import Machine, class_name, network_name
+from labenv.environment import Environment, Machine, class_name, network_name
 from labenv.lab.topology import Network, Node
 from labenv.student import Student
 
@@ -30,9 +30,25 @@ def machines(engine: Engine, class_id: str) -> dict[str, Machine]:
     for container in containers:
         told = json.loads(container["Labels"][OPTIONAL])
         name = container["Labels"][SHARED]
-        record = Machine(name, told["fqdn"], told["address"], "missing", "", optional=True, network=told["network"])
+        record = Machine(
+            name,
+            told["fqdn"],
+            told["address"],
+            "missing",
+            "",
+            optional=True,
+            network=told["network"],
+            addresses=tuple(told["addresses"]),
+        )
         found[name] = machine_of(owner(class_id), record, container, alive)
     return found
+
+
+def lent(engine: Engine, environment: Environment) -> tuple[Machine, ...]:
+    """The machines of its class that run for an environment. Raises EngineError."""
+    if not environment.federated:
+        return ()
+    return tuple(each for each in machines(engine, environment.class_id).values() if each.state == "running")
 
 
 def make(
