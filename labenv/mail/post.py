@@ -215,14 +215,14 @@ class Post:
         replies = [d.address for d in hop.last if d.status != "sent" and re.search(r"said: \d{3}", d.words)]
         return self._site.names.get(replies[0], machine.name) if replies else machine.name
 
-    def sweep(self) -> None:
-        """Wait until every message has come to rest, then remove them from all queues and mailboxes.
+    def sweep(self, *, at_rest: bool = False) -> None:
+        """Wait until every message has come to rest, then remove them from all queues and mailboxes; the caller may know that they have.
 
         A message that moves too slowly is removed from the queue it is in; if it was being delivered just then, a second
         round removes its file. So it does where no log tells how messages move.
         """
         for seconds in _STUCK if self._is_stuck else _REST:
-            at_rest = self._wait(seconds)
+            at_rest = at_rest or self._wait(seconds)
             with ThreadPoolExecutor() as pool:
                 list(pool.map(self._clean, self._logs))
             if at_rest and not self._unlogged:

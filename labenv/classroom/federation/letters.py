@@ -50,6 +50,7 @@ class Desk:
     address: str
     sent: str = ""  # the message id
     trouble: str = ""  # why nothing was sent, or nothing can be seen
+    moves: bool = False  # a message was still under way when nobody waited for it any more
     _texts: dict[str, str] = field(default_factory=dict)
     _hops: dict[str, list[Hop]] = field(default_factory=dict)
     _asking: Lock = field(default_factory=Lock)
@@ -129,7 +130,7 @@ def _opened(desk: Desk) -> None:
 
 def _closed(desk: Desk) -> None:
     try:
-        desk.post.sweep()
+        desk.post.sweep(at_rest=not desk.moves)
         desk.post.tidy()
     except (EngineError, CheckFailed):  # a machine that has stopped keeps what it has until the next run
         pass
@@ -164,6 +165,9 @@ def _sent(wave: Sequence[Desk], ends: Mapping[str, Desk]) -> None:
                 moved = now
             else:
                 time.sleep(_PAUSE)
+        for desk, end in pairs:
+            if not _is_at_rest(_way(desk, end)):
+                desk.moves = end.moves = True
 
 
 def _is_at_rest(way: Way) -> bool:

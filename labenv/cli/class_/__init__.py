@@ -2,7 +2,7 @@
 
 import typer
 
-from labenv.cli.class_ import init, lint
+from labenv.cli.class_ import init, lint, matrix
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,3 +13,4 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("lint")(lint.lint)
 app.command("schema")(lint.schema)
+app.command("matrix")(matrix.matrix)
