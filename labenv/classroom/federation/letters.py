@@ -24,7 +24,7 @@ from labenv.text import one_line
 
 _AT_ONCE = 5  # students who send at a time: each message has as many deliveries as there are others
 _TOGETHER = 8  # students whose machines are asked at a time
-_WAIT = 10.0  # seconds until what a message did counts; one second is usual
+WAIT = 10.0  # seconds until what a message did counts; one second is usual
 _QUIET = 3.0  # seconds in which nothing more happens
 _PAUSE = 0.2
 _LONGEST = 200  # characters of what a log says
@@ -32,8 +32,12 @@ _LONGEST = 200  # characters of what a log says
 
 @dataclass(frozen=True)
 class Way:
-    """How far a message came: the other's server took it, and delivered it. `words` say why it stopped."""
+    """How far a message came: it left the sender's machines, the other's server took it, and delivered it.
 
+    `words` say why it stopped; without them it was still under way.
+    """
+
+    left: bool = False
     accepted: bool = False
     delivered: bool = False
     words: str = ""
@@ -154,7 +158,7 @@ def _sent(wave: Sequence[Desk], ends: Mapping[str, Desk]) -> None:
         list(pool.map(one, wave))
         pairs = [(desk, end) for desk in wave if desk.sent for end in ends.values() if end is not desk]
         began = moved = time.monotonic()
-        while (now := time.monotonic()) < min(began + _WAIT, moved + _QUIET):
+        while (now := time.monotonic()) < min(began + WAIT, moved + _QUIET):
             under_way = [(desk, end) for desk, end in pairs if not _is_at_rest(_way(desk, end))]
             if not under_way:
                 break
@@ -181,18 +185,19 @@ def _way(desk: Desk, end: Desk) -> Way:
     left = desk.outward(end.address)
     if left is None:
         return Way()
-    if left.status != "sent" or not left.address:
-        return Way(words=_short(left.words))
+    out = left.address not in ("", *desk.site.names)
+    if left.status != "sent" or not out:
+        return Way(left=out, words=_short(left.words))
     stopped = ""
     for hop in end.hops(desk.sent):
         for each in hop.last:
             if end.address not in (each.to, each.orig_to):
                 continue
             if each.status == "sent" and not each.address and each.relay != "none":  # discard(8) has no relay
-                return Way(accepted=True, delivered=True)
+                return Way(left=True, accepted=True, delivered=True)
             if each.status != "sent" or each.relay == "none":
                 stopped = _short(each.words)
-    return Way(accepted=True, words=stopped)
+    return Way(left=True, accepted=True, words=stopped)
 
 
 def _short(words: str) -> str:

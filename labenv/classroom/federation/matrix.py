@@ -31,7 +31,7 @@ WORDS: dict[State, str] = {
     "accepted": "accepted, not delivered",
     "refused": "MX found, not accepted",
     "unfound": "no MX found",
-    "unsent": "not sent",
+    "unsent": "did not leave the sender",
 }
 
 
@@ -191,8 +191,9 @@ def _pair(sender: str, to: str, door: Door, way: Way | None, trouble: str) -> Pa
     if way.delivered:
         return Pair(sender, to, "delivered")
     if way.accepted:
-        return Pair(sender, to, "accepted", way.words or "no line about it in the log")
-    return Pair(sender, to, "refused", way.words or f"nothing happened to it at {sender}")
+        return Pair(sender, to, "accepted", way.words or f"{to}'s log has no line about its delivery")
+    still = f"the message was still in a queue after {letters.WAIT:.0f} seconds"
+    return Pair(sender, to, "refused" if way.left else "unsent", way.words or still)
 
 
 def _troubles(
