@@ -4,7 +4,7 @@ They are read from the engine's labels; nothing else stores them.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,8 @@ class Environment:
     A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
     they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship, `class_id` the class that it
     belongs to, if any, and `allowance` what that allows its machines; a `federated` one shares the world outside with that class.
-    With `pools`, another environment has the same X: no port is published.
+    With `pools`, another environment has the same X: no port is published. One that `replays` the submission of a student has that
+    student's files, on machines of an id of its own.
     """
 
     student: Student
@@ -116,6 +117,12 @@ class Environment:
     allowance: Allowance = USUAL
     federated: bool = False
     pools: tuple[Pool, ...] = ()
+    replays: str = ""
+
+    @property
+    def judged(self) -> Student:
+        """The student whose work is checked here: its own, or the one whose submission it replays."""
+        return replace(self.student, id=self.replays) if self.replays else self.student
 
     @property
     def subnet(self) -> IPv4Network:

@@ -53,7 +53,12 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "logbook": "logbook.logbook",
         "drill": "drill.app",
     },
-    "Handing in": {"evidence": "evidence.evidence", "submit": "submit.submit", "review": "review.review"},
+    "Handing in": {
+        "evidence": "evidence.evidence",
+        "submit": "submit.submit",
+        "review": "review.review",
+        "replay": "replay.replay",
+    },
     "Many students": {"class": "class_.app"},
     "Maintenance": {
         "doctor": "doctor.doctor",

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -43,6 +44,7 @@ ALLOWANCE = "labenv.allowance"  # what that class allows each machine: bytes of 
 POOLS = "labenv.pools"  # on an environment that has the X of another: what the engine knows its networks by
 FEDERATED = "labenv.federated"  # on an environment that shares the world outside with its class
 LINK = "labenv.link"  # the number of its link to the world outside, if that is not X
+REPLAYS = "labenv.replays"  # the student whose submission is judged on an environment
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
@@ -89,6 +91,12 @@ class Engine:
     def endpoint(self) -> Endpoint:
         """Where it answers, so that another process can open it, too."""
         return self._connection.endpoint
+
+    def apart(self) -> "Engine":
+        """The same engine for a piece of work beside others: it waits for its machines with a patience of its own."""
+        other = copy(self)
+        other._patience = Patience()
+        return other
 
     @cached_property
     def group(self) -> int | None:
@@ -396,13 +404,13 @@ class Engine:
                 if RECORD not in volume["Labels"]:
                     self.api.remove_volume(volume["Name"], force=True)
             for network in self.api.networks(filters=mine):
-                self._remove_network(network["Id"])
+                self.remove_network(network["Id"])
         if recipe.choose(self.facts).own_slice:
             idents = [recipe.ident(environment.student.id, machine.name) for machine in environment.regular]
             cgroups.remove(idents, self)
 
-    def _remove_network(self, network: str) -> None:
-        """Remove a network; containers that a person attached to it (labenv.environments.reach) stay, without it."""
+    def remove_network(self, network: str) -> None:
+        """Remove a network. Who else is on it stays, without it: what a person attached, and machines of a class. Raises EngineError."""
         with suppress(docker.errors.NotFound):
             try:
                 self.api.remove_network(network)
@@ -470,6 +478,7 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         FEDERATED: "yes" if environment.federated else "",
         POOLS: " ".join(f"{pool.network}={pool.there}={pool.own}" for pool in environment.pools),
         LINK: "" if student.link in (None, student.x) else str(student.link),
+        REPLAYS: environment.replays,
     }
     return {
         LABEL: student.id,
@@ -525,7 +534,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
     pools = pools_in(labels)
     rest = {container["Labels"][MACHINE]: container for container in containers}
     machines = [
-        _machine(
+        machine_of(
             student,
             Machine(name, fqdn, address, "missing", "", network="".join(network)),
             rest.pop(name, None),
@@ -538,7 +547,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         told = json.loads(container["Labels"].get(OPTIONAL, "{}"))
         told["addresses"] = tuple(told.get("addresses", ()))
         machine = Machine(name, told.pop("fqdn", ""), told.pop("address", ""), "missing", "", optional=True, **told)
-        machines.append(_machine(student, machine, container, alive, pools))
+        machines.append(machine_of(student, machine, container, alive, pools))
     foreign = any(FOREIGN in container["Labels"] for container in containers)
     return Environment(
         student,
@@ -553,13 +562,14 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         allowance_in(labels),
         FEDERATED in labels,
         pools,
+        replays=labels.get(REPLAYS, ""),
     )
 
 
-def _machine(
-    student: Student, machine: Machine, container: dict[str, Any] | None, alive: set[str], pools: tuple[Pool, ...]
+def machine_of(
+    student: Student, machine: Machine, container: dict[str, Any] | None, alive: set[str], pools: tuple[Pool, ...] = ()
 ) -> Machine:
-    """The machine, with what the engine says about it."""
+    """The machine, with what the engine says about it; `alive` are the networks that there are."""
     machine = replace(machine, container=container_name(student.id, machine.name))
     if container is None:
         return machine
