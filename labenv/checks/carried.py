@@ -33,9 +33,9 @@ class Law:
 
     def without_secrets(self, text: str) -> str:
         """The text with asterisks in place of passwords."""
-        if not self.secrets:
-            return text
-        return self.secrets.sub(lambda found: found[0].replace(found[1], "*" * len(found[1])), text)
+        for found in reversed(list(self.secrets.finditer(text)) if self.secrets else []):
+            text = text[: found.start(1)] + "*" * len(found[1]) + text[found.end(1) :]
+        return text
 
 
 def matches(path: str, pattern: str) -> bool:

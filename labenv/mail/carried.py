@@ -59,7 +59,7 @@ _SERVICES = frozenset(
 )
 # What may deliver a message: the programs do nothing else, and are in the images or in none.
 _AGENTS = ("dovecot-lda", "deliver", "maildrop", "procmail", "true", "false")
-_BEFORE = re.compile(r"^(exec\s+)?((/usr)?/bin/env\s+)?((LC_ALL|LANG)=[\w.-]+\s+)*")
+_BEFORE = re.compile(r"^(exec\s+)?(((/usr)?/bin/)?env\s+)?((LC_ALL|LANG)=[\w.-]+\s+)*")
 _SHELL = re.compile(r"[;|&<>()`\\*?\[\]~#^\n]|\$\(")
 _PARAMETER = re.compile(r"\$\{?(\w+)")
 _OPTIONS = frozenset(("-f", "-a", "-r", "-e", "-d", "-m"))

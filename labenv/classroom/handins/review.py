@@ -8,14 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import jinja2
-
 from labenv import plain_tar
 from labenv.classroom.handins import alike, archive, times
 from labenv.classroom.handins.alike import Likeness
 from labenv.classroom.handins.look import COLUMNS, TITLES, Looked, Submission, look
 from labenv.errors import UsageError
 from labenv.plain_tar import Unreadable
+from labenv.reports import pages
 from labenv.text import cell, decoded, one_line
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -72,14 +71,7 @@ def as_csv(rows: Iterable[Submission]) -> str:
 
 def as_html(rows: Iterable[Submission]) -> str:
     """The table as one self-contained HTML page."""
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return pages.get_template("review.html.j2").render(columns=TITLES, rows=list(rows))
+    return pages.templates(_TEMPLATES).get_template("review.html.j2").render(columns=TITLES, rows=list(rows))
 
 
 def texts(handouts: Iterable[Path]) -> tuple[str, ...]:

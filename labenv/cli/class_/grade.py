@@ -8,7 +8,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import results as reports
-from labenv.cli.class_ import told
+from labenv.cli.class_ import scores
 from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
 from labenv.cli.class_.results import (
     CsvOption,
@@ -131,7 +131,7 @@ def grade(
     kind = "environments" if not sources else "replay" if replay else "hand-ins"
     record.keep(assignment.name, kind, [*((g, True) for g in run.grades), *((g, False) for g in run.others)])
     changed = list(changes(before, run.grades))
-    reports.write(files, told.book(there, assignment, run.grades, record, run))
+    reports.write(files, scores.book(there, assignment, run.grades, record, run))
     if json:
         document = {
             "class": there.id,
@@ -174,17 +174,17 @@ def _handed_in(
 
 
 def _show(run: "Graded", changed: "list[tuple[Grade, Grade, tuple[str, ...]]]", *, compare: bool) -> None:
-    told.table(run.grades, run.alike)
-    told.notes(run.grades)
+    scores.table(run.grades, run.alike)
+    scores.notes(run.grades)
     for one, other, said in run.alike:
         typer.secho(one_line(f"{one} and {other} look alike: {said}"), fg="yellow")
-    for line in told.summary(run.grades):
+    for line in scores.summary(run.grades):
         print(line)
     if compare and not changed:
         print("Nobody's points have changed since the last time.")
     for new, old, why in changed:
         reasons = "; ".join(why) or "the reason is not known"
-        print(one_line(f"{new.student}: {told.number(old.total)} → {told.number(new.total)} points: {reasons}"))
+        print(one_line(f"{new.student}: {scores.number(old.total)} → {scores.number(new.total)} points: {reasons}"))
     if not run.grades:
         print("Nobody is to be graded.", file=sys.stderr)
 
