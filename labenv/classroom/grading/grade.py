@@ -30,7 +30,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Work:
-    """What there is of one student's work to give points for: the results, who gave those of a step, the student's own if others are."""
+    """What there is of one student's work to give points for.
+
+    `judges` say who gave the results of a step, `judge` of the others; `claimed` are the student's own, if these are not. `failed` says
+    why it could not be judged as it was to be.
+    """
 
     results: Sequence[CheckResult]
     judges: Mapping[str, Judge]
@@ -42,6 +46,7 @@ class Work:
     file: str = ""
     digest: str = ""
     notes: tuple[str, ...] = ()
+    failed: str = ""
 
 
 @dataclass(frozen=True)

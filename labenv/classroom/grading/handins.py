@@ -67,13 +67,14 @@ def of_handins(
                 found[member.id], said = _attempts(task, member, given, handed_in, texts, Path(copies))
                 trouble[member.id] = said + taken.wrong.get(member.id, [])
         grades: dict[str, list[tuple[Grade, Attempt]]] = {}
+        failed = list(taken.loose)
         for each, source, there in judging([each for those in found.values() for each in those]):
             made = graded(task, each.member, source, there)
             grades.setdefault(each.member.id, []).append((made, each))
+            failed += [f"{each.member.id}: {there.failed}"] if there.failed else []
     counting: dict[str, Attempt] = {}
     those: list[Grade] = []
     others: list[Grade] = []
-    failed = list(taken.loose)
     for member in task.members:
         said = trouble[member.id]
         made_of = sorted(grades.get(member.id, []), key=lambda pair: pair[1].number)

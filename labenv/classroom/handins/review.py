@@ -29,12 +29,7 @@ def review(files: Iterable[Path], handouts: Iterable[Path] = ()) -> list[Submiss
     `handouts` are texts that the students were given, so that quoting them counts nothing. Raises UsageError when none of the
     files exists, or a handout cannot be read.
     """
-    given = list(files)
-    if not any(file.exists() for file in given):
-        raise UsageError(
-            f"There is no file {one_line(', '.join(map(str, given)))}. Give archives from `labenv submit`."
-        )
-    files = [file for each in given for file in (_archives(each) if each.is_dir() else [each])]
+    files = listed(files)
     said = texts(handouts)
     found: list[Looked | Submission] = []
     for file in files:
@@ -44,6 +39,16 @@ def review(files: Iterable[Path], handouts: Iterable[Path] = ()) -> list[Submiss
             found.append(Submission(str(file), notes=(f"unreadable: {error}",), sound=False))
     rows = iter(compared([each for each in found if isinstance(each, Looked)]))
     return [next(rows) if isinstance(each, Looked) else each for each in found]
+
+
+def listed(files: Iterable[Path]) -> list[Path]:
+    """The archives that are meant: a folder stands for those in it. Raises UsageError when none of the files exists."""
+    given = list(files)
+    if not any(file.exists() for file in given):
+        raise UsageError(
+            f"There is no file {one_line(', '.join(map(str, given)))}. Give archives from `labenv submit`."
+        )
+    return [file for each in given for file in (_archives(each) if each.is_dir() else [each])]
 
 
 def _archives(folder: Path) -> list[Path]:

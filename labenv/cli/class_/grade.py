@@ -8,7 +8,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import results as reports
-from labenv.cli.class_ import told
+from labenv.cli.class_ import scores
 from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
 from labenv.cli.class_.results import (
     CsvOption,
@@ -25,8 +25,11 @@ from labenv.errors import UsageError
 from labenv.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from labenv.classroom.grading.grade import Graded, Task
     from labenv.classroom.grading.model import Grade
+    from labenv.events import Listener
 
 
 def grade(
@@ -123,12 +126,12 @@ def grade(
 
             run = of_environments(common.open_engine(listen), work, whole=trust, listen=listen)
         else:
-            run = _handed_in(work, sources, handed_in, handout or (), replay=replay)
+            run = _handed_in(work, sources, handed_in, handout or (), replay=replay, listen=listen)
     before = record.last(assignment.name) if compare else {}
     kind = "environments" if not sources else "replay" if replay else "hand-ins"
     record.keep(assignment.name, kind, [*((g, True) for g in run.grades), *((g, False) for g in run.others)])
     changed = list(changes(before, run.grades))
-    reports.write(files, told.book(there, assignment, run.grades, record, run))
+    reports.write(files, scores.book(there, assignment, run.grades, record, run))
     if json:
         document = {
             "class": there.id,
@@ -150,29 +153,38 @@ def grade(
 
 
 def _handed_in(
-    work: "Task", sources: list[Path], times: Path | None, handouts: "list[Path] | tuple[()]", *, replay: bool
+    work: "Task",
+    sources: list[Path],
+    times: Path | None,
+    handouts: "Sequence[Path]",
+    *,
+    replay: bool,
+    listen: "Listener",
 ) -> "Graded":
     from labenv.classroom.grading import handed_in
-    from labenv.classroom.grading.handins import of_handins
+    from labenv.classroom.grading.handins import Judging, by_their_own, of_handins
 
-    told_times = handed_in.read(times, work.of) if times else handed_in.HandedIn()
+    came = handed_in.read(times, work.of) if times else handed_in.HandedIn()
+    judging: Judging = by_their_own
     if replay:
-        raise UsageError("--replay is not here yet.")
-    return of_handins(work, sources, told_times, handouts)
+        from labenv.classroom.grading.replayed import on_clean_machines
+
+        judging = on_clean_machines(common.open_engine(listen), work.lab, listen)
+    return of_handins(work, sources, came, handouts, judging)
 
 
 def _show(run: "Graded", changed: "list[tuple[Grade, Grade, tuple[str, ...]]]", *, compare: bool) -> None:
-    told.table(run.grades, run.alike)
-    told.notes(run.grades)
+    scores.table(run.grades, run.alike)
+    scores.notes(run.grades)
     for one, other, said in run.alike:
         typer.secho(one_line(f"{one} and {other} look alike: {said}"), fg="yellow")
-    for line in told.summary(run.grades):
+    for line in scores.summary(run.grades):
         print(line)
     if compare and not changed:
         print("Nobody's points have changed since the last time.")
     for new, old, why in changed:
         reasons = "; ".join(why) or "the reason is not known"
-        print(one_line(f"{new.student}: {told.number(old.total)} → {told.number(new.total)} points: {reasons}"))
+        print(one_line(f"{new.student}: {scores.number(old.total)} → {scores.number(new.total)} points: {reasons}"))
     if not run.grades:
         print("Nobody is to be graded.", file=sys.stderr)
 

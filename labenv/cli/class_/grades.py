@@ -6,7 +6,7 @@ import typer
 
 from labenv.cli import common
 from labenv.cli.class_ import results as reports
-from labenv.cli.class_ import told
+from labenv.cli.class_ import scores
 from labenv.cli.class_.common import AssignmentOption, ClassOption, complete_member, opened
 from labenv.cli.class_.results import (
     CsvOption,
@@ -83,14 +83,14 @@ def grades(
             raise UsageError(f"Nothing of {name} was graded for {assignment.name}.")
         kept = [last[name]]
         runs = record.runs(assignment.name, name)
-    reports.write(files, told.book(there, assignment, kept, record))
+    reports.write(files, scores.book(there, assignment, kept, record))
     if json:
         history = {"history": [_run(run) for run in runs]} if student is not None else {}
         common.print_json({"class": there.id, "lab": assignment.name, "grades": [g.to_dict() for g in kept]} | history)
     elif student is None:
-        told.table(kept)
-        told.notes(kept)
-        for line in told.summary(kept):
+        scores.table(kept)
+        scores.notes(kept)
+        for line in scores.summary(kept):
             print(line)
     else:
         _show(kept[0], runs)
@@ -106,28 +106,28 @@ def _show(grade: "Grade", runs: "list[Run]") -> None:
     from labenv.classroom.gradebook.book import JUDGES
     from labenv.cli import show
 
-    told.table([grade])
+    scores.table([grade])
     rows = []
     for step in grade.steps:
         said = f"{step.status}{f', the student says {step.claimed}' if step.claimed else ''}"
-        points = f"{told.number(step.points)} of {told.number(step.of)}"
+        points = f"{scores.number(step.points)} of {scores.number(step.of)}"
         rows.append([step.step, one_line(step.title), points, said, JUDGES[step.judge], one_line(step.seen)[:160]])
     print()
     show.table(("step", "what", "points", "status", "judged", "seen"), rows)
     for taken in grade.deductions:
-        print(one_line(f"-{told.number(taken.points)}: {taken.reason}"))
+        print(one_line(f"-{scores.number(taken.points)}: {taken.reason}"))
     for decided in grade.overrides:
         what = f"step {decided.step}" if decided.step else "all"
         print(
             one_line(
-                f"{what}: {told.number(decided.points)} points by {decided.author}, {decided.time:%Y-%m-%d}: {decided.reason}"
+                f"{what}: {scores.number(decided.points)} points by {decided.author}, {decided.time:%Y-%m-%d}: {decided.reason}"
             )
         )
-    told.notes([grade])
+    scores.notes([grade])
     print("\nGraded:")
     for run in runs:
         for each in run.grades:
-            points = f"{told.number(each.total)} of {told.number(each.of)}"
+            points = f"{scores.number(each.total)} of {scores.number(each.of)}"
             print(one_line(f"  {run.time:%Y-%m-%d %H:%M} by {run.author}, {run.source}: {each.missing or points}"))
 
 

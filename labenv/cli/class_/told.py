@@ -1,96 +1,76 @@
-"""Grades as a terminal shows them, and as the reports get them."""
+"""How the class commands tell what came of many students: a line for each, and those who failed once, at the end, with the reason."""
 
-import statistics
+import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from labenv.text import one_line
+from labenv.errors import LabenvError
 
 if TYPE_CHECKING:
-    from labenv.classroom.folder.model import Assignment, Class
-    from labenv.classroom.gradebook import Book
-    from labenv.classroom.grading.grade import Graded
-    from labenv.classroom.grading.model import Grade
-    from labenv.classroom.grading.record import Record
+    from labenv.classroom.folder.model import Class
+    from labenv.environment import Environment
 
-_TITLES = ("student", "points", "of", "%", "late", "hints", "notes")
+T = TypeVar("T")
 
-
-def table(grades: "Sequence[Grade]", alike: "Sequence[tuple[str, str, str]]" = ()) -> None:
-    """Print a row for each grade; `alike` are pairs of students with a sentence."""
-    from labenv.cli import show
-
-    others: dict[str, list[str]] = {}
-    for one, other, _ in alike:
-        others.setdefault(one, []).append(other)
-        others.setdefault(other, []).append(one)
-    rows = [_row(grade, others.get(grade.student, ())) for grade in grades]
-    show.table(_TITLES, rows, [at for at, grade in enumerate(grades) if grade.missing])
+_NAMED = 8  # students in a sentence
 
 
-def notes(grades: "Iterable[Grade]") -> None:
-    """Print what is to be known about each grade, below the table."""
-    for grade in grades:
-        for note in grade.notes:
-            typer.secho(one_line(f"{grade.student}: {note}"), fg="yellow")
+def sorted_out(coming: Iterable[tuple[str, T | LabenvError]]) -> tuple[dict[str, T], dict[str, LabenvError]]:
+    """What came of each student, as it comes: the results, and the errors, both by student."""
+    done, errors = {}, {}
+    for who, result in coming:
+        if isinstance(result, LabenvError):
+            errors[who] = result
+        else:
+            done[who] = result
+    return dict(sorted(done.items())), dict(sorted(errors.items()))
 
 
-def summary(grades: "Sequence[Grade]") -> "Iterator[str]":
-    """How many there are, how they did, and who judged what."""
-    from labenv.classroom.gradebook.book import JUDGES
-
-    there = [grade for grade in grades if not grade.missing]
-    lacking = len(grades) - len(there)
-    told = f"{len(there)} graded" + (f", {lacking} missing" if lacking else "")
-    if there:
-        percents = [grade.percent for grade in there]
-        told += f"; mean {statistics.mean(percents):.0f} %, median {statistics.median(percents):.0f} %"
-    yield f"{told}."
-    judged: dict[str, float] = {}
-    for grade in there:
-        for step in grade.steps:
-            if step.of:
-                judged[JUDGES[step.judge]] = judged.get(JUDGES[step.judge], 0) + step.of
-    if judged:
-        yield f"Points judged {', '.join(f'{who}: {number(points)}' for who, points in judged.items())}."
+def document(of: "Class", done: Iterable[Mapping[str, Any]], errors: Mapping[str, LabenvError]) -> dict[str, Any]:
+    """What came of a command as its --json shows it: the students for whom it was done, and those for whom it failed."""
+    failed = [{"student": who, "error": str(error), "code": error.exit_code} for who, error in errors.items()]
+    return {"class": of.id, "students": list(done), "failed": failed}
 
 
-def number(points: float) -> str:
-    """Points as a person writes them: two digits behind the dot at most."""
-    return f"{round(points, 2):g}"
+def finish(errors: Mapping[str, LabenvError], whole: int, *, at_least: int = 0) -> None:
+    """Say on stderr who failed and why, and exit with the highest code, which is `at_least` that; goes on if it is 0."""
+    if errors:
+        print(f"labenv: {len(errors)} of {students(whole)} failed:", *_reasons(errors), sep="\n", file=sys.stderr)
+    if code := max([at_least, *(error.exit_code for error in errors.values())]):
+        raise typer.Exit(code)
 
 
-def _row(grade: "Grade", alike: "Sequence[str]") -> list[str]:
-    if grade.missing and not grade.overrides:
-        return [grade.student, "-", number(grade.of), "-", "", "", one_line(f"missing: {grade.missing}")]
-    said = [
-        f"{number(each.points)} points{f' for step {each.step}' if each.step else ''} by {each.author}"
-        for each in grade.overrides
-    ]
-    told = [*said, *([f"missing: {grade.missing}"] if grade.missing else []), *_count(grade)]
-    if alike:
-        more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
-        told.append(f"alike: {', '.join(alike[:3])}{more}")
-    late = f"{grade.days_late} d" if grade.days_late else ""
-    cells = [grade.student, number(grade.total), number(grade.of), f"{grade.percent:.0f}", late, str(grade.hints or "")]
-    return [*cells, one_line("; ".join(told))]
+def students(count: int) -> str:
+    """A number of students in words."""
+    return "1 student" if count == 1 else f"{count} students"
 
 
-def _count(grade: "Grade") -> "Iterator[str]":
-    if grade.notes:
-        yield f"{len(grade.notes)} note{'s' if len(grade.notes) > 1 else ''}"
+def environments(there: "Sequence[Environment]") -> str:
+    """Whose environments they are, in words."""
+    names = ", ".join(each.student.id for each in there[:_NAMED])
+    more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
+    return f"{len(there)} environment{'' if len(there) == 1 else 's'} ({names}{more})"
 
 
-def book(
-    of: "Class", assignment: "Assignment", grades: "Sequence[Grade]", record: "Record", run: "Graded | None" = None
-) -> "Book":
-    """What reports are made from: these grades, all that is on record, and what is known of this run."""
-    from labenv.classroom.gradebook import Alike, Book, Page
+def agreed(question: str, told: Iterable[str], *, yes: bool) -> bool:
+    """Whether the teacher wants that: asked in a terminal, after what is `told`, unless --yes was given. A script has nobody to ask."""
+    if yes or not sys.stdin.isatty():
+        return True
+    print(*told, sep="\n", file=sys.stderr)
+    if typer.confirm(question, default=False, err=True):
+        return True
+    print("Nothing was changed.", file=sys.stderr)
+    return False
 
-    names: Mapping[str, object] = {**run.asked, **run.drills} if run else {}
-    pages = {name: Page(run.asked.get(name, ()), run.drills.get(name, ())) for name in names} if run else {}
-    history = tuple(grade for each in record.runs(assignment.name) for grade in each.grades)
-    alike = tuple(Alike((one, other), said) for one, other, said in run.alike) if run else ()
-    return Book(of, assignment, tuple(grades), history, alike, pages)
+
+def _reasons(errors: Mapping[str, LabenvError]) -> Iterator[str]:
+    """The reasons, each with all the students whom it kept; what differs by the student's id only is said once."""
+    whose: dict[str, dict[str, str]] = {}
+    for who, error in sorted(errors.items()):
+        general = re.sub(rf"(?<![\w-]){re.escape(who)}(?![\w-])", "STUDENT", str(error))
+        whose.setdefault(general, {})[who] = str(error)
+    for general, said in whose.items():
+        yield f"  {', '.join(said)}: {next(iter(said.values())) if len(said) == 1 else general}"
