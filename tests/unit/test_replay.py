@@ -41,7 +41,8 @@ GIVEN = Pieces(
     (ME,),
     {"asmith15": 1000},
     {"multi-user.target.wants/postfix.service": "/lib/systemd/system/postfix.service", "dovecot.service": "/dev/null"},
-    ("/home/asmith15/.forward",),
+    active=("postfix.service",),
+    stays=("/home/asmith15/.forward",),
 )
 
 
@@ -202,6 +203,8 @@ AT = {"mode": 420, "owner": "root", "group": "root"}
         changed(accounts=[ACCOUNT | {"uid": True}]),
         changed(groups={"a b": 1}),
         changed(folders={"/home/asmith15/Mail dir": AT}),
+        changed(active=["a b.service"]),
+        changed(active=["--force.target"]),
         changed(stays=["/tmp/\x1b[2J"]),
     ],
 )

@@ -32,7 +32,10 @@ _STAYS = (
     "/usr/local/bin/*",
     "/usr/local/sbin/*",
 )
+# What runs: services and sockets, one a line (systemctl(1)).
+ACTIVE = "systemctl list-units --plain --no-legend --type=service,socket --state=active | cut -d' ' -f1"
 _STATE = f"""
+{ACTIVE} | sed 's/^/active\\t/'
 find {_UNITS} -type l -printf 'link\\t%P\\t%l\\n'
 cut -d: -f6 /etc/passwd | sort -u | while read -r home; do [ ! -d "$home" ] || stat -L --printf 'home\\t%n\\t%a\\t%U\\t%G\\n' "$home"; done
 for file in {" ".join(_STAYS)}; do [ ! -f "$file" ] || [ -L "$file" ] || [ "$file" -ot /etc/labenv/laid ] || printf 'stays\\t%s\\n' "$file"; done
@@ -67,6 +70,7 @@ def gathered(engine: "Engine", environment: Environment, lab: Lab, name: str, wa
         tuple(_people(accounts, homes, {row[0] for row in told["lab"]})),
         {name: number for name, number, _ in _groups(accounts["/etc/group"])},
         links,
+        tuple(row[0] for row in told["active"] if pieces.UNIT.fullmatch(row[0])),
         tuple(sorted(row[0] for row in told["stays"] if pieces.PATH.fullmatch(row[0]))),
     )
 
@@ -102,7 +106,7 @@ def _unpacked(data: bytes) -> tuple[dict[str, tuple[bytes, Place]], dict[str, Pl
 
 
 def _told(said: str) -> dict[str, list[list[str]]]:
-    found: dict[str, list[list[str]]] = {"link": [], "home": [], "stays": [], "lab": []}
+    found: dict[str, list[list[str]]] = {"link": [], "home": [], "stays": [], "lab": [], "active": []}
     for line in said.splitlines():
         kind, _, rest = line.partition("\t")
         if kind in found:

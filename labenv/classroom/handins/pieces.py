@@ -23,6 +23,7 @@ _UNIT_LINK = re.compile(r"([\w@:\\.-]{1,100}\.(wants|requires)/)?[\w@:\\.-]{1,10
 _TARGET = re.compile(
     r"(/dev/null|(/etc|/lib|/usr/lib)/systemd/system/[\w@:\\.-]{1,100}|[\w@:\\.-]{1,100}\.[a-z]{3,10})", re.ASCII
 )
+UNIT = re.compile(r"[\w@:\\.-]{1,100}\.(service|socket)", re.ASCII)
 OF_THE_LAB = "lab"  # in place of a hash: the password is the environment's own
 
 
@@ -65,7 +66,7 @@ class Pieces:
     """What is carried of one machine.
 
     `groups` are group(5)'s names with their numbers; `links` those below /etc/systemd/system, which say what starts at boot, with their
-    targets; `stays` are files that are there and are never carried.
+    targets; `active` the services and sockets that ran; `stays` are files that are there and are never carried.
     """
 
     files: tuple[Carried, ...] = ()
@@ -73,6 +74,7 @@ class Pieces:
     accounts: tuple[Account, ...] = ()
     groups: Mapping[str, int] | None = None
     links: Mapping[str, str] | None = None
+    active: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
@@ -103,6 +105,7 @@ def read(data: bytes) -> Pieces:
             tuple(_some(tree["accounts"], _MOST_ACCOUNTS, _account)),
             {_text(n, NAME): _number(i) for n, i in _some((tree["groups"] or {}).items(), _MOST_ACCOUNTS, tuple)},
             {_link(name): _text(to, _TARGET) for name, to in _some((tree["links"] or {}).items(), _MOST_LINKS, tuple)},
+            tuple(_some(tree["active"], _MOST_LINKS, lambda name: _text(name, UNIT))),
             tuple(_some(tree["stays"], _MOST_FILES, _path)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

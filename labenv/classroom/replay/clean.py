@@ -1,17 +1,19 @@
 """Clean machines for a submission: planned, made, and removed again, under an id of their own beside all environments."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from labenv.classroom.handins import laws
+from labenv.classroom.handins.gather import ACTIVE
 from labenv.classroom.handins.pieces import Pieces
 from labenv.classroom.replay.lay import Rules, laid
 from labenv.engine import image_sources
 from labenv.engine.images import Images
 from labenv.engine.ready import await_boot
-from labenv.environment import Environment
+from labenv.environment import Environment, Machine
 from labenv.environments import room
 from labenv.environments.changing import changed_by, changing
 from labenv.environments.machines import make, making_networks
@@ -30,14 +32,17 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 ID = "replay-{}"
+_OURS = ("labenv-", "systemd-", "user@", "dbus", "getty")  # what a machine itself needs, or has none of
+_PATIENCE = 15
 
 
 @dataclass(frozen=True)
 class Clean(Plan):
-    """The plan of an environment for `whom`: the machines of the lab's last stage, with these overlays."""
+    """The plan of an environment for `whom`: the machines of the lab's last stage, with these overlays, and what is to run there."""
 
     whom: str = ""
     overlays: Mapping[str, list[overlay.Item]] = field(default_factory=dict)
+    active: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def overlay(self, node: Node) -> list[overlay.Item]:
         """The files laid over a machine's image."""
@@ -64,13 +69,14 @@ def plan(
         there = laid(base, given[node.name], rules, who.password) if node.name in given else None
         overlays[node.name] = list(there.items) if there else base
         refused += [f"{node.name}: {said}" for said in (there.refused if there else ())]
-    made = Clean(replace(who, id=place), lab, at, whole, lab.topology, whom=who.id, overlays=overlays)
+    active = {name: frozenset(there.active) for name, there in given.items() if there.active}
+    made = Clean(replace(who, id=place), lab, at, whole, lab.topology, whom=who.id, overlays=overlays, active=active)
     return made, tuple(refused)
 
 
 @contextmanager
 def machines(engine: "Engine", made: Clean, listen: Listener) -> Iterator[Environment]:
-    """The machines of a plan during the block, booted. Raises EngineError; UsageError if another has their addresses.
+    """The machines of a plan during the block, booted, with the services running that are to. Raises EngineError; UsageError if another has their addresses.
 
     Whatever has their id is of an earlier replay that was interrupted, and is removed.
     """
@@ -87,10 +93,25 @@ def machines(engine: "Engine", made: Clean, listen: Listener) -> Iterator[Enviro
                 make(engine, made, list(made.topology.nodes), listen, coming)
             there = change.environment
             with Together(len(there.machines)) as pool:
-                list(pool.map(lambda machine: await_boot(engine, machine), there.machines))
+                list(pool.map(lambda machine: _settled(engine, machine, made.active.get(machine.name)), there.machines))
             yield there
         finally:
             engine.remove(made.environment())
+
+
+def _settled(engine: "Engine", machine: Machine, active: frozenset[str] | None) -> None:
+    """Wait for a machine's boot; then start and stop services of the image's so that those run that are `active`, as far as they do.
+
+    So a service that was only not enabled is judged as that, and not by all that waits for it.
+    """
+    await_boot(engine, machine)
+    if active is None:
+        return
+    with engine.shell(machine) as shell:
+        now = set(shell.run(ACTIVE).text.split())
+        for word, names in (("start", active - now), ("stop", now - active)):
+            if those := sorted(name for name in names if not name.startswith(_OURS)):
+                shell.run(f"timeout {_PATIENCE} systemctl {word} -- {shlex.join(those)}", 2 * _PATIENCE)
 
 
 def free_ids(engine: "Engine") -> Iterator[str]:
