@@ -28,6 +28,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "logs": "logs.logs",
         "desktop": "desktop.desktop",
         "client": "client.client",
+        "tunnel": "tunnel.tunnel",
         "reboot": "reboot.reboot",
         "down": "down.down",
     },

@@ -28,9 +28,8 @@ def test_the_ground_floor_is_small() -> None:
 
 
 def test_one_guard_takes_the_lock() -> None:
-    users = [
-        path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py") if "environments.lock" in path.read_text()
-    ]
+    taken = re.compile(r"from labenv\.environments\.lock import .*\b(locked|student_lock)\b")
+    users = [path.relative_to(HOUSE).as_posix() for path in HOUSE.rglob("*.py") if taken.search(path.read_text())]
     assert users == ["environments/changing.py"]
 
 

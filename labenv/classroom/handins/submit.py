@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from labenv import __version__
 from labenv.checks.results import Report, with_ticks
 from labenv.checks.run import run_checks
-from labenv.classroom.handins import evidence, gather, handin, pieces
+from labenv.classroom.handins import evidence, gather, handin, mark, pieces
 from labenv.environment import Environment
 from labenv.environments import drill_records, history, ticks
 from labenv.environments.ticks import Tick
@@ -207,7 +207,7 @@ def manifest(
     """The archive's description: whose it is, when and by which labenv it was made, and each member's size and checksum.
 
     It also says when the environment began (0: not known), and how many hints were asked for, so that neither a date nor a
-    hint can be changed in one place alone; and what the student left out, if anything.
+    hint can be changed in one place alone; the environment's mark; and what the student left out, if anything.
     """
     return {
         "format": handin.FORMAT,
@@ -217,6 +217,7 @@ def manifest(
         "network": str(environment.subnet),
         "lab": environment.lab,
         "labenv": __version__,
+        "mark": mark.of(environment.student),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **_began(began),
         "hints": hints,

@@ -2,7 +2,24 @@
 
 import typer
 
-from labenv.cli.class_ import init, lint
+from labenv.cli.class_ import (
+    check,
+    down,
+    drill,
+    export,
+    grade,
+    grades,
+    init,
+    lint,
+    override,
+    reset,
+    rubric,
+    save,
+    status,
+    up,
+)
+from labenv.cli.class_ import exec as exec_
+from labenv.cli.class_ import audit, gate, init, lint, passwords, purge, serve, stop, up
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,3 +30,22 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("lint")(lint.lint)
 app.command("schema")(lint.schema)
+app.command("up")(up.up)
+app.command("status")(status.status)
+app.command("check")(check.check)
+app.command("exec")(exec_.execute)
+app.add_typer(drill.app, name="drill")
+app.command("save")(save.save)
+app.command("export")(export.export)
+app.command("reset")(reset.reset)
+app.command("down")(down.down)
+app.command("rubric")(rubric.rubric)
+app.command("grade")(grade.grade)
+app.command("grades")(grades.grades)
+app.command("override")(override.override)
+app.command("passwords")(passwords.passwords)
+app.command("gate")(gate.gate)
+app.command("serve")(serve.serve)
+app.command("stop")(stop.stop)
+app.command("audit")(audit.audit)
+app.command("purge")(purge.purge)
