@@ -404,13 +404,13 @@ class Engine:
                 if RECORD not in volume["Labels"]:
                     self.api.remove_volume(volume["Name"], force=True)
             for network in self.api.networks(filters=mine):
-                self._remove_network(network["Id"])
+                self.remove_network(network["Id"])
         if recipe.choose(self.facts).own_slice:
             idents = [recipe.ident(environment.student.id, machine.name) for machine in environment.regular]
             cgroups.remove(idents, self)
 
-    def _remove_network(self, network: str) -> None:
-        """Remove a network; containers that a person attached to it (labenv.environments.reach) stay, without it."""
+    def remove_network(self, network: str) -> None:
+        """Remove a network. Who else is on it stays, without it: what a person attached, and machines of a class. Raises EngineError."""
         with suppress(docker.errors.NotFound):
             try:
                 self.api.remove_network(network)
@@ -534,7 +534,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
     pools = pools_in(labels)
     rest = {container["Labels"][MACHINE]: container for container in containers}
     machines = [
-        _machine(
+        machine_of(
             student,
             Machine(name, fqdn, address, "missing", "", network="".join(network)),
             rest.pop(name, None),
@@ -547,7 +547,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         told = json.loads(container["Labels"].get(OPTIONAL, "{}"))
         told["addresses"] = tuple(told.get("addresses", ()))
         machine = Machine(name, told.pop("fqdn", ""), told.pop("address", ""), "missing", "", optional=True, **told)
-        machines.append(_machine(student, machine, container, alive, pools))
+        machines.append(machine_of(student, machine, container, alive, pools))
     foreign = any(FOREIGN in container["Labels"] for container in containers)
     return Environment(
         student,
@@ -566,10 +566,10 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
     )
 
 
-def _machine(
-    student: Student, machine: Machine, container: dict[str, Any] | None, alive: set[str], pools: tuple[Pool, ...]
+def machine_of(
+    student: Student, machine: Machine, container: dict[str, Any] | None, alive: set[str], pools: tuple[Pool, ...] = ()
 ) -> Machine:
-    """The machine, with what the engine says about it."""
+    """The machine, with what the engine says about it; `alive` are the networks that there are."""
     machine = replace(machine, container=container_name(student.id, machine.name))
     if container is None:
         return machine

@@ -274,7 +274,7 @@ def _lay_network(engine: Engine, plan: Plan, listen: Listener) -> None:
             link = shared.free(there, f"{who.id}/{NETWORK}", link.prefixlen)
         network = Network(NETWORK, str(link), str(link[6]), {}, {})
         make_network(engine, plan, network)
-    walled(engine, plan, [wall.bridge(who, NETWORK)], listen)
+    walled(engine, who, [wall.bridge(who, NETWORK)], listen)
 
 
 def _files(plan: Plan) -> list[overlay.Item]:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, ip_network
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from labenv.computer import Computer
@@ -108,7 +109,7 @@ def free_x(is_taken: Callable[[int], bool], wanted: int) -> int | None:
 
 def free_link(there: Takings, x: int) -> int:
     """The number of a free link to the world outside: that of X, or one that is no X. Raises EngineError if there is none."""
-    for number in (x, *range(256, LINKS), *range(256)):
+    for number in chain([x], range(256, LINKS), range(256)):
         subnet = IPv4Network(f"{Student('', x, '', '', number).wan}.0/24")
         if number not in there.links and not any(map(subnet.overlaps, (taken for taken, _ in there.addresses))):
             return number

@@ -188,7 +188,12 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
             make_network(engine, made, network)
             changes.append(f"made the network{network.name and ' '}{network.name}")
             new.append(network.name)
-    walled(engine, made, [*filter(None, bridges.values()), *(wall.bridge(made.student, name) for name in new)], listen)
+    walled(
+        engine,
+        made.student,
+        [*filter(None, bridges.values()), *(wall.bridge(made.student, name) for name in new)],
+        listen,
+    )
     if not all(bridges.values()):
         text = f"an earlier version of labenv made this network: its machines can reach this computer. {wall.way_in(there.student.id)}"
         listen(Event("wall", text, "warn"))

@@ -118,8 +118,8 @@ def _master(text: str) -> tuple[str, list[str]]:
         said = ""
         if len(fields) > 7 and fields[7] not in _SERVICES:
             said = f"the service {fields[0][:30]} runs {fields[7][:30]}"
-        for option in re.findall(r"-o\s+(?:\{\s*)?([\w-]+)\s*=\s*([^\s}]*)", entry):
-            said = said or _setting(*option, set())
+        for name, value in re.findall(r"-o\s+(?:\{\s*)?([\w-]+)\s*=\s*([^\s}]*)", entry):
+            said = said or _setting(name, value, set())
         if said:
             wrong |= dict.fromkeys(at, "") | {at[0]: said}
     return left_out(lines, dict(sorted(wrong.items())))

@@ -141,9 +141,8 @@ def pack(
                 place = "history" if path.endswith(".bash_history") else "config"
                 members[f"{place}/{machine}{path}"] = content
         if pieces.FOLDER not in without:
-            for machine in environment.regular:
-                found = gather.gathered(engine, environment, lab, machine.name, wanted)
-                members[pieces.member(machine.name)] = found.to_json()
+            for name in (machine.name for machine in environment.regular):
+                members[pieces.member(name)] = gather.gathered(engine, environment, lab, name, wanted).to_json()
     unfit = [n for n, content in members.items() if len(content) > handin.LARGEST or not handin.is_name(n)]
     missing += [f"{name!r} was left out: its name is unusual, or it is too large." for name in unfit]
     left_out = _left_out(sorted(members.keys() - set(unfit)), without)

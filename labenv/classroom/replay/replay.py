@@ -113,7 +113,7 @@ def replay_all(
             finally:
                 used.append(place)
 
-    with Checkers(engine, len(files)) as checkers:
+    with Checkers(engine) as checkers:
         yield from paced(
             files,
             judged,

@@ -62,7 +62,7 @@ def start(
     engine: Engine, there: Sequence[Environment], order: dict[str, list[Drill]], listen: Listener
 ) -> Iterator[tuple[str, Running | LabenvError]]:
     """Put a fault into each environment, and yield each student with the drill that runs then. It is saved before."""
-    with Checkers(engine, len(there)) as checkers:
+    with Checkers(engine) as checkers:
 
         def one(mine: Engine, environment: Environment, tell: Listener) -> Running:
             return drill.start(mine, environment, order[environment.student.id], tell, partial(_checked, checkers))
@@ -74,7 +74,7 @@ def give_up(
     engine: Engine, there: Sequence[Environment], listen: Listener
 ) -> Iterator[tuple[str, Verdict | LabenvError]]:
     """End the drill that runs in each environment and take the fault out; yields each student with the verdict after that."""
-    with Checkers(engine, len(there)) as checkers:
+    with Checkers(engine) as checkers:
 
         def one(mine: Engine, environment: Environment, tell: Listener) -> Verdict:
             return drill.give_up(mine, environment, tell, partial(_checked, checkers))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from labenv.cli import common
+from labenv.cli.class_ import scores
 from labenv.cli.class_.common import AssignmentOption, ClassOption, complete_member, opened
 from labenv.cli.common import JsonOption
 from labenv.errors import UsageError
