@@ -115,7 +115,7 @@ def test_nothing_of_an_attackers_runs_on_a_clean_machine(
         links=dict(vm3.links or {}) | {"multi-user.target.wants/evil.service": "/etc/systemd/system/evil.service"},
     )
     made, refused = clean.plan(
-        given.student, LAB, handin.wanted(LAB), {**given.pieces, "vm3": hostile}, next(clean.free_ids(engine))
+        engine, given.student, LAB, handin.wanted(LAB), {**given.pieces, "vm3": hostile}, next(clean.free_ids(engine))
     )
     for word in (
         "ExecStartPre=",
@@ -146,7 +146,7 @@ def test_machines_that_an_interrupted_replay_left_are_removed_by_the_next(
     engine: Engine, handed_in: tuple[Path, dict[str, Any]]
 ) -> None:
     given = replay.read(handed_in[0])
-    made, _ = clean.plan(given.student, LAB, handin.wanted(LAB), {}, next(clean.free_ids(engine)))
+    made, _ = clean.plan(engine, given.student, LAB, handin.wanted(LAB), {}, next(clean.free_ids(engine)))
     with machines.making_networks(engine, made) as coming:  # and is killed
         machines.make(engine, made, [made.topology.nodes[0]], silent, coming)
     assert [each.replays for each in engine.environments(made.student.id)] == [given.student.id]

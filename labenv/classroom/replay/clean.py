@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from labenv.classroom.handins import laws
@@ -13,8 +14,8 @@ from labenv.classroom.replay.lay import Rules, laid
 from labenv.engine import image_sources
 from labenv.engine.images import Images
 from labenv.engine.ready import await_boot
-from labenv.environment import Environment, Machine
-from labenv.environments import room
+from labenv.environment import Environment, Machine, Pool
+from labenv.environments import room, shared
 from labenv.environments.changing import changed_by, changing
 from labenv.environments.machines import make, making_networks
 from labenv.environments.networks import takings
@@ -23,7 +24,7 @@ from labenv.errors import UsageError
 from labenv.events import Listener
 from labenv.lab import overlay, topology
 from labenv.lab.model import Lab
-from labenv.lab.topology import Node
+from labenv.lab.topology import Node, Topology
 from labenv.parallel import Together
 from labenv.student import Student
 
@@ -54,7 +55,7 @@ class Clean(Plan):
 
 
 def plan(
-    who: Student, lab: Lab, wanted: "Wanted", given: Mapping[str, Pieces], place: str
+    engine: "Engine", who: Student, lab: Lab, wanted: "Wanted", given: Mapping[str, Pieces], place: str
 ) -> tuple[Clean, tuple[str, ...]]:
     """The plan for a submission of a student, under the id `place`, and what of the submission is not in it.
 
@@ -62,6 +63,8 @@ def plan(
     """
     at, first = lab.last_stage, lab.stages[0].id
     whole = topology.load_for(lab, None, who).with_profiles(()).at(lambda since: lab.reached(since, at))
+    pools = _pools(engine, whole, place)
+    whole = whole.pooled(pools)
     overlays, refused = {}, []
     for node in whole.nodes:
         base = overlay.overlay(lab, whole, node, who, first)
@@ -70,22 +73,39 @@ def plan(
         overlays[node.name] = list(there.items) if there else base
         refused += [f"{node.name}: {said}" for said in (there.refused if there else ())]
     active = {name: frozenset(there.active) for name, there in given.items() if there.active}
-    made = Clean(replace(who, id=place), lab, at, whole, lab.topology, whom=who.id, overlays=overlays, active=active)
+    made = Clean(
+        replace(who, id=place), lab, at, whole, lab.topology, whom=who.id, overlays=overlays, active=active, pools=pools
+    )
     return made, tuple(refused)
+
+
+def _pools(engine: "Engine", whole: Topology, place: str) -> tuple[Pool, ...]:
+    """What the engine knows the networks by, so that the student's own environment, or another with that X, may run beside it.
+
+    Podman cannot have that: there, only if it must be, and then making the machines says so.
+    """
+    there = takings(engine)
+    if engine.facts.podman:
+        return shared.pools(there, place, whole.networks)
+    found: list[Pool] = []
+    for network in whole.networks:
+        own = IPv4Network(network.subnet)
+        mine = [IPv4Network(pool.there) for pool in found]
+        found.append(
+            Pool(network.name, str(shared.free(there, f"{place}/{network.name}", own.prefixlen, mine)), str(own))
+        )
+    return tuple(found)
 
 
 @contextmanager
 def machines(engine: "Engine", made: Clean, listen: Listener) -> Iterator[Environment]:
-    """The machines of a plan during the block, booted, with the services running that are to. Raises EngineError; UsageError if another has their addresses.
+    """The machines of a plan during the block, booted, with the services running that are to. Raises EngineError.
 
     Whatever has their id is of an earlier replay that was interrupted, and is removed.
     """
     with changing(engine, made.student.id, listen, removing=True) as change:
         if left := change.look():
             engine.remove(left)
-        nets = made.topology.subnets
-        if taken := takings(engine).of(made.student.x, nets):
-            raise UsageError(f"The network {nets[0]} of the submission is taken on this computer: {taken}.")
         try:
             Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
             room.ensure(engine, len(made.topology.nodes), listen)
