@@ -1,13 +1,20 @@
 """Replay: clean machines judge what was handed in as the student's own do, and no program of the student's has a say there."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import tarfile
+import venv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from labenv.checks.run import run_checks
 from labenv.classroom.handins import handin, pieces, submit
@@ -17,9 +24,10 @@ from labenv.engine import Engine
 from labenv.environments import machines
 from labenv.events import silent
 from labenv.lab import labs, mutations
-from tests.e2e.conftest import Cli, take_down
+from tests.e2e.conftest import Cli
 
 LAB = labs.load("lab4b")
+CI = Path(__file__).parents[2] / "docs" / "ci"
 # Faults and right variants that do not meet: of files, rights, tables, accounts, units, saved rules, folders.
 TYPED = (
     "smtp-rule-not-saved",
@@ -58,14 +66,14 @@ def handed_in(
     assert file.stat().st_mode & 0o777 == 0o600
     with tarfile.open(file) as archive:
         report = json.load(archive.extractfile("check.json"))  # type: ignore[arg-type]
-    take_down(cli, engine, name)
-    return file, report
+    return file, report  # the environment goes on running: replay leaves it alone
 
 
 def test_clean_machines_judge_as_the_students_own(
-    cli: Cli, handed_in: tuple[Path, dict[str, Any]], tmp_path: Path
+    cli: Cli, engine: Engine, handed_in: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     file, own = handed_in
+    before = engine.environments(file.name.partition(".")[0])
     results, junit, html = (tmp_path / name for name in ("results.json", "junit.xml", "report.html"))
     written = ("--results", str(results), "--junit", str(junit), "--html", str(html))
     told = cli.json("replay", str(file), *written, rc=1)["replayed"][0]
@@ -73,6 +81,8 @@ def test_clean_machines_judge_as_the_students_own(
     assert "fail" in statuses(told).values()
     assert told["transient"] == ["8"]
     assert told["refused"] == []
+    assert engine.environments(file.name.partition(".")[0]) == before
+    assert before
     graded = json.loads(results.read_text())
     assert {test["number"]: test["tags"] for test in graded["tests"]}["8"] == ["log"]
     assert 0 < graded["score"] < sum(test["max_score"] for test in graded["tests"])
@@ -173,3 +183,39 @@ def test_what_cannot_be_replayed_is_said_and_stops_no_other(
     )
     assert "none.tar.gz: it is no gzip" in done.stderr or "none.tar.gz: " in done.stderr
     assert "bad.tar.gz: what it has for replay does not have the form" in done.stderr
+
+
+def scripts() -> dict[str, list[str]]:
+    """The commands of the CI files in the documentation, as their servers run them: each line of a list ends the job if it fails."""
+    github = yaml.safe_load((CI / "github.yml").read_text(encoding="utf-8"))
+    gitlab = yaml.safe_load((CI / "gitlab.yml").read_text(encoding="utf-8"))
+    steps = [step["run"] for step in github["jobs"]["grade"]["steps"] if "run" in step and "if" not in step]
+    return {"github": steps, "gitlab": gitlab["grade"]["script"]}
+
+
+@pytest.mark.parametrize("server", ["github", "gitlab"])
+def test_the_ci_files_grade_a_repository_with_a_hand_in(
+    server: str, handed_in: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    shutil.copy(handed_in[0], tmp_path / "handin.tar.gz")
+    venv.create(tmp_path / "venv", with_pip=True)
+    # There is no index here: a new Python finds labenv where this one has it, and pip sees that it is installed.
+    place = next((tmp_path / "venv" / "lib").glob("python3*")) / "site-packages" / "labenv.pth"
+    place.write_text("\n".join(sys.path), encoding="utf-8")
+    path = f"{tmp_path}/venv/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(scripts()[server])],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr  # a check fails, and no more than that
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert 0 < results["score"] < 36
+    assert any(test.get("status") == "failed" for test in results["tests"])
+    suites = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert int(suites.get("failures", "0")) == sum(test.get("status") == "failed" for test in results["tests"])
+    assert (tmp_path / "report.html").read_text().startswith("<!")
