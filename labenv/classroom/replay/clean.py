@@ -20,6 +20,7 @@ from labenv.environments.changing import changed_by, changing
 from labenv.environments.machines import make, making_networks
 from labenv.environments.networks import takings
 from labenv.environments.plan import Plan
+from labenv.environments.recovery import remove_all
 from labenv.errors import UsageError
 from labenv.events import Listener
 from labenv.lab import overlay, topology
@@ -105,7 +106,7 @@ def machines(engine: "Engine", made: Clean, listen: Listener) -> Iterator[Enviro
     """
     with changing(engine, made.student.id, listen, removing=True) as change:
         if left := change.look():
-            engine.remove(left)
+            remove_all(engine, left.student.id)
         try:
             Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
             room.ensure(engine, len(made.topology.nodes), listen)
@@ -116,7 +117,7 @@ def machines(engine: "Engine", made: Clean, listen: Listener) -> Iterator[Enviro
                 list(pool.map(lambda machine: _settled(engine, machine, made.active.get(machine.name)), there.machines))
             yield there
         finally:
-            engine.remove(made.environment())
+            remove_all(engine, made.student.id)
 
 
 def _settled(engine: "Engine", machine: Machine, active: frozenset[str] | None) -> None:
