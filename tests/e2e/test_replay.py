@@ -193,20 +193,25 @@ def scripts() -> dict[str, list[str]]:
     return {"github": steps, "gitlab": gitlab["grade"]["script"]}
 
 
+@pytest.fixture(scope="module")
+def new_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH with a new Python: there is no index here, so it finds labenv where this one has it, and pip sees that it is installed."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, with_pip=True)
+    place = next((folder / "lib").glob("python3*")) / "site-packages" / "labenv.pth"
+    place.write_text("\n".join(sys.path), encoding="utf-8")
+    return f"{folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
 @pytest.mark.parametrize("server", ["github", "gitlab"])
 def test_the_ci_files_grade_a_repository_with_a_hand_in(
-    server: str, handed_in: tuple[Path, dict[str, Any]], tmp_path: Path
+    server: str, handed_in: tuple[Path, dict[str, Any]], new_python: str, tmp_path: Path
 ) -> None:
     shutil.copy(handed_in[0], tmp_path / "handin.tar.gz")
-    venv.create(tmp_path / "venv", with_pip=True)
-    # There is no index here: a new Python finds labenv where this one has it, and pip sees that it is installed.
-    place = next((tmp_path / "venv" / "lib").glob("python3*")) / "site-packages" / "labenv.pth"
-    place.write_text("\n".join(sys.path), encoding="utf-8")
-    path = f"{tmp_path}/venv/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-e", "-c", "\n".join(scripts()[server])],
         cwd=tmp_path,
-        env=os.environ | {"PATH": path},
+        env=os.environ | {"PATH": new_python},
         capture_output=True,
         text=True,
         timeout=300,
