@@ -1,8 +1,8 @@
 """Clean machines for a submission: planned, made, and removed again, under an id of their own beside all environments."""
 
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from labenv.environments.machines import make, making_networks
 from labenv.environments.networks import takings
 from labenv.environments.plan import Plan
 from labenv.environments.recovery import remove_all
-from labenv.errors import UsageError
+from labenv.errors import EngineError, UsageError
 from labenv.events import Listener
 from labenv.lab import overlay, topology
 from labenv.lab.model import Lab
@@ -102,7 +102,7 @@ def _pools(engine: "Engine", whole: Topology, place: str) -> tuple[Pool, ...]:
 def machines(engine: "Engine", made: Clean, listen: Listener) -> Iterator[Environment]:
     """The machines of a plan during the block, booted, with the services running that are to. Raises EngineError.
 
-    Whatever has their id is of an earlier replay that was interrupted, and is removed.
+    Whatever has their id is of a replay that was interrupted, and is removed.
     """
     with changing(engine, made.student.id, listen, removing=True) as change:
         if left := change.look():
@@ -133,6 +133,22 @@ def _settled(engine: "Engine", machine: Machine, active: frozenset[str] | None) 
         for word, names in (("start", active - now), ("stop", now - active)):
             if those := sorted(name for name in names if not name.startswith(_OURS)):
                 shell.run(f"timeout {_PATIENCE} systemctl {word} -- {shlex.join(those)}", 2 * _PATIENCE)
+
+
+def sweep(engine: "Engine", listen: Listener) -> None:
+    """Remove the machines that interrupted replays have left: those that no command holds. Raises EngineError."""
+    for there in engine.environments():
+        name = there.student.id
+        if there.replays and not changed_by(engine, name):
+            with changing(engine, name, listen, removing=True):
+                remove_all(engine, name)
+
+
+def drop(engine: "Engine", ids: Iterable[str]) -> None:
+    """Remove the machines with these ids as far as they are there, while threads of this command may still hold them."""
+    for name in dict.fromkeys(ids):
+        with suppress(EngineError):  # the next replay sweeps
+            remove_all(engine, name)
 
 
 def free_ids(engine: "Engine") -> Iterator[str]:

@@ -88,6 +88,7 @@ def transient(lab: Lab) -> frozenset[str]:
 def replay(engine: "Engine", file: Path, *, listen: Listener) -> Replayed:
     """Judge one submission. Raises UsageError for a file that cannot be judged, EngineError."""
     given = read(file)
+    clean.sweep(engine, listen)
     with announced(listen, "replay", f"judging {given.student.id}'s {given.lab.id} on clean machines"):
         return _replayed(engine, given, next(clean.free_ids(engine)), partial(run_checks, engine), listen)
 
@@ -99,27 +100,33 @@ def replay_all(
 
     One that cannot be judged has its error, and stops no other.
     """
-    ids, used = clean.free_ids(engine), list[str]()
+    clean.sweep(engine, listen)
+    ids, used, made = clean.free_ids(engine), list[str](), list[str]()
     lock = threading.Lock()
 
     def judged(file: Path) -> Replayed:
         given = read(file)
         with lock:
             place = used.pop() if used else next(ids)
+            made.append(place)
         try:
             return _replayed(engine, given, place, checkers.check, of_one(listen, given.student.id))
         finally:
             used.append(place)
 
-    with Checkers(engine) as checkers:
-        yield from paced(
-            files,
-            judged,
-            listen,
-            name=lambda file: one_line(file.name),
-            doing=f"judging {len(files)} submissions on clean machines",
-            elsewhere=not engine.is_local,
-        )
+    try:
+        with Checkers(engine) as checkers:
+            yield from paced(
+                files,
+                judged,
+                listen,
+                name=lambda file: one_line(file.name),
+                doing=f"judging {len(files)} submissions on clean machines",
+                elsewhere=not engine.is_local,
+            )
+    except KeyboardInterrupt:  # the threads end with the command
+        clean.drop(engine, made)
+        raise
 
 
 def _replayed(
