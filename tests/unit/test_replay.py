@@ -227,3 +227,10 @@ def test_a_file_that_cannot_be_replayed_says_why(tmp_path: Path) -> None:
 def test_only_steps_that_a_check_judges_are_transient() -> None:
     assert transient(LAB) == {"8"}
     assert transient(labs.load("lab3")) == set()
+
+
+def test_a_lab_that_says_nothing_of_replay_has_its_files_carried(tmp_path: Path) -> None:
+    (tmp_path / "handin.yaml").write_text("files:\n  web: [/etc/hosts, /etc/named.conf]\n", encoding="utf-8")
+    wanted = handin.wanted(replace(LAB, folder=tmp_path))
+    assert wanted.carried == {"web": ("/etc/hosts", "/etc/named.conf")}
+    assert wanted.folders == {}
