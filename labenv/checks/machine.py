@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from labenv import environment as records
 from labenv.checks.evidence import CheckFailed
-from labenv.engine import Engine, trial
+from labenv.engine import Engine, shared, trial
 from labenv.engine.channel import Channel
 from labenv.engine.patience import Patience
 from labenv.environment import Environment
@@ -109,17 +109,22 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
 
 
 class Site:
-    """All machines of one environment, the student they belong to, the addresses of its first network."""
+    """All machines of one environment, the student they belong to, the addresses of its first network.
+
+    What the class has for all of its students (labenv.engine.shared) is among the machines.
+    """
 
     def __init__(self, engine: Engine, environment: Environment) -> None:
         """Open nothing yet."""
-        self.student: Student = environment.student
-        self.names = environment.names
+        self.student: Student = environment.judged
+        self._holder = environment.student.id
+        there = (*environment.machines, *shared.lent(engine, environment))
+        self.names = {address: one.name for one in there for address in (one.address, *one.addresses)}
         self.subnet = environment.subnet
         self._engine = engine
-        self._records = {record.name: record for record in environment.machines}
+        self._records = {record.name: record for record in there}
         patience = Patience()  # of one run: a process may make many
-        self.machines = {record.name: Machine(engine, record, patience) for record in environment.machines}
+        self.machines = {record.name: Machine(engine, record, patience) for record in there}
 
     def __getitem__(self, name: str) -> Machine:
         """The machine of that name. Raises EngineError if the environment has none: it comes with a later stage."""
@@ -131,7 +136,7 @@ class Site:
 
     def try_rules(self, name: str, rules: bytes, packets: Sequence[trial.Packet]) -> trial.Verdict:
         """What saved firewall rules of a machine would do with packets; nothing in it changes. Raises as `trial.tried` does."""
-        return trial.tried(self._engine, self.student.id, self._records[name], rules, packets)
+        return trial.tried(self._engine, self._holder, self._records[name], rules, packets)
 
     def close(self) -> None:
         """Close every channel."""

@@ -19,6 +19,7 @@ from labenv.events import Event, Listener, announced
 from labenv.lab import overlay
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
+from labenv.student import Student
 
 
 def remake(engine: Engine, there: Iterable[Environment], made: Plan, listen: Listener) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ def make(
                 if network.name in coming:
                     coming[network.name].result()
                 if network.name != node.network:
-                    engine.join(container, made.student, network.name, network.joined_by[node.name])
+                    engine.join(container, made.student, network.name, node.on_engine(network.joined_by[node.name]))
         around.result()
         start(container)
 
@@ -91,7 +92,7 @@ def make(
         for network in coming.values():
             network.result()
         if coming:
-            walled(engine, made, [wall.bridge(made.student, name) for name in coming], listen)
+            walled(engine, made.student, [wall.bridge(made.student, name) for name in coming], listen)
 
     on = [network_name(made.student.id, network.name) for network in made.topology.networks]
     with in_turn(engine, on) as start, Together(len(nodes) + 1) as pool:
@@ -133,7 +134,7 @@ def make_network(engine: Engine, made: Plan, network: Network) -> None:
             engine.lend(container_name(class_name(made.class_id), node.name), made.student, network.name, node.address)
 
 
-def walled(engine: Engine, made: Plan, bridges: Collection[str], listen: Listener) -> None:
+def walled(engine: Engine, who: Student, bridges: Collection[str], listen: Listener) -> None:
     """Have the wall stand around these bridges. Tells the listener if the engine does not allow it."""
     if wall.are_here(bridges) and wall.stands():
         return
@@ -142,7 +143,7 @@ def walled(engine: Engine, made: Plan, bridges: Collection[str], listen: Listene
         with announced(listen, step, "closing the computer to the labs' networks (nft, table inet labenv)"):
             images = Images(engine)
             images.ensure(["machine"], listen)
-            wall.build(engine, made.student, wanted()["machine"].tag, bridges)
+            wall.build(engine, who, wanted()["machine"].tag, bridges)
     except EngineError as error:
         way = wall.by_hand(engine.facts, Computer().sudo)
         text = f"{error} Until the rules are set, a machine can reach the engine's computer. To set them there: {way}"

@@ -11,11 +11,12 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from labenv.errors import UsageError
 from labenv.lab import templates
 from labenv.lab.model import File, Lab
-from labenv.lab.topology.records import Node, Own, Topology
+from labenv.lab.topology.records import Node, Topology
 from labenv.student import Student
 from labenv.text import shown
 
@@ -41,43 +42,43 @@ class Item:
     link: str | None = None
 
 
-def overlay(
-    lab: Lab, topology: Topology, node: Node, student: Student, stage: str, members: Sequence[Student] | None = None
-) -> list[Item]:
+def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
     """The files of machine `node` for that student at that stage: the topology's for it, then the lab's, which win.
-
-    `members` are those who share the machine; without, it is the student's alone.
 
     Raises Unrenderable for a template that cannot be rendered, UsageError for a path that leads elsewhere.
     """
-    folder = lab.folder / "templates"
-    own = node.own or Own(folder)
     context = {
         "student": student,
-        "members": (student,) if members is None else members,
+        "members": (student,),
         "network": student.prefix,
         "machine": node,
         "machines": tuple(node for node in topology.nodes if not node.profile),
         "reached": lambda name: lab.reached(name, stage),
     }
+    items = [Item(MACHINE, f"{node.name}\n".encode(), 0o644)] if node.systemd else []
+    items += [_item(file, node.own.templates, context) for file in node.own.files] if node.own else []
+    items += [_item(file, lab.folder / "templates", context) for file in lab.files_of(node.name, stage)]
+    return list({item.path: item for item in items}.values())
 
+
+def shared(node: Node, members: Sequence[Student]) -> list[Item]:
+    """The files that the topology has for a machine of these students together. Raises as `overlay` does."""
+    if not node.own:
+        return []
+    return [_item(file, node.own.templates, {"members": members, "machine": node}) for file in node.own.files]
+
+
+def _item(file: File, folder: Path, context: dict[str, Any]) -> Item:
     def line(text: str) -> str:
         return templates.text(text, **context) if "{{" in text else text
 
-    def item(file: File, folder: Path) -> Item:
-        path = line(file.path)
-        if not _PATH.fullmatch(path):  # `render` would write it elsewhere
-            raise UsageError(
-                f"{lab.folder}: files: {shown(path)}: expected an absolute path without '..' for {node.name}."
-            )
-        if file.link:
-            return Item(path, b"", 0o777, line(file.link))
-        return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode)
-
-    items = [Item(MACHINE, f"{node.name}\n".encode(), 0o644)] if node.systemd else []
-    items += [item(file, own.templates) for file in own.files]
-    items += [item(file, folder) for file in lab.files_of(node.name, stage)]
-    return list({item.path: item for item in items}.values())
+    path = line(file.path)
+    if not _PATH.fullmatch(path):  # `render` would write it elsewhere
+        where = f"{folder.parent}: files: {shown(path)}"
+        raise UsageError(f"{where}: expected an absolute path without '..' for {context['machine'].name}.")
+    if file.link:
+        return Item(path, b"", 0o777, line(file.link))
+    return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode)
 
 
 def hostname(items: list[Item]) -> str | None:

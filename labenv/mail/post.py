@@ -44,7 +44,7 @@ clients=$(ps -C imap -o uid=,pid= | awk '$1 >= 1000 { print $2 }')
 [ -n "$clients" ] || exit 0
 setsid sh -c 'n=0
     while [ $n -lt 80 ] && kill -0 $0; do sleep 0.1; n=$((n + 1)); done
-    kill -CONT "$@"' $PPID $clients </dev/null >/dev/null 2>&1 &
+    kill -CONT "$@"' $$ $clients </dev/null >/dev/null 2>&1 &
 kill -STOP $clients
 """
 # Mode, owner and name of each file in a user's Maildir that has the message, and the header of the first. They are removed, by
@@ -64,6 +64,11 @@ echo; echo "$header"
 """
 
 
+def new_token() -> str:
+    """What the message ids of a run begin with."""
+    return f"{PROBE}-{secrets.token_hex(6)}"
+
+
 @dataclass(frozen=True)
 class Filed:
     """The files in which a message was in a user's Maildir, with mode and owner of the first, and its header."""
@@ -81,9 +86,9 @@ class Unlogged(CheckFailed):
 class Post:
     """Sends the probe messages of one run between machines that have Postfix, and cleans up after them."""
 
-    def __init__(self, site: Site) -> None:
-        """Do nothing before the first message."""
-        self.token = f"{PROBE}-{secrets.token_hex(6)}"
+    def __init__(self, site: Site, token: str = "") -> None:
+        """Do nothing before the first message. Runs in several students' environments that write to each other share a token."""
+        self.token = token or new_token()
         self._site = site
         self._ready = threading.Lock()
         self._logs: dict[str, Maillog] = {}
@@ -106,7 +111,12 @@ class Post:
             raise CheckFailed(f"{machine.name} is not running or has no Postfix, so no message can be followed")
         return self._logs[machine.name]
 
-    def submit(self, machine: Machine, name: str, recipient: str, *, sender: str | None = None) -> str:
+    def ready(self) -> dict[str, Maillog]:
+        """The mail logs of the machines that have Postfix, by name, since this was first asked, or the first message was sent."""
+        self._prepare()
+        return self._logs
+
+    def submit(self, machine: Machine, name: str, recipient: str, *others: str, sender: str | None = None) -> str:
         """Send a message with sendmail(1) on a machine, as root's `mail` does, and return its message id.
 
         `sender` "<>" is the null sender, to whom nothing can bounce. Raises CheckFailed if sendmail fails.
@@ -117,9 +127,14 @@ class Post:
             raise CheckFailed(
                 f"Postfix is not running on {machine.name}, so no message was sent", "it runs", by=machine.name
             )
-        message_id, text = self._compose(name, recipient)
+        message_id, text = self._compose(name, ", ".join((recipient, *others)))
+        self._domains |= {address.partition("@")[2] for address in others}
         sent = machine.run(
-            "printf %%s %s | sendmail -i " + ("-f %s " if sender else "%s") + "-- %s", text, sender or "", recipient
+            "printf %%s %s | sendmail -i " + ("-f %s " if sender else "%s") + "--" + " %s" * (1 + len(others)),
+            text,
+            sender or "",
+            recipient,
+            *others,
         )
         if sent.rc:
             saw = f"sendmail on {machine.name} refuses a message to {recipient}: {last_words(sent)}"
@@ -200,14 +215,14 @@ class Post:
         replies = [d.address for d in hop.last if d.status != "sent" and re.search(r"said: \d{3}", d.words)]
         return self._site.names.get(replies[0], machine.name) if replies else machine.name
 
-    def sweep(self) -> None:
-        """Wait until every message has come to rest, then remove them from all queues and mailboxes.
+    def sweep(self, *, at_rest: bool = False) -> None:
+        """Wait until every message has come to rest, then remove them from all queues and mailboxes; the caller may know that they have.
 
         A message that moves too slowly is removed from the queue it is in; if it was being delivered just then, a second
         round removes its file. So it does where no log tells how messages move.
         """
         for seconds in _STUCK if self._is_stuck else _REST:
-            at_rest = self._wait(seconds)
+            at_rest = at_rest or self._wait(seconds)
             with ThreadPoolExecutor() as pool:
                 list(pool.map(self._clean, self._logs))
             if at_rest and not self._unlogged:
@@ -277,6 +292,6 @@ class Post:
             message["From"] = sender
         message.set_content(_BODY)
         self._sent.add(message_id)
-        if not (domain := recipient.partition("@")[2]).endswith(self._site.student.domain):
+        if not (domain := recipient.partition(",")[0].partition("@")[2]).endswith(self._site.student.domain):
             self._domains.add(domain)
         return message_id, message.as_string()

@@ -36,7 +36,7 @@ def _newest(desk: "Desk", account: str) -> str:
 def _as_before_the_sheet(desk: "Desk") -> None:
     """Undo what a mail client did in a finished environment: nothing is fetched, read or sent."""
     account = f"/var/mail/myseneca.ca/{desk.student}"
-    desk.cli.inside(desk.student, "outside", "rm /var/mail/example.com/everybody/new/1.reply")
+    desk.cli.inside(desk.student, "outside", f"rm /var/mail/example.com/everybody/new/1.reply.{desk.student}")
     desk.cli.inside(
         desk.student,
         "outside",

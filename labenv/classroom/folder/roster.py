@@ -15,7 +15,13 @@ from labenv.classroom.folder.model import Member
 from labenv.errors import UsageError
 from labenv.text import one_line, shown
 
-_FORMULA = ("=", "+", "-", "@", *map(chr, (0xFF1D, 0xFF0B, 0xFF0D, 0xFF20)))  # what a spreadsheet computes (labenv.text.cell)
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    *map(chr, (0xFF1D, 0xFF0B, 0xFF0D, 0xFF20)),
+)  # what a spreadsheet computes (labenv.text.cell)
 _AS_TEXT = re.compile(r'="([^"]*)"')  # how it is told to leave a number as it is
 _LONGEST = 200  # characters of a name, an e-mail address or what is given for an id
 _LISTED = 50  # bad rows with a sentence each

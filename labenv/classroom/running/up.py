@@ -105,9 +105,11 @@ def _brought_up(
     sizes = [_machines(item, there) for item in items]
     _prepare(engine, of, items, there, sum(sizes), listen)
 
+    said: set[str] = set()
+
     def bring(item: _Item) -> Arrival:
         mine, who = engine.apart(), item.request.student_id
-        tell = waves.of_one(listen, who)
+        tell = waves.of_one(listen, who, said)
         outcome = up_one(mine, item.request, tell)
         return Arrival(outcome, item.is_new, check(outcome.environment) if check else None)
 
@@ -151,7 +153,7 @@ def _within(
     rest = [item for item in items if item.request.student_id not in run]
     free = max(0, most - len(run))
     error = UsageError(
-        f"class.yaml of {of.name} lets {most} environments run at once. To stop some: labenv class down --save --only STUDENT; or "
+        f"class.yaml of {of.name} lets {most} environment{'' if most == 1 else 's'} run at once. To stop some: labenv class down --save --only STUDENT; or "
         "raise `at once` there."
     )
     return [*known, *rest[:free]], [(item.request.student_id, error) for item in rest[free:]]

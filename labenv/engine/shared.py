@@ -1,0 +1,99 @@
+"""What a class has for all of its students: machines on their networks, each with a network of its own as its home.
+
+They carry the label of the class and no student's, so nothing takes them for a part of an environment.
+"""
+
+import json
+from collections.abc import Mapping
+
+from labenv.engine import BRIDGED, CLASS, OPTIONAL, Engine, machine_labels, machine_of, refusals, wall
+from labenv.environment import Environment, Machine, class_name, network_name
+from labenv.lab.topology import Network, Node
+from labenv.student import Student
+
+SHARED = "labenv.shared"  # on a machine of a class, and on its home: the machine's name
+_NOBODY = "nobody"
+
+
+def owner(class_id: str, link: int = 0) -> Student:
+    """Who stands for the student of what a class has for all; `link` is the number of its home."""
+    return Student(class_name(class_id), 0, _NOBODY, "", link)
+
+
+def machines(engine: Engine, class_id: str) -> dict[str, Machine]:
+    """The machines that a class has for all, by name. Raises EngineError."""
+    wanted = {"label": [f"{CLASS}={class_id}", SHARED]}
+    with refusals(f"looking for the machines of the class {class_id}"):
+        containers = engine.api.containers(all=True, filters=wanted)
+        alive = {network["Id"] for network in engine.api.networks()}
+    found: dict[str, Machine] = {}
+    for container in containers:
+        told = json.loads(container["Labels"][OPTIONAL])
+        name = container["Labels"][SHARED]
+        record = Machine(
+            name,
+            told["fqdn"],
+            told["address"],
+            "missing",
+            "",
+            optional=True,
+            network=told["network"],
+            addresses=tuple(told["addresses"]),
+        )
+        found[name] = machine_of(owner(class_id), record, container, alive)
+    return found
+
+
+def lent(engine: Engine, environment: Environment) -> tuple[Machine, ...]:
+    """The machines of its class that run for an environment. Raises EngineError."""
+    if not environment.federated:
+        return ()
+    return tuple(each for each in machines(engine, environment.class_id).values() if each.state == "running")
+
+
+def make(
+    engine: Engine,
+    class_id: str,
+    node: Node,
+    home: Network,
+    image: str,
+    options: Mapping[str, str],
+    files: bytes,
+    binds: tuple[str, ...],
+) -> str:
+    """Create a machine of a class, with its home, and return its container. It is not started. Raises EngineError, `NetworkTaken`."""
+    who = owner(class_id)
+    mine = {CLASS: class_id, SHARED: node.name}
+    _drop_home(engine, class_id, node.name)
+    engine.create_network(who, home, mine | {BRIDGED: wall.bridge(who, home.name)}, dict(options))
+    return engine.create_machine(node, who, image, {}, mine | machine_labels(node, ""), files, binds)
+
+
+def remove(engine: Engine, class_id: str) -> list[str]:
+    """Remove all that a class has for all of its students; returns the names of the machines. It is no error if it is gone. Raises EngineError."""
+    there = machines(engine, class_id)
+    for machine in there.values():
+        engine.remove_machine(machine.container)
+    _drop_home(engine, class_id)
+    return sorted(there)
+
+
+def _drop_home(engine: Engine, class_id: str, name: str | None = None) -> None:
+    """Remove the home of a machine of a class, or all of them."""
+    wanted = {"label": [f"{CLASS}={class_id}", f"{SHARED}={name}" if name else SHARED]}
+    with refusals(f"removing the networks of the class {class_id}"):
+        for network in engine.api.networks(filters=wanted):
+            engine.remove_network(network["Id"])
+
+
+def join(engine: Engine, machine: Machine, students: Mapping[str, Student]) -> list[str]:
+    """Attach a machine of a class to those networks of these students, by id, on which it is not yet; returns whose they were.
+
+    A student without such a network is passed over. Raises EngineError.
+    """
+    there = engine.bridges()
+    names = {network_name(each, machine.network): who for each, who in students.items()}
+    missing = {name: who for name, who in names.items() if name in there and name not in machine.attached_to}
+    for who in missing.values():
+        engine.join(machine.container, who, machine.network, f"{who.wan}.{machine.address.rpartition('.')[2]}")
+    return [who.id for who in missing.values()]
