@@ -43,8 +43,8 @@ def passwords(
     from labenv.classroom.serving import sheet
 
     of = opened(folder)
-    for file in filter(None, (html, txt)):
-        common.check_writable(file)
+    for report in filter(None, (html, txt)):
+        common.check_writable(report)
     chosen = of.chosen(only)
     left = core.left(of)
     wanted = [one for one in chosen if new or one.id not in left]
