@@ -4,8 +4,8 @@ They are read from the engine's labels; nothing else stores them.
 """
 
 import re
-from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +74,35 @@ USUAL = Allowance()
 
 
 @dataclass(frozen=True)
+class Pool:
+    """What the engine knows a network by, because somebody else has its own addresses: two subnets of one size, `there` and `own`."""
+
+    network: str
+    there: str
+    own: str
+
+    def on_engine(self, address: str) -> str:
+        """What the engine has in place of an address of the network."""
+        return _moved(address, self.own, self.there)
+
+    def in_machine(self, address: str) -> str:
+        """The address of the network in place of which the engine has this one."""
+        return _moved(address, self.there, self.own)
+
+
+def _moved(address: str, of: str, to: str) -> str:
+    return str(IPv4Network(to)[int(IPv4Address(address)) - int(IPv4Network(of)[0])])
+
+
+@dataclass(frozen=True)
 class Environment:
     """One student's lab. `stage` is the stage it was brought up at, `topology` the shipped one's name or a file's path.
 
     A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
     they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship, `class_id` the class that it
     belongs to, if any, and `allowance` what that allows its machines; a `federated` one shares the world outside with that class.
+    With `pools`, another environment has the same X: no port is published. One that `replays` the submission of a student has that
+    student's files, on machines of an id of its own.
     """
 
     student: Student
@@ -93,6 +116,13 @@ class Environment:
     class_id: str = ""
     allowance: Allowance = USUAL
     federated: bool = False
+    pools: tuple[Pool, ...] = ()
+    replays: str = ""
+
+    @property
+    def judged(self) -> Student:
+        """The student whose work is checked here: its own, or the one whose submission it replays."""
+        return replace(self.student, id=self.replays) if self.replays else self.student
 
     @property
     def subnet(self) -> IPv4Network:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from labenv.checks.carried import Law
 from labenv.checks.machine import Machine, Site
 from labenv.checks.restarts import Service
 from labenv.lab import kits
@@ -83,11 +84,15 @@ class Watched:
 
 @dataclass(frozen=True)
 class Kit:
-    """A kit: what it does in a run, the services whose files may have been changed since they read them, what to watch."""
+    """A kit: what it does in a run, the services whose files may have been changed since they read them, what to watch.
+
+    `laws` say what of its servers' files is carried to clean machines.
+    """
 
     part: type[Part] = Part
     services: tuple[Service, ...] = ()
     watched: Watched = field(default_factory=Watched)
+    laws: tuple[Law, ...] = ()
 
 
 def of(lab: Lab) -> tuple[Kit, ...]:

@@ -116,7 +116,8 @@ class Site:
 
     def __init__(self, engine: Engine, environment: Environment) -> None:
         """Open nothing yet."""
-        self.student: Student = environment.student
+        self.student: Student = environment.judged
+        self._holder = environment.student.id
         there = (*environment.machines, *shared.lent(engine, environment))
         self.names = {address: one.name for one in there for address in (one.address, *one.addresses)}
         self.subnet = environment.subnet
@@ -135,7 +136,7 @@ class Site:
 
     def try_rules(self, name: str, rules: bytes, packets: Sequence[trial.Packet]) -> trial.Verdict:
         """What saved firewall rules of a machine would do with packets; nothing in it changes. Raises as `trial.tried` does."""
-        return trial.tried(self._engine, self.student.id, self._records[name], rules, packets)
+        return trial.tried(self._engine, self._holder, self._records[name], rules, packets)
 
     def close(self) -> None:
         """Close every channel."""

@@ -78,7 +78,9 @@ def _called() -> int:
 
 def _agreed(error: NeedsConsent) -> bool:
     """Whether a person at a terminal agrees; it is remembered then."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    from labenv.cli.common import is_guest
+
+    if is_guest() or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     import typer
 

@@ -28,6 +28,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "logs": "logs.logs",
         "desktop": "desktop.desktop",
         "client": "client.client",
+        "tunnel": "tunnel.tunnel",
         "reboot": "reboot.reboot",
         "down": "down.down",
     },
@@ -52,7 +53,12 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "logbook": "logbook.logbook",
         "drill": "drill.app",
     },
-    "Handing in": {"evidence": "evidence.evidence", "submit": "submit.submit", "review": "review.review"},
+    "Handing in": {
+        "evidence": "evidence.evidence",
+        "submit": "submit.submit",
+        "review": "review.review",
+        "replay": "replay.replay",
+    },
     "Many students": {"class": "class_.app"},
     "Maintenance": {
         "doctor": "doctor.doctor",

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
 
 if TYPE_CHECKING:
+    from labenv.environment import Environment
     from labenv.mail.client import Account
 
 
@@ -21,6 +23,12 @@ def client(
             "--write", "-w", metavar="DIR", help="Write settings for Thunderbird, mutt, mbsync and msmtp there."
         ),
     ] = None,
+    tunnel: Annotated[
+        bool,
+        typer.Option(
+            "--tunnel", help="Lead there through the engine, until Ctrl-C: where no ports are published, or not here."
+        ),
+    ] = False,
     student: StudentOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -35,15 +43,31 @@ def client(
       labenv client --write ~/labmail
 
       mutt -F ~/labmail/muttrc
+
+      labenv client --tunnel
     """
+    from labenv.cli.tunnel import stay
     from labenv.environments.reach import Reach
+    from labenv.environments.tunnel import Tunnels
     from labenv.mail import client as clients
 
     with screen.progress(quiet=True) as listen:
-        environment = common.chosen(common.open_engine(listen), student)
-    account = clients.account(environment)
-    if note := Reach(environment).note:
-        print(note, file=sys.stderr)
+        engine = common.open_engine(listen)
+        environment = common.chosen(engine, student)
+        if not tunnel:
+            reach = Reach(environment)
+            _tell(environment, clients.account(environment, reach), write, json=json)
+            if reach.note:
+                print(reach.note, file=sys.stderr)
+            return
+        with closing(Tunnels(engine, environment, listen)) as tunnels:
+            account = clients.account(environment, tunnels)
+            stay(lambda: _tell(environment, account, write, json=json))
+
+
+def _tell(environment: "Environment", account: "Account", write: Path | None, *, json: bool) -> None:
+    from labenv.mail import client as clients
+
     files = clients.write(account, environment.student.domain, write) if write else []
     if json:
         common.print_json(

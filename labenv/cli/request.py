@@ -13,6 +13,13 @@ NetOption = Annotated[
         "--net", metavar="X", help="The X of 192.168.X.0/24. Default: derived from the id, or the next free one."
     ),
 ]
+SharedOption = Annotated[
+    bool,
+    typer.Option(
+        "--shared-x",
+        help="If another environment has that X, take the same addresses. Then no ports are published: see labenv tunnel.",
+    ),
+]
 FirstOption = Annotated[
     str | None,
     typer.Option("--first", metavar="NAME", help="First name, for the sheet's second account. Default: from the id."),

@@ -10,7 +10,7 @@ from labenv.cli.common import JsonOption, write_text
 from labenv.text import one_line
 
 if TYPE_CHECKING:
-    from labenv.classroom.handins.review import Submission
+    from labenv.classroom.handins.look import Submission
 
 
 def review(
@@ -51,11 +51,11 @@ def review(
 
 def _show(rows: "list[Submission]") -> None:
     """Print the table, and below it the notes on each archive."""
-    from labenv.classroom.handins import review as core
+    from labenv.classroom.handins.look import COLUMNS, TITLES
     from labenv.cli import show
 
-    shown = [place for place, name in enumerate(core.COLUMNS) if name not in ("domain", "notes", "ticked")]
-    titles = list(core.TITLES.values())
+    shown = [place for place, name in enumerate(COLUMNS) if name not in ("domain", "notes", "ticked")]
+    titles = list(TITLES.values())
     cells = [row.cells() for row in rows]
     broken = [place for place, row in enumerate(rows) if not row.sound]
     show.table([titles[place] for place in shown], [[row[place] for place in shown] for row in cells], broken)

@@ -12,6 +12,7 @@ from labenv.cli.request import (
     LabOption,
     NetOption,
     OutsideOption,
+    SharedOption,
     StageOption,
     TopologyOption,
     WithOption,
@@ -38,6 +39,7 @@ StudentsArgument = Annotated[
 def up(
     students: StudentsArgument = None,
     net: NetOption = None,
+    shared_x: SharedOption = False,
     first: FirstOption = None,
     at: StageOption = None,
     lab: LabOption = None,
@@ -75,7 +77,9 @@ def up(
         if not students:
             students = [common.chosen(common.open_engine(listen), None).student.id]
         requests = [
-            plan.validated(plan.Request(student, net, first, at, lab, topology, profiles(outside, with_)))
+            plan.validated(
+                plan.Request(student, net, first, at, lab, topology, profiles(outside, with_), shares_x=shared_x)
+            )
             for student in dict.fromkeys(students)
         ]
         engine = common.open_engine(listen)

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -27,7 +28,7 @@ from labenv.engine.endpoint import Endpoint
 from labenv.engine.find import Connection
 from labenv.engine.patience import Patience
 from labenv.engine.stream import TOOLS, Stream
-from labenv.environment import USUAL, Allowance, Environment, Machine, container_name, network_name, saved_rules
+from labenv.environment import USUAL, Allowance, Environment, Machine, Pool, container_name, network_name, saved_rules
 from labenv.errors import EngineError
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
@@ -40,8 +41,10 @@ LAB_FOLDER = "labenv.lab-folder"  # where the lab is, unless it is a part of lab
 NETWORK = "labenv.network"
 CLASS = "labenv.class"  # the class that an environment belongs to
 ALLOWANCE = "labenv.allowance"  # what that class allows each machine: bytes of memory, processes
+POOLS = "labenv.pools"  # on an environment that has the X of another: what the engine knows its networks by
 FEDERATED = "labenv.federated"  # on an environment that shares the world outside with its class
 LINK = "labenv.link"  # the number of its link to the world outside, if that is not X
+REPLAYS = "labenv.replays"  # the student whose submission is judged on an environment
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
 RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
@@ -88,6 +91,12 @@ class Engine:
     def endpoint(self) -> Endpoint:
         """Where it answers, so that another process can open it, too."""
         return self._connection.endpoint
+
+    def apart(self) -> "Engine":
+        """The same engine for a piece of work beside others: it waits for its machines with a patience of its own."""
+        other = copy(self)
+        other._patience = Patience()
+        return other
 
     @cached_property
     def group(self) -> int | None:
@@ -188,9 +197,10 @@ class Engine:
         self, student: Student, network: Network, labels: dict[str, str], options: dict[str, str]
     ) -> None:
         """Create a network. Raises EngineError; `NetworkTaken` if its addresses are taken."""
-        pool = {"Subnet": network.subnet, "Gateway": network.gateway}
+        subnet, gateway = network.on_engine
+        pool = {"Subnet": subnet, "Gateway": gateway}
         try:
-            with refusals(f"making the network {network.subnet}"):
+            with refusals(f"making the network {subnet}"):
                 self.api.create_network(
                     network_name(student.id, network.name),
                     driver="bridge",
@@ -275,7 +285,7 @@ class Engine:
         )
         if "cgroup" in keys:
             settings["CgroupnsMode"] = keys["cgroup"]
-        endpoint = self.api.create_endpoint_config(ipv4_address=node.address)
+        endpoint = self.api.create_endpoint_config(ipv4_address=node.on_engine(node.address))
         self.api.create_container(
             image,
             name=name,
@@ -374,13 +384,13 @@ class Engine:
         with refusals(f"unpausing {container}"):
             pause.go_on(self, container)
 
-    def reattach(self, machine: Machine, student: Student) -> None:
-        """Attach a stopped machine whose network was removed to the student's current network. Raises EngineError."""
+    def reattach(self, machine: Machine, student: Student, address: str) -> None:
+        """Attach a stopped machine whose network was removed to the student's current network, with that address. Raises EngineError."""
         name = network_name(student.id, machine.network)
         with refusals(f"attaching {machine.name} to its network"):
             with suppress(docker.errors.APIError):  # it may not be attached to anything
                 self.api.disconnect_container_from_network(machine.container, name, force=True)
-            self.api.connect_container_to_network(machine.container, name, ipv4_address=machine.address)
+            self.api.connect_container_to_network(machine.container, name, ipv4_address=address)
 
     def remove(self, environment: Environment) -> None:
         """Remove machines, networks and cgroups of an environment, but not its records. It is no error if some are gone already."""
@@ -466,7 +476,9 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         CLASS: environment.class_id,
         ALLOWANCE: _written(environment.allowance),
         FEDERATED: "yes" if environment.federated else "",
+        POOLS: " ".join(f"{pool.network}={pool.there}={pool.own}" for pool in environment.pools),
         LINK: "" if student.link in (None, student.x) else str(student.link),
+        REPLAYS: environment.replays,
     }
     return {
         LABEL: student.id,
@@ -495,6 +507,11 @@ def student_of(student_id: str, labels: Mapping[str, str]) -> Student:
     return Student(student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"], link)
 
 
+def pools_in(labels: Mapping[str, str]) -> tuple[Pool, ...]:
+    """What the engine knows an environment's networks by, by the labels. Raises TypeError for an invalid one."""
+    return tuple(Pool(*word.split("=")) for word in labels.get(POOLS, "").split())
+
+
 def listed(machine: Machine | Node) -> list[str]:
     """A machine in the environment's labels: its name, host name and address; its network only if that is not the first one."""
     return [machine.name, machine.fqdn, machine.address, *filter(None, [machine.network])]
@@ -514,10 +531,15 @@ def machine_labels(node: Node, made_from: str) -> dict[str, str]:
 
 def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive: set[str]) -> Environment:
     student = student_of(labels[LABEL], labels)
+    pools = pools_in(labels)
     rest = {container["Labels"][MACHINE]: container for container in containers}
     machines = [
         machine_of(
-            student, Machine(name, fqdn, address, "missing", "", network="".join(network)), rest.pop(name, None), alive
+            student,
+            Machine(name, fqdn, address, "missing", "", network="".join(network)),
+            rest.pop(name, None),
+            alive,
+            pools,
         )
         for name, fqdn, address, *network in json.loads(labels["labenv.machines"])
     ]
@@ -525,7 +547,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         told = json.loads(container["Labels"].get(OPTIONAL, "{}"))
         told["addresses"] = tuple(told.get("addresses", ()))
         machine = Machine(name, told.pop("fqdn", ""), told.pop("address", ""), "missing", "", optional=True, **told)
-        machines.append(machine_of(student, machine, container, alive))
+        machines.append(machine_of(student, machine, container, alive, pools))
     foreign = any(FOREIGN in container["Labels"] for container in containers)
     return Environment(
         student,
@@ -539,10 +561,14 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         labels.get(CLASS, ""),
         allowance_in(labels),
         FEDERATED in labels,
+        pools,
+        replays=labels.get(REPLAYS, ""),
     )
 
 
-def machine_of(student: Student, machine: Machine, container: dict[str, Any] | None, alive: set[str]) -> Machine:
+def machine_of(
+    student: Student, machine: Machine, container: dict[str, Any] | None, alive: set[str], pools: tuple[Pool, ...] = ()
+) -> Machine:
     """The machine, with what the engine says about it; `alive` are the networks that there are."""
     machine = replace(machine, container=container_name(student.id, machine.name))
     if container is None:
@@ -560,6 +586,10 @@ def machine_of(student: Student, machine: Machine, container: dict[str, Any] | N
         for name, attached in (container["NetworkSettings"]["Networks"] or {}).items()
         if not attached["NetworkID"] or attached["NetworkID"] in alive
     }
+    for pool in pools:
+        name = network_name(student.id, pool.network)
+        if address := on.get(name):
+            on[name] = pool.in_machine(address)
     home = network_name(student.id, machine.network)
     return replace(
         machine,

@@ -24,6 +24,22 @@ from labenv.text import decoded
 # More than any file that labenv reads; what a machine sends is kept in memory.
 LARGEST = 4_000_000
 _QUESTION = 20.0  # seconds for what takes milliseconds
+# Where labenv's own shell is, it runs each command in a copy of itself: to start a shell for it would take three times as long. A
+# command comes as a head of so many bytes (mark, length, length of its input), then both: what has a known length bash reads by the
+# block, unless it is to be as sh(1p) wants it, and it counts bytes in the C locale.
+_HEAD = 53
+_SERVE = rf"""
+PATH=${{1:+$1:}}$PATH
+set +o posix
+while LC_ALL=C read -r -N {_HEAD} _head && set -- $_head && LC_ALL=C read -r -N $2 _does; do
+    _said=; [ $3 = 0 ] || LC_ALL=C read -r -N $3 _said
+    _mark=$1; set --
+    printf '\0%s%d\n' $_mark $$; printf '\0%s%d\n' $_mark $$ >&2
+    if [ -n "$_said" ]; then (set -o posix; eval "$_does") <<<"$_said"; else (set -o posix; eval "$_does") </dev/null; fi
+    _status=$?
+    printf '\0%s%d\n' $_mark $_status; printf '\0%s%d\n' $_mark $_status >&2
+done
+"""
 
 
 @dataclass(frozen=True)
@@ -69,11 +85,10 @@ class Channel:
         self._api = api
         self._patience = patience or Patience()
         busybox = f"{TOOLS}/bin/busybox"
-        # The outer shell reads commands by the block; bash would ask the kernel for each byte of its input.
-        self._shell = [busybox, "sh"] if has_tools else ["/bin/sh"]
+        self._serves = has_tools
+        own = [f"{TOOLS}/bin/sh", "-c", _SERVE, "sh", *([f"{TOOLS}/bin"] if reads else [])]
+        self._shell = own if has_tools else ["/bin/sh"]
         self._killer = [busybox, "kill", "-s", "KILL"] if has_tools else ["/bin/kill", "-s", "KILL", "--"]
-        path = f"PATH={TOOLS}/bin:$PATH " if reads else ""
-        self._inner = f"{path}{TOOLS}/bin/sh" if has_tools else ""
         self.container = container
         self._lock = threading.Lock()
         self._stream: Stream | None = None
@@ -99,7 +114,7 @@ class Channel:
                 self._drop()
             if self._stream is None:
                 self._stream = Stream(self._api, self.container, self._shell)
-            exchange = _Exchange(self._stream, self._inner, command, told)
+            exchange = _Exchange(self._stream, command, told, served=self._serves)
             try:
                 with self._patience.waiting(self.container) if asked else nullcontext():
                     return exchange.result(time.monotonic() + timeout, most)
@@ -162,19 +177,19 @@ class Channel:
 class _Exchange:
     """One command through the shell, and its answer. `shell` is the shell's process id, once the shell has sent it."""
 
-    def __init__(self, stream: Stream, runs: str, command: str, told: str) -> None:
+    def __init__(self, stream: Stream, command: str, told: str, *, served: bool) -> None:
         self.shell = 0
         self._stream = stream
         token = secrets.token_hex(16)
         self._mark = b"\0" + token.encode()
-        if runs:
-            self._does = f"{runs} -c '. /proc/self/fd/3' 3<<'{token}.'"
-            self._lines = f"exec 3<&-; {command}\n{token}.\n"
-        else:
-            self._does, self._lines = f"(eval {shlex.quote(command)})", ""
-        self._does += f" <<'{token}'" if told else " </dev/null"
-        self._lines += f"{told}\n{token}\n" if told else ""
-        self._say = rf"printf '\000{token}%d\n'"
+        if served:
+            parts = [command.encode(), told.encode()]
+            self._asks = f"{token} {len(parts[0]):<9} {len(parts[1]):<9}\n".encode() + b"".join(parts)
+            return
+        say = rf"printf '\000{token}%d\n'"
+        source, lines = (f"<<'{token}'", f"{told}\n{token}\n") if told else ("</dev/null", "")
+        does = f"{say} $$; {say} $$ >&2; (eval {shlex.quote(command)}) {source}; r=$?; {say} $r; {say} $r >&2\n{lines}"
+        self._asks = does.encode()
 
     def result(self, deadline: float, most: int) -> Result:
         """The result. Raises TimeoutError past the deadline, EOFError when the shell ends before the command.
@@ -182,10 +197,7 @@ class _Exchange:
         Raises OverflowError once an output has more than `most` bytes.
         """
         # Both outputs begin and end with the mark: anything before it is from a process that an earlier command left.
-        self._stream.send(
-            f"{self._say} $$; {self._say} $$ >&2; {self._does}; "
-            f"r=$?; {self._say} $r; {self._say} $r >&2\n{self._lines}".encode()
-        )
+        self._stream.send(self._asks)
         said = {STDOUT: bytearray(), STDERR: bytearray()}
         begun: set[int] = set()
         ended: set[int] = set()

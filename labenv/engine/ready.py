@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from labenv.engine import Engine
 from labenv.engine.channel import Channel
+from labenv.engine.moves import command as taking
 from labenv.engine.questions import Question, question
 from labenv.environment import Environment, Machine
 from labenv.errors import EngineError
@@ -74,6 +75,12 @@ def await_boot(engine: Engine, machine: Machine) -> None:
         raise
     finally:
         channel.close()
+
+
+def move(engine: Engine, machine: Machine, moves: Sequence[tuple[str, str]]) -> None:
+    """Have a running machine that was attached to a network take its own addresses there, as it does at boot. Raises EngineError."""
+    with engine.shell(machine) as channel:
+        channel.run(shlex.join(taking(moves, ["true"])))
 
 
 # The file is mounted, so it cannot be replaced by another one.

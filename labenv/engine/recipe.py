@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from labenv.engine import limits
+from labenv.engine import limits, moves
+from labenv.errors import UsageError
 from labenv.lab.topology import Node
 
 # Becomes systemd, after it has laid the student's files over the image (images/machine). Podman recognises it by this name.
@@ -196,15 +197,25 @@ def service_keys(
 
     A `foreign` machine may not trace; one of a class (`shared`) may where it is confined.
     """
+    if node.moves and recipe.name == _PODMAN.name:
+        raise UsageError(
+            "With Podman, no two environments can have the same X: it makes a container a machine by the name of its first program. "
+            "Choose another --net, or use Docker."
+        )
     name = ident(student_id, node.name)
     traces = not foreign and (recipe.confined or not shared)
     # Inside a user namespace older kernels have no sysctls, and a limit cannot be higher than that of the user.
     sysctls = {} if recipe.userns else {"sysctls": dict(_SYSCTLS), "ulimits": {"nofile": dict(NOFILE)}}
     common = sysctls | limits.keys(node.limits, recipe.limits) | {"dns": [_DNS]}
     if not node.systemd:
-        return {"command": [INIT], "cap_add": ["NET_ADMIN"], "tmpfs": limits.tmpfs(node.limits, locks=False), **common}
+        return {
+            "command": moves.command(node.moves, [INIT]),
+            "cap_add": ["NET_ADMIN"],
+            "tmpfs": limits.tmpfs(node.limits, locks=False),
+            **common,
+        }
     keys: dict[str, Any] = {
-        "command": list(recipe.command),
+        "command": moves.command(node.moves, recipe.command),
         "cap_add": [right for right in recipe.cap_add if right != _TRACE or traces],
         "tmpfs": limits.tmpfs(node.limits, locks=True),
         **common,

@@ -33,6 +33,7 @@ from labenv.engine import (
     hostname,
     kept,
     pause,
+    pools_in,
     recipe,
     refusals,
     student_of,
@@ -117,6 +118,7 @@ class Save:
             class_id=labels.get(CLASS, ""),
             allowance=allowance_in(labels),
             federated=FEDERATED in labels,
+            pools=pools_in(labels),
         )
 
 

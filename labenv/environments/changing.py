@@ -39,7 +39,8 @@ class Change:
         """What the environment was made from. Raises UsageError if its lab or topology is missing, EngineError."""
         there = self.environment
         names = [machine.name for machine in there.machines]
-        plan = plan_again(there.student, labs.of(there), there.stage, there.topology, names, federated=there.federated)
+        lab, source = labs.of(there), there.topology
+        plan = plan_again(there.student, lab, there.stage, source, names, federated=there.federated, pools=there.pools)
         return replace(plan, foreign=there.foreign).belonging_as(there)
 
 

@@ -9,6 +9,7 @@ stays connected.
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 from typing import Any
 
 from labenv.engine import Engine, authority, wall
@@ -16,10 +17,10 @@ from labenv.engine.desk import NETWORK, Desk, Parts, remove_home
 from labenv.engine.image_sources import wanted
 from labenv.engine.images import Images
 from labenv.environment import Environment, Machine, network_name
-from labenv.environments import up, window
+from labenv.environments import shared, up, window
 from labenv.environments.changing import Change, changing
 from labenv.environments.machines import make_network, walled
-from labenv.environments.networks import port_in_use
+from labenv.environments.networks import port_in_use, takings
 from labenv.environments.plan import Plan, Request, topology_of
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
@@ -262,11 +263,16 @@ def _make(
 
 
 def _lay_network(engine: Engine, plan: Plan, listen: Listener) -> None:
-    """Have the page's network, inside the wall: a link with room for six, from the block for tests of networks (RFC 2544)."""
+    """Have the page's network, inside the wall: a link with room for six, from the block for tests of networks (RFC 2544).
+
+    Where another environment with this X has one, it is any that is free.
+    """
     who = plan.student
-    link = f"198.19.{who.x}"
-    network = Network(NETWORK, f"{link}.248/29", f"{link}.254", {}, {})
     if network_name(who.id, NETWORK) not in engine.bridges(who.id):
+        there, link = takings(engine), IPv4Network(f"198.19.{who.x}.248/29")
+        if there.has(link):
+            link = shared.free(there, f"{who.id}/{NETWORK}", link.prefixlen)
+        network = Network(NETWORK, str(link), str(link[6]), {}, {})
         make_network(engine, plan, network)
     walled(engine, who, [wall.bridge(who, NETWORK)], listen)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 # The kinds of records: the running drill, the files' content before the fault and with it, the finished drills.
-_RUNNING, _CONTENT, _OVER = "drill", "drill-content", "drills-over"
+RUNNING, _CONTENT, OVER = "drill", "drill-content", "drills-over"
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def now() -> str:
 
 def running(engine: "Engine", student_id: str) -> Running | None:
     """The drill that runs, or whose start was interrupted (`begun` is empty then); None if there is none. Raises EngineError."""
-    kept = records.read(engine, student_id, _RUNNING)
+    kept = records.read(engine, student_id, RUNNING)
     if not kept:
         return None
     drill = drills.from_dict(kept["drill"]["name"], kept["drill"]["tree"])
@@ -131,18 +131,18 @@ def running(engine: "Engine", student_id: str) -> Running | None:
 def keep(engine: "Engine", student_id: str, found: Running) -> None:
     """Record the running drill. Raises EngineError."""
     packed = {**asdict(found), "drill": {"name": found.drill.name, "tree": drills.to_dict(found.drill)}}
-    records.write(engine, student_id, _RUNNING, packed)
+    records.write(engine, student_id, RUNNING, packed)
 
 
 def forget(engine: "Engine", student_id: str) -> None:
     """Record that no drill runs any more. Raises EngineError."""
-    records.remove(engine, student_id, _RUNNING)
+    records.remove(engine, student_id, RUNNING)
     records.remove(engine, student_id, _CONTENT)
 
 
 def over(engine: "Engine", student_id: str) -> list[Result]:
     """The finished drills of a student's environment, oldest first. Raises EngineError."""
-    return [_result(entry) for entry in records.read(engine, student_id, _OVER) or []]
+    return [_result(entry) for entry in records.read(engine, student_id, OVER) or []]
 
 
 def _result(entry: dict[str, Any]) -> Result:
@@ -154,7 +154,7 @@ def _result(entry: dict[str, Any]) -> Result:
 
 def close(engine: "Engine", student_id: str, result: Result) -> None:
     """Record that the running drill has finished. Raises EngineError."""
-    records.write(engine, student_id, _OVER, [asdict(other) for other in [*over(engine, student_id), result]])
+    records.write(engine, student_id, OVER, [asdict(other) for other in [*over(engine, student_id), result]])
     forget(engine, student_id)
 
 

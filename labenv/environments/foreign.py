@@ -25,11 +25,13 @@ from labenv.engine import (
     NETWORK,
     NOTED,
     OPTIONAL,
+    POOLS,
     debian,
     environment_labels,
     hostname,
     listed,
     machine_labels,
+    moves,
     recipe,
     save_store,
 )
@@ -55,9 +57,16 @@ _IDLE: dict[str, Callable[[Any], bool]] = {
     "AttachStdout": lambda value: value is True,
     "AttachStderr": lambda value: value is True,
 }
+
+
+def _is_command(value: list[str]) -> bool:
+    words = moves.then(value)
+    return words in _COMMANDS or (words[:-1] in _COMMANDS and bool(_OVERLAY.fullmatch(words[-1])))
+
+
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "Env": lambda value: all(v == _PATH or _VARIABLE.fullmatch(v) for v in value),
-    "Cmd": lambda value: value in _COMMANDS or (value[:-1] in _COMMANDS and bool(_OVERLAY.fullmatch(value[-1]))),
+    "Cmd": _is_command,
     "WorkingDir": lambda value: value in ("/", "/root"),
     "StopSignal": lambda value: value in ("SIGRTMIN+3", "37", "SIGTERM", "15"),
 }
@@ -78,6 +87,7 @@ _WORDS = {
     CLASS: r"[a-z0-9-]{1,64}",  # here it belongs to none, which allows it nothing else
     ALLOWANCE: r"[0-9]{1,15} [0-9]{1,9}",
     FEDERATED: r"yes",  # and shares nothing
+    POOLS: r"[\w./=-]{1,400}(?: [\w./=-]{1,400}){0,20}",  # likewise: it may have its X to itself
     LINK: r"[0-9]{1,3}",
     LAB_FOLDER: r"/[^\x00-\x1f\x7f-\x9f]{1,4000}",  # not read here
 }
@@ -103,7 +113,7 @@ def marked(given: ImageFile) -> ImageFile:
 
 def _marked(image: Packed) -> Packed:
     settings = image.config["config"]
-    here_only = (ALLOWANCE, CLASS, FEDERATED, LAB_FOLDER)
+    here_only = (ALLOWANCE, CLASS, FEDERATED, LAB_FOLDER, POOLS)
     labels = {key: value for key, value in settings["Labels"].items() if key not in here_only}
     config = image.config | {"config": settings | {"Labels": labels | {FOREIGN: "yes"}}}
     return replace(image, config=config, raw=json.dumps(config).encode())

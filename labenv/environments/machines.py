@@ -83,7 +83,7 @@ def make(
                 if network.name in coming:
                     coming[network.name].result()
                 if network.name != node.network:
-                    engine.join(container, made.student, network.name, network.joined_by[node.name])
+                    engine.join(container, made.student, network.name, node.on_engine(network.joined_by[node.name]))
         around.result()
         start(container)
 

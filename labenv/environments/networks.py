@@ -54,6 +54,10 @@ class Takings:
         wanted = list(subnets)
         return next((who for taken, who in self.addresses if any(map(taken.overlaps, wanted))), "")
 
+    def has(self, subnet: IPv4Network) -> bool:
+        """Whether somebody has addresses of a network."""
+        return any(taken.overlaps(subnet) for taken, _ in self.addresses)
+
     @property
     def by_x(self) -> dict[int, str]:
         """Which X cannot be had by a lab whose network is 192.168.X.0/24, and who has them."""
@@ -94,16 +98,13 @@ def taken(networks: Iterable[Mapping[str, Any]], computer: Computer | None) -> T
     return Takings(tuple((subnet, who) for subnet, who in addresses if subnet), xs, frozenset(links))
 
 
-def free_x(is_taken: Callable[[int], bool], wanted: int) -> int:
-    """The first free X after `wanted`, in a circle; 0, 1 and those above 251 are left to home routers and the like.
-
-    Raises EngineError if there is none.
-    """
+def free_x(is_taken: Callable[[int], bool], wanted: int) -> int | None:
+    """The first free X after `wanted`, in a circle; 0, 1 and those above 251 are left to home routers and the like. None if there is none."""
     for step in range(1, 251):
         x = 2 + (wanted - 2 + step) % 250
         if not is_taken(x):
             return x
-    raise EngineError("The networks of every X from 2 to 251 are taken. `labenv doctor` says what uses them.")
+    return None
 
 
 def free_link(there: Takings, x: int) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from labenv import student
 from labenv.engine import BRIDGED, Engine, environment_labels, image_sources, wall
-from labenv.environment import USUAL, Allowance, Environment, Machine, container_name
+from labenv.environment import USUAL, Allowance, Environment, Machine, Pool, container_name
+from labenv.environments import shared
 from labenv.environments.networks import Takings, free_link, free_x, takings, uplink_mtu
 from labenv.errors import UsageError
 from labenv.events import Event, Listener
@@ -20,13 +21,17 @@ from labenv.text import one_line
 WORLD = "outside"  # the profile of the world outside, which a class may have for all of its students
 _INSIDE = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
 
+# This computer gets no address in a network that the engine knows by another pool: it would be none of the network's.
+_ASIDE = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+
 
 @dataclass(frozen=True)
 class Request:
     """What the user asked `up` or `render` for; None where labenv chooses.
 
     `profiles` are the profiles of the topology whose machines are wanted too; `class_id` is the class that it is for,
-    `allowance` what that allows each machine. With `federated`, the class has one world outside for all.
+    `allowance` what that allows each machine. With `federated`, the class has one world outside for all. With `shares_x`, X may be
+    another environment's.
     """
 
     student_id: str
@@ -39,6 +44,12 @@ class Request:
     class_id: str = ""
     allowance: Allowance = USUAL
     federated: bool = False
+    shares_x: bool = False
+
+    @property
+    def may_share(self) -> bool:
+        """Whether its X may be another environment's, too, which then keeps the published ports for itself."""
+        return self.shares_x or bool(self.class_id)
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Plan:
     """Everything that an environment is made from, for one student at one stage.
 
     The `topology` has only the wanted machines and networks. `copied` are machines out of a save. A
-    `foreign` environment came out of an archive.
+    `foreign` environment came out of an archive. With `pools`, another one has its X.
     """
 
     student: Student
@@ -67,6 +78,7 @@ class Plan:
     class_id: str = ""
     allowance: Allowance = USUAL
     federated: bool = False
+    pools: tuple[Pool, ...] = ()
 
     def images(self) -> dict[str, str]:
         """The image folder of each machine."""
@@ -110,6 +122,7 @@ class Plan:
             self.class_id,
             self.allowance,
             self.federated,
+            self.pools,
         )
 
     def belonging_as(self, other: "Request | Environment | Plan") -> "Plan":
@@ -121,7 +134,9 @@ class Plan:
         """The plan for the same environment at another stage, with the machines of that one. Raises UsageError."""
         there = self.environment()
         names = [node.name for node in self.topology.nodes]
-        again = plan_again(self.student, self.lab, stage, there.topology, names, federated=self.federated)
+        again = plan_again(
+            self.student, self.lab, stage, there.topology, names, federated=self.federated, pools=self.pools
+        )
         return replace(again, foreign=self.foreign).belonging_as(self)
 
 
@@ -150,16 +165,24 @@ def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
     made = at(_wished_x(request))
     if not (taken := _taken(there, made)):
         return made
-    if request.x is not None:
+    was = made.topology.networks[0].subnet
+    if request.x is not None and not request.may_share:
         raise UsageError(
-            f"The network {made.topology.networks[0].subnet} is taken: {taken}. Choose another --net, or omit it and labenv "
-            f"finds a free one."
+            f"The network {was} is taken: {taken}. Choose another --net, or omit it and labenv finds a free one. With --shared-x both "
+            "have it, and this one publishes no ports."
         )
-    free = free_x(lambda x: bool(_taken(there, at(x))), made.student.x)
-    instead = at(free)
-    was, now = (each.topology.networks[0].subnet for each in (made, instead))
-    listen(Event("network", f"{was} is taken ({taken}); using {now}", "note"))
-    return instead
+    if request.x is None and not request.shares_x:
+        free = free_x(lambda x: x in there.xs or bool(_taken(there, at(x))), made.student.x)
+        if free is not None:
+            instead = at(free)
+            listen(Event("network", f"{was} is taken ({taken}); using {instead.topology.networks[0].subnet}", "note"))
+            return instead
+    who = made.student
+    found = shared.pools(there, who.id, _whole(request, who).networks)
+    if found:
+        said = "on a network of its own. It publishes no ports: labenv tunnel leads to its machines"
+        listen(Event("network", f"{was} is taken ({taken}); {who.id} has the same addresses {said}", "note"))
+    return _plan_at(request, who.x, password, who.link, found)
 
 
 def _taken(there: Takings, made: Plan) -> str:
@@ -176,15 +199,22 @@ def _wished_x(request: Request) -> int:
     return request.x if request.x is not None else student.derive_x(request.student_id)
 
 
-def _plan_at(request: Request, x: int, password: str, link: int | None = None) -> Plan:
+def _plan_at(request: Request, x: int, password: str, link: int | None = None, of: tuple[Pool, ...] = ()) -> Plan:
     lab = labs.load(request.lab or labs.default())
     first = request.first or student.derive_first(request.student_id)
     who = Student(request.student_id, x, first, password, link)
-    file = request.topology.resolve() if request.topology else None
-    whole = topology.load_for(lab, file, who)
-    wanted = _wanted(whole, request.profiles, request.federated)
-    made = _plan(who, lab, request.stage or lab.last_stage, file, wanted)
-    return replace(made, federated=request.federated).belonging_as(request)
+    wanted = _wanted(_whole(request, who).pooled(of), request.profiles, request.federated)
+    made = _plan(who, lab, request.stage or lab.last_stage, _file(request), wanted)
+    return replace(made, federated=request.federated, pools=of).belonging_as(request)
+
+
+def _whole(request: Request, who: Student) -> Topology:
+    """The topology of a request with all its machines."""
+    return topology.load_for(labs.load(request.lab or labs.default()), _file(request), who)
+
+
+def _file(request: Request) -> Path | None:
+    return request.topology.resolve() if request.topology else None
 
 
 def _wanted(whole: Topology, profiles: Collection[str], federated: bool) -> Topology:
@@ -210,17 +240,18 @@ def plan_again(
     profiles: Collection[str] = (),
     *,
     federated: bool = False,
+    pools: tuple[Pool, ...] = (),
 ) -> Plan:
     """The plan for an environment that exists or existed, with those optional machines that are among `machines`.
 
-    `source` is its topology; machines of `profiles` are wanted too. `federated` as in a Request. Raises UsageError if its topology does not
+    `source` is its topology; machines of `profiles` are wanted too. `federated` as in a Request, `pools` as in a Plan. Raises UsageError if its topology does not
     exist (any more).
     """
     file = Path(source) if "/" in source else None
     whole = _kept(lab, file, who)
     there = {node.profile for node in whole.nodes if node.profile and node.name in machines}
-    made = _plan(who, lab, stage, file, _wanted(whole, {*profiles, *there}, federated))
-    return replace(made, federated=federated)
+    made = _plan(who, lab, stage, file, _wanted(whole.pooled(pools), {*profiles, *there}, federated))
+    return replace(made, federated=federated, pools=pools)
 
 
 def topology_of(there: Environment) -> Topology:
@@ -240,7 +271,7 @@ def _kept(lab: Lab, file: Path | None, who: Student) -> Topology:
 def network_options(engine: Engine, who: Student, network: Network) -> dict[str, str]:
     """The driver options of a student's network: what its topology says, its bridge's name, and the uplink's MTU where it is known."""
     mtu = uplink_mtu() if engine.is_local else None
-    ours = {wall.BRIDGE: wall.bridge(who, network.name)}
+    ours = {wall.BRIDGE: wall.bridge(who, network.name)} | (_ASIDE if network.pool else {})
     return _INSIDE | network.options | ours | ({"com.docker.network.driver.mtu": str(mtu)} if mtu else {})
 
 

@@ -36,6 +36,11 @@ class Reach:
     @property
     def note(self) -> str:
         """What a person has to know if the services are not on this computer's 127.0.0.1, and the way out; empty if they are."""
+        if self._environment.pools:
+            return (
+                "Another environment has the same X, so this one publishes no ports. To reach them from here: "
+                f"labenv tunnel -s {self._environment.student.id}"
+            )
         if self.way == "published":
             return ""
         if self.way == "lan":

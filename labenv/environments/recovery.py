@@ -10,11 +10,14 @@ from dataclasses import replace
 from labenv.engine import FOREIGN, HOSTNAME, NOTED, Engine, kept, records, save_store
 from labenv.engine.desk import remove_home
 from labenv.engine.save_store import Note, Save
-from labenv.environment import Environment
-from labenv.environments import fault, machines, ticks
-from labenv.environments.plan import Copied, Plan, plan_again
+from labenv.environment import Environment, Pool
+from labenv.environments import fault, machines, shared, ticks
+from labenv.environments.networks import takings
+from labenv.environments.plan import Copied, Plan, plan_again, topology_of
+from labenv.errors import UsageError
 from labenv.events import Event, Listener
 from labenv.lab import labs
+from labenv.lab.topology import Topology
 
 
 def recover(engine: Engine, student_id: str, listen: Listener) -> None:
@@ -59,7 +62,7 @@ def remove_all(engine: Engine, student_id: str) -> None:
 def replace_with(engine: Engine, wanted: Save, noted: Note, listen: Listener) -> tuple[str, ...]:
     """Replace what exists by a save, as the note says; returns what was done. Raises EngineError."""
     save_store.ensure(engine, wanted, listen)
-    plan = plan_of(wanted, noted.nonce)
+    plan = plan_of(engine, wanted, noted.nonce)
     changes = machines.remake(engine, engine.environments(wanted.student_id), plan, listen)
     ticks.keep(engine, wanted.student_id, ticks.unpacked(wanted.labels.get(save_store.TICKS, "")).values())
     save_store.drop(engine, noted)
@@ -73,10 +76,17 @@ def begin(engine: Engine, there: Environment | None, wanted: Save) -> Note:
     return save_store.note(engine, wanted.student_id, "restoring", wanted.stamp)
 
 
-def plan_of(wanted: Save, nonce: str = "-") -> Plan:
-    """The plan for running a save. Raises UsageError if its lab or its topology does not exist."""
+def plan_of(engine: Engine, wanted: Save, nonce: str = "-") -> Plan:
+    """The plan for running a save. Raises UsageError if its lab or its topology does not exist, or its X is taken; EngineError."""
     then = wanted.environment
-    plan = plan_again(then.student, labs.of(then), then.stage, then.topology, wanted.machines, federated=then.federated)
+
+    def planned(pools: tuple[Pool, ...]) -> Plan:
+        lab, machines = labs.of(then), wanted.machines
+        return plan_again(then.student, lab, then.stage, then.topology, machines, federated=then.federated, pools=pools)
+
+    plan = planned(())
+    if pools := _pools(engine, then, plan.topology):
+        plan = planned(pools)
     copied = {}
     for copy in wanted.copies:
         labels = {"labenv.made-from": copy.labels.get("labenv.made-from", ""), NOTED: nonce}
@@ -84,3 +94,19 @@ def plan_of(wanted: Save, nonce: str = "-") -> Plan:
         copied[copy.machine] = Copied(copy.tag, labels)
     foreign = any(FOREIGN in copy.labels for copy in wanted.copies)
     return replace(plan, copied=copied, foreign=foreign).belonging_as(then)
+
+
+def _pools(engine: Engine, then: Environment, wanted: Topology) -> tuple[Pool, ...]:
+    """What the engine is to know the networks of an environment by that comes back: as now, or free ones if it may share its X."""
+    who = then.student
+    now = next(iter(engine.environments(who.id)), None)
+    if now and now.student.x == who.x:
+        return now.pools
+    there = takings(engine)
+    owner = there.of(who.x, wanted.subnets)
+    if owner and not (then.pools or then.class_id):
+        raise UsageError(
+            f"The save needs the network {wanted.networks[0].subnet}, which is taken: {owner}. Free that network first; {who.id}'s "
+            f"configuration contains its addresses."
+        )
+    return shared.pools(there, who.id, topology_of(then).networks) if owner else ()

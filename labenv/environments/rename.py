@@ -47,7 +47,7 @@ def boot_renamed(engine: Engine, change: Change, names: dict[str, str], listen: 
     there = change.environment
     kept = saves.take(engine, there, None, listen, stem="before-rename")
     noted = save_store.note(engine, there.student.id, "restoring", kept.stamp)
-    plan = plan_of(kept, noted.nonce)
+    plan = plan_of(engine, kept, noted.nonce)
     for name in names:
         engine.remove_machine(there.machine(name).container)
     machines.make(engine, plan, [node for node in plan.topology.nodes if node.name in names], listen)

@@ -79,7 +79,7 @@ def document(made: Plan, way: recipe.Recipe, options: Callable[[Network], dict[s
         published = made.topology.published(node, made.student.x)
         mark = machine_labels(node, made_from(made, node))
         joined = {n.name: n.joined_by[node.name] for n in made.topology.networks if node.name in n.joined_by}
-        addresses = {node.network: node.address} | joined
+        addresses = {name: node.on_engine(own) for name, own in ({node.network: node.address} | joined).items()}
         services[node.name] = {
             "build": {"context": f"./{node.name}"},
             "container_name": container_name(made.student.id, node.name),
@@ -95,7 +95,7 @@ def document(made: Plan, way: recipe.Recipe, options: Callable[[Network], dict[s
             "name": network_name(made.student.id, network.name),
             "driver": "bridge",
             "driver_opts": options(network),
-            "ipam": {"config": [{"subnet": network.subnet, "gateway": network.gateway}]},
+            "ipam": {"config": [dict(zip(("subnet", "gateway"), network.on_engine, strict=True))]},
             "labels": network_labels(made, network),
         }
         for network in made.topology.networks

@@ -13,7 +13,6 @@ from labenv.environments import desktop, history, ticks
 from labenv.environments.changing import changing
 from labenv.environments.choose import chosen
 from labenv.environments.machines import remake, remake_machine
-from labenv.environments.networks import takings
 from labenv.environments.plan import Plan
 from labenv.environments.recovery import begin, plan_of, replace_with
 from labenv.environments.settle import settle
@@ -90,13 +89,12 @@ def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Out
     """
     with changing(engine, student_id, listen) as change:
         wanted = named(engine, student_id, name)
-        plan = plan_of(wanted)
+        plan = plan_of(engine, wanted)
         refuse_drill(engine, student_id)
         Images(engine, image_sources.of(plan.lab)).ensure(
             {plan.images()[node.name] for node in plan.topology.nodes if node.name not in plan.copied}, listen
         )
         there = change.look()
-        _refuse_taken(engine, plan, there)
         wanted = save_store.ensure(engine, wanted, listen)
         if there:
             history.collect_now(engine, there, listen)
@@ -181,16 +179,6 @@ def refuse_drill(engine: Engine, student_id: str) -> None:
     if save_store.has_drill(engine, student_id):
         raise UsageError(
             f"A drill is running in {student_id}'s environment. End it first: labenv drill give-up -s {student_id}"
-        )
-
-
-def _refuse_taken(engine: Engine, plan: Plan, there: Environment | None) -> None:
-    who = plan.student
-    owner = takings(engine).of(who.x, plan.topology.subnets)
-    if owner and not (there and there.student.x == who.x):
-        raise UsageError(
-            f"The save needs the network {plan.topology.networks[0].subnet}, which is taken: {owner}. Free that network first; {who.id}'s "
-            f"configuration contains its addresses."
         )
 
 

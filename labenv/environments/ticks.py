@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from labenv.engine import Engine
 
-_RECORD = "ticks"  # the kind of the record
+RECORD = "ticks"  # the kind of the record
 LONGEST = 300  # characters of what a student says
 _MOST = 100
 _LARGEST = 100_000  # bytes of a label, unpacked
@@ -42,16 +42,16 @@ class Tick:
 
 def read(engine: "Engine", student_id: str) -> dict[str, Tick]:
     """The ticks of a student's environment, by step. Raises EngineError."""
-    return checked(records.read(engine, student_id, _RECORD))
+    return checked(records.read(engine, student_id, RECORD))
 
 
 def keep(engine: "Engine", student_id: str, ticks: "Iterable[Tick]") -> None:
     """Record these ticks in place of all that there were. Raises EngineError."""
     kept = [asdict(tick) for tick in ticks]
     if kept:
-        records.write(engine, student_id, _RECORD, kept)
+        records.write(engine, student_id, RECORD, kept)
     else:
-        records.remove(engine, student_id, _RECORD)
+        records.remove(engine, student_id, RECORD)
 
 
 def packed(ticks: "Iterable[Tick]") -> str:

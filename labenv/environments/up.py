@@ -12,7 +12,7 @@ from typing import Any
 
 from labenv.engine import Engine, NetworkTaken, image_sources, limits, recipe, wall
 from labenv.engine.images import Images
-from labenv.engine.ready import lead_out
+from labenv.engine.ready import lead_out, move
 from labenv.environment import Environment, Machine, network_name
 from labenv.environments import room, vanished
 from labenv.environments.changing import Change, changing
@@ -121,7 +121,7 @@ def _create(change: Change, request: Request, listen: Listener) -> Outcome:
             return Outcome(change.environment, changes, ())
         except NetworkTaken as error:
             _undo(engine, made)  # somebody took it after labenv looked and before it made the network
-            if request.x is not None:
+            if request.x is not None and not request.may_share:
                 raise UsageError(f"The network {made.topology.networks[0].subnet} is taken: {error}") from error
         except LabenvError:
             _undo(engine, made)
@@ -167,7 +167,14 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     source = str(request.topology.resolve()) if request.topology else there.topology
     machines = [machine.name for machine in there.machines]
     made = plan_again(
-        there.student, labs.of(there), there.stage, source, machines, request.profiles, federated=there.federated
+        there.student,
+        labs.of(there),
+        there.stage,
+        source,
+        machines,
+        request.profiles,
+        federated=there.federated,
+        pools=there.pools,
     )
     made = replace(made, foreign=there.foreign).belonging_as(there)
     Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
@@ -196,7 +203,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
     present = {machine.name: machine for machine in there.machines}
     for node in made.topology.nodes:
         machine = present.get(node.name)
-        done, missing = _revive(engine, machine, made, node.network in new) if machine else ([], True)
+        done, missing = _revive(engine, machine, made, node, node.network in new) if machine else ([], True)
         if machine is None or missing:
             changes += done
             absent.append(node)
@@ -232,7 +239,7 @@ def _limited(engine: Engine, machine: Machine, node: Node, listen: Listener) -> 
         return []
 
 
-def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> tuple[list[str], bool]:
+def _revive(engine: Engine, machine: Machine, made: Plan, node: Node, new_network: bool) -> tuple[list[str], bool]:
     """Bring back a machine that exists but does not run: what was done, and whether it must be made from scratch."""
     changes: list[str] = []
     if machine.state in ("created", "dead", "removing"):
@@ -240,22 +247,25 @@ def _revive(engine: Engine, machine: Machine, made: Plan, new_network: bool) -> 
     if machine.state in ("missing", "created", "dead", "removing"):
         return changes, True
     if new_network or not machine.attached:
-        engine.reattach(machine, made.student)
+        engine.reattach(machine, made.student, node.on_engine(node.address))
         changes.append(f"attached {machine.name}")
     joined: list[str] = []
     for network in made.topology.networks:
         to_join = machine.name in network.joined_by
         if to_join and network_name(made.student.id, network.name) not in machine.attached_to:
-            engine.join(machine.container, made.student, network.name, network.joined_by[machine.name])
+            address = node.on_engine(network.joined_by[machine.name])
+            engine.join(machine.container, made.student, network.name, address)
             changes.append(f"attached {machine.name} to the network {network.name}")
-            joined.append(network.joined_by[machine.name])
+            joined.append(address)
     if machine.state == "paused":
         engine.unpause(machine.container)
         changes.append(f"unpaused {machine.name}")
     elif machine.state != "running":
         engine.start(machine.container)
         changes.append(f"started {machine.name}")
-        joined = []  # a starting machine takes care of the new network itself
+        return changes, False  # a starting machine takes care of the new network itself
+    if changes and node.moves:
+        move(engine, machine, node.moves)
     if joined:
         lead_out(engine, machine, joined)
     return changes, False

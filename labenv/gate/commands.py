@@ -55,7 +55,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "logbook": Command("your log book; logbook --edit opens it in nano", {**_JSON, "--edit": _FLAG, "-e": _FLAG}),
     "drill": Command(
-        f"find a fault: drill {', '.join(_DRILLS[:3])}, …",
+        f"find a fault: drill {', '.join(_DRILLS[:3])}, ...",
         {**_JSON, "--level": _NUMBER, "--seed": _WORD, "--random": _FLAG},
         (re.compile("|".join(_DRILLS)), _WORD),
         2,
@@ -85,7 +85,7 @@ def words(line: str) -> list[str]:
     return found[1:] if found[:1] == ["labenv"] else found
 
 
-def allowed(typed: Sequence[str]) -> list[str]:
+def allowed(typed: Sequence[str], student: str) -> list[str]:
     """The arguments for labenv of a command that a student typed. Raises UsageError for one that is not among those above.
 
     Options come first, then `--`, so that no argument can be taken for an option.
@@ -95,9 +95,10 @@ def allowed(typed: Sequence[str]) -> list[str]:
         raise UsageError(f"There is no command {_said(name)} here. Type help to see what there is.")
     command = COMMANDS[name]
     options, arguments = _parted(name, command, rest)
+    options = ["-s", student, *options]
     if len(arguments) > command.most:
-        more = f"takes at most {command.most}" if command.most else "takes none"
-        raise UsageError(f"{name} {more} of what follows it: {_said(' '.join(arguments))}")
+        most = f"at most {command.most} words" if command.most > 1 else "one word" if command.most else "nothing"
+        raise UsageError(f"After {name} {most} can stand, not: {_said(' '.join(arguments))}.")
     for number, argument in enumerate(arguments):
         form = command.arguments[min(number, len(command.arguments) - 1)]
         if not form.fullmatch(argument):

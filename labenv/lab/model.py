@@ -42,7 +42,8 @@ class Step:
     `by` is "person" for what no check can judge. `needs` are the steps that must pass before this one can. `hints` are
     three sentences: what is wrong, where to look, and the idea. `note` explains an error in the sheet. `settings` are those of
     servers that it is about: it fails when a server on its machines fails because of one. `how` says what to do and where, for
-    a step that is not done at a machine's prompt.
+    a step that is not done at a machine's prompt. A transient one is about something that its configuration does not bring about again
+    after a boot: a message that was sent by hand, for example.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Step:
     solution: tuple[Action, ...]
     note: str
     how: str
+    is_transient: bool = False
 
     @property
     def is_for_a_person(self) -> bool:
@@ -275,6 +277,7 @@ def _step(entry: dict[str, Any], headings: dict[str, str]) -> Step:
         solution=tuple(Action(tuple(action["machines"]), action["type"]) for action in entry.get("solution", ())),
         note=entry.get("note", ""),
         how=entry.get("how", ""),
+        is_transient=entry.get("transient", False),
     )
 
 

@@ -48,7 +48,7 @@ def take_out(machine: Machine, log: str, token: str, *sets: Iterable[str]) -> No
     """
     if machine.has_tools:
         with suppress(EngineError):
-            machine.run("perl -e %s take %s %s %s %s %s $PPID", _PROGRAM, token, *map(" ".join, sets), log)
+            machine.run("perl -e %s take %s %s %s %s %s $$", _PROGRAM, token, *map(" ".join, sets), log)
 
 
 class Maillog:

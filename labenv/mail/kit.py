@@ -4,6 +4,7 @@ from labenv.checks.interface import Kit, Part, Watched
 from labenv.checks.machine import Machine, Site
 from labenv.lab.model import Lab
 from labenv.mail import complaints, tries
+from labenv.mail.carried import LAWS
 from labenv.mail.complaints import Complaint
 from labenv.mail.follow import PATH
 from labenv.mail.post import Post
@@ -51,4 +52,5 @@ KIT = Kit(
         sizes=("/var/mail/*",),
         logs={PATH: r"postfix-script|postfix/master|dovecot: master"},
     ),
+    laws=LAWS,
 )

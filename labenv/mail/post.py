@@ -44,7 +44,7 @@ clients=$(ps -C imap -o uid=,pid= | awk '$1 >= 1000 { print $2 }')
 [ -n "$clients" ] || exit 0
 setsid sh -c 'n=0
     while [ $n -lt 80 ] && kill -0 $0; do sleep 0.1; n=$((n + 1)); done
-    kill -CONT "$@"' $PPID $clients </dev/null >/dev/null 2>&1 &
+    kill -CONT "$@"' $$ $clients </dev/null >/dev/null 2>&1 &
 kill -STOP $clients
 """
 # Mode, owner and name of each file in a user's Maildir that has the message, and the header of the first. They are removed, by

@@ -1,6 +1,6 @@
 """A drill in an environment: its start, diagnoses, hints, and its end, when all checks pass again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +19,9 @@ from labenv.events import Event, Listener, announced
 from labenv.lab import drill_translations, drills, labs
 from labenv.lab.drills import Drill
 from labenv.lab.model import Lab
+
+# What runs all checks of an environment: whoever starts many drills at once does that in other processes.
+Check = Callable[[Engine, Environment, Listener], Report]
 
 
 @dataclass(frozen=True)
@@ -61,20 +64,23 @@ def named(name: str, among: list[Drill]) -> Drill:
     raise UsageError(f"There is no drill {name!a}. The drills are: {', '.join(drill.name for drill in among)}.")
 
 
-def start(engine: Engine, environment: Environment, wanted: Sequence[Drill], listen: Listener) -> Running:
+def start(
+    engine: Engine, environment: Environment, wanted: Sequence[Drill], listen: Listener, check_with: Check | None = None
+) -> Running:
     """Save an environment in which all checks pass, and put the fault of the first drill that fits into it.
 
-    Raises UsageError if a drill is already running or a check fails, `Misfit` if none fits, EngineError if a machine
-    fails.
+    `check_with` runs the checks; without it, they run in this process. Raises UsageError if a drill is already running or a check
+    fails, `Misfit` if none fits, EngineError if a machine fails.
     """
     who = environment.student.id
+    checked = check_with or _checked
     with changing(engine, who, listen):
         if drill_records.running(engine, who):
             raise UsageError(
                 f"A drill is already running in {who}'s environment. "
                 "End it first: labenv drill check, or labenv drill give-up"
             )
-        if failed := _failures(labs.of(environment), _checked(engine, environment, listen)):
+        if failed := _failures(labs.of(environment), checked(engine, environment, listen)):
             raise UsageError(
                 "A drill needs a finished environment in which all checks pass (see: labenv next). "
                 f"Step {failed[0].step} fails: {failed[0].evidence}"
@@ -83,13 +89,15 @@ def start(engine: Engine, environment: Environment, wanted: Sequence[Drill], lis
         *others, last = wanted
         for drill in others:
             try:
-                return _begin(engine, environment, drill, before, listen)
+                return _begin(engine, environment, drill, before, checked, listen)
             except Misfit:
                 listen(Event("drill", "this drill does not fit the environment; trying another one", "note"))
-        return _begin(engine, environment, last, before, listen)
+        return _begin(engine, environment, last, before, checked, listen)
 
 
-def _begin(engine: Engine, environment: Environment, drill: Drill, before: Content, listen: Listener) -> Running:
+def _begin(
+    engine: Engine, environment: Environment, drill: Drill, before: Content, checked: Check, listen: Listener
+) -> Running:
     who = environment.student.id
     for name in {*drill.machines, drill.seen[0]}:
         environment.machine(name)
@@ -100,13 +108,13 @@ def _begin(engine: Engine, environment: Environment, drill: Drill, before: Conte
             fault.type_(engine, environment, drill, drill.breaks)
         history.collect_now(engine, environment, listen, "labenv drill start")
         broken = content(engine, environment)
-        if not _failures(labs.of(environment), _checked(engine, environment, listen)):
+        if not _failures(labs.of(environment), checked(engine, environment, listen)):
             raise Misfit(f"The drill {drill.name} breaks nothing in this environment. Choose another.")
         drill_records.keep_contents(engine, who, before, broken)
         running = replace(beginning, begun=drill_records.now())
         drill_records.keep(engine, who, running)
     except Misfit as error:
-        if not _back_out(engine, environment, beginning, before, listen):
+        if not _back_out(engine, environment, beginning, before, checked, listen):
             raise UsageError(str(error)) from error  # another drill would start from a changed environment
         raise
     except BaseException:  # Ctrl-C too: a fault without a drill must not stay
@@ -173,8 +181,8 @@ def check(engine: Engine, environment: Environment, listen: Listener) -> Verdict
         return Verdict(report, failed, result)
 
 
-def give_up(engine: Engine, environment: Environment, listen: Listener) -> Verdict:
-    """Remove the fault and end the drill; then run all checks. Raises UsageError, EngineError."""
+def give_up(engine: Engine, environment: Environment, listen: Listener, check_with: Check | None = None) -> Verdict:
+    """Remove the fault and end the drill; then run all checks, as `start` does. Raises UsageError, EngineError."""
     with _changing(engine, environment, listen) as found:
         if resting := fault.at_rest(environment, found.drill):
             raise EngineError(f"{resting} is not running. Bring it back first: labenv up {environment.student.id}")
@@ -183,7 +191,7 @@ def give_up(engine: Engine, environment: Environment, listen: Listener) -> Verdi
             fault.take_out(engine, environment, found, listen)
             history.collect_now(engine, environment, listen, "labenv drill give-up")
         drill_records.close(engine, environment.student.id, result)
-        report = _checked(engine, environment, listen)
+        report = (check_with or _checked)(engine, environment, listen)
         return Verdict(report, _failures(labs.of(environment), report), result)
 
 
@@ -214,13 +222,15 @@ def _changing(engine: Engine, environment: Environment, listen: Listener) -> Ite
         yield running(engine, environment)
 
 
-def _back_out(engine: Engine, environment: Environment, found: Running, before: Content, listen: Listener) -> bool:
+def _back_out(
+    engine: Engine, environment: Environment, found: Running, before: Content, checked: Check, listen: Listener
+) -> bool:
     """Undo a fault that does not fit; return whether everything is as before.
 
     An environment that is as before is not fixed, because the fix may fit no better than the fault.
     """
     same = content(engine, environment) == before
-    if not (same and not _failures(labs.of(environment), _checked(engine, environment, listen))):
+    if not (same and not _failures(labs.of(environment), checked(engine, environment, listen))):
         same = fault.take_out(engine, environment, found, listen)
         if same and content(engine, environment) != before:
             same = False

@@ -23,7 +23,7 @@ from labenv.sheet import logbook
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
-_RECORD = "hints"  # the kind of the record
+RECORD = "hints"  # the kind of the record
 # What each level of a hint says.
 SAID = {1: "what is wrong", 2: "where to look", 3: "the idea"}
 # Where earlier versions kept them, in the machine that has the log book.
@@ -197,13 +197,13 @@ def asked(engine: "Engine", environment: Environment) -> list[Asked]:
 
 
 def _recorded(engine: "Engine", environment: Environment) -> list[Asked]:
-    kept = records.read(engine, environment.student.id, _RECORD) or []
+    kept = records.read(engine, environment.student.id, RECORD) or []
     return [Asked(**ask) for ask in kept]
 
 
 def recorded(engine: "Engine", student_id: str) -> int:
     """How many hints are recorded outside the machines. Raises EngineError."""
-    return len(records.read(engine, student_id, _RECORD) or [])
+    return len(records.read(engine, student_id, RECORD) or [])
 
 
 def read_asked(lines: Iterable[str]) -> Iterable[Asked]:
@@ -219,7 +219,7 @@ def read_asked(lines: Iterable[str]) -> Iterable[Asked]:
 
 def _keep(engine: "Engine", environment: Environment, ask: Asked) -> None:
     kept = [asdict(other) for other in (*_recorded(engine, environment), ask)]
-    records.write(engine, environment.student.id, _RECORD, kept)
+    records.write(engine, environment.student.id, RECORD, kept)
 
 
 def _steps(names: Iterable[str], lab: Lab) -> str:

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labenv.classroom.handins.known import neutral
-from labenv.classroom.handins.review import Submission, as_csv, as_html, review
+from labenv.classroom.handins.look import Submission
+from labenv.classroom.handins.review import as_csv, as_html, review
 from labenv.student import Student
 from tests.unit.made_class import KINDS, NAMES, QUOTES, Made, a_class, a_copy, solved
 from tests.unit.made_submissions import LAB

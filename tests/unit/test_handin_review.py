@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labenv.classroom.handins import archive
-from labenv.classroom.handins.review import Submission, as_csv, as_html, review
+from labenv.classroom.handins.look import Submission
+from labenv.classroom.handins.review import as_csv, as_html, review
 from labenv.errors import UsageError
 from tests.unit.made_submissions import entry, manifest, members, saved, tarred
 from tests.unit.test_handin_logbook import filled

@@ -30,7 +30,7 @@ def a_class(folder: Path, members: tuple[Member, ...] = MEMBERS) -> Class:
 
 def taken(folder: Path, *sources: Path, members: tuple[Member, ...] = MEMBERS) -> Taken:
     with ExitStack() as stack:
-        return take(a_class(folder, members), sources, stack)
+        return take(a_class(folder, members), sources, {}, stack)
 
 
 def zipped(file: Path, *names: str, content: bytes = b"x") -> Path:
@@ -102,7 +102,7 @@ def test_a_zip_a_folder_and_a_file_give_the_same(tmp_path: Path) -> None:
     (folder / name).write_bytes(b"x")
     for source in (zipped(tmp_path / "all.zip", name), folder, folder / name):
         with ExitStack() as stack:
-            found = take(a_class(tmp_path), [source], stack)
+            found = take(a_class(tmp_path), [source], {}, stack)
             [one] = found.attempts["asmith15"]
             assert one.read() == b"x"
             assert one.named.time == datetime(2027, 1, 27, 4, 59, 1, tzinfo=UTC)
@@ -146,7 +146,7 @@ def test_no_name_in_a_zip_leads_anywhere(tmp_path: Path) -> None:
 def test_a_zip_bomb_is_read_to_a_limit(tmp_path: Path) -> None:
     bomb = zipped(tmp_path / "a.zip", "asmith15.tar.gz", content=bytes(200_000_000))
     with ExitStack() as stack:
-        [one] = take(a_class(tmp_path), [bomb], stack).attempts["asmith15"]
+        [one] = take(a_class(tmp_path), [bomb], {}, stack).attempts["asmith15"]
         assert len(one.read()) == 16_000_001
 
 
@@ -156,7 +156,7 @@ def test_a_damaged_entry_is_one_hand_ins_trouble(tmp_path: Path) -> None:
     data[60:90] = bytes(30)
     file.write_bytes(data)
     with ExitStack() as stack:
-        [one] = take(a_class(tmp_path), [file], stack).attempts["asmith15"]
+        [one] = take(a_class(tmp_path), [file], {}, stack).attempts["asmith15"]
         with pytest.raises(Unreadable, match="it cannot be taken out of the zip"):
             one.read()
 
@@ -168,7 +168,7 @@ def test_an_encrypted_entry_is_one_hand_ins_trouble(tmp_path: Path) -> None:
         data[data.index(signature) + at] |= 1
     file.write_bytes(data)
     with ExitStack() as stack:
-        [one] = take(a_class(tmp_path), [file], stack).attempts["asmith15"]
+        [one] = take(a_class(tmp_path), [file], {}, stack).attempts["asmith15"]
         with pytest.raises(Unreadable, match="encrypted"):
             one.read()
 

@@ -49,6 +49,9 @@ class _Lms:
     encoding: str = "utf-8"
 
 
+_AS_TEXT = re.compile(r'^="([^"]*)"$')  # how a spreadsheet is told to leave a number as it is
+
+
 def _plain(text: str) -> str:
     return "".join(letter for letter in text.casefold() if letter.isalnum())
 
@@ -58,7 +61,7 @@ def _column(*names: str) -> Callable[[Member], str]:
     wanted = [_plain(name) for name in names]
 
     def found(member: Member) -> str:
-        there = {_plain(name): (value or "").strip() for name, value in member.row.items() if name}
+        there = {_plain(name): _AS_TEXT.sub(r"\1", value.strip()) for name, value in member.row.items()}
         return next((there[name] for name in wanted if there.get(name)), "")
 
     return found
@@ -68,10 +71,19 @@ def _or(*ways: Callable[[Member], str]) -> Callable[[Member], str]:
     return lambda member: next(filter(None, (way(member) for way in ways)), "")
 
 
+def _is_canvas(member: Member) -> bool:
+    return bool({"SIS Login ID", "SIS User ID", "Section"} & set(member.row))
+
+
 def _canvas_id(member: Member) -> str:
     """Canvas's own number. Other rosters call other things ID, so it must be a number beside one of Canvas's own columns."""
-    value = (member.row.get("ID") or "").strip()
-    return value if value.isdecimal() and {"SIS Login ID", "SIS User ID", "Section"} & set(member.row) else ""
+    value = member.row.get("ID", "").strip()
+    return value if value.isdecimal() and _is_canvas(member) else ""
+
+
+def _sis_id(member: Member) -> str:
+    """What the student information system calls a student; a roster of Canvas itself has its own number as the LMS id."""
+    return _column("SIS User ID")(member) if _is_canvas(member) else member.lms_id
 
 
 def _canvas_points(points: str, keys: int) -> list[str]:
@@ -102,7 +114,7 @@ LMS: dict[str, _Lms] = {
         "Canvas",
         {
             "ID": _canvas_id,
-            "SIS User ID": _or(_column("SIS User ID"), _LMS_ID),
+            "SIS User ID": _sis_id,
             "SIS Login ID": _or(_column("SIS Login ID", "Login ID"), _GIVEN),
             "Section": _column("Section"),
         },

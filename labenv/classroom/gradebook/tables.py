@@ -92,7 +92,8 @@ def _said(book: Book, grade: Grade) -> Iterator[tuple[str, str, float | None]]:
     for ask in page.asked:
         yield "hint", f"step {ask.step}, {ask.time}: {guide.SAID.get(ask.level, ask.level)}", None
     for drill in page.drills:
-        yield "drill", f"{drill.name} (level {drill.level}): {drill.outcome} after {drill.seconds} s", None
+        outcome = "fixed" if drill.outcome == "mended" else drill.outcome
+        yield "drill", f"{drill.name} (level {drill.level}): {outcome} after {drill.seconds} s", None
 
 
 def _history(book: Book) -> Table:

@@ -5,14 +5,14 @@ Nothing is unpacked to disk, and everything has a limit. No name in a zip is eve
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from labenv import plain_tar
-from labenv.classroom.folder.model import Class, Member
+from labenv.classroom.folder.model import Class
 from labenv.classroom.grading import lms
 from labenv.classroom.grading.lms import Named
 from labenv.classroom.grading.whose import Roster
@@ -55,8 +55,11 @@ class Taken:
     loose: list[str] = field(default_factory=list)
 
 
-def take(of: Class, sources: Iterable[Path], stack: ExitStack) -> Taken:
-    """The hand-ins in these files and folders; zips stay open until the stack closes. Raises UsageError for what is not there."""
+def take(of: Class, sources: Iterable[Path], participants: Mapping[str, str], stack: ExitStack) -> Taken:
+    """The hand-ins in these files and folders; zips stay open until the stack closes. Raises UsageError for what is not there.
+
+    `participants` are the students, by Moodle's numbers, whom a name alone does not tell.
+    """
     found = Taken()
     roster = Roster(of.members)
     for file, read in _files(sources, stack):
@@ -69,7 +72,7 @@ def take(of: Class, sources: Iterable[Path], stack: ExitStack) -> Taken:
             continue
         shown = one_line(file)[-_LONGEST:]
         try:
-            member = roster.find(told.keys)
+            member = roster.find([*filter(None, [participants.get(told.number)]), *told.keys])
         except UsageError as error:
             found.loose.append(f"{shown}: {error}")
             continue
@@ -84,11 +87,6 @@ def take(of: Class, sources: Iterable[Path], stack: ExitStack) -> Taken:
     for those in found.attempts.values():
         those.sort(key=lambda one: (one.named.time.timestamp() if one.named.time else 0.0, one.file))
     return found
-
-
-def whose(of: Class) -> Callable[[Iterable[str]], Member | None]:
-    """A function that finds a member of the class by names, as `Roster.find`."""
-    return Roster(of.members).find
 
 
 def _files(sources: Iterable[Path], stack: ExitStack) -> Iterator[tuple[str, Callable[[], bytes]]]:

@@ -1,13 +1,15 @@
 """One grade, as all sources make it and all reports show it."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 Source = Literal["environment", "hand-in", "replay"]
 # Who says so: labenv on clean machines (replay) or on the student's running ones (environment), the handed-in logs about what
 # was transient (log), the student's own labenv (student), or the teacher (person).
 Judge = Literal["replay", "environment", "log", "student", "person"]
+_T = TypeVar("_T", "StepGrade", "Deduction", "Override")
 Status = Literal["pass", "warn", "fail", "skip", "missing"]
 
 
@@ -50,7 +52,8 @@ class Grade:
     """What one student got for one attempt at one lab.
 
     `graded` is when, `handed_in` when it came (from the LMS, the gate or --handed-in, never from the archive); `file` the hand-in's name.
-    `missing` says why there is nothing to grade. `notes` are sentences for the teacher: they decide nothing.
+    `missing` says why there is nothing to grade. `notes` are sentences for the teacher: they decide nothing. `digest` is that of the
+    hand-in, `rubric` that of the rubric: a regrade with another one shows.
     """
 
     student: str
@@ -67,7 +70,8 @@ class Grade:
     notes: tuple[str, ...] = ()
     hints: int = 0
     missing: str = ""
-    rubric: str = ""  # its digest: a regrade with another one shows
+    rubric: str = ""
+    digest: str = ""
 
     @property
     def of(self) -> float:
@@ -103,3 +107,27 @@ class Grade:
         for each in told["overrides"]:
             each["time"] = each["time"].isoformat()
         return told | {"of": self.of, "earned": self.earned, "total": self.total, "percent": round(self.percent, 2)}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> "Grade":
+        """The grade that `to_dict` told, also by another version of labenv. Raises LookupError, TypeError, ValueError for another tree."""
+        known = {each.name: told[each.name] for each in fields(cls) if each.name in told}
+        return cls(
+            **known
+            | {
+                "graded": datetime.fromisoformat(told["graded"]),
+                "handed_in": datetime.fromisoformat(told["handed_in"]) if told.get("handed_in") else None,
+                "steps": tuple(_made(StepGrade, each) for each in told.get("steps", ())),
+                "deductions": tuple(_made(Deduction, each) for each in told.get("deductions", ())),
+                "overrides": tuple(
+                    _made(Override, {**each, "time": datetime.fromisoformat(each["time"])})
+                    for each in told.get("overrides", ())
+                ),
+                "notes": tuple(told.get("notes", ())),
+            }
+        )
+
+
+def _made(kind: type[_T], told: Mapping[str, Any]) -> _T:
+    """A record from a tree; what another version of labenv has beyond its fields is left out."""
+    return kind(**{each.name: told[each.name] for each in fields(kind) if each.name in told})

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations, pairwise
 
-from labenv.classroom.handins import handin
+from labenv.classroom.handins import handin, mark
 from labenv.classroom.handins.archive import Archive
 from labenv.classroom.handins.known import LENGTH, Given, neutral, phrases, plain, runs, words
 from labenv.lab.model import Lab
@@ -33,6 +33,7 @@ _SHARE_OF_LINES = 0.3
 # What a machine made once: ids of messages in the mail log, and commands with the second in which they were typed.
 _LEAST_MARKS = 3
 _TIMES = "times in the shell history"
+_MARK = "environment"  # labenv.classroom.handins.mark
 _UNITS = {
     "log book": "own words",
     "configuration": "unusual pairs of lines",
@@ -86,6 +87,8 @@ class Likeness:
     @property
     def sentence(self) -> str:
         """It in words."""
+        if self.what == _MARK:
+            return f"made in the same environment (mark {self.passage})"
         unit = _UNITS.get(self.what, "ids")
         return f"{self.what} ({self.shared} of {self.of} {unit}: “{self.passage}”)"
 
@@ -96,7 +99,7 @@ class Traits:
 
     `lines` are pairs of lines, `strange` those of them with a word that is not the lab's. `marks` are what a machine made once,
     by kind, `quoted` are ids in the log book that are not in the student's own evidence, `domains` those of other students in the
-    configuration.
+    configuration, `mark` is that of the environment.
     """
 
     student: str
@@ -108,6 +111,7 @@ class Traits:
     marks: dict[str, frozenset[str]] = field(default_factory=dict)
     quoted: dict[str, frozenset[str]] = field(default_factory=dict)
     domains: frozenset[str] = frozenset()
+    mark: str = ""
 
     @cached_property
     def own_words(self) -> str:
@@ -154,6 +158,7 @@ def traits(given: Archive, file: str, lab: Lab, student: Student, known: Given) 
         marks=ids | {_TIMES: frozenset(" ".join(pair) for h in histories for pair in _TYPED.findall(text(h)))},
         quoted={kind.what: frozenset(kind.quoted.findall(written)) - ids[kind.what] for kind in wanted.ids},
         domains=frozenset(found for config in configs for found in others.findall(config)),
+        mark=mark.checked(given.manifest.get("mark")),
     )
 
 
@@ -172,6 +177,8 @@ def compared(of: Sequence[Traits]) -> list[list[Likeness]]:
 
 def _common(one: Traits, other: Traits) -> Iterator[tuple[str, int, int, str]]:
     """What two submissions have in common: what is compared, how much of how much, and a passage."""
+    if one.mark and one.mark == other.mark:
+        yield _MARK, 1, 1, one.mark
     shared = one.phrases & other.phrases
     if len(shared) >= max(_LEAST_PHRASES, _SHARE_OF_PHRASES * min(len(one.phrases), len(other.phrases))):
         long_enough = [each.book for each in (one, other) if sum(map(len, each.book)) >= _LEAST_WORDS]

@@ -1,7 +1,7 @@
 """What a lab wants handed in, and which members a submission can have."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from labenv.errors import UsageError
 from labenv.lab.model import Lab, parsed
@@ -10,6 +10,7 @@ from labenv.lab.model import Lab, parsed
 PARTS = {
     "evidence": "what the course's own script collects",
     "config": "configuration files of the machines",
+    "replay": "what replay needs to judge your work on clean machines: files, accounts with hashes of passwords, what starts at boot",
     "history": "shell histories: what was typed in the machines",
     "hints.jsonl": "the hints that you asked for",
     "logbook.md": "the log book",
@@ -24,7 +25,7 @@ _LONGEST = 100  # of a name, in the plain tar format
 _PART = r"[\w.:+@-]*[\w:+@-][\w.:+@-]*"  # neither `.` nor `..`
 _NAMES = re.compile(
     rf"{re.escape(MANIFEST)}|{re.escape(CHECKS)}|{re.escape(HINTS)}|{re.escape(BOOK)}"
-    rf"|evidence/{_PART}\.txt|(config|history)/{_PART}(/{_PART})+",
+    rf"|evidence/{_PART}\.txt|replay/{_PART}\.json|(config|history)/{_PART}(/{_PART})+",
     re.ASCII,
 )
 
@@ -63,7 +64,8 @@ class Wanted:
     """What a lab wants handed in: the machines and fields of its evidence, and patterns of files, by machine.
 
     `step` is the step of the sheet that is done with the submission; empty if the sheet has none. `ids` and `everyday` are for
-    comparing submissions: what a machine makes once, and words that everybody types.
+    comparing submissions: what a machine makes once, and words that everybody types. `carried` are patterns of files that replay needs, those
+    of `files` among them, and `folders` of folders of which only the rights count.
     """
 
     machines: tuple[str, ...]
@@ -72,6 +74,8 @@ class Wanted:
     step: str = ""
     ids: tuple[Ids, ...] = ()
     everyday: frozenset[str] = frozenset()
+    carried: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    folders: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 NOTHING = Wanted((), (), {})
@@ -103,13 +107,17 @@ def wanted(lab: Lab) -> Wanted:
             )
             for entry in tree.get("evidence", ())
         )
+        files, replay = tree.get("files", {}), tree.get("replay", {})
+        more = replay.get("files", {})
         return Wanted(
             machines,
             fields,
-            {name: tuple(paths) for name, paths in tree.get("files", {}).items()},
+            {name: tuple(paths) for name, paths in files.items()},
             tree.get("step", ""),
             tuple(Ids(e["what"], re.compile(e["logged"]), re.compile(e["quoted"])) for e in tree.get("ids", ())),
             frozenset(tree.get("everyday", ())),
+            {name: (*files.get(name, ()), *more.get(name, ())) for name in {**files, **more}},
+            {name: tuple(paths) for name, paths in replay.get("folders", {}).items()},
         )
     except (KeyError, TypeError, AttributeError, re.error) as error:
         raise UsageError(f"{path} is not a valid handin.yaml ({error!r}).") from error

@@ -108,9 +108,9 @@ class Looked:
 def look(file: str, given: Archive, handouts: tuple[str, ...] = (), lab: Lab | None = None) -> Looked:
     """What is to be said of an archive, called `file`; the `lab` is found by its name unless it is given. Raises Unreadable."""
     about = given.manifest
-    student = _student(about)
+    student = student_of(about)
     if lab is None:
-        lab = _lab(about)
+        lab = lab_of(about)
     elif about["lab"] != lab.id:
         raise Unreadable(f"it is a hand-in of {shown(about['lab'])}, not of {lab.id}")
     notes = list(given.notes)
@@ -198,7 +198,8 @@ def _ticked(report: dict[str, Any]) -> Iterable[Tick]:
     return checked(entries).values()
 
 
-def _student(about: dict[str, Any]) -> Student:
+def student_of(about: dict[str, Any]) -> Student:
+    """The student that a manifest names, without a password. Raises Unreadable."""
     try:
         network = ipaddress.IPv4Network(about["network"])
         name = students.check_id(about["student"])
@@ -215,7 +216,7 @@ def _first(told: object, student: str) -> str:
         return students.derive_first(student)
 
 
-def _lab(about: dict[str, Any]) -> Lab:
+def lab_of(about: dict[str, Any]) -> Lab:
     """The lab that a manifest names. Raises Unreadable if it is not here, cannot be read, or is not trusted by the user."""
     name = about["lab"]
     said = f"nothing of it was looked at, because its lab is {shown(name)}"

@@ -8,14 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import jinja2
-
 from labenv import plain_tar
 from labenv.classroom.handins import alike, archive, times
 from labenv.classroom.handins.alike import Likeness
 from labenv.classroom.handins.look import COLUMNS, TITLES, Looked, Submission, look
 from labenv.errors import UsageError
 from labenv.plain_tar import Unreadable
+from labenv.reports import pages
 from labenv.text import cell, decoded, one_line
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -30,21 +29,26 @@ def review(files: Iterable[Path], handouts: Iterable[Path] = ()) -> list[Submiss
     `handouts` are texts that the students were given, so that quoting them counts nothing. Raises UsageError when none of the
     files exists, or a handout cannot be read.
     """
+    files = listed(files)
+    said = texts(handouts)
+    found: list[Looked | Submission] = []
+    for file in files:
+        try:
+            found.append(look(str(file), archive.read(file), said))
+        except (Unreadable, UsageError) as error:  # the lab's own files may be broken
+            found.append(Submission(str(file), notes=(f"unreadable: {error}",), sound=False))
+    rows = iter(compared([each for each in found if isinstance(each, Looked)]))
+    return [next(rows) if isinstance(each, Looked) else each for each in found]
+
+
+def listed(files: Iterable[Path]) -> list[Path]:
+    """The archives that are meant: a folder stands for those in it. Raises UsageError when none of the files exists."""
     given = list(files)
     if not any(file.exists() for file in given):
         raise UsageError(
             f"There is no file {one_line(', '.join(map(str, given)))}. Give archives from `labenv submit`."
         )
-    files = [file for each in given for file in (_archives(each) if each.is_dir() else [each])]
-    texts = tuple(_handout(file) for file in handouts)
-    found: list[Looked | Submission] = []
-    for file in files:
-        try:
-            found.append(look(str(file), archive.read(file), texts))
-        except (Unreadable, UsageError) as error:  # the lab's own files may be broken
-            found.append(Submission(str(file), notes=(f"unreadable: {error}",), sound=False))
-    rows = iter(compared([each for each in found if isinstance(each, Looked)]))
-    return [next(rows) if isinstance(each, Looked) else each for each in found]
+    return [file for each in given for file in (_archives(each) if each.is_dir() else [each])]
 
 
 def _archives(folder: Path) -> list[Path]:
@@ -67,14 +71,12 @@ def as_csv(rows: Iterable[Submission]) -> str:
 
 def as_html(rows: Iterable[Submission]) -> str:
     """The table as one self-contained HTML page."""
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return pages.get_template("review.html.j2").render(columns=TITLES, rows=list(rows))
+    return pages.templates(_TEMPLATES).get_template("review.html.j2").render(columns=TITLES, rows=list(rows))
+
+
+def texts(handouts: Iterable[Path]) -> tuple[str, ...]:
+    """The texts that the students were given. Raises UsageError if one cannot be read."""
+    return tuple(_handout(file) for file in handouts)
 
 
 def _handout(file: Path) -> str:
@@ -107,7 +109,7 @@ def _compared_in_one(read: list[Looked]) -> list[Submission]:
         notes += _sentences([a for a in found if a.what != "log book" or a.file not in {o.row.file for o in same}])
         foreign = sorted(name for name in each.traits.domains & owners.keys() if owners[name] != each.row.student)
         notes += [f"the configuration names {name}, the domain of {owners[name]}" for name in foreign]
-        notes += _of_the_same(each, read)
+        notes += of_the_same(each, read)
         rows.append(replace(each.row, notes=tuple(notes), alike=tuple(found)))
     return rows
 
@@ -125,7 +127,7 @@ def _sentences(found: list[Likeness]) -> list[str]:
     return said[:_MOST_ALIKE] + more
 
 
-def _of_the_same(each: Looked, read: list[Looked]) -> list[str]:
+def of_the_same(each: Looked, read: Sequence[Looked]) -> list[str]:
     """A sentence for each other submission of the same student, and for one that had hints which are not here."""
     notes = []
     for other in read:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from labenv import __version__
 from labenv.checks.results import Report, with_ticks
 from labenv.checks.run import run_checks
-from labenv.classroom.handins import evidence, handin
+from labenv.classroom.handins import evidence, gather, handin, mark, pieces
 from labenv.environment import Environment
 from labenv.environments import drill_records, history, ticks
 from labenv.environments.ticks import Tick
@@ -90,7 +90,7 @@ def pack(
     without: Iterable[str] = (),
     listen: Listener = silent,
 ) -> Package:
-    """Collect evidence, check results, files, hints, log book and shell histories of an environment, for `file`.
+    """Collect evidence, check results, files, what replay needs, hints, log book and shell histories of an environment, for `file`.
 
     `without` names what is left out: a part, a member, a folder of members, or a file as MACHINE:PATH. The password of the lab is
     replaced by asterisks everywhere. Raises UsageError for a file that exists (unless `force`) or cannot be written or is
@@ -140,6 +140,9 @@ def pack(
             for path, content in files.items():
                 place = "history" if path.endswith(".bash_history") else "config"
                 members[f"{place}/{machine}{path}"] = content
+        if pieces.FOLDER not in without:
+            for name in (machine.name for machine in environment.regular):
+                members[pieces.member(name)] = gather.gathered(engine, environment, lab, name, wanted).to_json()
     unfit = [n for n, content in members.items() if len(content) > handin.LARGEST or not handin.is_name(n)]
     missing += [f"{name!r} was left out: its name is unusual, or it is too large." for name in unfit]
     left_out = _left_out(sorted(members.keys() - set(unfit)), without)
@@ -203,7 +206,7 @@ def manifest(
     """The archive's description: whose it is, when and by which labenv it was made, and each member's size and checksum.
 
     It also says when the environment began (0: not known), and how many hints were asked for, so that neither a date nor a
-    hint can be changed in one place alone; and what the student left out, if anything.
+    hint can be changed in one place alone; the environment's mark; and what the student left out, if anything.
     """
     return {
         "format": handin.FORMAT,
@@ -213,6 +216,7 @@ def manifest(
         "network": str(environment.subnet),
         "lab": environment.lab,
         "labenv": __version__,
+        "mark": mark.of(environment.student),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **_began(began),
         "hints": hints,

@@ -96,6 +96,8 @@ class Student:
     def cells(self) -> list[Cell]:
         """The row of the table, in the order of the book's steps."""
         decided = {each.step for each in self.grade.overrides}
+        if self.grade.missing:
+            return [Cell("none", decided=step in decided) for step in self.book.steps]
         there = {
             step.step: Cell(mark(step), step.claimed is not None, step.step in decided) for step in self.grade.steps
         }
@@ -106,7 +108,7 @@ class Student:
         """For each kind of judge: its words, the points, of how many, in how many steps. What differs is kept apart."""
         told = []
         for judge, words in JUDGES.items():
-            steps = [step for step in self.grade.steps if step.judge == judge]
+            steps = [step for step in self._shown if step.judge == judge]
             if steps:
                 points = sum(self.grade.points_of(step) for step in steps)
                 told.append((words, points, sum(step.of for step in steps), len(steps)))
@@ -114,13 +116,26 @@ class Student:
 
     @cached_property
     def open(self) -> list[StepGrade]:
-        """The steps to look at: those that do not simply pass, those that were decided, and those where the results differ."""
-        return [step for step in self.grade.steps if not self._plain(step)]
+        """The steps to look at: all but the two kinds below."""
+        kept = {step.step for step in (*self.passing, *self.undecided)}
+        return [step for step in self._shown if step.step not in kept]
 
     @cached_property
     def passing(self) -> list[StepGrade]:
-        """The other steps."""
-        return [step for step in self.grade.steps if self._plain(step)]
+        """The steps that simply pass: by all results, and without a teacher."""
+        return [s for s in self._shown if s.status == "pass" and s.claimed is None and not self.decision(s)]
+
+    @cached_property
+    def undecided(self) -> list[StepGrade]:
+        """The steps that a person has to judge and has not."""
+        return [step for step in self._shown if mark(step) == "person" and not self.decision(step)]
+
+    @property
+    def _shown(self) -> tuple[StepGrade, ...]:
+        """The steps that there is something to say about: of a missing hand-in, those that a teacher decided."""
+        if self.grade.missing:
+            return tuple(step for step in self.grade.steps if self.decision(step))
+        return self.grade.steps
 
     @property
     def differing(self) -> int:
@@ -166,9 +181,6 @@ class Student:
         found = [each for each in self.grade.overrides if each.step == step.step]
         return f"{found[-1].author}: {found[-1].reason}" if found else ""
 
-    def _plain(self, step: StepGrade) -> bool:
-        return step.status == "pass" and step.claimed is None and not self.decision(step)
-
 
 @dataclass(frozen=True)
 class Overview:
@@ -205,7 +217,12 @@ class Overview:
     def judged(self) -> Iterator[tuple[str, int, int, float, float]]:
         """For each kind of judge: its words, the results of steps, how many pass, the points, of how many."""
         for judge, words in JUDGES.items():
-            there = [(grade, step) for grade in self.book.grades for step in grade.steps if step.judge == judge]
+            there = [
+                (grade, step)
+                for grade in self.book.grades
+                for step in grade.steps
+                if step.judge == judge and not grade.missing
+            ]
             if there:
                 points = sum(grade.points_of(step) for grade, step in there)
                 passing = sum(step.status in ("pass", "warn") for _, step in there)
@@ -234,12 +251,12 @@ class Overview:
         return [(heading, list(steps)) for heading, steps in grouped]
 
     @property
-    def passing(self) -> list[int]:
-        """For each step of the table, for how many it passes."""
-        return [
-            sum(student.cells[place].kind in ("pass", "warn") for student in self.students)
-            for place in range(len(self.book.steps))
-        ]
+    def passing(self) -> Iterator[int | None]:
+        """For each step of the table, for how many it passes; None where nothing was judged yet."""
+        for place in range(len(self.book.steps)):
+            kinds = [student.cells[place].kind for student in self.students]
+            judged = any(kind not in ("person", "none") for kind in kinds)
+            yield sum(kind in ("pass", "warn") for kind in kinds) if judged else None
 
     @property
     def trouble(self) -> list[Trouble]:

@@ -20,11 +20,15 @@ _FOLDER = "timers"
 
 @dataclass(frozen=True)
 class Timer:
-    """When a student's environment is stopped: at a time (with a zone), and after so long without activity; None: never."""
+    """When a student's environment is stopped: at a time (with a zone), and after so long without activity; None: never.
+
+    `since` is when it was set (seconds since 1970), where it was read.
+    """
 
     student: str
     until: datetime | None = None
     idle: timedelta | None = None
+    since: float = 0.0
 
 
 def set_(of: Class, timer: Timer) -> None:
@@ -53,4 +57,4 @@ def _read(file: Path) -> Iterator[Timer]:
         until = datetime.fromisoformat(told["until"]) if told["until"] else None
         idle = timedelta(seconds=told["idle"]) if told["idle"] else None
         if until is None or until.tzinfo:
-            yield Timer(student.check_id(file.stem), until, idle)
+            yield Timer(student.check_id(file.stem), until, idle, file.stat().st_mtime)

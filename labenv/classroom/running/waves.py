@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from labenv.classroom.running.pace import MOST, Answers, Pace, Processors
 from labenv.computer import Computer
+from labenv.engine import Engine
+from labenv.environment import Environment
 from labenv.errors import EngineError, LabenvError
 from labenv.events import Event, Listener
 from labenv.parallel import Together
@@ -65,14 +67,45 @@ def paced(
     listen(Event(STEP, doing, "done"))
 
 
-def of_one(listen: Listener, name: str) -> Listener:
-    """A listener for what is done for one of many: it passes on, with the name, what a person should know, and no progress."""
+def of_one(listen: Listener, name: str, said: set[str] | None = None) -> Listener:
+    """A listener for what is done for one of many: it passes on, with the name, what a person should know, and no progress.
+
+    What is in `said` is not passed on again: what is true of the computer would be said for each.
+    """
 
     def tell(event: Event) -> None:
-        if event.kind in ("note", "warn"):
+        if event.kind in ("note", "warn") and (said is None or event.message not in said):
+            if said is not None:
+                said.add(event.message)
             listen(replace(event, step=f"{name} {event.step}"))
 
     return tell
+
+
+def for_each(
+    engine: Engine,
+    there: Sequence[Environment],
+    work: Callable[[Engine, Environment, Listener], R],
+    listen: Listener,
+    doing: str,
+    room: Callable[[int], str] = lambda _: "",
+) -> Iterator[tuple[str, R | LabenvError]]:
+    """Do the work for each environment, and yield each student with its result or error, as `paced` does.
+
+    The work gets an engine with a patience of its own, and a listener for that student.
+    """
+    said: set[str] = set()
+
+    def one(environment: Environment) -> R:
+        return work(engine.apart(), environment, of_one(listen, environment.student.id, said))
+
+    many = "1 environment" if len(there) == 1 else f"{len(there)} environments"
+    whose = paced(there, one, listen, name=_student, doing=f"{doing} {many}", room=room, elsewhere=not engine.is_local)
+    return ((environment.student.id, result) for environment, result in whose)
+
+
+def _student(environment: Environment) -> str:
+    return environment.student.id
 
 
 def _timed(work: Callable[[T], R], item: T) -> tuple[R | LabenvError, float]:

@@ -51,7 +51,6 @@ Said = Event | Report | Failure
 def work(pipe: "Connection", endpoint: Endpoint, environ: dict[str, str]) -> None:
     """Check environments on that engine until the pipe ends. SIGTERM ends a check as Ctrl-C does: nothing is left in the machines."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it
-    signal.signal(signal.SIGTERM, _interrupt)
     os.environ.clear()
     os.environ.update(environ)
     os.dup2(2, 1)  # what a check may print is no output of the command
@@ -74,15 +73,19 @@ def _checked(engine: Engine, task: Task, pipe: "Connection") -> Report:
         if event.kind in ("note", "warn"):
             pipe.send(event)
 
-    return run_checks(
-        engine,
-        task.environment,
-        steps=list(task.steps) if task.steps else None,
-        reached_only=task.reached_only,
-        written=task.written,
-        whole=task.whole,
-        listen=listen,
-    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return run_checks(
+            engine.apart(),
+            task.environment,
+            steps=list(task.steps) if task.steps else None,
+            reached_only=task.reached_only,
+            written=task.written,
+            whole=task.whole,
+            listen=listen,
+        )
+    finally:  # between two checks there is nothing to clean up
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _interrupt(*_: object) -> None:

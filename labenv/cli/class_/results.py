@@ -99,13 +99,13 @@ def wanted(
     kinds = {kind: path for kind, path in (("csv", csv), ("xlsx", xlsx), ("junit", junit)) if path}
     gradebooks = {}
     for text in gradebook or ():
-        name, _, file = text.partition("=")
-        if name.lower() not in _LMS or not file:
+        name, _, place = text.partition("=")
+        if name.lower() not in _LMS or not place:
             raise UsageError(
                 f"--gradebook '{shown(text)}' names no LMS and file. Write it as --gradebook moodle=FILE; there are "
                 f"{', '.join(_LMS)}."
             )
-        gradebooks[name.lower()] = Path(file)
+        gradebooks[name.lower()] = Path(place)
     files = [*kinds.values(), *gradebooks.values(), *([html] if html else [])]
     for file in files:
         if [each.resolve() for each in files].count(file.resolve()) > 1:
@@ -152,7 +152,8 @@ def write(files: Wanted, book: "Book") -> None:
 def _write(path: Path, data: bytes, *, quiet: bool = False) -> None:
     draft = ""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in reversed(path.parents):
+            folder.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would give others a look into those on the way
         if path.exists() and not path.is_file():  # such as /dev/stdout
             path.write_bytes(data)
         else:

@@ -65,17 +65,22 @@ def _tell_class(rows: "list[DrillEntry]", csv: Path | None, *, json: bool) -> No
     if json:
         common.print_json({"drills": [vars(row) for row in rows]})
         return
+    table(rows)
+
+
+def table(rows: "list[DrillEntry]") -> None:
+    """Print the drills of many students, a line each."""
     from labenv.cli import show
 
     titles = ("student", "drill", "level", "outcome", "time", "diagnosed", "hints", "checks run", "extra lines")
-    table = []
+    cells = []
     for row in rows:
         diagnosed = "" if row.to_diagnosis is None else time(row.to_diagnosis)
         beyond = "" if row.beyond is None else f"{row.beyond}"
         outcome = "fixed" if row.outcome == "mended" else row.outcome
-        cells = [row.student, row.name, f"{row.level}", outcome, time(row.seconds), diagnosed]
-        table.append([*cells, f"{row.hints}", f"{row.looks}", beyond])
-    show.table(titles, table)
+        first = [row.student, row.name, f"{row.level}", outcome, time(row.seconds), diagnosed]
+        cells.append([*first, f"{row.hints}", f"{row.looks}", beyond])
+    show.table(titles, cells)
 
 
 def lines(result: "Result") -> list[str]:

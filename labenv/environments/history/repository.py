@@ -8,6 +8,7 @@ or running beside another labenv, it has written all or nothing.
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ from labenv.errors import LabenvError
 from labenv.text import clean
 
 _UNTOLD = "changed"
+_COMMITTER = re.compile(rb"^committer .* ([0-9]{1,12}) [+-][0-9]{4}$", re.MULTILINE)
 _PATCH = ("--color=never", "--no-renames", "--no-prefix")
 # Of the beginning of a line: bold, cyan, green, red (git-config(1), color.diff).
 _COLOURS = {"diff ": 1, "index ": 1, "--- ": 1, "+++ ": 1, "@@": 36, "+": 32, "-": 31}
@@ -69,6 +71,18 @@ class Edit:
         return shown
 
 
+@dataclass(frozen=True)
+class Lately:
+    """The newest of a history: when a file was last changed (0: never), the runs of the checks, newest first, each with its time.
+
+    `is_more` is whether there are older runs.
+    """
+
+    changed: int = 0
+    runs: tuple[tuple[int, Mapping[str, Mapping[str, str]]], ...] = ()
+    is_more: bool = False
+
+
 class Repository:
     """The history of one environment; nothing is on the disk before the first change."""
 
@@ -77,6 +91,17 @@ class Repository:
         self.student = environment.student.id
         self.path = places.state() / "history" / f"{self.student}.git"
         self._key = _key(environment)
+
+    @property
+    def stamp(self) -> tuple[int, ...]:
+        """Changes whenever something is stored: git writes a branch as a new file."""
+        found = []
+        for branch in (WORK, CHECKS):
+            try:
+                found.append((self.path / branch).stat().st_mtime_ns)
+            except OSError:
+                found.append(0)
+        return tuple(found)
 
     @property
     def exists(self) -> bool:
@@ -206,6 +231,22 @@ class Repository:
         found = ((_time(time), form.results(data or b"")) for (_, time), data in zip(listed, told, strict=True))
         return [(time, results) for time, results in found if results is not None]
 
+    def lately(self, count: int) -> Lately:
+        """The newest runs of the checks, at most so many, and the newest change. One process reads it: a class has many histories."""
+        if not self.exists:
+            return Lately()
+        names = [f"{CHECKS}~{back}" for back in range(count + 1)]
+        asked = [WORK, *(part for name in names[:-1] for part in (name, f"{name}:{form.RESULTS}")), names[-1]]
+        changed, *told, older = git.contents(self.path, asked)
+        runs = (
+            (_committed(commit), form.results(data or b""))
+            for commit, data in zip(told[::2], told[1::2], strict=True)
+            if commit
+        )
+        return Lately(
+            _committed(changed), tuple((t, found) for t, found in runs if found is not None), older is not None
+        )
+
     def edits(self) -> list[Edit]:
         """All changes of files since the environment began, newest first."""
         if not (start := self.start()):
@@ -332,6 +373,12 @@ def _key(environment: Environment) -> str:
 def _time(text: str) -> int:
     """A commit's time; the time of one that came with an archive may not be one that can have been."""
     return int(text) if text.strip().isdecimal() and form.can_be(int(text)) else 0
+
+
+def _committed(commit: bytes | None) -> int:
+    """When a commit was made, as git stores it (git-cat-file(1)); 0 for none."""
+    found = _COMMITTER.search(commit or b"")
+    return _time(found[1].decode()) if found else 0
 
 
 def _commit(branch: str, time: float, told: str, parent: str) -> bytes:

@@ -7,6 +7,7 @@ from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from labenv.environment import Pool
 from labenv.errors import UsageError
 from labenv.lab.model import Answer, File
 
@@ -71,7 +72,8 @@ class Node:
     `network` is the name of the network that has the address, `joins` are those of further networks that it is on. A machine
     with a `profile` exists only if that profile is requested, one with `since` only from that stage on. `addresses` are
     additional ones that the machine assigns to itself. `desktop` are the profiles whose machines the desktop of this machine
-    needs; None if it is not the machine that has one. `own` is what the topology brings for it.
+    needs; None if it is not the machine that has one. `own` is what the topology brings for it. `moves` are addresses that the
+    engine has for it, each with the one, and its prefix, that the machine gives itself in its place.
     """
 
     name: str
@@ -88,6 +90,11 @@ class Node:
     since: str = ""
     desktop: tuple[str, ...] | None = None
     own: Own | None = None
+    moves: tuple[tuple[str, str], ...] = ()
+
+    def on_engine(self, address: str) -> str:
+        """What the engine has in place of an address of the machine."""
+        return next((there for there, own in self.moves if own.partition("/")[0] == address), address)
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ class Network:
     """A network of an environment. The first one, the student's own, has no `name`; `options` are its driver options.
 
     `joined_by` are machines of another network and the address that each gets here; they join when the network is created.
-    `key` is its name in the file.
+    `key` is its name in the file. `pool` is what the engine knows it by, if not by its own addresses.
     """
 
     name: str
@@ -104,6 +111,12 @@ class Network:
     options: dict[str, str]
     joined_by: dict[str, str]
     key: str = "lan"
+    pool: Pool | None = None
+
+    @property
+    def on_engine(self) -> tuple[str, str]:
+        """The subnet and the gateway that the engine has for it."""
+        return (self.pool.there, self.pool.on_engine(self.gateway)) if self.pool else (self.subnet, self.gateway)
 
 
 @dataclass(frozen=True)
@@ -184,6 +197,29 @@ class Topology:
             return replace(node, own=node.own or there.own, desktop=node.desktop if has_desk else there.desktop)
 
         return replace(self, nodes=tuple(map(completed, self.nodes)))
+
+    def pooled(self, pools: Iterable[Pool]) -> "Topology":
+        """The topology with networks that the engine knows by other addresses, which it cannot publish ports of."""
+        there = {pool.network: pool for pool in pools}
+        if not there:
+            return self
+
+        def moved(node: Node) -> Node:
+            at = {
+                network.name: network.joined_by[node.name]
+                for network in self.networks
+                if node.name in network.joined_by
+            }
+            at[node.network] = node.address
+            moves = tuple(
+                (pool.on_engine(at[name]), f"{at[name]}/{IPv4Network(pool.own).prefixlen}")
+                for name, pool in there.items()
+                if name in at
+            )
+            return replace(node, moves=moves, ports=() if node.network in there else node.ports)
+
+        networks = tuple(replace(network, pool=there.get(network.name)) for network in self.networks)
+        return replace(self, nodes=tuple(map(moved, self.nodes)), networks=networks)
 
     def published(self, node: Node, x: int, shift: int = 0) -> dict[str, int]:
         """The ports on 127.0.0.1 for a node's published ports: fixed by X, or `shift` blocks further on."""

@@ -13,6 +13,7 @@ import jinja2
 
 from labenv.environment import Environment
 from labenv.environments.reach import Reach
+from labenv.environments.tunnel import Tunnels
 from labenv.errors import EngineError, UsageError
 from labenv.lab import labs, templates
 
@@ -49,17 +50,16 @@ class Account:
         return asdict(self)
 
 
-def account(environment: Environment) -> Account:
+def account(environment: Environment, reach: Reach | Tunnels) -> Account:
     """The student's account, at the addresses and ports where its servers answer from here.
 
-    Raises EngineError if one of their machines is not running, UsageError if the lab has no mail account.
+    Raises EngineError if one of their machines is not running, UsageError if the lab has no mail account or it is published nowhere.
     """
     found = labs.of(environment).account
     if found is None:
         raise UsageError(f"{environment.lab} has no mail account, so there are no settings for a mail client.")
     student = environment.student
     address, user = (templates.text(text, student=student) for text in (found.address, found.user))
-    reach = Reach(environment)
     imap, smtp = (_service(environment, reach, *service) for service in (found.imap, found.smtp))
     return Account(address, user, student.password, imap, smtp)
 
@@ -89,8 +89,13 @@ def write(account: Account, domain: str, folder: Path) -> list[Path]:
     return written
 
 
-def _service(environment: Environment, reach: Reach, machine: str, port: int) -> Service:
+def _service(environment: Environment, reach: Reach | Tunnels, machine: str, port: int) -> Service:
     place = reach.service(environment.machine(machine), str(port))
+    if place is None and environment.pools:
+        raise UsageError(
+            f"{environment.student.id}'s environment has the X of another one, so it publishes no ports. Use the settings of a tunnel, "
+            f"which is open as long as the command runs: labenv client --tunnel -s {environment.student.id}"
+        )
     if place is None:
         raise EngineError(f"{machine} is not running, so nothing answers. Start it: labenv up {environment.student.id}")
     return Service(*place)

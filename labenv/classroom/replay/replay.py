@@ -1,0 +1,143 @@
+"""Judging a submission by what it hands in, on clean machines of labenv's own images.
+
+What it says of itself has no say, nor has any program of the student's: listed files, accounts and what starts at boot are laid over
+the machines as the lab gave them, they boot, and the lab's checks run there. So the verdict is about what a boot makes of the
+configuration. What a boot cannot show again is transient: those steps are left to the logs and results that were handed in.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labenv import student as students
+from labenv.checks.results import Report
+from labenv.checks.run import run_checks
+from labenv.classroom.handins import archive, handin, look, pieces
+from labenv.classroom.handins.pieces import Pieces
+from labenv.classroom.replay import clean
+from labenv.classroom.running.checking import Checkers
+from labenv.classroom.running.waves import of_one, paced
+from labenv.errors import LabenvError, UsageError
+from labenv.events import Listener, announced
+from labenv.lab.model import Lab
+from labenv.plain_tar import Unreadable
+from labenv.student import Student
+from labenv.text import one_line
+
+if TYPE_CHECKING:
+    from labenv.engine import Engine
+
+_MOST_REFUSED = 100
+NOTHING = "it was made by a labenv that packed nothing for replay, or without that part"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What clean machines showed of a submission.
+
+    `transient` are the steps that replay cannot judge, and not those for a person, which have no result either. `refused` are sentences
+    about what of the submission was not carried; `seconds` is how long it took.
+    """
+
+    report: Report
+    transient: frozenset[str]
+    refused: tuple[str, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as `replay --json` shows it: the report as `check --json` has it, and the rest."""
+        return self.report.to_dict() | {
+            "transient": sorted(self.transient, key=_in_order),
+            "refused": list(self.refused),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What replay takes of an archive: whose it is, of which lab, and the pieces of each machine."""
+
+    student: Student
+    lab: Lab
+    pieces: Mapping[str, Pieces]
+
+
+def read(file: Path) -> Submitted:
+    """What there is to replay in a file. Raises UsageError, with the reason, for one that cannot be judged."""
+    try:
+        given = archive.read(file)
+        student, lab = look.student_of(given.manifest), look.lab_of(given.manifest)
+        parts = {name: data for name, data in given.members.items() if name.startswith(f"{pieces.FOLDER}/")}
+        if not parts:
+            raise Unreadable(f"nothing in it can be replayed: {NOTHING}")
+        there = {name.partition("/")[2].removesuffix(".json"): pieces.read(data) for name, data in parts.items()}
+    except Unreadable as error:
+        raise UsageError(f"{one_line(str(file))}: {error}.") from error
+    return Submitted(replace(student, password=students.new_password()), lab, there)
+
+
+def transient(lab: Lab) -> frozenset[str]:
+    """The steps of a lab that replay cannot judge, without those for a person."""
+    return frozenset(step.id for step in lab.steps.values() if step.is_transient and not step.is_for_a_person)
+
+
+def replay(engine: "Engine", file: Path, *, listen: Listener) -> Replayed:
+    """Judge one submission. Raises UsageError for a file that cannot be judged, EngineError."""
+    given = read(file)
+    with announced(listen, "replay", f"judging {given.student.id}'s {given.lab.id} on clean machines"):
+        return _replayed(engine, given, next(clean.free_ids(engine)), partial(run_checks, engine), listen)
+
+
+def replay_all(
+    engine: "Engine", files: Sequence[Path], listen: Listener
+) -> Iterator[tuple[Path, Replayed | LabenvError]]:
+    """Judge submissions, as many at a time as the computer bears, each yielded as soon as it is done.
+
+    One that cannot be judged has its error, and stops no other. Two with the same network take turns.
+    """
+    ids, used, turns = clean.free_ids(engine), list[str](), defaultdict[int, threading.Lock](threading.Lock)
+    lock = threading.Lock()
+
+    def judged(file: Path) -> Replayed:
+        given = read(file)
+        with turns[given.student.x]:
+            with lock:
+                place = used.pop() if used else next(ids)
+            try:
+                return _replayed(engine, given, place, checkers.check, of_one(listen, given.student.id))
+            finally:
+                used.append(place)
+
+    with Checkers(engine) as checkers:
+        yield from paced(
+            files,
+            judged,
+            listen,
+            name=lambda file: one_line(file.name),
+            doing=f"judging {len(files)} submissions on clean machines",
+            elsewhere=not engine.is_local,
+        )
+
+
+def _replayed(
+    engine: "Engine", given: Submitted, place: str, check: Callable[..., Report], listen: Listener
+) -> Replayed:
+    began = time.monotonic()
+    who, lab = given.student, given.lab
+    made, refused = clean.plan(who, lab, handin.wanted(lab), given.pieces, place)
+    away = transient(lab)
+    steps = [step.id for step in lab.steps.values() if not step.is_for_a_person and step.id not in away]
+    with clean.machines(engine, made, listen) as there:
+        report = check(there, steps=steps, written=False)
+    report = replace(report, student=who.id, notes=(), attempts=())
+    return Replayed(report, away, tuple(map(one_line, refused[:_MOST_REFUSED])), time.monotonic() - began)
+
+
+def _in_order(step: str) -> tuple[int, str]:
+    number = "".join(filter(str.isdecimal, step))
+    return int(number or 0), step

@@ -1,0 +1,44 @@
+"""Removing environments of a class."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from labenv.classroom.folder.model import Class
+from labenv.classroom.running import timers, waves
+from labenv.engine import Engine
+from labenv.engine.save_store import Save
+from labenv.environment import Environment
+from labenv.environments import down as one
+from labenv.environments import saves
+from labenv.errors import LabenvError
+from labenv.events import Listener
+from labenv.sheet import stake
+
+
+@dataclass(frozen=True)
+class Removed:
+    """An environment that was removed, and the save that was made of it before, if one was asked for."""
+
+    student: str
+    saved: Save | None
+
+
+def down(
+    engine: Engine, of: Class, there: Sequence[Environment], listen: Listener, *, keep: bool
+) -> Iterator[tuple[str, Removed | LabenvError]]:
+    """Remove each environment, with `keep` after a save; yields each student. One that cannot be saved then stays."""
+
+    def remove(mine: Engine, environment: Environment, tell: Listener) -> Removed:
+        who = environment.student.id
+        saved = saves.save(mine, environment, None, tell) if keep else None
+        one.down(mine, environment, waves.of_one(lambda _: None, who))
+        timers.drop(of, who)
+        return Removed(who, saved)
+
+    return waves.for_each(engine, there, remove, listen, "removing")
+
+
+def lost(engine: Engine, there: Sequence[Environment]) -> Iterator[tuple[str, list[str]]]:
+    """What each student would lose by `down` without a save, in sentences. Raises EngineError."""
+    for environment in there:
+        yield environment.student.id, list(stake.of(engine, environment).sentences)

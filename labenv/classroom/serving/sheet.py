@@ -1,0 +1,74 @@
+"""The sheet of one-time passwords: one slip a student, to cut up and hand out."""
+
+import html as markup
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labenv.text import one_line
+
+_WIDE = 72
+_STYLE = """\
+body { font: 11pt/1.4 sans-serif; margin: 1cm; }
+section { border-bottom: 1px dashed #888; padding: .6cm 0; break-inside: avoid; }
+h2 { font-size: 12pt; margin: 0 0 .2cm; }
+p { margin: 0 0 .2cm; }
+ol { font-family: monospace; columns: 2; list-style: none; margin: 0; padding: 0; }
+"""
+
+
+@dataclass(frozen=True)
+class Slip:
+    """What one student gets: id, name as the roster has it, passwords."""
+
+    student: str
+    name: str
+    passwords: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Where:
+    """The name of the class, and where its gate is."""
+
+    course: str
+    server: str
+    port: int
+
+    def command(self, student: str) -> str:
+        """How a student logs in."""
+        return f"ssh -p {self.port} {student}@{self.server}"
+
+
+def text(slips: Sequence[Slip], where: Where) -> str:
+    """The sheet as plain text; empty if there is no slip."""
+    return "".join(_slip(slip, where) for slip in slips)
+
+
+def _slip(slip: Slip, where: Where) -> str:
+    rows = [slip.passwords[at : at + 3] for at in range(0, len(slip.passwords), 3)]
+    lines = [
+        one_line(f"{where.course}: {slip.name or slip.student}"),
+        f"  {where.command(slip.student)}",
+        "  Each password is good for one login. Cross out the one that you used.",
+        *(f"    {'   '.join(row)}" for row in rows),
+        "- " * (_WIDE // 2),
+    ]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def html(slips: Sequence[Slip], where: Where) -> str:
+    """The sheet as a page to print; what comes from the roster is escaped."""
+
+    def said(words: str) -> str:
+        return markup.escape(one_line(words))
+
+    body = "".join(
+        f"<section><h2>{said(where.course)}: {said(slip.name or slip.student)}</h2>"
+        f"<p><code>{said(where.command(slip.student))}</code></p>"
+        "<p>Each password is good for one login. Cross out the one that you used.</p>"
+        f"<ol>{''.join(f'<li>{said(word)}</li>' for word in slip.passwords)}</ol></section>\n"
+        for slip in slips
+    )
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{said(where.course)}: passwords</title>'
+        f"<style>\n{_STYLE}</style></head><body>\n{body}</body></html>\n"
+    )

@@ -1,0 +1,186 @@
+"""The rows of a class as lines: a sign for each step, and what else is known of each student, in so many columns."""
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from labenv.cli import fold
+from labenv.cli.output import sign
+from labenv.cli.sheet import STYLES
+from labenv.text import one_line
+
+if TYPE_CHECKING:
+    from labenv.classroom.running.board import Row
+    from labenv.lab.model import Lab
+    from labenv.sheet.progress import Mark
+
+# Signs that every terminal has, one column wide, and which differ without colour, too.
+SIGNS: "dict[Mark, str]" = {"pass": ".", "fail": "x", "skip": "-", "warn": "!", "person": "o", "ticked": "+"}
+UNKNOWN = "?"
+_WORDS: "dict[Mark, str]" = {
+    "pass": "passes",
+    "fail": "fails",
+    "skip": "waits",
+    "warn": "passes, with a warning",
+    "person": "for a person",
+    "ticked": "ticked",
+}
+STATES = {
+    "runs": "runs",
+    "partly": "runs partly",
+    "stopped": "stopped",
+    "missing": "not there",
+    "elsewhere": "elsewhere",
+}
+_GAP = "  "
+_HEADING = ("state", "stuck at", "for", "hints", "drills", "active", "checked")
+_LONGEST_NAME = 20
+
+
+def lines(
+    rows: "Sequence[Row]", lab: "Lab", columns: int | None, steps: Collection[str] | None = None
+) -> list[list[Text]]:
+    """The heading, then the lines of each row, all of at most so many columns (None: as wide as they are); of these `steps`, or of all."""
+    wanted = [step for step in lab.steps.values() if not steps or step.id in steps]
+    groups = [[step.id for step in under] for _, under in groupby(wanted, key=lambda step: step.heading)]
+    name = max([len("student"), *(min(_LONGEST_NAME, len(row.student)) for row in rows)])
+    facts = [_facts(row) for row in rows]
+    wide = [max(len(word) for word in column) for column in zip(_HEADING, *facts, strict=True)]
+    strips = [_strip(row, groups) for row in rows]
+    ruler = Text(_ruler(groups), style="bold")
+    size = max((len(strip) for strip in strips), default=0)
+    ruler.pad_right(max(0, size - len(ruler)))
+    head = Text("student".ljust(name) + _GAP, style="bold")
+    if columns is None or name + len(ruler) + sum(wide) + len(_GAP) * (len(wide) + 1) <= columns:
+        found = [[Text.assemble(head, ruler, _GAP, (_joined(_HEADING, wide), "bold"))]]
+        for row, strip, words in zip(rows, strips, facts, strict=True):
+            strip.pad_right(len(ruler) - len(strip))
+            found.append([Text.assemble(_name(row, name), strip, _GAP, _joined(words, wide))])
+        return found
+    room = columns - name - len(_GAP)
+    narrow = len(ruler) > room
+    found = [[Text.assemble(head, part) for part in ([Text()] if narrow else [ruler])]]
+    for row, strip in zip(rows, strips, strict=True):
+        parts = _wrapped(strip, room)
+        first = [Text.assemble(_name(row, name), parts[0])] if row.marks else [_name(row, name)]
+        rest = [Text.assemble(" " * (name + len(_GAP)), part) for part in parts[1:]]
+        said = Text(" " * (name + len(_GAP)) + _sentence(row), style="dim" if not row.stuck else "")
+        found.append([*first, *rest, said] if row.marks else [Text.assemble(first[0], _sentence(row))])
+    return found
+
+
+def show(rows: "Sequence[Row]", lab: "Lab", below: Iterable[str], steps: Collection[str] | None = None) -> None:
+    """Print the rows, what is to be said of single ones, and the lines below them."""
+    columns = fold.width()
+    console = Console(highlight=False, soft_wrap=True)
+    for line in [line for block in lines(rows, lab, columns, steps) for line in block]:
+        line.rstrip()
+        console.print(line)
+    for told in below:
+        console.print(told, style="dim", markup=False)
+
+
+def legend() -> str:
+    """What the signs mean."""
+    told = ", ".join(f"{SIGNS[mark]} {word}" for mark, word in _WORDS.items())
+    return f"{told}, {UNKNOWN} not checked" if not _is_plain() else ""
+
+
+def _is_plain() -> bool:
+    return bool(sign("", "plain"))
+
+
+def _name(row: "Row", wide: int) -> Text:
+    name = row.student if len(row.student) <= wide else f"{row.student[: wide - 1]}~"
+    return Text(name.ljust(wide) + _GAP, style="bold" if row.stuck else "")
+
+
+def _strip(row: "Row", groups: Sequence[Sequence[str]]) -> Text:
+    """A sign for each step, with a blank between the parts of the sheet; for a screen reader how many there are of each."""
+    if _is_plain():
+        marks = list(row.marks.values())
+        counts = [f"{marks.count(mark)} {word}" for mark, word in _WORDS.items() if mark in marks]
+        return Text(", ".join(counts) or "not checked")
+    found = Text()
+    if row.state in ("missing", "elsewhere"):
+        return found
+    for number, group in enumerate(groups):
+        found.append(" " if number else "")
+        for step in group:
+            mark = row.marks.get(step)
+            found.append(SIGNS[mark] if mark else UNKNOWN, style=STYLES[mark] if mark else "dim")
+    return found
+
+
+def _ruler(groups: Sequence[Sequence[str]]) -> str:
+    """The number of the first step of each part, above its sign, where there is room for it."""
+    if _is_plain():
+        return "steps"
+    text = ""
+    at = 0
+    for group in groups:
+        if len(text) < at or not at:
+            text = text.ljust(at) + group[0]
+        at += len(group) + 1
+    return text
+
+
+def _facts(row: "Row") -> tuple[str, ...]:
+    drills = f"{row.fixed}/{row.drills}" if row.drills else ""
+    drills += " now" if row.drilling else ""
+    hints = str(row.hints) if row.hints else ""
+    return (
+        STATES[row.state],
+        row.stuck,
+        ago(row.since),
+        hints,
+        drills.strip(),
+        ago(row.active),
+        ago(row.checked),
+    )
+
+
+def _sentence(row: "Row") -> str:
+    """The same facts on a line of their own, for a narrow terminal."""
+    parts = [STATES[row.state]]
+    if row.note:
+        parts.append(one_line(row.note).rstrip("."))
+    if row.stuck:
+        parts.append(f"stuck at {row.stuck} for {ago(row.since)}")
+    if row.hints:
+        parts.append(f"{row.hints} {'hint' if row.hints == 1 else 'hints'}")
+    if row.drills or row.drilling:
+        parts.append(f"drills {row.fixed}/{row.drills}{', one runs' if row.drilling else ''}")
+    if row.active:
+        parts.append(f"active {ago(row.active)} ago")
+    if row.checked:
+        parts.append(f"checked {ago(row.checked)} ago")
+    return ", ".join(parts)
+
+
+def ago(moment: int | None) -> str:
+    """How long ago a time (seconds since 1970) is, in its largest unit; "" for none."""
+    if moment is None:
+        return ""
+    seconds = max(0, int(time.time()) - moment)
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _joined(words: Sequence[str], wide: Sequence[int]) -> str:
+    return _GAP.join(word.ljust(size) for word, size in zip(words, wide, strict=True)).rstrip()
+
+
+def _wrapped(strip: Text, room: int) -> list[Text]:
+    """The strip in lines of so many columns: without blanks between the parts if that is enough."""
+    if len(strip) <= room:
+        return [strip]
+    if not _is_plain():
+        strip = Text().join(strip.split(" "))
+    return [strip[at : at + room] for at in range(0, len(strip), room)]

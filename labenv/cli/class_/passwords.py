@@ -1,0 +1,71 @@
+"""The class passwords command."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labenv.cli import common
+from labenv.cli.class_.common import ClassOption, OnlyOption, opened
+from labenv.cli.common import JsonOption
+
+if TYPE_CHECKING:
+    from labenv.classroom.folder.model import Class
+
+
+def passwords(
+    folder: ClassOption = None,
+    only: OnlyOption = None,
+    new: Annotated[bool, typer.Option("--new", help="Also for students who have some: theirs are replaced.")] = False,
+    count: Annotated[int, typer.Option("--count", min=1, max=99, help="How many each student gets.")] = 10,
+    server: Annotated[str, typer.Option("--server", help="The server's name, for the sheet.")] = "SERVER",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The gate's port, for the sheet.")] = 2222,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page to print and cut up.")
+    ] = None,
+    txt: Annotated[Path | None, typer.Option("--txt", metavar="FILE", help="Write the sheet as plain text.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make one-time passwords for the gate, and print them as a sheet to cut up. Only their hashes are kept.
+
+    Each is good for one login. Once inside, students can add an SSH key of their own, and need no more of them.
+
+    Examples:
+
+      labenv class passwords --server lab.example.org
+
+      labenv class passwords --only asmith15 --new
+
+      labenv class passwords --html sheet.html
+    """
+    from labenv.classroom.serving import passwords as core
+    from labenv.classroom.serving import sheet
+
+    of = opened(folder)
+    for file in filter(None, (html, txt)):
+        common.check_writable(file)
+    chosen = of.chosen(only)
+    left = core.left(of)
+    wanted = [one for one in chosen if new or one.id not in left]
+    made = core.make(of, [one.id for one in wanted], count)
+    slips = [sheet.Slip(one.id, one.name, tuple(made[one.id])) for one in wanted]
+    where = sheet.Where(of.name, server, port)
+    if html:
+        common.write_text(html, sheet.html(slips, where), private=True)
+    if txt:
+        common.write_text(txt, sheet.text(slips, where), private=True)
+    if json:
+        common.print_json({"class": of.id, "passwords": made, "left": _left(of, [one.id for one in chosen])})
+    elif not (html or txt):
+        print(sheet.text(slips, where), end="")
+    if kept := len(chosen) - len(wanted):
+        have = "1 student has" if kept == 1 else f"{kept} students have"
+        print(f"{have} passwords already, which nobody can read again. To replace them: --new", file=sys.stderr)
+
+
+def _left(of: "Class", students: list[str]) -> dict[str, int]:
+    from labenv.classroom.serving import passwords as core
+
+    there = core.left(of)
+    return {student: there.get(student, 0) for student in students}

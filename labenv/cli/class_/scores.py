@@ -1,0 +1,96 @@
+"""Grades as a terminal shows them, and as the reports get them."""
+
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from labenv.text import one_line
+
+if TYPE_CHECKING:
+    from labenv.classroom.folder.model import Assignment, Class
+    from labenv.classroom.gradebook import Book
+    from labenv.classroom.grading.grade import Graded
+    from labenv.classroom.grading.model import Grade
+    from labenv.classroom.grading.record import Record
+
+_TITLES = ("student", "points", "of", "%", "late", "hints", "notes")
+
+
+def table(grades: "Sequence[Grade]", alike: "Sequence[tuple[str, str, str]]" = ()) -> None:
+    """Print a row for each grade; `alike` are pairs of students with a sentence."""
+    from labenv.cli import show
+
+    others: dict[str, list[str]] = {}
+    for one, other, _ in alike:
+        others.setdefault(one, []).append(other)
+        others.setdefault(other, []).append(one)
+    rows = [_row(grade, others.get(grade.student, ())) for grade in grades]
+    show.table(_TITLES, rows, [at for at, grade in enumerate(grades) if grade.missing])
+
+
+def notes(grades: "Iterable[Grade]") -> None:
+    """Print what is to be known about each grade, below the table."""
+    for grade in grades:
+        for note in grade.notes:
+            typer.secho(one_line(f"{grade.student}: {note}"), fg="yellow")
+
+
+def summary(grades: "Sequence[Grade]") -> "Iterator[str]":
+    """How many there are, how they did, and who judged what."""
+    from labenv.classroom.gradebook.book import JUDGES
+
+    there = [grade for grade in grades if not grade.missing]
+    lacking = len(grades) - len(there)
+    told = f"{len(there)} graded" + (f", {lacking} missing" if lacking else "")
+    if there:
+        percents = [grade.percent for grade in there]
+        told += f"; mean {statistics.mean(percents):.0f} %, median {statistics.median(percents):.0f} %"
+    yield f"{told}."
+    judged: dict[str, float] = {}
+    for grade in there:
+        for step in grade.steps:
+            if step.of:
+                judged[JUDGES[step.judge]] = judged.get(JUDGES[step.judge], 0) + step.of
+    if judged:
+        yield f"Points judged {', '.join(f'{who}: {number(points)}' for who, points in judged.items())}."
+
+
+def number(points: float) -> str:
+    """Points as a person writes them: two digits behind the dot at most."""
+    return f"{round(points, 2):g}"
+
+
+def _row(grade: "Grade", alike: "Sequence[str]") -> list[str]:
+    if grade.missing and not grade.overrides:
+        return [grade.student, "-", number(grade.of), "-", "", "", one_line(f"missing: {grade.missing}")]
+    said = [
+        f"{number(each.points)} points{f' for step {each.step}' if each.step else ''} by {each.author}"
+        for each in grade.overrides
+    ]
+    told = [*said, *([f"missing: {grade.missing}"] if grade.missing else []), *_count(grade)]
+    if alike:
+        more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
+        told.append(f"alike: {', '.join(alike[:3])}{more}")
+    late = f"{grade.days_late} d" if grade.days_late else ""
+    cells = [grade.student, number(grade.total), number(grade.of), f"{grade.percent:.0f}", late, str(grade.hints or "")]
+    return [*cells, one_line("; ".join(told))]
+
+
+def _count(grade: "Grade") -> "Iterator[str]":
+    if grade.notes:
+        yield f"{len(grade.notes)} note{'s' if len(grade.notes) > 1 else ''}"
+
+
+def book(
+    of: "Class", assignment: "Assignment", grades: "Sequence[Grade]", record: "Record", run: "Graded | None" = None
+) -> "Book":
+    """What reports are made from: these grades, all that is on record, and what is known of this run."""
+    from labenv.classroom.gradebook import Alike, Book, Page
+
+    names: Mapping[str, object] = {**run.asked, **run.drills} if run else {}
+    pages = {name: Page(run.asked.get(name, ()), run.drills.get(name, ())) for name in names} if run else {}
+    history = tuple(grade for each in record.runs(assignment.name) for grade in each.grades)
+    alike = tuple(Alike((one, other), said) for one, other, said in run.alike) if run else ()
+    return Book(of, assignment, tuple(grades), history, alike, pages)

@@ -1,0 +1,121 @@
+"""What the whole gate knows: the class as its files are now, what runs, who is there."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from labenv.classroom.folder import load
+from labenv.classroom.folder.model import Class, Member
+from labenv.classroom.serving import audit
+from labenv.engine import Engine
+from labenv.environment import Environment
+from labenv.errors import LabenvError, UsageError
+from labenv.events import Event, Listener
+from labenv.gate.held import Holder
+from labenv.gate.throttle import Throttle
+
+if TYPE_CHECKING:
+    from asyncssh import SSHServerConnection
+
+ENOUGH = 200  # sessions at a time, of all students
+EACH = 12  # of one student
+
+
+class Visitor(Protocol):
+    """Somebody who is there."""
+
+    student: str
+
+    async def tell(self, text: str) -> None:
+        """Say something in the middle of whatever is going on."""
+
+
+@dataclass
+class Gate:
+    """The state of a gate. `typed` is when each student last typed something here (seconds since 1970).
+
+    `strangers` are connections that nobody has logged in on yet, by address.
+    """
+
+    shared: Engine
+    of: Class
+    listen: Listener
+    holder: Holder = field(default_factory=Holder)
+    throttle: Throttle = field(default_factory=Throttle)
+    connections: set["SSHServerConnection"] = field(default_factory=set)
+    strangers: Counter[str] = field(default_factory=Counter)
+    visits: set[Visitor] = field(default_factory=set)
+    typed: dict[str, float] = field(default_factory=dict)
+    swept: set[str] = field(default_factory=set)  # containers in which nothing of an earlier gate is left
+    starting: set[str] = field(default_factory=set)  # students whose machines are being started
+    _read: tuple[float, ...] = ()
+    _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine for one piece of work: a machine that hangs costs nobody else's patience."""
+        return self.shared.apart()
+
+    def current(self) -> Class:
+        """The class; read again if its files have changed. While they are broken, it stays as it was."""
+        files = (self.of.folder / load.FILE, self.of.folder / load.ROSTER)
+        with suppress(OSError):
+            now = tuple(file.stat().st_mtime for file in files)
+            if self._read and now != self._read:
+                try:
+                    self.of = load.load(self.of.folder)
+                except LabenvError as error:
+                    self.say(f"the class stays as it was: {error}", "warn")
+            self._read = now
+        return self.of
+
+    def member(self, student_id: str) -> Member | None:
+        """The student with that id, if there is one."""
+        return next((one for one in self.current().members if one.id == student_id), None)
+
+    def say(self, message: str, kind: str = "note") -> None:
+        """Say something in the server's own log."""
+        self.listen(Event("gate", message, "warn" if kind == "warn" else "note"))
+
+    def note(self, student: str, what: str, address: str = "", **more: str | int) -> None:
+        """Add a line to the audit log; if that cannot be written, the server says so and goes on."""
+        try:
+            audit.note(self.of, student, what, address, **more)
+        except LabenvError as error:
+            self.say(str(error), "warn")
+
+    @contextmanager
+    def place(self, visit: Visitor) -> Iterator[None]:
+        """Count a visit during the block. Raises UsageError if there is no room for one more."""
+        same = sum(other.student == visit.student for other in self.visits)
+        if same >= EACH or len(self.visits) >= ENOUGH:
+            raise UsageError("Too many sessions are open. Close one, and try again.")
+        self.visits.add(visit)
+        try:
+            yield
+        finally:
+            self.visits.discard(visit)
+
+    def seen(self, student: str) -> None:
+        """Somebody types."""
+        self.typed[student] = time.time()
+
+    async def environment(self, student_id: str) -> Environment | None:
+        """The student's environment, if there is one. Raises UsageError if it is not one of this class, EngineError."""
+        there = await asyncio.to_thread(self.engine.environments, student_id)
+        if there and there[0].class_id != self.of.id:
+            raise UsageError(
+                f"The machines of {student_id} on this server do not belong to this class. Ask your teacher."
+            )
+        return there[0] if there else None
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Begin something that goes on whoever leaves."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
