@@ -258,7 +258,7 @@ def test_moodles_worksheet_tells_times_and_participants(tmp_path: Path) -> None:
     [
         ("id,when\nasmith15,2027-01-01\n", "has no column with the time"),
         ("", "has no column with the time"),
-        ("id,time\nasmith15,yesterday\n", "line 2: 'yesterday' is no time. Write it as 2027-01-26 23:59."),
+        ("id,time\nasmith15,yesterday\n", ":2: 'yesterday' is no time. Write it as 2027-01-26 23:59."),
         ("id,time\nnobody,2027-01-26 23:59\n", "has no time for any student in the roster"),
     ],
 )

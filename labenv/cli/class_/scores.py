@@ -53,8 +53,9 @@ def summary(grades: "Sequence[Grade]") -> "Iterator[str]":
         for step in grade.steps:
             if step.of:
                 judged[JUDGES[step.judge]] = judged.get(JUDGES[step.judge], 0) + step.of
-    if judged:
-        yield f"Points judged {', '.join(f'{who}: {number(points)}' for who, points in judged.items())}."
+    if whole := sum(judged.values()):
+        shares = (f"{who} {100 * points / whole:.0f} %" for who, points in judged.items())
+        yield f"Points were judged {', '.join(shares)}."
 
 
 def number(points: float) -> str:
