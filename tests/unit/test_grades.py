@@ -339,16 +339,6 @@ def test_what_a_teacher_decided_holds_over_every_later_grading(tmp_path: Path) -
     assert record.last("lab4b")["asmith15"].total == 4.5
 
 
-def test_a_student_can_be_forgotten(tmp_path: Path) -> None:
-    record = Record(a_class(tmp_path))
-    record.keep("lab4b", "hand-ins", [(a_grade("forget-me"), True), (a_grade("bjones3"), True)])
-    record.override("lab4b", "forget-me", Override(1, "r", "kim", DUE))
-    assert record.count("forget-me") == record.forget("forget-me") == 2
-    assert record.count("forget-me") == 0
-    assert set(record.last("lab4b")) == {"bjones3"}
-    assert b"forget-me" not in (tmp_path / "records" / "grades.sqlite").read_bytes()
-
-
 def test_a_regrade_says_who_changed_and_why() -> None:
     before = {name: a_grade(name) for name in ("asmith15", "bjones3", "cwu")}
     step = replace(before["bjones3"].steps[0], status="fail", points=0.0)

@@ -125,22 +125,6 @@ class Record:
         )
         return done.rowcount > 0
 
-    def forget(self, student: str) -> int:
-        """Remove all that is kept of a student; returns how many grades and overrides that were."""
-        with self._open(writes=True) as base:
-            rows = [base.execute(f"DELETE FROM {table} WHERE student = ?", (student,)).rowcount for table in _OF_ONE]
-        with self._open() as base:
-            base.execute("VACUUM")  # so that nothing of it is left in free pages (sqlite.org, VACUUM)
-        return sum(rows)
-
-    def count(self, student: str) -> int:
-        """How many grades and overrides are kept of a student."""
-        with self._open() as base:
-            rows = [
-                base.execute(f"SELECT count(*) FROM {t} WHERE student = ?", (student,)).fetchone()[0] for t in _OF_ONE
-            ]
-        return sum(rows)
-
     def _grade(self, told: str) -> Grade:
         try:
             return Grade.from_dict(json.loads(told))
@@ -185,7 +169,6 @@ class Record:
             )
 
 
-_OF_ONE = ("grades", "overrides")
 _ASIDE = " Move the file aside, and the next `labenv class grade` begins another one."
 
 

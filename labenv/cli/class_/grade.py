@@ -131,7 +131,8 @@ def grade(
     kind = "environments" if not sources else "replay" if replay else "hand-ins"
     record.keep(assignment.name, kind, [*((g, True) for g in run.grades), *((g, False) for g in run.others)])
     changed = list(changes(before, run.grades))
-    reports.write(files, scores.book(there, assignment, run.grades, record, run))
+    if not files.is_nothing:
+        reports.write(files, scores.book(there, assignment, run.grades, record, run))
     if json:
         document = {
             "class": there.id,

@@ -83,7 +83,8 @@ def grades(
             raise UsageError(f"Nothing of {name} was graded for {assignment.name}.")
         kept = [last[name]]
         runs = record.runs(assignment.name, name)
-    reports.write(files, scores.book(there, assignment, kept, record))
+    if not files.is_nothing:
+        reports.write(files, scores.book(there, assignment, kept, record))
     if json:
         history = {"history": [_run(run) for run in runs]} if student is not None else {}
         common.print_json({"class": there.id, "lab": assignment.name, "grades": [g.to_dict() for g in kept]} | history)
