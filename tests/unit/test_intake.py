@@ -3,6 +3,7 @@
 import io
 import zipfile
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -58,7 +59,7 @@ def zipped(file: Path, *names: str, content: bytes = b"x") -> Path:
         ("12345-67890 - Ann Smith - January 6, 2027 105 AM/a.tar.gz", ANN, "2027-01-06T01:05:00-05:00"),
         ("12345-67890 - Mary Ann van der Berg- Jul 6, 2027 1205 PM - a.tar.gz", MARY, "2027-07-06T12:05:00-04:00"),
         ("12345-67890 - N01234567 - Whoever - 6 July, 2027 1805/a.tar.gz", JOSE, "2027-07-06T18:05:00-04:00"),
-        ("asmith15/2027-01-26T23-59-01Z.tar.gz", ANN, "2027-01-26T23:59:01+00:00"),
+        ("asmith15/20270126T235901Z.tar.gz", ANN, "2027-01-26T23:59:01+00:00"),
         ("asmith15.tar.gz", ANN, None),
         ("ASMITH15 (2).tar.gz", ANN, None),
         ("asmith15-2.tgz", ANN, None),
@@ -83,6 +84,14 @@ def test_canvas_says_late_and_moodle_the_participant() -> None:
 )
 def test_what_several_have_or_nobody_names_nobody(path: str) -> None:
     assert Roster(MEMBERS).find(lms.named(path, ZONE).keys) is None
+
+
+def test_a_canvas_number_that_is_anothers_elsewhere_does_not_take_a_hand_in_away() -> None:
+    other = Member("cwu", "cwu", "Chen Wu", row={"Student ID": "678"})
+    there = Roster((replace(ANN, lms_id=""), other))
+    assert there.find(lms.named("smithann_678_901_a.tar.gz", ZONE).keys) == replace(ANN, lms_id="")
+    twins = Roster((ANN, replace(ANN, id="asmith16", given="asmith16", email="", lms_id="700")))
+    assert twins.find(lms.named("smithann_678_901_a.tar.gz", ZONE).keys) == ANN
 
 
 def test_a_name_that_two_students_have_is_said(tmp_path: Path) -> None:

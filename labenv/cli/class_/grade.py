@@ -21,7 +21,7 @@ from labenv.cli.class_.results import (
     XlsxOption,
 )
 from labenv.cli.common import JsonOption
-from labenv.errors import UsageError
+from labenv.errors import LabenvError, UsageError
 from labenv.text import one_line
 
 if TYPE_CHECKING:
@@ -129,26 +129,23 @@ def grade(
             run = _handed_in(work, sources, handed_in, handout or (), replay=replay, listen=listen)
     before = record.last(assignment.name) if compare else {}
     kind = "environments" if not sources else "replay" if replay else "hand-ins"
-    record.keep(assignment.name, kind, [*((g, True) for g in run.grades), *((g, False) for g in run.others)])
+    unkept: LabenvError | None = None
+    try:
+        record.keep(assignment.name, kind, [*((g, True) for g in run.grades), *((g, False) for g in run.others)])
+    except LabenvError as error:  # what took minutes is shown all the same
+        unkept = error
     changed = list(changes(before, run.grades))
     if not files.is_nothing:
         reports.write(files, scores.book(there, assignment, run.grades, record, run))
     if json:
-        document = {
-            "class": there.id,
-            "lab": assignment.name,
-            "source": kind,
-            "grades": [each.to_dict() for each in run.grades],
-            "others": [each.to_dict() for each in run.others],
-            "alike": [{"students": [one, other], "said": one_line(said)} for one, other, said in run.alike],
-            "failed": list(map(one_line, run.failed)),
-        }
-        compared = {"changed": [_change(*each) for each in changed]} if compare else {}
-        common.print_json(document | compared)
+        told = {"changed": [_change(*each) for each in changed]} if compare else {}
+        common.print_json({"class": there.id, "lab": assignment.name, "source": kind} | _document(run) | told)
     else:
         _show(run, changed, compare=compare)
     for sentence in run.failed:
         typer.secho(one_line(f"not graded: {sentence}"), fg="red", err=True)
+    if unkept:
+        raise unkept
     if run.failed:
         raise typer.Exit(1)
 
@@ -188,6 +185,15 @@ def _show(run: "Graded", changed: "list[tuple[Grade, Grade, tuple[str, ...]]]", 
         print(one_line(f"{new.student}: {scores.number(old.total)} → {scores.number(new.total)} points: {reasons}"))
     if not run.grades:
         print("Nobody is to be graded.", file=sys.stderr)
+
+
+def _document(run: "Graded") -> dict[str, object]:
+    return {
+        "grades": [each.to_dict() for each in run.grades],
+        "others": [each.to_dict() for each in run.others],
+        "alike": [{"students": [one, other], "said": one_line(said)} for one, other, said in run.alike],
+        "failed": list(map(one_line, run.failed)),
+    }
 
 
 def _change(new: "Grade", old: "Grade", why: tuple[str, ...]) -> dict[str, object]:
