@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from labenv.classroom.grading.grade import Graded, Task
     from labenv.classroom.grading.model import Grade
+    from labenv.classroom.grading.record import Record
     from labenv.events import Listener
 
 
@@ -129,11 +130,7 @@ def grade(
             run = _handed_in(work, sources, handed_in, handout or (), replay=replay, listen=listen)
     before = record.last(assignment.name) if compare else {}
     kind = "environments" if not sources else "replay" if replay else "hand-ins"
-    unkept: LabenvError | None = None
-    try:
-        record.keep(assignment.name, kind, [*((g, True) for g in run.grades), *((g, False) for g in run.others)])
-    except LabenvError as error:  # what took minutes is shown all the same
-        unkept = error
+    unkept = _keep(record, kind, run)
     changed = list(changes(before, run.grades))
     if not files.is_nothing:
         reports.write(files, scores.book(there, assignment, run.grades, record, run))
@@ -185,6 +182,16 @@ def _show(run: "Graded", changed: "list[tuple[Grade, Grade, tuple[str, ...]]]", 
         print(one_line(f"{new.student}: {scores.number(old.total)} → {scores.number(new.total)} points: {reasons}"))
     if not run.grades:
         print("Nobody is to be graded.", file=sys.stderr)
+
+
+def _keep(record: "Record", kind: str, run: "Graded") -> LabenvError | None:
+    """Keep a run on record, or return why that failed: what took minutes is shown all the same."""
+    grades = [*((each, True) for each in run.grades), *((each, False) for each in run.others)]
+    try:
+        record.keep(run.task.assignment.name, kind, grades)
+    except LabenvError as error:
+        return error
+    return None
 
 
 def _document(run: "Graded") -> dict[str, object]:
