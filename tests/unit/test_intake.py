@@ -1,6 +1,7 @@
 """Hand-ins as each LMS gives them: whose they are, when they came, and what hostile names and zips do not do."""
 
 import io
+import time
 import zipfile
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,6 +10,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labenv.classroom.folder.model import Class, Member
 from labenv.classroom.grading import lms
@@ -196,3 +199,26 @@ def test_what_is_not_there_or_no_zip_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(io.BytesIO(b"no zip").getvalue())
     with pytest.raises(UsageError, match="is not a zip, or it is damaged"):
         taken(tmp_path, tmp_path / "a.zip")
+
+
+@given(st.text(max_size=400))
+def test_no_name_stops_the_reading_of_names(text: str) -> None:
+    told = lms.named(text or "x", ZONE)
+    Roster(MEMBERS).find(told.keys)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1-1 - " + "1" * 394,
+        "1-1 - " + "a- " * 130,
+        "1-1 - a - " + "1 " * 190,
+        "_attempt_" * 44,
+        "a_1_" * 100,
+        "_assignsubmission_file" * 18,
+    ],
+)
+def test_no_name_takes_long(name: str) -> None:
+    began = time.process_time()
+    lms.named(name, ZONE)
+    assert time.process_time() - began < 0.5

@@ -115,6 +115,8 @@ class Record:
 
     def lift(self, lab: str, student: str, step: str) -> bool:
         """Have what was decided about a step, or about the whole (""), hold no more; returns whether there was something."""
+        if not self._path().exists():
+            return False
         with self._open(writes=True) as base:
             return self._lift(base, lab, student, step)
 
