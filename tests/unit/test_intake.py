@@ -185,6 +185,15 @@ def test_an_encrypted_entry_is_one_hand_ins_trouble(tmp_path: Path) -> None:
             one.read()
 
 
+def test_an_entry_that_unpacks_without_a_limit_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as packed:
+        packed.writestr("asmith15.tar.gz", bytes(1_000_000))
+    with ExitStack() as stack:
+        [one] = take(a_class(tmp_path), [tmp_path / "a.zip"], {}, stack).attempts["asmith15"]
+        with pytest.raises(Unreadable, match="in a way that no LMS uses"):
+            one.read()
+
+
 def test_links_in_a_folder_are_not_followed(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
