@@ -218,6 +218,16 @@ def test_a_late_attempt_that_is_better_does_not_beat_one_in_time(tmp_path: Path)
     assert (grade.attempt, grade.total, grade.days_late) == (1, 35, 0)
 
 
+def test_the_best_attempt_counts_also_where_a_teacher_decided_the_whole(tmp_path: Path) -> None:
+    for day, failing in ((20, ("17",)), (25, ())):
+        archive(tmp_path / "in", "asmith15", failing, name=f"Lab_asmith15_attempt_2027-01-{day}-10-00-00_a.tar.gz")
+    decided = {"asmith15": [Override(5, "talk", "kim", DUE)]}
+    [grade] = of_handins(
+        replace(a_task(tmp_path, ["asmith15"]), overrides=decided), [tmp_path / "in"], HandedIn()
+    ).grades
+    assert (grade.attempt, grade.total, grade.earned) == (2, 5, 36)
+
+
 def test_attempts_beyond_those_allowed_do_not_count(tmp_path: Path) -> None:
     archive(tmp_path / "in", "asmith15", ("17",), name="Lab_asmith15_attempt_2027-01-20-10-00-00_a.tar.gz")
     archive(tmp_path / "in", "asmith15", (), name="Lab_asmith15_attempt_2027-01-21-10-00-00_b.tar.gz")
