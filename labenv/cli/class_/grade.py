@@ -139,6 +139,7 @@ def grade(
         common.print_json({"class": there.id, "lab": assignment.name, "source": kind} | _document(run) | told)
     else:
         _show(run, changed, compare=compare)
+        _tell_of_gate(there.records / "handins" / assignment.name, sources or ())
     for sentence in run.failed:
         typer.secho(one_line(f"not graded: {sentence}"), fg="red", err=True)
     if unkept:
@@ -182,6 +183,12 @@ def _show(run: "Graded", changed: "list[tuple[Grade, Grade, tuple[str, ...]]]", 
         print(one_line(f"{new.student}: {scores.number(old.total)} → {scores.number(new.total)} points: {reasons}"))
     if not run.grades:
         print("Nobody is to be graded.", file=sys.stderr)
+
+
+def _tell_of_gate(folder: Path, sources: "Sequence[Path]") -> None:
+    """Say where hand-ins lie that came through the gate, unless something was handed in that is graded."""
+    if not sources and folder.is_dir():
+        print(f"There are hand-ins from the gate. To grade them: labenv class grade {folder}", file=sys.stderr)
 
 
 def _keep(record: "Record", kind: str, run: "Graded") -> LabenvError | None:
