@@ -63,7 +63,7 @@ def plan(
     The machines begin as the student got them: with the files of the lab's first stage. Raises UsageError for a lab that cannot be read.
     """
     at, first = lab.last_stage, lab.stages[0].id
-    whole = topology.load_for(lab, None, who).with_profiles(()).at(lambda since: lab.reached(since, at))
+    whole = _topology(who, lab)
     pools = _pools(engine, whole, place)
     whole = whole.pooled(pools)
     overlays, refused = {}, []
@@ -96,6 +96,19 @@ def _pools(engine: "Engine", whole: Topology, place: str) -> tuple[Pool, ...]:
             Pool(network.name, str(shared.free(there, f"{place}/{network.name}", own.prefixlen, mine)), str(own))
         )
     return tuple(found)
+
+
+def prepare(engine: "Engine", who: Student, lab: Lab, count: int, listen: Listener) -> None:
+    """Do once what each of several replays of a lab would do by itself: the images, and raising the kernel's limits. Raises EngineError."""
+    nodes = _topology(who, lab).nodes
+    names = {lab.image_of(node.name, node.image, lab.last_stage) for node in nodes}
+    Images(engine, image_sources.of(lab)).ensure(names, listen)
+    with suppress(EngineError):  # each asks again for itself: as many run at once as there is room for
+        room.ensure(engine, count * len(nodes), listen)
+
+
+def _topology(who: Student, lab: Lab) -> Topology:
+    return topology.load_for(lab, None, who).with_profiles(()).at(lambda since: lab.reached(since, lab.last_stage))
 
 
 @contextmanager
