@@ -138,10 +138,10 @@ def _settled(engine: "Engine", machine: Machine, active: frozenset[str] | None) 
 
     So a service that was only not enabled is judged as that, and not by all that waits for it.
     """
-    await_boot(engine, machine)
-    if active is None:
-        return
-    with engine.shell(machine) as shell:
+    with suppress(EngineError), engine.shell(machine) as shell:  # what does not boot is judged as that
+        await_boot(engine, machine)
+        if active is None:
+            return
         now = set(shell.run(ACTIVE).text.split())
         for word, names in (("start", active - now), ("stop", now - active)):
             if those := sorted(name for name in names if not name.startswith(_OURS)):
