@@ -5,7 +5,7 @@ import re
 from labenv.checks.carried import Law, by_lines, is_plain
 
 _PLACES = re.compile(
-    r"(?!.*\.\.)(/etc/named[\w./-]*|/etc/(bind|rndc)[\w./-]*|/var/named/[\w./-]*|/usr/share/dns/[\w./-]*|(?!/)[\w./-]+)"
+    r"(?!.*\.\.)(/etc/named[\w./-]*|/etc/(bind|rndc)[\w./-]*|/var/named(/[\w./-]*)?|/usr/share/dns/[\w./-]*|(?!/)[\w./-]+)"
 )
 # Comments and strings first, so that what is in them is taken for nothing else (BIND 9 ARM, "Configuration File Grammar").
 _PARTS = re.compile(r'/\*.*?\*/|//[^\n]*|#[^\n]*|"(?:[^"\\\n]|\\.)*"|[{};]|[^\s{};"#/]+|/', re.DOTALL)

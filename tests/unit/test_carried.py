@@ -52,6 +52,8 @@ CARRIED = [
     (RULES, "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dprot 143 -j ACCEPT\nCOMMIT"),
     (RULES, "*filter\r\n:INPUT DROP [0:0]\r\n-A INPUT -m set --match-set lan src -j ACCEPT\r\n"),
     (RULES, '-A MYSSH -m statistic --mode random --probability 0.5 -j LOG --log-prefix "DENIED BY MYSSH "'),
+    (DROP_IN, "[Service]\nExecStop=\n"),
+    (NAMED, 'options { directory "/var/named"; dump-file "data/cache_dump.db"; };'),
     (DROP_IN, "[Unit]\nConditionPathExists=/etc/dovecot/enabled\nConflicts=rsyslog.service\n[Service]\nRestart=always"),
     (IFCFG, 'DEVICE=eth0\nIPADDR="192.168.90.4"\n# DNS1\nDNS1=192.168.90.1\nDOMAIN=asmith15.ops\n'),
     (
