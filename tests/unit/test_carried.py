@@ -42,6 +42,7 @@ CARRIED = [
     ("/etc/postfix/checks", "/^(a|b)\\.example/  REJECT"),
     (NAMED, 'options { directory "/var/named/"; };\nzone "a" { type master; file "a"; };\ninclude "/etc/named.zones";'),
     (NAMED, 'options { # include "/etc/shadow";\n listen-on { any; };\n}'),
+    (NAMED, 'options { directory "/var/nmaed/"; };\nzone "a" { type master; file "/etc/a"; };'),
     (NAMED, "zone a { type master\n file b; }"),
     (ZONE, "$ORIGIN ops.\n$INCLUDE mx.include\n@ IN MX 10 vm3\n# no comment"),
     (
