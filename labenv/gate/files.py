@@ -55,6 +55,7 @@ class Files(SFTPServer):
         self._gate = gate
         self._student = student
         self._address = address
+        gate.files[student] += 1
 
     def realpath(self, path: bytes) -> bytes:
         """The path from the top, whatever is there."""
@@ -185,6 +186,7 @@ class Files(SFTPServer):
 
     def exit(self) -> None:
         """The client has gone: scp(1) takes a session without an exit status for a failure."""
+        self._gate.files[self._student] -= 1
         self.channel.exit(0)
 
     def _folders(self) -> Mapping[str, Path]:
