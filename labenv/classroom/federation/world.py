@@ -21,7 +21,7 @@ from labenv.environments.machines import walled
 from labenv.environments.networks import free_link, takings
 from labenv.environments.plan import WORLD, network_options, topology_of
 from labenv.errors import EngineError, UsageError
-from labenv.events import Listener, announced
+from labenv.events import Listener, announced, silent
 from labenv.lab import labs, overlay, topology
 from labenv.lab.model import Lab
 from labenv.lab.overlay import Item
@@ -63,7 +63,7 @@ def settle(engine: Engine, of: Class, listen: Listener) -> tuple[str, ...]:
     UsageError, EngineError.
     """
     who = shared.owner(of.id)
-    with locked(engine, who.id, listen):
+    with locked(engine, who.id, silent):  # each who comes up waits here for the one before
         there = members(engine, of.id)
         lab, node = _node(of)
         done: list[str] = []
@@ -84,6 +84,16 @@ def settle(engine: Engine, of: Class, listen: Listener) -> tuple[str, ...]:
         if _lay(engine, machine, node, there):
             done.append("told outside who is there")
     return tuple(done)
+
+
+def forget(engine: Engine, of: Class, listen: Listener) -> None:
+    """Have the world outside of a class forget environments that were removed; it goes with the last. Raises as `settle` does."""
+    if outside(engine, of.id) is None:
+        return
+    if any(each.class_id == of.id for each in engine.environments()):
+        settle(engine, of, listen)
+    else:
+        remove(engine, of.id, listen)
 
 
 def remove(engine: Engine, class_id: str, listen: Listener) -> bool:
