@@ -73,7 +73,7 @@ async def _serve(gate: Gate, address: str, port: int, beside: Sequence[Beside]) 
         for task in tasks:
             task.cancel()
         gate.say("closing the gate")
-        await asyncio.gather(*(visit.tell("The gate is closing.") for visit in list(gate.visits)))
+        await asyncio.gather(*(visit.tell("The gate is closing.", in_shells=True) for visit in list(gate.visits)))
     for task in done - {ended}:
         task.result()
 

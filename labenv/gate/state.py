@@ -30,8 +30,8 @@ class Visitor(Protocol):
 
     student: str
 
-    async def tell(self, text: str) -> None:
-        """Say something in the middle of whatever is going on."""
+    async def tell(self, text: str, *, in_shells: bool = False) -> None:
+        """Say something in the middle of whatever is going on; in shells of machines too, if wanted."""
 
 
 @dataclass

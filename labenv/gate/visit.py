@@ -67,9 +67,9 @@ class Visit:
             await self._process.stdout.drain()
             self._process.exit(status)
 
-    async def tell(self, text: str) -> None:
-        """Say something in the middle of whatever is going on. A shell in a machine is told in the machine."""
-        if self._terminal and not (self._shows and self._shows.title.startswith("shell")):
+    async def tell(self, text: str, *, in_shells: bool = False) -> None:
+        """Say something in the middle of whatever is going on. Who is in a shell is told in the machine, or with `in_shells` here."""
+        if self._terminal and (in_shells or not (self._shows and self._shows.title.startswith("shell"))):
             await self._view(f"\r\n*** {one_line(text)}\r\n".encode())
 
     async def _served(self) -> int:
