@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from labenv.classroom.folder.model import Assignment, Class, LateRule, Member
+from labenv.classroom.grading import lms
 from labenv.classroom.serving import alive, audit, keys, passwords, purge, received, sheet, unit
 from labenv.errors import UsageError
 
@@ -45,7 +46,8 @@ def mode(path: Path) -> int:
 class TestTheOneProcess:
     def test_is_known_while_it_lives_and_not_after_it_was_killed(self, tmp_path: Path) -> None:
         program = (
-            "import sys, time\nfrom pathlib import Path\nfrom labenv.classroom.serving import alive\n"
+            "import sys, time\nfrom pathlib import Path\nfrom labenv.classroom.grading import lms
+from labenv.classroom.serving import alive\n"
             "from tests.unit.test_serving import made\n"
             f"with alive.alone(made(Path({str(tmp_path)!r})), sys.argv[1]):\n    print('up', flush=True)\n    time.sleep(60)\n"
         )
@@ -176,11 +178,12 @@ class TestAHandIn:
             file = received.file_for(of, lab, "amy", now + timedelta(minutes=attempt))
             file.write_bytes(b"x")
         assert received.taken_at(file) == now + timedelta(minutes=1)
+        assert lms.named("/".join(file.parts[-2:]), UTC).time == now + timedelta(minutes=1)  # so grades know it
         assert file.parent == of.records / "handins" / "lab4b" / "amy"
         assert mode(file.parent) == 0o700
         with pytest.raises(UsageError, match="handed in lab4b 2 times"):
             received.file_for(of, lab, "amy", now)
-        assert received.file_for(of, lab, "bob", now).name == "20270126T200005Z.tar.gz"
+        assert received.file_for(of, lab, "bob", now).name == "2027-01-26T20-00-05Z.tar.gz"
 
     @pytest.mark.parametrize(
         ("after", "said"),
