@@ -46,8 +46,7 @@ def mode(path: Path) -> int:
 class TestTheOneProcess:
     def test_is_known_while_it_lives_and_not_after_it_was_killed(self, tmp_path: Path) -> None:
         program = (
-            "import sys, time\nfrom pathlib import Path\nfrom labenv.classroom.grading import lms
-from labenv.classroom.serving import alive\n"
+            "import sys, time\nfrom pathlib import Path\nfrom labenv.classroom.serving import alive\n"
             "from tests.unit.test_serving import made\n"
             f"with alive.alone(made(Path({str(tmp_path)!r})), sys.argv[1]):\n    print('up', flush=True)\n    time.sleep(60)\n"
         )
