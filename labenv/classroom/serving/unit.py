@@ -11,7 +11,8 @@ from labenv.errors import UsageError
 
 # What is not here would break labenv: it makes folders of locks with the set-group-ID bit in /run/lock or /tmp (RestrictSUIDSGID,
 # PrivateTmp), keeps histories in a home (ProtectHome), and as root raises limits of the kernel and tidies control groups
-# (ProtectKernelTunables, ProtectControlGroups). The engine's socket is reached under /run.
+# (ProtectKernelTunables, ProtectControlGroups), and builds images in namespaces (RestrictNamespaces). The engine's socket is
+# reached under /run.
 _UNIT = """\
 # Written by: labenv class serve --unit
 [Unit]
@@ -40,7 +41,6 @@ ProtectKernelLogs=yes
 ProtectHostname=yes
 PrivateDevices=yes
 RestrictRealtime=yes
-RestrictNamespaces=yes
 LockPersonality=yes
 SystemCallArchitectures=native
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
