@@ -106,13 +106,15 @@ class TestAPassword:
         assert passwords.use(of, "amy", old) == ""
 
     def test_sheet_is_cut_up_safely(self) -> None:
-        where = sheet.Where("OPS <345>", "lab.example.org", 2222)
+        where = sheet.Where("OPS <345>", "lab.example.org", 2222, "SHA256:abc")
         slips = [sheet.Slip("amy", "Amy <script>\x1b[2J", ("01-abcd-efgh-ijkm",))]
         page, plain = sheet.html(slips, where), sheet.text(slips, where)
         assert "<script>" not in page
         assert "&lt;script&gt;" in page
         assert "\x1b" not in page + plain
         assert "ssh -p 2222 amy@lab.example.org" in plain
+        assert "SHA256:abc" in plain
+        assert "SHA256:abc" in page
         assert sheet.text([], where) == ""
 
 
