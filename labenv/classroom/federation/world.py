@@ -8,7 +8,8 @@ student's own name server. It stands on a link with each student's host, and let
 import base64
 import gzip
 import hashlib
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from labenv.classroom.folder.model import Class
@@ -86,14 +87,31 @@ def settle(engine: Engine, of: Class, listen: Listener) -> tuple[str, ...]:
     return tuple(done)
 
 
-def forget(engine: Engine, of: Class, listen: Listener) -> None:
-    """Have the world outside of a class forget environments that were removed; it goes with the last. Raises as `settle` does."""
-    if outside(engine, of.id) is None:
+def knows(engine: Engine, class_id: str, student_id: str) -> bool:
+    """Whether a student has a mailbox in the world outside of a class. Raises EngineError."""
+    machine = outside(engine, class_id)
+    if machine is None or machine.state != "running":
+        return False
+    with engine.shell(machine) as shell:
+        return shell.run(f"test -d {_MAILBOXES}/{student_id}").rc == 0
+
+
+def forget(engine: Engine, of: Class, gone: Collection[str], listen: Listener) -> None:
+    """Have the world outside of a class forget students whose environments were removed, with their mail; it goes with the last.
+
+    Raises as `settle` does.
+    """
+    machine = outside(engine, of.id)
+    there = {each.student.id for each in engine.environments() if each.class_id == of.id}
+    if machine is None:
         return
-    if any(each.class_id == of.id for each in engine.environments()):
-        settle(engine, of, listen)
-    else:
+    if not there:
         remove(engine, of.id, listen)
+        return
+    settle(engine, of, listen)
+    if boxes := [f"{_MAILBOXES}/{who}" for who in gone if who not in there]:
+        with engine.shell(machine) as shell:
+            shell.run(shlex.join(["rm", "-rf", "--", *boxes]))
 
 
 def remove(engine: Engine, class_id: str, listen: Listener) -> bool:
