@@ -66,7 +66,7 @@ def make(
     mine = {CLASS: class_id, SHARED: node.name}
     _drop_home(engine, class_id, node.name)
     engine.create_network(who, home, mine | {BRIDGED: wall.bridge(who, home.name)}, dict(options))
-    return engine.create_machine(node, who, image, {}, mine | machine_labels(node, ""), files, binds)
+    return engine.create_machine(node, who, image, {}, mine | machine_labels(node, image), files, binds)
 
 
 def remove(engine: Engine, class_id: str) -> list[str]:

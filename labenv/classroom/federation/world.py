@@ -22,7 +22,7 @@ from labenv.environments.machines import walled
 from labenv.environments.networks import free_link, takings
 from labenv.environments.plan import WORLD, network_options, topology_of
 from labenv.errors import EngineError, UsageError
-from labenv.events import Listener, announced, silent
+from labenv.events import Event, Listener, announced, silent
 from labenv.lab import labs, overlay, topology
 from labenv.lab.model import Lab
 from labenv.lab.overlay import Item
@@ -68,17 +68,17 @@ def settle(engine: Engine, of: Class, listen: Listener) -> tuple[str, ...]:
         there = members(engine, of.id)
         lab, node = _node(of)
         done: list[str] = []
-        machine = outside(engine, of.id)
-        if machine and machine.state == "created":  # making it was interrupted; nothing is in it
-            engine.remove_machine(machine.container)
-            machine = None
+        was = outside(engine, of.id)
+        machine = _running(engine, was, listen) if was else None
         if machine is None:
             with announced(listen, _STEP, f"making the world outside of {of.name}"):
                 machine = _made(engine, of, lab, node, there, listen)
             done.append("made outside")
-        elif machine.state != "running":
-            engine.start(machine.container)
+        elif was and was.state != "running":
             done.append("started outside")
+        if machine.made_from != image_sources.of(lab)[node.image].tag:
+            text = "it was made by another version of labenv; leaving it as it is. It is made again after: labenv class down"
+            listen(Event(_STEP, text, "warn"))
         done += [f"joined {each}" for each in shared.join(engine, machine, {e.student.id: e.student for e in there})]
         if any(each.startswith(("made", "started")) for each in done):
             _await(engine, of, lab, node, machine)
@@ -137,6 +137,21 @@ def _node(of: Class) -> tuple[Lab, Node]:
         f"{of.name} has `federate: true`, but no lab of it has a world outside. Remove that line from {of.folder / 'class.yaml'}, or "
         f"add a lab such as {labs.default()}."
     )
+
+
+def _running(engine: Engine, was: Machine, listen: Listener) -> Machine | None:
+    """The machine that was there, running; None if it cannot run, and has been removed. Raises EngineError."""
+    if was.state == "running":
+        return was
+    try:
+        if was.state != "created":  # making it was interrupted, and nothing is in it
+            engine.start(was.container)
+            return was
+    except EngineError as error:  # such as one of its networks that another program has removed
+        text = f"it does not start again, so it is made from scratch, without the mail that was in it. {error}"
+        listen(Event(_STEP, text, "warn"))
+    engine.remove_machine(was.container)
+    return None
 
 
 def _made(engine: Engine, of: Class, lab: Lab, node: Node, there: Sequence[Environment], listen: Listener) -> Machine:
