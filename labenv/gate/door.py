@@ -23,6 +23,7 @@ from labenv.gate.files import Files
 from labenv.gate.state import Gate
 from labenv.gate.throttle import LONGEST, network
 from labenv.gate.visit import Visit
+from labenv.text import decoded
 
 _TRIES = 6  # passwords of one connection
 _STRANGERS, _FROM_ONE = 200, 40  # connections that nobody has logged in on: of all, and of one address
@@ -84,7 +85,7 @@ class Door(SSHServer):
 
     def validate_public_key(self, username: str, key: SSHKey) -> bool:
         """Whether it is a key of that student's; the proof is AsyncSSH's to ask."""
-        mine = keys.bare(key.export_public_key("openssh").decode(errors="replace"))
+        mine = keys.bare(decoded(key.export_public_key("openssh")))
         member = self._gate.member(self._student)
         try:
             fits = member is not None and mine in keys.known(self._gate.of, member)

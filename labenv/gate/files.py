@@ -33,6 +33,7 @@ from labenv.classroom.serving import received
 from labenv.errors import LabenvError
 from labenv.gate.state import Gate
 from labenv.sheet import logbook
+from labenv.text import decoded
 
 _BOOK = "/logbook.md"
 _FOLDER = SFTPAttrs(type=FILEXFER_TYPE_DIRECTORY, permissions=stat.S_IFDIR | 0o500)
@@ -224,7 +225,7 @@ class Files(SFTPServer):
 
 
 def _path(path: bytes) -> str:
-    return posixpath.normpath("/" + path.decode(errors="replace").lstrip("/"))
+    return posixpath.normpath("/" + decoded(path).lstrip("/"))
 
 
 def _of_file(size: int, changed: int | None = None, *, writable: bool = False) -> SFTPAttrs:

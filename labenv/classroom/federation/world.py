@@ -17,12 +17,12 @@ from labenv.engine import Engine, NetworkTaken, authority, image_sources, shared
 from labenv.engine.images import Images
 from labenv.engine.ready import await_answers
 from labenv.environment import Environment, Machine
-from labenv.environments.lock import locked
+from labenv.environments.changing import changing_class
 from labenv.environments.machines import walled
 from labenv.environments.networks import free_link, takings
 from labenv.environments.plan import WORLD, network_options, topology_of
 from labenv.errors import EngineError, UsageError
-from labenv.events import Event, Listener, announced, silent
+from labenv.events import Event, Listener, announced
 from labenv.lab import labs, overlay, topology
 from labenv.lab.model import Lab
 from labenv.lab.overlay import Item
@@ -63,8 +63,7 @@ def settle(engine: Engine, of: Class, listen: Listener) -> tuple[str, ...]:
     Nothing is done where all is as it should be. For a class that is coming up, before its environments and after them. Raises
     UsageError, EngineError.
     """
-    who = shared.owner(of.id)
-    with locked(engine, who.id, silent):  # each who comes up waits here for the one before
+    with changing_class(engine, of.id):
         there = members(engine, of.id)
         lab, node = _node(of)
         done: list[str] = []
@@ -119,7 +118,7 @@ def remove(engine: Engine, class_id: str, listen: Listener) -> bool:
     if not shared.machines(engine, class_id):
         return False
     with (
-        locked(engine, shared.owner(class_id).id, listen),
+        changing_class(engine, class_id),
         announced(listen, _STEP, "removing the world outside of the class"),
     ):
         shared.remove(engine, class_id)

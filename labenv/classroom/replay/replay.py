@@ -7,7 +7,6 @@ configuration. What a boot cannot show again is transient: those steps are left 
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -89,6 +88,7 @@ def transient(lab: Lab) -> frozenset[str]:
 def replay(engine: "Engine", file: Path, *, listen: Listener) -> Replayed:
     """Judge one submission. Raises UsageError for a file that cannot be judged, EngineError."""
     given = read(file)
+    clean.sweep(engine, listen)
     with announced(listen, "replay", f"judging {given.student.id}'s {given.lab.id} on clean machines"):
         return _replayed(engine, given, next(clean.free_ids(engine)), partial(run_checks, engine), listen)
 
@@ -98,30 +98,35 @@ def replay_all(
 ) -> Iterator[tuple[Path, Replayed | LabenvError]]:
     """Judge submissions, as many at a time as the computer bears, each yielded as soon as it is done.
 
-    One that cannot be judged has its error, and stops no other. Two with the same network take turns.
+    One that cannot be judged has its error, and stops no other.
     """
-    ids, used, turns = clean.free_ids(engine), list[str](), defaultdict[int, threading.Lock](threading.Lock)
+    clean.sweep(engine, listen)
+    ids, used, made = clean.free_ids(engine), list[str](), list[str]()
     lock = threading.Lock()
 
     def judged(file: Path) -> Replayed:
         given = read(file)
-        with turns[given.student.x]:
-            with lock:
-                place = used.pop() if used else next(ids)
-            try:
-                return _replayed(engine, given, place, checkers.check, of_one(listen, given.student.id))
-            finally:
-                used.append(place)
+        with lock:
+            place = used.pop() if used else next(ids)
+            made.append(place)
+        try:
+            return _replayed(engine, given, place, checkers.check, of_one(listen, given.student.id))
+        finally:
+            used.append(place)
 
-    with Checkers(engine) as checkers:
-        yield from paced(
-            files,
-            judged,
-            listen,
-            name=lambda file: one_line(file.name),
-            doing=f"judging {len(files)} submissions on clean machines",
-            elsewhere=not engine.is_local,
-        )
+    try:
+        with Checkers(engine) as checkers:
+            yield from paced(
+                files,
+                judged,
+                listen,
+                name=lambda file: one_line(file.name),
+                doing=f"judging {len(files)} submissions on clean machines",
+                elsewhere=not engine.is_local,
+            )
+    except KeyboardInterrupt:  # the threads end with the command
+        clean.drop(engine, made)
+        raise
 
 
 def _replayed(
@@ -129,7 +134,7 @@ def _replayed(
 ) -> Replayed:
     began = time.monotonic()
     who, lab = given.student, given.lab
-    made, refused = clean.plan(who, lab, handin.wanted(lab), given.pieces, place)
+    made, refused = clean.plan(engine, who, lab, handin.wanted(lab), given.pieces, place)
     away = transient(lab)
     steps = [step.id for step in lab.steps.values() if not step.is_for_a_person and step.id not in away]
     with clean.machines(engine, made, listen) as there:

@@ -43,18 +43,17 @@ def passwords(
     from labenv.classroom.serving import sheet
 
     of = opened(folder)
-    for file in filter(None, (html, txt)):
-        common.check_writable(file)
+    for report in filter(None, (html, txt)):
+        common.check_writable(report)
     chosen = of.chosen(only)
     left = core.left(of)
     wanted = [one for one in chosen if new or one.id not in left]
     made = core.make(of, [one.id for one in wanted], count)
     slips = [sheet.Slip(one.id, one.name, tuple(made[one.id])) for one in wanted]
     where = sheet.Where(of.name, server, port)
-    if html:
-        common.write_text(html, sheet.html(slips, where), private=True)
-    if txt:
-        common.write_text(txt, sheet.text(slips, where), private=True)
+    for file, drawn in ((html, sheet.html), (txt, sheet.text)):
+        if file:
+            common.write_text(file, drawn(slips, where), private=True)
     if json:
         common.print_json({"class": of.id, "passwords": made, "left": _left(of, [one.id for one in chosen])})
     elif not (html or txt):
