@@ -11,7 +11,7 @@ import pytest
 from labenv.classroom.federation import world
 from labenv.classroom.folder.load import load
 from labenv.classroom.folder.model import Class
-from labenv.engine import Engine, shared
+from labenv.engine import Engine, lent
 from labenv.events import silent
 from tests.e2e.conftest import Cli
 
@@ -179,5 +179,5 @@ def test_an_environment_that_is_made_again_is_on_its_link_and_one_that_left_is_f
     assert "NXDOMAIN" in federation.cli.inside(a, "vm2", f"dig {b}.ops")
     assert world.settle(engine, of, silent) == ()
     federation.cli("class", "down", "-c", f"{of.folder}", "--yes")
-    assert shared.machines(engine, of.id) == {}
+    assert lent.machines(engine, of.id) == {}
     assert not [network for network in engine.networks() if of.id in network["Name"]]

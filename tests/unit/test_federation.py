@@ -16,7 +16,7 @@ from labenv.classroom.federation.doors import Door
 from labenv.classroom.federation.letters import Way
 from labenv.classroom.federation.matrix import Matrix, _pairs, _troubles
 from labenv.classroom.folder.model import Class
-from labenv.engine import environment_labels, shared, student_of
+from labenv.engine import environment_labels, lent, student_of
 from labenv.environment import Environment
 from labenv.environments.networks import Takings, free_link, taken
 from labenv.environments.plan import WORLD, plan_again
@@ -33,9 +33,9 @@ STUDENTS = ("ada", "bob", "cy")
 
 def told(members: list[Student]) -> dict[str, str]:
     """The files of the world outside of a class with these members."""
-    made = topology.of(labs.load("lab4b"), shared.owner("ops", 256))
+    made = topology.of(labs.load("lab4b"), lent.owner("ops", 256))
     outside = next(node for node in made.nodes if node.profile == WORLD)
-    return {item.path: item.content.decode() for item in overlay.shared(outside, members)}
+    return {item.path: item.content.decode() for item in overlay.lent(outside, members)}
 
 
 def test_the_zone_delegates_each_domain_to_the_students_own_name_server() -> None:

@@ -16,7 +16,7 @@ from labenv.classroom.federation import doors, letters, world
 from labenv.classroom.federation.doors import Door
 from labenv.classroom.federation.letters import Way
 from labenv.classroom.folder.model import Class
-from labenv.engine import Engine, shared
+from labenv.engine import Engine, lent
 from labenv.environment import Environment, Machine
 from labenv.errors import UsageError
 from labenv.events import Event, Listener, announced
@@ -169,7 +169,7 @@ def _by_id(there: Sequence[Environment]) -> list[tuple[str, Environment]]:
 def _doors(
     engine: Engine, of: Class, outside: Machine, addresses: Mapping[str, str], students: Sequence[Student]
 ) -> dict[str, Door]:
-    site = Site(engine, Environment(shared.owner(of.id), "", "", (outside,)))
+    site = Site(engine, Environment(lent.owner(of.id), "", "", (outside,)))
     try:
         return doors.look(site[outside.name], addresses, students)
     finally:
