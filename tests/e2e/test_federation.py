@@ -129,15 +129,12 @@ def test_nobody_sends_under_an_address_of_somebody_else_and_nothing_reaches_the_
 ) -> None:
     a, b, c = federation.students
     links = {e.student.id: e.student.wan for e in world.members(federation.engine, federation.of.id)}
-    before = federation.abroad("nft list counters; nft add rule ip world strangers counter")
-    spoofed = (
-        f"ip address add {links[c]}.1/32 dev lo; nc -z -w 2 -s {links[c]}.1 100.64.{federation.x[b]}.4 25; echo $?"
-    )
-    said = federation.cli.inside(a, "host", f"{spoofed}; ip address del {links[c]}.1/32 dev lo")
-    assert said.strip() == "1", before
+    to = f"100.64.{federation.x[b]}.4 25"
+    federation.cli.inside(a, "host", f"nc -z -w 2 {to}")
+    spoofed = f"ip address add {links[c]}.1/32 dev lo; nc -z -w 2 -s {links[c]}.1 {to}; echo $?; ip address del {links[c]}.1/32 dev lo"
+    assert federation.cli.inside(a, "host", spoofed).strip() == "1"
     assert f"unknown[{links[c]}.1]" not in federation.read(b, "vm3")
     for address in ("8.8.8.8", "203.0.113.9"):
-        assert "refused" not in federation.abroad(f"nc -z -w 2 {address} 53 2>&1; echo $?")
         assert federation.abroad(f"nc -z -w 2 {address} 53 2>/dev/null; echo $?").strip() == "1"
 
 

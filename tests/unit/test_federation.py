@@ -14,13 +14,14 @@ import pytest
 from labenv.classroom.federation import page
 from labenv.classroom.federation.doors import Door
 from labenv.classroom.federation.letters import Way
-from labenv.classroom.federation.matrix import Matrix, _pairs, _troubles
+from labenv.classroom.federation.matrix import Matrix, _pairs, _troubles, measure
 from labenv.classroom.folder.model import Class
 from labenv.engine import environment_labels, lent, student_of
 from labenv.environment import Environment
 from labenv.environments.networks import Takings, free_link, taken
 from labenv.environments.plan import WORLD, plan_again
 from labenv.errors import EngineError, UsageError
+from labenv.events import silent
 from labenv.lab import labs, overlay, topology
 from labenv.student import LINKS, Student
 
@@ -175,6 +176,12 @@ def test_machines_that_do_not_run_are_said_once_for_both_directions() -> None:
         doors, {who: {to: FINE[who][to] for to in ("ada", "bob") if to != who} for who in ("ada", "bob")}, {"cy": down}
     )
     assert matrix.troubles == (("cy", f"gets no mail: {down}"),)
+
+
+def test_a_class_that_is_not_federated_is_told_what_to_do(tmp_path: Path) -> None:
+    of = Class(tmp_path, "ops", "OPS", ZoneInfo("UTC"), (), ())
+    with pytest.raises(UsageError, match=r"OPS is not federated.*`federate: true` into .*class\.yaml"):
+        measure(None, of, None, silent)  # type: ignore[arg-type]
 
 
 def test_the_page_escapes_what_machines_say_and_loads_nothing() -> None:
