@@ -95,5 +95,5 @@ def join(engine: Engine, machine: Machine, students: Mapping[str, Student]) -> l
     names = {network_name(each, machine.network): who for each, who in students.items()}
     missing = {name: who for name, who in names.items() if name in there and name not in machine.attached_to}
     for who in missing.values():
-        engine.join(machine.container, who, machine.network, f"{who.wan}.{machine.address.rpartition('.')[2]}")
+        engine.lend(machine.container, who, machine.network, f"{who.wan}.{machine.address.rpartition('.')[2]}")
     return [who.id for who in missing.values()]
