@@ -15,11 +15,12 @@ from labenv.engine import image_sources
 from labenv.engine.images import Images
 from labenv.engine.ready import await_boot
 from labenv.environment import Environment, Machine, Pool
-from labenv.environments import room, shared
+from labenv.environments import room
 from labenv.environments.changing import changed_by, changing
 from labenv.environments.machines import make, making_networks
 from labenv.environments.networks import takings
 from labenv.environments.plan import Plan
+from labenv.environments.pools import free_pool, pools_for
 from labenv.environments.recovery import remove_all
 from labenv.errors import EngineError, UsageError
 from labenv.events import Listener
@@ -87,13 +88,13 @@ def _pools(engine: "Engine", whole: Topology, place: str) -> tuple[Pool, ...]:
     """
     there = takings(engine)
     if engine.facts.podman:
-        return shared.pools(there, place, whole.networks)
+        return pools_for(there, place, whole.networks)
     found: list[Pool] = []
     for network in whole.networks:
         own = IPv4Network(network.subnet)
         mine = [IPv4Network(pool.there) for pool in found]
         found.append(
-            Pool(network.name, str(shared.free(there, f"{place}/{network.name}", own.prefixlen, mine)), str(own))
+            Pool(network.name, str(free_pool(there, f"{place}/{network.name}", own.prefixlen, mine)), str(own))
         )
     return tuple(found)
 
