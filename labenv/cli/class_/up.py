@@ -8,7 +8,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import told
-from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, complete_stage, opened
 from labenv.cli.common import JsonOption
 from labenv.errors import LabenvError, UsageError
 
@@ -26,6 +26,7 @@ def up(
         typer.Option(
             "--at",
             metavar="STAGE",
+            autocompletion=complete_stage,
             help="Make new environments at this stage. Default: `at` of the lab in class.yaml, or the lab's first.",
         ),
     ] = None,
