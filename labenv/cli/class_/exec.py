@@ -16,7 +16,7 @@ def execute(
         typer.Argument(
             metavar="MACHINE",
             autocompletion=common.complete_machine,
-            help="A machine of each environment, such as vm3.",
+            help="A machine of each environment; labenv status lists them.",
         ),
     ],
     command: Annotated[list[str], typer.Argument(metavar="-- CMD…", help="The command and its arguments, after `--`.")],
