@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from labenv.classroom.folder.model import Assignment, Class, Limits, Member
-from labenv.classroom.running import drills, there
+from labenv.classroom.running import drills, there, timers
 from labenv.classroom.running.room import Room
 from labenv.classroom.running.up import _as_it_is, _Item, _refuse_strange, _within
 from labenv.classroom.serving import timing
@@ -178,6 +178,17 @@ def test_times_are_refused_unless_something_stops_the_environments(of: Class) ->
         assert timing.wanted(limited, None, "45m") == timing.Timing(limited, timedelta(hours=4), timedelta(minutes=45))
         with pytest.raises(UsageError, match="--for: a time of nothing"):
             timing.wanted(of, "0h", None)
+
+
+def test_a_time_that_cannot_be_kept_is_an_error_of_that_student_alone(of: Class) -> None:
+    (of.records / "timers").mkdir(parents=True)
+    (of.records / "timers" / "ben.json").mkdir()
+    coming = [("anna", 1), ("ben", 2), ("cho", EngineError("dead")), ("dev", 4)]
+    told_ = dict(timing.Timing(of, timedelta(hours=1), None).begun(coming))
+    assert (told_["anna"], told_["dev"]) == (1, 4)
+    assert isinstance(told_["ben"], UsageError)
+    assert str(told_["cho"]) == "dead"
+    assert set(timers.get_all(of)) == {"anna", "dev"}
 
 
 def test_who_failed_is_said_once_with_the_reason_and_the_worst_code_counts(capsys: pytest.CaptureFixture[str]) -> None:
