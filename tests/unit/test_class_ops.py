@@ -103,7 +103,7 @@ def test_what_is_brought_back_is_asked_for_as_it_is(folder: bool) -> None:
         existing = replace(existing, lab_folder=str(labs.load("lab4b").folder))
     asked = validated(_as_it_is(existing, ["outside"]))
     assert _contradiction(asked, existing) is None
-    assert (asked.class_id, asked.allowance, asked.profiles) == ("ops345", existing.allowance, {"outside"})
+    assert (asked.class_id, asked.allowance, set(asked.profiles)) == ("ops345", existing.allowance, {"outside"})
     assert _contradiction(replace(asked, lab="lab3", stage=None), existing) == ("--lab", "lab4b")
 
 
