@@ -159,6 +159,9 @@ class TestTheMenu:
         assert len(lines) <= 24
         assert all(len(line) < 80 and line.isascii() for line in menu.rows())
 
+    def test_is_the_one_that_teachers_read_about(self) -> None:
+        assert "\n".join(menu.rows()) in Path("docs/teacher.md").read_text(encoding="utf-8")
+
     @pytest.mark.parametrize(
         ("typed_", "name"), [("2", "status"), ("CHECK", "check"), ("quit", "exit"), ("up", "start"), ("999", "999")]
     )

@@ -78,7 +78,9 @@ exec '/usr/local/sbin/init' or die "init: $!\n";
 sub own {
     my ($path, $mode, $owner, $of) = @_;
     return if !-e $path || -l $path;
-    chown scalar(getpwnam $owner) // 0, scalar(getgrnam $of) // 0, $path;
+    my $uid = $owner =~ /^\d+$/ ? $owner : getpwnam $owner;
+    my $gid = $of =~ /^\d+$/ ? $of : getgrnam $of;
+    chown $uid // 0, $gid // 0, $path;
     chmod oct $mode, $path;
 }
 
