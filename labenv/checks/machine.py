@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from labenv import environment as records
 from labenv.checks.evidence import CheckFailed
-from labenv.engine import Engine, shared, trial
+from labenv.engine import Engine, lent, trial
 from labenv.engine.channel import Channel
 from labenv.engine.patience import Patience
 from labenv.environment import Environment
@@ -111,14 +111,14 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
 class Site:
     """All machines of one environment, the student they belong to, the addresses of its first network.
 
-    What the class has for all of its students (labenv.engine.shared) is among the machines.
+    What the class has for all of its students (labenv.engine.lent) is among the machines.
     """
 
     def __init__(self, engine: Engine, environment: Environment) -> None:
         """Open nothing yet."""
         self.student: Student = environment.judged
         self._holder = environment.student.id
-        there = (*environment.machines, *shared.lent(engine, environment))
+        there = (*environment.machines, *lent.of(engine, environment))
         self.names = {address: one.name for one in there for address in (one.address, *one.addresses)}
         self.subnet = environment.subnet
         self._engine = engine

@@ -14,13 +14,14 @@ import pytest
 from labenv.classroom.federation import page
 from labenv.classroom.federation.doors import Door
 from labenv.classroom.federation.letters import Way
-from labenv.classroom.federation.matrix import Matrix, _pairs, _troubles
+from labenv.classroom.federation.matrix import Matrix, _pairs, _troubles, measure
 from labenv.classroom.folder.model import Class
-from labenv.engine import environment_labels, shared, student_of
+from labenv.engine import environment_labels, lent, student_of
 from labenv.environment import Environment
 from labenv.environments.networks import Takings, free_link, taken
 from labenv.environments.plan import WORLD, plan_again
 from labenv.errors import EngineError, UsageError
+from labenv.events import silent
 from labenv.lab import labs, overlay, topology
 from labenv.student import LINKS, Student
 
@@ -33,9 +34,9 @@ STUDENTS = ("ada", "bob", "cy")
 
 def told(members: list[Student]) -> dict[str, str]:
     """The files of the world outside of a class with these members."""
-    made = topology.of(labs.load("lab4b"), shared.owner("ops", 256))
+    made = topology.of(labs.load("lab4b"), lent.owner("ops", 256))
     outside = next(node for node in made.nodes if node.profile == WORLD)
-    return {item.path: item.content.decode() for item in overlay.shared(outside, members)}
+    return {item.path: item.content.decode() for item in overlay.lent(outside, members)}
 
 
 def test_the_zone_delegates_each_domain_to_the_students_own_name_server() -> None:
@@ -175,6 +176,12 @@ def test_machines_that_do_not_run_are_said_once_for_both_directions() -> None:
         doors, {who: {to: FINE[who][to] for to in ("ada", "bob") if to != who} for who in ("ada", "bob")}, {"cy": down}
     )
     assert matrix.troubles == (("cy", f"gets no mail: {down}"),)
+
+
+def test_a_class_that_is_not_federated_is_told_what_to_do(tmp_path: Path) -> None:
+    of = Class(tmp_path, "ops", "OPS", ZoneInfo("UTC"), (), ())
+    with pytest.raises(UsageError, match=r"OPS is not federated.*`federate: true` into .*class\.yaml"):
+        measure(None, of, None, silent)  # type: ignore[arg-type]
 
 
 def test_the_page_escapes_what_machines_say_and_loads_nothing() -> None:

@@ -16,10 +16,10 @@ from labenv.classroom.federation import doors, letters, world
 from labenv.classroom.federation.doors import Door
 from labenv.classroom.federation.letters import Way
 from labenv.classroom.folder.model import Class
-from labenv.engine import Engine, shared
+from labenv.engine import Engine, lent
 from labenv.environment import Environment, Machine
 from labenv.errors import UsageError
-from labenv.events import Listener, announced
+from labenv.events import Event, Listener, announced
 from labenv.lab import labs, templates
 from labenv.lab.model import Account
 from labenv.student import Student
@@ -87,13 +87,16 @@ class Matrix:
 
     def to_dict(self) -> dict[str, Any]:
         """As `class matrix --json` shows it."""
-        troubles = dict(self.troubles)
         return {
             "class": self.of.id,
             "time": self.time.isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 1),
             "students": [
-                {"student": each, "exchanger": self.doors[each].exchanger, "trouble": troubles.get(each, "")}
+                {
+                    "student": each,
+                    "exchanger": self.doors[each].exchanger,
+                    "troubles": [words for who, words in self.troubles if who == each],
+                }
                 for each in self.students
             ],
             "pairs": [
@@ -114,7 +117,7 @@ class Matrix:
 def measure(engine: Engine, of: Class, only: Collection[str] | None, listen: Listener) -> Matrix:
     """Who of these students reaches whom, with real messages, which are removed again. Raises UsageError, EngineError."""
     began = time.monotonic()
-    there, outside = _there(engine, of, only)
+    there, outside = _there(engine, of, only, listen)
     running = [each for each in there if all(machine.state == "running" for machine in each.regular)]
     accounts = {each.student.id: _account(each) for each in running}
     addresses = {who: templates.for_student(accounts[who].address, each.student) for who, each in _by_id(running)}
@@ -135,7 +138,9 @@ def measure(engine: Engine, of: Class, only: Collection[str] | None, listen: Lis
     return Matrix(of, datetime.now(of.zone), time.monotonic() - began, students, seen, pairs, troubles)
 
 
-def _there(engine: Engine, of: Class, only: Collection[str] | None) -> tuple[list[Environment], Machine]:
+def _there(
+    engine: Engine, of: Class, only: Collection[str] | None, listen: Listener
+) -> tuple[list[Environment], Machine]:
     """The environments that take part, and the world outside. Raises UsageError if there is none."""
     if not of.federate:
         raise UsageError(
@@ -144,6 +149,12 @@ def _there(engine: Engine, of: Class, only: Collection[str] | None) -> tuple[lis
         )
     wanted = {member.id for member in of.chosen(only)}
     there = [each for each in world.members(engine, of.id) if each.student.id in wanted]
+    for each in engine.environments():
+        if each.class_id == of.id and not each.federated and each.student.id in wanted:
+            who = each.student.id
+            way = f"labenv class down --save --only {who}, then labenv class up"
+            text = f"{who} takes no part: that environment was made before the class was federated. To make it again: {way}"
+            listen(Event("matrix", text, "note"))
     outside = world.outside(engine, of.id)
     if not there or outside is None or outside.state != "running":
         what = f"The world outside of {of.name} does not run" if there else f"No environment of {of.name} is federated"
@@ -158,7 +169,7 @@ def _by_id(there: Sequence[Environment]) -> list[tuple[str, Environment]]:
 def _doors(
     engine: Engine, of: Class, outside: Machine, addresses: Mapping[str, str], students: Sequence[Student]
 ) -> dict[str, Door]:
-    site = Site(engine, Environment(shared.owner(of.id), "", "", (outside,)))
+    site = Site(engine, Environment(lent.owner(of.id), "", "", (outside,)))
     try:
         return doors.look(site[outside.name], addresses, students)
     finally:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from labenv.checks.results import Report
+from labenv.classroom.federation import world
 from labenv.classroom.folder.model import Assignment, Class, Member
 from labenv.classroom.running import waves
 from labenv.classroom.running.room import Room
@@ -65,7 +66,12 @@ def up(
     items: list[_Item] = []
     for member in members:
         usual = Request(
-            member.id, lab=assignment.lab, profiles=assignment.profiles, class_id=of.id, allowance=allowance
+            member.id,
+            lab=assignment.lab,
+            profiles=assignment.profiles,
+            class_id=of.id,
+            allowance=allowance,
+            federated=of.federate,
         )
         try:
             if existing := there.get(member.id):
@@ -100,6 +106,8 @@ def _brought_up(
 ) -> Iterator[tuple[str, Arrival | LabenvError]]:
     items, refused = _within(of, items, there)
     yield from refused
+    if of.federate:
+        world.settle(engine, of, listen)
     if not items:
         return
     sizes = [_machines(item, there) for item in items]
@@ -111,6 +119,8 @@ def _brought_up(
         mine, who = engine.apart(), item.request.student_id
         tell = waves.of_one(listen, who, said)
         outcome = up_one(mine, item.request, tell)
+        if of.federate:
+            world.settle(mine, of, tell)
         return Arrival(outcome, item.is_new, check(outcome.environment) if check else None)
 
     for item, result in waves.paced(
