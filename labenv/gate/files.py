@@ -1,7 +1,7 @@
 """What scp and sftp(1) show of a student at the gate: their own hand-ins, to fetch, and their log book, to fetch and to replace.
 
     /logbook.md
-    /LAB/20270126T231005Z.tar.gz
+    /LAB/2027-01-26T23-10-05Z.tar.gz
 
 Nothing else is there, whatever path is named, and nothing else can be written.
 """
@@ -55,6 +55,7 @@ class Files(SFTPServer):
         self._gate = gate
         self._student = student
         self._address = address
+        gate.files[student] += 1
 
     def realpath(self, path: bytes) -> bytes:
         """The path from the top, whatever is there."""
@@ -185,6 +186,7 @@ class Files(SFTPServer):
 
     def exit(self) -> None:
         """The client has gone: scp(1) takes a session without an exit status for a failure."""
+        self._gate.files[self._student] -= 1
         self.channel.exit(0)
 
     def _folders(self) -> Mapping[str, Path]:

@@ -217,7 +217,6 @@ LAWS = (
     Law(("/etc/aliases", "/etc/postfix/*", "/etc/mailname"), _table),
     Law(
         (
-            "/etc/systemd/system/dovecot.service.d/stop.conf",
             "/etc/dovecot/dovecot-*.ext",
             *(
                 f"/etc/dovecot/conf.d/auth-{driver}.conf.ext"

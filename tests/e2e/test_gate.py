@@ -25,7 +25,7 @@ from labenv.engine import Engine, apt
 from labenv.events import Event, silent
 from tests.e2e.conftest import Cli, alone
 
-_PATIENCE = 90
+_PATIENCE = 60  # a computer that is short of processor time
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,11 @@ def gate(
             ["ssh-keygen", "-lf", folder / "records" / "gate_host_key"], capture_output=True, text=True, check=True
         )
         assert key.stdout.split()[1] in said
-        yield Gate(folder, port, amy, bob, ssh)
+        there = Gate(folder, port, amy, bob, ssh)
+        assert "You have no machines yet. Make them: start" in there.run(f"{amy}+vm3", "id").stderr
+        started = there.run(amy, "start")
+        assert (started.returncode, "1 of 1 student up" in started.stdout) == (0, True), started
+        yield there
         server.send_signal(signal.SIGTERM)
         rest = server.stderr.read()
         assert (server.wait(30), "Traceback" in rest) == (0, False), rest
@@ -139,10 +143,7 @@ def gate(
 def test_a_student_works_through_the_menu_and_a_dropped_line_ends_nothing(gate: Gate, cli: Cli) -> None:
     prompt = f"{gate.amy}> "
     person = gate.terminal(gate.amy)
-    person.expect_exact("You have no machines yet. To make them: start")
-    person.expect_exact(prompt)
-    person.sendline("start")
-    person.expect_exact("1 of 1 student up")
+    person.expect_exact("Your machines run: ")
     person.expect_exact(prompt)
     person.send("shelf\x7fl vm3\r")
     person.expect(r"\[root@vm3 ~\]# ")
@@ -163,8 +164,8 @@ def test_a_student_works_through_the_menu_and_a_dropped_line_ends_nothing(gate: 
     person.send("echo $mine; exit 3\r")
     person.expect_exact("kept")
     person.expect_exact(prompt)
-    person.sendline("hint; rm -rf /")
-    person.expect_exact("cannot stand after hint")
+    person.sendline("hint 17; rm")
+    person.expect_exact("After hint one word can stand")
     person.sendline("shell vm3")
     person.expect(r"\[root@vm3 ~\]# ")
     person.kill(signal.SIGKILL)
@@ -177,8 +178,7 @@ def test_a_student_works_through_the_menu_and_a_dropped_line_ends_nothing(gate: 
     assert person.exitstatus == 7
 
     said = [entry["what"] for entry in cli.json("class", "audit", "-c", str(gate.folder))["entries"]]
-    assert said.count("login") == 3
-    assert {"start", "shell", "back"} <= set(said)
+    assert {"login", "start", "shell", "back"} <= set(said)
 
 
 def test_commands_and_files_go_where_they_are_the_students_own(gate: Gate, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_hand_in_is_kept_by_the_server_and_only_its_owner_fetches_it(gate: Gat
 
 def test_a_one_time_password_lets_in_once_and_a_stranger_looks_like_a_student(gate: Gate, cli: Cli) -> None:
     made = cli.json("class", "passwords", "-c", str(gate.folder), "--only", gate.bob)["passwords"][gate.bob]
-    by_hand = ("-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=3")
+    by_hand = ("-o", "PubkeyAuthentication=no", "-o", "PreferredAuthentications=password")
     person = gate.terminal(gate.bob, *by_hand)
     person.expect_exact("assword:")
     person.sendline(made[0])

@@ -9,8 +9,9 @@ import pytest
 
 from labenv.engine import moves, pools_in, recipe
 from labenv.environment import Pool
-from labenv.environments import foreign, shared
+from labenv.environments import foreign
 from labenv.environments.networks import Takings
+from labenv.environments.pools import free_pool, pools_for
 from labenv.errors import EngineError, UsageError
 from labenv.lab import labs, topology
 from labenv.student import Student
@@ -29,12 +30,12 @@ def whole() -> topology.Topology:
 
 
 def test_only_networks_whose_addresses_are_taken_get_a_pool() -> None:
-    assert shared.pools(FREE, "asmith15", whole().networks) == ()
-    [pool] = shared.pools(taken(str(LAN)), "asmith15", whole().networks)
+    assert pools_for(FREE, "asmith15", whole().networks) == ()
+    [pool] = pools_for(taken(str(LAN)), "asmith15", whole().networks)
     assert (pool.network, pool.own) == ("", str(LAN))
     assert IPv4Network(pool.there).prefixlen == 24
-    assert shared.pools(taken(str(LAN)), "asmith15", whole().networks) == (pool,)
-    [other] = shared.pools(taken(str(LAN), pool.there), "asmith15", whole().networks)
+    assert pools_for(taken(str(LAN)), "asmith15", whole().networks) == (pool,)
+    [other] = pools_for(taken(str(LAN), pool.there), "asmith15", whole().networks)
     assert not IPv4Network(other.there).overlaps(IPv4Network(pool.there))
 
 
@@ -42,7 +43,7 @@ def test_three_hundred_environments_with_one_x_get_pools_of_their_own() -> None:
     addresses = [(LAN, "somebody")]
     found = []
     for number in range(300):
-        [pool] = shared.pools(Takings(tuple(addresses), {}), f"s{number}", whole().networks)
+        [pool] = pools_for(Takings(tuple(addresses), {}), f"s{number}", whole().networks)
         found.append(pool.there)
         addresses.append((IPv4Network(pool.there), "somebody"))
     assert len(set(found)) == 300
@@ -50,7 +51,7 @@ def test_three_hundred_environments_with_one_x_get_pools_of_their_own() -> None:
 
 def test_where_everything_is_taken_a_sentence_says_so() -> None:
     with pytest.raises(EngineError, match="No network of the size /24 is free"):
-        shared.free(taken("10.0.0.0/8"), "asmith15", 24)
+        free_pool(taken("10.0.0.0/8"), "asmith15", 24)
 
 
 def test_machines_on_such_a_network_keep_their_addresses_and_publish_nothing() -> None:

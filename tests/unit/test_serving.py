@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from labenv.classroom.folder.model import Assignment, Class, LateRule, Member
+from labenv.classroom.grading import lms
 from labenv.classroom.serving import alive, audit, keys, passwords, purge, received, sheet, unit
 from labenv.errors import UsageError
 
@@ -105,13 +106,15 @@ class TestAPassword:
         assert passwords.use(of, "amy", old) == ""
 
     def test_sheet_is_cut_up_safely(self) -> None:
-        where = sheet.Where("OPS <345>", "lab.example.org", 2222)
+        where = sheet.Where("OPS <345>", "lab.example.org", 2222, "SHA256:abc")
         slips = [sheet.Slip("amy", "Amy <script>\x1b[2J", ("01-abcd-efgh-ijkm",))]
         page, plain = sheet.html(slips, where), sheet.text(slips, where)
         assert "<script>" not in page
         assert "&lt;script&gt;" in page
         assert "\x1b" not in page + plain
         assert "ssh -p 2222 amy@lab.example.org" in plain
+        assert "SHA256:abc" in plain
+        assert "SHA256:abc" in page
         assert sheet.text([], where) == ""
 
 
@@ -176,11 +179,12 @@ class TestAHandIn:
             file = received.file_for(of, lab, "amy", now + timedelta(minutes=attempt))
             file.write_bytes(b"x")
         assert received.taken_at(file) == now + timedelta(minutes=1)
+        assert lms.named("/".join(file.parts[-2:]), UTC).time == now + timedelta(minutes=1)  # so grades know it
         assert file.parent == of.records / "handins" / "lab4b" / "amy"
         assert mode(file.parent) == 0o700
         with pytest.raises(UsageError, match="handed in lab4b 2 times"):
             received.file_for(of, lab, "amy", now)
-        assert received.file_for(of, lab, "bob", now).name == "20270126T200005Z.tar.gz"
+        assert received.file_for(of, lab, "bob", now).name == "2027-01-26T20-00-05Z.tar.gz"
 
     @pytest.mark.parametrize(
         ("after", "said"),

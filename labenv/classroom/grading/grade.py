@@ -129,9 +129,12 @@ _JUDGES: Mapping[Source, Judge] = {"environment": "environment", "hand-in": "stu
 
 
 def best(rubric: Rubric, attempts: Sequence[Grade]) -> Grade:
-    """Which of several attempts counts, of at least one that is there. Of equal ones it is the first."""
+    """Which of several attempts counts, of at least one that is there. Of equal ones it is the first.
+
+    What a teacher decided about the whole holds for whichever it is.
+    """
     if rubric.attempts == "best":
-        return max(attempts, key=lambda grade: grade.total)
+        return max(attempts, key=lambda one: replace(one, overrides=tuple(o for o in one.overrides if o.step)).total)
     return attempts[-1 if rubric.attempts == "last" else 0]
 
 

@@ -147,6 +147,8 @@ def _from_zip(packed: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """A file in a zip: at most so many bytes, whatever it says of its size and however small it is packed."""
     if entry.flag_bits & 1:  # APPNOTE.TXT 4.4.4
         raise Unreadable("it is encrypted in the zip")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a limit
+        raise Unreadable("it is packed in the zip in a way that no LMS uses. Pack the zip again")
     try:
         with packed.open(entry) as source:
             return source.read(LARGEST_FILE + 1)

@@ -10,7 +10,7 @@ from labenv.errors import UsageError
 from labenv.text import one_line
 
 # Columns of rosters that name a student: Moodle's, Canvas's, Blackboard's, Brightspace's and Excel's. Others may say the same of many.
-_NAMING = frozenset(
+NAMING = frozenset(
     [
         "id",
         "studentid",
@@ -69,7 +69,7 @@ def _keys(one: Member) -> Iterator[str]:
         if key:
             yield key
     for column, key in one.row.items():
-        if key and re.sub(r"[\W_]", "", str(column)).casefold() in _NAMING:
+        if key and re.sub(r"[\W_]", "", str(column)).casefold() in NAMING:
             yield key.strip()
 
 

@@ -63,7 +63,7 @@ def plan(
     The machines begin as the student got them: with the files of the lab's first stage. Raises UsageError for a lab that cannot be read.
     """
     at, first = lab.last_stage, lab.stages[0].id
-    whole = topology.load_for(lab, None, who).with_profiles(()).at(lambda since: lab.reached(since, at))
+    whole = _topology(who, lab)
     pools = _pools(engine, whole, place)
     whole = whole.pooled(pools)
     overlays, refused = {}, []
@@ -98,6 +98,19 @@ def _pools(engine: "Engine", whole: Topology, place: str) -> tuple[Pool, ...]:
     return tuple(found)
 
 
+def prepare(engine: "Engine", who: Student, lab: Lab, count: int, listen: Listener) -> None:
+    """Do once what each of several replays of a lab would do by itself: the images, and raising the kernel's limits. Raises EngineError."""
+    nodes = _topology(who, lab).nodes
+    names = {lab.image_of(node.name, node.image, lab.last_stage) for node in nodes}
+    Images(engine, image_sources.of(lab)).ensure(names, listen)
+    with suppress(EngineError):  # each asks again for itself: as many run at once as there is room for
+        room.ensure(engine, count * len(nodes), listen)
+
+
+def _topology(who: Student, lab: Lab) -> Topology:
+    return topology.load_for(lab, None, who).with_profiles(()).at(lambda since: lab.reached(since, lab.last_stage))
+
+
 @contextmanager
 def machines(engine: "Engine", made: Clean, listen: Listener) -> Iterator[Environment]:
     """The machines of a plan during the block, booted, with the services running that are to. Raises EngineError.
@@ -125,10 +138,10 @@ def _settled(engine: "Engine", machine: Machine, active: frozenset[str] | None) 
 
     So a service that was only not enabled is judged as that, and not by all that waits for it.
     """
-    await_boot(engine, machine)
-    if active is None:
-        return
-    with engine.shell(machine) as shell:
+    with suppress(EngineError), engine.shell(machine) as shell:  # what does not boot is judged as that
+        await_boot(engine, machine)
+        if active is None:
+            return
         now = set(shell.run(ACTIVE).text.split())
         for word, names in (("start", active - now), ("stop", now - active)):
             if those := sorted(name for name in names if not name.startswith(_OURS)):
