@@ -4,6 +4,7 @@ Each connection becomes one from another machine of the environment, whose netwo
 Nothing but the engine has to be reached for that, so it may also be far away.
 """
 
+import os
 import socket
 import threading
 from contextlib import suppress
@@ -51,10 +52,9 @@ class Tunnels:
         wanted = here if here is not None else _usual(self._environment, machine, port)
         try:
             listener = socket.create_server((HERE, wanted), backlog=_MOST)
-        except (OSError, OverflowError) as error:
-            raise UsageError(
-                f"Port {wanted} of {HERE} cannot be had: {error.strerror if isinstance(error, OSError) else error}. Choose another: --port PORT"
-            ) from error
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else error
+            raise UsageError(f"Port {wanted} of {HERE} cannot be had: {why}. Choose another: --port PORT") from error
         self._open[machine.name, port] = listener
         threading.Thread(target=self._serve, args=(listener, machine, port), daemon=True).start()
         return int(listener.getsockname()[1])
@@ -68,24 +68,32 @@ class Tunnels:
 
     def _serve(self, listener: socket.socket, machine: Machine, port: int) -> None:
         places = threading.BoundedSemaphore(_MOST)
-        by = _neighbour(self._environment, machine)
 
         def lead(near: socket.socket) -> None:
-            with near:
-                try:
-                    far = dial(self._engine.api, by.container, machine.address, port, timeout=_QUIET)
-                except (OSError, LabenvError) as error:
-                    self._listen(Event("tunnel", f"{machine.name} port {port}: {error}", "warn"))
-                else:
-                    with far:
-                        _joined(near, far)
-            places.release()
+            try:
+                with near, self._dialled(machine, port) as far:
+                    _joined(near, far)
+            except (OSError, LabenvError) as error:
+                self._listen(Event("tunnel", f"{machine.name} port {port}: {error}", "warn"))
+            finally:
+                places.release()
 
         with suppress(OSError):  # it was closed
             while True:
                 places.acquire()
                 near, _ = listener.accept()
                 threading.Thread(target=lead, args=(near,), daemon=True).start()
+
+    def _dialled(self, machine: Machine, port: int) -> socket.socket:
+        """A connection to a port of a machine from another one, because what a firewall lets in shows only there; or from itself.
+
+        Raises OSError, EngineError.
+        """
+        for by in self._environment.regular:
+            if by.name != machine.name:
+                with suppress(EngineError):  # it does not run
+                    return dial(self._engine.api, by.container, machine.address, port, timeout=_QUIET)
+        return dial(self._engine.api, machine.container, machine.address, port, timeout=_QUIET)
 
 
 def published(environment: Environment) -> list[tuple[Machine, int]]:
@@ -103,12 +111,6 @@ def _usual(environment: Environment, machine: Machine, port: int) -> int:
                 usual = (port_at(environment.student.x, each.index, shift) for shift in range(_SHIFTS))
                 return next((number for number in usual if not port_in_use(number)), 0)
     return 0
-
-
-def _neighbour(environment: Environment, machine: Machine) -> Machine:
-    """The machine that a connection to this one comes from: another one, because what a firewall lets in shows only there."""
-    others = [each for each in environment.regular if each.state == "running" and each.name != machine.name]
-    return others[0] if others else machine
 
 
 def _joined(near: socket.socket, far: socket.socket) -> None:
