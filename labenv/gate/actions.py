@@ -115,7 +115,7 @@ def _fingerprint(key: str) -> str:
 async def _start(gate: Gate, student: str, rest: Sequence[str]) -> Action:
     of = gate.current()
     there = await gate.environment(student)
-    lab = rest[0] if rest else None
+    lab = next((word for word in rest if word != student), None)  # `up ID` is what labenv's own sentences say
     if there and lab not in (None, there.lab):
         raise UsageError(f"Your machines are those of {there.lab}. Ask your teacher before you begin another lab.")
     assignment = of.assignment(there.lab if there else lab)

@@ -1,7 +1,7 @@
 """What scp and sftp(1) show of a student at the gate: their own hand-ins, to fetch, and their log book, to fetch and to replace.
 
     /logbook.md
-    /LAB/2027-01-26T23-10-05Z.tar.gz
+    /LAB/20270126T231005Z.tar.gz
 
 Nothing else is there, whatever path is named, and nothing else can be written.
 """

@@ -76,6 +76,7 @@ class TestACommand:
         ("line", "arguments"),
         [
             ("check", ["check", "-s", "amy"]),
+            ("labenv hint 9 -s amy", ["hint", "-s", "amy", "--", "9"]),
             ("labenv check 19 11b --all", ["check", "-s", "amy", "--all", "--", "19", "11b"]),
             ("hint 17 --level=2", ["hint", "-s", "amy", "--level", "2", "--", "17"]),
             ("tick 29 'I saw it'", ["tick", "-s", "amy", "--", "29", "I saw it"]),

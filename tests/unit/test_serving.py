@@ -184,7 +184,7 @@ class TestAHandIn:
         assert mode(file.parent) == 0o700
         with pytest.raises(UsageError, match="handed in lab4b 2 times"):
             received.file_for(of, lab, "amy", now)
-        assert received.file_for(of, lab, "bob", now).name == "2027-01-26T20-00-05Z.tar.gz"
+        assert received.file_for(of, lab, "bob", now).name == "20270126T200005Z.tar.gz"
 
     @pytest.mark.parametrize(
         ("after", "said"),

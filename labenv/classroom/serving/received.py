@@ -1,7 +1,6 @@
 """Hand-ins that came through the gate: when the server took each one in is its name, so lateness is never the archive's own word.
 
-They lie in records/handins/LAB/STUDENT/, each called by its time in UTC: 2027-01-26T23-10-05Z.tar.gz. That is ISO 8601 but for its
-colons, which not all file systems take.
+They lie in records/handins/LAB/STUDENT/, each called by its time in UTC in ISO 8601's basic form, such as 20270126T231005Z.tar.gz.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from labenv.classroom.folder import records
 from labenv.classroom.folder.model import Assignment, Class
 from labenv.errors import UsageError
 
-_FOLDER, _FORM, _ENDING = "handins", "%Y-%m-%dT%H-%M-%SZ", ".tar.gz"
+_FOLDER, _FORM, _ENDING = "handins", "%Y%m%dT%H%M%SZ", ".tar.gz"
 
 
 def file_for(of: Class, assignment: Assignment, student: str, now: datetime) -> Path:
