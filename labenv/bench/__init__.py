@@ -9,18 +9,19 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from labenv.bench.class_ import measured
+from labenv.bench.timing import Measurement, call, repeat, run_labenv, said, timed
 from labenv.engine import Engine, bundle, save_store
 from labenv.engine.image_sources import usual, wanted
 from labenv.engine.images import Images
@@ -31,8 +32,10 @@ from labenv.environments.settle import due
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, silent
 from labenv.lab import labs
+from labenv.parallel import Together
 
 _STUDENT = "bench-labenv"
+_REMOVED_AT_ONCE = 4  # environments
 _SYSTEMD = "/lib/systemd/systemd"  # what INIT becomes, and all that a stock machine has
 _STOCK_TAG = "labenv-bench/stock"
 _OURS = (
@@ -40,35 +43,6 @@ _OURS = (
     "labenv-bench_",
     "labenv-bench-",
 )  # tags of what is built here, by labenv and by docker-compose
-_LIMIT = 300.0  # seconds that a single command may take
-_REST = 4.0  # seconds to wait at most until the processors are idle
-_LOOK = 0.3  # seconds over which idleness is measured
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One measured thing: its values (seconds, or `unit`), their median, and its target, if it has one."""
-
-    name: str
-    unit: str
-    values: tuple[float, ...]
-    target: float | None = None
-
-    @property
-    def median(self) -> float:
-        """The middle value."""
-        return statistics.median(self.values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As `bench --json` shows it."""
-        values = [round(value, 3) for value in self.values]
-        return {
-            "name": self.name,
-            "unit": self.unit,
-            "median": round(self.median, 3),
-            "values": values,
-            "target": self.target,
-        }
 
 
 def run(engine: Engine, listen: Listener, *, runs: int, labs_at_once: int, cold: bool) -> list[Measurement]:
@@ -80,14 +54,25 @@ def run(engine: Engine, listen: Listener, *, runs: int, labs_at_once: int, cold:
         _sweep(engine)
 
 
+def run_class(engine: Engine, listen: Listener, *, runs: int, students: int) -> list[Measurement]:
+    """Measure what a class of so many students takes. Raises EngineError if a command that is measured fails."""
+    _sweep(engine)
+    try:
+        Images(engine).ensure(usual(), listen)
+        return measured(listen, _STUDENT, students, runs)
+    finally:
+        with said(listen, "removing what was made"):
+            _sweep(engine)
+
+
 def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: bool) -> Iterator[Measurement]:
     if cold:
-        with _said(listen, "building all images from scratch"):
+        with said(listen, "building all images from scratch"):
             yield Measurement(
-                "cold image build", "s", (_timed(lambda: Images(engine).build_afresh("labenv-bench", silent)),), 60
+                "cold image build", "s", (timed(lambda: Images(engine).build_afresh("labenv-bench", silent)),), 60
             )
-    with _said(listen, "labenv --help"):
-        yield Measurement("labenv --help", "s", _repeat(runs, lambda: _labenv("--help")), 0.3)
+    with said(listen, "labenv --help"):
+        yield Measurement("labenv --help", "s", repeat(runs, lambda: run_labenv("--help")), 0.3)
     times: dict[str, list[float]] = {
         "up": [],
         "check": [],
@@ -108,21 +93,21 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
         _compared(engine, Path(folder), listen) as compared,
     ):
         for round_ in range(runs):  # interleaved, so that a noisy moment affects all of them alike
-            with _said(listen, f"round {round_ + 1} of {runs}"):
+            with said(listen, f"round {round_ + 1} of {runs}"):
                 for name, started in compared.items():
                     times[name].append(started())
-                times["up"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check")))
+                times["up"].append(timed(lambda: run_labenv("up", _STUDENT, "--no-check")))
                 memory += _memory(engine, optional=False)
                 commands += _commands(engine)
-                times["check"].append(_timed(lambda: _labenv("check", "-s", _STUDENT)))
-                times["next"].append(_timed(lambda: _labenv("next", "-s", _STUDENT)))
-                times["save"].append(_timed(lambda: _labenv("save", "-s", _STUDENT)))
-                times["restore"].append(_timed(lambda: _labenv("restore", "save-1", "-s", _STUDENT)))
+                times["check"].append(timed(lambda: run_labenv("check", "-s", _STUDENT)))
+                times["next"].append(timed(lambda: run_labenv("next", "-s", _STUDENT)))
+                times["save"].append(timed(lambda: run_labenv("save", "-s", _STUDENT)))
+                times["restore"].append(timed(lambda: run_labenv("restore", "save-1", "-s", _STUDENT)))
                 _remove_saves(engine)
-                times["down"].append(_timed(lambda: _labenv("down", "-s", _STUDENT)))
-                times["outside"].append(_timed(lambda: _labenv("up", _STUDENT, "--no-check", "--outside")))
+                times["down"].append(timed(lambda: run_labenv("down", "-s", _STUDENT)))
+                times["outside"].append(timed(lambda: run_labenv("up", _STUDENT, "--no-check", "--outside")))
                 memory_outside += _memory(engine, optional=True)
-                _labenv("down", "-s", _STUDENT)
+                run_labenv("down", "-s", _STUDENT)
     yield Measurement("warm up, until all services answer", "s", tuple(times["up"]))
     yield Measurement("one command in a machine", "ms", tuple(commands), 5)
     yield Measurement("check, all at stage done", "s", tuple(times["check"]), 1)
@@ -140,7 +125,7 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
             yield Measurement(f"docker-compose up on {what}", "s", tuple(times[name]))
             pairs = zip(times["up"], times[name], strict=True)
             yield Measurement(f"ratio: warm up / docker-compose on {what}", "x", tuple(a / b for a, b in pairs), target)
-    with _said(listen, "exporting all images"), tempfile.TemporaryDirectory(prefix="labenv-bench-") as folder:
+    with said(listen, "exporting all images"), tempfile.TemporaryDirectory(prefix="labenv-bench-") as folder:
         yield Measurement(
             "bundle of all images",
             "MB",
@@ -148,8 +133,8 @@ def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: 
             250,
         )
     yield from _desktop(engine, listen, runs)
-    with _said(listen, f"{labs_at_once} labs at once"):
-        took = _timed(lambda: _many(labs_at_once))
+    with said(listen, f"{labs_at_once} labs at once"):
+        took = timed(lambda: _many(labs_at_once))
     yield Measurement(f"{labs_at_once} labs at once", "s", (took,), 12 if labs_at_once == 10 else None)
 
 
@@ -164,74 +149,24 @@ def _desktop(engine: Engine, listen: Listener, runs: int) -> Iterator[Measuremen
     yield Measurement(
         "image of the desktop", "MB", tuple(image.size / 1e6 for image in images.present() if image.tag == tag)
     )
-    _labenv("up", _STUDENT, "--outside", "--no-check")
+    run_labenv("up", _STUDENT, "--outside", "--no-check")
     times = []
-    with _said(listen, "labenv desktop"):
+    with said(listen, "labenv desktop"):
         for _ in range(runs):
-            times.append(_timed(lambda: _labenv("desktop", "-s", _STUDENT, "--no-open")))
-            _labenv("desktop", "-s", _STUDENT, "--remove")
-    _labenv("down", "-s", _STUDENT)
+            times.append(timed(lambda: run_labenv("desktop", "-s", _STUDENT, "--no-open")))
+            run_labenv("desktop", "-s", _STUDENT, "--remove")
+    run_labenv("down", "-s", _STUDENT)
     yield Measurement("labenv desktop, until Thunderbird's window", "s", tuple(times), 10)
 
 
-@contextmanager
-def _said(listen: Listener, what: str) -> Iterator[None]:
-    listen(Event(what, what, "start"))
-    yield
-    listen(Event(what, what, "done"))
-
-
-def _timed(work: Callable[[], Any]) -> float:
-    _settle()
-    before = time.monotonic()
-    work()
-    return time.monotonic() - before
-
-
-def _settle() -> None:
-    """Wait until the processors are idle: an engine still cleans up after the previous run (proc_stat(5))."""
-    stat = Path("/proc/stat")
-    deadline = time.monotonic() + _REST
-    while stat.exists() and time.monotonic() < deadline:
-        before = _idle_and_all(stat)
-        time.sleep(_LOOK)
-        idle, every = (now - then for now, then in zip(_idle_and_all(stat), before, strict=True))
-        if idle > 0.95 * every:
-            return
-
-
-def _idle_and_all(stat: Path) -> tuple[int, int]:
-    with stat.open() as lines:
-        ticks = [int(word) for word in lines.readline().split()[1:]]
-    return ticks[3] + ticks[4], sum(ticks)
-
-
-def _repeat(runs: int, work: Callable[[], Any]) -> tuple[float, ...]:
-    return tuple(_timed(work) for _ in range(runs))
-
-
-def _labenv(*arguments: str) -> None:
-    _call([sys.executable, "-m", "labenv", *arguments])
-
-
-def _call(command: list[str], cwd: Path | None = None) -> None:
-    done = subprocess.run(
-        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT, check=False
-    )
-    if done.returncode:
-        raise EngineError(
-            f"{' '.join(command[:6])} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}"
-        )
-
-
 def _many(count: int) -> None:
-    _labenv("up", *(f"{_STUDENT}-{n}" for n in range(count)), "--no-check")
+    run_labenv("up", *(f"{_STUDENT}-{n}" for n in range(count)), "--no-check")
 
 
 def _sweep(engine: Engine) -> None:
-    for environment in engine.environments():
-        if environment.student.id.startswith(_STUDENT):
-            down(engine, environment, silent)
+    there = [each for each in engine.environments() if each.student.id.startswith(_STUDENT)]
+    with Together(_REMOVED_AT_ONCE) as pool:
+        list(pool.map(lambda environment: down(engine.apart(), environment, silent), there))
     _remove_saves(engine)
     Images(engine).remove_tagged(_OURS)  # a bench that was killed has left them, too
 
@@ -294,9 +229,9 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
         )
         yield {}
         return
-    _labenv("render", str(folder / "own"), "-s", _STUDENT)
+    run_labenv("render", str(folder / "own"), "-s", _STUDENT)
     tree = yaml.safe_load((folder / "own" / "compose.yaml").read_text(encoding="utf-8"))
-    with _said(listen, "building the stock Debian machine to compare with"):
+    with said(listen, "building the stock Debian machine to compare with"):
         Images(engine).build_stock(stock, _STOCK_TAG, silent)
     for service in tree["services"].values():
         del service["build"]
@@ -304,24 +239,24 @@ def _compared(engine: Engine, folder: Path, listen: Listener) -> Iterator[dict[s
         service["command"] = [_SYSTEMD if word == INIT else word for word in service["command"]]
     (folder / "stock").mkdir()
     (folder / "stock" / "compose.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
-    _call([*compose, "-f", "compose.yaml", "-p", "labenv-bench", "build"], folder / "own")
+    call([*compose, "-f", "compose.yaml", "-p", "labenv-bench", "build"], folder / "own")
 
-    def timed(kind: str) -> float:
+    def started(kind: str) -> float:
         command = [*compose, "-f", "compose.yaml", "-p", "labenv-bench"]
 
         def up() -> None:
-            _call([*command, "up", "-d"], folder / kind)
+            call([*command, "up", "-d"], folder / kind)
             environment = engine.environments(_STUDENT)[0]
             answers = due(environment, tree["services"])
             if kind == "stock":
                 answers = [replace(answer, dns="localhost") if answer.dns else answer for answer in answers]
             await_answers(engine, environment, answers)
 
-        took = _timed(up)
-        _call([*command, "down"], folder / kind)
+        took = timed(up)
+        call([*command, "down"], folder / kind)
         return took
 
-    yield {kind: partial(timed, kind) for kind in ("own", "stock")}
+    yield {kind: partial(started, kind) for kind in ("own", "stock")}
 
 
 def _compose_command() -> list[str] | None:

@@ -34,7 +34,9 @@ def run(lab: Lab, *plugins: object) -> int | pytest.ExitCode:
     folder = lab.folder / "checks"
     if not folder.is_dir():
         return pytest.ExitCode.NO_TESTS_COLLECTED
-    arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", "--noconftest", "--assert=plain"]
+    # Without --confcutdir, pytest would read all folders above the lab's, too.
+    arguments = [str(folder), "-c", os.devnull, f"--rootdir={folder}", f"--confcutdir={folder}"]
+    arguments += ["--noconftest", "--assert=plain"]
     arguments += ["-p", "labenv.checks.plugin", *(word for name in _WITHOUT.split() for word in ("-p", f"no:{name}"))]
     with redirect_stdout(sys.stderr), _own_environment(), modules.compiled_apart(lab):  # a check may print
         code = pytest.main(arguments, plugins=[*plugins, checks, *checks.conftest()])

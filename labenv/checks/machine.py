@@ -11,7 +11,7 @@ from testinfra.host import Host
 
 from labenv import environment as records
 from labenv.checks.evidence import CheckFailed
-from labenv.engine import Engine, shared, trial
+from labenv.engine import Engine, lent, trial
 from labenv.engine.channel import Channel
 from labenv.engine.patience import Patience
 from labenv.environment import Environment
@@ -58,8 +58,10 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         self.address = record.address
         self.has_tools = record.has_tools
         self.firewall = record.firewall
-        self.channel = engine.shell(record, reads=True, patience=patience)
         self._calls = engine.switchboard(record)
+        # One exec for both: it costs an engine some 50 ms of a processor.
+        over = self._calls if record.has_tools else None
+        self.channel = engine.shell(record, reads=True, patience=patience, over=over)
         self.dialled: set[tuple[str, str | None]] = set()
         self._known: dict[str, Any] = {}
         self._asking = threading.Lock()
@@ -100,25 +102,25 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
 
     def hang_up(self) -> None:
         """Close all connections that were dialled from here."""
-        self._calls.close()
+        self._calls.hang_up()
 
     def close(self) -> None:
         """Close the shell and all connections."""
-        self.hang_up()
         self.channel.close()
+        self._calls.close()
 
 
 class Site:
     """All machines of one environment, the student they belong to, the addresses of its first network.
 
-    What the class has for all of its students (labenv.engine.shared) is among the machines.
+    What the class has for all of its students (labenv.engine.lent) is among the machines.
     """
 
     def __init__(self, engine: Engine, environment: Environment) -> None:
         """Open nothing yet."""
         self.student: Student = environment.judged
         self._holder = environment.student.id
-        there = (*environment.machines, *shared.lent(engine, environment))
+        there = (*environment.machines, *lent.of(engine, environment))
         self.names = {address: one.name for one in there for address in (one.address, *one.addresses)}
         self.subnet = environment.subnet
         self._engine = engine

@@ -14,18 +14,28 @@ def bench(
         bool, typer.Option("--cold/--no-cold", help="Also build all images from scratch (a minute).")
     ] = True,
     labs: Annotated[int, typer.Option("--labs", min=1, max=40, help="How many labs to bring up at once.")] = 10,
+    class_: Annotated[
+        int | None,
+        typer.Option("--class", metavar="N", min=1, max=250, help="Measure a class of so many students instead."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure how fast labenv is on this computer. Everything it creates is removed again.
 
-    Example:
+    Examples:
 
       labenv bench --runs 5 --no-cold
+
+      labenv bench --class 30
     """
     from labenv import bench as core
 
     with screen.progress() as listen:
-        rows = core.run(common.open_engine(listen), listen, runs=runs, labs_at_once=labs, cold=cold)
+        engine = common.open_engine(listen)
+        if class_:
+            rows = core.run_class(engine, listen, runs=runs, students=class_)
+        else:
+            rows = core.run(engine, listen, runs=runs, labs_at_once=labs, cold=cold)
     if json:
         common.print_json(core.as_json(rows))
     else:

@@ -60,12 +60,8 @@ def replay(
     judged = {file: one for file in archives if isinstance(one := found[file], Replayed)}
     wrong = {file: one for file in archives if isinstance(one := found[file], LabenvError)}
     grades = {file: grading.grade(file, one) for file, one in judged.items()}
-    if grades and (junit or html):
-        _write_reports(list(grades.values()), junit, html)
-    if grades and results:
-        from labenv.classroom import gradebook
-
-        common.write_text(results, gradebook.results(next(iter(grades.values()))).decode(), private=True)
+    if grades:
+        _write(list(grades.values()), junit, results, html)
     if json:
         told = [{"file": str(file)} | one.to_dict() for file, one in judged.items()]
         failed = [{"file": str(file), "reason": str(error)} for file, error in wrong.items()]
@@ -107,15 +103,16 @@ def _show(judged: "dict[Path, Replayed]", grades: "dict[Path, Grade]") -> None:
             typer.secho(one_line(f"{grade.student}: not carried: {said}"), fg="yellow")
 
 
-def _write_reports(grades: "list[Grade]", junit: Path | None, html: Path | None) -> None:
-    from labenv.classroom.gradebook import KINDS
+def _write(grades: "list[Grade]", junit: Path | None, results: Path | None, html: Path | None) -> None:
+    from labenv.classroom import gradebook
     from labenv.classroom.report import of_class
 
-    book = _book(grades)
-    if junit:
-        common.write_text(junit, KINDS["junit"](book).decode(), private=True)
-    if html:
-        common.write_text(html, of_class(book).decode(), private=True)
+    written = {results: gradebook.results(grades[0])} if results else {}
+    if junit or html:
+        book = _book(grades)
+        written |= {file: make(book) for file, make in ((junit, gradebook.KINDS["junit"]), (html, of_class)) if file}
+    for file, data in written.items():
+        common.write_text(file, data.decode(), private=True)
 
 
 def _book(grades: "list[Grade]") -> "Book":

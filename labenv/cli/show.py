@@ -14,7 +14,7 @@ from labenv.cli.output import sign
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from labenv.bench import Measurement
+    from labenv.bench.timing import Measurement
     from labenv.doctor import Finding
     from labenv.engine.image_sources import Image
     from labenv.engine.images import Built

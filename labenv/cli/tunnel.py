@@ -44,7 +44,7 @@ def tunnel(
     from labenv.environments import tunnel as core
 
     if (machine is None) != (port is None):
-        raise UsageError("A tunnel needs a machine and its port, such as: labenv tunnel vm3 143")
+        raise UsageError("A tunnel to one port needs the machine and the port: labenv tunnel MACHINE PORT")
     if here and machine is None:
         raise UsageError("--port is for the tunnel to one port: labenv tunnel MACHINE PORT --port PORT")
     with screen.progress(quiet=True) as listen:

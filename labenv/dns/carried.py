@@ -5,63 +5,50 @@ import re
 from labenv.checks.carried import Law, by_lines, is_plain
 
 _PLACES = re.compile(
-    r"(?!.*\.\.)(/etc/named[\w./-]*|/etc/(bind|rndc)[\w./-]*|/var/named/[\w./-]*|/usr/share/dns/[\w./-]*|(?!/)[\w./-]+)"
+    r"(?!.*\.\.)(/etc/named[\w./-]*|/etc/(bind|rndc)[\w./-]*|/var/named(/[\w./-]*)?|/usr/share/dns/[\w./-]*|(?!/)[\w./-]+)"
 )
 # Comments and strings first, so that what is in them is taken for nothing else (BIND 9 ARM, "Configuration File Grammar").
 _PARTS = re.compile(r'/\*.*?\*/|//[^\n]*|#[^\n]*|"(?:[^"\\\n]|\\.)*"|[{};]|[^\s{};"#/]+|/', re.DOTALL)
 _LOADS = frozenset(("dlz", "dyndb", "plugin"))  # each loads a program's library
-_WRITES = frozenset(  # statements with a place where named writes, or from which it takes a key
-    [
-        "dump-file",
-        "file",
-        "journal",
-        "key-directory",
-        "lock-file",
-        "managed-keys-directory",
-        "memstatistics-file",
-        "new-zones-directory",
-        "pid-file",
-        "recursing-file",
-        "secroots-file",
-        "session-keyfile",
-        "statistics-file",
-        "tkey-gssapi-keytab",
-        "bindkeys-file",
-        "directory",
-    ]
-)
+# Places where named writes, or takes a key from, whatever its zones are. What it reads and writes for a zone, it does as its own user.
+_WRITES = re.compile(r".+-(file|keyfile|keytab|directory)")
+_MAY_WRITE = ("/run/named", "/var/run/named", "/var/log/", "/var/cache/bind")
 
 
 def _named(text: str) -> tuple[str, list[str]]:
     wrong: list[str] = []
     blank: list[tuple[int, int]] = []
+    blocks: list[str] = []  # the names of the statements that are open
+    statement = ""
     words = [m for m in _PARTS.finditer(text) if not m[0].startswith(("/*", "//", "#"))]
-    for at, word in enumerate(words[:-1]):
-        name = word[0].strip('"').lower()
-        begins = at == 0 or words[at - 1][0] in "{};"
-        place = _string(text, words, at + 1)
-        if begins and name in _LOADS:
-            wrong.append(f"{_line(text, word)}: {name} loads a library")
-        elif begins and name == "include" and not _PLACES.fullmatch(place):
-            wrong.append(f"{_line(text, word)}: include of {place[:60]}")
-        elif (
-            name in _WRITES
-            and (begins or words[at - 1][0] == "channel")
-            and not _PLACES.fullmatch(place)
-            and place.startswith("/")
-        ):
-            if place.startswith(("/run/named", "/var/run/named", "/var/log/", "/var/cache/bind")):
-                continue
-            wrong.append(f"{_line(text, word)}: {name} {place[:60]}")
-        else:
-            continue
-        blank.append((word.start(), _end(words, at)))
+    for at, word in enumerate(words):
+        if word[0] in "{};":
+            blocks = [*blocks, statement] if word[0] == "{" else blocks[:-1] if word[0] == "}" else blocks
+            statement = ""
+        elif not statement:
+            statement = word[0].strip('"').lower()
+            place = _string(text, words, at + 1) if at + 1 < len(words) else ""
+            if said := _wrong(statement, place, blocks[-1] if blocks else ""):
+                wrong.append(f"{_line(text, word)}: {said}")
+                blank.append((word.start(), _end(words, at)))
     for begin, end in reversed(blank):
         text = text[:begin] + re.sub(r"[^\n]", " ", text[begin:end]) + text[end:]
     lines = text.split("\n")
     controls = {n: said for n, line in enumerate(lines) if (said := is_plain(line))}
     wrong += [f"line {n + 1}: {said}" for n, said in controls.items()]
     return "\n".join("" if n in controls else line for n, line in enumerate(lines)), wrong
+
+
+def _wrong(statement: str, place: str, block: str) -> str:
+    """Why a statement is not carried, or nothing; `place` is its first word, `block` the statement that it is in."""
+    if statement in _LOADS:
+        return f"{statement} loads a library"
+    if statement == "include":
+        return "" if _PLACES.fullmatch(place) else f"include of {place[:60]}"
+    writes = bool(_WRITES.fullmatch(statement)) or (statement == "file" and block == "channel")
+    if not writes or not place.startswith("/") or (place.startswith(_MAY_WRITE) and ".." not in place):
+        return ""
+    return "" if _PLACES.fullmatch(place) else f"{statement} {place[:60]}"
 
 
 def _string(text: str, words: list[re.Match[str]], at: int) -> str:

@@ -63,6 +63,7 @@ def await_boot(engine: Engine, machine: Machine) -> None:
         while channel.run("systemctl is-system-running --wait", _DEADLINE).stdout.strip() not in (
             b"running",
             b"degraded",
+            b"maintenance",  # the default target is rescue.target: that is all that this boot starts
         ):
             refuse_dead(engine, machine)
             if time.monotonic() > deadline:

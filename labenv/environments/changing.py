@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from labenv.engine import Engine
-from labenv.environment import Environment
+from labenv.environment import Environment, class_name
 from labenv.environments.lock import command_of_holder, locked
 from labenv.environments.plan import Plan, plan_again
 from labenv.environments.recovery import recover
 from labenv.errors import EngineError
-from labenv.events import Listener
+from labenv.events import Listener, silent
 from labenv.lab import labs
 
 
@@ -62,3 +62,10 @@ def changing(engine: Engine, student_id: str, listen: Listener, *, removing: boo
         if not removing:
             recover(engine, student_id, listen)
         yield Change(engine, student_id)
+
+
+@contextmanager
+def changing_class(engine: Engine, class_id: str) -> Iterator[None]:
+    """Hold what a class has for all of its students during the block. Who comes meanwhile waits, and is told nothing. Raises EngineError."""
+    with locked(engine, class_name(class_id), silent):
+        yield

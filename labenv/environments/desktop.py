@@ -17,11 +17,12 @@ from labenv.engine.desk import NETWORK, Desk, Parts, remove_home
 from labenv.engine.image_sources import wanted
 from labenv.engine.images import Images
 from labenv.environment import Environment, Machine, network_name
-from labenv.environments import shared, up, window
+from labenv.environments import up, window
 from labenv.environments.changing import Change, changing
 from labenv.environments.machines import make_network, walled
 from labenv.environments.networks import port_in_use, takings
 from labenv.environments.plan import Plan, Request, topology_of
+from labenv.environments.pools import free_pool
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lab import labs, overlay, topology
@@ -271,7 +272,7 @@ def _lay_network(engine: Engine, plan: Plan, listen: Listener) -> None:
     if network_name(who.id, NETWORK) not in engine.bridges(who.id):
         there, link = takings(engine), IPv4Network(f"198.19.{who.x}.248/29")
         if there.has(link):
-            link = shared.free(there, f"{who.id}/{NETWORK}", link.prefixlen)
+            link = free_pool(there, f"{who.id}/{NETWORK}", link.prefixlen)
         network = Network(NETWORK, str(link), str(link[6]), {}, {})
         make_network(engine, plan, network)
     walled(engine, who, [wall.bridge(who, NETWORK)], listen)

@@ -7,9 +7,9 @@ from pathlib import Path
 from labenv import student
 from labenv.engine import BRIDGED, Engine, environment_labels, image_sources, wall
 from labenv.environment import USUAL, Allowance, Environment, Machine, Pool, container_name
-from labenv.environments import shared
 from labenv.environments.networks import Takings, free_link, free_x, takings, uplink_mtu
-from labenv.errors import UsageError
+from labenv.environments.pools import pools_for
+from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener
 from labenv.lab import labs, overlay, stages, topology
 from labenv.lab.model import Lab
@@ -49,7 +49,7 @@ class Request:
     @property
     def may_share(self) -> bool:
         """Whether its X may be another environment's, too, which then keeps the published ports for itself."""
-        return self.shares_x or bool(self.class_id)
+        return self.shares_x or bool(self.class_id and not self.federated)
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,8 @@ def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
     was = made.topology.networks[0].subnet
     if request.x is not None and not request.may_share:
         raise UsageError(
-            f"The network {was} is taken: {taken}. Choose another --net, or omit it and labenv finds a free one. With --shared-x both "
-            "have it, and this one publishes no ports."
+            f"The network {was} is taken: {taken}. Choose another --net, or omit it and labenv finds a free one. To let "
+            "both have it, with no published ports for this one: labenv up --shared-x"
         )
     if request.x is None and not request.shares_x:
         free = free_x(lambda x: x in there.xs or bool(_taken(there, at(x))), made.student.x)
@@ -177,8 +177,10 @@ def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
             instead = at(free)
             listen(Event("network", f"{was} is taken ({taken}); using {instead.topology.networks[0].subnet}", "note"))
             return instead
+        if request.federated:  # their zones would name the same addresses
+            raise EngineError("The networks of every X from 2 to 251 are taken. `labenv doctor` says what uses them.")
     who = made.student
-    found = shared.pools(there, who.id, _whole(request, who).networks)
+    found = pools_for(there, who.id, _whole(request, who).networks)
     if found:
         said = "on a network of its own. It publishes no ports: labenv tunnel leads to its machines"
         listen(Event("network", f"{was} is taken ({taken}); {who.id} has the same addresses {said}", "note"))

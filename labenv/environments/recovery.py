@@ -11,9 +11,10 @@ from labenv.engine import FOREIGN, HOSTNAME, NOTED, Engine, kept, records, save_
 from labenv.engine.desk import remove_home
 from labenv.engine.save_store import Note, Save
 from labenv.environment import Environment, Pool
-from labenv.environments import fault, machines, shared, ticks
+from labenv.environments import fault, machines, ticks
 from labenv.environments.networks import takings
 from labenv.environments.plan import Copied, Plan, plan_again, topology_of
+from labenv.environments.pools import pools_for
 from labenv.errors import UsageError
 from labenv.events import Event, Listener
 from labenv.lab import labs
@@ -109,4 +110,4 @@ def _pools(engine: Engine, then: Environment, wanted: Topology) -> tuple[Pool, .
             f"The save needs the network {wanted.networks[0].subnet}, which is taken: {owner}. Free that network first; {who.id}'s "
             f"configuration contains its addresses."
         )
-    return shared.pools(there, who.id, topology_of(then).networks) if owner else ()
+    return pools_for(there, who.id, topology_of(then).networks) if owner else ()

@@ -94,7 +94,7 @@ def allowed(typed: Sequence[str], student: str) -> list[str]:
     if name not in COMMANDS:
         raise UsageError(f"There is no command {_said(name)} here. Type help to see what there is.")
     command = COMMANDS[name]
-    options, arguments = _parted(name, command, rest)
+    options, arguments = _parted(name, command, _without_self(rest, student))
     options = ["-s", student, *options]
     if len(arguments) > command.most:
         most = f"at most {command.most} words" if command.most > 1 else "one word" if command.most else "nothing"
@@ -113,6 +113,16 @@ def allowed(typed: Sequence[str], student: str) -> list[str]:
             *(["--", *arguments[1:]] if arguments[1:] else ()),
         ]
     return [name, *options, *(["--", *arguments] if arguments else ())]
+
+
+def _without_self(rest: Sequence[str], student: str) -> list[str]:
+    """The words without `-s` and the student's own id, with which labenv's own sentences name commands."""
+    words = list(rest)
+    for option in ("-s", "--student"):
+        while option in words[:-1] and words[words.index(option) + 1] == student:
+            at = words.index(option)
+            del words[at : at + 2]
+    return words
 
 
 def _parted(name: str, command: Command, rest: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -6,6 +6,8 @@ from typing import cast
 from asyncssh import (
     DISC_TOO_MANY_CONNECTIONS,
     EXTENDED_DATA_STDERR,
+    OPEN_RESOURCE_SHORTAGE,
+    ChannelOpenError,
     SFTPServer,
     SSHKey,
     SSHReader,
@@ -17,16 +19,21 @@ from asyncssh import (
 )
 from asyncssh.channel import SSHChannel
 
+from labenv.classroom.folder.model import Member
 from labenv.classroom.serving import keys, passwords
 from labenv.errors import LabenvError
 from labenv.gate.files import Files
-from labenv.gate.state import Gate
+from labenv.gate.state import EACH, Gate
 from labenv.gate.throttle import LONGEST, network
 from labenv.gate.visit import Visit
+from labenv.text import decoded
 
 _TRIES = 6  # passwords of one connection
 _STRANGERS, _FROM_ONE = 200, 40  # connections that nobody has logged in on: of all, and of one address
 _AT_ONCE = asyncio.Semaphore(4)  # hashes that are computed at the same time
+
+
+_NOBODY = Member("", "")
 
 
 class _InMachine(SSHServerProcess[bytes]):
@@ -84,10 +91,10 @@ class Door(SSHServer):
 
     def validate_public_key(self, username: str, key: SSHKey) -> bool:
         """Whether it is a key of that student's; the proof is AsyncSSH's to ask."""
-        mine = keys.bare(key.export_public_key("openssh").decode(errors="replace"))
-        member = self._gate.member(self._student)
+        mine = keys.bare(decoded(key.export_public_key("openssh")))
+        member = self._gate.member(self._student) or _NOBODY
         try:
-            fits = member is not None and mine in keys.known(self._gate.of, member)
+            fits = mine in keys.known(self._gate.of, member)
         except LabenvError as error:
             self._gate.say(str(error), "warn")
             return False
@@ -130,6 +137,8 @@ class Door(SSHServer):
     def session_requested(self) -> tuple["SSHServerChannel[bytes]", "SSHServerProcess[bytes]"]:
         """A menu, a command, a shell, or files."""
         assert self._connection
+        if self._gate.files[self._student] >= EACH:
+            raise ChannelOpenError(OPEN_RESOURCE_SHORTAGE, "Too many sessions are open. Close one, and try again.")
         channel: SSHServerChannel[bytes] = self._connection.create_server_channel(encoding=None)
         if self._machine:
             return channel, _InMachine(self._visit, None, 3, allow_scp=False)

@@ -33,6 +33,7 @@ from labenv.classroom.serving import received
 from labenv.errors import LabenvError
 from labenv.gate.state import Gate
 from labenv.sheet import logbook
+from labenv.text import decoded
 
 _BOOK = "/logbook.md"
 _FOLDER = SFTPAttrs(type=FILEXFER_TYPE_DIRECTORY, permissions=stat.S_IFDIR | 0o500)
@@ -54,6 +55,7 @@ class Files(SFTPServer):
         self._gate = gate
         self._student = student
         self._address = address
+        gate.files[student] += 1
 
     def realpath(self, path: bytes) -> bytes:
         """The path from the top, whatever is there."""
@@ -184,6 +186,7 @@ class Files(SFTPServer):
 
     def exit(self) -> None:
         """The client has gone: scp(1) takes a session without an exit status for a failure."""
+        self._gate.files[self._student] -= 1
         self.channel.exit(0)
 
     def _folders(self) -> Mapping[str, Path]:
@@ -224,7 +227,7 @@ class Files(SFTPServer):
 
 
 def _path(path: bytes) -> str:
-    return posixpath.normpath("/" + path.decode(errors="replace").lstrip("/"))
+    return posixpath.normpath("/" + decoded(path).lstrip("/"))
 
 
 def _of_file(size: int, changed: int | None = None, *, writable: bool = False) -> SFTPAttrs:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from labenv.errors import LabenvError, UsageError
@@ -13,7 +14,13 @@ KEPT = 64 * 1024  # bytes of what it said, for who comes back
 ALONE = 3600.0  # seconds that something goes on with nobody there
 EACH, ALL = 6, 400  # how much of it a student may have, and all together
 
-Viewer = Callable[[bytes], Awaitable[None]]
+
+@dataclass(frozen=True, eq=False)
+class Viewer:
+    """A line that shows something: what takes the bytes, and what is set once another line shows it instead."""
+
+    take: Callable[[bytes], Awaitable[None]]
+    replaced: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Held:
@@ -36,17 +43,24 @@ class Held:
         """Whether no line shows it."""
         return self._viewer is None
 
-    async def show(self, viewer: Viewer | None) -> None:
-        """Let a line show it from now on (None: none any more), beginning with the last that it said."""
+    async def show(self, viewer: Viewer) -> None:
+        """Let a line show it from now on, beginning with the last that it said; a line that did so before is told."""
+        if self._viewer:
+            self._viewer.replaced.set()
         self._viewer = viewer
-        self.left = time.monotonic()
-        if viewer and self._said:
-            await viewer(bytes(self._said))
+        if self._said:
+            await viewer.take(bytes(self._said))
+
+    def leave(self, viewer: Viewer) -> None:
+        """A line shows it no more."""
+        if self._viewer is viewer:
+            self._viewer = None
+            self.left = time.monotonic()
 
     async def tell(self, data: bytes) -> None:
         """Show something that it did not say itself, if somebody is there."""
         if self._viewer:
-            await self._viewer(data)
+            await self._viewer.take(data)
 
     async def run(self) -> None:
         """Pass on what it says until its end, and keep how it ended."""

@@ -11,7 +11,7 @@ from labenv.text import one_line
 
 _WIDE = 79
 ROWS: dict[str, str] = {
-    "shell": "a root shell in a machine: shell vm3",
+    "shell": "a root shell in a machine: shell MACHINE",
     **{name: command.says for name, command in COMMANDS.items() if command.in_menu},
     "start": "start your machines, or make them",
     "stop": "stop your machines; your work is kept",

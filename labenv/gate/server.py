@@ -13,6 +13,7 @@ import asyncssh
 
 from labenv.classroom.folder import records
 from labenv.classroom.folder.model import Class
+from labenv.classroom.serving import keys, passwords
 from labenv.engine import Engine
 from labenv.errors import UsageError
 from labenv.events import Listener
@@ -61,6 +62,10 @@ async def _serve(gate: Gate, address: str, port: int, beside: Sequence[Beside]) 
         gate.say(
             f"{gate.of.name}: the gate is open on {where}. Its host key is {key.get_algorithm()} {key.get_fingerprint()}"
         )
+        can = sum(bool(passwords.left(gate.of).get(one.id) or keys.known(gate.of, one)) for one in gate.of.members)
+        gate.say(
+            f"{can} of {len(gate.of.members)} students have a password or a key; labenv class passwords makes them"
+        )
         tasks = [asyncio.create_task(work(gate)) for work in (_tidy, *beside)]
         ended: asyncio.Task[Any] = asyncio.create_task(over.wait())
         # A task of these ends only by an error, and a gate that does half its work is worse than one that is started again.
@@ -68,7 +73,7 @@ async def _serve(gate: Gate, address: str, port: int, beside: Sequence[Beside]) 
         for task in tasks:
             task.cancel()
         gate.say("closing the gate")
-        await asyncio.gather(*(visit.tell("The gate is closing.") for visit in list(gate.visits)))
+        await asyncio.gather(*(visit.tell("The gate is closing.", in_shells=True) for visit in list(gate.visits)))
     for task in done - {ended}:
         task.result()
 

@@ -30,8 +30,8 @@ class Visitor(Protocol):
 
     student: str
 
-    async def tell(self, text: str) -> None:
-        """Say something in the middle of whatever is going on."""
+    async def tell(self, text: str, *, in_shells: bool = False) -> None:
+        """Say something in the middle of whatever is going on; in shells of machines too, if wanted."""
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Gate:
     throttle: Throttle = field(default_factory=Throttle)
     connections: set["SSHServerConnection"] = field(default_factory=set)
     strangers: Counter[str] = field(default_factory=Counter)
+    files: Counter[str] = field(default_factory=Counter)  # sessions of scp and sftp, by student
     visits: set[Visitor] = field(default_factory=set)
     typed: dict[str, float] = field(default_factory=dict)
     swept: set[str] = field(default_factory=set)  # containers in which nothing of an earlier gate is left
@@ -76,6 +77,11 @@ class Gate:
     def member(self, student_id: str) -> Member | None:
         """The student with that id, if there is one."""
         return next((one for one in self.current().members if one.id == student_id), None)
+
+    def check_member(self, student_id: str) -> None:
+        """Raise UsageError for somebody who has left the roster since."""
+        if self.member(student_id) is None:
+            raise UsageError(f"You are not in the roster of {self.of.name} any more. Ask your teacher.")
 
     def say(self, message: str, kind: str = "note") -> None:
         """Say something in the server's own log."""

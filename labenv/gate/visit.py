@@ -19,7 +19,7 @@ from labenv.errors import LabenvError, UsageError
 from labenv.events import silent
 from labenv.gate import actions, menu, programs
 from labenv.gate.commands import words
-from labenv.gate.held import Held
+from labenv.gate.held import Held, Viewer
 from labenv.gate.line import Line
 from labenv.gate.programs import BLOCK, Program
 from labenv.gate.state import Gate
@@ -59,13 +59,17 @@ class Visit:
         except LabenvError as error:
             self._complain(error)
             status = error.exit_code
+        except Exception as error:  # one student's session must not leave a client that waits for ever
+            self.gate.say(f"a session of {self.student} ended by an error of labenv's: {error!r}", "warn")
+            self._complain(LabenvError("labenv itself failed. Tell your teacher what you typed."))
+            status = LabenvError.exit_code
         with suppress(OSError, Error):
             await self._process.stdout.drain()
             self._process.exit(status)
 
-    async def tell(self, text: str) -> None:
-        """Say something in the middle of whatever is going on. A shell in a machine is told in the machine."""
-        if self._terminal and not (self._shows and self._shows.title.startswith("shell")):
+    async def tell(self, text: str, *, in_shells: bool = False) -> None:
+        """Say something in the middle of whatever is going on. Who is in a shell is told in the machine, or with `in_shells` here."""
+        if self._terminal and (in_shells or not (self._shows and self._shows.title.startswith("shell"))):
             await self._view(f"\r\n*** {one_line(text)}\r\n".encode())
 
     async def _served(self) -> int:
@@ -122,6 +126,7 @@ class Visit:
     async def _do(self, typed: list[str]) -> int:
         """Run what was typed: a command's name and its arguments. Returns its exit code."""
         name, *rest = typed
+        self.gate.check_member(self.student)
         self.gate.note(
             self.student,
             name if name in (*menu.NAMES, "help", "back") else "command",
@@ -129,8 +134,9 @@ class Visit:
             line=" ".join(typed),
         )
         match name:
-            case "help":
-                await self._greet()
+            case "help" | "exit":
+                if name == "help":
+                    await self._greet()
                 return 0
             case "shell":
                 return await self._shell(*await self._which(rest))
@@ -183,6 +189,7 @@ class Visit:
     async def _in_machine(self, command: str | None, subsystem: str | None) -> int:
         if subsystem not in (None, "sftp"):
             raise UsageError(f"There is no {one_line(subsystem or '')[:40]} here.")
+        self.gate.check_member(self.student)
         environment, machine = await self._which([self._machine])
         said = {"line": command} if command else {}
         self.gate.note(self.student, subsystem or "shell", self.address, machine=machine.name, **said)
@@ -253,23 +260,26 @@ class Visit:
 
     async def _attach(self, held: Held, *, again: bool = False) -> int:
         """Be its line until it has ended; its exit code. Raises GoneError if this line drops first; it goes on then."""
+        viewer = Viewer(self._view)
         self._shows = held
-        await held.show(self._view)
+        await held.show(viewer)
         if again:  # a program that draws a whole screen draws it once more when the window changes
             lines, columns = self._size
             await held.program.resize(lines, max(columns - 1, 1))
             await held.program.resize(lines, columns)
         typing = asyncio.ensure_future(self._type(held))
-        over = asyncio.ensure_future(held.over.wait())
+        ends = [typing, *(asyncio.ensure_future(event.wait()) for event in (held.over, viewer.replaced))]
         try:
-            await asyncio.wait({typing, over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if typing.done() and not held.over.is_set():
                 typing.result()
         finally:
             self._shows = None
-            for task in (typing, over):
+            held.leave(viewer)
+            for task in ends:
                 task.cancel()
-            await held.show(None)
+        if viewer.replaced.is_set() and not held.over.is_set():
+            raise UsageError(f"{held.title} goes on in another session of yours.")
         if isinstance(held.status, LabenvError):
             raise held.status
         return held.status

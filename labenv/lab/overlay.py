@@ -61,7 +61,7 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
     return list({item.path: item for item in items}.values())
 
 
-def shared(node: Node, members: Sequence[Student]) -> list[Item]:
+def lent(node: Node, members: Sequence[Student]) -> list[Item]:
     """The files that the topology has for a machine of these students together. Raises as `overlay` does."""
     if not node.own:
         return []

@@ -1,6 +1,7 @@
 """What of the configuration of Postfix, Dovecot and rsyslog is carried to clean machines: see labenv/checks/carried.py."""
 
 import re
+from collections.abc import Iterator
 
 from labenv.checks.carried import Law, by_lines, is_plain, left_out, logical
 
@@ -8,7 +9,7 @@ from labenv.checks.carried import Law, by_lines, is_plain, left_out, logical
 # the package writes itself.
 _OF_PROGRAMS = re.compile(
     r".*_command(_maps)?|.*_director(y|ies)|.*_path|.*_wrapper|.*_compressor|.*_environment|multi_instance.*|default_privs|"
-    r".*_owner|setgid_group|tls_config_(file|name)|maillog_file_prefixes|command_expansion_filter|dynamic.*"
+    r".*_owner|setgid_group|tls_config_(file|name)|maillog_file_prefixes|command_expansion_filter|dynamic.*|virtual_minimum_uid"
 )
 _SOCKETS = ("smtp_sasl_path", "smtpd_sasl_path", "lmtp_sasl_path", "forward_path")
 _PACKAGED = {
@@ -82,18 +83,23 @@ def _main(text: str) -> tuple[str, list[str]]:
 
 def _setting(name: str, value: str, own: set[str]) -> str:
     """Why a setting is not carried, or nothing. `own` are the names that the file sets, which a value may refer to."""
+    return next(filter(None, _wrong_settings(name, value, own)), "")
+
+
+def _wrong_settings(name: str, value: str, own: set[str]) -> Iterator[str]:
     if _PIPE.search(value) or _INCLUDE.search(value):
-        return f"{name} names a command or a list of addresses elsewhere"
+        yield f"{name} names a command or a list of addresses elsewhere"
     if name == "mailbox_command":
-        return _command(name, value, own)
-    if name == "mailbox_command_maps":
+        yield _command(name, value, own)
+    elif name == "mailbox_command_maps":
         kind, _, command = value.partition(":")
-        return _command(name, command, own) if kind == "static" else f"{name} is a table of commands"
-    if name == "mail_spool_directory" and re.fullmatch(r"/var/(spool/)?mail/?", value):
-        return ""
-    if _OF_PROGRAMS.fullmatch(name) and name not in _SOCKETS and _PACKAGED.get(name) != value and value:
-        return f"{name} says which programs run, or where they are"
-    return ""
+        yield _command(name, command, own) if kind == "static" else f"{name} is a table of commands"
+    elif name == "maillog_file" and value and not re.fullmatch(r"/var/log/[\w.-]+", value):
+        yield f"{name} writes to {value[:60]}"
+    elif name == "mail_spool_directory" and re.fullmatch(r"/var/(spool/)?mail/?", value):
+        return
+    elif _OF_PROGRAMS.fullmatch(name) and name not in _SOCKETS and _PACKAGED.get(name) != value and value:
+        yield f"{name} says which programs run, or where they are"
 
 
 def _command(name: str, value: str, own: set[str]) -> str:
@@ -145,6 +151,7 @@ _DRIVERS = frozenset(["pam", "passwd", "passwd-file", "shadow", "static", "prefe
 _OURS = re.compile(
     r"(?!.*\.\.)(/etc/(dovecot|ssl|pki)/|/usr/share/dovecot/|(?!/|\$)|/var/(log|mail|spool|run)/|/run/)\S*"
 )
+_MAIL_OF = ("first_valid_uid", "first_valid_gid", "mail_uid", "mail_gid")
 _DOVECOT_LINE = re.compile(r"^\s*(!include(?:_try)?\s+|[\w/.:-]+\s*=)\s*(.*?)\s*$")
 
 
@@ -155,15 +162,23 @@ def _dovecot(line: str) -> str:
     if line.rstrip().endswith("\\"):
         return "it goes on in the next line"
     name, value = found[1].rstrip("= \t").rpartition("/")[2], found[2].strip("\"'")
+    return next(_wrong_in_dovecot(name, value), "")
+
+
+def _wrong_in_dovecot(name: str, value: str) -> Iterator[str]:
     read = value[1:].strip() if value.startswith("<") else value if name.startswith("!include") else ""
     if read and not _OURS.fullmatch(read):
-        return f"{name} reads {read[:60]}"
+        yield f"{name} reads {read[:60]}"
     if _RUNS.fullmatch(name):
-        return f"{name} says which programs run, or where they are"
+        yield f"{name} says which programs run, or where they are"
     if name == "driver" and value not in _DRIVERS:
-        return f"the driver {value[:20]} asks another program"
-    elsewhere = name.endswith("log_path") and value.startswith("/") and not value.startswith(("/var/log/", "/dev/"))
-    return f"{name} writes to {value[:60]}" if elsewhere else ""
+        yield f"the driver {value[:20]} asks another program"
+    if name.endswith("log_path") and value.startswith("/") and not value.startswith(("/var/log/", "/dev/")):
+        yield f"{name} writes to {value[:60]}"
+    if name in _MAIL_OF and value in ("0", "root"):
+        yield f"{name} gives mail the rights of root"
+    if name == "args" and re.search(r"\b[ug]id=(0|root)\b", value):
+        yield "args give mail the rights of root"
 
 
 _SYSLOG_FILE = r"-?/var/log/[\w.-]+(/[\w.-]+)*(;\w+)?"
@@ -202,7 +217,6 @@ LAWS = (
     Law(("/etc/aliases", "/etc/postfix/*", "/etc/mailname"), _table),
     Law(
         (
-            "/etc/systemd/system/dovecot.service.d/stop.conf",
             "/etc/dovecot/dovecot-*.ext",
             *(
                 f"/etc/dovecot/conf.d/auth-{driver}.conf.ext"

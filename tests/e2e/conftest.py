@@ -46,6 +46,7 @@ LONGEST = (
     "test_history",
     "test_up_down",
     "test_outside",
+    "test_replay",
     "test_bench",
 )
 

@@ -117,7 +117,7 @@ def test_a_tunnel_leads_to_any_port_and_says_why_there_is_no_connection(cli: Cli
         [there] = told["tunnels"]
         with socket.create_connection(("127.0.0.1", there["here"]), 10) as connection:
             assert connection.recv(4) == b"SSH-"
-    assert "vm3 143" in cli("tunnel", "vm3", rc=2).stderr
+    assert "MACHINE PORT" in cli("tunnel", "vm3", rc=2).stderr
 
 
 def test_addresses_and_work_stay_through_reboots_saves_and_the_engines_own_restart(

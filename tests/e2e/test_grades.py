@@ -63,7 +63,7 @@ def test_running_environments_are_graded_and_a_regrade_is_compared(cli: Cli, roo
     assert (first[room.done]["total"], first[room.done]["of"]) == (36, 36)
     assert first[room.broken]["total"] < 36
     assert {step["judge"] for step in first[room.broken]["steps"] if step["of"]} == {"environment"}
-    assert first[room.absent]["missing"] == "no environment of this class is here"
+    assert first[room.absent]["missing"] == "no environment is here"
     cli("class", "override", room.absent, "-c", str(room.folder), "--points", "20", "--reason", "was ill")
     cli.inside(room.broken, "vm3", "systemctl enable --now dovecot")
     again = cli("class", "grade", "-c", str(room.folder), "--compare").stdout

@@ -42,6 +42,7 @@ CARRIED = [
     ("/etc/postfix/checks", "/^(a|b)\\.example/  REJECT"),
     (NAMED, 'options { directory "/var/named/"; };\nzone "a" { type master; file "a"; };\ninclude "/etc/named.zones";'),
     (NAMED, 'options { # include "/etc/shadow";\n listen-on { any; };\n}'),
+    (NAMED, 'options { directory "/var/nmaed/"; };\nzone "a" { type master; file "/etc/a"; };'),
     (NAMED, "zone a { type master\n file b; }"),
     (ZONE, "$ORIGIN ops.\n$INCLUDE mx.include\n@ IN MX 10 vm3\n# no comment"),
     (
@@ -52,6 +53,8 @@ CARRIED = [
     (RULES, "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dprot 143 -j ACCEPT\nCOMMIT"),
     (RULES, "*filter\r\n:INPUT DROP [0:0]\r\n-A INPUT -m set --match-set lan src -j ACCEPT\r\n"),
     (RULES, '-A MYSSH -m statistic --mode random --probability 0.5 -j LOG --log-prefix "DENIED BY MYSSH "'),
+    (DROP_IN, "[Service]\nExecStop=\n"),
+    (NAMED, 'options { directory "/var/named"; dump-file "data/cache_dump.db"; };'),
     (DROP_IN, "[Unit]\nConditionPathExists=/etc/dovecot/enabled\nConflicts=rsyslog.service\n[Service]\nRestart=always"),
     (IFCFG, 'DEVICE=eth0\nIPADDR="192.168.90.4"\n# DNS1\nDNS1=192.168.90.1\nDOMAIN=asmith15.ops\n'),
     (
@@ -69,6 +72,10 @@ HOSTILE = [
     (MAIN, "mailbox_command_maps = hash:/etc/postfix/commands", "table of commands"),
     (MAIN, "debugger_command =\n  PATH=/bin; sh", "debugger_command says which programs run"),
     (MAIN, "luser_relay = |/bin/sh", "names a command"),
+    (MAIN, "virtual_minimum_uid = 0", "says which programs run"),
+    (MAIN, "maillog_file = /var/spool/cron/crontabs/root", "writes to /var/spool"),
+    (DOVECOT, "first_valid_uid = 0", "the rights of root"),
+    (DOVECOT, "userdb {\n  driver = static\n  args = uid=0 gid=0 home=/etc\n}", "the rights of root"),
     (MAIN, "daemon_directory = /var/named", "says which programs run"),
     (MAIN, "import_environment = LD_PRELOAD=/tmp/x.so", "says which programs run"),
     (MASTER, "evil unix - n n - - pipe flags=DRhu user=root argv=/bin/sh", "the service evil runs pipe"),

@@ -37,31 +37,40 @@ def test_while_a_processor_is_idle_one_more_begins(tmp_path: Path) -> None:
     for _ in range(4):
         made.passes(1, idle=0.3)
         made.pace.look(made.pace.limit)
-    assert made.pace.limit == 6
+    assert made.pace.limit == 8
 
 
 def test_busy_processors_and_places_that_nobody_takes_ask_for_no_more(tmp_path: Path) -> None:
     made = Made(tmp_path)
     made.passes(1, idle=0)
-    made.pace.look(2)
+    made.pace.look(4)
     made.passes(1, idle=0.9)
     made.pace.look(1)
-    assert made.pace.limit == 2
+    assert made.pace.limit == 4
 
 
-def test_when_many_processes_wait_fewer_begin_but_one_always_may(tmp_path: Path) -> None:
+def test_when_many_processes_wait_fewer_begin_but_one_a_processor_always_may(tmp_path: Path) -> None:
     made = Made(tmp_path)
     for _ in range(20):
         made.passes(1, idle=0, queue=40)
         made.pace.look(2)
-    assert made.pace.limit == 1
+    assert made.pace.limit == 2
+
+
+def test_a_single_crowded_moment_changes_nothing(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.passes(1, idle=0, queue=40)
+    made.pace.look(4)
+    made.passes(1, idle=0, queue=2)
+    made.pace.look(4)
+    assert made.pace.limit == 4
 
 
 def test_a_moment_says_nothing_about_the_processors(tmp_path: Path) -> None:
     made = Made(tmp_path)
     made.passes(0.01, idle=1)
-    made.pace.look(2)
-    assert made.pace.limit == 2
+    made.pace.look(4)
+    assert made.pace.limit == 4
 
 
 @pytest.mark.parametrize("fits", [1, 3, 8])

@@ -76,6 +76,7 @@ class TestACommand:
         ("line", "arguments"),
         [
             ("check", ["check", "-s", "amy"]),
+            ("labenv hint 9 -s amy", ["hint", "-s", "amy", "--", "9"]),
             ("labenv check 19 11b --all", ["check", "-s", "amy", "--all", "--", "19", "11b"]),
             ("hint 17 --level=2", ["hint", "-s", "amy", "--level", "2", "--", "17"]),
             ("tick 29 'I saw it'", ["tick", "-s", "amy", "--", "29", "I saw it"]),
@@ -158,6 +159,9 @@ class TestTheMenu:
         lines = ["class", "machines", "", *menu.rows(), "still", "back", "prompt"]
         assert len(lines) <= 24
         assert all(len(line) < 80 and line.isascii() for line in menu.rows())
+
+    def test_is_the_one_that_teachers_read_about(self) -> None:
+        assert "\n".join(menu.rows()) in Path("docs/teacher.md").read_text(encoding="utf-8")
 
     @pytest.mark.parametrize(
         ("typed_", "name"), [("2", "status"), ("CHECK", "check"), ("quit", "exit"), ("up", "start"), ("999", "999")]

@@ -1,13 +1,17 @@
 """Hand-ins as each LMS gives them: whose they are, when they came, and what hostile names and zips do not do."""
 
 import io
+import time
 import zipfile
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labenv.classroom.folder.model import Class, Member
 from labenv.classroom.grading import lms
@@ -58,7 +62,7 @@ def zipped(file: Path, *names: str, content: bytes = b"x") -> Path:
         ("12345-67890 - Ann Smith - January 6, 2027 105 AM/a.tar.gz", ANN, "2027-01-06T01:05:00-05:00"),
         ("12345-67890 - Mary Ann van der Berg- Jul 6, 2027 1205 PM - a.tar.gz", MARY, "2027-07-06T12:05:00-04:00"),
         ("12345-67890 - N01234567 - Whoever - 6 July, 2027 1805/a.tar.gz", JOSE, "2027-07-06T18:05:00-04:00"),
-        ("asmith15/2027-01-26T23-59-01Z.tar.gz", ANN, "2027-01-26T23:59:01+00:00"),
+        ("asmith15/20270126T235901Z.tar.gz", ANN, "2027-01-26T23:59:01+00:00"),
         ("asmith15.tar.gz", ANN, None),
         ("ASMITH15 (2).tar.gz", ANN, None),
         ("asmith15-2.tgz", ANN, None),
@@ -83,6 +87,14 @@ def test_canvas_says_late_and_moodle_the_participant() -> None:
 )
 def test_what_several_have_or_nobody_names_nobody(path: str) -> None:
     assert Roster(MEMBERS).find(lms.named(path, ZONE).keys) is None
+
+
+def test_a_canvas_number_that_is_anothers_elsewhere_does_not_take_a_hand_in_away() -> None:
+    other = Member("cwu", "cwu", "Chen Wu", row={"Student ID": "678"})
+    there = Roster((replace(ANN, lms_id=""), other))
+    assert there.find(lms.named("smithann_678_901_a.tar.gz", ZONE).keys) == replace(ANN, lms_id="")
+    twins = Roster((ANN, replace(ANN, id="asmith16", given="asmith16", email="", lms_id="700")))
+    assert twins.find(lms.named("smithann_678_901_a.tar.gz", ZONE).keys) == ANN
 
 
 def test_a_name_that_two_students_have_is_said(tmp_path: Path) -> None:
@@ -173,6 +185,15 @@ def test_an_encrypted_entry_is_one_hand_ins_trouble(tmp_path: Path) -> None:
             one.read()
 
 
+def test_an_entry_that_unpacks_without_a_limit_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as packed:
+        packed.writestr("asmith15.tar.gz", bytes(1_000_000))
+    with ExitStack() as stack:
+        [one] = take(a_class(tmp_path), [tmp_path / "a.zip"], {}, stack).attempts["asmith15"]
+        with pytest.raises(Unreadable, match="in a way that no LMS uses"):
+            one.read()
+
+
 def test_links_in_a_folder_are_not_followed(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -187,3 +208,26 @@ def test_what_is_not_there_or_no_zip_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(io.BytesIO(b"no zip").getvalue())
     with pytest.raises(UsageError, match="is not a zip, or it is damaged"):
         taken(tmp_path, tmp_path / "a.zip")
+
+
+@given(st.text(max_size=400))
+def test_no_name_stops_the_reading_of_names(text: str) -> None:
+    told = lms.named(text or "x", ZONE)
+    Roster(MEMBERS).find(told.keys)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1-1 - " + "1" * 394,
+        "1-1 - " + "a- " * 130,
+        "1-1 - a - " + "1 " * 190,
+        "_attempt_" * 44,
+        "a_1_" * 100,
+        "_assignsubmission_file" * 18,
+    ],
+)
+def test_no_name_takes_long(name: str) -> None:
+    began = time.process_time()
+    lms.named(name, ZONE)
+    assert time.process_time() - began < 0.5

@@ -423,8 +423,12 @@ def test_what_is_handed_in_is_looked_at_where_something_is(folder: Path) -> None
     ]
     shutil.copy(resources.labs() / "lab4b" / "handin.yaml", folder)
     ids = {"what": "ids", "logged": "no group", "quoted": "("}
-    said = change(folder, "handin.yaml", lambda tree: tree.update(step="99", machines=["vm9"], ids=[ids]))
-    assert [line.partition(" The ")[0] for line in said] == [
+    replay = {"files": {"vm8": ["/etc/hosts"]}}
+    said = change(
+        folder, "handin.yaml", lambda tree: tree.update(step="99", machines=["vm9"], ids=[ids], replay=replay)
+    )
+    assert sorted(line.partition(" The ")[0] for line in said) == [
+        "handin.yaml: the machine 'vm8' is unknown.",
         "handin.yaml: the machine 'vm9' is unknown.",
         "handin.yaml: the step '99' is unknown.",
         "handin.yaml: this expression has 0 groups (…), and needs 1: (?:…) groups without counting.",

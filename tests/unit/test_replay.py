@@ -41,7 +41,9 @@ GIVEN = Pieces(
     (ME,),
     {"asmith15": 1000},
     {"multi-user.target.wants/postfix.service": "/lib/systemd/system/postfix.service", "dovecot.service": "/dev/null"},
-    ("/home/asmith15/.forward",),
+    active=("postfix.service",),
+    packages=("postfix",),
+    stays=("/home/asmith15/.forward",),
 )
 
 
@@ -67,6 +69,7 @@ def test_files_accounts_and_links_are_laid_over_the_lab_s_own() -> None:
     assert "/etc/labenv/accounts" not in files(there)
     assert ["make", "/etc/aliases.db", "/usr/sbin/postalias", "hash:/etc/aliases"] in orders(there)
     assert ["link", "dovecot.service", "/dev/null"] in orders(there)
+    assert ["package", "postfix"] in orders(there)
     assert [
         "account",
         "asmith15",
@@ -190,6 +193,8 @@ AT = {"mode": 420, "owner": "root", "group": "root"}
         changed(files=[{"path": "/etc/aliases", "at": AT, "text": ""}] * 400),
         changed(links={"../../../etc/passwd.service": "/dev/null"}),
         changed(links={"a.service": "/tmp/evil.service"}),
+        changed(links={"multi-user.target.wants/a@$(reboot).service": "/lib/systemd/system/a@.service"}),
+        changed(links={"multi-user.target.wants/a@b.service": "/lib/systemd/system/a@.service"}),
         changed(links={"a.service": "/etc/systemd/system/../../../tmp/evil.service"}),
         changed(accounts=[ACCOUNT | {"name": "a:b"}]),
         changed(accounts=[ACCOUNT | {"name": "a\tb"}]),
@@ -202,6 +207,9 @@ AT = {"mode": 420, "owner": "root", "group": "root"}
         changed(accounts=[ACCOUNT | {"uid": True}]),
         changed(groups={"a b": 1}),
         changed(folders={"/home/asmith15/Mail dir": AT}),
+        changed(active=["a b.service"]),
+        changed(active=["--force.target"]),
+        changed(packages=["--force-all"]),
         changed(stays=["/tmp/\x1b[2J"]),
     ],
 )
@@ -222,3 +230,10 @@ def test_a_file_that_cannot_be_replayed_says_why(tmp_path: Path) -> None:
 def test_only_steps_that_a_check_judges_are_transient() -> None:
     assert transient(LAB) == {"8"}
     assert transient(labs.load("lab3")) == set()
+
+
+def test_a_lab_that_says_nothing_of_replay_has_its_files_carried(tmp_path: Path) -> None:
+    (tmp_path / "handin.yaml").write_text("files:\n  web: [/etc/hosts, /etc/named.conf]\n", encoding="utf-8")
+    wanted = handin.wanted(replace(LAB, folder=tmp_path))
+    assert wanted.carried == {"web": ("/etc/hosts", "/etc/named.conf")}
+    assert wanted.folders == {}

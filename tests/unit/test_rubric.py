@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from labenv.classroom.folder import lint as class_lint
 from labenv.errors import UsageError
 from labenv.lab import labs, lint, rubric
 
@@ -87,3 +88,14 @@ def test_a_rubric_that_cannot_be_used_is_refused_with_the_place(text: str, said:
 def test_a_rubric_that_is_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"There is no rubric .* To begin one: labenv class rubric lab4b"):
         rubric.of(LAB, tmp_path / "rubric.yaml")
+
+
+def test_class_lint_looks_at_the_rubrics_of_the_class(tmp_path: Path) -> None:
+    (tmp_path / "class.yaml").write_text("labs:\n  - lab: lab4b\n    due: 2027-01-26\n    rubric: points/4b.yaml\n")
+    (tmp_path / "roster.csv").write_text("id\nasmith15\n")
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points" / "4b.yaml").write_text('points:\n  steps: {"99": 1}\n')
+    [found] = class_lint.lint(tmp_path).findings
+    assert str(found).startswith("points/4b.yaml:2:11: the step '99' is unknown.")
+    (tmp_path / "points" / "4b.yaml").write_text(rubric.starter(LAB))
+    assert class_lint.lint(tmp_path).findings == ()

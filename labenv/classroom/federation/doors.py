@@ -7,7 +7,7 @@ logs of all the others; and nobody's Postfix waits for a server that does not an
 import re
 import smtplib
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -47,7 +47,7 @@ class Door:
         return not self.words
 
 
-def look(outside: Machine, addresses: dict[str, str], students: Sequence[Student]) -> dict[str, Door]:
+def look(outside: Machine, addresses: Mapping[str, str], students: Sequence[Student]) -> dict[str, Door]:
     """The doors of these students, by id; `addresses` are those to which mail goes. Raises EngineError if outside does not run."""
     said = _asked(outside, [student.domain for student in students], "MX")
     found: dict[str, Door | str] = {}

@@ -16,13 +16,13 @@ from labenv.classroom.federation import doors, letters, world
 from labenv.classroom.federation.doors import Door
 from labenv.classroom.federation.letters import Way
 from labenv.classroom.folder.model import Class
-from labenv.engine import Engine, shared
-from labenv.environment import Environment
-from labenv.environments.plan import WORLD
+from labenv.engine import Engine, lent
+from labenv.environment import Environment, Machine
 from labenv.errors import UsageError
-from labenv.events import Listener, announced
+from labenv.events import Event, Listener, announced
 from labenv.lab import labs, templates
 from labenv.lab.model import Account
+from labenv.student import Student
 
 State = Literal["delivered", "accepted", "refused", "unfound", "unsent"]
 STATES: tuple[State, ...] = ("delivered", "accepted", "refused", "unfound", "unsent")
@@ -87,13 +87,16 @@ class Matrix:
 
     def to_dict(self) -> dict[str, Any]:
         """As `class matrix --json` shows it."""
-        troubles = dict(self.troubles)
         return {
             "class": self.of.id,
             "time": self.time.isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 1),
             "students": [
-                {"student": each, "exchanger": self.doors[each].exchanger, "trouble": troubles.get(each, "")}
+                {
+                    "student": each,
+                    "exchanger": self.doors[each].exchanger,
+                    "troubles": [words for who, words in self.troubles if who == each],
+                }
                 for each in self.students
             ],
             "pairs": [
@@ -114,49 +117,63 @@ class Matrix:
 def measure(engine: Engine, of: Class, only: Collection[str] | None, listen: Listener) -> Matrix:
     """Who of these students reaches whom, with real messages, which are removed again. Raises UsageError, EngineError."""
     began = time.monotonic()
-    wanted = {member.id for member in of.chosen(only)}
-    there = [each for each in world.members(engine, of.id) if each.student.id in wanted]
-    if not of.federate or not there:
-        raise UsageError(_none(of))
-    outside = shared.machines(engine, of.id).get(WORLD)
-    if outside is None or outside.state != "running":
-        raise UsageError(f"The world outside of {of.name} does not run. Bring it up: labenv class up -c {of.folder}")
+    there, outside = _there(engine, of, only, listen)
     running = [each for each in there if all(machine.state == "running" for machine in each.regular)]
     accounts = {each.student.id: _account(each) for each in running}
-    addresses = {each.student.id: _address(each, accounts[each.student.id]) for each in running}
+    addresses = {who: templates.for_student(accounts[who].address, each.student) for who, each in _by_id(running)}
+    unsent = {who: "not all of its machines run" for who, _ in _by_id(there) if who not in accounts}
+    seen = {who: Door(who, words=words) for who, words in unsent.items()}
     with announced(listen, "matrix", f"asking for the mail servers of {len(running)} students"):
-        site = Site(engine, Environment(shared.owner(of.id), "", "", (outside,)))
-        try:
-            seen = doors.look(site[WORLD], addresses, [each.student for each in running])
-        finally:
-            site.close()
-    down = Door("", words="not all of its machines run")
-    seen |= {each.student.id: down for each in there if each not in running}
+        seen |= _doors(engine, of, outside, addresses, [each.student for each in running])
+    targets = [who for who, door in seen.items() if door.is_open]
     ways: dict[str, dict[str, Way]] = {}
-    unsent: dict[str, str] = {each.student.id: down.words for each in there if each not in running}
-    open_ = [name for name, door in seen.items() if door.is_open]
-    with announced(listen, "matrix", f"sending messages from {len(running)} students to {len(open_)}"):
-        for who, found, trouble in letters.send(engine, running, accounts, addresses, open_):
+    with announced(listen, "matrix", f"sending messages from {len(running)} students to {len(targets)}"):
+        for who, found, trouble in letters.send(engine, running, accounts, addresses, targets):
             ways[who] = found
             if trouble:
                 unsent[who] = trouble
     students = tuple(each.student.id for each in there)
     pairs = dict(_pairs(students, seen, ways, unsent))
-    return Matrix(
-        of,
-        datetime.now(of.zone),
-        time.monotonic() - began,
-        students,
-        seen,
-        pairs,
-        _troubles(students, seen, pairs, unsent),
-    )
+    troubles = _troubles(students, seen, pairs, unsent)
+    return Matrix(of, datetime.now(of.zone), time.monotonic() - began, students, seen, pairs, troubles)
 
 
-def _none(of: Class) -> str:
+def _there(
+    engine: Engine, of: Class, only: Collection[str] | None, listen: Listener
+) -> tuple[list[Environment], Machine]:
+    """The environments that take part, and the world outside. Raises UsageError if there is none."""
     if not of.federate:
-        return f"{of.name} is not federated: its students do not write to each other. Put `federate: true` into {of.folder / 'class.yaml'}."
-    return f"No environment of {of.name} is up. Bring them up: labenv class up -c {of.folder}"
+        raise UsageError(
+            f"{of.name} is not federated: its students do not write to each other. Put `federate: true` into "
+            f"{of.folder / 'class.yaml'}; it counts for environments that are made then."
+        )
+    wanted = {member.id for member in of.chosen(only)}
+    there = [each for each in world.members(engine, of.id) if each.student.id in wanted]
+    for each in engine.environments():
+        if each.class_id == of.id and not each.federated and each.student.id in wanted:
+            who = each.student.id
+            way = f"labenv class down --save --only {who}, then labenv class up"
+            text = f"{who} takes no part: that environment was made before the class was federated. To make it again: {way}"
+            listen(Event("matrix", text, "note"))
+    outside = world.outside(engine, of.id)
+    if not there or outside is None or outside.state != "running":
+        what = f"The world outside of {of.name} does not run" if there else f"No environment of {of.name} is federated"
+        raise UsageError(f"{what}. Bring it up: labenv class up -c {of.folder}")
+    return there, outside
+
+
+def _by_id(there: Sequence[Environment]) -> list[tuple[str, Environment]]:
+    return [(each.student.id, each) for each in there]
+
+
+def _doors(
+    engine: Engine, of: Class, outside: Machine, addresses: Mapping[str, str], students: Sequence[Student]
+) -> dict[str, Door]:
+    site = Site(engine, Environment(lent.owner(of.id), "", "", (outside,)))
+    try:
+        return doors.look(site[outside.name], addresses, students)
+    finally:
+        site.close()
 
 
 def _account(each: Environment) -> Account:
@@ -164,10 +181,6 @@ def _account(each: Environment) -> Account:
     if lab.account is None:
         raise UsageError(f"{lab.id} builds no mail account, so its students cannot write to each other.")
     return lab.account
-
-
-def _address(each: Environment, account: Account) -> str:
-    return templates.for_student(account.address, each.student)
 
 
 def _pairs(
@@ -192,7 +205,7 @@ def _pair(sender: str, to: str, door: Door, way: Way | None, trouble: str) -> Pa
         return Pair(sender, to, "delivered")
     if way.accepted:
         return Pair(sender, to, "accepted", way.words or f"{to}'s log has no line about its delivery")
-    still = f"the message was still in a queue after {letters.WAIT:.0f} seconds"
+    still = "the message stayed in a queue"
     return Pair(sender, to, "refused" if way.left else "unsent", way.words or still)
 
 

@@ -8,26 +8,27 @@ student's own name server. It stands on a link with each student's host, and let
 import base64
 import gzip
 import hashlib
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from labenv.classroom.folder.model import Class
-from labenv.engine import Engine, NetworkTaken, authority, image_sources, shared, tools, wall
+from labenv.engine import Engine, NetworkTaken, authority, image_sources, lent, tools, wall
 from labenv.engine.images import Images
 from labenv.engine.ready import await_answers
 from labenv.environment import Environment, Machine
-from labenv.environments.lock import locked
+from labenv.environments.changing import changing_class
 from labenv.environments.machines import walled
 from labenv.environments.networks import free_link, takings
 from labenv.environments.plan import WORLD, network_options, topology_of
 from labenv.errors import EngineError, UsageError
-from labenv.events import Listener, announced
+from labenv.events import Event, Listener, announced
 from labenv.lab import labs, overlay, topology
 from labenv.lab.model import Lab
 from labenv.lab.overlay import Item
 from labenv.lab.topology import Node
 
-_KNOWN = "/etc/labenv/shared"  # there: the hash and the path of each file that depends on who is a member
+_KNOWN = "/etc/labenv/members"  # there: the hash and the path of each file that depends on who is a member
 _RELOAD = "/usr/lib/labenv/reload"
 _MAILBOXES = "/var/mail/myseneca.ca"
 _FIRST_LINK = 256  # no X has it
@@ -53,7 +54,7 @@ def members(engine: Engine, class_id: str) -> list[Environment]:
 
 def outside(engine: Engine, class_id: str) -> Machine | None:
     """The world outside of a class; None if it is not there. Raises EngineError."""
-    return shared.machines(engine, class_id).get(WORLD)
+    return lent.machines(engine, class_id).get(WORLD)
 
 
 def settle(engine: Engine, of: Class, listen: Listener) -> tuple[str, ...]:
@@ -62,23 +63,22 @@ def settle(engine: Engine, of: Class, listen: Listener) -> tuple[str, ...]:
     Nothing is done where all is as it should be. For a class that is coming up, before its environments and after them. Raises
     UsageError, EngineError.
     """
-    who = shared.owner(of.id)
-    with locked(engine, who.id, listen):
+    with changing_class(engine, of.id):
         there = members(engine, of.id)
         lab, node = _node(of)
         done: list[str] = []
-        machine = outside(engine, of.id)
-        if machine and machine.state == "created":  # making it was interrupted; nothing is in it
-            engine.remove_machine(machine.container)
-            machine = None
+        was = outside(engine, of.id)
+        machine = _running(engine, was, listen) if was else None
         if machine is None:
             with announced(listen, _STEP, f"making the world outside of {of.name}"):
                 machine = _made(engine, of, lab, node, there, listen)
             done.append("made outside")
-        elif machine.state != "running":
-            engine.start(machine.container)
+        elif was and was.state != "running":
             done.append("started outside")
-        done += [f"joined {each}" for each in shared.join(engine, machine, {e.student.id: e.student for e in there})]
+        if machine.made_from != image_sources.of(lab)[node.image].tag:
+            text = "it was made by another version of labenv; leaving it as it is. It is made again after: labenv class down"
+            listen(Event(_STEP, text, "warn"))
+        done += [f"joined {each}" for each in lent.join(engine, machine, {e.student.id: e.student for e in there})]
         if any(each.startswith(("made", "started")) for each in done):
             _await(engine, of, lab, node, machine)
         if _lay(engine, machine, node, there):
@@ -86,15 +86,42 @@ def settle(engine: Engine, of: Class, listen: Listener) -> tuple[str, ...]:
     return tuple(done)
 
 
+def knows(engine: Engine, class_id: str, student_id: str) -> bool:
+    """Whether a student has a mailbox in the world outside of a class. Raises EngineError."""
+    machine = outside(engine, class_id)
+    if machine is None or machine.state != "running":
+        return False
+    with engine.shell(machine) as shell:
+        return shell.run(f"test -d {_MAILBOXES}/{student_id}").rc == 0
+
+
+def forget(engine: Engine, of: Class, gone: Collection[str], listen: Listener) -> None:
+    """Have the world outside of a class forget students whose environments were removed, with their mail; it goes with the last.
+
+    Raises as `settle` does.
+    """
+    machine = outside(engine, of.id)
+    there = {each.student.id for each in engine.environments() if each.class_id == of.id}
+    if machine is None:
+        return
+    if not there:
+        remove(engine, of.id, listen)
+        return
+    settle(engine, of, listen)
+    if boxes := [f"{_MAILBOXES}/{who}" for who in gone if who not in there]:
+        with engine.shell(machine) as shell:
+            shell.run(shlex.join(["rm", "-rf", "--", *boxes]))
+
+
 def remove(engine: Engine, class_id: str, listen: Listener) -> bool:
     """Remove the world outside of a class, with the mail in it; whether there was one. Raises EngineError."""
-    if not shared.machines(engine, class_id):
+    if not lent.machines(engine, class_id):
         return False
     with (
-        locked(engine, shared.owner(class_id).id, listen),
+        changing_class(engine, class_id),
         announced(listen, _STEP, "removing the world outside of the class"),
     ):
-        shared.remove(engine, class_id)
+        lent.remove(engine, class_id)
     return True
 
 
@@ -102,7 +129,7 @@ def _node(of: Class) -> tuple[Lab, Node]:
     """The machine as the first lab of the class that has one has it. Raises UsageError if none has."""
     for each in of.labs:
         lab = labs.load(each.lab)
-        for node in topology.of(lab, shared.owner(of.id)).nodes:
+        for node in topology.of(lab, lent.owner(of.id)).nodes:
             if node.profile == WORLD and node.own:
                 return lab, replace(node, ports=())
     raise UsageError(
@@ -111,33 +138,48 @@ def _node(of: Class) -> tuple[Lab, Node]:
     )
 
 
+def _running(engine: Engine, was: Machine, listen: Listener) -> Machine | None:
+    """The machine that was there, running; None if it cannot run, and has been removed. Raises EngineError."""
+    if was.state == "running":
+        return was
+    try:
+        if was.state != "created":  # making it was interrupted, and nothing is in it
+            engine.start(was.container)
+            return was
+    except EngineError as error:  # such as one of its networks that another program has removed
+        text = f"it does not start again, so it is made from scratch, without the mail that was in it. {error}"
+        listen(Event(_STEP, text, "warn"))
+    engine.remove_machine(was.container)
+    return None
+
+
 def _made(engine: Engine, of: Class, lab: Lab, node: Node, there: Sequence[Environment], listen: Listener) -> Machine:
     images = image_sources.of(lab)
     Images(engine, images).ensure({node.image}, listen)
     binds = (tools.bind(engine, listen),)
-    files = overlay.shared(node, [each.student for each in there])
+    files = overlay.lent(node, [each.student for each in there])
     trusted = authority.taken_over(engine, [m.container for each in there[:1] for m in each.regular])
     laid = overlay.as_tar([*files, _known(files), *trusted])
     for _ in range(16):
         link = free_link(takings(engine), _FIRST_LINK)
-        who = shared.owner(of.id, link)
+        who = lent.owner(of.id, link)
         here = topology.of(lab, who)
         home = next(network for network in here.networks if network.name == node.network)
         node = replace(node, address=next(each.address for each in here.nodes if each.name == node.name))
         options = network_options(engine, who, home)
         try:
-            container = shared.make(engine, of.id, node, home, images[node.image].tag, options, laid, binds)
+            container = lent.make(engine, of.id, node, home, images[node.image].tag, options, laid, binds)
         except NetworkTaken:  # somebody was faster
             continue
         walled(engine, who, [wall.bridge(who, home.name)], listen)
         engine.start(container)
-        return shared.machines(engine, of.id)[node.name]
+        return lent.machines(engine, of.id)[node.name]
     raise EngineError("No link for the world outside is free. `labenv doctor` says what uses the addresses.")
 
 
 def _await(engine: Engine, of: Class, lab: Lab, node: Node, machine: Machine) -> None:
     """Wait until its servers answer. Raises EngineError."""
-    whole = Environment(shared.owner(of.id), lab.id, lab.last_stage, (machine,), class_id=of.id)
+    whole = Environment(lent.owner(of.id), lab.id, lab.last_stage, (machine,), class_id=of.id)
     await_answers(engine, whole, list(node.own.answers) if node.own else [], 60)
 
 
@@ -146,7 +188,7 @@ def _lay(engine: Engine, machine: Machine, node: Node, there: Sequence[Environme
 
     A mailbox outside is filled when its student is new.
     """
-    files = overlay.shared(node, [each.student for each in there])
+    files = overlay.lent(node, [each.student for each in there])
     with engine.shell(machine) as shell:
         said = shell.run(f"cat {_KNOWN}; echo; ls {_MAILBOXES}").text
         known, _, boxes = said.partition("\n\n")

@@ -1,7 +1,8 @@
 """Checking a class: its files, and whether the labs that it names have what it says of them. Nothing of a lab is run."""
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from labenv.classroom.folder.model import Assignment, Class
 from labenv.classroom.folder.roster import Roster
 from labenv.errors import UsageError
 from labenv.lab import drills, labs, topology, trust
+from labenv.lab import lint as lab_lint
 from labenv.lab import model as lab_model
 from labenv.lab.lint.found import Finding, Found
 from labenv.lab.model import Lab
@@ -90,7 +92,7 @@ def _roster(found: Found) -> Roster | None:
 
 
 def _lab(found: Found, notes: Found, each: Assignment, place: list[str | int]) -> None:
-    """Whether a lab of the class is there, and has the stage, the profiles and the drills that are named; the rubric is there."""
+    """Whether a lab of the class is there, and has the stage, the profiles and the drills that are named; the rubric."""
     if each.rubric and not each.rubric.is_file():
         found.add(load.FILE, f"there is no file {each.rubric}.", [*place, "rubric"])
     if not each.due:
@@ -107,6 +109,9 @@ def _lab(found: Found, notes: Found, each: Assignment, place: list[str | int]) -
             notes.add(
                 load.FILE, f"{each.name} is not trusted yet. Say it: labenv lab trust {lab.folder}", [*place, "lab"]
             )
+    if each.rubric and each.rubric.is_file():
+        shown = os.path.relpath(each.rubric, found.folder)
+        found.findings += [replace(wrong, file=shown) for wrong in lab_lint.rubric(each.rubric, lab)]
     for what, named, known in _named(lab, each):
         found.unknown(load.FILE, what, [(name, [*place, *where]) for name, where in named], known)
 

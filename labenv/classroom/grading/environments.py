@@ -28,7 +28,7 @@ def of_environments(engine: "Engine", task: Task, *, whole: bool, listen: Listen
     not answer.
     """
     wanted = {member.id: member for member in task.members}
-    there = {e.student.id: e for e in engine.environments() if e.class_id == task.of.id and e.student.id in wanted}
+    there = {environment.student.id: environment for environment in engine.environments()}
     running: list[Environment] = []
     grades: dict[str, Grade] = {}
     failed: list[str] = []
@@ -67,7 +67,9 @@ def of_environments(engine: "Engine", task: Task, *, whole: bool, listen: Listen
 def _unfit(there: Environment | None, task: Task) -> str:
     """Why an environment cannot be graded; empty if it can."""
     if there is None:
-        return "no environment of this class is here"
+        return "no environment is here"
+    if there.class_id != task.of.id:
+        return "the environment that is here was not brought up for this class"
     if there.lab != task.lab.id:
         return f"the environment is one of {there.lab}"
     if stopped := [machine.name for machine in there.regular if machine.state != "running"]:

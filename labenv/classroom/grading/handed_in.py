@@ -4,21 +4,20 @@ It has a column that names the student (id, e-mail, login or name) and one with 
 participant is whom (mod/assign/feedback/offline: "Identifier", "Last modified (submission)").
 """
 
-import csv
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-from labenv import plain_tar
+from labenv.classroom.folder import columns, table
+from labenv.classroom.folder.columns import Columns
 from labenv.classroom.folder.model import Class
 from labenv.classroom.grading.whose import Roster
 from labenv.errors import UsageError
-from labenv.plain_tar import Unreadable
 from labenv.text import one_line
 
-_LARGEST = 10_000_000  # bytes
 _TIME = ("time", "handedin", "submitted", "submittedat", "submissiontime", "lastmodifiedsubmission", "datesubmitted")
 _NUMBER = re.compile(r"\D*(\d+)")  # "Participant 12345", in any language
 # Beside ISO 8601: Moodle in English ("Tuesday, 26 January 2027, 11:59 PM"), spreadsheets.
@@ -43,28 +42,26 @@ class HandedIn:
 
 def read(file: Path, of: Class) -> HandedIn:
     """What a CSV file says; a time without a zone is in that of the class. Raises UsageError, with the line, for what it cannot read."""
-    lines = _text(file).splitlines()
-    separator = max(",;\t", key=lines[0].count) if lines else ","
-    rows = csv.DictReader(lines, delimiter=separator)
-    columns = {re.sub(r"[\W_]", "", name).casefold(): name for name in rows.fieldnames or () if name}
-    timed = next((columns[name] for name in _TIME if name in columns), None)
+    told = table.read(file, lambda cell: columns.known(cell) or _plain(cell) in _TIME, "id")
+    timed = next((name for name in told.columns if _plain(name) in _TIME), None)
     if timed is None:
         raise UsageError(f"{file} has no column with the time. Call it time, beside a column id with the student.")
+    number_in = next((name for name in told.columns if _plain(name) == "identifier"), "")
+    meant = columns.understood(told.columns)
     roster = Roster(of.members)
     times: dict[str, list[datetime]] = defaultdict(list)
     participants: dict[str, str] = {}
-    for row in rows:
-        keys = [value for name, value in row.items() if isinstance(value, str) and name != timed and value.strip()]
+    for row in told.rows:
         try:
-            member = roster.find(keys)
+            member = roster.find(_keys(row.cells, meant))
         except UsageError as error:
-            raise UsageError(f"{file}, line {rows.line_num}: {error}") from error
+            raise UsageError(f"{file}:{row.line}: {error}") from error
         if member is None:  # a worksheet lists the whole course, of which a class may be a part
             continue
-        if number := _NUMBER.fullmatch(row.get(columns.get("identifier", "")) or ""):
+        if number := _NUMBER.fullmatch(row.cells.get(number_in, "")):
             participants[number[1]] = member.id
-        if told := (row.get(timed) or "").strip(" -"):  # Moodle writes - for none
-            times[member.id].append(_moment(told, of.zone, file, rows.line_num))
+        if said := row.cells[timed].strip(" -"):  # Moodle writes - for none
+            times[member.id].append(_moment(said, of.zone, file, row.line))
     if not times:
         raise UsageError(
             f"{file} has no time for any student in the roster. A row needs the student's id, e-mail or name, and a time."
@@ -79,7 +76,7 @@ def _moment(text: str, zone: tzinfo, file: Path, line: int) -> datetime:
         found = (_parsed(text, form) for form in _FORMS)
         if not (there := next(filter(None, found), None)):
             raise UsageError(
-                f"{file}, line {line}: '{one_line(text)[:60]}' is no time. Write it as 2027-01-26 23:59."
+                f"{file}:{line}: '{one_line(text)[:60]}' is no time. Write it as 2027-01-26 23:59."
             ) from None
         moment = there
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
@@ -92,15 +89,13 @@ def _parsed(text: str, form: str) -> datetime | None:
         return None
 
 
-def _text(file: Path) -> str:
-    try:
-        with plain_tar.opened(file) as source:
-            data = source.read(_LARGEST + 1)
-    except (OSError, Unreadable) as error:
-        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    if len(data) > _LARGEST:
-        raise UsageError(f"{file} is larger than {_LARGEST} bytes. Give a CSV file with a row for each hand-in.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
+def _keys(cells: Mapping[str, str], meant: Columns) -> Iterator[str]:
+    """What a row has that names its student, the surest first."""
+    yield from (cells[name] for name in (meant.id, meant.lms_id, meant.email) if name and cells[name].strip())
+    if name := " ".join(cells[part] for part in meant.name).strip():
+        yield name
+
+
+def _plain(name: str) -> str:
+    """The letters of a column's name."""
+    return re.sub(r"[\W_]", "", name).casefold()

@@ -6,7 +6,7 @@
 | Canvas | `smithann_LATE_678_901_a.tar.gz`: sortable name, user id, file id | lib/content_zipper.rb |
 | Blackboard | `Lab 4b_asmith15_attempt_2027-01-26-23-59-01_a.tar.gz`, with a .txt beside it | Assignment File Download |
 | Brightspace | `12345-67890 - Ann Smith - Jan 26, 2027 1159 PM/a.tar.gz` | Assignments, Download |
-| labenv's gate | `asmith15/2027-01-26T23-59-01Z.tar.gz` | labenv/classroom/serving |
+| labenv's gate | `asmith15/20270126T235901Z.tar.gz` | labenv/classroom/serving/received.py |
 
 Any other file is called as the teacher calls it: `asmith15.tar.gz`, `asmith15/a.tar.gz`.
 """
@@ -24,7 +24,7 @@ _BLACKBOARD = re.compile(r"(?P<before>.+)_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:
 _BRIGHTSPACE = re.compile(
     r"\d+-\d+ - (?:(?P<number>\S*\d\S*) - )?(?P<name>.+?) ?- (?P<day>[A-Za-z0-9 ,]+\d{4}) (?P<clock>\d{3,4}) ?(?P<half>[AP]M)?(?: - (?P<file>.+))?"
 )
-_GATE = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)[:-]?(\d\d)[:-]?(\d\d)(?:[.,]\d+)?(?:Z|\+00:?00)")
+_GATE = re.compile(r"\d{8}T\d{6}Z")
 _DAYS = ("%b %d, %Y", "%B %d, %Y", "%d %b, %Y", "%d %B, %Y", "%d %b %Y", "%d %B %Y")
 # What programs and people put behind a name, so that two files can have it.
 _AGAIN = re.compile(r"(?:[ _-]?\(\d{1,3}\)|[_-]\d{1,3})$")
@@ -62,7 +62,8 @@ def _canvas(name: str) -> Named | None:
     match = _CANVAS.fullmatch(name)
     if not match or not (match["user"].isdecimal() or match["name"] == "anon"):
         return None
-    return Named((match["user"], match["name"]), is_late=bool(match["late"]))
+    # Canvas's number of a user may be another's number elsewhere, so it decides only where the name does not.
+    return Named((match["name"], match["user"]), is_late=bool(match["late"]))
 
 
 def _blackboard(part: str, zone: tzinfo) -> Named | None:
@@ -96,12 +97,11 @@ def _brightspace(part: str, zone: tzinfo) -> Named | None:
 
 
 def _gate(parts: tuple[str, ...]) -> Named | None:
-    match = _GATE.fullmatch(_stem(parts[-1]))
-    if not match or len(parts) < 2:
+    stem = _stem(parts[-1])
+    if not _GATE.fullmatch(stem) or len(parts) < 2:
         return None
-    day, hour, minute, second = match.groups()
     try:
-        return Named((parts[-2],), datetime.fromisoformat(f"{day}T{hour}:{minute}:{second}").replace(tzinfo=UTC))
+        return Named((parts[-2],), datetime.strptime(stem, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC))
     except ValueError:
         return None
 

@@ -14,7 +14,7 @@ from labenv.lab.model import Lab, Step
 from labenv.lab.rubric import Rubric, Rule
 from labenv.sheet.guide import Asked
 
-_PASSES = ("pass", "warn")
+_WORST_FIRST: tuple[Status, ...] = ("fail", "skip", "warn", "pass")
 _MOST_SAID = 3  # checks of one step that are quoted
 _LONGEST = 1500  # characters of what was seen
 _DAY = timedelta(days=1)
@@ -40,30 +40,19 @@ def of_steps(
 
     `claimed` are the student's own results, if the others are not: where they differ, the grade has both.
     """
-    there = _by_step(results)
-    theirs = None if claimed is None else _by_step(claimed)
+    there, theirs = _by_step(results), _by_step(claimed or ())
     grades = []
     for step in lab.steps.values():
+        mine = there[step.id]
         if step.is_for_a_person:
-            grades.append(_of_person(step, rubric, there[step.id]))
+            grades.append(_of_person(step, rubric, mine))
             continue
-        status, share = _judged(there[step.id], rubric)
-        said = _judged(theirs[step.id], rubric)[0] if theirs is not None else None
+        status, share = _judged(mine, rubric)
+        said, _ = _judged(theirs[step.id], rubric)
         of = rubric.points[step.id]
-        seen, expected = _told(there[step.id], status)
-        grades.append(
-            StepGrade(
-                step.id,
-                step.title,
-                status,
-                judge(step.id),
-                of * share,
-                of,
-                seen,
-                expected,
-                said if said not in (None, "missing", status) else None,
-            )
-        )
+        seen, expected = _told(mine, status)
+        differs = said if said not in ("missing", status) else None
+        grades.append(StepGrade(step.id, step.title, status, judge(step.id), of * share, of, seen, expected, differs))
     return tuple(grades)
 
 
@@ -90,24 +79,19 @@ def _judged(results: Sequence[CheckResult], rubric: Rubric) -> tuple[Status, flo
     """What the checks of a step say together, and the share of its points that this gives."""
     if not results:
         return "missing", 0
-    shares = [{"pass": 1.0, "warn": rubric.warnings}.get(result.status, 0.0) for result in results]
-    worst = next(
-        status
-        for status in ("fail", "skip", "warn", "pass")
-        if status == "pass" or any(r.status == status for r in results)
-    )
-    status: Status = worst  # type: ignore[assignment]  # one of four
-    whole = worst in _PASSES
-    return status, sum(shares) / len(shares) if whole or rubric.partial else 0.0
+    there = {result.status for result in results}
+    status: Status = next(each for each in _WORST_FIRST if each in there)
+    counts = sum({"pass": 1.0, "warn": rubric.warnings}.get(result.status, 0.0) for result in results) / len(results)
+    return status, counts if status in ("warn", "pass") or rubric.partial else 0.0
 
 
 def _told(results: Sequence[CheckResult], status: Status) -> tuple[str, str]:
     """What was seen and what was expected, of the checks that make a step what it is."""
+    if status == "pass":
+        return "", ""
     those = [result for result in results if result.status == status and result.check != PERSON][:_MOST_SAID]
     seen = dict.fromkeys(f"{r.machine}: {r.seen or r.evidence}" for r in those if r.seen or r.evidence)
     expected = dict.fromkeys(r.expected for r in those if r.expected)
-    if status == "pass":
-        return "", ""
     return "; ".join(seen)[:_LONGEST], "; ".join(expected)[:_LONGEST]
 
 

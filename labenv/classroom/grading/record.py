@@ -115,6 +115,8 @@ class Record:
 
     def lift(self, lab: str, student: str, step: str) -> bool:
         """Have what was decided about a step, or about the whole (""), hold no more; returns whether there was something."""
+        if not self._path().exists():
+            return False
         with self._open(writes=True) as base:
             return self._lift(base, lab, student, step)
 
@@ -124,22 +126,6 @@ class Record:
             (_now(), lab, student, step),
         )
         return done.rowcount > 0
-
-    def forget(self, student: str) -> int:
-        """Remove all that is kept of a student; returns how many grades and overrides that were."""
-        with self._open(writes=True) as base:
-            rows = [base.execute(f"DELETE FROM {table} WHERE student = ?", (student,)).rowcount for table in _OF_ONE]
-        with self._open() as base:
-            base.execute("VACUUM")  # so that nothing of it is left in free pages (sqlite.org, VACUUM)
-        return sum(rows)
-
-    def count(self, student: str) -> int:
-        """How many grades and overrides are kept of a student."""
-        with self._open() as base:
-            rows = [
-                base.execute(f"SELECT count(*) FROM {t} WHERE student = ?", (student,)).fetchone()[0] for t in _OF_ONE
-            ]
-        return sum(rows)
 
     def _grade(self, told: str) -> Grade:
         try:
@@ -185,7 +171,6 @@ class Record:
             )
 
 
-_OF_ONE = ("grades", "overrides")
 _ASIDE = " Move the file aside, and the next `labenv class grade` begins another one."
 
 

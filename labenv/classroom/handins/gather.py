@@ -32,9 +32,13 @@ _STAYS = (
     "/usr/local/bin/*",
     "/usr/local/sbin/*",
 )
+# What runs: services and sockets, one a line (systemctl(1)).
+ACTIVE = "systemctl list-units --plain --no-legend --type=service,socket --state=active | cut -d' ' -f1"
 _STATE = f"""
+{ACTIVE} | sed 's/^/active\\t/'
 find {_UNITS} -type l -printf 'link\\t%P\\t%l\\n'
-cut -d: -f6 /etc/passwd | sort -u | while read -r home; do [ ! -d "$home" ] || stat -L --printf 'home\\t%n\\t%a\\t%U\\t%G\\n' "$home"; done
+dpkg-query -W -f '${{db:Status-Status}}\\t${{Package}}\\n' | sed -n 's/^installed/package/p'
+cut -d: -f6 /etc/passwd | sort -u | while read -r home; do [ ! -d "$home" ] || stat -L --printf 'home\\t%n\\t%a\\t%U\\t%G\\t%u\\t%g\\n' "$home"; done
 for file in {" ".join(_STAYS)}; do [ ! -f "$file" ] || [ -L "$file" ] || [ "$file" -ot /etc/labenv/laid ] || printf 'stays\\t%s\\n' "$file"; done
 """
 # The accounts that have the password of the environment: it is told on a line of input.
@@ -59,16 +63,40 @@ def gathered(engine: "Engine", environment: Environment, lab: Lab, name: str, wa
         raise EngineError(senseless(name, error)) from error
     told = _told(said)
     accounts = {path: decoded(files.pop(path, (b"", None))[0]) for path in _ACCOUNTS}
-    homes = {row[0]: Place(int(row[1], 8), row[2], row[3]) for row in told["home"] if len(row) == 4}
-    links = {row[0]: row[1] for row in told["link"] if len(row) == 2}
+    homes = {row[0]: _place(row[1], *row[2:]) for row in told["home"] if len(row) == 6}
+    links = {row[0]: row[1] for row in told["link"] if len(row) == 2 and pieces.is_link(*row)}
+    carried = [_carried(there, path, *found) for path, found in sorted(files.items()) if _is_carried(there, path)]
+    fitting = list(_fitting(carried))
+    stays = [row[0] for row in told["stays"]] + [file.path for file in carried if file not in fitting]
+    places = {path: at for path, at in places.items() if path != "/" and pieces.PATH.fullmatch(path)}
+    groups = [(name, number) for name, number, _ in _groups(accounts["/etc/group"])]
     return Pieces(
-        tuple(_carried(there, path, *found) for path, found in sorted(files.items()) if _is_carried(there, path)),
-        {path: at for path, at in places.items() if path != "/" and pieces.PATH.fullmatch(path)},
-        tuple(_people(accounts, homes, {row[0] for row in told["lab"]})),
-        {name: number for name, number, _ in _groups(accounts["/etc/group"])},
-        links,
-        tuple(sorted(row[0] for row in told["stays"] if pieces.PATH.fullmatch(row[0]))),
+        tuple(fitting),
+        dict(list(places.items())[: pieces.MOST_FILES]),
+        tuple(_people(accounts, homes, {row[0] for row in told["lab"]}))[: pieces.MOST_ACCOUNTS],
+        dict(groups[: pieces.MOST_ACCOUNTS]),
+        dict(list(links.items())[: pieces.MOST_LINKS]),
+        tuple(row[0] for row in told["active"] if pieces.UNIT.fullmatch(row[0]))[: pieces.MOST_LINKS],
+        tuple(row[0] for row in told["package"] if pieces.PACKAGE.fullmatch(row[0]))[: pieces.MOST_PACKAGES],
+        tuple(path for path in sorted(stays) if pieces.PATH.fullmatch(path))[: pieces.MOST_FILES],
     )
+
+
+def _fitting(carried: list[Carried]) -> Iterator[Carried]:
+    """The files that a submission can have, in their order: not the large ones, nor those that are too many."""
+    size = 0
+    for file in carried[: pieces.MOST_FILES]:
+        length = len(file.text or "")
+        if length <= pieces.LARGEST_FILE and size + length <= pieces.LARGEST:
+            size += length
+            yield file
+
+
+def _place(mode: str, *names: str) -> Place:
+    """The rights that a machine tells: owner and group by name, or else by number."""
+    owner, group, uid, gid = names
+    named = [name if pieces.NAME.fullmatch(name) else number for name, number in ((owner, uid), (group, gid))]
+    return Place(int(mode, 8) & 0o7777, *named)
 
 
 def _packing(patterns: Iterable[str], folders: Iterable[str]) -> str:
@@ -93,7 +121,7 @@ def _unpacked(data: bytes) -> tuple[dict[str, tuple[bytes, Place]], dict[str, Pl
     files, places = {}, {}
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
         for entry in archive:
-            at = Place(entry.mode & 0o7777, entry.uname or str(entry.uid), entry.gname or str(entry.gid))
+            at = _place(f"{entry.mode:o}", entry.uname, entry.gname, str(entry.uid), str(entry.gid))
             if entry.isdir():
                 places[entry.name] = at
             elif not entry.issparse() and (content := archive.extractfile(entry)):  # a sparse one may say any size
@@ -102,7 +130,7 @@ def _unpacked(data: bytes) -> tuple[dict[str, tuple[bytes, Place]], dict[str, Pl
 
 
 def _told(said: str) -> dict[str, list[list[str]]]:
-    found: dict[str, list[list[str]]] = {"link": [], "home": [], "stays": [], "lab": []}
+    found: dict[str, list[list[str]]] = {"link": [], "home": [], "stays": [], "lab": [], "active": [], "package": []}
     for line in said.splitlines():
         kind, _, rest = line.partition("\t")
         if kind in found:

@@ -39,7 +39,7 @@ def _rule(line: str) -> str:
 
 
 def _drop_in(line: str) -> str:
-    name, equals, _ = line.partition("=")
+    name, equals, value = line.partition("=")
     name = name.strip()
     if (said := is_plain(line)) or not line.strip() or line.lstrip()[0] in "#;":
         return said
@@ -47,7 +47,8 @@ def _drop_in(line: str) -> str:
         return "it goes on in the next line"
     if not equals:
         return "" if re.fullmatch(r"\s*\[\w+\]\s*", line) else "not NAME=VALUE"
-    return "" if _UNIT.fullmatch(name) else f"{name[:40]}="
+    takes_away = name.startswith("Exec") and not value.strip()  # what the unit itself would run
+    return "" if _UNIT.fullmatch(name) or takes_away else f"{name[:40]}="
 
 
 COMMON = (

@@ -13,16 +13,21 @@ from labenv.plain_tar import Unreadable
 
 FORMAT = 1
 FOLDER = "replay"
-_MOST_FILES, _MOST_ACCOUNTS, _MOST_LINKS = 300, 200, 500
-_LARGEST_FILE, _LARGEST = 400_000, 1_000_000  # characters of one file, and of all
+MOST_FILES, MOST_ACCOUNTS, MOST_LINKS, MOST_PACKAGES = 300, 200, 500, 2_000
+LARGEST_FILE, LARGEST = 400_000, 1_000_000  # characters of one file, and of all
 PATH = re.compile(r"(/(?!\.{1,2}(/|$))[\w.,:@+~%=-]+)+", re.ASCII)
 NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,31}", re.ASCII)  # useradd(8)
 # crypt(5), with what passwd -l puts before it; none at all, or one that no password has.
 _HASH = re.compile(r"[!*]{0,2}(\$(1|5|6|y|gy|7|2b)\$[./A-Za-z0-9$=,]{1,150})?|[!*x]{0,2}", re.ASCII)
-_UNIT_LINK = re.compile(r"([\w@:\\.-]{1,100}\.(wants|requires)/)?[\w@:\\.-]{1,100}\.[a-z]{3,10}", re.ASCII)
+# The names of units in the images; one of a template (systemd.unit(5)) gives it an argument, so it can be masked only.
+UNIT = re.compile(r"[\w.-]{1,100}\.(service|socket)", re.ASCII)
+_LINK = re.compile(r"([\w.-]{1,100}\.(wants|requires)/)?[\w.-]{1,100}\.[a-z]{3,10}", re.ASCII)
+_MASKED = re.compile(r"[\w.:@-]{1,100}\.[a-z]{3,10}", re.ASCII)
 _TARGET = re.compile(
-    r"(/dev/null|(/etc|/lib|/usr/lib)/systemd/system/[\w@:\\.-]{1,100}|[\w@:\\.-]{1,100}\.[a-z]{3,10})", re.ASCII
+    r"(/dev/null|(/etc|/lib|/usr/lib)/systemd/system/[\w.-]{1,100}|[\w.-]{1,100}\.[a-z]{3,10})", re.ASCII
 )
+_OWNER = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,31}", re.ASCII)  # a number where there is no name
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,80}", re.ASCII)  # deb-control(5)
 OF_THE_LAB = "lab"  # in place of a hash: the password is the environment's own
 
 
@@ -65,7 +70,7 @@ class Pieces:
     """What is carried of one machine.
 
     `groups` are group(5)'s names with their numbers; `links` those below /etc/systemd/system, which say what starts at boot, with their
-    targets; `stays` are files that are there and are never carried.
+    targets; `active` the services and sockets that ran; `packages` what is installed; `stays` are files that are there and are never carried.
     """
 
     files: tuple[Carried, ...] = ()
@@ -73,6 +78,8 @@ class Pieces:
     accounts: tuple[Account, ...] = ()
     groups: Mapping[str, int] | None = None
     links: Mapping[str, str] | None = None
+    active: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
@@ -94,16 +101,18 @@ def read(data: bytes) -> Pieces:
             raise Unreadable(
                 f"what it has for replay is of format {str(tree['format'])[:20]}, which this labenv does not know"
             )
-        files = tuple(_some(tree["files"], _MOST_FILES, _file))
-        if sum(len(file.text or "") for file in files) > _LARGEST:
+        files = tuple(_some(tree["files"], MOST_FILES, _file))
+        if sum(len(file.text or "") for file in files) > LARGEST:
             raise Unreadable("what it has for replay is too large")
         return Pieces(
             files,
-            {_path(path): _place(at) for path, at in _some((tree["folders"] or {}).items(), _MOST_FILES, tuple)},
-            tuple(_some(tree["accounts"], _MOST_ACCOUNTS, _account)),
-            {_text(n, NAME): _number(i) for n, i in _some((tree["groups"] or {}).items(), _MOST_ACCOUNTS, tuple)},
-            {_link(name): _text(to, _TARGET) for name, to in _some((tree["links"] or {}).items(), _MOST_LINKS, tuple)},
-            tuple(_some(tree["stays"], _MOST_FILES, _path)),
+            {_path(path): _place(at) for path, at in _some((tree["folders"] or {}).items(), MOST_FILES, tuple)},
+            tuple(_some(tree["accounts"], MOST_ACCOUNTS, _account)),
+            {_text(n, NAME): _number(i) for n, i in _some((tree["groups"] or {}).items(), MOST_ACCOUNTS, tuple)},
+            dict(_some((tree["links"] or {}).items(), MOST_LINKS, _link)),
+            tuple(_some(tree["active"], MOST_LINKS, lambda name: _text(name, UNIT))),
+            tuple(_some(tree["packages"], MOST_PACKAGES, lambda name: _text(name, PACKAGE))),
+            tuple(_some(tree["stays"], MOST_FILES, _path)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Unreadable("what it has for replay does not have the form in which labenv packs it") from error
@@ -111,10 +120,20 @@ def read(data: bytes) -> Pieces:
 
 def is_account(one: Account) -> bool:
     """Whether an account has the form that is read again."""
+    return _is(_account, asdict(one))
+
+
+def is_link(name: str, to: str) -> bool:
+    """Whether a link below /etc/systemd/system, with its target, has the form that is read again."""
+    return _is(_link, (name, to))
+
+
+def _is(form: Callable[[Any], object], value: Any) -> bool:
     try:
-        return bool(_account(asdict(one)))
+        form(value)
     except ValueError:
         return False
+    return True
 
 
 def _some(values: Any, most: int, form: Callable[[Any], Any]) -> Iterator[Any]:
@@ -126,14 +145,14 @@ def _some(values: Any, most: int, form: Callable[[Any], Any]) -> Iterator[Any]:
 
 def _file(tree: Any) -> Carried:
     text = tree["text"]
-    if text is not None and (not isinstance(text, str) or len(text) > _LARGEST_FILE):
+    if text is not None and (not isinstance(text, str) or len(text) > LARGEST_FILE):
         raise ValueError("text")
     return Carried(_path(tree["path"]), _place(tree["at"]), text)
 
 
 def _place(tree: Any) -> Place:
     # No set-uid, set-gid: a file that runs as somebody else. Sticky folders are usual.
-    return Place(_number(tree["mode"]) & 0o1777, _text(tree["owner"], NAME), _text(tree["group"], NAME))
+    return Place(_number(tree["mode"]) & 0o1777, _text(tree["owner"], _OWNER), _text(tree["group"], _OWNER))
 
 
 def _account(tree: Any) -> Account:
@@ -148,7 +167,7 @@ def _account(tree: Any) -> Account:
         _path(tree["shell"]) if tree["shell"] else "",
         None if expires is None else _number(expires),
         _place(tree["home_at"]) if tree["home_at"] else None,
-        tuple(_some(tree["groups"], _MOST_ACCOUNTS, lambda name: _text(name, NAME))),
+        tuple(_some(tree["groups"], MOST_ACCOUNTS, lambda name: _text(name, NAME))),
     )
 
 
@@ -156,8 +175,9 @@ def _path(value: Any) -> str:
     return "/" if value == "/" else _text(value, PATH)
 
 
-def _link(value: Any) -> str:
-    return _text(value, _UNIT_LINK)
+def _link(pair: tuple[Any, Any]) -> tuple[str, str]:
+    name, to = pair
+    return _text(name, _MASKED if to == "/dev/null" and "/" not in name else _LINK), _text(to, _TARGET)
 
 
 def _text(value: Any, form: re.Pattern[str]) -> str:

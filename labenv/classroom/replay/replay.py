@@ -7,7 +7,6 @@ configuration. What a boot cannot show again is transient: those steps are left 
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +20,7 @@ from labenv.classroom.handins import archive, handin, look, pieces
 from labenv.classroom.handins.pieces import Pieces
 from labenv.classroom.replay import clean
 from labenv.classroom.running.checking import Checkers
+from labenv.classroom.running.room import Room
 from labenv.classroom.running.waves import of_one, paced
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Listener, announced
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _MOST_REFUSED = 100
+_MACHINES = 4  # of an environment, for the question whether there is room for another
 NOTHING = "it was made by a labenv that packed nothing for replay, or without that part"
 
 
@@ -60,8 +61,9 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Submitted:
-    """What replay takes of an archive: whose it is, of which lab, and the pieces of each machine."""
+    """What replay takes of an archive, a file: whose it is, of which lab, and the pieces of each machine."""
 
+    file: Path
     student: Student
     lab: Lab
     pieces: Mapping[str, Pieces]
@@ -78,7 +80,7 @@ def read(file: Path) -> Submitted:
         there = {name.partition("/")[2].removesuffix(".json"): pieces.read(data) for name, data in parts.items()}
     except Unreadable as error:
         raise UsageError(f"{one_line(str(file))}: {error}.") from error
-    return Submitted(replace(student, password=students.new_password()), lab, there)
+    return Submitted(file, replace(student, password=students.new_password()), lab, there)
 
 
 def transient(lab: Lab) -> frozenset[str]:
@@ -89,6 +91,7 @@ def transient(lab: Lab) -> frozenset[str]:
 def replay(engine: "Engine", file: Path, *, listen: Listener) -> Replayed:
     """Judge one submission. Raises UsageError for a file that cannot be judged, EngineError."""
     given = read(file)
+    clean.sweep(engine, listen)
     with announced(listen, "replay", f"judging {given.student.id}'s {given.lab.id} on clean machines"):
         return _replayed(engine, given, next(clean.free_ids(engine)), partial(run_checks, engine), listen)
 
@@ -98,30 +101,44 @@ def replay_all(
 ) -> Iterator[tuple[Path, Replayed | LabenvError]]:
     """Judge submissions, as many at a time as the computer bears, each yielded as soon as it is done.
 
-    One that cannot be judged has its error, and stops no other. Two with the same network take turns.
+    One that cannot be judged has its error, and stops no other.
     """
-    ids, used, turns = clean.free_ids(engine), list[str](), defaultdict[int, threading.Lock](threading.Lock)
+    given: list[Submitted] = []
+    for file in files:
+        try:
+            given.append(read(file))
+        except LabenvError as error:
+            yield file, error
+    clean.sweep(engine, listen)
+    for one in {one.lab.id: one for one in given}.values():
+        clean.prepare(engine, one.student, one.lab, len(given), listen)
+    ids, used, made = clean.free_ids(engine), list[str](), list[str]()
     lock = threading.Lock()
 
-    def judged(file: Path) -> Replayed:
-        given = read(file)
-        with turns[given.student.x]:
-            with lock:
-                place = used.pop() if used else next(ids)
-            try:
-                return _replayed(engine, given, place, checkers.check, of_one(listen, given.student.id))
-            finally:
-                used.append(place)
+    def judged(one: Submitted) -> Replayed:
+        with lock:
+            place = used.pop() if used else next(ids)
+            made.append(place)
+        try:
+            return _replayed(engine.apart(), one, place, checkers.check, of_one(listen, one.student.id))
+        finally:
+            used.append(place)
 
-    with Checkers(engine) as checkers:
-        yield from paced(
-            files,
-            judged,
-            listen,
-            name=lambda file: one_line(file.name),
-            doing=f"judging {len(files)} submissions on clean machines",
-            elsewhere=not engine.is_local,
-        )
+    try:
+        with Checkers(engine) as checkers:
+            for one, result in paced(
+                given,
+                judged,
+                listen,
+                name=lambda one: one.student.id,
+                doing=f"judging {len(given)} submissions on clean machines",
+                room=Room(engine, _MACHINES),
+                elsewhere=not engine.is_local,
+            ):
+                yield one.file, result
+    except KeyboardInterrupt:  # the threads end with the command
+        clean.drop(engine, made)
+        raise
 
 
 def _replayed(
@@ -129,7 +146,7 @@ def _replayed(
 ) -> Replayed:
     began = time.monotonic()
     who, lab = given.student, given.lab
-    made, refused = clean.plan(who, lab, handin.wanted(lab), given.pieces, place)
+    made, refused = clean.plan(engine, who, lab, handin.wanted(lab), given.pieces, place)
     away = transient(lab)
     steps = [step.id for step in lab.steps.values() if not step.is_for_a_person and step.id not in away]
     with clean.machines(engine, made, listen) as there:

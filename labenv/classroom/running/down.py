@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from labenv.classroom.federation import world
 from labenv.classroom.folder.model import Class
 from labenv.classroom.running import timers, waves
 from labenv.engine import Engine
@@ -35,7 +36,11 @@ def down(
         timers.drop(of, who)
         return Removed(who, saved)
 
-    return waves.for_each(engine, there, remove, listen, "removing")
+    gone: list[str] = []
+    for who, result in waves.for_each(engine, there, remove, listen, "removing"):
+        gone += [who] if isinstance(result, Removed) else []
+        yield who, result
+    world.forget(engine, of, gone, listen)
 
 
 def lost(engine: Engine, there: Sequence[Environment]) -> Iterator[tuple[str, list[str]]]:

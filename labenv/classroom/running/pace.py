@@ -34,15 +34,17 @@ class Processors:
     """By the processors of this computer: whether they are idle, and how many processes wait for one (proc_stat(5))."""
 
     _IDLE = 0.05  # the part of the time in which a further one finds a free processor
-    _QUEUE = 5  # runnable processes for each processor, of which but one runs: then some stop answering in time
+    _QUEUE = 8  # processes for each processor that could run, on average: with more, some stop answering in time
     _SPAN = 0.25  # seconds that one measurement covers at least
+    _LAST = 0.3  # what the last look counts in that average
 
     def __init__(self, computer: Computer, count: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         """Measure this computer, which has `count` processors."""
         self._computer = computer
         self._count = count or os.cpu_count() or 1
         self._clock = clock
-        self._limit = float(self._count)
+        self._limit = float(2 * self._count)  # while one waits for the engine, another uses its processor
+        self._queue = 0.0
         self._then = (clock(), *self._ticks()[:2])
 
     @property
@@ -61,8 +63,9 @@ class Processors:
         idle, every, queue = self._ticks()
         spare, ticks = idle - self._then[1], every - self._then[2]
         self._then = now, idle, every
-        if queue > self._QUEUE * self._count:
-            self._limit = max(1, self._limit * _DOWN)
+        self._queue += self._LAST * (queue - self._queue)
+        if self._queue > self._QUEUE * self._count:
+            self._limit = max(self._count, self._limit * _DOWN)
         elif spare > self._IDLE * ticks and running >= self.limit:
             self._limit = min(MOST, self._limit + 1)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labenv import student as students
+from labenv.classroom.federation import world
 from labenv.classroom.folder.model import Class
 from labenv.classroom.running import timers
 from labenv.classroom.serving import audit, keys, passwords
@@ -54,6 +55,8 @@ def _of_engine(engine: Engine, of: Class, student: str, listen: Listener) -> Ite
                 f"the environment of {environment.lab} ({_many(len(environment.machines), 'machine')}), with its history",
                 lambda environment=environment: down(engine, environment, listen),  # type: ignore[misc]
             )
+    if world.knows(engine, of.id, student):
+        yield Part("the mailbox in the class's world outside", lambda: world.forget(engine, of, [student], listen))
     for save in save_store.found(engine, student):
         if save.environment.class_id == of.id:
             yield Part(

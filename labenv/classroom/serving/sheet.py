@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from labenv.text import one_line
 
 _WIDE = 72
+_RULE = "Each password is good for one login. Cross out the one that you used."
 _STYLE = """\
 body { font: 11pt/1.4 sans-serif; margin: 1cm; }
 section { border-bottom: 1px dashed #888; padding: .6cm 0; break-inside: avoid; }
@@ -27,11 +28,12 @@ class Slip:
 
 @dataclass(frozen=True)
 class Where:
-    """The name of the class, and where its gate is."""
+    """The name of the class, where its gate is, and the fingerprint of its host key, which clients ask about at the first login."""
 
     course: str
     server: str
     port: int
+    fingerprint: str
 
     def command(self, student: str) -> str:
         """How a student logs in."""
@@ -48,7 +50,8 @@ def _slip(slip: Slip, where: Where) -> str:
     lines = [
         one_line(f"{where.course}: {slip.name or slip.student}"),
         f"  {where.command(slip.student)}",
-        "  Each password is good for one login. Cross out the one that you used.",
+        f"  The server's key: {where.fingerprint}",
+        f"  {_RULE}",
         *(f"    {'   '.join(row)}" for row in rows),
         "- " * (_WIDE // 2),
     ]
@@ -64,7 +67,7 @@ def html(slips: Sequence[Slip], where: Where) -> str:
     body = "".join(
         f"<section><h2>{said(where.course)}: {said(slip.name or slip.student)}</h2>"
         f"<p><code>{said(where.command(slip.student))}</code></p>"
-        "<p>Each password is good for one login. Cross out the one that you used.</p>"
+        f"<p>The server's key: <code>{said(where.fingerprint)}</code></p><p>{_RULE}</p>"
         f"<ol>{''.join(f'<li>{said(word)}</li>' for word in slip.passwords)}</ol></section>\n"
         for slip in slips
     )

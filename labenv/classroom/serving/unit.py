@@ -1,6 +1,7 @@
 """The systemd unit that serves a class from boot on."""
 
 import getpass
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from labenv.errors import UsageError
 
 # What is not here would break labenv: it makes folders of locks with the set-group-ID bit in /run/lock or /tmp (RestrictSUIDSGID,
 # PrivateTmp), keeps histories in a home (ProtectHome), and as root raises limits of the kernel and tidies control groups
-# (ProtectKernelTunables, ProtectControlGroups). The engine's socket is reached under /run.
+# (ProtectKernelTunables, ProtectControlGroups), and builds images in namespaces (RestrictNamespaces). The engine's socket is
+# reached under /run.
 _UNIT = """\
 # Written by: labenv class serve --unit
 [Unit]
@@ -24,7 +26,7 @@ StartLimitIntervalSec=0
 Type=exec
 User={user}
 WorkingDirectory={folder}
-Environment=PATH={path}
+{environment}
 ExecStart={command}
 Restart=on-failure
 RestartSec=5
@@ -39,7 +41,6 @@ ProtectKernelLogs=yes
 ProtectHostname=yes
 PrivateDevices=yes
 RestrictRealtime=yes
-RestrictNamespaces=yes
 LockPersonality=yes
 SystemCallArchitectures=native
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
@@ -48,6 +49,16 @@ CapabilityBoundingSet=~CAP_SYS_BOOT CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_TIME CA
 [Install]
 WantedBy=multi-user.target
 """
+# What labenv, and the engine's client, take from the environment of who installs the unit.
+_KEPT = (
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "XDG_STATE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "LABENV_LABS",
+    "LABENV_DRILLS",
+)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -64,11 +75,12 @@ def text(of: Class, address: str, port: int) -> str:
             raise UsageError(f"{path!s} cannot stand in a unit of systemd. Move it to another folder.")
     arguments = ["-m", "labenv", "class", "serve", "-c", str(of.folder), "--port", str(port)]
     arguments += ["--address", address] if address else []
+    kept = {"PATH": _PATH} | {name: os.environ[name] for name in _KEPT if name in os.environ}
     return _UNIT.format(
         name=_plain(of.name),
         user=getpass.getuser(),
         folder=_escaped(str(of.folder)),
-        path=_PATH,
+        environment="\n".join(f"Environment={_quoted(f'{name}={value}', dollar='$')}" for name, value in kept.items()),
         command=" ".join(map(_quoted, [str(python), *arguments])),
     )
 
@@ -87,9 +99,9 @@ def _escaped(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def _quoted(word: str) -> str:
-    """A word of a command line (systemd.service(5), COMMAND LINES)."""
-    escaped = _escaped(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+def _quoted(word: str, *, dollar: str = "$$") -> str:
+    """A word of a command line (systemd.service(5), COMMAND LINES), where a dollar sign stands twice."""
+    escaped = _escaped(word).replace("\\", "\\\\").replace('"', '\\"').replace("$", dollar)
     return f'"{escaped}"' if set(escaped) & set(" '\"\\;$") or not escaped else escaped
 
 

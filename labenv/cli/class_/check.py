@@ -96,7 +96,7 @@ def check(
 def _absent(rows: "Sequence[Row]", told: "Mapping[str, object]") -> dict[str, str]:
     """Why each student was not checked whose environment does not run."""
     reasons = {
-        "missing": "has no environment. Make one: labenv class up",
+        "missing": "There is no environment. Make one: labenv class up",
         "stopped": "The environment is stopped. Start it: labenv class up",
     }
     return {row.student: row.note or reasons.get(row.state, "") for row in rows if row.student not in told}

@@ -21,7 +21,7 @@ from labenv.cli.class_.results import (
     XlsxOption,
 )
 from labenv.cli.common import JsonOption
-from labenv.errors import UsageError
+from labenv.errors import LabenvError, UsageError
 from labenv.text import one_line
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from labenv.classroom.grading.grade import Graded, Task
     from labenv.classroom.grading.model import Grade
+    from labenv.classroom.grading.record import Record
     from labenv.events import Listener
 
 
@@ -129,25 +130,20 @@ def grade(
             run = _handed_in(work, sources, handed_in, handout or (), replay=replay, listen=listen)
     before = record.last(assignment.name) if compare else {}
     kind = "environments" if not sources else "replay" if replay else "hand-ins"
-    record.keep(assignment.name, kind, [*((g, True) for g in run.grades), *((g, False) for g in run.others)])
+    unkept = _keep(record, kind, run)
     changed = list(changes(before, run.grades))
-    reports.write(files, scores.book(there, assignment, run.grades, record, run))
+    if not files.is_nothing:
+        reports.write(files, scores.book(there, assignment, run.grades, record, run))
     if json:
-        document = {
-            "class": there.id,
-            "lab": assignment.name,
-            "source": kind,
-            "grades": [each.to_dict() for each in run.grades],
-            "others": [each.to_dict() for each in run.others],
-            "alike": [{"students": [one, other], "said": one_line(said)} for one, other, said in run.alike],
-            "failed": list(map(one_line, run.failed)),
-        }
-        compared = {"changed": [_change(*each) for each in changed]} if compare else {}
-        common.print_json(document | compared)
+        told = {"changed": [_change(*each) for each in changed]} if compare else {}
+        common.print_json({"class": there.id, "lab": assignment.name, "source": kind} | _document(run) | told)
     else:
         _show(run, changed, compare=compare)
+        _tell_of_gate(there.records / "handins" / assignment.name, sources or ())
     for sentence in run.failed:
         typer.secho(one_line(f"not graded: {sentence}"), fg="red", err=True)
+    if unkept:
+        raise unkept
     if run.failed:
         raise typer.Exit(1)
 
@@ -187,6 +183,31 @@ def _show(run: "Graded", changed: "list[tuple[Grade, Grade, tuple[str, ...]]]", 
         print(one_line(f"{new.student}: {scores.number(old.total)} → {scores.number(new.total)} points: {reasons}"))
     if not run.grades:
         print("Nobody is to be graded.", file=sys.stderr)
+
+
+def _tell_of_gate(folder: Path, sources: "Sequence[Path]") -> None:
+    """Say where hand-ins lie that came through the gate, unless something was handed in that is graded."""
+    if not sources and folder.is_dir():
+        print(f"There are hand-ins from the gate. To grade them: labenv class grade {folder}", file=sys.stderr)
+
+
+def _keep(record: "Record", kind: str, run: "Graded") -> LabenvError | None:
+    """Keep a run on record, or return why that failed: what took minutes is shown all the same."""
+    grades = [*((each, True) for each in run.grades), *((each, False) for each in run.others)]
+    try:
+        record.keep(run.task.assignment.name, kind, grades)
+    except LabenvError as error:
+        return error
+    return None
+
+
+def _document(run: "Graded") -> dict[str, object]:
+    return {
+        "grades": [each.to_dict() for each in run.grades],
+        "others": [each.to_dict() for each in run.others],
+        "alike": [{"students": [one, other], "said": one_line(said)} for one, other, said in run.alike],
+        "failed": list(map(one_line, run.failed)),
+    }
 
 
 def _change(new: "Grade", old: "Grade", why: tuple[str, ...]) -> dict[str, object]:

@@ -83,7 +83,8 @@ def grades(
             raise UsageError(f"Nothing of {name} was graded for {assignment.name}.")
         kept = [last[name]]
         runs = record.runs(assignment.name, name)
-    reports.write(files, scores.book(there, assignment, kept, record))
+    if not files.is_nothing:
+        reports.write(files, scores.book(there, assignment, kept, record))
     if json:
         history = {"history": [_run(run) for run in runs]} if student is not None else {}
         common.print_json({"class": there.id, "lab": assignment.name, "grades": [g.to_dict() for g in kept]} | history)
@@ -103,17 +104,16 @@ def _named(there: "Class", student: str, last: "dict[str, Grade]") -> str:
 
 def _show(grade: "Grade", runs: "list[Run]") -> None:
     """Print all that is known of one student's grade: each step, what was taken away, and how it was before."""
-    from labenv.classroom.gradebook.book import JUDGES
     from labenv.cli import show
 
     scores.table([grade])
     rows = []
     for step in grade.steps:
         said = f"{step.status}{f', the student says {step.claimed}' if step.claimed else ''}"
-        points = f"{scores.number(step.points)} of {scores.number(step.of)}"
-        rows.append([step.step, one_line(step.title), points, said, JUDGES[step.judge], one_line(step.seen)[:160]])
+        points = f"{scores.number(step.points)} of {scores.number(step.of)}" if step.of else "-"
+        rows.append([step.step, one_line(step.title), points, said, step.judge, one_line(step.seen)[:160]])
     print()
-    show.table(("step", "what", "points", "status", "judged", "seen"), rows)
+    show.table(("step", "what", "points", "status", "judge", "seen"), rows)
     for taken in grade.deductions:
         print(one_line(f"-{scores.number(taken.points)}: {taken.reason}"))
     for decided in grade.overrides:

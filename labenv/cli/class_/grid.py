@@ -64,12 +64,12 @@ def lines(
     room = columns - name - len(_GAP)
     narrow = len(ruler) > room
     found = [[Text.assemble(head, part) for part in ([Text()] if narrow else [ruler])]]
+    margin = " " * (name + len(_GAP))
     for row, strip in zip(rows, strips, strict=True):
-        parts = _wrapped(strip, room)
-        first = [Text.assemble(_name(row, name), parts[0])] if row.marks else [_name(row, name)]
-        rest = [Text.assemble(" " * (name + len(_GAP)), part) for part in parts[1:]]
-        said = Text(" " * (name + len(_GAP)) + _sentence(row), style="dim" if not row.stuck else "")
-        found.append([*first, *rest, said] if row.marks else [Text.assemble(first[0], _sentence(row))])
+        signs = _wrapped(strip, room) if row.marks else []
+        said = [Text(line, style="" if row.stuck else "dim") for line in fold.fold(_sentence(row), room)]
+        first, *rest = [*signs, *said]
+        found.append([Text.assemble(_name(row, name), first), *(Text.assemble(margin, part) for part in rest)])
     return found
 
 
@@ -159,6 +159,8 @@ def _sentence(row: "Row") -> str:
         parts.append(f"active {ago(row.active)} ago")
     if row.checked:
         parts.append(f"checked {ago(row.checked)} ago")
+    elif row.state in ("runs", "partly", "stopped"):
+        parts.append("not checked")
     return ", ".join(parts)
 
 

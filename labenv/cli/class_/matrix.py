@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from labenv.classroom.federation.matrix import Matrix
     from labenv.events import Listener
 
-_PAUSE = 10  # seconds between two rounds of --watch: each sends real messages
+_PAUSE = 30  # seconds between two rounds of --watch: each sends real messages, and holds up mail clients for a moment
 
 
 def matrix(

@@ -8,6 +8,7 @@ import typer
 
 from labenv.cli import common
 from labenv.cli.class_.common import ClassOption, OnlyOption, opened
+from labenv.cli.class_.gate import check_there
 from labenv.cli.common import JsonOption
 
 if TYPE_CHECKING:
@@ -39,22 +40,23 @@ def passwords(
 
       labenv class passwords --html sheet.html
     """
+    check_there("class passwords")
     from labenv.classroom.serving import passwords as core
     from labenv.classroom.serving import sheet
+    from labenv.gate import server as gate
 
     of = opened(folder)
-    for file in filter(None, (html, txt)):
-        common.check_writable(file)
+    for report in filter(None, (html, txt)):
+        common.check_writable(report)
     chosen = of.chosen(only)
     left = core.left(of)
     wanted = [one for one in chosen if new or one.id not in left]
     made = core.make(of, [one.id for one in wanted], count)
     slips = [sheet.Slip(one.id, one.name, tuple(made[one.id])) for one in wanted]
-    where = sheet.Where(of.name, server, port)
-    if html:
-        common.write_text(html, sheet.html(slips, where), private=True)
-    if txt:
-        common.write_text(txt, sheet.text(slips, where), private=True)
+    where = sheet.Where(of.name, server, port, gate.host_key(of).get_fingerprint())
+    for file, drawn in ((html, sheet.html), (txt, sheet.text)):
+        if file:
+            common.write_text(file, drawn(slips, where), private=True)
     if json:
         common.print_json({"class": of.id, "passwords": made, "left": _left(of, [one.id for one in chosen])})
     elif not (html or txt):

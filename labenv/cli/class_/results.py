@@ -83,6 +83,11 @@ class Wanted:
     results: Path | None
     item: str
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether no file is wanted."""
+        return not any((self.kinds, self.gradebooks, self.html, self.html_each, self.results))
+
 
 def wanted(
     *,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from labenv.classroom.grading.model import Grade
     from labenv.classroom.grading.record import Record
 
+_NAMED = 3  # students that a line names; of more, how many there are
 _TITLES = ("student", "points", "of", "%", "late", "hints", "notes")
 
 
@@ -31,10 +32,19 @@ def table(grades: "Sequence[Grade]", alike: "Sequence[tuple[str, str, str]]" = (
 
 
 def notes(grades: "Iterable[Grade]") -> None:
-    """Print what is to be known about each grade, below the table."""
+    """Print what is to be known about the grades, below the table; what is to be known of several students, once."""
+    whose: dict[str, list[str]] = {}
     for grade in grades:
         for note in grade.notes:
-            typer.secho(one_line(f"{grade.student}: {note}"), fg="yellow")
+            whose.setdefault(note, []).append(grade.student)
+    for note, students in whose.items():
+        typer.secho(one_line(f"{_first(students)}: {note}"), fg="yellow")
+
+
+def _first(students: "Sequence[str]") -> str:
+    """The first few of them in words."""
+    more = f" and {len(students) - _NAMED} more" if len(students) > _NAMED else ""
+    return f"{', '.join(students[:_NAMED])}{more}"
 
 
 def summary(grades: "Sequence[Grade]") -> "Iterator[str]":
@@ -53,8 +63,9 @@ def summary(grades: "Sequence[Grade]") -> "Iterator[str]":
         for step in grade.steps:
             if step.of:
                 judged[JUDGES[step.judge]] = judged.get(JUDGES[step.judge], 0) + step.of
-    if judged:
-        yield f"Points judged {', '.join(f'{who}: {number(points)}' for who, points in judged.items())}."
+    if whole := sum(judged.values()):
+        shares = (f"{who} {100 * points / whole:.0f} %" for who, points in judged.items())
+        yield f"Points were judged {', '.join(shares)}."
 
 
 def number(points: float) -> str:
@@ -71,14 +82,15 @@ def _row(grade: "Grade", alike: "Sequence[str]") -> list[str]:
     ]
     told = [*said, *([f"missing: {grade.missing}"] if grade.missing else []), *_count(grade)]
     if alike:
-        more = f" and {len(alike) - 3} more" if len(alike) > 3 else ""
-        told.append(f"alike: {', '.join(alike[:3])}{more}")
+        told.append(f"alike: {_first(alike)}")
     late = f"{grade.days_late} d" if grade.days_late else ""
     cells = [grade.student, number(grade.total), number(grade.of), f"{grade.percent:.0f}", late, str(grade.hints or "")]
     return [*cells, one_line("; ".join(told))]
 
 
 def _count(grade: "Grade") -> "Iterator[str]":
+    if differing := sum(step.claimed is not None for step in grade.steps):
+        yield f"{differing} step{'s' if differing > 1 else ''} other than the student's own results"
     if grade.notes:
         yield f"{len(grade.notes)} note{'s' if len(grade.notes) > 1 else ''}"
 

@@ -3,7 +3,7 @@
 import gc
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,10 +82,10 @@ def _below(board: "Board", rows: "Sequence[Row]") -> list[str]:
     from labenv.cli.class_ import grid
 
     counts = [(word, sum(row.state == state for row in rows)) for state, word in grid.STATES.items()]
-    told = ", ".join(f"{count} {word}" for word, count in counts if count)
+    told = ", ".join(f"{word}: {count}" for word, count in counts if count)
     old = [row.checked for row in rows if row.checked]
     seen = f"; the oldest check is {grid.ago(min(old))} old" if old else "; none is checked: labenv class check"
-    return [*filter(None, [grid.legend()]), f"{board.of.name}, {board.lab.id}: {told or 'nobody'}{seen}"]
+    return [*filter(None, [grid.legend()]), f"{board.of.name}, {board.lab.id}. {told or 'Nobody is in it'}{seen}"]
 
 
 def _live(board: "Board", rows: "Sequence[Row]") -> None:
@@ -127,7 +127,8 @@ def _page(board: "Board", rows: "Sequence[Row]", columns: int, height: int) -> "
     return [*head, *pages[at], *(Text(part, style="dim") for part in [*below, last])]
 
 
-def _looks(board: "Board", rows: "Sequence[Row]"):  # type: ignore[no-untyped-def]
+def _looks(board: "Board", rows: "Sequence[Row]") -> "Iterator[Sequence[Row]]":
+    """The rows, now and again and again."""
     while True:
         yield rows
         began = time.monotonic()

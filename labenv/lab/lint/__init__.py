@@ -5,6 +5,7 @@ Nothing of the lab is run: its templates are rendered in a sandbox, its checks a
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,10 @@ def lint(folder: Path) -> list[Finding]:
 
 
 def rubric(path: Path, of: Lab) -> list[Finding]:
-    """All problems of a rubric for a lab, whose own it need not be."""
+    """All problems of a rubric for a lab, whose own it need not be. One that says nothing has none."""
+    with suppress(UsageError):
+        if parsed(path) is None:
+            return []
     found = Found(path.parent)
     form.form(found, path, schemas()["rubric"])
     if not found.findings:

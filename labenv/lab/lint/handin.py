@@ -17,6 +17,7 @@ def handin(found: Found, lab: Lab, plan: Topology) -> None:
     tree = parsed(path)
     machines: list[tuple[str, Place]] = [(name, ["machines", i]) for i, name in enumerate(tree.get("machines", ()))]
     machines += [(name, ["files", name]) for name in tree.get("files", {})]
+    machines += [(name, ["replay", key, name]) for key, those in tree.get("replay", {}).items() for name in those]
     for i, entry in enumerate(tree.get("evidence", ())):
         machines += [(name, ["evidence", i, "machines", j]) for j, name in enumerate(entry.get("machines", ()))]
     found.unknown(FILE, "machine", machines, [node.name for node in plan.nodes])

@@ -11,7 +11,7 @@ from labenv.environment import Environment, Machine, class_name, network_name
 from labenv.lab.topology import Network, Node
 from labenv.student import Student
 
-SHARED = "labenv.shared"  # on a machine of a class, and on its home: the machine's name
+LENT = "labenv.lent"  # on a machine of a class, and on its home: the machine's name
 _NOBODY = "nobody"
 
 
@@ -22,14 +22,14 @@ def owner(class_id: str, link: int = 0) -> Student:
 
 def machines(engine: Engine, class_id: str) -> dict[str, Machine]:
     """The machines that a class has for all, by name. Raises EngineError."""
-    wanted = {"label": [f"{CLASS}={class_id}", SHARED]}
+    wanted = {"label": [f"{CLASS}={class_id}", LENT]}
     with refusals(f"looking for the machines of the class {class_id}"):
         containers = engine.api.containers(all=True, filters=wanted)
         alive = {network["Id"] for network in engine.api.networks()}
     found: dict[str, Machine] = {}
     for container in containers:
         told = json.loads(container["Labels"][OPTIONAL])
-        name = container["Labels"][SHARED]
+        name = container["Labels"][LENT]
         record = Machine(
             name,
             told["fqdn"],
@@ -44,7 +44,7 @@ def machines(engine: Engine, class_id: str) -> dict[str, Machine]:
     return found
 
 
-def lent(engine: Engine, environment: Environment) -> tuple[Machine, ...]:
+def of(engine: Engine, environment: Environment) -> tuple[Machine, ...]:
     """The machines of its class that run for an environment. Raises EngineError."""
     if not environment.federated:
         return ()
@@ -63,10 +63,10 @@ def make(
 ) -> str:
     """Create a machine of a class, with its home, and return its container. It is not started. Raises EngineError, `NetworkTaken`."""
     who = owner(class_id)
-    mine = {CLASS: class_id, SHARED: node.name}
+    mine = {CLASS: class_id, LENT: node.name}
     _drop_home(engine, class_id, node.name)
     engine.create_network(who, home, mine | {BRIDGED: wall.bridge(who, home.name)}, dict(options))
-    return engine.create_machine(node, who, image, {}, mine | machine_labels(node, ""), files, binds)
+    return engine.create_machine(node, who, image, {}, mine | machine_labels(node, image), files, binds)
 
 
 def remove(engine: Engine, class_id: str) -> list[str]:
@@ -80,7 +80,7 @@ def remove(engine: Engine, class_id: str) -> list[str]:
 
 def _drop_home(engine: Engine, class_id: str, name: str | None = None) -> None:
     """Remove the home of a machine of a class, or all of them."""
-    wanted = {"label": [f"{CLASS}={class_id}", f"{SHARED}={name}" if name else SHARED]}
+    wanted = {"label": [f"{CLASS}={class_id}", f"{LENT}={name}" if name else LENT]}
     with refusals(f"removing the networks of the class {class_id}"):
         for network in engine.api.networks(filters=wanted):
             engine.remove_network(network["Id"])
@@ -95,5 +95,5 @@ def join(engine: Engine, machine: Machine, students: Mapping[str, Student]) -> l
     names = {network_name(each, machine.network): who for each, who in students.items()}
     missing = {name: who for name, who in names.items() if name in there and name not in machine.attached_to}
     for who in missing.values():
-        engine.join(machine.container, who, machine.network, f"{who.wan}.{machine.address.rpartition('.')[2]}")
+        engine.lend(machine.container, who, machine.network, f"{who.wan}.{machine.address.rpartition('.')[2]}")
     return [who.id for who in missing.values()]
