@@ -2,6 +2,7 @@
 
 import inspect
 import string
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from typer.main import get_command
 
 from labenv.cli.app import CHAPTERS, app
+from labenv.cli.class_.gate import check_there
 from labenv.errors import UsageError
 from labenv.gate import menu, programs
 from labenv.gate.commands import COMMANDS, allowed, words
@@ -221,3 +223,9 @@ def test_a_time_is_said_in_the_zone_of_the_class(tmp_path: Path) -> None:
     assert (
         menu.said(datetime(2027, 1, 27, 4, 59, tzinfo=UTC), made(tmp_path)) == "Tue 26 Jan 2027 23:59 (America/Toronto)"
     )
+
+
+def test_a_missing_library_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncssh", None)
+    with pytest.raises(UsageError, match=r"class gate needs AsyncSSH.*pip install 'labenv\[class\]'"):
+        check_there("class gate")
