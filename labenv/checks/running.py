@@ -105,7 +105,8 @@ class Run:
         Raises Waits if they take longer than that; then the end of the run does not wait for them.
         """
         failed = {result.step for result in self.results if result.status == "fail"}
-        first = [name for name in self.lab.steps if name in failed & needed(step, self.lab, self.waits)][:1]
+        ahead = failed & needed(step, self.lab, self.waits) if failed else failed
+        first = [name for name in self.lab.steps if name in ahead][:1]
         probes = [self._probes[name] for name in names if name in self._probes]
         if first and wait(probes, max(_BEHIND, self.began + _SOON - time.monotonic())).not_done:
             self.is_cut = True
@@ -134,8 +135,9 @@ class Run:
 
     def takes(self, result: CheckResult) -> bool:
         """Whether a result counts: not the failure of a step that may wait for one that was passed over."""
-        passed_over = needed(result.step, self.lab, self.waits) - {other.step for other in self.results}
-        return not (self.first and self.is_cut and result.status == "fail" and passed_over)
+        if not (self.first and self.is_cut and result.status == "fail"):
+            return True
+        return needed(result.step, self.lab, self.waits) <= {other.step for other in self.results}
 
     def explained(self, machine: Machine) -> Complaint | None:
         """What the servers of a machine logged against themselves since the run began, if that explains anything."""

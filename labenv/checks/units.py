@@ -6,6 +6,7 @@ What is asked is what is on the disk, where systemd can be asked about it: a boo
 import re
 import shlex
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from labenv.checks.machine import Machine
 
@@ -118,6 +119,7 @@ def read(said: str, name: str) -> Unit:
     return Unit(name, active, enabled[0] if enabled else "", tuple(dict.fromkeys(obstacles)), refusal, changed)
 
 
+@lru_cache(4)  # of the machines, whose services are read one by one
 def _sections(said: str) -> dict[str, list[str]]:
     sections: dict[str, list[str]] = {}
     lines: list[str] = []

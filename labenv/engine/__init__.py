@@ -127,15 +127,22 @@ class Engine:
             answer: dict[str, Any] = self.api.info()
             return answer
 
-    def shell(self, machine: Machine | str, *, reads: bool = False, patience: Patience | None = None) -> Channel:
+    def shell(
+        self,
+        machine: Machine | str,
+        *,
+        reads: bool = False,
+        patience: Patience | None = None,
+        over: Switchboard | None = None,
+    ) -> Channel:
         """A shell in a machine, or in the container of that name; it opens with its first command.
 
-        `reads` as Channel has it; `patience` is another than the one for all that this command asks.
+        `reads` and `over` as Channel has them; `patience` is another than the one for all that this command asks.
         """
         patience = patience or self._patience
         if isinstance(machine, str):
             return Channel(self.api, machine, patience)
-        return Channel(self.api, machine.container, patience, has_tools=machine.has_tools, reads=reads)
+        return Channel(self.api, machine.container, patience, has_tools=machine.has_tools, reads=reads, over=over)
 
     def lines(self, machine: Machine, command: str) -> Iterator[str]:
         """The lines that a shell command prints, as they come; it ends with whoever reads them. Raises EngineError."""

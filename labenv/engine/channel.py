@@ -16,6 +16,7 @@ import docker
 import docker.errors
 import requests
 
+from labenv.engine.dial import Line, Switchboard
 from labenv.engine.patience import Patience
 from labenv.engine.stream import STDERR, STDOUT, TOOLS, Stream, machine_state
 from labenv.errors import EngineError
@@ -24,6 +25,7 @@ from labenv.text import decoded
 # More than any file that labenv reads; what a machine sends is kept in memory.
 LARGEST = 4_000_000
 _QUESTION = 20.0  # seconds for what takes milliseconds
+_BESIDE = 1_000_000  # bytes that may come besides both outputs of a command, from what an earlier one left
 # Where labenv's own shell is, it runs each command in a copy of itself: to start a shell for it would take three times as long. A
 # command comes as a head of so many bytes (mark, length, length of its input), then both: what has a known length bash reads by the
 # block, unless it is to be as sh(1p) wants it, and it counts bytes in the C locale.
@@ -76,8 +78,11 @@ class Channel:
         *,
         has_tools: bool = False,
         reads: bool = False,
+        over: Switchboard | None = None,
     ) -> None:
         """Open nothing before the first command. `patience` is what all channels of a command have together.
+
+        The shell runs `over` a switchboard, if one is given: where the machine `has_tools`.
 
         The shell is labenv's own where the machine `has_tools`. With `reads`, commands find the other tools there before the
         machine's own: not for commands that change something, as the scripts that those start expect the machine's.
@@ -91,7 +96,8 @@ class Channel:
         self._killer = [busybox, "kill", "-s", "KILL"] if has_tools else ["/bin/kill", "-s", "KILL", "--"]
         self.container = container
         self._lock = threading.Lock()
-        self._stream: Stream | None = None
+        self._over = over
+        self._stream: Stream | Line | None = None
 
     def run(self, command: str, timeout: float | None = None, most: int = LARGEST, *, told: str = "") -> Result:
         """Run a shell command as root and return its `Result`. Its input is the line `told`, or /dev/null.
@@ -113,7 +119,10 @@ class Channel:
             if self._stream is not None and not self._stream.alive():
                 self._drop()
             if self._stream is None:
-                self._stream = Stream(self._api, self.container, self._shell)
+                self._stream = (
+                    self._over.run(self._shell) if self._over else Stream(self._api, self.container, self._shell)
+                )
+            self._stream.allow(2 * most + _BESIDE)
             exchange = _Exchange(self._stream, command, told, served=self._serves)
             try:
                 with self._patience.waiting(self.container) if asked else nullcontext():
@@ -177,7 +186,7 @@ class Channel:
 class _Exchange:
     """One command through the shell, and its answer. `shell` is the shell's process id, once the shell has sent it."""
 
-    def __init__(self, stream: Stream, command: str, told: str, *, served: bool) -> None:
+    def __init__(self, stream: Stream | Line, command: str, told: str, *, served: bool) -> None:
         self.shell = 0
         self._stream = stream
         token = secrets.token_hex(16)

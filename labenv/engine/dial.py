@@ -20,7 +20,8 @@ from typing import Protocol
 
 import docker
 
-from labenv.engine.stream import STDOUT, TOOLS, Stream
+from labenv.engine.stream import STDOUT, TOOLS, Stream, machine_state
+from labenv.errors import EngineError
 from labenv.text import decoded
 
 _HEADER = struct.Struct(">IBI")  # number of the command, kind, length: as in dial.pl
@@ -76,18 +77,22 @@ def dial(
 
 
 class Switchboard:
-    """Connections from one machine, over one exec; safe to share between threads. They all end 45 seconds after the first."""
+    """Connections from one machine, and commands in it, over one exec; safe to share between threads.
+
+    The connections all end 45 seconds after the first.
+    """
 
     def __init__(self, api: docker.APIClient, container: str, *, has_tools: bool = False) -> None:
         """Nothing is opened before the first connection."""
         self._has_tools = has_tools
         self._api = api
         self._container = container
-        self._is_closed = False
+        self._is_hung_up = False
         self._end = 0.0  # of time.monotonic(); the first connection sets it
         self._lock = threading.Lock()
         self._stream: Stream | None = None
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[int, Line] = {}
+        self._calls: set[Line] = set()  # those that are connections
         self._numbers = itertools.count(1)
 
     def dial(
@@ -110,36 +115,57 @@ class Switchboard:
             words[0] = f"{TOOLS}/bin/connect"
         else:
             words = ["/bin/sh", "-c", 'echo >&2; exec "$@"', "sh", *words]
-        line = _Line(self, self._opened(), next(self._numbers))
+        if self._is_hung_up:
+            raise BrokenPipeError("nobody waits for it any more")
+        line = self._started(words)
+        self._calls.add(line)
+        if self._is_hung_up:  # a moment ago
+            line.close()
+        return _socket(line, host, port, patience, timeout, self._end, hopeless)
+
+    def run(self, argv: list[str]) -> "Line":
+        """Start a command there that is no connection; its session is its own. Raises EngineError if the machine does not run."""
+        try:
+            return self._started([f"{TOOLS}/bin/busybox", "setsid", *argv])
+        except OSError as error:
+            raise EngineError(f"{machine_state(self._api, self._container)}, so no command can run there.") from error
+
+    def _started(self, words: list[str]) -> "Line":
+        line = Line(self, self._opened(), next(self._numbers))
         self._lines[line.number] = line
         with _closed_on_error(line):
             self.send(line, _START, "\0".join(words).encode())
-        return _socket(line, host, port, patience, timeout, self._end, hopeless)
+        return line
 
-    def send(self, line: "_Line", kind: int, data: bytes = b"") -> None:
+    def send(self, line: "Line", kind: int, data: bytes = b"") -> None:
         """Send a frame of a connection. Raises OSError if the exec that it belongs to has ended."""
         with self._lock:
             if self._stream is not line.stream:
                 raise BrokenPipeError("the machine has stopped")
             line.stream.send(_HEADER.pack(line.number, kind, len(data)) + data)
 
-    def forget(self, line: "_Line") -> None:
+    def forget(self, line: "Line") -> None:
         """No longer listen to a connection."""
         self._lines.pop(line.number, None)
+        self._calls.discard(line)
+
+    def hang_up(self) -> None:
+        """End all connections, and make no further ones; commands go on."""
+        self._is_hung_up = True
+        for line in list(self._calls):
+            line.close()
 
     def close(self) -> None:
-        """End all connections, and make no further ones."""
+        """End everything. A further command opens another exec."""
+        self._is_hung_up = True
         with self._lock:
-            self._is_closed = True
             if self._stream is not None:
                 self._stream.close()
                 self._stream = None
 
     def _opened(self) -> Stream:
-        """The exec for the next connection. Raises EngineError if the machine does not run, OSError after `close`."""
+        """The exec for the next connection. Raises EngineError if the machine does not run."""
         with self._lock:
-            if self._is_closed:
-                raise BrokenPipeError("nobody waits for it any more")
             if self._stream is None:
                 theirs = ["perl", "-e", _PROGRAM.read_text(encoding="utf-8")]
                 command = [f"{TOOLS}/bin/board"] if self._has_tools else theirs
@@ -173,8 +199,8 @@ class Switchboard:
             line.hear(None)
 
 
-class _Line:
-    """One connection of a switchboard."""
+class Line:
+    """One command of a switchboard, such as a connection."""
 
     def __init__(self, board: Switchboard, stream: Stream, number: int) -> None:
         self.number = number
@@ -182,6 +208,18 @@ class _Line:
         self._frames: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
         self._left = _LARGEST
         self._board = board
+
+    def allow(self, most: int) -> None:
+        """Let so many bytes come from now on; more end it."""
+        self._left = most
+
+    def alive(self) -> bool:
+        """Whether the command still runs and can be heard; discards what it has written meanwhile."""
+        with contextlib.suppress(queue.Empty):
+            while self._frames.get_nowait() is not None:
+                pass
+            return False
+        return True
 
     def hear(self, frame: tuple[int, bytes] | None) -> None:
         """Take a frame that came, None for the end; what is too much counts as the end."""
@@ -192,18 +230,22 @@ class _Line:
             self._frames.put(frame)
 
     def send(self, data: bytes) -> None:
+        """Send bytes to it. Raises OSError if its exec has ended."""
         self._board.send(self, _INPUT, data)
 
     def end_of_input(self) -> None:
+        """Close its standard input."""
         self._board.send(self, _END_OF_INPUT)
 
     def frame(self, deadline: float | None) -> tuple[int, bytes] | None:
+        """Its next output, None when it has ended. Raises TimeoutError past the deadline."""
         try:
             return self._frames.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
         except queue.Empty:
             raise TimeoutError from None
 
     def close(self) -> None:
+        """End it."""
         self._board.forget(self)
         self._frames.put(None)
         with contextlib.suppress(OSError):  # the machine may have been faster

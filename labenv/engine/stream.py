@@ -64,6 +64,9 @@ class Stream:
             return self.frame(None)
         return None
 
+    def allow(self, most: int) -> None:
+        """Nothing: no more is read than is asked for."""
+
     def alive(self) -> bool:
         """Whether the command still runs and can be heard; discards what it has written meanwhile."""
         with contextlib.suppress(ConnectionError):

@@ -17,12 +17,12 @@ from labenv.lab.topology import Network
 _SPACE = IPv4Network("10.192.0.0/10")
 
 
-def pools_for(there: Takings, student_id: str, networks: Iterable[Network]) -> tuple[Pool, ...]:
-    """A free pool for each of these networks whose own addresses are taken. Raises EngineError if there is none."""
+def pools_for(there: Takings, student_id: str, networks: Iterable[Network], *, every: bool = False) -> tuple[Pool, ...]:
+    """A free pool for each of these networks whose own addresses are taken, or for `every` one. Raises EngineError if there is none."""
     chosen: list[Pool] = []
     for network in networks:
         own = IPv4Network(network.subnet)
-        if there.has(own):
+        if every or there.has(own):
             mine = [IPv4Network(pool.there) for pool in chosen]
             chosen.append(
                 Pool(network.name, str(free_pool(there, f"{student_id}/{network.name}", own.prefixlen, mine)), str(own))

@@ -282,6 +282,6 @@ def _contradiction(request: Request, there: Environment) -> tuple[str, Any] | No
         ("--net", request.x, there.student.x),
         ("--first", request.first, there.student.first),
         ("--at", request.stage, there.stage),
-        ("--lab", request.lab, there.lab),
+        ("--lab", request.lab and labs.load(request.lab).id, there.lab),
     ]
     return next(((option, old) for option, new, old in asked if new not in (None, old)), None)

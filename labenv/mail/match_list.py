@@ -8,6 +8,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from labenv.checks.evidence import CheckFailed
@@ -17,6 +18,7 @@ from labenv.mail.tables import is_table, look_up
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_parsed = lru_cache(1024)(ipaddress.ip_address)
 _DEEPEST = 4  # files in files
 # Postfix tries to read a word as a network only if it has no other characters; it passes over anything else without a word.
 _OF_NETWORKS = re.compile(r"[0-9a-fA-F.:\[\]/]+")
@@ -85,6 +87,7 @@ class MatchList:
         return not self._answers[pattern.text].isdisjoint(keys)
 
 
+@lru_cache(1024)  # the checks ask for the same word with each address of the lab
 def network(text: str) -> Network | None:
     """The network that a word means, None if Postfix does not take it for one. Raises BadNetworkError as Postfix warns.
 
@@ -94,7 +97,7 @@ def network(text: str) -> Network | None:
         return None
     address, slash, mask = text.replace("[", "").replace("]", "").partition("/")
     try:
-        whole = ipaddress.ip_address(address)
+        whole = _parsed(address)
     except ValueError:
         if not slash:  # digits and dots that are no address: a name, for Postfix
             return None
@@ -129,7 +132,7 @@ def _read(machine: Machine, value: str, depth: int) -> Iterator[Pattern]:
 
 
 def _fits(text: str, client: Client) -> bool:
-    there = ipaddress.ip_address(client.address)
+    there = _parsed(client.address)
     if there == _address(text):
         return True
     meant = network(text) if (":" in text) == (there.version == 6) else None
@@ -141,6 +144,6 @@ def _fits(text: str, client: Client) -> bool:
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+        return _parsed(text.removeprefix("[").removesuffix("]"))
     except ValueError:
         return None

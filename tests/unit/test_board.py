@@ -15,6 +15,7 @@ from labenv.environment import Environment
 from labenv.environments.history.repository import Change, Lately, Repository
 from labenv.environments.ticks import Tick
 from labenv.lab import labs
+from labenv.sheet.progress import Mark
 from labenv.student import Student
 
 LAB = labs.load("lab4b")
@@ -97,7 +98,7 @@ def test_a_report_takes_the_place_of_what_was_recorded() -> None:
 
 def rows() -> list[Row]:
     now = int(time.time())
-    full = dict.fromkeys(LAB.steps, "pass") | {"17": "fail", "18": "skip", "51": "person"}
+    full: dict[str, Mark] = {**dict.fromkeys(LAB.steps, "pass"), "17": "fail", "18": "skip", "51": "person"}
     return [
         Row("asmith15", "", "runs", "lab4b", "done", full, now - 70, "17", now - 5000, 3, 2, 1, now, now - 9, ""),
         Row("x" * 32, "", "stopped", marks=full, checked=now - 100_000),

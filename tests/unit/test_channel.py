@@ -21,6 +21,7 @@ import docker
 import docker.errors
 import pytest
 
+from labenv.engine import dial as dialling
 from labenv.engine.channel import Channel, Result
 from labenv.engine.dial import Switchboard, dial
 from labenv.engine.patience import Patience
@@ -112,23 +113,30 @@ def engine(tmp_path: Path) -> Iterator[LocalExec]:
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What labenv puts into a machine, as far as a channel needs it: bash under the name of sh, and a kill."""
+    """What labenv puts into a machine, as far as a channel needs it: bash under the name of sh, kill, setsid, a switchboard."""
     folder = tmp_path / "tools" / "bin"
     folder.mkdir(parents=True)
     (folder / "sh").symlink_to(shutil.which("bash") or "/bin/bash")
-    kill = folder / "busybox"
-    kill.write_text('#!/bin/sh\nshift 3\nkill -s KILL -- "$@"\n')
-    kill.chmod(0o755)
+    program("busybox", 'case $1 in setsid) exec "$@" ;; kill) shift 3; kill -s KILL -- "$@" ;; esac', folder)
+    program("board", f"exec perl {Path(dialling.__file__).with_suffix('.pl')}", folder)  # it does what board.c does
     monkeypatch.setattr("labenv.engine.channel.TOOLS", str(folder.parent))
+    monkeypatch.setattr("labenv.engine.dial.TOOLS", str(folder.parent))
 
 
-@pytest.fixture(params=["with tools", "without tools"])
+@pytest.fixture(params=["own exec", "over a switchboard", "no tools"])
 def channel(engine: LocalExec, tools: None, request: pytest.FixtureRequest) -> Iterator[Channel]:
-    opened = Channel(
-        cast(docker.APIClient, engine), "labenv-anna-vm3", has_tools=request.param == "with tools", reads=True
-    )
+    api, has_tools = cast(docker.APIClient, engine), request.param != "no tools"
+    board = Switchboard(api, "labenv-anna-vm3", has_tools=True)
+    over = board if request.param == "over a switchboard" else None
+    opened = Channel(api, "labenv-anna-vm3", has_tools=has_tools, reads=True, over=over)
     yield opened
     opened.close()
+    board.close()
+
+
+def program(name: str, does: str, folder: Path) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{does}\n")
+    (folder / name).chmod(0o755)
 
 
 def test_status_and_both_outputs(channel: Channel) -> None:

@@ -13,16 +13,17 @@ import pytest
 import typer
 
 from labenv.classroom.folder.model import Assignment, Class, Limits, Member
-from labenv.classroom.running import drills, there
+from labenv.classroom.running import drills, there, timers
 from labenv.classroom.running.room import Room
-from labenv.classroom.running.up import _Item, _refuse_strange, _within
+from labenv.classroom.running.up import _as_it_is, _Item, _refuse_strange, _within
 from labenv.classroom.serving import timing
 from labenv.classroom.serving.alive import SERVE, alone
 from labenv.cli.class_ import told
 from labenv.computer import Computer
 from labenv.engine import disk
-from labenv.environment import Environment, Machine
-from labenv.environments.plan import Request
+from labenv.environment import Allowance, Environment, Machine
+from labenv.environments.plan import Request, validated
+from labenv.environments.up import _contradiction
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import silent
 from labenv.lab import labs
@@ -93,6 +94,17 @@ def test_what_is_not_this_classs_or_this_labs_is_refused_with_the_way_out(
         _refuse_strange(existing, of, labs.load("lab4b"))
     assert "down" in str(error.value)
     _refuse_strange(environment("anna"), of, labs.load("lab4b"))
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_is_brought_back_is_asked_for_as_it_is(folder: bool) -> None:
+    existing = replace(environment("anna"), allowance=Allowance(512 << 20, 0))
+    if folder:
+        existing = replace(existing, lab_folder=str(labs.load("lab4b").folder))
+    asked = validated(_as_it_is(existing, ["outside"]))
+    assert _contradiction(asked, existing) is None
+    assert (asked.class_id, asked.allowance, set(asked.profiles)) == ("ops345", existing.allowance, {"outside"})
+    assert _contradiction(replace(asked, lab="lab3", stage=None), existing) == ("--lab", "lab4b")
 
 
 def test_those_that_run_count_for_what_may_run_at_once(of: Class) -> None:
@@ -166,6 +178,17 @@ def test_times_are_refused_unless_something_stops_the_environments(of: Class) ->
         assert timing.wanted(limited, None, "45m") == timing.Timing(limited, timedelta(hours=4), timedelta(minutes=45))
         with pytest.raises(UsageError, match="--for: a time of nothing"):
             timing.wanted(of, "0h", None)
+
+
+def test_a_time_that_cannot_be_kept_is_an_error_of_that_student_alone(of: Class) -> None:
+    (of.records / "timers").mkdir(parents=True)
+    (of.records / "timers" / "ben.json").mkdir()
+    coming = [("anna", 1), ("ben", 2), ("cho", EngineError("dead")), ("dev", 4)]
+    told_ = dict(timing.Timing(of, timedelta(hours=1), None).begun(coming))
+    assert (told_["anna"], told_["dev"]) == (1, 4)
+    assert isinstance(told_["ben"], UsageError)
+    assert str(told_["cho"]) == "dead"
+    assert set(timers.get_all(of)) == {"anna", "dev"}
 
 
 def test_who_failed_is_said_once_with_the_reason_and_the_worst_code_counts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -189,6 +189,18 @@ def test_whose_a_hand_in_is_says_the_lms_and_not_the_archive(tmp_path: Path) -> 
     assert said not in by_student(run)["bjones3"].notes
 
 
+def test_what_an_archive_says_is_bounded_and_without_control_characters(tmp_path: Path) -> None:
+    contents = members("asmith15")
+    tree = json.loads(contents["check.json"])
+    tree["notes"] = [f"\x1b[2J\u202e{number}\n" + "x" * 9000 for number in range(50)]
+    tree["results"][0] |= {"status": "fail", "seen": "\x1b]0;title\x07" * 9000}
+    saved(tmp_path / "asmith15.tar.gz", "asmith15", contents | {"check.json": json.dumps(tree).encode()})
+    [grade] = of_handins(a_task(tmp_path, ["asmith15"]), [tmp_path / "asmith15.tar.gz"], HandedIn()).grades
+    told = json.dumps(grade.to_dict(), ensure_ascii=False)
+    assert not any(each in told for each in ("\x1b", "\u001b", "\x07", "\u202e"))
+    assert len(told) < 100_000
+
+
 def test_a_copy_has_the_mark_of_the_environment_that_it_was_made_in(tmp_path: Path) -> None:
     for name, mark in (("asmith15", "0123456789abcdef"), ("bjones3", "0123456789abcdef"), ("cwu", "fedcba9876543210")):
         archive(tmp_path / "in", name, mark=mark)

@@ -42,6 +42,7 @@ GIVEN = Pieces(
     {"asmith15": 1000},
     {"multi-user.target.wants/postfix.service": "/lib/systemd/system/postfix.service", "dovecot.service": "/dev/null"},
     active=("postfix.service",),
+    packages=("postfix",),
     stays=("/home/asmith15/.forward",),
 )
 
@@ -68,6 +69,7 @@ def test_files_accounts_and_links_are_laid_over_the_lab_s_own() -> None:
     assert "/etc/labenv/accounts" not in files(there)
     assert ["make", "/etc/aliases.db", "/usr/sbin/postalias", "hash:/etc/aliases"] in orders(there)
     assert ["link", "dovecot.service", "/dev/null"] in orders(there)
+    assert ["package", "postfix"] in orders(there)
     assert [
         "account",
         "asmith15",
@@ -207,6 +209,7 @@ AT = {"mode": 420, "owner": "root", "group": "root"}
         changed(folders={"/home/asmith15/Mail dir": AT}),
         changed(active=["a b.service"]),
         changed(active=["--force.target"]),
+        changed(packages=["--force-all"]),
         changed(stays=["/tmp/\x1b[2J"]),
     ],
 )

@@ -22,10 +22,10 @@ from labenv.mail.post import Post, new_token
 from labenv.parallel import Together
 from labenv.text import one_line
 
-_AT_ONCE = 5  # students who send at a time: each message has as many deliveries as there are others
+_AT_ONCE = 3  # students who send at a time: each message has as many deliveries as there are others
 _TOGETHER = 8  # students whose machines are asked at a time
-WAIT = 10.0  # seconds until what a message did counts; one second is usual
-_QUIET = 3.0  # seconds in which nothing more happens
+_WAIT = 30.0  # seconds until what a message did counts; one is usual
+_QUIET = 6.0  # seconds without a new line in any log: a busy computer needs some
 _PAUSE = 0.2
 _LONGEST = 200  # characters of what a log says
 
@@ -158,7 +158,7 @@ def _sent(wave: Sequence[Desk], ends: Mapping[str, Desk]) -> None:
         list(pool.map(one, wave))
         pairs = [(desk, end) for desk in wave if desk.sent for end in ends.values() if end is not desk]
         began = moved = time.monotonic()
-        while (now := time.monotonic()) < min(began + WAIT, moved + _QUIET):
+        while (now := time.monotonic()) < min(began + _WAIT, moved + _QUIET):
             under_way = [(desk, end) for desk, end in pairs if not _is_at_rest(_way(desk, end))]
             if not under_way:
                 break

@@ -205,7 +205,7 @@ def _pair(sender: str, to: str, door: Door, way: Way | None, trouble: str) -> Pa
         return Pair(sender, to, "delivered")
     if way.accepted:
         return Pair(sender, to, "accepted", way.words or f"{to}'s log has no line about its delivery")
-    still = f"the message was still in a queue after {letters.WAIT:.0f} seconds"
+    still = "the message stayed in a queue"
     return Pair(sender, to, "refused" if way.left else "unsent", way.words or still)
 
 

@@ -41,6 +41,11 @@ def known(name: str) -> bool:
     return (plain := _plain(name)) in _ALL or bool(_KEY.fullmatch(plain))
 
 
+def is_naming(name: str) -> bool:
+    """Whether each cell of a column with that name names one student: an id, a login, an e-mail address."""
+    return _plain(name) in {*_ID, *_LMS_ID, *_EMAIL}
+
+
 def understood(names: Iterable[str]) -> Columns:
     """Which of the columns with these names means what."""
     there: dict[str, str] = {}

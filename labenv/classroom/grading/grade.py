@@ -14,6 +14,9 @@ from labenv.lab import labs, rubric
 from labenv.lab.model import Lab
 from labenv.lab.rubric import Rubric
 from labenv.sheet.guide import Asked
+from labenv.text import one_line
+
+_MOST_NOTES, _LONGEST_NOTE = 100, 1000
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def graded(task: Task, member: Member, source: Source, work: Work) -> Grade:
             work.file,
             steps,
             (*points.taken_away(rubric, work.known), *([late] if late else [])),
-            notes=(*work.notes, *points.not_known(rubric, work.known)),
+            notes=_notes((*work.notes, *points.not_known(rubric, work.known))),
             hints=len(work.known.asked),
             rubric=rubric.digest,
             digest=work.digest,
@@ -118,8 +121,8 @@ def missing(task: Task, member: Member, source: Source, why: str, notes: Iterabl
             source,
             _now(),
             steps=steps,
-            notes=tuple(notes),
-            missing=why,
+            notes=_notes(notes),
+            missing=one_line(why)[:_LONGEST_NOTE],
             rubric=task.rubric.digest,
         ),
     )
@@ -140,7 +143,7 @@ def best(rubric: Rubric, attempts: Sequence[Grade]) -> Grade:
 
 def with_notes(grade: Grade, notes: Iterable[str]) -> Grade:
     """The grade with these notes, each once, after those that it has."""
-    return replace(grade, notes=tuple(dict.fromkeys([*grade.notes, *notes])))
+    return replace(grade, notes=_notes([*grade.notes, *notes]))
 
 
 def changes(before: Mapping[str, Grade], now: Iterable[Grade]) -> Iterator[tuple[Grade, Grade, tuple[str, ...]]]:
@@ -178,6 +181,11 @@ _SOURCES: Mapping[Source, str] = {"environment": "the environment", "hand-in": "
 
 def _decision(given: Override) -> tuple[float, str]:
     return given.points, given.step
+
+
+def _notes(notes: Iterable[str]) -> tuple[str, ...]:
+    """Notes, which may quote what anybody has packed: each once, on one line, and not too many."""
+    return tuple(dict.fromkeys(one_line(note)[:_LONGEST_NOTE] for note in notes))[:_MOST_NOTES]
 
 
 def _decided(task: Task, grade: Grade) -> Grade:

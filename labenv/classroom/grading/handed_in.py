@@ -6,18 +6,19 @@ participant is whom (mod/assign/feedback/offline: "Identifier", "Last modified (
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-from labenv.classroom.folder import table
+from labenv.classroom.folder import columns, table
+from labenv.classroom.folder.columns import Columns
 from labenv.classroom.folder.model import Class
-from labenv.classroom.grading.whose import NAMING, Roster
+from labenv.classroom.grading.whose import Roster
 from labenv.errors import UsageError
 from labenv.text import one_line
 
 _TIME = ("time", "handedin", "submitted", "submittedat", "submissiontime", "lastmodifiedsubmission", "datesubmitted")
-_KNOWN = frozenset({*_TIME, *NAMING, "identifier", "name", "fullname", "student"})
 _NUMBER = re.compile(r"\D*(\d+)")  # "Participant 12345", in any language
 # Beside ISO 8601: Moodle in English ("Tuesday, 26 January 2027, 11:59 PM"), spreadsheets.
 _FORMS = (
@@ -41,17 +42,18 @@ class HandedIn:
 
 def read(file: Path, of: Class) -> HandedIn:
     """What a CSV file says; a time without a zone is in that of the class. Raises UsageError, with the line, for what it cannot read."""
-    told = table.read(file, lambda cell: _plain(cell) in _KNOWN, "id")
+    told = table.read(file, lambda cell: columns.known(cell) or _plain(cell) in _TIME, "id")
     timed = next((name for name in told.columns if _plain(name) in _TIME), None)
     if timed is None:
         raise UsageError(f"{file} has no column with the time. Call it time, beside a column id with the student.")
     number_in = next((name for name in told.columns if _plain(name) == "identifier"), "")
+    meant = columns.understood(told.columns)
     roster = Roster(of.members)
     times: dict[str, list[datetime]] = defaultdict(list)
     participants: dict[str, str] = {}
     for row in told.rows:
         try:
-            member = roster.find(cell for name, cell in row.cells.items() if name != timed and cell.strip())
+            member = roster.find(_keys(row.cells, meant))
         except UsageError as error:
             raise UsageError(f"{file}:{row.line}: {error}") from error
         if member is None:  # a worksheet lists the whole course, of which a class may be a part
@@ -85,6 +87,13 @@ def _parsed(text: str, form: str) -> datetime | None:
         return datetime.strptime(text, form)
     except ValueError:
         return None
+
+
+def _keys(cells: Mapping[str, str], meant: Columns) -> Iterator[str]:
+    """What a row has that names its student, the surest first."""
+    yield from (cells[name] for name in (meant.id, meant.lms_id, meant.email) if name and cells[name].strip())
+    if name := " ".join(cells[part] for part in meant.name).strip():
+        yield name
 
 
 def _plain(name: str) -> str:

@@ -23,6 +23,7 @@ from labenv.text import one_line
 
 MOST_ATTEMPTS = 20  # of one student that are read
 _MOST_FILES = 20_000
+_DEEPEST = 20
 _LONGEST = 400  # characters of a name; of a longer one the end is read
 # What an LMS puts beside hand-ins, and what other systems leave in zips and folders.
 _BESIDE = (".txt", ".html", ".htm")
@@ -120,8 +121,8 @@ def _of_one(source: Path, stack: ExitStack) -> Iterator[tuple[str, Callable[[], 
         yield source.name, partial(_from_disk, source)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """The regular files below a folder, in order. Links are left: they may lead anywhere."""
+def _walk(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """The regular files below a folder, in order. Links are left: they may lead anywhere. No LMS makes folders as deep as _DEEPEST."""
     try:
         there = sorted(folder.iterdir())
     except OSError as error:
@@ -129,8 +130,8 @@ def _walk(folder: Path) -> Iterator[Path]:
     for path in there:
         if path.is_symlink():
             continue
-        if path.is_dir():
-            yield from _walk(path)
+        if path.is_dir() and depth < _DEEPEST:
+            yield from _walk(path, depth + 1)
         elif path.is_file():
             yield path
 

@@ -5,33 +5,11 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from labenv.classroom.folder import columns
 from labenv.classroom.folder.model import Member
 from labenv.errors import UsageError
 from labenv.text import one_line
 
-# Columns of rosters that name a student: Moodle's, Canvas's, Blackboard's, Brightspace's and Excel's. Others may say the same of many.
-NAMING = frozenset(
-    [
-        "id",
-        "studentid",
-        "userid",
-        "username",
-        "login",
-        "loginid",
-        "sisuserid",
-        "sisloginid",
-        "idnumber",
-        "orgdefinedid",
-        "email",
-        "emailaddress",
-        "mail",
-        "number",
-        "studentnumber",
-        "matriculation",
-        "matriculationnumber",
-        "externalid",
-    ]
-)
 _MOST_WORDS = 8  # of a name
 
 
@@ -69,7 +47,7 @@ def _keys(one: Member) -> Iterator[str]:
         if key:
             yield key
     for column, key in one.row.items():
-        if key and re.sub(r"[\W_]", "", str(column)).casefold() in NAMING:
+        if key and columns.is_naming(column):
             yield key.strip()
 
 

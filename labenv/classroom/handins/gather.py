@@ -37,6 +37,7 @@ ACTIVE = "systemctl list-units --plain --no-legend --type=service,socket --state
 _STATE = f"""
 {ACTIVE} | sed 's/^/active\\t/'
 find {_UNITS} -type l -printf 'link\\t%P\\t%l\\n'
+dpkg-query -W -f '${{db:Status-Status}}\\t${{Package}}\\n' | sed -n 's/^installed/package/p'
 cut -d: -f6 /etc/passwd | sort -u | while read -r home; do [ ! -d "$home" ] || stat -L --printf 'home\\t%n\\t%a\\t%U\\t%G\\t%u\\t%g\\n' "$home"; done
 for file in {" ".join(_STAYS)}; do [ ! -f "$file" ] || [ -L "$file" ] || [ "$file" -ot /etc/labenv/laid ] || printf 'stays\\t%s\\n' "$file"; done
 """
@@ -76,6 +77,7 @@ def gathered(engine: "Engine", environment: Environment, lab: Lab, name: str, wa
         dict(groups[: pieces.MOST_ACCOUNTS]),
         dict(list(links.items())[: pieces.MOST_LINKS]),
         tuple(row[0] for row in told["active"] if pieces.UNIT.fullmatch(row[0]))[: pieces.MOST_LINKS],
+        tuple(row[0] for row in told["package"] if pieces.PACKAGE.fullmatch(row[0]))[: pieces.MOST_PACKAGES],
         tuple(path for path in sorted(stays) if pieces.PATH.fullmatch(path))[: pieces.MOST_FILES],
     )
 
@@ -128,7 +130,7 @@ def _unpacked(data: bytes) -> tuple[dict[str, tuple[bytes, Place]], dict[str, Pl
 
 
 def _told(said: str) -> dict[str, list[list[str]]]:
-    found: dict[str, list[list[str]]] = {"link": [], "home": [], "stays": [], "lab": [], "active": []}
+    found: dict[str, list[list[str]]] = {"link": [], "home": [], "stays": [], "lab": [], "active": [], "package": []}
     for line in said.splitlines():
         kind, _, rest = line.partition("\t")
         if kind in found:

@@ -13,7 +13,7 @@ from labenv.plain_tar import Unreadable
 
 FORMAT = 1
 FOLDER = "replay"
-MOST_FILES, MOST_ACCOUNTS, MOST_LINKS = 300, 200, 500
+MOST_FILES, MOST_ACCOUNTS, MOST_LINKS, MOST_PACKAGES = 300, 200, 500, 2_000
 LARGEST_FILE, LARGEST = 400_000, 1_000_000  # characters of one file, and of all
 PATH = re.compile(r"(/(?!\.{1,2}(/|$))[\w.,:@+~%=-]+)+", re.ASCII)
 NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,31}", re.ASCII)  # useradd(8)
@@ -27,6 +27,7 @@ _TARGET = re.compile(
     r"(/dev/null|(/etc|/lib|/usr/lib)/systemd/system/[\w.-]{1,100}|[\w.-]{1,100}\.[a-z]{3,10})", re.ASCII
 )
 _OWNER = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,31}", re.ASCII)  # a number where there is no name
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,80}", re.ASCII)  # deb-control(5)
 OF_THE_LAB = "lab"  # in place of a hash: the password is the environment's own
 
 
@@ -69,7 +70,7 @@ class Pieces:
     """What is carried of one machine.
 
     `groups` are group(5)'s names with their numbers; `links` those below /etc/systemd/system, which say what starts at boot, with their
-    targets; `active` the services and sockets that ran; `stays` are files that are there and are never carried.
+    targets; `active` the services and sockets that ran; `packages` what is installed; `stays` are files that are there and are never carried.
     """
 
     files: tuple[Carried, ...] = ()
@@ -78,6 +79,7 @@ class Pieces:
     groups: Mapping[str, int] | None = None
     links: Mapping[str, str] | None = None
     active: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
@@ -109,6 +111,7 @@ def read(data: bytes) -> Pieces:
             {_text(n, NAME): _number(i) for n, i in _some((tree["groups"] or {}).items(), MOST_ACCOUNTS, tuple)},
             dict(_some((tree["links"] or {}).items(), MOST_LINKS, _link)),
             tuple(_some(tree["active"], MOST_LINKS, lambda name: _text(name, UNIT))),
+            tuple(_some(tree["packages"], MOST_PACKAGES, lambda name: _text(name, PACKAGE))),
             tuple(_some(tree["stays"], MOST_FILES, _path)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

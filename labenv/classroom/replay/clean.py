@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from labenv.classroom.handins import laws
@@ -14,12 +13,13 @@ from labenv.classroom.replay.lay import Rules, laid
 from labenv.engine import image_sources
 from labenv.engine.images import Images
 from labenv.engine.ready import await_boot
-from labenv.environment import Environment, Machine, Pool
-from labenv.environments import room, shared
+from labenv.environment import Environment, Machine
+from labenv.environments import room
 from labenv.environments.changing import changed_by, changing
 from labenv.environments.machines import make, making_networks
 from labenv.environments.networks import takings
 from labenv.environments.plan import Plan
+from labenv.environments.pools import pools_for
 from labenv.environments.recovery import remove_all
 from labenv.errors import EngineError, UsageError
 from labenv.events import Listener
@@ -64,7 +64,8 @@ def plan(
     """
     at, first = lab.last_stage, lab.stages[0].id
     whole = _topology(who, lab)
-    pools = _pools(engine, whole, place)
+    # So the student's own environment may run beside it. Podman cannot have that: there, only where it must be, which it then refuses.
+    pools = pools_for(takings(engine), place, whole.networks, every=not engine.facts.podman)
     whole = whole.pooled(pools)
     overlays, refused = {}, []
     for node in whole.nodes:
@@ -78,24 +79,6 @@ def plan(
         replace(who, id=place), lab, at, whole, lab.topology, whom=who.id, overlays=overlays, active=active, pools=pools
     )
     return made, tuple(refused)
-
-
-def _pools(engine: "Engine", whole: Topology, place: str) -> tuple[Pool, ...]:
-    """What the engine knows the networks by, so that the student's own environment, or another with that X, may run beside it.
-
-    Podman cannot have that: there, only if it must be, and then making the machines says so.
-    """
-    there = takings(engine)
-    if engine.facts.podman:
-        return shared.pools(there, place, whole.networks)
-    found: list[Pool] = []
-    for network in whole.networks:
-        own = IPv4Network(network.subnet)
-        mine = [IPv4Network(pool.there) for pool in found]
-        found.append(
-            Pool(network.name, str(shared.free(there, f"{place}/{network.name}", own.prefixlen, mine)), str(own))
-        )
-    return tuple(found)
 
 
 def prepare(engine: "Engine", who: Student, lab: Lab, count: int, listen: Listener) -> None:

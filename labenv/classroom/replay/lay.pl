@@ -12,6 +12,12 @@ for (split /\n/, content($list)) {
 }
 unlink $list, $0;
 
+# The image is that of the lab's last stage: what the student has not installed yet, or has removed, goes. All packages are no answer.
+if (my %has = map { $_->[0] => 1 } @{$orders{package}}) {
+    my @gone = grep { !$has{$_} } content('/var/lib/dpkg/status') =~ /^Package: (\S+)\nStatus: \S+ \S+ installed$/mg;
+    system 'dpkg', '--purge', '--no-triggers', '--force-depends', @gone if @gone && @gone < keys %has;
+}
+
 # Files that the student removed; what is kept is named, or is the image's own.
 my %keep = map { $_ => 1 } map { glob $_->[0] } @{$orders{keep}};
 unlink grep { -f && !$keep{$_} } map { glob $_->[0] } @{$orders{sweep}};

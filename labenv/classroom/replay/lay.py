@@ -72,6 +72,7 @@ def laid(base: list[Item], given: Pieces, rules: Rules, password: str) -> Laid:
     orders += [
         ("folder", path, *_rights(at)) for path, at in sorted((given.folders or {}).items()) if rules.has_folder(path)
     ]
+    orders += [("package", name) for name in given.packages]
     orders += [("link", name, to) for name, to in sorted((given.links or {}).items())]
     people = list(_people(given.accounts, refused))
     orders += [("group", name, str(number)) for name, number in (given.groups or {}).items() if number]

@@ -7,7 +7,7 @@ from labenv.engine import Engine, disk
 from labenv.environments.room import MEMORY, available_memory
 
 _SPARE = 256 << 20  # bytes of memory that the computer itself keeps
-_DISK = 48 << 20  # bytes that a machine writes in its first hours, measured: 8 at its boot
+_DISK = 48 << 20  # bytes that a machine comes to write: packages, logs, mail; its boot writes next to none
 _INODES = 1000
 
 

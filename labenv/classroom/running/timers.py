@@ -6,7 +6,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Timer:
     student: str
     until: datetime | None = None
     idle: timedelta | None = None
-    since: float = 0.0
+    since: float = field(default=0.0, compare=False)
 
 
 def set_(of: Class, timer: Timer) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from labenv.checks.results import Report
 from labenv.classroom.federation import world
@@ -65,9 +65,12 @@ def up(
     allowance = Allowance(of.limits.memory or 0, of.limits.processes or 0)
     items: list[_Item] = []
     for member in members:
-        usual = Request(
+        new = Request(
             member.id,
-            lab=assignment.lab,
+            member.x,
+            member.first,
+            stage,
+            assignment.lab,
             profiles=assignment.profiles,
             class_id=of.id,
             allowance=allowance,
@@ -76,9 +79,9 @@ def up(
         try:
             if existing := there.get(member.id):
                 _refuse_strange(existing, of, lab)
-                items.append(_Item(usual, is_new=False))
+                items.append(_Item(_as_it_is(existing, assignment.profiles), is_new=False))
             else:
-                items.append(_Item(validated(replace(usual, x=member.x, first=member.first, stage=stage)), is_new=True))
+                items.append(_Item(validated(new), is_new=True))
         except LabenvError as error:
             yield member.id, error
     yield from _brought_up(engine, of, items, there, listen, check)
@@ -92,8 +95,9 @@ def up_again(
     Yields as `up` does, and nothing if all run. Raises UsageError for a name that is nobody's, EngineError if there is no environment.
     """
     there = {each.student.id: each for each in environments(engine, of, only)}
-    resting = [who for who, each in there.items() if any(machine.state != "running" for machine in each.machines)]
-    yield from _brought_up(engine, of, [_Item(Request(who), is_new=False) for who in resting], there, listen, check)
+    resting = [each for each in there.values() if any(machine.state != "running" for machine in each.machines)]
+    items = [_Item(_as_it_is(each), is_new=False) for each in resting]
+    yield from _brought_up(engine, of, items, there, listen, check)
 
 
 def _brought_up(
@@ -133,6 +137,22 @@ def _brought_up(
         elsewhere=not engine.is_local,
     ):
         yield item.request.student_id, result
+
+
+def _as_it_is(existing: Environment, profiles: Collection[str] = ()) -> Request:
+    """A request that an environment meets as it is, and that makes it so again if somebody removes it meanwhile."""
+    who = existing.student
+    return Request(
+        who.id,
+        who.x,
+        who.first,
+        existing.stage,
+        existing.lab_folder or existing.lab,
+        profiles=frozenset(profiles),
+        class_id=existing.class_id,
+        allowance=existing.allowance,
+        federated=existing.federated,
+    )
 
 
 def _refuse_strange(existing: Environment, of: Class, lab: Lab) -> None:

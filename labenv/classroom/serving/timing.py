@@ -1,13 +1,17 @@
 """How long environments of a class run: what `class up` was asked for, kept where `class serve` finds it."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from labenv.classroom.folder.load import span
 from labenv.classroom.folder.model import Class
 from labenv.classroom.running.timers import Timer, drop, set_
 from labenv.classroom.serving.alive import is_served
-from labenv.errors import UsageError
+from labenv.errors import LabenvError, UsageError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,21 @@ class Timing:
     whole: timedelta | None
     idle: timedelta | None
 
-    def begin(self, student_id: str) -> None:
-        """Have the time of a student's environment begin now, in place of the one before. Raises UsageError if that cannot be kept."""
+    def begun(self, coming: Iterable[tuple[str, T | LabenvError]]) -> Iterator[tuple[str, T | LabenvError]]:
+        """Students with what came of them, as they come; the time of each whose environment is up begins, in place of the one before.
+
+        That it cannot be kept is an error of that student.
+        """
+        for student_id, result in coming:
+            told = result
+            if not isinstance(result, LabenvError):
+                try:
+                    self._begin(student_id)
+                except LabenvError as error:
+                    told = error
+            yield student_id, told
+
+    def _begin(self, student_id: str) -> None:
         if self.whole is None and self.idle is None:
             drop(self.of, student_id)
             return

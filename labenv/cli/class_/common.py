@@ -1,5 +1,6 @@
 """What the class commands share: their options, and the class that is meant."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,19 @@ def complete_assignment(ctx: typer.Context, incomplete: str) -> list[str]:
     """The labs of the class."""
     there = _class_at_hand(ctx)
     return [each.name for each in there.labs if each.name.startswith(incomplete)] if there else []
+
+
+def complete_stage(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The stages of the lab that --lab names; without that option, of all labs of the class."""
+    from labenv.lab import labs
+
+    there, wanted = _class_at_hand(ctx), ctx.params.get("lab")
+    stages: dict[str, None] = {}
+    for each in there.labs if there else ():
+        if wanted in (None, each.name):
+            with suppress(LabenvError):  # completion stays quiet
+                stages |= dict.fromkeys(stage.id for stage in labs.load(each.lab).stages)
+    return [name for name in stages if name.startswith(incomplete)]
 
 
 ClassOption = Annotated[

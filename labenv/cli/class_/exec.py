@@ -11,7 +11,14 @@ from labenv.cli.common import JsonOption
 
 
 def execute(
-    machine: Annotated[str, typer.Argument(metavar="MACHINE", help="A machine of each environment, such as vm3.")],
+    machine: Annotated[
+        str,
+        typer.Argument(
+            metavar="MACHINE",
+            autocompletion=common.complete_machine,
+            help="A machine of each environment; labenv status lists them.",
+        ),
+    ],
     command: Annotated[list[str], typer.Argument(metavar="-- CMD…", help="The command and its arguments, after `--`.")],
     folder: ClassOption = None,
     lab: AssignmentOption = None,

@@ -7,15 +7,23 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import told
-from labenv.cli.class_.common import AssignmentOption, ClassOption, DryRunOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, DryRunOption, OnlyOption, complete_stage, opened
 from labenv.cli.common import JsonOption, YesOption
 
 
 def reset(
-    machine: Annotated[str | None, typer.Argument(metavar="MACHINE", help="Only this machine of each.")] = None,
+    machine: Annotated[
+        str | None,
+        typer.Argument(metavar="MACHINE", autocompletion=common.complete_machine, help="Only this machine of each."),
+    ] = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="STAGE", help="The stage to reset to. Default: each environment's own."),
+        typer.Option(
+            "--at",
+            metavar="STAGE",
+            autocompletion=complete_stage,
+            help="The stage to reset to. Default: each environment's own.",
+        ),
     ] = None,
     folder: ClassOption = None,
     lab: AssignmentOption = None,

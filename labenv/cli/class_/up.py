@@ -8,9 +8,9 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import told
-from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, complete_stage, opened
 from labenv.cli.common import JsonOption
-from labenv.errors import LabenvError, UsageError
+from labenv.errors import UsageError
 
 if TYPE_CHECKING:
     from labenv.classroom.folder.model import Class
@@ -26,6 +26,7 @@ def up(
         typer.Option(
             "--at",
             metavar="STAGE",
+            autocompletion=complete_stage,
             help="Make new environments at this stage. Default: `at` of the lab in class.yaml, or the lab's first.",
         ),
     ] = None,
@@ -69,8 +70,6 @@ def up(
         raise UsageError("--all brings back what exists, as it is: it cannot be combined with --lab or --at.")
     there = opened(folder)
     times = timing.wanted(there, for_, idle)
-    done: dict[str, Arrival] = {}
-    errors: dict[str, LabenvError] = {}
     with screen.progress() as listen:
         engine = common.open_engine(listen)
         with Checkers(engine) if check else nullcontext() as checkers:
@@ -80,12 +79,7 @@ def up(
                 if every
                 else bring_up(engine, there, there.assignment(lab), there.chosen(only), listen, at=at, check=verify)
             )
-            for who, result in coming:
-                if isinstance(result, LabenvError):
-                    errors[who] = result
-                else:
-                    done[who] = result
-                    times.begin(who)
+            done, errors = told.sorted_out(times.begun(coming))
     if json:
         common.print_json(told.document(there, (_document(done[who]) for who in sorted(done)), errors))
     else:
