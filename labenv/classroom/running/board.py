@@ -31,7 +31,7 @@ State = Literal["runs", "partly", "stopped", "missing", "elsewhere"]
 
 _RUNS = 6  # of the checks that are read first; more only of who is stuck for longer
 _MOST_RUNS = 400
-_BOOT = 60  # seconds after its making in which what changes in a machine is its own doing
+_BOOT = 180  # seconds after its making in which what changes in a machine is its own doing
 _TOGETHER = 4  # histories that are read at once: each is a process of git
 
 

@@ -101,13 +101,13 @@ def _name(row: "Row", wide: int) -> Text:
 
 def _strip(row: "Row", groups: Sequence[Sequence[str]]) -> Text:
     """A sign for each step, with a blank between the parts of the sheet; for a screen reader how many there are of each."""
+    if row.state in ("missing", "elsewhere"):
+        return Text()
     if _is_plain():
         marks = list(row.marks.values())
         counts = [f"{marks.count(mark)} {word}" for mark, word in _WORDS.items() if mark in marks]
         return Text(", ".join(counts) or "not checked")
     found = Text()
-    if row.state in ("missing", "elsewhere"):
-        return found
     for number, group in enumerate(groups):
         found.append(" " if number else "")
         for step in group:
