@@ -53,8 +53,12 @@ class Gate:
     typed: dict[str, float] = field(default_factory=dict)
     swept: set[str] = field(default_factory=set)  # containers in which nothing of an earlier gate is left
     starting: set[str] = field(default_factory=set)  # students whose machines are being started
-    _read: tuple[float, ...] = ()
+    _read: tuple[float, ...] = field(init=False)
     _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """The class was read just now."""
+        self._read = self._written()
 
     @property
     def engine(self) -> Engine:
@@ -63,16 +67,22 @@ class Gate:
 
     def current(self) -> Class:
         """The class; read again if its files have changed. While they are broken, it stays as it was."""
-        files = (self.of.folder / load.FILE, self.of.folder / load.ROSTER)
-        with suppress(OSError):
-            now = tuple(file.stat().st_mtime for file in files)
-            if self._read and now != self._read:
-                try:
-                    self.of = load.load(self.of.folder)
-                except LabenvError as error:
-                    self.say(f"the class stays as it was: {error}", "warn")
+        if (now := self._written()) != self._read:
             self._read = now
+            try:
+                self.of = load.load(self.of.folder)
+            except LabenvError as error:
+                self.say(f"the class stays as it was: {error}", "warn")
         return self.of
+
+    def _written(self) -> tuple[float, ...]:
+        """When the class's files were written."""
+        files = (self.of.folder / load.FILE, self.of.folder / load.ROSTER)
+        found = []
+        for file in files:
+            with suppress(OSError):  # an editor is just replacing it
+                found.append(file.stat().st_mtime)
+        return tuple(found)
 
     def member(self, student_id: str) -> Member | None:
         """The student with that id, if there is one."""

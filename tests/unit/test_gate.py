@@ -1,9 +1,12 @@
 """The gate without a network: lines that are typed, what may be run, the menu, who guesses, which files there are."""
 
 import inspect
+import os
 import string
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from asyncssh import SFTPServer
@@ -11,12 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.main import get_command
 
+from labenv.classroom.folder import load
 from labenv.cli.app import CHAPTERS, app
+from labenv.cli.class_.gate import check_there
+from labenv.engine import Engine
 from labenv.errors import UsageError
 from labenv.gate import menu, programs
 from labenv.gate.commands import COMMANDS, allowed, words
 from labenv.gate.files import Files
 from labenv.gate.line import Line
+from labenv.gate.state import Gate
 from labenv.gate.throttle import FREE, FROM_ADDRESS, LONGEST, WINDOW, Throttle, network
 from labenv.text import clean
 
@@ -206,6 +213,24 @@ class TestGuessing:
         assert network("2001:db8:1:2:3::4%eth0") == network("2001:db8:1:2::9")
 
 
+def test_the_class_is_read_again_when_its_files_change_and_stays_while_they_are_broken(tmp_path: Path) -> None:
+    (tmp_path / "class.yaml").write_text("name: OPS\nlabs: [{lab: lab4b}]\n")
+    roster = tmp_path / "roster.csv"
+    roster.write_text("id\namy\n")
+    said: list[str] = []
+    gate = Gate(cast(Engine, None), load.load(tmp_path), lambda event: said.append(event.message))
+    for now, (text, who) in enumerate(
+        {"id\namy\nbob\n": {"amy", "bob"}, "id\n\xff;;\n": {"amy", "bob"}, "id\nbob\n": {"bob"}}.items()
+    ):
+        roster.write_text(text)
+        os.utime(roster, (now, now))
+        assert {one.id for one in gate.current().members} == who
+    assert len(said) == 1
+    gate.check_member("bob")
+    with pytest.raises(UsageError, match="not in the roster of OPS any more"):
+        gate.check_member("amy")
+
+
 def test_sftp_has_no_way_to_a_file_that_is_not_decided_here() -> None:
     for name, method in inspect.getmembers(SFTPServer, inspect.isfunction):
         if {"path", "oldpath"} & set(inspect.signature(method).parameters) and name not in (
@@ -221,3 +246,9 @@ def test_a_time_is_said_in_the_zone_of_the_class(tmp_path: Path) -> None:
     assert (
         menu.said(datetime(2027, 1, 27, 4, 59, tzinfo=UTC), made(tmp_path)) == "Tue 26 Jan 2027 23:59 (America/Toronto)"
     )
+
+
+def test_a_missing_library_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncssh", None)
+    with pytest.raises(UsageError, match=r"class gate needs AsyncSSH.*pip install 'labenv\[class\]'"):
+        check_there("class gate")

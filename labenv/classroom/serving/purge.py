@@ -17,7 +17,7 @@ from labenv.engine import Engine, save_store
 from labenv.environments import saves
 from labenv.environments.down import down
 from labenv.errors import LabenvError, UsageError
-from labenv.events import Listener
+from labenv.events import Event, Listener
 
 _PATIENCE = 30.0  # seconds for a grader that is at work
 
@@ -36,7 +36,12 @@ def parts(engine: Engine, of: Class, student: str, listen: Listener) -> list[Par
     The student may have left the roster. Environment and saves of another class stay. Raises UsageError for what is no id, EngineError.
     """
     students.check_id(student)
-    return [*_of_gate(of, student), *_of_engine(engine, of, student, listen), *_of_records(of, student)]
+
+    def tell(event: Event) -> None:
+        if event.kind != "note":  # such as that saves are kept, which are the next to go
+            listen(event)
+
+    return [*_of_gate(of, student), *_of_engine(engine, of, student, tell), *_of_records(of, student)]
 
 
 def _of_gate(of: Class, student: str) -> Iterator[Part]:
