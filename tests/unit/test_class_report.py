@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from labenv.classroom import report
-from labenv.classroom.gradebook import Book
+from labenv.classroom.gradebook import KINDS, Book
 from labenv.classroom.report import pictures
 from labenv.classroom.report.view import Overview, Student
 from labenv.environments.drill_records import DrillEntry
@@ -173,6 +173,12 @@ def test_a_class_without_anything_has_a_page() -> None:
     assert "0 of 2" in read.text
     assert "No step fails." in read.text
     assert len(read.all("svg")) == 1  # the distribution
+
+
+def test_a_class_in_which_nobody_could_be_graded_has_files_all_the_same() -> None:
+    nobody = replace(book(2), grades=(), history=())
+    assert "0 of 0" in Page(report.of_class(nobody)).text
+    assert all(kind(nobody) for kind in KINDS.values())
 
 
 def test_of_a_missing_hand_in_no_step_is_told(made: Book) -> None:

@@ -79,8 +79,8 @@ class Book:
 
     @property
     def graded(self) -> datetime:
-        """When the last of the grades was made."""
-        return max(grade.graded for grade in self.grades)
+        """When the last of the grades was made; now, if there is none: all failed, or nobody was chosen."""
+        return max((grade.graded for grade in self.grades), default=datetime.now(self.of.zone))
 
     def page(self, student: str) -> Page:
         """What is told of a student beside the grade."""
