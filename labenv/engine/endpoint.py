@@ -21,7 +21,7 @@ _NEWEST = (1, 44)
 _OLDEST = (1, 41)
 _PROBE = 5  # seconds for the first answer: milliseconds are usual, a fully loaded engine needs more
 _TIMEOUT = 120  # seconds for a request that does real work
-_POOL = 32  # open connections, at least one for each thread that asks
+_POOL = 256  # open connections, at least one for each thread that asks: of a class many come up at once
 
 DEFAULT_SOCKET = "var/run/docker.sock"
 

@@ -54,9 +54,11 @@ def rows(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def judged(report: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The results without what differs in each run: times and numbers."""
-    keys = ("step", "check", "machine", "title", "status", "evidence", "hint")
-    return [tuple(re.sub(r"\d+", "N", result[key]) for key in keys) for result in report["results"]]
+    """What each run finds again. Evidence is not compared: on a busy computer, another program may have answered first."""
+    return [
+        tuple(result[key] for key in ("step", "check", "machine", "title", "status", "hint"))
+        for result in report["results"]
+    ]
 
 
 def test_a_class_is_judged_as_each_of_its_students_alone(cli: Cli, room: Room, tmp_path: Path) -> None:

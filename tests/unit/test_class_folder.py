@@ -169,15 +169,30 @@ def test_dates_are_in_the_zone_of_the_class(folder: Path) -> None:
     assert second.due == datetime(2027, 7, 2, 12, tzinfo=UTC)
 
 
-def test_who_holds_the_folder_of_a_class_is_named(folder: Path) -> None:
+def test_who_holds_the_folder_of_a_class_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "PATIENCE", 0.0)
     (folder / "class.yaml").write_text("name: Operations\nlabs: [{lab: lab4b}]\n")
     there = load.load(folder)
     with (
         lock.held(there),
         pytest.raises(EngineError, match=rf"Operations has been locked by process {os.getpid()} of"),
-        lock.held(there, patience=0),
+        lock.held(there),
     ):
         pytest.fail("two at once")
-    with lock.held(there, patience=0):
+    with lock.held(there):
         pass
     assert (folder / "records").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_command_that_writes_records_waits_for_nobody_for_long_and_says_who_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "class.yaml").write_text("name: Operations\nlabs: [{lab: lab4b}]\n")
+    words = ("class", "override", "ann", "--points", "3", "--reason", "talked", "-c", str(folder))
+    there = load.load(folder)
+    monkeypatch.setattr(lock, "PATIENCE", 0.0)
+    with lock.held(there):
+        done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, EngineError)
+    assert f"by process {os.getpid()}" in str(done.exception)
+    assert CliRunner().invoke(app, words).exit_code == 0

@@ -81,7 +81,8 @@ def test_an_engine_elsewhere_is_given_as_many_as_it_answers_without_delay(fits: 
     assert fits <= pace.limit <= fits + 5
 
 
-def test_each_item_has_its_own_result_and_nobody_stops_the_others() -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_each_item_has_its_own_result_and_nobody_stops_the_others(elsewhere: bool) -> None:
     def work(n: int) -> int:
         if n == 3:
             raise UsageError("three is taken")
@@ -89,7 +90,7 @@ def test_each_item_has_its_own_result_and_nobody_stops_the_others() -> None:
             raise KeyError("a mistake in labenv")
         return n * n
 
-    found = dict(paced(range(8), work, silent, name=str))
+    found = dict(paced(range(8), work, silent, name=str, elsewhere=elsewhere))
     assert {n: r for n, r in found.items() if isinstance(r, int)} == {n: n * n for n in (0, 1, 2, 4, 6, 7)}
     assert isinstance(found[3], UsageError)
     assert isinstance(found[5], LabenvError)

@@ -5,12 +5,14 @@ A process that dies, or does not end, costs its student a sentence and nobody el
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Self
 
 from labenv.checks.results import Report
@@ -152,7 +154,8 @@ class _Process:
         context.set_forkserver_preload([_WORKER])
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=work, args=(theirs, endpoint, dict(os.environ)), daemon=True)
-        self._process.start()
+        with _deaf():
+            self._process.start()
         theirs.close()
         self.is_fit = True
 
@@ -195,3 +198,14 @@ class _Process:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Have what is started meanwhile not hear Ctrl-C, also not while it still imports: whoever started it ends it."""
+    resource_tracker.ensure_running()  # multiprocessing starts it, too, and lets SIGINT through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -12,7 +12,7 @@ from labenv.environment import Environment
 from labenv.environments import down as one
 from labenv.environments import saves
 from labenv.errors import LabenvError
-from labenv.events import Listener
+from labenv.events import Listener, silent
 from labenv.sheet import stake
 
 
@@ -32,7 +32,7 @@ def down(
     def remove(mine: Engine, environment: Environment, tell: Listener) -> Removed:
         who = environment.student.id
         saved = saves.save(mine, environment, None, tell) if keep else None
-        one.down(mine, environment, waves.of_one(lambda _: None, who))
+        one.down(mine, environment, silent)  # its note says for each that saves are kept
         timers.drop(of, who)
         return Removed(who, saved)
 

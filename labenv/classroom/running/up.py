@@ -125,7 +125,8 @@ def _brought_up(
         outcome = up_one(mine, item.request, tell)
         if of.federate:
             world.settle(mine, of, tell)
-        return Arrival(outcome, item.is_new, check(outcome.environment) if check else None)
+        is_new = item.is_new and bool(outcome.changes)  # another command may have made it meanwhile
+        return Arrival(outcome, is_new, check(outcome.environment) if check else None)
 
     for item, result in waves.paced(
         items,

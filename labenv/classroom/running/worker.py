@@ -50,7 +50,6 @@ Said = Event | Report | Failure
 
 def work(pipe: "Connection", endpoint: Endpoint, environ: dict[str, str]) -> None:
     """Check environments on that engine until the pipe ends. SIGTERM ends a check as Ctrl-C does: nothing is left in the machines."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started it
     os.environ.clear()
     os.environ.update(environ)
     os.dup2(2, 1)  # what a check may print is no output of the command

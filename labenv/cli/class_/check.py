@@ -163,4 +163,5 @@ def _write_junit(
     if file == _STDOUT:
         document(text)
         return
-    common.write_text(Path(file), text)
+    output = Path(file)
+    common.write_text(output, text)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer._click.globals import get_current_context
 
 from labenv.errors import LabenvError
 
@@ -12,11 +13,21 @@ if TYPE_CHECKING:
     from labenv.classroom.folder.model import Class
 
 
-def opened(folder: Path | None) -> "Class":
-    """The class that a command means. Raises UsageError."""
+def opened(folder: Path | None, *, writes: bool = False) -> "Class":
+    """The class that a command means. Raises UsageError.
+
+    One that `writes` records has the folder to itself until it ends. Raises EngineError, which names the other one, if it cannot have it.
+    """
     from labenv.classroom.folder import load
 
-    return load.load(load.find(folder))
+    there = load.load(load.find(folder))
+    if writes:
+        from labenv.classroom.folder import lock
+        from labenv.cli import screen
+
+        with screen.progress(quiet=True) as listen:
+            get_current_context().with_resource(lock.held(there, listen))
+    return there
 
 
 def _class_at_hand(ctx: typer.Context) -> "Class | None":

@@ -106,7 +106,7 @@ def grade(
         gradebook=gradebook,
         item=item,
     )
-    there = opened(folder)
+    there = opened(folder, writes=True)
     if not sources:
         for option, given in (("--replay", replay), ("--handed-in", handed_in), ("--handout", handout)):
             if given:

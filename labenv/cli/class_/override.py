@@ -40,7 +40,7 @@ def override(
 
       labenv class override asmith15 --lift
     """
-    there = opened(folder)
+    there = opened(folder, writes=True)
     from labenv.classroom.grading.model import Override
     from labenv.classroom.grading.record import Record, author
     from labenv.lab import labs

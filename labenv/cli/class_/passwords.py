@@ -45,7 +45,7 @@ def passwords(
     from labenv.classroom.serving import sheet
     from labenv.gate import server as gate
 
-    of = opened(folder)
+    of = opened(folder, writes=True)
     for report in filter(None, (html, txt)):
         common.check_writable(report)
     chosen = of.chosen(only)

@@ -36,7 +36,7 @@ def purge(
     """
     from labenv.classroom.serving import purge as core
 
-    of = opened(folder)
+    of = opened(folder, writes=not dry_run)
     who = next((one.id for one in of.members if one.given == student), student)
     with screen.progress() as listen:
         engine = common.open_engine(listen)

@@ -83,7 +83,12 @@ def up(
     if json:
         common.print_json(told.document(there, (_document(done[who]) for who in sorted(done)), errors))
     else:
-        _tell(there, done, len(done) + len(errors))
+        _tell(
+            there,
+            done,
+            len(done) + len(errors),
+            f"{there.name}: {'all environments run already' if every else 'no students'}",
+        )
     told.finish(errors, len(done) + len(errors))
     if any(arrival.report and arrival.report.failed for arrival in done.values()):
         raise typer.Exit(1)
@@ -100,8 +105,8 @@ def _document(arrival: "Arrival") -> dict[str, Any]:
     return document | ({"check": arrival.report.to_dict()} if arrival.report else {})
 
 
-def _tell(of: "Class", done: "dict[str, Arrival]", whole: int) -> None:
-    """What came of it, as a table: a line a student."""
+def _tell(of: "Class", done: "dict[str, Arrival]", whole: int, nobody: str) -> None:
+    """What came of it, as a table: a line a student; if it was about nobody, that."""
     from labenv.cli import show
 
     rows, bad = [], []
@@ -117,4 +122,4 @@ def _tell(of: "Class", done: "dict[str, Arrival]", whole: int) -> None:
         fail = f", checks fail in {len(bad)}: labenv class status" if bad else ""
         print(f"{of.name}: {len(done)} of {told.students(whole)} up{fail}")
     elif not whole:
-        print(f"{of.name}: all environments run already.")
+        print(nobody)
