@@ -215,15 +215,19 @@ class TestGuessing:
 
 def test_the_class_is_read_again_when_its_files_change_and_stays_while_they_are_broken(tmp_path: Path) -> None:
     (tmp_path / "class.yaml").write_text("name: OPS\nlabs: [{lab: lab4b}]\n")
-    roster = tmp_path / "roster.csv"
-    roster.write_text("id\namy\n")
+    (tmp_path / "roster.csv").write_text("id\namy\n")
     said: list[str] = []
     gate = Gate(cast(Engine, None), load.load(tmp_path), lambda event: said.append(event.message))
-    for now, (text, who) in enumerate(
-        {"id\namy\nbob\n": {"amy", "bob"}, "id\n\xff;;\n": {"amy", "bob"}, "id\nbob\n": {"bob"}}.items()
+    for now, (file, text, who) in enumerate(
+        [
+            ("roster.csv", "id\namy\nbob\n", {"amy", "bob"}),
+            ("class.yaml", "labs: [", {"amy", "bob"}),
+            ("class.yaml", "name: OPS\nlabs: [{lab: lab4b}]\n", {"amy", "bob"}),
+            ("roster.csv", "id\nbob\n", {"bob"}),
+        ]
     ):
-        roster.write_text(text)
-        os.utime(roster, (now, now))
+        (tmp_path / file).write_text(text)
+        os.utime(tmp_path / file, (now, now))
         assert {one.id for one in gate.current().members} == who
     assert len(said) == 1
     gate.check_member("bob")
