@@ -170,6 +170,7 @@ def test_an_environment_that_is_made_again_is_on_its_link_and_one_that_left_is_f
     a, b, c = federation.students
     engine, of = federation.engine, federation.of
     federation.cli("reset", "-s", c, "--yes")
+    federation.cli("saves", "-s", c, "--remove", "before-reset-1")
     federation.cli("class", "matrix", "-c", f"{of.folder}", "--only", f"{a},{c}")
     federation.cli("class", "down", "-c", f"{of.folder}", "--only", b, "--yes")
     assert b not in federation.abroad("cat /var/named/ops; ls /var/mail/myseneca.ca")
