@@ -134,3 +134,8 @@ def test_what_is_not_known_differs_from_what_fails_without_colour() -> None:
     assert "x-" in drawn[1]
     assert drawn[5].count("?") == len(LAB.steps)
     assert "?" not in drawn[3]
+
+
+def test_what_changed_before_a_drill_began_is_not_the_students_doing() -> None:
+    lately = Lately(changed=5000)
+    assert [board._changed(ASMITH, lately, drilling) for drilling in (0, 4000, 5000)] == [5000, 5000, 0]

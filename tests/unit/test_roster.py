@@ -199,3 +199,9 @@ def test_ten_thousand_rows_take_no_time(file: Path) -> None:
 def test_any_bytes_give_students_or_a_sentence(file: Path, data: bytes) -> None:
     with suppress(UsageError):
         assert all(student.check_id(one.id) for one in members(file, b"id,name\n" + data))
+
+
+def test_a_number_that_a_spreadsheet_has_rounded_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "roster.csv"
+    file.write_text('Username,ID number\nann,00123\nbob,1.04E+05\ncwu,"1,2E+11"\ndan,104E\n')
+    assert [note.partition(":")[0] for note in roster.read(file).notes] == ["line 3", "line 4"]

@@ -23,6 +23,7 @@ _FORMULA = (
     *map(chr, (0xFF1D, 0xFF0B, 0xFF0D, 0xFF20)),
 )  # what a spreadsheet computes (labenv.text.cell)
 _AS_TEXT = re.compile(r'="([^"]*)"')  # how it is told to leave a number as it is
+_ROUNDED = re.compile(r"\d([.,]\d+)?[Ee]\+?\d+")
 _LONGEST = 200  # characters of a name, an e-mail address or what is given for an id
 _LISTED = 50  # bad rows with a sentence each
 
@@ -79,7 +80,7 @@ def read(file: Path) -> Roster:
         raise BadRows(file, bad)
     if not members:
         raise UsageError(f"{file} has no students: there is no row below the names of the columns.")
-    return Roster(tuple(members), meant, (*notes, *_shared_keys(members)))
+    return Roster(tuple(members), meant, (*notes, *_shortened(members, meant.lms_id), *_shared_keys(members)))
 
 
 def _member(row: table.Row, meant: Columns) -> Member:
@@ -146,6 +147,16 @@ def _repeated(members: Iterable[Member]) -> Iterator[tuple[int, str]]:
             yield one.line, f"'{shown(one.given)}' is on line {before} already. Remove one, or give it another id"
 
 
+def _shortened(members: Iterable[Member], column: str) -> Iterator[str]:
+    """Each number of an LMS that a spreadsheet has rounded, as it does with those of more digits than a cell shows."""
+    for one in members:
+        if _ROUNDED.fullmatch(one.lms_id):
+            yield (
+                f"line {one.line}: '{shown(one.lms_id)}' in '{shown(column)}' was a long number before a spreadsheet rounded it. "
+                "The LMS does not know it: export the roster again"
+            )
+
+
 def _shared_keys(members: Iterable[Member]) -> Iterator[str]:
     by_key: dict[str, dict[str, int]] = defaultdict(dict)
     for one in members:
@@ -162,8 +173,8 @@ def _refusal(file: Path, bad: dict[int, str]) -> str:
     told = [f"  line {line}: {bad[line].rstrip('.')}." for line in lines[:_LISTED]]
     if rest := lines[_LISTED:]:
         told.append(f"  and {len(rest)} more, on the lines {_ranges(rest)}.")
-    rows = "1 row" if len(lines) == 1 else f"{len(lines)} rows"
-    return "\n".join([f"{file}: {rows} cannot be used. Fix them; until then no student is taken from it.", *told])
+    rows = "1 row cannot be used. Fix it" if len(lines) == 1 else f"{len(lines)} rows cannot be used. Fix them"
+    return "\n".join([f"{file}: {rows}; until then no student is taken from it.", *told])
 
 
 def _ranges(numbers: list[int]) -> str:

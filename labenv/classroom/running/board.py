@@ -42,7 +42,7 @@ class Row:
     `marks` are the steps that were checked, by number; `checked` is when that was last done. `stuck` is the first step that fails, and
     `since` when the first of the checks was that has not seen it pass since. `hints` were asked for, `drills` are the finished ones
     and `fixed` of them, `drilling` is since when one runs. `active` is the last that is known of the student's own doing: a file that
-    changed, a hint, a tick, a drill. `note` says what else a teacher should know, as a sentence.
+    changed, a hint, a tick, the end of a drill. `note` says what else a teacher should know, as a sentence.
     """
 
     student: str
@@ -166,7 +166,7 @@ class Board:
         over = _entries(recorded.get(drill_records.OVER))
         running = recorded.get(drill_records.RUNNING)
         drilling = _seconds(running.get("begun")) if isinstance(running, dict) else 0
-        done = [*asked, *(_seconds(tick.time) for tick in ticked.values()), drilling]
+        done = [*asked, *(_seconds(tick.time) for tick in ticked.values())]
         done += [_seconds(each.get("ended")) for each in over]
         return Row(
             member.id,
@@ -182,7 +182,7 @@ class Board:
             len(over),
             sum(bool(each.get("mended")) for each in over),
             drilling or None,
-            max((*done, _changed(environment, lately))) or None,
+            max((*done, _changed(environment, lately, drilling))) or None,
             note,
         )
 
@@ -243,10 +243,14 @@ def _stuck(lately: Lately, marks: Mapping[str, Mark]) -> tuple[str, int | None, 
     return stuck, since, False
 
 
-def _changed(environment: Environment, lately: Lately) -> int:
-    """When the student last changed a file, as far as that is stored; 0 if never."""
+def _changed(environment: Environment, lately: Lately, drilling: int) -> int:
+    """When the student last changed a file, as far as that is stored; 0 if never.
+
+    What changed before a drill that runs began is the fault's own; who began it, student or teacher, is not known.
+    """
     made = max((machine.made for machine in environment.regular), default=0)
-    return 0 if made <= lately.changed <= made + _BOOT else lately.changed
+    is_ours = made <= lately.changed <= made + _BOOT or lately.changed <= drilling
+    return 0 if is_ours else lately.changed
 
 
 def _entries(kept: Any) -> list[dict[str, Any]]:

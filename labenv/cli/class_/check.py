@@ -112,9 +112,9 @@ def _show(
     from labenv.cli.class_ import grid
 
     there = [row for row in rows if row.student in reports]
-    fine = sum(not report.failed for report in reports.values())
+    bad = sum(bool(report.failed) for report in reports.values())
     failing = Counter(step for row in there for step, mark in row.marks.items() if mark == "fail")
-    said = [grid.legend(), f"{len(there)} checked: {fine} without a step that fails, {len(there) - fine} with one"]
+    said = [grid.legend(), f"{len(there)} checked: " + (f"a step fails for {bad}" if bad else "no step fails")]
     for step, count in failing.most_common(_NAMED):
         said.append(f"step {step} fails for {count}: {board.lab.steps[step].title}")
     grid.show(there, board.lab, filter(None, said), steps)

@@ -137,7 +137,7 @@ def give_up(
         if json:
             common.print_json(told.document(of, ({"student": each.student.id} for each in there), {}))
         else:
-            print(f"Drills that run: {told.environments(there)}")
+            print(f"Drills run in {told.environments(there)}" if there else "No drill runs.")
         return
     if not told.agreed(f"End the drills and take out the faults in {told.environments(there)}?", (), yes=yes):
         return

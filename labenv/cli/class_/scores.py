@@ -51,7 +51,7 @@ def summary(grades: "Sequence[Grade]") -> "Iterator[str]":
     """How many there are, how they did, and who judged what."""
     from labenv.classroom.gradebook.book import JUDGES
 
-    there = [grade for grade in grades if not grade.missing]
+    there = [grade for grade in grades if not grade.missing or grade.overrides]
     lacking = len(grades) - len(there)
     told = f"{len(there)} graded" + (f", {lacking} missing" if lacking else "")
     if there:
@@ -61,9 +61,11 @@ def summary(grades: "Sequence[Grade]") -> "Iterator[str]":
     judged: dict[str, float] = {}
     for grade in there:
         for step in grade.steps:
-            if step.of:
+            if step.of and not grade.missing:
                 judged[JUDGES[step.judge]] = judged.get(JUDGES[step.judge], 0) + step.of
-    if whole := sum(judged.values()):
+    if len(judged) == 1:
+        yield f"All points were judged {next(iter(judged))}."
+    elif whole := sum(judged.values()):
         shares = (f"{who} {100 * points / whole:.0f} %" for who, points in judged.items())
         yield f"Points were judged {', '.join(shares)}."
 

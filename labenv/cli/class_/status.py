@@ -33,7 +33,7 @@ def status(
 
     It looks into no machine: the steps are as each student's last check saw them, by `labenv check` or `labenv class check`.
     How long ago that was stands under "checked". "active" is when the student last changed a file that labenv watches, asked for a hint,
-    ticked a step or worked at a drill, as far as that is known since the last check.
+    ticked a step or ended a drill, as far as that is known since the last check.
 
     Examples:
 
@@ -84,7 +84,12 @@ def _below(board: "Board", rows: "Sequence[Row]") -> list[str]:
     counts = [(word, sum(row.state == state for row in rows)) for state, word in grid.STATES.items()]
     told = ", ".join(f"{word}: {count}" for word, count in counts if count)
     old = [row.checked for row in rows if row.checked]
-    seen = f"; the oldest check is {grid.ago(min(old))} old" if old else "; none is checked: labenv class check"
+    if old:
+        seen = f"; the oldest check is {grid.ago(min(old))} old"
+    elif all(row.state in ("missing", "elsewhere") for row in rows):
+        seen = ". To bring them up: labenv class up"
+    else:
+        seen = "; none is checked: labenv class check"
     return [*filter(None, [grid.legend()]), f"{board.of.name}, {board.lab.id}. {told or 'Nobody is in it'}{seen}"]
 
 
