@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from labenv.classroom.folder.model import Class, Member
@@ -240,6 +240,7 @@ def test_what_is_not_there_or_no_zip_is_said(tmp_path: Path) -> None:
         taken(tmp_path, tmp_path / "a.zip")
 
 
+@example(".")
 @given(st.text(max_size=400))
 def test_no_name_stops_the_reading_of_names(text: str) -> None:
     told = lms.named(text or "x", ZONE)

@@ -47,7 +47,7 @@ class Named:
 
 def named(path: str, zone: tzinfo) -> Named:
     """What the name of a file in a zip or a folder tells; a time without a zone is in that one, which an LMS shows to the course."""
-    parts = PurePosixPath(path).parts
+    parts = PurePosixPath(path).parts or (path,)  # "." has none
     for place, part in enumerate(parts, 1):
         found = _brightspace(part, zone) or (_canvas(part) if place == len(parts) else None)  # Canvas makes no folders
         if found := found or _moodle(part) or _blackboard(part, zone):
