@@ -85,7 +85,7 @@ def repeat(runs: int, work: Callable[[], Any]) -> tuple[float, ...]:
 
 def run_labenv(*arguments: str, most: float = _LIMIT) -> None:
     """Run a command of this labenv. Raises EngineError if it fails, or takes more than so many seconds."""
-    call([sys.executable, "-m", "labenv", *arguments], most=most)
+    call([sys.executable, "-P", "-m", "labenv", *arguments], most=most)
 
 
 def call(command: list[str], cwd: Path | None = None, *, most: float = _LIMIT) -> None:

@@ -72,17 +72,20 @@ _PLACES = {name: place for chapter in CHAPTERS.values() for name, place in chapt
 
 
 @cache
-def _loaded(name: str) -> Any:
-    module, attribute = _PLACES[name].split(".")
-    found = getattr(import_module(f"labenv.cli.{module}"), attribute)
+def _loaded(name: str, place: str) -> Any:
+    module, _, attribute = place.rpartition(".")
+    home = import_module(f"labenv.cli.{module}")
+    found = getattr(home, attribute)
     around = typer.Typer(add_completion=False, rich_markup_mode=None)
     if isinstance(found, typer.Typer):
         around.add_typer(found, name=name, cls=_Group)
     else:
         around.command(name)(found)
     made = get_command(around)
-    command = made.commands[name] if isinstance(made, TyperGroup) else made
+    command: Any = made.commands[name] if isinstance(made, TyperGroup) else made
     _accept_plain(command)
+    if places := getattr(home, "COMMANDS", None):  # a group whose commands are loaded in the same way
+        command.commands = _Commands({below: f"{module}.{place}" for below, place in places.items()})
     return command
 
 
@@ -94,16 +97,19 @@ def _accept_plain(command: Any) -> None:
 
 
 class _Commands(Mapping[str, Any]):
-    """The commands by name; each is loaded when it is first used."""
+    """The commands at these places, by name; each is loaded when it is first used."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_PLACES)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(_PLACES)
+        return len(self._places)
 
     def __getitem__(self, name: str) -> Any:
-        return _loaded(name)
+        return _loaded(name, self._places[name])
 
 
 class _Group(TyperGroup):
@@ -124,7 +130,7 @@ class _Chapters(_Group):
     """The commands of `labenv` itself."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings | {"commands": _Commands()})
+        super().__init__(**settings | {"commands": _Commands(_PLACES)})
 
     def chapters(self) -> Mapping[str, Iterable[str]]:
         """The headings of `labenv --help`."""

@@ -81,8 +81,8 @@ def term(given: str | None) -> str:
 
 
 def labenv(*arguments: str) -> list[str]:
-    """The command line of a labenv command: this very labenv."""
-    return [sys.executable, "-m", "labenv", *arguments]
+    """The command line of a labenv command: this very labenv, whatever lies in the folder where it runs."""
+    return [sys.executable, "-P", "-m", "labenv", *arguments]
 
 
 async def command(

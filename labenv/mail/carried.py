@@ -65,8 +65,15 @@ _SHELL = re.compile(r"[;|&<>()`\\*?\[\]~#^\n]|\$\(")
 _PARAMETER = re.compile(r"\$\{?(\w+)")
 _OPTIONS = frozenset(("-f", "-a", "-r", "-e", "-d", "-m"))
 # A command, or a list of addresses in another file, in place of an address (aliases(5)); `|` inside a pattern is none.
-_PIPE = re.compile(r"(^|[\s:,\"'])\|")
+_PIPE = re.compile(r"(^|[\s:,;=<)}\\\"'])\|")
 _INCLUDE = re.compile(r":include:", re.IGNORECASE)
+# Where local(8) finds commands: only in files that are looked through for them, or that nobody carries.
+_DELIVERS = ("alias_maps", "alias_database", "forward_path")
+_ALIASES = re.compile(
+    r"(\w+:)?/etc/(aliases|postfix/[\w.-]+)|nis:[\w.]+|\$\{?alias_(maps|database)\}?|\$\{?home\}?/\.forward(\$\{.*\})?"
+)
+# What may follow a daemon's name in master.cf (master(5)): flags, and settings.
+_ARGUMENT = re.compile(r"\s+(?:-[vDu]+|-[tnl]\s+[\w./-]+|-o\s+(?:\{\s*([\w-]+)\s*=([^{}]*)\}|([\w-]+)=(\S*)))(?=\s|$)")
 
 
 def _main(text: str) -> tuple[str, list[str]]:
@@ -94,6 +101,10 @@ def _wrong_settings(name: str, value: str, own: set[str]) -> Iterator[str]:
     elif name == "mailbox_command_maps":
         kind, _, command = value.partition(":")
         yield _command(name, command, own) if kind == "static" else f"{name} is a table of commands"
+    elif name in _DELIVERS and not all(
+        map(_ALIASES.fullmatch, re.split(r"[\s,]+", value.strip(" \t,")) if value else ())
+    ):
+        yield f"{name} is not among the files that are looked through for commands"
     elif name == "maillog_file" and value and not re.fullmatch(r"/var/log/[\w.-]+", value):
         yield f"{name} writes to {value[:60]}"
     elif name == "mail_spool_directory" and re.fullmatch(r"/var/(spool/)?mail/?", value):
@@ -124,8 +135,11 @@ def _master(text: str) -> tuple[str, list[str]]:
         said = ""
         if len(fields) > 7 and fields[7] not in _SERVICES:
             said = f"the service {fields[0][:30]} runs {fields[7][:30]}"
-        for name, value in re.findall(r"-o\s+(?:\{\s*)?([\w-]+)\s*=\s*([^\s}]*)", entry):
-            said = said or _setting(name, value, set())
+        given = re.sub(r"^(\S+\s+){7}\S+", "", entry) if len(fields) > 8 else ""
+        if not said and (rest := _ARGUMENT.sub("", given).strip()):
+            said = f"the service {fields[0][:30]} has the argument {rest[:30]}"
+        for long, of_long, short, of_short in _ARGUMENT.findall(given):
+            said = said or _setting(long or short, of_long.strip() or of_short, set())
         if said:
             wrong |= dict.fromkeys(at, "") | {at[0]: said}
     return left_out(lines, dict(sorted(wrong.items())))
@@ -145,22 +159,27 @@ def _table(text: str) -> tuple[str, list[str]]:
 # Settings of Dovecot that name a program or where programs are, and what its processes are started with (doveconf(1)).
 _RUNS = re.compile(
     r"executable|exec|.*_plugin_dir|libexec_dir|base_dir|state_dir|import_environment|chroot|.*_chroot|ssl_crypto_device|"
-    r".*script.*|.*_exec(_.*)?|.*_executable|module_dir|fts_decoder|.*rawlog.*|sieve_.*"
+    r".*script.*|.*_exec(_.*)?|.*_executable|module_dir|fts_decoder|.*rawlog.*|sieve_.*|sendmail_path|.*_helper_path"
 )
 _DRIVERS = frozenset(["pam", "passwd", "passwd-file", "shadow", "static", "prefetch", "nss"])
 _OURS = re.compile(
     r"(?!.*\.\.)(/etc/(dovecot|ssl|pki)/|/usr/share/dovecot/|(?!/|\$)|/var/(log|mail|spool|run)/|/run/)\S*"
 )
 _MAIL_OF = ("first_valid_uid", "first_valid_gid", "mail_uid", "mail_gid")
+_ROOT = re.compile(r"0+|root|.*\$.*")  # a variable may stand for anything
+_CONTINUED = re.compile(r"\\\s*(#.*)?$")  # what a comment hides goes on, too
+_LOGS = re.compile(r"(?!.*\.\.)/(var/log|dev)/[^$]*|[^/$]*")
 _DOVECOT_LINE = re.compile(r"^\s*(!include(?:_try)?\s+|[\w/.:-]+\s*=)\s*(.*?)\s*$")
 
 
 def _dovecot(line: str) -> str:
     found = _DOVECOT_LINE.match(line)
-    if (said := is_plain(line)) or line.lstrip().startswith("#") or not found:
+    if (said := is_plain(line)) or line.lstrip().startswith("#"):
         return said
-    if line.rstrip().endswith("\\"):
+    if _CONTINUED.search(line):
         return "it goes on in the next line"
+    if not found:
+        return ""
     name, value = found[1].rstrip("= \t").rpartition("/")[2], found[2].strip("\"'")
     return next(_wrong_in_dovecot(name, value), "")
 
@@ -173,20 +192,20 @@ def _wrong_in_dovecot(name: str, value: str) -> Iterator[str]:
         yield f"{name} says which programs run, or where they are"
     if name == "driver" and value not in _DRIVERS:
         yield f"the driver {value[:20]} asks another program"
-    if name.endswith("log_path") and value.startswith("/") and not value.startswith(("/var/log/", "/dev/")):
+    if name.endswith("log_path") and not _LOGS.fullmatch(value):
         yield f"{name} writes to {value[:60]}"
-    if name in _MAIL_OF and value in ("0", "root"):
+    if name in _MAIL_OF and _ROOT.fullmatch(value):
         yield f"{name} gives mail the rights of root"
-    if name == "args" and re.search(r"\b[ug]id=(0|root)\b", value):
+    if name == "args" and re.search(r"\b[ug]id=(0+|root)\b|\$", value):
         yield "args give mail the rights of root"
 
 
-_SYSLOG_FILE = r"-?/var/log/[\w.-]+(/[\w.-]+)*(;\w+)?"
+_SYSLOG_FILE = r"-?/var/log(/(?!\.\.)[\w.-]+)+(;\w+)?"
 _SYSLOG = re.compile(
     r"\s*(#.*)?"
     r"|\s*\$(ActionFileDefaultTemplate|FileCreateMode|DirCreateMode|Umask|FileOwner|FileGroup|WorkDirectory|RepeatedMsgReduction) [\w./-]+"
     r"|\s*\$IncludeConfig /etc/rsyslog\.d/[\w.*-]+"
-    r'|\s*(\$ModLoad im\w+|module\(load="im\w+"[^|^]*\)|include\(file="/run/rsyslog\.conf"[^|^]*\))\s*(#.*)?'
+    r'|\s*(\$ModLoad im\w+|module\(load="im\w+"[^|^()]*\)|include\(file="/run/rsyslog\.conf"[^|^()]*\))\s*(#.*)?'
     rf"|\s*(:\w+, ?!?\w+, ?\"[^\"]*\"|[\w*,;=!.]+\.[\w*,;=!.]+)\s+({_SYSLOG_FILE}|:omusrmsg:[\w*,]+|stop|~|@@?[\w.:-]+)\s*(#.*)?"
 )
 

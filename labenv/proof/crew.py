@@ -116,7 +116,7 @@ class Crew:
     def _begun(self, errors: int) -> "subprocess.Popen[str]":
         student = self._claim.student()
         process = subprocess.Popen(
-            [sys.executable, "-m", "labenv.proof.worker", self._source, student],
+            [sys.executable, "-P", "-m", "labenv.proof.worker", self._source, student],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +99,12 @@ def test_the_core_knows_no_lab(path: Path) -> None:
     else:
         words = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     assert [word for word in words if OF_A_LAB.search(word)] == []
+
+
+def test_the_help_loads_no_command_of_a_class() -> None:
+    script = "import sys; from labenv.cli.app import app; app(['--help'], standalone_mode=False); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
+    assert "Many students: from the roster" in done.stdout
+    loaded = done.stderr.split()
+    assert "labenv.cli.class_" in loaded
+    assert not [name for name in loaded if name.startswith("labenv.cli.class_.")]

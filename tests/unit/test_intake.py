@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from labenv.classroom.folder.model import Class, Member
@@ -67,6 +67,7 @@ def zipped(file: Path, *names: str, content: bytes = b"x") -> Path:
         ("ASMITH15 (2).tar.gz", ANN, None),
         ("asmith15-2.tgz", ANN, None),
         ("lab4b/asmith15/work.tar.gz", ANN, None),
+        ("lab4b/asmith15/bobrien.tar.gz", ANN, None),
         ("ann.smith@example.org.tar.gz", ANN, None),
     ],
 )
@@ -74,6 +75,35 @@ def test_the_name_that_an_lms_gives_tells_the_student_and_the_time(path: str, me
     told = lms.named(path, ZONE)
     assert Roster(MEMBERS).find(told.keys) == member
     assert (told.time and told.time.isoformat()) == time
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Ann Smith_12345_assignsubmission_file/{}",
+        "Ann Smith_12345_assignsubmission_file_/sub/{}",
+        "Ann Smith_12345_assignsubmission_file_{}",
+        "smithann_678_901_{}",
+        "smithann_LATE_678_901_{}",
+        "Lab 4b_asmith15_attempt_2027-01-26-23-59-01_{}",
+        "12345-67890 - Ann Smith - Jan 26, 2027 1159 PM/{}",
+        "12345-67890 - Ann Smith - Jan 26, 2027 1159 PM - {}",
+    ],
+)
+@pytest.mark.parametrize(
+    "own",
+    [
+        "Bo OBrien_12346_assignsubmission_file_x.tar.gz",
+        "obrienbo_679_902_x.tar.gz",
+        "x_bobrien_attempt_2026-01-01-00-00-00_x.tar.gz",
+        "1-2 - Bo OBrien - Jan 1, 2026 1200 AM - x.tar.gz",
+        "bobrien.tar.gz",
+    ],
+)
+def test_no_student_names_another_or_another_time_by_the_name_of_a_file(path: str, own: str) -> None:
+    told, plain = (lms.named(path.format(name), ZONE) for name in (own, "a.tar.gz"))
+    assert Roster(MEMBERS).find(told.keys) == ANN
+    assert (told.time, told.number, told.is_late) == (plain.time, plain.number, plain.is_late)
 
 
 def test_canvas_says_late_and_moodle_the_participant() -> None:
@@ -210,6 +240,7 @@ def test_what_is_not_there_or_no_zip_is_said(tmp_path: Path) -> None:
         taken(tmp_path, tmp_path / "a.zip")
 
 
+@example(".")
 @given(st.text(max_size=400))
 def test_no_name_stops_the_reading_of_names(text: str) -> None:
     told = lms.named(text or "x", ZONE)

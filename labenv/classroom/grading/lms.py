@@ -9,6 +9,8 @@
 | labenv's gate | `asmith15/20270126T235901Z.tar.gz` | labenv/classroom/serving/received.py |
 
 Any other file is called as the teacher calls it: `asmith15.tar.gz`, `asmith15/a.tar.gz`.
+
+The end of a name, `a.tar.gz` above, is the student's own choice, and may look like any of these. So what stands first decides.
 """
 
 import re
@@ -18,9 +20,9 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import PurePosixPath
 
 ENDINGS = (".tar.gz", ".tgz", ".tar", ".gz")
-_MOODLE = re.compile(r"(?P<name>.+)_(?P<number>\d+)_assignsubmission_file(?:_(?P<file>.*))?")
+_MOODLE = re.compile(r"(?P<name>(?:(?!_attempt_\d{4}-).)+?)_(?P<number>\d+)_assignsubmission_file(?:_(?P<file>.*))?")
 _CANVAS = re.compile(r"(?P<name>[^_]+|anon)_(?P<late>LATE_)?(?P<user>[0-9A-Za-z]+)_(?P<id>\d+)_(?P<file>.+)")
-_BLACKBOARD = re.compile(r"(?P<before>.+)_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_(?P<file>.*))?(?:\.txt)?")
+_BLACKBOARD = re.compile(r"(?P<before>.+?)_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_(?P<file>.*))?(?:\.txt)?")
 _BRIGHTSPACE = re.compile(
     r"\d+-\d+ - (?:(?P<number>\S*\d\S*) - )?(?P<name>.+?) ?- (?P<day>[A-Za-z0-9 ,]+\d{4}) (?P<clock>\d{3,4}) ?(?P<half>[AP]M)?(?: - (?P<file>.+))?"
 )
@@ -45,15 +47,15 @@ class Named:
 
 def named(path: str, zone: tzinfo) -> Named:
     """What the name of a file in a zip or a folder tells; a time without a zone is in that one, which an LMS shows to the course."""
-    parts = PurePosixPath(path).parts
-    for part in reversed(parts):
-        for read in (_moodle, _blackboard, _brightspace):
-            if found := read(part, zone):
-                return found
-    return _canvas(parts[-1]) or _gate(parts) or Named(tuple(_plain(parts)))
+    parts = PurePosixPath(path).parts or (path,)  # "." has none
+    for place, part in enumerate(parts, 1):
+        found = _brightspace(part, zone) or (_canvas(part) if place == len(parts) else None)  # Canvas makes no folders
+        if found := found or _moodle(part) or _blackboard(part, zone):
+            return found
+    return _gate(parts) or Named(tuple(_plain(parts)))
 
 
-def _moodle(part: str, _: tzinfo) -> Named | None:
+def _moodle(part: str) -> Named | None:
     match = _MOODLE.fullmatch(part)
     return Named((match["name"],), number=match["number"]) if match else None
 
@@ -108,9 +110,7 @@ def _gate(parts: tuple[str, ...]) -> Named | None:
 
 def _plain(parts: tuple[str, ...]) -> Iterator[str]:
     stem = _stem(parts[-1])
-    yield stem
-    yield _AGAIN.sub("", stem)
-    yield from reversed(parts[:-1])
+    yield from (*parts[:-1], stem, _AGAIN.sub("", stem))
 
 
 def _stem(name: str) -> str:

@@ -109,6 +109,8 @@ def replay_all(
             given.append(read(file))
         except LabenvError as error:
             yield file, error
+    if not given:
+        return
     clean.sweep(engine, listen)
     for one in {one.lab.id: one for one in given}.values():
         clean.prepare(engine, one.student, one.lab, len(given), listen)

@@ -154,7 +154,7 @@ class _Process:
         context.set_forkserver_preload([_WORKER])
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=work, args=(theirs, endpoint, dict(os.environ)), daemon=True)
-        with _deaf():
+        with _apart():
             self._process.start()
         theirs.close()
         self.is_fit = True
@@ -201,8 +201,12 @@ class _Process:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Have what is started meanwhile not hear Ctrl-C, also not while it still imports: whoever started it ends it."""
+def _apart() -> Iterator[None]:
+    """Have what is started meanwhile not hear Ctrl-C, also not while it still imports: whoever started it ends it.
+
+    Nor does it import what lies in the current folder, such as a socket.py that a student handed in (python(1), PYTHONSAFEPATH).
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
     resource_tracker.ensure_running()  # multiprocessing starts it, too, and lets SIGINT through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -73,7 +73,7 @@ def text(of: Class, address: str, port: int) -> str:
     for path in (of.folder, python):
         if any(sign in str(path) for sign in "\n\r\t\0"):
             raise UsageError(f"{path!s} cannot stand in a unit of systemd. Move it to another folder.")
-    arguments = ["-m", "labenv", "class", "serve", "-c", str(of.folder), "--port", str(port)]
+    arguments = ["-P", "-m", "labenv", "class", "serve", "-c", str(of.folder), "--port", str(port)]
     arguments += ["--address", address] if address else []
     kept = {"PATH": _PATH} | {name: os.environ[name] for name in _KEPT if name in os.environ}
     return _UNIT.format(
