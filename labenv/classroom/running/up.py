@@ -110,7 +110,7 @@ def _brought_up(
 ) -> Iterator[tuple[str, Arrival | LabenvError]]:
     items, refused = _within(of, items, there)
     yield from refused
-    if of.federate:
+    if of.federate and (items or world.members(engine, of.id)):  # where all are refused, nobody would remove it
         world.settle(engine, of, listen)
     if not items:
         return
