@@ -118,31 +118,44 @@ class Channel:
                 )
             if self._stream is not None and not self._stream.alive():
                 self._drop()
-            if self._stream is None:
-                self._stream = (
-                    self._over.run(self._shell) if self._over else Stream(self._api, self.container, self._shell)
-                )
-            self._stream.allow(2 * most + _BESIDE)
-            exchange = _Exchange(self._stream, command, told, served=self._serves)
-            try:
-                with self._patience.waiting(self.container) if asked else nullcontext():
-                    return exchange.result(time.monotonic() + timeout, most)
-            except OverflowError as error:
-                self._kill(exchange.shell)
-                raise EngineError(
-                    f"On {self.container} a command printed more than {most} bytes and was stopped: {_shortened(command)}"
-                ) from error
-            except TimeoutError as error:
-                self._kill(exchange.shell)
-                raise EngineError(
-                    f"On {self.container} a command did not end within {round(timeout, 1):g} s and was stopped: {_shortened(command)}"
-                ) from error
-            except (OSError, EOFError, ValueError) as error:  # ValueError: whatever runs there is no shell
-                self._drop()
-                raise EngineError(self._afterwards(command)) from error
-            except BaseException:  # Ctrl-C
-                self._kill(exchange.shell)
-                raise
+            was_open = self._stream is not None
+            with self._patience.waiting(self.container) if asked else nullcontext():
+                result = self._answer(command, timeout, most, told, may_have_died=was_open)
+                while result is None:  # once: the next shell is new
+                    result = self._answer(command, timeout, most, told)
+                return result
+
+    def _answer(
+        self, command: str, timeout: float, most: int, told: str, *, may_have_died: bool = False
+    ) -> Result | None:
+        """The result, from a shell that is opened unless there is one. Raises as `run` does.
+
+        None if the shell `may_have_died` before, and had: this may be known only now, and it has not begun the command.
+        """
+        if self._stream is None:
+            self._stream = self._over.run(self._shell) if self._over else Stream(self._api, self.container, self._shell)
+        self._stream.allow(2 * most + _BESIDE)
+        exchange = _Exchange(self._stream, command, told, served=self._serves)
+        try:
+            return exchange.result(time.monotonic() + timeout, most)
+        except OverflowError as error:
+            self._kill(exchange.shell)
+            raise EngineError(
+                f"On {self.container} a command printed more than {most} bytes and was stopped: {_shortened(command)}"
+            ) from error
+        except TimeoutError as error:
+            self._kill(exchange.shell)
+            raise EngineError(
+                f"On {self.container} a command did not end within {round(timeout, 1):g} s and was stopped: {_shortened(command)}"
+            ) from error
+        except (OSError, EOFError, ValueError) as error:  # ValueError: whatever runs there is no shell
+            self._drop()
+            if may_have_died and not exchange.shell:
+                return None
+            raise EngineError(self._afterwards(command)) from error
+        except BaseException:  # Ctrl-C
+            self._kill(exchange.shell)
+            raise
 
     def __enter__(self) -> Self:
         """The channel; the end of the block closes it."""

@@ -195,10 +195,17 @@ def test_a_command_that_takes_too_long_is_killed(channel: Channel, tmp_path: Pat
     with pytest.raises(EngineError, match=words):
         channel.run(f"sleep 60 & echo $! >{tmp_path}/pid; wait", timeout=0.3)
     child = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
+
+    def runs() -> bool:
+        try:
+            return bool(child.read_bytes())
+        except (FileNotFoundError, ProcessLookupError):  # it may go while it is read
+            return False
+
     deadline = time.monotonic() + 5
-    while child.exists() and child.read_bytes() and time.monotonic() < deadline:
+    while runs() and time.monotonic() < deadline:
         pass
-    assert not (child.exists() and child.read_bytes())
+    assert not runs()
     assert channel.run("echo again").stdout == b"again\n"
 
 
