@@ -220,7 +220,9 @@ class TestTheUnit:
             pytest.skip("systemd-analyze is not here")
         file = tmp_path / "labenv-ops.service"
         file.write_text(text)
-        done = subprocess.run(["systemd-analyze", "verify", str(file)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", str(file)], capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_is_refused_for_a_folder_that_no_unit_can_name(self, tmp_path: Path) -> None:
