@@ -66,8 +66,8 @@ def summary(grades: "Sequence[Grade]") -> "Iterator[str]":
     if len(judged) == 1:
         yield f"All points were judged {next(iter(judged))}."
     elif whole := sum(judged.values()):
-        shares = (f"{who} {100 * points / whole:.0f} %" for who, points in judged.items())
-        yield f"Points were judged {', '.join(shares)}."
+        shares = (f"{100 * points / whole:.0f} % {who}" for who, points in judged.items())
+        yield f"How the points were judged: {', '.join(shares)}."
 
 
 def number(points: float) -> str:
