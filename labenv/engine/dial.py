@@ -131,10 +131,17 @@ class Switchboard:
             raise EngineError(f"{machine_state(self._api, self._container)}, so no command can run there.") from error
 
     def _started(self, words: list[str]) -> "Line":
-        line = Line(self, self._opened(), next(self._numbers))
+        stream, is_new = self._opened()
+        line = Line(self, stream, next(self._numbers))
         self._lines[line.number] = line
-        with _closed_on_error(line):
-            self.send(line, _START, "\0".join(words).encode())
+        try:
+            with _closed_on_error(line):
+                self.send(line, _START, "\0".join(words).encode())
+        except OSError:
+            if is_new:
+                raise
+            self._ended(stream)  # long ago, maybe, which nobody has noticed
+            return self._started(words)
         return line
 
     def send(self, line: "Line", kind: int, data: bytes = b"") -> None:
@@ -163,15 +170,23 @@ class Switchboard:
                 self._stream.close()
                 self._stream = None
 
-    def _opened(self) -> Stream:
-        """The exec for the next connection. Raises EngineError if the machine does not run."""
+    def _opened(self) -> tuple[Stream, bool]:
+        """The exec for the next connection, and whether it is new. Raises EngineError if the machine does not run."""
         with self._lock:
+            is_new = self._stream is None
             if self._stream is None:
                 theirs = ["perl", "-e", _PROGRAM.read_text(encoding="utf-8")]
                 command = [f"{TOOLS}/bin/board"] if self._has_tools else theirs
                 self._stream = Stream(self._api, self._container, command)
                 threading.Thread(target=self._listen, args=(self._stream,), daemon=True).start()
-            return self._stream
+            return self._stream, is_new
+
+    def _ended(self, stream: Stream) -> None:
+        """Use an exec no longer."""
+        with self._lock:
+            if self._stream is stream:
+                self._stream.close()
+                self._stream = None
 
     def _listen(self, stream: Stream) -> None:
         """Hand each frame to the connection that it belongs to, until the exec ends."""
@@ -191,12 +206,10 @@ class Switchboard:
                     del read[: _HEADER.size + length]
                     if line := self._lines.get(number):
                         line.hear(None if kind == _ENDED else (kind, data))
-        with self._lock:
-            if self._stream is stream:
-                self._stream.close()
-                self._stream = None
+        self._ended(stream)
         for line in list(self._lines.values()):
-            line.hear(None)
+            if line.stream is stream:  # another one may have been opened since
+                line.hear(None)
 
 
 class Line:

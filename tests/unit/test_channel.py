@@ -289,6 +289,16 @@ def test_a_shell_that_died_between_two_commands_is_opened_again(channel: Channel
     assert channel.run("echo again").stdout == b"again\n"
 
 
+@pytest.mark.usefixtures("tools")
+def test_what_is_opened_while_another_exec_still_ends_goes_on(engine: LocalExec) -> None:
+    api = cast(docker.APIClient, engine)
+    board = Switchboard(api, "labenv-anna-vm3", has_tools=True)
+    for _ in range(20):
+        with Channel(api, "labenv-anna-vm3", has_tools=True, over=board) as channel:
+            assert channel.run("sleep 0.02; echo again").stdout == b"again\n"
+        board.close()
+
+
 def test_a_machine_that_dies_under_a_command_is_named_with_its_state(channel: Channel, engine: LocalExec) -> None:
     def die() -> None:
         os.killpg(engine.processes[0].pid, signal.SIGKILL)
