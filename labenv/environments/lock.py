@@ -77,6 +77,12 @@ def command_of_holder(engine: Engine, student_id: str) -> str:
 
 
 def _command_of_holder(path: Path) -> str:
+    found = _COMMAND.search(holder_of(path))
+    return found[1] if found else ""
+
+
+def holder_of(path: Path) -> str:
+    """What a lock's file says while somebody holds it, on one line; empty if nobody does, or it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -84,11 +90,15 @@ def _command_of_holder(path: Path) -> str:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        found = _COMMAND.search(one_line(decoded(os.pread(descriptor, _LONGEST, 0))))
-        return found[1] if found else ""
+        return said_by_holder(descriptor)
     finally:
         os.close(descriptor)
     return ""
+
+
+def said_by_holder(descriptor: int) -> str:
+    """What the holder of a lock has written into its file, which is open, on one line."""
+    return one_line(decoded(os.pread(descriptor, _LONGEST, 0)))
 
 
 def _folder_of(engine: Engine) -> tuple[Path, bool]:

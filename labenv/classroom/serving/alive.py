@@ -4,21 +4,19 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from labenv.classroom.folder import records
 from labenv.classroom.folder.model import Class
+from labenv.environments.lock import holder_of, said_by_holder
 from labenv.errors import UsageError
-from labenv.text import decoded, one_line
 
 SERVE, GATE = "serve", "gate"  # `class serve`, which has the timers too, and `class gate`
 _FILE = "served.lock"
-_LONGEST = 200  # bytes of what the file says
 
 
 def is_served(of: Class) -> bool:
     """Whether `labenv class serve` runs for this class on this computer: only then environments are stopped in time."""
-    return _holder(of.records / _FILE).startswith(f"{SERVE} ")
+    return holder_of(of.records / _FILE).startswith(f"{SERVE} ")
 
 
 @contextmanager
@@ -37,7 +35,7 @@ def alone(of: Class, what: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            command, _, process = _read(descriptor).partition(" ")
+            command, _, process = said_by_holder(descriptor).partition(" ")
             raise UsageError(
                 f"{of.name} is served already, by `labenv class {command or '?'}` (process {process or '?'}). End that one first."
             ) from None
@@ -46,22 +44,3 @@ def alone(of: Class, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)  # the file stays: to remove it would let two processes hold two files of that name
-
-
-def _holder(path: Path) -> str:
-    """What the file says while somebody holds it; empty otherwise."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return ""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _read(descriptor)
-    finally:
-        os.close(descriptor)
-    return ""
-
-
-def _read(descriptor: int) -> str:
-    return one_line(decoded(os.pread(descriptor, _LONGEST, 0)))
