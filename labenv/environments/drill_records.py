@@ -112,6 +112,11 @@ class DrillEntry:
     looks: int
     beyond: int | None
 
+    @property
+    def ended(self) -> str:
+        """The outcome in the words of a screen; the record's own stay as earlier versions wrote them."""
+        return "fixed" if self.outcome == "mended" else self.outcome
+
 
 def now() -> str:
     """The time in the form in which it is stored."""

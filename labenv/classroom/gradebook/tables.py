@@ -92,8 +92,7 @@ def _said(book: Book, grade: Grade) -> Iterator[tuple[str, str, float | None]]:
     for ask in page.asked:
         yield "hint", f"step {ask.step}, {ask.time}: {guide.SAID.get(ask.level, ask.level)}", None
     for drill in page.drills:
-        outcome = "fixed" if drill.outcome == "mended" else drill.outcome
-        yield "drill", f"{drill.name} (level {drill.level}): {outcome} after {drill.seconds} s", None
+        yield "drill", f"{drill.name} (level {drill.level}): {drill.ended} after {drill.seconds} s", None
 
 
 def _history(book: Book) -> Table:

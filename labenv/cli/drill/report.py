@@ -77,8 +77,7 @@ def table(rows: "list[DrillEntry]") -> None:
     for row in rows:
         diagnosed = "" if row.to_diagnosis is None else time(row.to_diagnosis)
         beyond = "" if row.beyond is None else f"{row.beyond}"
-        outcome = "fixed" if row.outcome == "mended" else row.outcome
-        first = [row.student, row.name, f"{row.level}", outcome, time(row.seconds), diagnosed]
+        first = [row.student, row.name, f"{row.level}", row.ended, time(row.seconds), diagnosed]
         cells.append([*first, f"{row.hints}", f"{row.looks}", beyond])
     show.table(titles, cells)
 
