@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from labenv import student as students
@@ -58,16 +59,13 @@ def _of_engine(engine: Engine, of: Class, student: str, listen: Listener) -> Ite
         if environment.class_id == of.id:
             yield Part(
                 f"the environment of {environment.lab} ({_many(len(environment.machines), 'machine')}), with its history",
-                lambda environment=environment: down(engine, environment, listen),  # type: ignore[misc]
+                partial(down, engine, environment, listen),
             )
     if world.knows(engine, of.id, student):
         yield Part("the mailbox in the class's world outside", lambda: world.forget(engine, of, [student], listen))
     for save in save_store.found(engine, student):
         if save.environment.class_id == of.id:
-            yield Part(
-                f"the save {save.name}",
-                lambda name=save.name: saves.remove(engine, student, name, listen),  # type: ignore[misc]
-            )
+            yield Part(f"the save {save.name}", partial(saves.remove, engine, student, save.name, listen))
 
 
 def _of_records(of: Class, student: str) -> Iterator[Part]:
@@ -75,14 +73,11 @@ def _of_records(of: Class, student: str) -> Iterator[Part]:
         if count := _rows(base, student, delete=False):
             yield Part(
                 f"{_many(count, 'row')} in {base.name} (grades, and what was decided about them)",
-                lambda base=base: _rows(base, student, delete=True),  # type: ignore[misc]
+                partial(_rows, base, student, delete=True),
             )
     for path in _named(of.records, student):
         files = sum(len(found) for _, _, found in os.walk(path)) if path.is_dir() else 1
-        yield Part(
-            f"{_many(files, 'file')} in {path.relative_to(of.records)}",
-            lambda path=path: _delete(path),  # type: ignore[misc]
-        )
+        yield Part(f"{_many(files, 'file')} in {path.relative_to(of.records)}", partial(_delete, path))
     if count := sum(1 for _ in audit.read(of, frozenset({student}))):
         yield Part(_many(count, "line") + " of the audit log", lambda: audit.forget(of, student))
 
