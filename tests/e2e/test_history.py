@@ -216,8 +216,13 @@ def test_a_collection_that_is_killed_loses_and_doubles_nothing(cli: Cli, who: st
         time.sleep(0.3 + number * 0.1)
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
-    together = [subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL) for _ in range(3)]
-    assert [one.wait(timeout=120) for one in together] == [0, 0, 0]
+    together = [
+        subprocess.Popen(command, env=os.environ, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    said = [one.communicate(timeout=120)[1] for one in together]
+    assert [one.returncode for one in together] == [0, 0, 0]
+    assert not any("could not be stored" in each for each in said), said
     found = edits(cli, who, "hosts")[before:]
     assert sum(edit["added"] for edit in found) == 8
     assert not any(edit["removed"] for edit in found)

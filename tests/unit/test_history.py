@@ -364,6 +364,34 @@ def test_a_commit_beside_another_is_refused_as_a_whole(repository: Repository, m
     monkeypatch.undo()
 
 
+@pytest.mark.parametrize("left", ["refs/heads/work.lock", "refs/heads/checks.lock", "packed-refs.lock", "HEAD.lock"])
+def test_what_a_killed_git_left_locked_is_written_to_again(left: str, repository: Repository, tmp_path: Path) -> None:
+    first, second = kept("vm2", 1100, a="1\n"), kept("vm2", 1200, a="2\n")
+    repository.write([first])
+    repository.reference({"vm2/etc/a": b"2\n"})
+    (repository.path / left).touch()
+    repository.write([first, second])
+    repository.note(1300, {"8/running/vm1": {"status": "pass", "evidence": ""}})
+    repository.reference({"vm2/etc/a": b"3\n"})
+    assert edits(repository) == [(1200, "vm2", "/etc/a")]
+    assert [time for time, _ in repository.runs()] == [1300]
+
+
+def test_a_git_that_outlives_its_labenv_is_waited_for(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository.write([kept("vm2", 1100, a="1\n")])
+    with git.alone(repository.path) as held:
+        child = subprocess.Popen(["sleep", "0.6"], pass_fds=(held,))
+    (repository.path / "refs/heads/work.lock").touch()
+    begun = monotonic()
+    repository.write([kept("vm2", 1200, a="2\n")])
+    assert monotonic() - begun > 0.3, "its lock was taken from it"
+    assert child.wait() == 0
+    monkeypatch.setattr(git, "_TIME", 0.1)
+    with git.alone(repository.path), pytest.raises(LabenvError, match="another labenv has been writing"):
+        repository.write([kept("vm2", 1300, a="3\n")])
+    assert edits(repository) == [(1200, "vm2", "/etc/a")]
+
+
 def test_a_story_has_the_edits_between_the_last_that_held_and_the_first_that_failed(repository: Repository) -> None:
     repository.write([kept("vm2", 1000, a="1\n"), kept("vm2", 1150, a="2\n"), kept("vm2", 1250, a="3\n")])
     for time, status in ((1100, "pass"), (1200, "fail"), (1300, "fail"), (1400, "skip")):

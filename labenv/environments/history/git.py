@@ -1,11 +1,18 @@
-"""git(1), with limits: what it reads may come from an archive that anybody made."""
+"""git(1), with limits: what it reads may come from an archive that anybody made.
 
+Who writes holds a lock (flock(2)), and so does each git that writes for it, which may outlive a labenv that was killed. So a
+lock of git's own that is found then belongs to a git that was killed itself, and is removed: git would refuse for ever.
+"""
+
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +25,10 @@ _MOST = (
     256_000_000  # bytes that one command may print; a few bytes can stand for any number (equal files are stored once)
 )
 _PIECE = 1 << 20
+_POLL = 0.05  # seconds between two tries; flock cannot wait with a deadline
 # A larger file is compared as a whole: git would hold it in memory several times.
-_SETTINGS = ("-c", "core.quotePath=false", "-c", "core.bigFileThreshold=8m")
+# Nothing tidies up behind a command's back, and beside the lock.
+_SETTINGS = ("-c", "core.quotePath=false", "-c", "core.bigFileThreshold=8m", "-c", "gc.auto=0")
 
 
 def there() -> bool:
@@ -27,17 +36,57 @@ def there() -> bool:
     return shutil.which("git") is not None
 
 
-def run(repository: Path, *arguments: str, said: bytes | memoryview = b"") -> bytes:
-    """The output of a git command. Raises LabenvError with git's message if it fails, or goes beyond a limit."""
+@contextlib.contextmanager
+def alone(repository: Path) -> Iterator[int]:
+    """Hold the lock of those who write to a repository; yields what `run` takes as `held`.
+
+    Raises LabenvError if another holds it for too long, or the file cannot be locked.
+    """
+    failed = f"the history in {repository} cannot be written to"
+    try:
+        descriptor = os.open(repository / "writer", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LabenvError(f"{failed}: {error.strerror}.") from error
+    try:
+        deadline = time.monotonic() + _TIME
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise LabenvError(f"{failed}: another labenv has been writing for {_TIME} seconds.") from error
+                time.sleep(_POLL)
+            except OSError as error:
+                raise LabenvError(f"{failed}: {error.strerror}.") from error
+        for left in [*repository.glob("*.lock"), *(repository / "refs").rglob("*.lock")]:
+            left.unlink(missing_ok=True)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def run(repository: Path, *arguments: str, said: bytes | memoryview = b"", held: int | None = None) -> bytes:
+    """The output of a git command, which holds a lock that is `held` as long as it runs.
+
+    Raises LabenvError with git's message if it fails, or goes beyond a limit.
+    """
     failed = f"git failed on the history in {repository}"
     command = ["git", "--literal-pathspecs", f"--git-dir={repository}", *_SETTINGS, *arguments]
     try:
         with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as complaint:
             asked.write(said)
             asked.seek(0)
-            status, printed = _done(
-                subprocess.Popen(command, stdin=asked, stdout=subprocess.PIPE, stderr=complaint, env=_env(), cwd="/")
+            process = subprocess.Popen(
+                command,
+                stdin=asked,
+                stdout=subprocess.PIPE,
+                stderr=complaint,
+                env=_env(),
+                cwd="/",
+                pass_fds=() if held is None else (held,),
             )
+            status, printed = _done(process)
             complaint.seek(0)
             complained = decoded(complaint.read(_PIECE)).strip().splitlines() or [f"status {status}"]
     except OSError as error:

@@ -1,8 +1,7 @@
 """The git repository of an environment's history, on the computer that labenv runs on.
 
 The branch `work` has the files of all machines, one commit for each change; the branch `checks` has the results of the
-checks, one commit for each run. git-fast-import(1) writes everything. It moves a branch forward only: killed at any point,
-or running beside another labenv, it has written all or nothing.
+checks, one commit for each run. git-fast-import(1) writes everything: killed at any point, it has written all or nothing.
 """
 
 import fcntl
@@ -141,9 +140,9 @@ class Repository:
         """Remove the history. It is no error if there is none."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def git(self, *arguments: str, said: bytes = b"") -> str:
+    def git(self, *arguments: str, said: bytes = b"", held: int | None = None) -> str:
         """The output of a git command. Raises LabenvError with git's message if it fails."""
-        return git.run(self.path, *arguments, said=said).decode(errors="replace")
+        return git.run(self.path, *arguments, said=said, held=held).decode(errors="replace")
 
     def tip(self, branch: str = WORK) -> str:
         """The newest commit of a branch; empty if it has none."""
@@ -158,6 +157,10 @@ class Repository:
     def write(self, changes: Iterable[Change]) -> None:
         """Store those changes that are new. Raises LabenvError; then none is stored."""
         self.prepare()
+        with git.alone(self.path) as held:
+            self._write(changes, held)
+
+    def _write(self, changes: Iterable[Change], held: int) -> None:
         tip = self.tip(WORK)
         there = self.files(tip)
         last, clock = self._last(tip)
@@ -180,13 +183,14 @@ class Repository:
             clock = max(clock, min(done, change.time)) if tip or stream else change.time
             told = f"{change.said or _UNTOLD}\n\n{KEPT}{change.machine} {change.name}\n"
             stream += [_commit(WORK, clock, told, "" if stream else tip), *steps]
-        self._import(stream)
+        self._import(stream, held)
 
     def note(self, time: float, results: Mapping[str, Any]) -> None:
         """Store the results of a run of the checks. Raises LabenvError."""
         self.prepare()
         data = json.dumps(results, indent=0, sort_keys=True).encode()
-        self._import([_commit(CHECKS, time, "checked\n", self.tip(CHECKS)), _file(form.RESULTS, data)])
+        with git.alone(self.path) as held:
+            self._import([_commit(CHECKS, time, "checked\n", self.tip(CHECKS)), _file(form.RESULTS, data)], held)
 
     def packed(self) -> bytes:
         """All of it in the format of git-bundle(1); empty if nothing is stored. Raises LabenvError."""
@@ -211,9 +215,10 @@ class Repository:
         new = not self.exists
         self.prepare()
         try:
-            ahead = [f"{branch}:{branch}" for branch, commit in heads.items() if not self._knows(commit)]
-            for trial in (["--dry-run"], []) if ahead else ():  # --atomic is not in git before 2.31
-                self.git("fetch", "-q", "--no-tags", *trial, str(other), *ahead)
+            with git.alone(self.path) as held:
+                ahead = [f"{branch}:{branch}" for branch, commit in heads.items() if not self._knows(commit)]
+                for trial in (["--dry-run"], []) if ahead else ():  # --atomic is not in git before 2.31
+                    self.git("fetch", "-q", "--no-tags", *trial, str(other), *ahead, held=held)
         except LabenvError:
             if new:
                 self.remove()
@@ -325,10 +330,12 @@ class Repository:
     def reference(self, files: Files) -> str:
         """The commit of files that are in no history: those of a reference solution."""
         branch = "refs/heads/reference"
-        if self.tip(branch):
-            self.git("update-ref", "-d", branch)
-        self._import([_commit(branch, 0, "reference\n", ""), *(_file(path, data) for path, data in files.items())])
-        return self.tip(branch)
+        with git.alone(self.path) as held:
+            if self.tip(branch):
+                self.git("update-ref", "-d", branch, held=held)
+            stream = [_commit(branch, 0, "reference\n", ""), *(_file(path, data) for path, data in files.items())]
+            self._import(stream, held)
+            return self.tip(branch)
 
     def _scope(self, commit: str) -> list[str]:
         """What can be compared with a commit: a reference has some files, a moment all files of the machines in it."""
@@ -349,9 +356,10 @@ class Repository:
         last = {machine: float(name) for _, machine, name in self._kept(tip)}
         return last, _time(self.git("log", "-1", "--format=%ct", tip))
 
-    def _import(self, stream: list[bytes]) -> None:
+    def _import(self, stream: list[bytes], held: int) -> None:
         if stream:
-            self.git("fast-import", "--quiet", "--date-format=raw", said=b"\n".join([*stream, b"done\n"]))
+            said = b"\n".join([*stream, b"done\n"])
+            self.git("fast-import", "--quiet", "--date-format=raw", said=said, held=held)
 
 
 def _in_order(changes: list[Change], known: Mapping[str, float]) -> list[Change]:
