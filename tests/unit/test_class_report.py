@@ -220,6 +220,25 @@ def test_the_time_line_ends_at_the_share_that_handed_in(made: Book) -> None:
     assert 2 <= len(chart.ticks) <= 6
 
 
+def test_hand_ins_without_a_time_are_counted_and_named_and_running_environments_are_none(made: Book) -> None:
+    there = list(made.grades)
+    for place in (0, 1):
+        there[place] = replace(there[place], handed_in=None)
+    there[2] = replace(there[2], source="environment", handed_in=None)
+    chart = pictures.handed_in(there, 30, DUE, ZONE)
+    assert chart is not None
+    assert chart.words.startswith("27 of 30 students handed in, between")
+    assert chart.words.endswith(" For 2 of them no time is known, so the line leaves them out.")
+    last = float(chart.line.rpartition(" ")[2])
+    assert last == pytest.approx(pictures.BOTTOM - 25 / 30 * (pictures.BOTTOM - pictures.TOP), abs=0.1)
+
+
+def test_a_single_hand_in_has_one_time(made: Book) -> None:
+    chart = pictures.handed_in([replace(made.grades[0], handed_in=DUE)], 30, DUE, ZONE)
+    assert chart is not None
+    assert chart.words.startswith("1 of 30 students handed in, on 26 Jan 2027, 23:59; 0 of them after the due date")
+
+
 def test_without_times_of_hand_ins_there_is_no_time_line(made: Book) -> None:
     assert pictures.handed_in([replace(each, handed_in=None) for each in made.grades], 30, DUE, ZONE) is None
 
