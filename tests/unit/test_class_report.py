@@ -115,6 +115,20 @@ def test_who_judged_is_kept_apart(page: Page, made: Book) -> None:
         assert f"judged {words}" in page.text
 
 
+def test_points_that_a_teacher_decided_are_a_persons(made: Book) -> None:
+    decided = Student(made, made.grades[2])
+    judged = {words: (points, of, count) for words, points, of, count in decided.judged}
+    assert [each.step for each in decided.grade.overrides] == ["19"]
+    assert judged["by the handed-in logs"][1:] == (1, 1)
+    assert judged["by a person"] == (1, 1, 18)
+    assert {words: (points, of) for words, _, _, points, of in Overview(made).judged}["by a person"] == (1, 1)
+
+
+def test_hints_have_the_time_of_the_clocks_of_the_class(page: Page) -> None:
+    assert "2027-01-20 09:02" in page.text
+    assert "2027-01-20T14:02" not in page.text
+
+
 def test_both_results_are_shown_where_they_differ(page: Page, made: Book) -> None:
     differing = sum(step.claimed is not None for grade in made.grades for step in grade.steps)
     assert differing

@@ -97,7 +97,7 @@ def test_what_was_decided_and_what_is_alike_is_among_the_remarks(made: Book) -> 
     told = {(row[1].value, row[2].value) for row in sheet.iter_rows(min_row=2)}
     assert ("decision", "step 19, by teacher on 2027-02-01: Shown in the lab room on the day") in told
     assert any(what == "alike" and "212 of 260 own words" in text for what, text in told)
-    assert ("hint", "step 22, 2027-01-20T14:20:40+00:00: where to look") in told
+    assert ("hint", "step 22, 2027-01-20 09:20: where to look") in told
     assert ("drill", "no-mx (level 2): fixed after 754 s") in told
 
 
