@@ -34,7 +34,11 @@ def results(grade: Grade) -> bytes:
 
 def _test(grade: Grade, step: StepGrade) -> dict[str, Any]:
     judge = grade.judge_of(step)
-    lines = [f"judged {JUDGES[judge]}", f"seen: {step.seen}" if step.seen else "", f"expected: {step.expected}" if step.expected else ""]
+    lines = [
+        f"judged {JUDGES[judge]}",
+        f"seen: {step.seen}" if step.seen else "",
+        f"expected: {step.expected}" if step.expected else "",
+    ]
     told: dict[str, Any] = {
         "score": grade.points_of(step),
         "max_score": step.of,

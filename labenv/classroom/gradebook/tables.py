@@ -90,7 +90,11 @@ def _said(book: Book, grade: Grade) -> Iterator[tuple[str, str, float | None]]:
         yield "note", note, None
     page = book.page(grade.student)
     for ask in page.asked:
-        yield "hint", f"step {ask.step}, {_local(book, ask.moment):%Y-%m-%d %H:%M}: {guide.SAID.get(ask.level, ask.level)}", None
+        yield (
+            "hint",
+            f"step {ask.step}, {_local(book, ask.moment):%Y-%m-%d %H:%M}: {guide.SAID.get(ask.level, ask.level)}",
+            None,
+        )
     for drill in page.drills:
         yield "drill", f"{drill.name} (level {drill.level}): {drill.ended} after {drill.seconds} s", None
 
