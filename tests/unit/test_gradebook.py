@@ -218,6 +218,20 @@ def test_brightspace_ends_each_row_with_its_indicator() -> None:
     assert {row[-1] for row in told} == {"#"}
 
 
+def test_the_number_of_an_lms_is_nobodys_login() -> None:
+    there = book(2)
+    members = tuple(
+        replace(one, given=one.lms_id, row={"OrgDefinedId": f"#{one.lms_id}", "Last Name": "Smith"})
+        for one in there.of.members
+    )
+    by_number = replace(there, of=replace(there.of, members=members))
+    _, *told = rows(gradebook.as_import(by_number, "brightspace").data, "utf-8")
+    assert [row[:2] for row in told] == [["#70000", ""], ["#70001", ""]]
+    made = gradebook.as_import(by_number, "blackboard")
+    assert len(rows(made.data, "utf-16", "\t")) == 1
+    assert "has no Username, by which Blackboard knows a student" in made.notes[-1]
+
+
 @pytest.mark.parametrize("kind", gradebook.LMS)
 def test_who_has_no_grade_is_left_out_and_named(made: Book, kind: str) -> None:
     missing = next(grade.student for grade in made.grades if grade.missing)
