@@ -46,9 +46,9 @@ def machines(engine: Engine, class_id: str) -> dict[str, Machine]:
 
 def of(engine: Engine, environment: Environment) -> tuple[Machine, ...]:
     """The machines of its class that run for an environment. Raises EngineError."""
-    if not environment.federated:
+    if not environment.belongs.federated:
         return ()
-    return tuple(each for each in machines(engine, environment.class_id).values() if each.state == "running")
+    return tuple(each for each in machines(engine, environment.belongs.class_id).values() if each.state == "running")
 
 
 def make(
