@@ -42,6 +42,8 @@ def paced(
     error. `doing` says in the progress what is done, `name` for whom. Nobody's error stops the others, not even a mistake in
     labenv: it becomes a LabenvError. The caller's own work between two items holds up those that have not begun.
     """
+    if not items:
+        return
     here = Computer()
     pace: Pace = Answers() if elsewhere or not here.read("proc/stat") else Processors(here)
     waiting, running = deque(items), dict[Future[tuple[R | LabenvError, float]], T]()
