@@ -54,6 +54,7 @@ def down(
     way_out = [] if save or not there else ["To keep the work: labenv class down --save"]
     if not told.agreed(f"Remove {' and '.join(what)}?", [*_lost(lost), *way_out], yes=yes):
         return
+    common.if_interrupted("What was removed is gone; the same command continues from there.")
     with screen.progress() as listen:
         done, errors = told.sorted_out(core.down(engine, of, there, listen, keep=save))
     if json:
