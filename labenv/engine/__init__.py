@@ -28,7 +28,17 @@ from labenv.engine.endpoint import Endpoint
 from labenv.engine.find import Connection
 from labenv.engine.patience import Patience
 from labenv.engine.stream import TOOLS, Stream
-from labenv.environment import USUAL, Allowance, Environment, Machine, Pool, container_name, network_name, saved_rules
+from labenv.environment import (
+    USUAL,
+    Allowance,
+    Belonging,
+    Environment,
+    Machine,
+    Pool,
+    container_name,
+    network_name,
+    saved_rules,
+)
 from labenv.errors import EngineError
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
@@ -486,9 +496,9 @@ def environment_labels(environment: Environment) -> dict[str, str]:
     unusual = {
         NETWORK: environment.network,
         LAB_FOLDER: environment.lab_folder,
-        CLASS: environment.class_id,
-        ALLOWANCE: _written(environment.allowance),
-        FEDERATED: "yes" if environment.federated else "",
+        CLASS: environment.belongs.class_id,
+        ALLOWANCE: _written(environment.belongs.allowance),
+        FEDERATED: "yes" if environment.belongs.federated else "",
         POOLS: " ".join(f"{pool.network}={pool.there}={pool.own}" for pool in environment.pools),
         LINK: "" if student.link in (None, student.x) else str(student.link),
         REPLAYS: environment.replays,
@@ -509,9 +519,10 @@ def _written(allowance: Allowance) -> str:
     return f"{allowance.memory} {allowance.processes}" if allowance != USUAL else ""
 
 
-def allowance_in(labels: Mapping[str, str]) -> Allowance:
-    """What an environment's class allows its machines, by the labels. Raises ValueError, TypeError for an invalid one."""
-    return Allowance(*map(int, labels.get(ALLOWANCE, "").split()))
+def belonging_in(labels: Mapping[str, str]) -> Belonging:
+    """The class of an environment, by the labels. Raises ValueError, TypeError for invalid ones."""
+    allowance = Allowance(*map(int, labels.get(ALLOWANCE, "").split()))
+    return Belonging(labels.get(CLASS, ""), allowance, FEDERATED in labels)
 
 
 def student_of(student_id: str, labels: Mapping[str, str]) -> Student:
@@ -571,9 +582,7 @@ def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive
         foreign,
         labels.get(NETWORK, ""),
         labels.get(LAB_FOLDER, ""),
-        labels.get(CLASS, ""),
-        allowance_in(labels),
-        FEDERATED in labels,
+        belonging_in(labels),
         pools,
         replays=labels.get(REPLAYS, ""),
     )

@@ -53,9 +53,9 @@ def found(engine: Engine, class_id: str) -> list[str]:
 
 def of(engine: Engine, environment: Environment) -> tuple[Machine, ...]:
     """The machines of its class that run for an environment. Raises EngineError."""
-    if not environment.federated:
+    if not environment.belongs.federated:
         return ()
-    return tuple(each for each in machines(engine, environment.class_id).values() if each.state == "running")
+    return tuple(each for each in machines(engine, environment.belongs.class_id).values() if each.state == "running")
 
 
 def make(

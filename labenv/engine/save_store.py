@@ -19,8 +19,6 @@ import docker.errors
 
 from labenv import __version__
 from labenv.engine import (
-    CLASS,
-    FEDERATED,
     HOSTNAME,
     LAB_FOLDER,
     LABEL,
@@ -29,7 +27,7 @@ from labenv.engine import (
     RECORD,
     TOPOLOGY,
     Engine,
-    allowance_in,
+    belonging_in,
     hostname,
     kept,
     pause,
@@ -115,9 +113,7 @@ class Save:
             labels[TOPOLOGY],
             network=network,
             lab_folder=folder,
-            class_id=labels.get(CLASS, ""),
-            allowance=allowance_in(labels),
-            federated=FEDERATED in labels,
+            belongs=belonging_in(labels),
             pools=pools_in(labels),
         )
 

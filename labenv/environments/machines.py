@@ -131,7 +131,9 @@ def make_network(engine: Engine, made: Plan, network: Network) -> None:
     engine.create_network(made.student, network, network_labels(made, network), options)
     for node in made.topology.lent:
         if node.network == network.name:  # a class that is not up yet comes to it later
-            engine.lend(container_name(class_name(made.class_id), node.name), made.student, network.name, node.address)
+            engine.lend(
+                container_name(class_name(made.belongs.class_id), node.name), made.student, network.name, node.address
+            )
 
 
 def walled(engine: Engine, who: Student, bridges: Collection[str], listen: Listener) -> None:

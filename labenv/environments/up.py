@@ -173,10 +173,10 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         source,
         machines,
         request.profiles,
-        federated=there.federated,
+        belongs=there.belongs,
         pools=there.pools,
     )
-    made = replace(made, foreign=there.foreign).belonging_as(there)
+    made = replace(made, foreign=there.foreign)
     Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)

@@ -150,7 +150,7 @@ def _there(
     wanted = {member.id for member in of.chosen(only)}
     there = [each for each in world.members(engine, of.id) if each.student.id in wanted]
     for each in engine.environments():
-        if each.class_id == of.id and not each.federated and each.student.id in wanted:
+        if each.belongs.class_id == of.id and not each.belongs.federated and each.student.id in wanted:
             who = each.student.id
             way = f"labenv class down --save --only {who}, then labenv class up"
             text = f"{who} takes no part: that environment was made before the class was federated. To make it again: {way}"

@@ -12,7 +12,7 @@ from labenv.classroom.running.room import Room
 from labenv.classroom.running.there import environments
 from labenv.engine import Engine, image_sources
 from labenv.engine.images import Images
-from labenv.environment import Allowance, Environment
+from labenv.environment import Allowance, Belonging, Environment
 from labenv.environments import room
 from labenv.environments.plan import Request, validated, wished
 from labenv.environments.up import Outcome
@@ -62,7 +62,7 @@ def up(
     lab = labs.load(assignment.lab)
     stage = lab.check_stage(at or assignment.at or lab.stages[0].id)
     there = {each.student.id: each for each in engine.environments()}
-    allowance = Allowance(of.limits.memory or 0, of.limits.processes or 0)
+    belongs = Belonging(of.id, Allowance(of.limits.memory or 0, of.limits.processes or 0), of.federate)
     items: list[_Item] = []
     for member in members:
         new = Request(
@@ -72,9 +72,7 @@ def up(
             stage,
             assignment.lab,
             profiles=assignment.profiles,
-            class_id=of.id,
-            allowance=allowance,
-            federated=of.federate,
+            belongs=belongs,
         )
         try:
             if existing := there.get(member.id):
@@ -150,17 +148,16 @@ def _as_it_is(existing: Environment, profiles: Collection[str] = ()) -> Request:
         existing.stage,
         existing.lab_folder or existing.lab,
         profiles=frozenset(profiles),
-        class_id=existing.class_id,
-        allowance=existing.allowance,
-        federated=existing.federated,
+        belongs=existing.belongs,
     )
 
 
 def _refuse_strange(existing: Environment, of: Class, lab: Lab) -> None:
     """Raise UsageError for an environment that is not this class's, or one of another lab."""
     who = existing.student.id
-    if existing.class_id != of.id:
-        whose = f"belongs to the class {existing.class_id}" if existing.class_id else "belongs to no class"
+    if existing.belongs.class_id != of.id:
+        other = existing.belongs.class_id
+        whose = f"belongs to the class {other}" if other else "belongs to no class"
         raise UsageError(
             f"There is an environment of {who} that {whose}. To give {who} one of {of.id}, save that and remove it: "
             f"labenv save -s {who}, labenv down -s {who}"
@@ -179,7 +176,7 @@ def _within(
     most = of.limits.at_once
     if most is None:
         return items, []
-    run = {who for who, each in there.items() if each.class_id == of.id and _runs(each)}
+    run = {who for who, each in there.items() if each.belongs.class_id == of.id and _runs(each)}
     known = [item for item in items if item.request.student_id in run]
     rest = [item for item in items if item.request.student_id not in run]
     free = max(0, most - len(run))

@@ -56,7 +56,7 @@ def _of_gate(of: Class, student: str) -> Iterator[Part]:
 
 def _of_engine(engine: Engine, of: Class, student: str, listen: Listener) -> Iterator[Part]:
     for environment in engine.environments(student):
-        if environment.class_id == of.id:
+        if environment.belongs.class_id == of.id:
             yield Part(
                 f"the environment of {environment.lab} ({_many(len(environment.machines), 'machine')}), with its history",
                 partial(down, engine, environment, listen),
@@ -64,7 +64,7 @@ def _of_engine(engine: Engine, of: Class, student: str, listen: Listener) -> Ite
     if world.knows(engine, of.id, student):
         yield Part("the mailbox in the class's world outside", lambda: world.forget(engine, of, [student], listen))
     for save in save_store.found(engine, student):
-        if save.environment.class_id == of.id:
+        if save.environment.belongs.class_id == of.id:
             yield Part(f"the save {save.name}", partial(saves.remove, engine, student, save.name, listen))
 
 

@@ -70,7 +70,9 @@ class Rounds:
         if not wanted:
             return
         there = {
-            each.student.id: each for each in self.engine.environments() if each.class_id == of.id and running(each)
+            each.student.id: each
+            for each in self.engine.environments()
+            if each.belongs.class_id == of.id and running(each)
         }
         over = [
             there[student]
