@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer._click.globals import get_current_context
 
 from labenv.cli import output
+from labenv.cli.app import INTERRUPTED
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Listener, silent
 
@@ -26,6 +28,11 @@ _opened: "list[Engine]" = []
 def is_guest() -> bool:
     """Whether a student runs this command through the gate: then nothing is asked that is the server's owner's to answer."""
     return "LABENV_GUEST" in os.environ
+
+
+def if_interrupted(what: str) -> None:
+    """Have Ctrl-C say from now on what holds then: without, that what was made is kept, and that the same command continues."""
+    get_current_context().meta[INTERRUPTED] = (what,)
 
 
 def open_engine(listen: Listener, *, start: bool = True) -> "Engine":

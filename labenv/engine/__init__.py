@@ -211,7 +211,7 @@ class Engine:
                 self.api.create_network(
                     network_name(student.id, network.name),
                     driver="bridge",
-                    options=options,
+                    options=options | recipe.network_options(self.facts),
                     ipam={"Driver": "default", "Config": [pool]},
                     labels=labels,
                     check_duplicate=True,

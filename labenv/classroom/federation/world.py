@@ -100,12 +100,12 @@ def forget(engine: Engine, of: Class, gone: Collection[str], listen: Listener) -
 
     Raises as `settle` does.
     """
-    machine = outside(engine, of.id)
     there = {each.student.id for each in engine.environments() if each.class_id == of.id}
-    if machine is None:
-        return
     if not there:
         remove(engine, of.id, listen)
+        return
+    machine = outside(engine, of.id)
+    if machine is None:
         return
     settle(engine, of, listen)
     if boxes := [f"{_MAILBOXES}/{who}" for who in gone if who not in there]:
@@ -114,8 +114,8 @@ def forget(engine: Engine, of: Class, gone: Collection[str], listen: Listener) -
 
 
 def remove(engine: Engine, class_id: str, listen: Listener) -> bool:
-    """Remove the world outside of a class, with the mail in it; whether there was one. Raises EngineError."""
-    if not lent.machines(engine, class_id):
+    """Remove the world outside of a class, or what is left of it, with the mail in it; whether there was any. Raises EngineError."""
+    if not lent.found(engine, class_id):
         return False
     with (
         changing_class(engine, class_id),

@@ -133,7 +133,7 @@ def _brought_up(
         bring,
         listen,
         name=lambda item: item.request.student_id,
-        doing=f"bringing up {len(items)} environments of {of.name}",
+        doing=f"bringing up {waves.environments(len(items))}",
         room=Room(engine, max(sizes, default=0)),
         elsewhere=not engine.is_local,
     ):
@@ -184,7 +184,7 @@ def _within(
     rest = [item for item in items if item.request.student_id not in run]
     free = max(0, most - len(run))
     error = UsageError(
-        f"class.yaml of {of.name} lets {most} environment{'' if most == 1 else 's'} run at once. To stop some: labenv class down --save --only STUDENT; or "
+        f"class.yaml of {of.name} lets {most} environment{'' if most == 1 else 's'} run at once. To stop some: labenv class stop --only STUDENT; or "
         "raise `at once` there."
     )
     return [*known, *rest[:free]], [(item.request.student_id, error) for item in rest[free:]]

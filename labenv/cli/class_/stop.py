@@ -29,6 +29,7 @@ def stop(
     from labenv.classroom.running.there import environments
     from labenv.classroom.serving import stop as core
 
+    common.if_interrupted("What was stopped stays so, with all work; the same command continues from there.")
     of = opened(folder)
     with screen.progress() as listen:
         engine = common.open_engine(listen)
@@ -40,7 +41,7 @@ def stop(
             lambda each: core.stop(engine.apart(), each.student.id, waves.of_one(listen, each.student.id)),
             listen,
             name=lambda each: each.student.id,
-            doing=f"stopping {len(there)} environments",
+            doing=f"stopping {waves.environments(len(there))}",
         )
         for each, result in coming:
             if isinstance(result, LabenvError):
