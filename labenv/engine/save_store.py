@@ -18,7 +18,9 @@ from typing import Any
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import (
+from labenv.engine import Engine, hostname, kept, pause, recipe
+from labenv.engine.errors import refusals
+from labenv.engine.labels import (
     HOSTNAME,
     LAB_FOLDER,
     LABEL,
@@ -26,14 +28,8 @@ from labenv.engine import (
     NOTED,
     RECORD,
     TOPOLOGY,
-    Engine,
     belonging_in,
-    hostname,
-    kept,
-    pause,
     pools_in,
-    recipe,
-    refusals,
     student_of,
 )
 from labenv.environment import Environment, Machine

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labenv import student
-from labenv.engine import BRIDGED, Engine, environment_labels, image_sources, wall
+from labenv.engine import Engine, image_sources, wall
+from labenv.engine.labels import BRIDGED, environment_labels
 from labenv.environment import ALONE, Belonging, Environment, Machine, Pool, container_name
 from labenv.environments.networks import Takings, free_link, free_x, takings, uplink_mtu
 from labenv.environments.pools import pools_for

@@ -7,8 +7,9 @@ is made from scratch, it is undone. An interrupted start of a drill is undone.
 
 from dataclasses import replace
 
-from labenv.engine import FOREIGN, HOSTNAME, NOTED, Engine, kept, records, save_store
+from labenv.engine import Engine, kept, records, save_store
 from labenv.engine.desk import remove_home
+from labenv.engine.labels import FOREIGN, HOSTNAME, NOTED
 from labenv.engine.save_store import Note, Save
 from labenv.environment import Environment, Pool
 from labenv.environments import fault, history, machines, ticks

@@ -10,7 +10,8 @@ from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, image_sources, limits, recipe, wall
+from labenv.engine import Engine, image_sources, limits, recipe, wall
+from labenv.engine.errors import NetworkTaken
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out, move
 from labenv.environment import Environment, Machine, network_name

@@ -17,7 +17,8 @@ import pytest
 from labenv.classroom.folder.load import load
 from labenv.classroom.running import timers
 from labenv.classroom.serving import alive
-from labenv.engine import ALLOWANCE, CLASS, Engine, save_store
+from labenv.engine import Engine, save_store
+from labenv.engine.labels import ALLOWANCE, CLASS
 from tests.e2e.conftest import Cli, take_down
 
 

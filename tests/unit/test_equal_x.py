@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from labenv.engine import moves, pools_in, recipe
+from labenv.engine import moves, recipe
+from labenv.engine.labels import pools_in
 from labenv.environment import Pool
 from labenv.environments import foreign
 from labenv.environments.networks import Takings

@@ -16,7 +16,8 @@ from labenv.classroom.federation.doors import Door
 from labenv.classroom.federation.letters import Way
 from labenv.classroom.federation.matrix import Matrix, _pairs, _troubles, measure
 from labenv.classroom.folder.model import Class
-from labenv.engine import environment_labels, lent, student_of
+from labenv.engine import lent
+from labenv.engine.labels import environment_labels, student_of
 from labenv.environment import Belonging, Environment
 from labenv.environments.networks import Takings, free_link, taken
 from labenv.environments.plan import WORLD, plan_again

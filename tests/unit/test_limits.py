@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from labenv.computer import Computer
-from labenv.engine import belonging_in, environment_labels, limits, recipe
+from labenv.engine import limits, recipe
+from labenv.engine.labels import belonging_in, environment_labels
 from labenv.engine.recipe import Facts
 from labenv.environment import ALONE, Allowance, Belonging, Environment
 from labenv.environments import plan, render, room

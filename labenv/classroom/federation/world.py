@@ -13,7 +13,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from labenv.classroom.folder.model import Class
-from labenv.engine import Engine, NetworkTaken, authority, image_sources, lent, tools, wall
+from labenv.engine import Engine, authority, image_sources, lent, tools, wall
+from labenv.engine.errors import NetworkTaken
 from labenv.engine.images import Images
 from labenv.engine.ready import await_answers
 from labenv.environment import Belonging, Environment, Machine
