@@ -12,10 +12,11 @@ from labenv.engine.desk import remove_home
 from labenv.engine.labels import FOREIGN, HOSTNAME, NOTED
 from labenv.engine.save_store import Note, Save
 from labenv.environment import Environment, Pool
-from labenv.environments import fault, machines, ticks
+from labenv.environments import fault, history, machines, ticks
 from labenv.environments.networks import takings
 from labenv.environments.plan import Copied, Plan, plan_again, topology_of
 from labenv.environments.pools import pools_for
+from labenv.environments.settle import settle
 from labenv.errors import UsageError
 from labenv.events import Event, Listener
 from labenv.lab import labs
@@ -39,6 +40,9 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
         if wanted and not removing and not set(wanted.machines) <= save_store.restored(engine, noted):
             listen(Event("restore", f"finishing an interrupted command: restoring {wanted.name}", "note"))
             replace_with(engine, wanted, noted, listen)
+            for environment in engine.environments(student_id):
+                settle(engine, environment, environment.machines, listen)
+                history.collect_now(engine, environment, listen, f"labenv restore {wanted.name}")
         else:
             save_store.drop(engine, noted)
     recover_drill(engine, student_id, listen)

@@ -15,7 +15,7 @@ from labenv.engine.errors import NetworkTaken
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out, move
 from labenv.environment import Environment, Machine, network_name
-from labenv.environments import room, vanished
+from labenv.environments import history, room, vanished
 from labenv.environments.changing import Change, changing
 from labenv.environments.machines import cap, make, make_network, making_networks, walled
 from labenv.environments.plan import Plan, Request, made_from, new_plan, plan_again, validated, wished
@@ -54,7 +54,7 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
             engine.remove(there)
             there = None
         if there:
-            outcome = _brought_back(change, request, there, listen)
+            outcome = _brought_back_and_told(change, request, there, listen)
             recover_drill(engine, request.student_id, listen)  # now that its machines run
         else:
             outcome = _create(change, request, listen)
@@ -137,6 +137,16 @@ def _undo(engine: Engine, made: Plan) -> None:
             engine.remove(environment)
     except EngineError:
         pass
+
+
+def _brought_back_and_told(change: Change, request: Request, there: Environment, listen: Listener) -> Outcome:
+    """As `_brought_back`; what a boot has changed, such as rules that were not saved, is labenv's doing in the history."""
+    if all(machine.state == "running" for machine in there.machines):
+        return _brought_back(change, request, there, listen)
+    history.collect_now(change.engine, there, listen)
+    outcome = _brought_back(change, request, there, listen)
+    history.collect_now(change.engine, outcome.environment, listen, "labenv up")
+    return outcome
 
 
 def _brought_back(change: Change, request: Request, there: Environment, listen: Listener) -> Outcome:

@@ -206,6 +206,9 @@ def test_neighbours_get_different_drills_and_the_report_has_all(of: Class, up: A
     assert started["students"][0]["drill"] == names[0]
     [row] = of.json("drill", "report")["drills"]
     assert (row["student"], row["outcome"]) == (of.students[0], "running")
+    active = of.json("status")["students"][0]["active"]
+    of("exec", "vm3", "--only", of.students[0], "--", "sh", "-c", "echo '# the teacher was here' >>/etc/hosts")
     ended = of("drill", "give-up", "--yes")
     assert "Ended the drills of 1 student" in ended.stdout
     assert of.json("drill", "report")["drills"][0]["outcome"] == "given up"
+    assert of.json("status")["students"][0]["active"] == active, "of all that, nothing was the student's doing"

@@ -1,5 +1,6 @@
 """The gate without a network: lines that are typed, what may be run, the menu, who guesses, which files there are."""
 
+import asyncio
 import inspect
 import os
 import string
@@ -7,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
+from unittest.mock import AsyncMock
 
 import pytest
 from asyncssh import SFTPServer
@@ -18,14 +20,27 @@ from labenv.classroom.folder import load
 from labenv.cli.app import CHAPTERS, app
 from labenv.cli.class_.gate import check_there
 from labenv.engine import Engine
+from labenv.environment import Environment
 from labenv.errors import UsageError
+from labenv.events import silent
 from labenv.gate import menu, programs
+from labenv.gate.actions import Action, prepare
 from labenv.gate.commands import COMMANDS, allowed, words
 from labenv.gate.files import Files
 from labenv.gate.line import Line
 from labenv.gate.state import Gate
 from labenv.gate.throttle import FREE, FROM_ADDRESS, LONGEST, WINDOW, Throttle, network
+from labenv.student import Student
 from labenv.text import clean
+
+
+def prepared(folder: Path, class_: str, line: str) -> Action:
+    """What amy's line at the gate of a class leads to, in her environment of lab4b."""
+    (folder / "class.yaml").write_text(f"name: OPS\n{class_}\n")
+    (folder / "roster.csv").write_text("id\namy\n")
+    gate = Gate(cast(Engine, None), load.load(folder), silent)
+    gate.environment = AsyncMock(return_value=Environment(Student("amy", 90, "amy", ""), "lab4b", "done", (), ""))  # type: ignore[method-assign]
+    return asyncio.run(prepare(gate, "amy", words(line)))
 
 
 def typed(data: bytes, *, echo: bool = True) -> tuple[list[str], bytes]:
@@ -233,6 +248,21 @@ def test_the_class_is_read_again_when_its_files_change_and_stays_while_they_are_
     gate.check_member("bob")
     with pytest.raises(UsageError, match="not in the roster of OPS any more"):
         gate.check_member("amy")
+
+
+@pytest.mark.parametrize("typed_", ["drill start", "drill start --level 2", "drill start reading-times-out"])
+def test_a_drill_is_one_of_those_that_the_class_uses(typed_: str, tmp_path: Path) -> None:
+    for drills, among in (
+        ("", []),
+        ("drills: [home-is-closed, reading-times-out]", ["--among", "home-is-closed,reading-times-out"]),
+    ):
+        arguments = prepared(tmp_path, f"labs: [{{lab: lab4b, {drills}}}]", typed_).arguments
+        assert arguments[arguments.index("start") + 1 : arguments.index("-s")] == among
+
+
+def test_a_drill_that_the_class_does_not_use_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"does not use the drill reading-times-out.*lab4b are: home-is-closed"):
+        prepared(tmp_path, "labs: [{lab: lab4b, drills: [home-is-closed]}]", "drill start reading-times-out")
 
 
 def test_sftp_has_no_way_to_a_file_that_is_not_decided_here() -> None:

@@ -21,6 +21,7 @@ from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Listener
 from labenv.lab import labs
 from labenv.lab.model import Lab
+from labenv.text import many
 
 Check = Callable[[Environment], Report]
 
@@ -131,7 +132,7 @@ def _brought_up(
         bring,
         listen,
         name=lambda item: item.request.student_id,
-        doing=f"bringing up {waves.environments(len(items))}",
+        doing=f"bringing up {many(len(items), 'environment')}",
         room=Room(engine, max(sizes, default=0)),
         elsewhere=not engine.is_local,
     ):
@@ -181,7 +182,7 @@ def _within(
     rest = [item for item in items if item.request.student_id not in run]
     free = max(0, most - len(run))
     error = UsageError(
-        f"class.yaml of {of.name} lets {most} environment{'' if most == 1 else 's'} run at once. To stop some: labenv class stop --only STUDENT; or "
+        f"class.yaml of {of.name} lets {many(most, 'environment')} run at once. To stop some: labenv class stop --only STUDENT; or "
         "raise `at once` there."
     )
     return [*known, *rest[:free]], [(item.request.student_id, error) for item in rest[free:]]
