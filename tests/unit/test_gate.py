@@ -3,7 +3,9 @@
 import asyncio
 import inspect
 import os
+import re
 import string
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +25,9 @@ from labenv.engine import Engine
 from labenv.environment import Environment
 from labenv.errors import UsageError
 from labenv.events import silent
-from labenv.gate import menu, programs
+from labenv.gate import marks, menu, programs
 from labenv.gate.actions import Action, prepare
-from labenv.gate.commands import COMMANDS, allowed, words
+from labenv.gate.commands import COMMANDS, NOT_HERE, OWN, SAME, allowed, words
 from labenv.gate.files import Files
 from labenv.gate.line import Line
 from labenv.gate.state import Gate
@@ -174,6 +176,56 @@ class TestACommand:
         assert "evil" not in made.values()
         assert (made["LANG"], made["TERM"], made["LESSSECURE"]) == ("fr_CA.UTF-8", "dumb", "1")
         assert "LC_ALL" not in made
+
+
+class TestASentence:
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("You have no machines. Make them: labenv up amy", "You have no machines. Make them: labenv up amy"),
+            (
+                "Without the world outside: labenv up amy --outside",
+                "Without the world outside: labenv up amy --outside*",
+            ),
+            (
+                "Its log: labenv logs vm3. Then labenv check -s amy.",
+                "Its log: labenv logs vm3*. Then labenv check -s amy.",
+            ),
+            ("in Thunderbird (`labenv desktop`), type", "in Thunderbird (`labenv desktop`*), type"),
+            ("`labenv doctor` may say why.", "`labenv doctor`* may say why."),
+            ("go on with labenv next, or labenv drill list", "go on with labenv next, or labenv drill list*"),
+            ("Try 'labenv hint -h' for help.", "Try 'labenv hint -h'* for help."),
+            ("labenv exec vm2 -s amy -- rm --force x", "labenv exec vm2 -s amy -- rm --force x"),
+            ("another labenv has it; labenv itself failed", "another labenv has it; labenv itself failed"),
+        ],
+    )
+    def test_has_a_star_where_it_names_what_is_not_in_the_menu(self, text: str, shown: str) -> None:
+        assert marks.marked(text) == shown
+        assert marks.noted(text) == (shown if shown == text else f"{shown}\n{marks.NOTE}")
+
+    def test_of_labenv_or_a_lab_names_no_command_that_is_neither_in_the_menu_nor_marked(self) -> None:
+        assert {name for chapter in CHAPTERS.values() for name in chapter} <= {*COMMANDS, *OWN, *SAME, *NOT_HERE}
+        assert not NOT_HERE & {*COMMANDS, *OWN, *SAME}
+        others = re.compile(rf"\blabenv (?:{'|'.join(NOT_HERE)})\b")
+        found = 0
+        for file in [*Path("labenv").rglob("*.py"), *Path("labenv/labs").rglob("*.yaml")]:
+            text = file.read_text(encoding="utf-8")
+            stars = len(marks.marked(text)) - len(text)
+            found += stars
+            assert stars >= len(others.findall(text)), file
+        assert found > 100
+
+    @pytest.mark.parametrize("guest", [False, True])
+    def test_of_a_command_is_marked_for_students_alone(self, guest: bool) -> None:
+        environ = {name: value for name, value in os.environ.items() if name != programs.GUEST}
+        done = subprocess.run(
+            [sys.executable, "-m", "labenv", "check", "-x"],
+            env=environ | ({programs.GUEST: "1"} if guest else {}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, "labenv check -h'*" in done.stderr, marks.NOTE in done.stderr) == (2, guest, guest)
 
 
 class TestTheMenu:
