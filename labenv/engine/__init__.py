@@ -56,6 +56,8 @@ NOTED = "labenv.restored"  # which restore a machine came from, or a note is abo
 # Runs a command until it ends, or the connection does: that is the end of the input.
 _LINES = '( /bin/sh -c "$0"; kill -s HUP $$ ) & read -r _; kill -s KILL -- -$$'
 _LONGEST_LINE = 1 << 20
+# The kernel says the same of a full disk and of limits of its own.
+_FULL = re.compile(r"^(?!.*(namespace|unshare|clone|inotify|cgroup)).*no space left", re.IGNORECASE)
 # What engines answer when they do not know or cannot grant a recipe's option; then the next recipe is tried.
 _REFUSED = re.compile(r"writable-cgroups|WritableCgroups|storage-opt|pquota", re.IGNORECASE)
 
@@ -66,7 +68,7 @@ def refusals(doing: str) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        raise EngineError(f"The engine refused while {doing}: {_plain(error)}") from error
+        raise EngineError(_refusal(doing, error)) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise EngineError(
             f"The engine stopped answering while {doing}. Start it again and repeat the command: nothing is lost. "
@@ -189,6 +191,18 @@ class Engine:
             labels.setdefault(owner, container["Labels"])
             found.setdefault(owner, []).append(container)
         return [_environment(labels[owner], found.get(owner, []), alive) for owner in sorted(labels)]
+
+    def looked_at(self, environment: Environment) -> Environment:
+        """The environment with each machine's state as it is: where the disk was full, an engine lists dead ones as running. Raises EngineError."""
+
+        def seen(machine: Machine) -> Machine:
+            try:
+                return replace(machine, state=self.api.inspect_container(machine.container)["State"]["Status"])
+            except docker.errors.NotFound:
+                return replace(machine, state="missing")
+
+        with refusals(f"looking at {environment.student.id}'s machines"):
+            return replace(environment, machines=tuple(map(seen, environment.machines)))
 
     def bridges(self, student_id: str | None = None) -> dict[str, str]:
         """The networks of all environments (or of a student's) by name on the engine, each with its bridge. Raises EngineError.
@@ -357,7 +371,28 @@ class Engine:
     def start(self, container: str) -> None:
         """Start a machine; does nothing if it runs. Raises EngineError, which says so if a port is taken."""
         with refusals(f"starting {container}"):
-            self.api.start(container)
+            try:
+                self.api.start(container)
+            except docker.errors.APIError as error:
+                if "already exists in network" not in str(error):
+                    raise
+                self._clear(container)
+                self.api.start(container)
+
+    def _clear(self, container: str) -> None:
+        """Remove from a machine's networks what a start that failed, as on a full disk, has left there in the machine's name.
+
+        The engine removes that only while no container has the name.
+        """
+        networks = self.api.inspect_container(container)["NetworkSettings"]["Networks"]
+        aside = f"{container}.aside"
+        self.api.rename(container, aside)
+        try:
+            for network in networks:
+                with suppress(docker.errors.APIError):  # there is nothing in this one
+                    self.api.disconnect_container_from_network(container, network, force=True)
+        finally:
+            self.api.rename(aside, container)
 
     def restart(self, container: str) -> None:
         """Shut a machine down in order and boot it again. Raises EngineError."""
@@ -376,7 +411,7 @@ class Engine:
         """Stop a machine at once, as when its power fails, and boot it again. Raises EngineError."""
         with refusals(f"restarting {container}"):
             self.api.kill(container)
-            self.api.start(container)
+            self.start(container)
 
     def switch_off(self, environment: Environment) -> None:
         """Cut the power of all machines of an environment; they stay, with their content. Raises EngineError."""
@@ -423,17 +458,20 @@ class Engine:
             cgroups.remove(idents, self)
 
     def remove_network(self, network: str) -> None:
-        """Remove a network. Who else is on it stays, without it: what a person attached, and machines of a class. Raises EngineError."""
+        """Remove a network. Who else is on it stays, without it: what a person attached, and machines of a class. Raises EngineError.
+
+        A start that failed may have left something there that is no container any more; it has a name, too.
+        """
         with suppress(docker.errors.NotFound):
             try:
                 self.api.remove_network(network)
             except docker.errors.APIError as error:
-                guests = [] if error.status_code == 404 else self.api.inspect_network(network)["Containers"] or []
+                guests = {} if error.status_code == 404 else self.api.inspect_network(network)["Containers"] or {}
                 if not guests:
                     raise
-                for guest in guests:
+                for guest in guests.values():
                     with suppress(docker.errors.APIError):  # it has left
-                        self.api.disconnect_container_from_network(guest, network, force=True)
+                        self.api.disconnect_container_from_network(guest["Name"], network, force=True)
                 self.api.remove_network(network)
 
     def remove_machine(self, container: str) -> None:
@@ -619,14 +657,18 @@ def machine_of(
     )
 
 
-def _plain(error: docker.errors.APIError) -> str:
+def _refusal(doing: str, error: docker.errors.APIError) -> str:
     text = " ".join(str(error.explanation or error).split())
+    if _FULL.search(text):  # in the middle of what, and in which of its files, is of no use, and differs each time
+        return "The disk is full where the engine keeps its data: free some space (`labenv images remove --old`) and repeat the command."
+    return f"The engine refused while {doing}: {_plain(text)}"
+
+
+def _plain(text: str) -> str:
     if re.search(r"no space left.*(namespace|unshare|clone)|(namespace|unshare|clone).*no space left", text):
         return f"{text}. The kernel allows no more namespaces (namespaces(7), user.max_net_namespaces): sysctl -a | grep '^user.max'"
     if "quota exceeded" in text and "keyring" in text:
         return f"{text}. The kernel allows this user no more keys (keyrings(7)): sysctl -w kernel.keys.maxkeys=2000"
-    if "no space left" in text:
-        return f"{text}. The disk is full where the engine keeps its data: free some space (`labenv images remove --old`) and repeat the command."
     if "port is already allocated" in text or "address already in use" in text:
         return f"{text}. Another program listens on that port of 127.0.0.1: stop that program, or choose another --net."
     return text if text.endswith(".") else text + "."
