@@ -156,7 +156,7 @@ def _brought_back(change: Change, request: Request, there: Environment, listen: 
         settle(change.engine, first.environment, first.environment.machines, listen)
     except EngineError:
         # A killed command may have asked the engine for something, such as switching off, that is done only now.
-        again = _reconcile(change, request, change.environment, listen)
+        again = _reconcile(change, request, change.engine.looked_at(change.environment), listen)
         if not again.changes:
             raise
         settle(change.engine, again.environment, again.environment.machines, listen)
@@ -233,7 +233,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
             )
     if changed:
         cap(engine, made, changed, listen)
-    if lost := [node.name for node in absent if node.name in present]:
+    if lost := [node.name for node in absent if node.name in present and present[node.name].state == "missing"]:
         listen(Event("machines", vanished.machines(engine, there, lost), "warn"))
     if absent:
         with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):

@@ -39,7 +39,8 @@ def both(cli: Cli, engine: Engine) -> Iterator[tuple[str, str]]:
     finally:
         with Together() as pool:
             list(pool.map(lambda name: cli("down", "--yes", "-s", name, rc=None), (first, second)))
-        cli("saves", "--remove", "kept", "-s", second, "--yes", rc=None)
+        for name in (first, second):
+            cli("saves", "--remove", "kept", "-s", name, "--yes", rc=None)
 
 
 @contextmanager
@@ -136,3 +137,20 @@ def test_addresses_and_work_stay_through_reboots_saves_and_the_engines_own_resta
     assert cli.inside(name, "vm3", "cat /root/mine") == "mine\n"
     assert cli.json("check", "-s", name)["summary"]["failed"] == 0
     assert cli.json("check", "-s", both[0])["summary"]["failed"] == 0
+
+
+def test_a_save_whose_x_another_environment_has_by_now_comes_back_beside_it_if_that_is_wanted(
+    cli: Cli, both: tuple[str, str]
+) -> None:
+    name, other = both[0], f"{both[0]}-c"
+    x = cli.json("status", "-s", name)["environments"][0]["network"].split(".")[2]
+    cli("save", "kept", "-s", name)
+    cli("down", "--yes", "-s", name)
+    cli("up", other, "--net", x, "--shared-x", "--no-check")  # with the addresses themselves, which were free
+    try:
+        assert f"labenv restore kept -s {name} --shared-x" in cli("restore", "kept", "-s", name, rc=2).stderr
+        back = cli("restore", "kept", "-s", name, "--shared-x")
+        assert "It publishes no ports: labenv tunnel" in back.stderr
+        assert cli.json("check", "18", "-s", name)["summary"]["failed"] == 0
+    finally:
+        cli("down", "--yes", "-s", other)
