@@ -7,8 +7,9 @@ is made from scratch, it is undone. An interrupted start of a drill is undone.
 
 from dataclasses import replace
 
-from labenv.engine import FOREIGN, HOSTNAME, NOTED, Engine, kept, records, save_store
+from labenv.engine import Engine, kept, records, save_store
 from labenv.engine.desk import remove_home
+from labenv.engine.labels import FOREIGN, HOSTNAME, NOTED
 from labenv.engine.save_store import Note, Save
 from labenv.environment import Environment, Pool
 from labenv.environments import fault, history, machines, ticks
@@ -87,7 +88,7 @@ def plan_of(engine: Engine, wanted: Save, nonce: str = "-") -> Plan:
 
     def planned(pools: tuple[Pool, ...]) -> Plan:
         lab, machines = labs.of(then), wanted.machines
-        return plan_again(then.student, lab, then.stage, then.topology, machines, federated=then.federated, pools=pools)
+        return plan_again(then.student, lab, then.stage, then.topology, machines, belongs=then.belongs, pools=pools)
 
     plan = planned(())
     if pools := _pools(engine, then, plan.topology):
@@ -98,7 +99,7 @@ def plan_of(engine: Engine, wanted: Save, nonce: str = "-") -> Plan:
         labels |= {HOSTNAME: copy.labels[HOSTNAME]} if HOSTNAME in copy.labels else {}
         copied[copy.machine] = Copied(copy.tag, labels)
     foreign = any(FOREIGN in copy.labels for copy in wanted.copies)
-    return replace(plan, copied=copied, foreign=foreign).belonging_as(then)
+    return replace(plan, copied=copied, foreign=foreign)
 
 
 def _pools(engine: Engine, then: Environment, wanted: Topology) -> tuple[Pool, ...]:
@@ -109,7 +110,7 @@ def _pools(engine: Engine, then: Environment, wanted: Topology) -> tuple[Pool, .
         return now.pools
     there = takings(engine)
     owner = there.of(who.x, wanted.subnets)
-    if owner and not (then.pools or then.class_id):
+    if owner and not (then.pools or then.belongs.class_id):
         raise UsageError(
             f"The save needs the network {wanted.networks[0].subnet}, which is taken: {owner}. Free that network first; {who.id}'s "
             f"configuration contains its addresses."

@@ -10,7 +10,8 @@ from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, image_sources, limits, recipe, wall
+from labenv.engine import Engine, image_sources, limits, recipe, wall
+from labenv.engine.errors import NetworkTaken
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out, move
 from labenv.environment import Environment, Machine, network_name
@@ -183,10 +184,10 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         source,
         machines,
         request.profiles,
-        federated=there.federated,
+        belongs=there.belongs,
         pools=there.pools,
     )
-    made = replace(made, foreign=there.foreign).belonging_as(there)
+    made = replace(made, foreign=there.foreign)
     Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)

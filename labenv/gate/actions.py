@@ -128,7 +128,11 @@ async def _start(gate: Gate, student: str, rest: Sequence[str]) -> Action:
         raise UsageError("Your machines are being started already. Wait a moment.")
     if of.limits.at_once is not None:
         everybody = await asyncio.to_thread(gate.engine.environments)
-        on = {e.student.id for e in everybody if e.class_id == of.id and any(m.state == "running" for m in e.machines)}
+        on = {
+            e.student.id
+            for e in everybody
+            if e.belongs.class_id == of.id and any(m.state == "running" for m in e.machines)
+        }
         if len((on | gate.starting) - {student}) >= of.limits.at_once:
             raise UsageError(
                 f"{of.limits.at_once} environments run, as many as this server has room for. Try again later."

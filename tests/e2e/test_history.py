@@ -16,7 +16,8 @@ from typing import Any
 import pexpect
 import pytest
 
-from labenv.engine import LABEL, Engine
+from labenv.engine import Engine
+from labenv.engine.labels import LABEL
 from tests.e2e.conftest import Cli
 
 MAIN = "/etc/postfix/main.cf"

@@ -114,7 +114,7 @@ class Board:
         ]
 
     def _is_mine(self, environment: Environment) -> bool:
-        return environment.class_id == self.of.id and environment.lab == self.lab.id
+        return environment.belongs.class_id == self.of.id and environment.lab == self.lab.id
 
     def _lately(self, environment: Environment) -> Lately | LabenvError:
         """The newest of a history, with all runs since the first step that fails did not."""
@@ -186,7 +186,7 @@ class Board:
         )
 
     def _elsewhere(self, environment: Environment) -> str:
-        if environment.class_id == self.of.id:
+        if environment.belongs.class_id == self.of.id:
             return f"The environment is of {environment.lab}."
         return f"The environment ({environment.lab}) is not of this class."
 
