@@ -93,7 +93,9 @@ def _written(folder: Path, prefix: str, students: int, lab: Lab) -> None:
 
 def _handed_in(engine: Engine, listen: Listener, folder: Path, prefix: str, lab: Lab) -> None:
     """Have each student hand in; every second one has made another of the mistakes that the lab knows."""
-    there = sorted((one for one in engine.environments() if one.class_id == prefix), key=lambda one: one.student.id)
+    there = sorted(
+        (one for one in engine.environments() if one.belongs.class_id == prefix), key=lambda one: one.student.id
+    )
     known = mutations.faults(lab)
     apart = max(1, 2 * len(known) // max(1, len(there)))  # so that they are of all steps
     wrong = dict(zip((one.student.id for one in there[::2]), known[::apart], strict=False))

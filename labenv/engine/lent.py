@@ -7,7 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from labenv.engine import BRIDGED, CLASS, OPTIONAL, Engine, machine_labels, machine_of, refusals, wall
+from labenv.engine import Engine, wall
+from labenv.engine.create import create
+from labenv.engine.errors import refusals
+from labenv.engine.labels import BRIDGED, CLASS, OPTIONAL, machine_labels
+from labenv.engine.listing import machine_of
 from labenv.environment import Environment, Machine, class_name, network_name
 from labenv.lab.topology import Network, Node
 from labenv.student import Student
@@ -53,9 +57,9 @@ def found(engine: Engine, class_id: str) -> list[str]:
 
 def of(engine: Engine, environment: Environment) -> tuple[Machine, ...]:
     """The machines of its class that run for an environment. Raises EngineError."""
-    if not environment.federated:
+    if not environment.belongs.federated:
         return ()
-    return tuple(each for each in machines(engine, environment.class_id).values() if each.state == "running")
+    return tuple(each for each in machines(engine, environment.belongs.class_id).values() if each.state == "running")
 
 
 def make(
@@ -73,7 +77,7 @@ def make(
     mine = {CLASS: class_id, LENT: node.name}
     _drop_home(engine, class_id, node.name)
     engine.create_network(who, home, mine | {BRIDGED: wall.bridge(who, home.name)}, dict(options))
-    return engine.create_machine(node, who, image, {}, mine | machine_labels(node, image), files, binds)
+    return create(engine, node, who, image, {}, mine | machine_labels(node, image), files, binds)
 
 
 def remove(engine: Engine, class_id: str) -> None:

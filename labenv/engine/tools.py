@@ -9,7 +9,8 @@ from contextlib import suppress
 
 import docker.errors
 
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine
+from labenv.engine.errors import refusals
 from labenv.engine.image_sources import TOOLS, TOOLS_VOLUME, wanted
 from labenv.engine.images import Images
 from labenv.engine.stream import TOOLS as PLACE

@@ -7,14 +7,16 @@ is made from scratch, it is undone. An interrupted start of a drill is undone.
 
 from dataclasses import replace
 
-from labenv.engine import FOREIGN, HOSTNAME, NOTED, Engine, kept, records, save_store
+from labenv.engine import Engine, kept, records, save_store
 from labenv.engine.desk import remove_home
+from labenv.engine.labels import FOREIGN, HOSTNAME, NOTED
 from labenv.engine.save_store import Note, Save
 from labenv.environment import Environment, Pool
-from labenv.environments import fault, machines, ticks
+from labenv.environments import fault, history, machines, ticks
 from labenv.environments.networks import takings
 from labenv.environments.plan import Copied, Plan, plan_again, topology_of
 from labenv.environments.pools import pools_for
+from labenv.environments.settle import settle
 from labenv.errors import UsageError
 from labenv.events import Event, Listener
 from labenv.lab import labs
@@ -38,6 +40,9 @@ def recover(engine: Engine, student_id: str, listen: Listener) -> None:
         if wanted and not removing and not set(wanted.machines) <= save_store.restored(engine, noted):
             listen(Event("restore", f"finishing an interrupted command: restoring {wanted.name}", "note"))
             replace_with(engine, wanted, noted, listen)
+            for environment in engine.environments(student_id):
+                settle(engine, environment, environment.machines, listen)
+                history.collect_now(engine, environment, listen, f"labenv restore {wanted.name}")
         else:
             save_store.drop(engine, noted)
     recover_drill(engine, student_id, listen)
@@ -86,10 +91,10 @@ def plan_of(engine: Engine, wanted: Save, nonce: str = "-", *, shares_x: bool = 
 
     def planned(pools: tuple[Pool, ...]) -> Plan:
         lab, machines = labs.of(then), wanted.machines
-        return plan_again(then.student, lab, then.stage, then.topology, machines, federated=then.federated, pools=pools)
+        return plan_again(then.student, lab, then.stage, then.topology, machines, belongs=then.belongs, pools=pools)
 
     plan = planned(())
-    may_share = bool(shares_x or then.pools or (then.class_id and not then.federated))
+    may_share = bool(shares_x or then.pools or (then.belongs.class_id and not then.belongs.federated))
     if pools := _pools(engine, wanted, plan.topology, may_share=may_share):
         plan = planned(pools)
     copied = {}
@@ -98,7 +103,7 @@ def plan_of(engine: Engine, wanted: Save, nonce: str = "-", *, shares_x: bool = 
         labels |= {HOSTNAME: copy.labels[HOSTNAME]} if HOSTNAME in copy.labels else {}
         copied[copy.machine] = Copied(copy.tag, labels)
     foreign = any(FOREIGN in copy.labels for copy in wanted.copies)
-    return replace(plan, copied=copied, foreign=foreign).belonging_as(then)
+    return replace(plan, copied=copied, foreign=foreign)
 
 
 def _pools(engine: Engine, kept: Save, wanted: Topology, *, may_share: bool) -> tuple[Pool, ...]:

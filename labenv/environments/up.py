@@ -10,11 +10,12 @@ from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, image_sources, limits, recipe, wall
+from labenv.engine import Engine, image_sources, limits, recipe, wall
+from labenv.engine.errors import NetworkTaken
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out, move
 from labenv.environment import Environment, Machine, network_name
-from labenv.environments import room, vanished
+from labenv.environments import history, room, vanished
 from labenv.environments.changing import Change, changing
 from labenv.environments.machines import cap, make, make_network, making_networks, walled
 from labenv.environments.plan import Plan, Request, made_from, new_plan, plan_again, validated, wished
@@ -53,7 +54,7 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
             engine.remove(there)
             there = None
         if there:
-            outcome = _brought_back(change, request, there, listen)
+            outcome = _brought_back_and_told(change, request, there, listen)
             recover_drill(engine, request.student_id, listen)  # now that its machines run
         else:
             outcome = _create(change, request, listen)
@@ -138,6 +139,16 @@ def _undo(engine: Engine, made: Plan) -> None:
         pass
 
 
+def _brought_back_and_told(change: Change, request: Request, there: Environment, listen: Listener) -> Outcome:
+    """As `_brought_back`; what a boot has changed, such as rules that were not saved, is labenv's doing in the history."""
+    if all(machine.state == "running" for machine in there.machines):
+        return _brought_back(change, request, there, listen)
+    history.collect_now(change.engine, there, listen)
+    outcome = _brought_back(change, request, there, listen)
+    history.collect_now(change.engine, outcome.environment, listen, "labenv up")
+    return outcome
+
+
 def _brought_back(change: Change, request: Request, there: Environment, listen: Listener) -> Outcome:
     """The existing environment, completed and settled. Raises as `up` does."""
     first = _reconcile(change, request, there, listen)
@@ -173,10 +184,10 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         source,
         machines,
         request.profiles,
-        federated=there.federated,
+        belongs=there.belongs,
         pools=there.pools,
     )
-    made = replace(made, foreign=there.foreign).belonging_as(there)
+    made = replace(made, foreign=there.foreign)
     Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)

@@ -21,6 +21,7 @@ from labenv.gate import actions, menu, programs
 from labenv.gate.commands import words
 from labenv.gate.held import Held, Viewer
 from labenv.gate.line import Line
+from labenv.gate.marks import noted
 from labenv.gate.programs import BLOCK, Program
 from labenv.gate.state import Gate
 from labenv.text import one_line
@@ -409,7 +410,7 @@ class Visit:
             out = (
                 self._process.stdout if self._terminal else self._process.stderr
             )  # as in a terminal, where both are one
-            out.write(self._lines(f"{error}\n"))
+            out.write(self._lines(f"{noted(str(error))}\n"))
 
     def _lines(self, text: str) -> bytes:
         return (text.replace("\n", "\r\n") if self._terminal else text).encode()

@@ -18,6 +18,7 @@ import pytest
 from labenv.classroom.running import checking
 from labenv.classroom.running.checking import Checkers
 from labenv.engine import Engine
+from labenv.environment import Belonging
 from labenv.environments.plan import Request
 from labenv.environments.up import up
 from labenv.errors import EngineError
@@ -44,7 +45,7 @@ def room(cli: Cli, engine: Engine, new_student: Callable[[], str], tmp_path_fact
     rows = "".join(f"{one},{one.upper()}\n" for one in (made.good, made.stopped, made.absent))
     (folder / "roster.csv").write_text(f"id,name\n{rows}")
     for student in (made.good, made.stopped):
-        up(engine, Request(student, lab="lab3", class_id=name), silent)
+        up(engine, Request(student, lab="lab3", belongs=Belonging(name)), silent)
     cli.inside(made.stopped, "host", "systemctl disable --now named")
     return made
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -23,6 +24,8 @@ from labenv.classroom.serving.rounds import WARNINGS, Rounds
 from labenv.computer import Computer
 from labenv.engine import Engine, apt
 from labenv.events import Event, silent
+from labenv.gate import marks
+from labenv.gate.commands import COMMANDS, NOT_HERE
 from tests.e2e.conftest import Cli, alone
 
 _PATIENCE = 240  # a computer that is short of processor time
@@ -206,6 +209,21 @@ def test_commands_and_files_go_where_they_are_the_students_own(gate: Gate, tmp_p
     assert "forwarding failed" in forward.stderr
     assert "forwarding failed" in gate.run(gate.amy, options=("-W", "127.0.0.1:22")).stderr
     assert gate.run(vm3, 'echo "$SSH_AUTH_SOCK$DISPLAY"', options=("-A", "-X")).stdout == "\n"
+
+
+def test_no_command_of_the_menu_names_another_without_a_mark(gate: Gate) -> None:
+    another = rf"labenv (?:{'|'.join(NOT_HERE)})\b"
+    shorter = {"check": "check 3", "hint": "hint 3", "submit": "submit --dry-run"}
+    marked = 0
+    for name in COMMANDS:
+        said = gate.run(gate.amy, shorter.get(name, name))
+        text = said.stdout + said.stderr
+        rest, stars = re.subn(rf"{another}[^*\n]*?[*]", "", text)
+        assert not re.search(another, rest), (name, rest)
+        assert marks.NOTE in text or not stars, text
+        marked += stars
+    assert marked, "without the desktop, nobody can do step 3"
+    assert "desktop is not in your menu. Ask your teacher" in gate.run(gate.amy, "desktop").stderr
 
 
 def test_a_hand_in_is_kept_by_the_server_and_only_its_owner_fetches_it(gate: Gate, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import docker.errors
 import pytest
 
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine
+from labenv.engine.errors import refusals
 from labenv.errors import EngineError
 
 

@@ -13,10 +13,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from labenv.classroom.folder.model import Class
-from labenv.engine import Engine, NetworkTaken, authority, image_sources, lent, tools, wall
+from labenv.engine import Engine, authority, image_sources, lent, tools, wall
+from labenv.engine.errors import NetworkTaken
 from labenv.engine.images import Images
 from labenv.engine.ready import await_answers
-from labenv.environment import Environment, Machine
+from labenv.environment import Belonging, Environment, Machine
 from labenv.environments.changing import changing_class
 from labenv.environments.machines import walled
 from labenv.environments.networks import free_link, takings
@@ -40,7 +41,7 @@ def members(engine: Engine, class_id: str) -> list[Environment]:
 
     Raises UsageError if two of them have the same X: their zones would name the same addresses.
     """
-    found = [each for each in engine.environments() if each.class_id == class_id and each.federated]
+    found = [each for each in engine.environments() if each.belongs.class_id == class_id and each.belongs.federated]
     by_x: dict[int, Environment] = {}
     for each in found:
         other = by_x.setdefault(each.student.x, each)
@@ -97,7 +98,7 @@ def forget(engine: Engine, of: Class, gone: Collection[str], listen: Listener) -
 
     Raises as `settle` does.
     """
-    there = {each.student.id for each in engine.environments() if each.class_id == of.id}
+    there = {each.student.id for each in engine.environments() if each.belongs.class_id == of.id}
     if not there:
         remove(engine, of.id, listen)
         return
@@ -176,7 +177,7 @@ def _made(engine: Engine, of: Class, lab: Lab, node: Node, there: Sequence[Envir
 
 def _await(engine: Engine, of: Class, lab: Lab, node: Node, machine: Machine) -> None:
     """Wait until its servers answer. Raises EngineError."""
-    whole = Environment(lent.owner(of.id), lab.id, lab.last_stage, (machine,), class_id=of.id)
+    whole = Environment(lent.owner(of.id), lab.id, lab.last_stage, (machine,), belongs=Belonging(of.id))
     await_answers(engine, whole, list(node.own.answers) if node.own else [], 60)
 
 

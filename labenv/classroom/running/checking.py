@@ -21,6 +21,7 @@ from labenv.engine.endpoint import Endpoint
 from labenv.environment import Environment
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, silent
+from labenv.text import many
 
 if TYPE_CHECKING:
     from labenv.classroom.running.worker import Failure, Said, Task
@@ -58,7 +59,7 @@ def check_all(
         )
         elsewhere = not engine.is_local
         yield from waves.paced(
-            there, check, listen, name=_name, doing=f"checking {waves.environments(len(there))}", elsewhere=elsewhere
+            there, check, listen, name=_name, doing=f"checking {many(len(there), 'environment')}", elsewhere=elsewhere
         )
 
 

@@ -40,7 +40,7 @@ def doomed(engine: Engine, of: Class, only: Collection[str] | None = None, lab: 
     `there.environments` does if there is nothing at all.
     """
     outside = bool(lent.found(engine, of.id))
-    every = [each for each in engine.environments() if each.class_id == of.id]
+    every = [each for each in engine.environments() if each.belongs.class_id == of.id]
     alone = outside and not (every or only or lab)
     chosen = [] if alone else environments(engine, of, only, lab)
     return Doomed(chosen, outside and len(chosen) == len(every))

@@ -14,7 +14,7 @@ from labenv.environment import Environment
 from labenv.errors import EngineError, LabenvError
 from labenv.events import Event, Listener
 from labenv.parallel import Together
-from labenv.text import one_line
+from labenv.text import many, one_line
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -104,16 +104,11 @@ def for_each(
         one,
         listen,
         name=_student,
-        doing=f"{doing} {environments(len(there))}",
+        doing=f"{doing} {many(len(there), 'environment')}",
         room=room,
         elsewhere=not engine.is_local,
     )
     return ((environment.student.id, result) for environment, result in whose)
-
-
-def environments(count: int) -> str:
-    """A number of environments in words."""
-    return "1 environment" if count == 1 else f"{count} environments"
 
 
 def _student(environment: Environment) -> str:

@@ -70,13 +70,15 @@ def begin(engine: "Engine", environment: Environment, listen: Listener) -> None:
 
 
 @contextlib.contextmanager
-def told(engine: "Engine", environment: Environment, listen: Listener, said: str) -> Iterator[None]:
-    """Attribute what changes during the block to the command `said`."""
-    collect_now(engine, environment, listen)
+def told(
+    engine: "Engine", environment: Environment, listen: Listener, said: str, *, machine: str | None = None
+) -> Iterator[None]:
+    """Attribute what changes during the block, on all machines or only on the named one, to the command `said`."""
+    collect_now(engine, environment, listen, machine=machine)
     try:
         yield
     finally:
-        collect_now(engine, environment, listen, said)
+        collect_now(engine, environment, listen, said, machine=machine)
 
 
 def note(environment: Environment, results: Mapping[str, Mapping[str, str]], listen: Listener) -> None:
