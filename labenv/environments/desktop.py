@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, authority, wall
+from labenv.engine import Engine, authority, wall
 from labenv.engine.desk import NETWORK, Desk, Parts, remove_home
+from labenv.engine.errors import NetworkTaken
 from labenv.engine.image_sources import wanted
 from labenv.engine.images import Images
 from labenv.environment import Environment, Machine, network_name
