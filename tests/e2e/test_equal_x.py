@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 
 from labenv.engine import Engine
+from labenv.environments import desktop
+from labenv.environments.changing import changing
+from labenv.events import silent
 from labenv.parallel import Together
 from tests.e2e.conftest import Cli
 
@@ -82,6 +85,22 @@ def test_each_reaches_its_own_machines_at_the_same_addresses_and_nothing_else(
         ip address del {pool.on_engine(f"{prefix}.77")}/24 dev eth0
     """
     assert cli.inside(both[1], "vm3", script, rc=None) == ""
+
+
+def test_their_desktops_pages_have_networks_of_their_own(engine: Engine, both: tuple[str, str]) -> None:
+    """Both come up at the same moment."""
+
+    def lay(name: str) -> str:
+        with changing(engine, name, silent) as change:
+            desktop._lay_network(engine, change.plan, silent)
+        [there] = engine.api.inspect_network(f"labenv-{name}.screen")["IPAM"]["Config"]
+        return str(there["Subnet"])
+
+    with Together() as pool:
+        links = list(pool.map(lay, both))
+    x = engine.environments(both[0])[0].student.x
+    assert len(set(links)) == 2
+    assert f"198.19.{x}.248/29" in links
 
 
 def test_a_mail_client_reads_and_sends_through_a_tunnel(cli: Cli, both: tuple[str, str]) -> None:
