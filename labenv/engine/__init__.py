@@ -9,6 +9,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -154,6 +155,18 @@ class Engine:
             found.setdefault(owner, []).append(container)
         return [environment_of(labels[owner], found.get(owner, []), alive) for owner in sorted(labels)]
 
+    def looked_at(self, environment: Environment) -> Environment:
+        """The environment with each machine's state as it is: where the disk was full, an engine lists dead ones as running. Raises EngineError."""
+
+        def seen(machine: Machine) -> Machine:
+            try:
+                return replace(machine, state=self.api.inspect_container(machine.container)["State"]["Status"])
+            except docker.errors.NotFound:
+                return replace(machine, state="missing")
+
+        with refusals(f"looking at {environment.student.id}'s machines"):
+            return replace(environment, machines=tuple(map(seen, environment.machines)))
+
     def bridges(self, student_id: str | None = None) -> dict[str, str]:
         """The networks of all environments (or of a student's) by name on the engine, each with its bridge. Raises EngineError.
 
@@ -250,7 +263,28 @@ class Engine:
     def start(self, container: str) -> None:
         """Start a machine; does nothing if it runs. Raises EngineError, which says so if a port is taken."""
         with refusals(f"starting {container}"):
-            self.api.start(container)
+            try:
+                self.api.start(container)
+            except docker.errors.APIError as error:
+                if "already exists in network" not in str(error):
+                    raise
+                self._clear(container)
+                self.api.start(container)
+
+    def _clear(self, container: str) -> None:
+        """Remove from a machine's networks what a start that failed, as on a full disk, has left there in the machine's name.
+
+        The engine removes that only while no container has the name.
+        """
+        networks = self.api.inspect_container(container)["NetworkSettings"]["Networks"]
+        aside = f"{container}.aside"
+        self.api.rename(container, aside)
+        try:
+            for network in networks:
+                with suppress(docker.errors.APIError):  # there is nothing in this one
+                    self.api.disconnect_container_from_network(container, network, force=True)
+        finally:
+            self.api.rename(aside, container)
 
     def restart(self, container: str) -> None:
         """Shut a machine down in order and boot it again. Raises EngineError."""
@@ -269,7 +303,7 @@ class Engine:
         """Stop a machine at once, as when its power fails, and boot it again. Raises EngineError."""
         with refusals(f"restarting {container}"):
             self.api.kill(container)
-            self.api.start(container)
+            self.start(container)
 
     def switch_off(self, environment: Environment) -> None:
         """Cut the power of all machines of an environment; they stay, with their content. Raises EngineError."""
@@ -316,17 +350,20 @@ class Engine:
             cgroups.remove(idents, self)
 
     def remove_network(self, network: str) -> None:
-        """Remove a network. Who else is on it stays, without it: what a person attached, and machines of a class. Raises EngineError."""
+        """Remove a network. Who else is on it stays, without it: what a person attached, and machines of a class. Raises EngineError.
+
+        A start that failed may have left something there that is no container any more; it has a name, too.
+        """
         with suppress(docker.errors.NotFound):
             try:
                 self.api.remove_network(network)
             except docker.errors.APIError as error:
-                guests = [] if error.status_code == 404 else self.api.inspect_network(network)["Containers"] or []
+                guests = {} if error.status_code == 404 else self.api.inspect_network(network)["Containers"] or {}
                 if not guests:
                     raise
-                for guest in guests:
+                for guest in guests.values():
                     with suppress(docker.errors.APIError):  # it has left
-                        self.api.disconnect_container_from_network(guest, network, force=True)
+                        self.api.disconnect_container_from_network(guest["Name"], network, force=True)
                 self.api.remove_network(network)
 
     def remove_machine(self, container: str) -> None:

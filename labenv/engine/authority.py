@@ -12,10 +12,11 @@ from labenv.engine.errors import refusals
 from labenv.lab.overlay import Item
 
 _FOLDER = "/etc/pki/labenv"
+_TOP = _FOLDER.rpartition("/")[2]  # the folder, as an archive of it has it
 # Each file of images/machine, /usr/lib/labenv/authority, with its mode.
 _FILES = {"ca.crt": 0o644, "outside.crt": 0o644, "outside.key": 0o600}
 _BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-_MOST = 1 << 15  # bytes of one file, packed; it has less than one kilobyte
+_MOST = 1 << 15  # bytes of the folder, packed; a file has less than one kilobyte
 
 
 def taken_over(engine: Engine, containers: Iterable[str]) -> list[Item]:
@@ -26,10 +27,10 @@ def taken_over(engine: Engine, containers: Iterable[str]) -> list[Item]:
     with refusals("reading the certificates of a machine"):
         for container in containers:
             try:
-                read = {n: container_file.content(engine, container, f"{_FOLDER}/{n}", _MOST) for n in _FILES}
+                read = container_file.contents(engine, container, _FOLDER, _MOST)
             except docker.errors.NotFound:
                 continue
-            found = {name: content for name, content in read.items() if content}
+            found = {name: content for name in _FILES if (content := read.get(f"{_TOP}/{name}"))}
             if len(found) < len(_FILES):
                 return []
             items = [Item(f"{_FOLDER}/{name}", content, _FILES[name]) for name, content in found.items()]

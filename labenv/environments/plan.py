@@ -168,9 +168,16 @@ def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
     who = made.student
     found = pools_for(there, who.id, _whole(request, who).networks)
     if found:
-        said = "on a network of its own. It publishes no ports: labenv tunnel leads to its machines"
-        listen(Event("network", f"{was} is taken ({taken}); {who.id} has the same addresses {said}", "note"))
+        listen(Event("network", sharing(made, f"taken ({taken})"), "note"))
     return _plan_at(request, who.x, password, who.link, found)
+
+
+def sharing(made: Plan, state: str) -> str:
+    """What it means for an environment that its X is another's, too, whose network is in that `state`."""
+    return (
+        f"{made.topology.networks[0].subnet} is {state}; {made.student.id} has the same addresses on a network of its own. It "
+        "publishes no ports: labenv tunnel leads to its machines"
+    )
 
 
 def _taken(there: Takings, made: Plan) -> str:

@@ -76,9 +76,6 @@ def settle(engine: Engine, of: Class, listen: Listener) -> tuple[str, ...]:
             done.append("made outside")
         elif was and was.state != "running":
             done.append("started outside")
-        if machine.made_from != image_sources.of(lab)[node.image].tag:
-            text = "it was made by another version of labenv; leaving it as it is. It is made again after: labenv class down"
-            listen(Event(_STEP, text, "warn"))
         done += [f"joined {each}" for each in lent.join(engine, machine, {e.student.id: e.student for e in there})]
         if any(each.startswith(("made", "started")) for each in done):
             _await(engine, of, lab, node, machine)
