@@ -55,7 +55,7 @@ def test_a_lab_of_ones_own_goes_through_all_that_a_student_does(
             f"To make all machines again, after a save: labenv reset -s {student}"
             in cli("up", student, "--no-check").stderr
         )
-
+        described.write_text(described.read_text() + "# and again, which nobody has agreed to\n")
         away = shutil.move(lab, tmp_path / "away")
         gone = cli("check", "-s", student, rc=2).stderr
         assert f"of the lab 't-greet', whose folder {lab} is gone. Put the lab there again" in gone
