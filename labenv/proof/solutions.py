@@ -30,13 +30,11 @@ def _whole_sheet(place: Place) -> list[str]:
     lab = place.lab
     everything = solve.chosen(lab, None, everything=True)
     with place.at(lab.stages[0].id) as environment:
-        for step in everything:
-            _type(place, environment, step)
+        _type(place, environment, everything)
         results = place.checked(environment)
         found = [f"at the end of the sheet: {said}" for said in verdict.failures(results)]
         before = in_force(place.engine, place.lab, environment)
-        for step in everything:
-            _type(place, environment, step)
+        _type(place, environment, everything)
         again = place.checked(environment)
         found += [f"typed once more: {said}" for said in _differences(results, again)]
         found += [
@@ -50,8 +48,7 @@ def _first_stage(place: Place, stage: str) -> list[str]:
     steps = _of_stage(place.lab, stage)
     with place.at(stage) as environment:
         before = place.checked(environment)
-        for step in steps:
-            _type(place, environment, step)
+        _type(place, environment, steps)
         found = _differences(before, place.checked(environment))
     for step in steps:
         own = ", ".join(_faults(place, step))
@@ -68,7 +65,7 @@ def _repairs(place: Place, step: Step) -> bool:
         place.type(environment, fault.machines, fault.script(environment.student))
         if not _passes(step, place.checked(environment, [step.id])):
             try:
-                _type(place, environment, step)
+                _type(place, environment, [step])
             except Untypeable:
                 continue
             if _passes(step, place.checked(environment, [step.id])):
@@ -97,7 +94,7 @@ def _stage(place: Place, before: str, stage: str) -> list[str]:
                     f"step {step.id} passes before its own solution is typed. If an earlier step of the stage is what it "
                     "looks at, name that in its needs; else its solution changes nothing, or another one does its work"
                 )
-            _type(place, environment, step)
+            _type(place, environment, [step])
             results = place.checked(environment, [one.id for one in steps[number : number + 2]])
             late += [] if _passes(step, results) else [step]
         end = verdict.of_stage(place.lab, stage, place.checked(environment))
@@ -105,7 +102,8 @@ def _stage(place: Place, before: str, stage: str) -> list[str]:
         facts = in_force(place.engine, place.lab, environment)
     found += _unlike_up(place, stage, environment, facts)
     for step in () if end else late:
-        if _passes_without(place, before, steps, step) and not _repairs(place, step):
+        # The cheaper question first: most solutions repair the first fault of their step.
+        if not _repairs(place, step) and _passes_without(place, before, steps, step):
             found.append(
                 f"step {step.id}: its solution changes nothing: its checks pass without it, and it repairs no fault of its step"
             )
@@ -131,22 +129,21 @@ def _passes_without(place: Place, before: str, steps: Sequence[Step], left_out: 
     """Whether a step passes although its solution was the only one of the stage that was not typed."""
     with place.at(before) as environment:
         try:
-            for step in steps:
-                if step is not left_out:
-                    _type(place, environment, step)
+            _type(place, environment, [step for step in steps if step is not left_out])
         except Untypeable:
             return False  # another solution needs this one
         return _passes(left_out, place.checked(environment, [left_out.id]))
 
 
-def _type(place: Place, environment: Environment, step: Step) -> None:
-    """Type a step's solution. Raises `Untypeable` for a line that fails."""
-    lines = solve.lines(step, place.lab, environment)
+def _type(place: Place, environment: Environment, steps: Iterable[Step]) -> None:
+    """Type the solutions of steps. Raises `Untypeable` for a line that fails."""
+    lines = [line for step in steps for line in solve.lines(step, place.lab, environment)]
     for typed in solve.typed(place.engine, environment, lines, lambda line: None):
         if typed.rc:
             said = " ".join(typed.output.split())[-400:]
+            line = typed.line
             raise Untypeable(
-                f"step {step.id}: on {typed.line.machine} `{typed.line.command}` failed with status {typed.rc}: {said}"
+                f"step {line.step}: on {line.machine} `{line.command}` failed with status {typed.rc}: {said}"
             )
 
 

@@ -55,11 +55,16 @@ def collect_now(
     engine: "Engine", environment: Environment, listen: Listener, said: str = "", *, machine: str | None = None
 ) -> None:
     """The same over channels of its own, to all running machines or only to the named one."""
-    there = [each for each in environment.regular if machine in (None, each.name)]
-    running = [each for each in there if each.state == "running"]
-    with contextlib.ExitStack() as stack:
-        channels = {each.name: stack.enter_context(engine.shell(each)) for each in running}
+    with _open(engine, environment, machine) as channels:
         collect(environment, channels, listen, said)
+
+
+@contextlib.contextmanager
+def _open(engine: "Engine", environment: Environment, machine: str | None = None) -> Iterator[dict[str, Channel]]:
+    """Channels, during the block, to all running machines or only to the named one."""
+    there = [each for each in environment.regular if machine in (None, each.name)]
+    with contextlib.ExitStack() as stack:
+        yield {each.name: stack.enter_context(engine.shell(each)) for each in there if each.state == "running"}
 
 
 def begin(engine: "Engine", environment: Environment, listen: Listener) -> None:
@@ -74,11 +79,12 @@ def told(
     engine: "Engine", environment: Environment, listen: Listener, said: str, *, machine: str | None = None
 ) -> Iterator[None]:
     """Attribute what changes during the block, on all machines or only on the named one, to the command `said`."""
-    collect_now(engine, environment, listen, machine=machine)
-    try:
-        yield
-    finally:
-        collect_now(engine, environment, listen, said, machine=machine)
+    with _open(engine, environment, machine) as channels:  # one that breaks, as its machine reboots, opens again
+        collect(environment, channels, listen)
+        try:
+            yield
+        finally:
+            collect(environment, channels, listen, said)
 
 
 def note(environment: Environment, results: Mapping[str, Mapping[str, str]], listen: Listener) -> None:
