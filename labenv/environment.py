@@ -74,6 +74,21 @@ USUAL = Allowance()
 
 
 @dataclass(frozen=True)
+class Belonging:
+    """The class that an environment belongs to, if any, and what follows: what its machines may use, and if it is `federated`.
+
+    A federated one shares the world outside with the class.
+    """
+
+    class_id: str = ""
+    allowance: Allowance = USUAL
+    federated: bool = False
+
+
+ALONE = Belonging()
+
+
+@dataclass(frozen=True)
 class Pool:
     """What the engine knows a network by, because somebody else has its own addresses: two subnets of one size, `there` and `own`."""
 
@@ -99,9 +114,7 @@ class Environment:
     """One student's lab. `stage` is the stage it was brought up at, `topology` the shipped one's name or a file's path.
 
     A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
-    they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship, `class_id` the class that it
-    belongs to, if any, and `allowance` what that allows its machines; a `federated` one shares the world outside with that class.
-    With `pools`, another environment has the same X: no port is published. One that `replays` the submission of a student has that
+    they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship. With `pools`, another environment has the same X: no port is published. One that `replays` the submission of a student has that
     student's files, on machines of an id of its own.
     """
 
@@ -113,9 +126,7 @@ class Environment:
     foreign: bool = False
     network: str = ""
     lab_folder: str = ""
-    class_id: str = ""
-    allowance: Allowance = USUAL
-    federated: bool = False
+    belongs: Belonging = ALONE
     pools: tuple[Pool, ...] = ()
     replays: str = ""
 

@@ -58,9 +58,9 @@ def senseless(machine: str, error: Exception) -> str:
 
 
 class Interrupted(LabenvError):
-    """Ctrl-C. The exit code is a shell's for a command that SIGINT ended."""
+    """Ctrl-C, and what holds now. The exit code is a shell's for a command that SIGINT ended."""
 
     exit_code = 130
 
-    def __init__(self) -> None:
-        super().__init__("interrupted. What was made is kept; the same command continues from there.")
+    def __init__(self, what: str = "What was made is kept; the same command continues from there.") -> None:
+        super().__init__(f"interrupted. {what}")

@@ -30,6 +30,11 @@ def one_line(text: str) -> str:
     return clean(re.sub(r"[\r\n\t]+", " ", text))
 
 
+def many(count: int, thing: str) -> str:
+    """So many of a thing, in words: "1 step", "2 steps"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def cell(text: str) -> str:
     """The text as a cell of a CSV file, with an apostrophe before what a spreadsheet would take for a formula.
 

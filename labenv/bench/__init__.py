@@ -59,7 +59,7 @@ def run_class(engine: Engine, listen: Listener, *, runs: int, students: int) -> 
     _sweep(engine)
     try:
         Images(engine).ensure(usual(), listen)
-        return measured(listen, _STUDENT, students, runs)
+        return measured(engine, listen, _STUDENT, students, runs)
     finally:
         with said(listen, "removing what was made"):
             _sweep(engine)

@@ -13,6 +13,7 @@ from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced, silent
 from labenv.lab import labs
 from labenv.lab.model import Lab
+from labenv.text import many
 
 if TYPE_CHECKING:
     from labenv.checks.machine import Machine, Site
@@ -71,8 +72,7 @@ def run_checks(
 
         channels = {machine.name: channel for machine, channel in regular}
         run.beside(lambda: history.collect(environment, channels, listen))
-    many = "1 step" if len(wanted) == 1 else f"{len(wanted)} steps"
-    with announced(listen, "check", f"checking {many} of {lab.id}"):
+    with announced(listen, "check", f"checking {many(len(wanted), 'step')} of {lab.id}"):
         code = collect.run(lab, Session(run))
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt

@@ -49,6 +49,7 @@ def run() -> int:
             raise
     if code:
         _explain()
+    output.finish()
     return code
 
 
@@ -78,9 +79,7 @@ def _called() -> int:
 
 def _agreed(error: NeedsConsent) -> bool:
     """Whether a person at a terminal agrees; it is remembered then."""
-    from labenv.cli.common import is_guest
-
-    if is_guest() or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if output.is_guest() or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     import typer
 

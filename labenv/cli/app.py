@@ -68,6 +68,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "lab": "lab.app",
     },
 }
+INTERRUPTED = "labenv.interrupted"  # in a command's context: what labenv.cli.common.if_interrupted was told
 _PLACES = {name: place for chapter in CHAPTERS.values() for name, place in chapter.items()}
 
 
@@ -137,14 +138,14 @@ class _Chapters(_Group):
         return CHAPTERS
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Raises Interrupted on Ctrl-C, because Typer would print nothing.
+        """Run the command. Raises Interrupted on Ctrl-C, with what the command said for that case: Typer would print nothing.
 
         Raises UsageError for a missing argument, and for a student who is named without -s.
         """
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise Interrupted from None
+            raise Interrupted(*ctx.meta.get(INTERRUPTED, ())) from None
         except MissingParameter as error:
             if error.ctx is None or error.param is None:
                 raise

@@ -94,6 +94,7 @@ def check(
             lost = reboot_and_compare(engine, environment, listen)
             environment = common.chosen(engine, environment.student.id)
         if not watch:
+            common.if_interrupted("Checks change nothing. The results so far are lost.")
             report = run_checks(engine, environment, steps=steps or None, written=True, whole=trust, listen=listen)
     if watch:
         from labenv.cli import watch as drawn

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer._click.globals import get_current_context
 
 from labenv.cli import output
+from labenv.cli.app import INTERRUPTED
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Listener, silent
 
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
 _opened: "list[Engine]" = []
 
 
-def is_guest() -> bool:
-    """Whether a student runs this command through the gate: then nothing is asked that is the server's owner's to answer."""
-    return "LABENV_GUEST" in os.environ
+def if_interrupted(what: str) -> None:
+    """Have Ctrl-C say from now on what holds then: without, that what was made is kept, and that the same command continues."""
+    get_current_context().meta[INTERRUPTED] = (what,)
 
 
 def open_engine(listen: Listener, *, start: bool = True) -> "Engine":
@@ -33,7 +35,7 @@ def open_engine(listen: Listener, *, start: bool = True) -> "Engine":
     from labenv.engine import Engine
     from labenv.engine.find import connect
 
-    start = start and not is_guest()
+    start = start and not output.is_guest()
     _opened[:] = [Engine(connect(listen, start=start, confirm=lambda text: typer.confirm(text, err=True)))]
     return _opened[0]
 

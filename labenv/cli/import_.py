@@ -7,6 +7,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption
+from labenv.cli.request import SharedOption
 
 if TYPE_CHECKING:
     pass
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 def load(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive from `labenv export`.")],
+    shared_x: SharedOption = False,
     json: JsonOption = False,
 ) -> None:
     """Import an environment from an archive. This needs no images and no network.
@@ -32,7 +34,7 @@ def load(
         engine = common.open_engine(listen)
         imported = transfer.load(engine, file, listen)
         busy = bool(engine.environments(imported.student_id))
-        outcome = None if busy else core.restore(engine, imported.student_id, imported.name, listen)
+        outcome = None if busy else core.restore(engine, imported.student_id, imported.name, listen, shares_x=shared_x)
     if outcome:
         summary.show_restored(outcome, "before-restore", json=json)
     elif json:

@@ -26,6 +26,7 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
         common.count_look(engine, environment, listen)
+        common.if_interrupted("Checks change nothing. The results so far are lost.")
         from labenv.checks.run import run_checks
         from labenv.sheet import guide
 

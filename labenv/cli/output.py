@@ -1,4 +1,4 @@
-"""What labenv prints, fit for who reads it: a screen reader (`--plain`), or a terminal that is not UTF-8.
+"""What labenv prints, fit for who reads it: a screen reader (`--plain`), a terminal that is not UTF-8, a student at the gate.
 
 Everything goes through sys.stdout and sys.stderr, and these become words here, at one place. In a terminal, lines are folded
 there between words.
@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import BinaryIO, TextIO
 
@@ -43,6 +44,20 @@ def is_asked(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
     return "--plain" in mine or environ.get(_SETTING, "") not in ("", "0")
 
 
+def is_guest() -> bool:
+    """Whether a student runs this command through the gate: then nothing is asked that is the server's owner's to answer."""
+    return "LABENV_GUEST" in os.environ
+
+
+def finish() -> None:
+    """Say what the marks in the output mean, if there are any."""
+    if _Words.has_marks:
+        from labenv.gate import marks
+
+        with suppress(OSError):
+            print(marks.NOTE, file=sys.stderr)
+
+
 def sign(symbol: str, word: str) -> str:
     """The symbol, or with plain output the word for it."""
     return word if isinstance(sys.stdout, _Words) and sys.stdout.plain else symbol
@@ -73,7 +88,9 @@ def as_it_is(text: str) -> None:
 
 
 class _Words(TextIOWrapper):
-    """A stream that writes words for signs if it is `plain`. On a terminal, it folds lines between words."""
+    """A stream that writes words for signs if it is `plain`, and marks for a guest. On a terminal, it folds lines between words."""
+
+    has_marks = False  # on any of the streams
 
     def __init__(self, stream: TextIOWrapper, plain: bool) -> None:
         self.plain = plain
@@ -87,6 +104,7 @@ class _Words(TextIOWrapper):
 
     def write(self, text: str) -> int:
         """Write text; the last line may be continued by the next call."""
+        text = self._marked(text)
         columns = fold.width(self)
         if columns is None or _DRAWN.search(text):
             self._at = 0
@@ -99,6 +117,15 @@ class _Words(TextIOWrapper):
         self._at = fold.size(last) + (self._at if len(lines) == 1 and "\n" not in shown[-1] else 0)
         self.put("\n".join(shown))
         return len(text)
+
+    def _marked(self, text: str) -> str:
+        if not is_guest():
+            return text
+        from labenv.gate import marks
+
+        made = marks.marked(text)
+        _Words.has_marks |= made != text
+        return made
 
     def put(self, text: str) -> int:
         """Write text without folding it."""
@@ -122,7 +149,7 @@ def _fit(stream: TextIO, plain: bool) -> TextIO:
         return stream
     # A terminal without cursor movements, such as a shell in Emacs, gets nothing drawn on either.
     plain = plain or (os.environ.get("TERM") == "dumb" and stream.isatty())
-    if plain or stream.isatty() or codecs.lookup(stream.encoding).name == "ascii":
+    if plain or is_guest() or stream.isatty() or codecs.lookup(stream.encoding).name == "ascii":
         return _Words(stream, plain)
     stream.reconfigure(errors="labenv")
     return stream

@@ -17,7 +17,7 @@ SharedOption = Annotated[
     bool,
     typer.Option(
         "--shared-x",
-        help="If another environment has that X, take the same addresses. Then no ports are published: see labenv tunnel.",
+        help="If another environment has the same X, take the same addresses. Then no ports are published: see labenv tunnel.",
     ),
 ]
 FirstOption = Annotated[

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from labenv.cli import common, screen
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine
+from labenv.engine.errors import refusals
 from labenv.engine.session import Session, life
 from labenv.environments import history
 from labenv.environments.gone import error_if_gone

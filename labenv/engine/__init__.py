@@ -1,15 +1,12 @@
 """The door to the container engine: the only package that speaks to Docker (docker SDK).
 
-It finds environments by their labels, makes and removes their networks and machines, and reports in words what the engine
-refused. It knows nothing about stages, templates or checks.
+It finds environments by their labels (`labels`, `listing`), makes and removes their networks and machines (`create`), and reports in
+words what the engine refused (`errors`). It knows nothing about stages, templates or checks.
 """
 
-import base64
-import gzip
-import json
 import re
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from copy import copy
 from dataclasses import replace
@@ -18,60 +15,28 @@ from typing import Any
 
 import docker
 import docker.errors
-import requests
 from docker.types import Ulimit
 
 from labenv.engine import cgroups, limits, pause, recipe
 from labenv.engine.channel import Channel
 from labenv.engine.dial import Switchboard
 from labenv.engine.endpoint import Endpoint
+from labenv.engine.errors import NetworkTaken, refusals
 from labenv.engine.find import Connection
+from labenv.engine.labels import BRIDGED, LABEL, MACHINE, RECORD
+from labenv.engine.listing import environment_of
 from labenv.engine.patience import Patience
 from labenv.engine.stream import TOOLS, Stream
-from labenv.environment import USUAL, Allowance, Environment, Machine, Pool, container_name, network_name, saved_rules
+from labenv.environment import Environment, Machine, network_name
 from labenv.errors import EngineError
 from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
 from labenv.student import Student
 from labenv.text import decoded
 
-LABEL = "labenv.student"
-TOPOLOGY = "labenv.topology"
-LAB_FOLDER = "labenv.lab-folder"  # where the lab is, unless it is a part of labenv
-NETWORK = "labenv.network"
-CLASS = "labenv.class"  # the class that an environment belongs to
-ALLOWANCE = "labenv.allowance"  # what that class allows each machine: bytes of memory, processes
-POOLS = "labenv.pools"  # on an environment that has the X of another: what the engine knows its networks by
-FEDERATED = "labenv.federated"  # on an environment that shares the world outside with its class
-LINK = "labenv.link"  # the number of its link to the world outside, if that is not X
-REPLAYS = "labenv.replays"  # the student whose submission is judged on an environment
-MACHINE = "labenv.machine"
-OPTIONAL = "labenv.optional"
-RECORD = "labenv.record"  # on a volume that records something about an environment and may outlive its machines
-BRIDGED = "labenv.bridge"  # on a network: the name of its bridge (labenv.engine.wall)
-FIREWALL = "labenv.firewall"  # on an image, and so on its machines: see labenv.environment.saved_rules
-FOREIGN = "labenv.foreign"  # on what came out of an archive, and on every machine beside it (labenv.engine.recipe)
-HOSTNAME = "labenv.hostname"  # on a machine whose host name is not the topology's
-NOTED = "labenv.restored"  # which restore a machine came from, or a note is about (labenv.engine.save_store)
 # Runs a command until it ends, or the connection does: that is the end of the input.
 _LINES = '( /bin/sh -c "$0"; kill -s HUP $$ ) & read -r _; kill -s KILL -- -$$'
 _LONGEST_LINE = 1 << 20
-# What engines answer when they do not know or cannot grant a recipe's option; then the next recipe is tried.
-_REFUSED = re.compile(r"writable-cgroups|WritableCgroups|storage-opt|pquota", re.IGNORECASE)
-
-
-@contextmanager
-def refusals(doing: str) -> Iterator[None]:
-    """Turn what the docker SDK raises during the block into an EngineError that says what labenv was doing."""
-    try:
-        yield
-    except docker.errors.APIError as error:
-        raise EngineError(f"The engine refused while {doing}: {_plain(error)}") from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-        raise EngineError(
-            f"The engine stopped answering while {doing}. Start it again and repeat the command: nothing is lost. "
-            f"`labenv doctor` says what is wrong. ({type(error).__name__})"
-        ) from error
 
 
 class Engine:
@@ -188,7 +153,19 @@ class Engine:
             owner = container["Labels"][LABEL]
             labels.setdefault(owner, container["Labels"])
             found.setdefault(owner, []).append(container)
-        return [_environment(labels[owner], found.get(owner, []), alive) for owner in sorted(labels)]
+        return [environment_of(labels[owner], found.get(owner, []), alive) for owner in sorted(labels)]
+
+    def looked_at(self, environment: Environment) -> Environment:
+        """The environment with each machine's state as it is: where the disk was full, an engine lists dead ones as running. Raises EngineError."""
+
+        def seen(machine: Machine) -> Machine:
+            try:
+                return replace(machine, state=self.api.inspect_container(machine.container)["State"]["Status"])
+            except docker.errors.NotFound:
+                return replace(machine, state="missing")
+
+        with refusals(f"looking at {environment.student.id}'s machines"):
+            return replace(environment, machines=tuple(map(seen, environment.machines)))
 
     def bridges(self, student_id: str | None = None) -> dict[str, str]:
         """The networks of all environments (or of a student's) by name on the engine, each with its bridge. Raises EngineError.
@@ -211,7 +188,7 @@ class Engine:
                 self.api.create_network(
                     network_name(student.id, network.name),
                     driver="bridge",
-                    options=options,
+                    options=options | recipe.network_options(self.facts),
                     ipam={"Driver": "default", "Config": [pool]},
                     labels=labels,
                     check_duplicate=True,
@@ -241,77 +218,6 @@ class Engine:
             if network_name(student.id, network) not in there:
                 raise
         return True
-
-    def create_machine(
-        self,
-        node: Node,
-        student: Student,
-        image: str,
-        published: dict[str, int],
-        labels: dict[str, str],
-        files: bytes,
-        binds: tuple[str, ...] = (),
-    ) -> str:
-        """Create a machine without starting it, with `binds` mounted, and return its container's name. Raises EngineError.
-
-        `files` is its overlay, a tar archive rooted at /. The machine unpacks it over its image itself, at its first boot: the
-        engine would start another process for that, which costs a tenth of a second.
-        A machine with the label FOREIGN gets fewer rights, and so may one of a class; one with HOSTNAME gets that host name.
-        """
-        overlay = base64.b64encode(gzip.compress(files, mtime=0)).decode()
-        name = container_name(student.id, node.name)
-        with refusals(f"making {node.name}"):
-            for way in recipe.candidates(self.facts):
-                try:
-                    keys = recipe.service_keys(way, student.id, node, foreign=FOREIGN in labels, shared=CLASS in labels)
-                    keys["command"].append(overlay)
-                    keys["volumes"] = [*keys.get("volumes", ()), *binds]
-                    self._create(name, node, student, image, published, labels, keys)
-                    break
-                except docker.errors.APIError as error:
-                    if not _REFUSED.search(str(error)):
-                        raise
-        return name
-
-    def _create(
-        self,
-        name: str,
-        node: Node,
-        student: Student,
-        image: str,
-        published: dict[str, int],
-        labels: dict[str, str],
-        keys: dict[str, Any],
-    ) -> None:
-        ports = {f"{port.number}/{port.protocol}": ("127.0.0.1", published[port.key]) for port in node.ports}
-        settings = self.settings(
-            cap_add=keys["cap_add"],
-            dns=keys["dns"],
-            tmpfs=dict(mount.split(":", 1) for mount in keys["tmpfs"]),
-            sysctls=keys.get("sysctls"),
-            port_bindings=ports,
-            binds=keys["volumes"],
-            security_opt=keys.get("security_opt"),
-            cgroup_parent=keys.get("cgroup_parent"),
-            network_mode=network_name(student.id, node.network),
-            **limits.settings(keys),
-        )
-        if "cgroup" in keys:
-            settings["CgroupnsMode"] = keys["cgroup"]
-        endpoint = self.api.create_endpoint_config(ipv4_address=node.on_engine(node.address))
-        self.api.create_container(
-            image,
-            name=name,
-            hostname=labels.get(HOSTNAME, node.fqdn),
-            command=keys["command"],
-            labels=labels,
-            use_config_proxy=False,  # a proxy of this computer is none of the lab's
-            # The same as in the images; one that came out of a save may not have it (systemd(1)).
-            stop_signal="SIGRTMIN+3" if node.systemd else "SIGTERM",
-            ports=[(port.number, port.protocol) for port in node.ports],
-            host_config=settings,
-            networking_config=self.api.create_networking_config({settings["NetworkMode"]: endpoint}),
-        )
 
     @contextmanager
     def helper(self, image: str, **options: Any) -> Iterator[str]:
@@ -357,7 +263,28 @@ class Engine:
     def start(self, container: str) -> None:
         """Start a machine; does nothing if it runs. Raises EngineError, which says so if a port is taken."""
         with refusals(f"starting {container}"):
-            self.api.start(container)
+            try:
+                self.api.start(container)
+            except docker.errors.APIError as error:
+                if "already exists in network" not in str(error):
+                    raise
+                self._clear(container)
+                self.api.start(container)
+
+    def _clear(self, container: str) -> None:
+        """Remove from a machine's networks what a start that failed, as on a full disk, has left there in the machine's name.
+
+        The engine removes that only while no container has the name.
+        """
+        networks = self.api.inspect_container(container)["NetworkSettings"]["Networks"]
+        aside = f"{container}.aside"
+        self.api.rename(container, aside)
+        try:
+            for network in networks:
+                with suppress(docker.errors.APIError):  # there is nothing in this one
+                    self.api.disconnect_container_from_network(container, network, force=True)
+        finally:
+            self.api.rename(aside, container)
 
     def restart(self, container: str) -> None:
         """Shut a machine down in order and boot it again. Raises EngineError."""
@@ -376,7 +303,7 @@ class Engine:
         """Stop a machine at once, as when its power fails, and boot it again. Raises EngineError."""
         with refusals(f"restarting {container}"):
             self.api.kill(container)
-            self.api.start(container)
+            self.start(container)
 
     def switch_off(self, environment: Environment) -> None:
         """Cut the power of all machines of an environment; they stay, with their content. Raises EngineError."""
@@ -423,17 +350,20 @@ class Engine:
             cgroups.remove(idents, self)
 
     def remove_network(self, network: str) -> None:
-        """Remove a network. Who else is on it stays, without it: what a person attached, and machines of a class. Raises EngineError."""
+        """Remove a network. Who else is on it stays, without it: what a person attached, and machines of a class. Raises EngineError.
+
+        A start that failed may have left something there that is no container any more; it has a name, too.
+        """
         with suppress(docker.errors.NotFound):
             try:
                 self.api.remove_network(network)
             except docker.errors.APIError as error:
-                guests = [] if error.status_code == 404 else self.api.inspect_network(network)["Containers"] or []
+                guests = {} if error.status_code == 404 else self.api.inspect_network(network)["Containers"] or {}
                 if not guests:
                     raise
-                for guest in guests:
+                for guest in guests.values():
                     with suppress(docker.errors.APIError):  # it has left
-                        self.api.disconnect_container_from_network(guest, network, force=True)
+                        self.api.disconnect_container_from_network(guest["Name"], network, force=True)
                 self.api.remove_network(network)
 
     def remove_machine(self, container: str) -> None:
@@ -474,159 +404,3 @@ class Engine:
             state = self.api.inspect_container(container)["State"]
             output = decoded(self.api.logs(container, tail=10)).strip()
         return state["Status"], state["ExitCode"], output or state.get("Error", "")
-
-
-class NetworkTaken(EngineError):
-    """Another network of the engine or a route of this computer has the addresses of one of the lab's networks."""
-
-
-def environment_labels(environment: Environment) -> dict[str, str]:
-    """The labels that identify an environment; each of its containers and networks has all of them."""
-    student = environment.student
-    unusual = {
-        NETWORK: environment.network,
-        LAB_FOLDER: environment.lab_folder,
-        CLASS: environment.class_id,
-        ALLOWANCE: _written(environment.allowance),
-        FEDERATED: "yes" if environment.federated else "",
-        POOLS: " ".join(f"{pool.network}={pool.there}={pool.own}" for pool in environment.pools),
-        LINK: "" if student.link in (None, student.x) else str(student.link),
-        REPLAYS: environment.replays,
-    }
-    return {
-        LABEL: student.id,
-        "labenv.x": str(student.x),
-        "labenv.first": student.first,
-        "labenv.password": student.password,
-        "labenv.lab": environment.lab,
-        "labenv.stage": environment.stage,
-        TOPOLOGY: environment.topology,
-        "labenv.machines": json.dumps([listed(machine) for machine in environment.regular]),
-    } | {label: value for label, value in unusual.items() if value}
-
-
-def _written(allowance: Allowance) -> str:
-    return f"{allowance.memory} {allowance.processes}" if allowance != USUAL else ""
-
-
-def allowance_in(labels: Mapping[str, str]) -> Allowance:
-    """What an environment's class allows its machines, by the labels. Raises ValueError, TypeError for an invalid one."""
-    return Allowance(*map(int, labels.get(ALLOWANCE, "").split()))
-
-
-def student_of(student_id: str, labels: Mapping[str, str]) -> Student:
-    """The student that an environment's labels tell of. Raises LookupError, ValueError for labels that are not valid."""
-    link = int(labels[LINK]) if LINK in labels else None
-    return Student(student_id, int(labels["labenv.x"]), labels["labenv.first"], labels["labenv.password"], link)
-
-
-def pools_in(labels: Mapping[str, str]) -> tuple[Pool, ...]:
-    """What the engine knows an environment's networks by, by the labels. Raises TypeError for an invalid one."""
-    return tuple(Pool(*word.split("=")) for word in labels.get(POOLS, "").split())
-
-
-def listed(machine: Machine | Node) -> list[str]:
-    """A machine in the environment's labels: its name, host name and address; its network only if that is not the first one."""
-    return [machine.name, machine.fqdn, machine.address, *filter(None, [machine.network])]
-
-
-def machine_labels(node: Node, made_from: str) -> dict[str, str]:
-    """The further labels of a machine's container.
-
-    An optional machine is not in the environment's labels, so it carries the same facts about itself.
-    """
-    labels = {MACHINE: node.name, "labenv.made-from": made_from}
-    if node.profile:
-        told = {"fqdn": node.fqdn, "address": node.address, "network": node.network, "addresses": node.addresses}
-        labels[OPTIONAL] = json.dumps(told)
-    return labels
-
-
-def _environment(labels: dict[str, str], containers: list[dict[str, Any]], alive: set[str]) -> Environment:
-    student = student_of(labels[LABEL], labels)
-    pools = pools_in(labels)
-    rest = {container["Labels"][MACHINE]: container for container in containers}
-    machines = [
-        machine_of(
-            student,
-            Machine(name, fqdn, address, "missing", "", network="".join(network)),
-            rest.pop(name, None),
-            alive,
-            pools,
-        )
-        for name, fqdn, address, *network in json.loads(labels["labenv.machines"])
-    ]
-    for name, container in sorted(rest.items()):
-        told = json.loads(container["Labels"].get(OPTIONAL, "{}"))
-        told["addresses"] = tuple(told.get("addresses", ()))
-        machine = Machine(name, told.pop("fqdn", ""), told.pop("address", ""), "missing", "", optional=True, **told)
-        machines.append(machine_of(student, machine, container, alive, pools))
-    foreign = any(FOREIGN in container["Labels"] for container in containers)
-    return Environment(
-        student,
-        labels["labenv.lab"],
-        labels["labenv.stage"],
-        tuple(machines),
-        labels[TOPOLOGY],
-        foreign,
-        labels.get(NETWORK, ""),
-        labels.get(LAB_FOLDER, ""),
-        labels.get(CLASS, ""),
-        allowance_in(labels),
-        FEDERATED in labels,
-        pools,
-        replays=labels.get(REPLAYS, ""),
-    )
-
-
-def machine_of(
-    student: Student, machine: Machine, container: dict[str, Any] | None, alive: set[str], pools: tuple[Pool, ...] = ()
-) -> Machine:
-    """The machine, with what the engine says about it; `alive` are the networks that there are."""
-    machine = replace(machine, container=container_name(student.id, machine.name))
-    if container is None:
-        return machine
-    ports = {
-        str(port["PrivatePort"]) if port["Type"] == "tcp" else f"{port['PrivatePort']}/{port['Type']}": port[
-            "PublicPort"
-        ]
-        for port in container.get("Ports") or []
-        if port.get("PublicPort")
-    }
-    # Before its first start a container has only the network's name.
-    on = {
-        name: (attached.get("IPAMConfig") or {}).get("IPv4Address", "")
-        for name, attached in (container["NetworkSettings"]["Networks"] or {}).items()
-        if not attached["NetworkID"] or attached["NetworkID"] in alive
-    }
-    for pool in pools:
-        name = network_name(student.id, pool.network)
-        if address := on.get(name):
-            on[name] = pool.in_machine(address)
-    home = network_name(student.id, machine.network)
-    return replace(
-        machine,
-        state=container["State"],
-        made=container["Created"],
-        has_tools=any(mount.get("Destination") == TOOLS for mount in container.get("Mounts") or []),
-        firewall=saved_rules(container["Labels"].get(FIREWALL, "")),
-        image=container["Image"],
-        published=ports,
-        made_from=container["Labels"].get("labenv.made-from", ""),
-        attached=home in on,
-        addresses=(*(address for name, address in on.items() if address and name != home), *machine.addresses),
-        attached_to=frozenset(on),
-    )
-
-
-def _plain(error: docker.errors.APIError) -> str:
-    text = " ".join(str(error.explanation or error).split())
-    if re.search(r"no space left.*(namespace|unshare|clone)|(namespace|unshare|clone).*no space left", text):
-        return f"{text}. The kernel allows no more namespaces (namespaces(7), user.max_net_namespaces): sysctl -a | grep '^user.max'"
-    if "quota exceeded" in text and "keyring" in text:
-        return f"{text}. The kernel allows this user no more keys (keyrings(7)): sysctl -w kernel.keys.maxkeys=2000"
-    if "no space left" in text:
-        return f"{text}. The disk is full where the engine keeps its data: free some space (`labenv images remove --old`) and repeat the command."
-    if "port is already allocated" in text or "address already in use" in text:
-        return f"{text}. Another program listens on that port of 127.0.0.1: stop that program, or choose another --net."
-    return text if text.endswith(".") else text + "."

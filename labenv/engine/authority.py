@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import docker.errors
 
-from labenv.engine import Engine, container_file, refusals
+from labenv.engine import Engine, container_file
+from labenv.engine.errors import refusals
 from labenv.lab.overlay import Item
 
 _FOLDER = "/etc/pki/labenv"

@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from labenv.engine import FIREWALL, Engine, debian, image_file, refusals
+from labenv.engine import Engine, debian, image_file
+from labenv.engine.errors import refusals
 from labenv.engine.image_file import ImageFile, Packed
 from labenv.engine.image_sources import Image, current, usual, wanted
 from labenv.engine.images import Images
+from labenv.engine.labels import FIREWALL
 from labenv.errors import UsageError
 from labenv.events import Listener, announced, counting
 from labenv.plain_tar import Unreadable

@@ -13,7 +13,8 @@ import docker.errors
 
 from labenv import __version__, resources
 from labenv.computer import Computer
-from labenv.engine import Engine, apt, refusals
+from labenv.engine import Engine, apt
+from labenv.engine.errors import refusals
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.parallel import Together

@@ -14,7 +14,9 @@ from typing import Any
 
 import docker.errors
 
-from labenv.engine import LABEL, RECORD, Engine, limits, refusals
+from labenv.engine import Engine, limits
+from labenv.engine.errors import refusals
+from labenv.engine.labels import LABEL, RECORD
 from labenv.environment import Machine, container_name, network_name
 from labenv.errors import EngineError
 from labenv.lab.topology import Limits

@@ -9,7 +9,9 @@ from typing import Any
 
 import docker.errors
 
-from labenv.engine import LABEL, MACHINE, Engine, refusals
+from labenv.engine import Engine
+from labenv.engine.errors import refusals
+from labenv.engine.labels import LABEL, MACHINE
 from labenv.errors import EngineError
 
 _LOW = 1 << 30

@@ -12,7 +12,8 @@ from typing import Any, Final, cast
 
 import docker.errors
 
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine
+from labenv.engine.errors import refusals
 
 _HOLDER: Final = "labenv.holder"
 _STARTING: Final = 30.0  # seconds after which a lock that was made and not started has lost its holder

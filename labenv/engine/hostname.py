@@ -9,7 +9,8 @@ from contextlib import suppress
 
 import docker.errors
 
-from labenv.engine import Engine, container_file, refusals
+from labenv.engine import Engine, container_file
+from labenv.engine.errors import refusals
 from labenv.text import decoded
 
 # hostname(7), as engines take it.

@@ -20,7 +20,8 @@ from typing import Any, BinaryIO
 import docker.errors
 
 from labenv import plain_tar
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine
+from labenv.engine.errors import refusals
 from labenv.engine.layer import Headers, is_gzip, is_tar, unzipped
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, counting, silent

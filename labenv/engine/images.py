@@ -10,7 +10,8 @@ from typing import Any
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import Engine, debian, packages, refusals
+from labenv.engine import Engine, debian, packages
+from labenv.engine.errors import refusals
 from labenv.engine.image_sources import TOOLS, TOOLS_VOLUME, Image, context, current, named, title, usual, wanted
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced

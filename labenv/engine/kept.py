@@ -22,8 +22,9 @@ from typing import Any
 import docker.errors
 
 from labenv import places
-from labenv.engine import Engine, recipe, refusals
+from labenv.engine import Engine, recipe
 from labenv.engine.channel import Channel
+from labenv.engine.errors import refusals
 from labenv.engine.image_sources import latest, title
 from labenv.engine.images import Images
 from labenv.environment import container_name

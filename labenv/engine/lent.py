@@ -5,8 +5,13 @@ They carry the label of the class and no student's, so nothing takes them for a 
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
-from labenv.engine import BRIDGED, CLASS, OPTIONAL, Engine, machine_labels, machine_of, refusals, wall
+from labenv.engine import Engine, wall
+from labenv.engine.create import create
+from labenv.engine.errors import refusals
+from labenv.engine.labels import BRIDGED, CLASS, OPTIONAL, machine_labels
+from labenv.engine.listing import machine_of
 from labenv.environment import Environment, Machine, class_name, network_name
 from labenv.lab.topology import Network, Node
 from labenv.student import Student
@@ -44,11 +49,17 @@ def machines(engine: Engine, class_id: str) -> dict[str, Machine]:
     return found
 
 
+def found(engine: Engine, class_id: str) -> list[str]:
+    """The names of the machines that a class has for all, also of those of which only the home is there. Raises EngineError."""
+    homes = [network["Labels"][LENT] for network in _homes(engine, class_id)]
+    return sorted({*machines(engine, class_id), *homes})
+
+
 def of(engine: Engine, environment: Environment) -> tuple[Machine, ...]:
     """The machines of its class that run for an environment. Raises EngineError."""
-    if not environment.federated:
+    if not environment.belongs.federated:
         return ()
-    return tuple(each for each in machines(engine, environment.class_id).values() if each.state == "running")
+    return tuple(each for each in machines(engine, environment.belongs.class_id).values() if each.state == "running")
 
 
 def make(
@@ -66,24 +77,28 @@ def make(
     mine = {CLASS: class_id, LENT: node.name}
     _drop_home(engine, class_id, node.name)
     engine.create_network(who, home, mine | {BRIDGED: wall.bridge(who, home.name)}, dict(options))
-    return engine.create_machine(node, who, image, {}, mine | machine_labels(node, image), files, binds)
+    return create(engine, node, who, image, {}, mine | machine_labels(node, image), files, binds)
 
 
-def remove(engine: Engine, class_id: str) -> list[str]:
-    """Remove all that a class has for all of its students; returns the names of the machines. It is no error if it is gone. Raises EngineError."""
-    there = machines(engine, class_id)
-    for machine in there.values():
+def remove(engine: Engine, class_id: str) -> None:
+    """Remove all that a class has for all of its students. It is no error if it is gone. Raises EngineError."""
+    for machine in machines(engine, class_id).values():
         engine.remove_machine(machine.container)
     _drop_home(engine, class_id)
-    return sorted(there)
+
+
+def _homes(engine: Engine, class_id: str, name: str | None = None) -> list[dict[str, Any]]:
+    """The home of a machine of a class, or all of them, as the engine lists networks."""
+    wanted = {"label": [f"{CLASS}={class_id}", f"{LENT}={name}" if name else LENT]}
+    with refusals(f"looking for the networks of the class {class_id}"):
+        there: list[dict[str, Any]] = engine.api.networks(filters=wanted)
+        return there
 
 
 def _drop_home(engine: Engine, class_id: str, name: str | None = None) -> None:
     """Remove the home of a machine of a class, or all of them."""
-    wanted = {"label": [f"{CLASS}={class_id}", f"{LENT}={name}" if name else LENT]}
-    with refusals(f"removing the networks of the class {class_id}"):
-        for network in engine.api.networks(filters=wanted):
-            engine.remove_network(network["Id"])
+    for network in _homes(engine, class_id, name):
+        engine.remove_network(network["Id"])
 
 
 def join(engine: Engine, machine: Machine, students: Mapping[str, Student]) -> list[str]:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from labenv import places
-from labenv.engine import Engine, debian, refusals, tools
+from labenv.engine import Engine, debian, tools
 from labenv.engine.channel import Channel
+from labenv.engine.errors import refusals
 from labenv.engine.image_sources import latest
 from labenv.engine.stream import TOOLS
 from labenv.environment import Machine

@@ -12,7 +12,8 @@ from typing import cast
 
 import docker.errors
 
-from labenv.engine import Engine, container_file, refusals
+from labenv.engine import Engine, container_file
+from labenv.engine.errors import refusals
 from labenv.errors import EngineError
 from labenv.text import decoded
 

@@ -139,6 +139,9 @@ def _await(engine: Engine, machine: Machine, answer: Answer, patience: float) ->
                 )
             time.sleep(pause)
             pause = min(pause * _SLOWER, _SLOWEST)
+    except EngineError:
+        refuse_dead(engine, machine)  # its error says more
+        raise
     finally:
         if channel:
             channel.close()

@@ -92,6 +92,11 @@ _DNS = "127.0.0.1"
 # programs count up to before they start another, and which a kernel may refuse (getrlimit(2), fs.nr_open in proc(5)).
 NOFILE = {"soft": 1024, "hard": 16384}
 
+# From 28 on, Docker drops what is addressed to one of its containers and comes from any other bridge, before it asks whether it is
+# routed at all. So two networks could not have the same addresses: bridged packets pass those rules, too. The wall drops what comes
+# from outside (wall.nft).
+_ALIKE = {"com.docker.network.bridge.gateway_mode_ipv4": "nat-unprotected"}
+
 RAISABLE = "Root in a machine can raise the machine's limits, because control groups are mounted without nsdelegate."
 
 _SHIM = Recipe("rootless remount", SHIM, (*_CAPABILITIES, "SYS_ADMIN"), userns=True)
@@ -246,3 +251,8 @@ def local_delegates() -> bool:
 def local_hybrid() -> bool:
     """Whether this computer has cgroup v1 with the v2 tree beside it."""
     return Path("/sys/fs/cgroup/unified/cgroup.controllers").exists()
+
+
+def network_options(facts: Facts) -> dict[str, str]:
+    """Driver options with which networks of the same addresses can exist side by side on an engine (docker-network-create(1))."""
+    return dict(_ALIKE) if facts.version >= (28, 0) and not facts.podman else {}

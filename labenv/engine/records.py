@@ -15,7 +15,9 @@ from typing import Any
 
 import docker.errors
 
-from labenv.engine import LABEL, RECORD, Engine, refusals
+from labenv.engine import Engine
+from labenv.engine.errors import refusals
+from labenv.engine.labels import LABEL, RECORD
 
 _SAYS, _MADE = "labenv.record-says", "labenv.record-made"
 

@@ -18,9 +18,9 @@ from typing import Any
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import (
-    CLASS,
-    FEDERATED,
+from labenv.engine import Engine, hostname, kept, pause, recipe
+from labenv.engine.errors import refusals
+from labenv.engine.labels import (
     HOSTNAME,
     LAB_FOLDER,
     LABEL,
@@ -28,14 +28,8 @@ from labenv.engine import (
     NOTED,
     RECORD,
     TOPOLOGY,
-    Engine,
-    allowance_in,
-    hostname,
-    kept,
-    pause,
+    belonging_in,
     pools_in,
-    recipe,
-    refusals,
     student_of,
 )
 from labenv.environment import Environment, Machine
@@ -115,9 +109,7 @@ class Save:
             labels[TOPOLOGY],
             network=network,
             lab_folder=folder,
-            class_id=labels.get(CLASS, ""),
-            allowance=allowance_in(labels),
-            federated=FEDERATED in labels,
+            belongs=belonging_in(labels),
             pools=pools_in(labels),
         )
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import docker.errors
 
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine
+from labenv.engine.errors import refusals
 from labenv.engine.stream import early
 
 

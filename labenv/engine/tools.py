@@ -9,7 +9,8 @@ from contextlib import suppress
 
 import docker.errors
 
-from labenv.engine import Engine, refusals
+from labenv.engine import Engine
+from labenv.engine.errors import refusals
 from labenv.engine.image_sources import TOOLS, TOOLS_VOLUME, wanted
 from labenv.engine.images import Images
 from labenv.engine.stream import TOOLS as PLACE
@@ -30,13 +31,18 @@ def bind(engine: Engine, listen: Listener) -> str:
                 _fill(engine, volume, tag)
             except docker.errors.APIError as error:
                 if error.status_code != 409:  # 409: another command is filling it, or died while it did
+                    _drop(engine, volume)  # such as on a full disk: half filled, it would pass for filled
                     raise
                 if time.monotonic() > deadline:
                     engine.api.remove_container(volume, force=True)
-                    with suppress(docker.errors.APIError):  # a machine uses it: then it was filled before
-                        engine.api.remove_volume(volume)
+                    _drop(engine, volume)
                 time.sleep(0.1)
     return f"{volume}:{PLACE}:ro"
+
+
+def _drop(engine: Engine, volume: str) -> None:
+    with suppress(docker.errors.APIError):  # a machine uses it: then it was filled before
+        engine.api.remove_volume(volume)
 
 
 def _is_filled(engine: Engine, volume: str) -> bool:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import docker.errors
 
-from labenv.engine import LABEL, Engine, limits, origin, refusals
+from labenv.engine import Engine, limits, origin
+from labenv.engine.errors import refusals
+from labenv.engine.labels import LABEL
 from labenv.engine.stream import STDOUT, Stream
 from labenv.environment import Machine, container_name
 from labenv.errors import EngineError

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from labenv.engine import LABEL, Engine, refusals
+from labenv.engine import Engine
+from labenv.engine.errors import refusals
+from labenv.engine.labels import LABEL
 from labenv.engine.recipe import Facts
 from labenv.errors import EngineError
 from labenv.student import Student

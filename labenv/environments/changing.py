@@ -40,8 +40,8 @@ class Change:
         there = self.environment
         names = [machine.name for machine in there.machines]
         lab, source = labs.of(there), there.topology
-        plan = plan_again(there.student, lab, there.stage, source, names, federated=there.federated, pools=there.pools)
-        return replace(plan, foreign=there.foreign).belonging_as(there)
+        plan = plan_again(there.student, lab, there.stage, source, names, belongs=there.belongs, pools=there.pools)
+        return replace(plan, foreign=there.foreign)
 
 
 def changed_by(engine: Engine, student_id: str) -> str:

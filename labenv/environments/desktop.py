@@ -14,6 +14,7 @@ from typing import Any
 
 from labenv.engine import Engine, authority, wall
 from labenv.engine.desk import NETWORK, Desk, Parts, remove_home
+from labenv.engine.errors import NetworkTaken
 from labenv.engine.image_sources import wanted
 from labenv.engine.images import Images
 from labenv.environment import Environment, Machine, network_name
@@ -32,6 +33,7 @@ from labenv.parallel import Together
 _IMAGE = "desktop"
 # The last of an environment's ten ports (labenv.topology); from another environment's block if it is taken.
 _PLACE = 9
+_TRIES = 16  # networks for the page
 
 
 @dataclass(frozen=True)
@@ -269,12 +271,17 @@ def _lay_network(engine: Engine, plan: Plan, listen: Listener) -> None:
     Where another environment with this X has one, it is any that is free.
     """
     who = plan.student
-    if network_name(who.id, NETWORK) not in engine.bridges(who.id):
+    tried: list[IPv4Network] = []
+    while network_name(who.id, NETWORK) not in engine.bridges(who.id):
         there, link = takings(engine), IPv4Network(f"198.19.{who.x}.248/29")
-        if there.has(link):
-            link = free_pool(there, f"{who.id}/{NETWORK}", link.prefixlen)
-        network = Network(NETWORK, str(link), str(link[6]), {}, {})
-        make_network(engine, plan, network)
+        if tried or there.has(link):
+            link = free_pool(there, f"{who.id}/{NETWORK}", link.prefixlen, tried)
+        tried.append(link)
+        try:
+            make_network(engine, plan, Network(NETWORK, str(link), str(link[6]), {}, {}))
+        except NetworkTaken:  # somebody was faster
+            if len(tried) == _TRIES:
+                raise
     walled(engine, who, [wall.bridge(who, NETWORK)], listen)
 
 

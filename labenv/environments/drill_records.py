@@ -67,7 +67,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a drill. `mended` is false if the student gave up. Seconds count from its start.
+    """The result of a drill. `mended` is false if the student gave up, or `by_teacher`. Seconds count from its start.
 
     `to_diagnosis` is when the student first named a right layer, `layer` or one of `also`; None if never. `looks` is how often the student ran the
     lab's checks. `beyond` are changed lines that have nothing to do with the fault; None if that is not known.
@@ -90,6 +90,7 @@ class Result:
     saved: str
     solution: str
     also: tuple[str, ...] = ()
+    by_teacher: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """It as `drill report --json` shows it."""

@@ -2,13 +2,14 @@
 
 from labenv.engine import Engine, save_store
 from labenv.environment import Environment
-from labenv.environments import drill_records
+from labenv.environments import drill_records, history
 from labenv.environments.drill_records import Running
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Event, Listener
 from labenv.lab import drills
 from labenv.lab.drills import Drill
 
+_START = "labenv drill start"
 _PATIENCE = 120  # seconds for putting a fault in, taking it out, or looking for the symptom
 
 
@@ -30,10 +31,17 @@ def type_(engine: Engine, environment: Environment, drill: Drill, text: str) -> 
             raise Misfit(f"The drill's commands did not work on {name} (status {done.rc}): {done.complaint}")
 
 
-def take_out(engine: Engine, environment: Environment, found: Running, listen: Listener) -> bool:
-    """Take the fault out. Returns whether that worked; if not, the student is told how to get back."""
+def put_in(engine: Engine, environment: Environment, found: Running, listen: Listener) -> None:
+    """Put the fault in: in the history, that is labenv's doing. Raises as `type_` does."""
+    with history.told(engine, environment, listen, _START):
+        type_(engine, environment, found.drill, found.drill.breaks)
+
+
+def take_out(engine: Engine, environment: Environment, found: Running, listen: Listener, said: str = _START) -> bool:
+    """Take the fault out: in the history, the command `said` does that. Returns whether it worked; if not, the student is told how to get back."""
     try:
-        type_(engine, environment, found.drill, found.drill.fix)
+        with history.told(engine, environment, listen, said):
+            type_(engine, environment, found.drill, found.drill.fix)
     except LabenvError as error:  # such as a file that the student has removed: no reason to keep the drill forever
         listen(Event("drill", f"{error} {way_back(environment, found)}", "warn"))
         return False
@@ -42,6 +50,7 @@ def take_out(engine: Engine, environment: Environment, found: Running, listen: L
 
 def undo(engine: Engine, environment: Environment, found: Running, listen: Listener) -> None:
     """Undo a start. The save is removed last, and stays if the fault could not be taken out."""
+    history.collect_now(engine, environment, listen, _START)  # what a start that was killed has typed
     mended = take_out(engine, environment, found, listen)
     forget(engine, environment, found, keep=not mended)
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from labenv import __version__, student
-from labenv.engine import (
+from labenv.engine import debian, hostname, moves, recipe, save_store
+from labenv.engine.image_file import ImageFile, Packed
+from labenv.engine.labels import (
     ALLOWANCE,
     CLASS,
     FEDERATED,
@@ -26,16 +28,10 @@ from labenv.engine import (
     NOTED,
     OPTIONAL,
     POOLS,
-    debian,
     environment_labels,
-    hostname,
     listed,
     machine_labels,
-    moves,
-    recipe,
-    save_store,
 )
-from labenv.engine.image_file import ImageFile, Packed
 from labenv.engine.save_store import Copy, Save
 from labenv.environments import saves
 from labenv.environments.plan import Plan, plan_again

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from labenv.computer import Computer
-from labenv.engine import FOREIGN, HOSTNAME, Engine, authority, environment_labels, kept, machine_labels, tools, wall
+from labenv.engine import Engine, authority, kept, tools, wall
+from labenv.engine.create import create
 from labenv.engine.image_sources import wanted
 from labenv.engine.images import Images
+from labenv.engine.labels import FOREIGN, HOSTNAME, environment_labels, machine_labels
 from labenv.engine.turns import in_turn
 from labenv.environment import Environment, class_name, container_name, network_name
 from labenv.environments import room
@@ -77,7 +79,7 @@ def make(
         labels_too |= copied.labels
         published = made.topology.published(node, made.student.x, shift)
         files = overlay.as_tar([*laid, *trusted])
-        container = engine.create_machine(node, made.student, copied.image, published, labels_too, files, binds)
+        container = create(engine, node, made.student, copied.image, published, labels_too, files, binds)
         for network in made.topology.networks:
             if network.name == node.network or node.name in network.joined_by:
                 if network.name in coming:
@@ -131,7 +133,9 @@ def make_network(engine: Engine, made: Plan, network: Network) -> None:
     engine.create_network(made.student, network, network_labels(made, network), options)
     for node in made.topology.lent:
         if node.network == network.name:  # a class that is not up yet comes to it later
-            engine.lend(container_name(class_name(made.class_id), node.name), made.student, network.name, node.address)
+            engine.lend(
+                container_name(class_name(made.belongs.class_id), node.name), made.student, network.name, node.address
+            )
 
 
 def walled(engine: Engine, who: Student, bridges: Collection[str], listen: Listener) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labenv import student
-from labenv.engine import BRIDGED, Engine, environment_labels, image_sources, wall
-from labenv.environment import USUAL, Allowance, Environment, Machine, Pool, container_name
+from labenv.engine import Engine, image_sources, wall
+from labenv.engine.labels import BRIDGED, environment_labels
+from labenv.environment import ALONE, Belonging, Environment, Machine, Pool, container_name
 from labenv.environments.networks import Takings, free_link, free_x, takings, uplink_mtu
 from labenv.environments.pools import pools_for
 from labenv.errors import EngineError, UsageError
@@ -29,9 +30,7 @@ _ASIDE = {"com.docker.network.bridge.inhibit_ipv4": "true"}
 class Request:
     """What the user asked `up` or `render` for; None where labenv chooses.
 
-    `profiles` are the profiles of the topology whose machines are wanted too; `class_id` is the class that it is for,
-    `allowance` what that allows each machine. With `federated`, the class has one world outside for all. With `shares_x`, X may be
-    another environment's.
+    `profiles` are the profiles of the topology whose machines are wanted too. With `shares_x`, X may be another environment's.
     """
 
     student_id: str
@@ -41,15 +40,13 @@ class Request:
     lab: str | None = None
     topology: Path | None = None
     profiles: frozenset[str] = frozenset()
-    class_id: str = ""
-    allowance: Allowance = USUAL
-    federated: bool = False
+    belongs: Belonging = ALONE
     shares_x: bool = False
 
     @property
     def may_share(self) -> bool:
         """Whether its X may be another environment's, too, which then keeps the published ports for itself."""
-        return self.shares_x or bool(self.class_id and not self.federated)
+        return self.shares_x or bool(self.belongs.class_id and not self.belongs.federated)
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,7 @@ class Plan:
     source: str
     copied: Mapping[str, Copied] = field(default_factory=dict)
     foreign: bool = False
-    class_id: str = ""
-    allowance: Allowance = USUAL
-    federated: bool = False
+    belongs: Belonging = ALONE
     pools: tuple[Pool, ...] = ()
 
     def images(self) -> dict[str, str]:
@@ -119,25 +114,16 @@ class Plan:
             self.foreign,
             network,
             folder,
-            self.class_id,
-            self.allowance,
-            self.federated,
+            self.belongs,
             self.pools,
         )
-
-    def belonging_as(self, other: "Request | Environment | Plan") -> "Plan":
-        """The plan for an environment that belongs to the same class as the other one, which allows its machines the same."""
-        allowed = self.topology.allowing(other.allowance.memory, other.allowance.processes)
-        return replace(self, class_id=other.class_id, allowance=other.allowance, topology=allowed)
 
     def at(self, stage: str) -> "Plan":
         """The plan for the same environment at another stage, with the machines of that one. Raises UsageError."""
         there = self.environment()
         names = [node.name for node in self.topology.nodes]
-        again = plan_again(
-            self.student, self.lab, stage, there.topology, names, federated=self.federated, pools=self.pools
-        )
-        return replace(again, foreign=self.foreign).belonging_as(self)
+        again = plan_again(self.student, self.lab, stage, there.topology, names, belongs=self.belongs, pools=self.pools)
+        return replace(again, foreign=self.foreign)
 
 
 def validated(request: Request) -> Request:
@@ -177,14 +163,21 @@ def new_plan(engine: Engine, request: Request, listen: Listener) -> Plan:
             instead = at(free)
             listen(Event("network", f"{was} is taken ({taken}); using {instead.topology.networks[0].subnet}", "note"))
             return instead
-        if request.federated:  # their zones would name the same addresses
+        if request.belongs.federated:  # their zones would name the same addresses
             raise EngineError("The networks of every X from 2 to 251 are taken. `labenv doctor` says what uses them.")
     who = made.student
     found = pools_for(there, who.id, _whole(request, who).networks)
     if found:
-        said = "on a network of its own. It publishes no ports: labenv tunnel leads to its machines"
-        listen(Event("network", f"{was} is taken ({taken}); {who.id} has the same addresses {said}", "note"))
+        listen(Event("network", sharing(made, f"taken ({taken})"), "note"))
     return _plan_at(request, who.x, password, who.link, found)
+
+
+def sharing(made: Plan, state: str) -> str:
+    """What it means for an environment that its X is another's, too, whose network is in that `state`."""
+    return (
+        f"{made.topology.networks[0].subnet} is {state}; {made.student.id} has the same addresses on a network of its own. It "
+        "publishes no ports: labenv tunnel leads to its machines"
+    )
 
 
 def _taken(there: Takings, made: Plan) -> str:
@@ -205,9 +198,9 @@ def _plan_at(request: Request, x: int, password: str, link: int | None = None, o
     lab = labs.load(request.lab or labs.default())
     first = request.first or student.derive_first(request.student_id)
     who = Student(request.student_id, x, first, password, link)
-    wanted = _wanted(_whole(request, who).pooled(of), request.profiles, request.federated)
+    wanted = _wanted(_whole(request, who).pooled(of), request.profiles, request.belongs)
     made = _plan(who, lab, request.stage or lab.last_stage, _file(request), wanted)
-    return replace(made, federated=request.federated, pools=of).belonging_as(request)
+    return replace(made, belongs=request.belongs, pools=of)
 
 
 def _whole(request: Request, who: Student) -> Topology:
@@ -219,9 +212,11 @@ def _file(request: Request) -> Path | None:
     return request.topology.resolve() if request.topology else None
 
 
-def _wanted(whole: Topology, profiles: Collection[str], federated: bool) -> Topology:
-    """The topology with the machines of these profiles; the world outside, if the class has one for all, as lent. Raises UsageError."""
-    return whole.with_profiles({*profiles, WORLD}).lending(WORLD) if federated else whole.with_profiles(profiles)
+def _wanted(whole: Topology, profiles: Collection[str], belongs: Belonging) -> Topology:
+    """The topology with the machines of these profiles, and what the class says: its limits, its own world outside. Raises UsageError."""
+    federated = belongs.federated
+    wanted = whole.with_profiles({*profiles, WORLD}).lending(WORLD) if federated else whole.with_profiles(profiles)
+    return wanted.allowing(belongs.allowance.memory, belongs.allowance.processes)
 
 
 def _plan(who: Student, lab: Lab, stage: str, file: Path | None, wanted: Topology) -> Plan:
@@ -241,19 +236,19 @@ def plan_again(
     machines: Collection[str],
     profiles: Collection[str] = (),
     *,
-    federated: bool = False,
+    belongs: Belonging = ALONE,
     pools: tuple[Pool, ...] = (),
 ) -> Plan:
     """The plan for an environment that exists or existed, with those optional machines that are among `machines`.
 
-    `source` is its topology; machines of `profiles` are wanted too. `federated` as in a Request, `pools` as in a Plan. Raises UsageError if its topology does not
-    exist (any more).
+    `source` is its topology; machines of `profiles` are wanted too. `belongs` and `pools` as in a Plan. Raises UsageError if its topology does
+    not exist (any more).
     """
     file = Path(source) if "/" in source else None
     whole = _kept(lab, file, who)
     there = {node.profile for node in whole.nodes if node.profile and node.name in machines}
-    made = _plan(who, lab, stage, file, _wanted(whole.pooled(pools), {*profiles, *there}, federated))
-    return replace(made, federated=federated, pools=pools)
+    made = _plan(who, lab, stage, file, _wanted(whole.pooled(pools), {*profiles, *there}, belongs))
+    return replace(made, belongs=belongs, pools=pools)
 
 
 def topology_of(there: Environment) -> Topology:

@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from labenv.engine import Engine, environment_labels, image_sources, machine_labels, recipe
+from labenv.engine import Engine, image_sources, recipe
 from labenv.engine.images import Images
+from labenv.engine.labels import environment_labels, machine_labels
 from labenv.environment import container_name, network_name
 from labenv.environments.plan import Plan, Request, made_from, network_labels, network_options, new_plan
 from labenv.errors import UsageError

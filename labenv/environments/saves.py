@@ -13,12 +13,12 @@ from labenv.environments import desktop, history, ticks
 from labenv.environments.changing import changing
 from labenv.environments.choose import chosen
 from labenv.environments.machines import remake, remake_machine
-from labenv.environments.plan import Plan
+from labenv.environments.plan import Plan, sharing
 from labenv.environments.recovery import begin, plan_of, replace_with
 from labenv.environments.settle import settle
 from labenv.environments.up import Outcome
 from labenv.errors import EngineError, UsageError
-from labenv.events import Listener, announced
+from labenv.events import Event, Listener, announced
 from labenv.lab import labs
 from labenv.student import check_id
 
@@ -82,19 +82,23 @@ def named(engine: Engine, student_id: str, name: str) -> Save:
     raise UsageError(f"{student_id} has no save called {ascii(name)[1:-1]}. {known}")
 
 
-def restore(engine: Engine, student_id: str, name: str, listen: Listener) -> Outcome:
-    """Replace the environment by a save; the current state is saved first. Raises UsageError, EngineError.
+def restore(engine: Engine, student_id: str, name: str, listen: Listener, *, shares_x: bool = False) -> Outcome:
+    """Replace the environment by a save; the current state is saved first. With `shares_x`, its X may be another environment's.
+
+    Raises UsageError, EngineError.
 
     `changes` of the outcome begins with the name of the save of the current state, if there was anything to save.
     """
     with changing(engine, student_id, listen) as change:
         wanted = named(engine, student_id, name)
-        plan = plan_of(engine, wanted)
+        plan = plan_of(engine, wanted, shares_x=shares_x)
         refuse_drill(engine, student_id)
         Images(engine, image_sources.of(plan.lab)).ensure(
             {plan.images()[node.name] for node in plan.topology.nodes if node.name not in plan.copied}, listen
         )
         there = change.look()
+        if plan.pools and not (there and there.pools):
+            listen(Event("network", sharing(plan, "taken"), "note"))
         wanted = save_store.ensure(engine, wanted, listen)
         if there:
             history.collect_now(engine, there, listen)

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from labenv import plain_tar
-from labenv.engine import MACHINE, Engine, bundle, image_file, save_store
+from labenv.engine import Engine, bundle, image_file, save_store
 from labenv.engine.image_file import ImageFile
+from labenv.engine.labels import MACHINE
 from labenv.engine.save_store import Save
 from labenv.environment import Environment
 from labenv.environments import foreign, history, saves

@@ -1,7 +1,7 @@
 """Bringing an environment up and down: a decision table over what the engine has.
 
 Nothing exists: everything is made. Everything exists: nothing changes. A part is missing or stopped: that part comes back.
-A machine has drifted: that is reported, and the machine is left alone because a student's work is in it. Running `up`
+A machine has drifted: the machine is left alone because a student's work is in it, and whoever writes the lab is told. Running `up`
 twice changes nothing, and the next `up` finishes one that was interrupted.
 """
 
@@ -10,11 +10,12 @@ from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labenv.engine import Engine, NetworkTaken, image_sources, limits, recipe, wall
+from labenv.engine import Engine, image_sources, limits, recipe, wall
+from labenv.engine.errors import NetworkTaken
 from labenv.engine.images import Images
 from labenv.engine.ready import lead_out, move
 from labenv.environment import Environment, Machine, network_name
-from labenv.environments import room, vanished
+from labenv.environments import history, room, vanished
 from labenv.environments.changing import Change, changing
 from labenv.environments.machines import cap, make, make_network, making_networks, walled
 from labenv.environments.plan import Plan, Request, made_from, new_plan, plan_again, validated, wished
@@ -53,7 +54,7 @@ def up(engine: Engine, request: Request, listen: Listener) -> Outcome:
             engine.remove(there)
             there = None
         if there:
-            outcome = _brought_back(change, request, there, listen)
+            outcome = _brought_back_and_told(change, request, there, listen)
             recover_drill(engine, request.student_id, listen)  # now that its machines run
         else:
             outcome = _create(change, request, listen)
@@ -138,6 +139,16 @@ def _undo(engine: Engine, made: Plan) -> None:
         pass
 
 
+def _brought_back_and_told(change: Change, request: Request, there: Environment, listen: Listener) -> Outcome:
+    """As `_brought_back`; what a boot has changed, such as rules that were not saved, is labenv's doing in the history."""
+    if all(machine.state == "running" for machine in there.machines):
+        return _brought_back(change, request, there, listen)
+    history.collect_now(change.engine, there, listen)
+    outcome = _brought_back(change, request, there, listen)
+    history.collect_now(change.engine, outcome.environment, listen, "labenv up")
+    return outcome
+
+
 def _brought_back(change: Change, request: Request, there: Environment, listen: Listener) -> Outcome:
     """The existing environment, completed and settled. Raises as `up` does."""
     first = _reconcile(change, request, there, listen)
@@ -145,7 +156,7 @@ def _brought_back(change: Change, request: Request, there: Environment, listen: 
         settle(change.engine, first.environment, first.environment.machines, listen)
     except EngineError:
         # A killed command may have asked the engine for something, such as switching off, that is done only now.
-        again = _reconcile(change, request, change.environment, listen)
+        again = _reconcile(change, request, change.engine.looked_at(change.environment), listen)
         if not again.changes:
             raise
         settle(change.engine, again.environment, again.environment.machines, listen)
@@ -173,10 +184,10 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         source,
         machines,
         request.profiles,
-        federated=there.federated,
+        belongs=there.belongs,
         pools=there.pools,
     )
-    made = replace(made, foreign=there.foreign).belonging_as(there)
+    made = replace(made, foreign=there.foreign)
     Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)
@@ -213,21 +224,25 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         changed += [node] if done else []
         if machine.made_from != made_from(made, node):
             drifted.append(node.name)
-            listen(
-                Event(
-                    node.name,
-                    f"{node.name} was made by another version of labenv or of the lab; leaving it as it is",
-                    "warn",
-                )
-            )
     if changed:
         cap(engine, made, changed, listen)
-    if lost := [node.name for node in absent if node.name in present]:
+    _tell_drifted(there, drifted, listen)
+    if lost := [node.name for node in absent if node.name in present and present[node.name].state == "missing"]:
         listen(Event("machines", vanished.machines(engine, there, lost), "warn"))
     if absent:
         with announced(listen, "machines", f"making {', '.join(node.name for node in absent)}"):
             changes += make(engine, made, absent, listen)
     return Outcome(change.environment, tuple(changes), tuple(drifted))
+
+
+def _tell_drifted(there: Environment, drifted: Sequence[str], listen: Listener) -> None:
+    """Say that machines are not as the lab has them now, where somebody may have changed the lab and wait for it."""
+    if drifted and (there.lab_folder or there.own_topology):
+        text = (
+            f"{', '.join(drifted)}: made before the lab or labenv was changed, and left as made. To make all machines "
+            f"again, after a save: labenv reset -s {there.student.id}"
+        )
+        listen(Event("machines", text, "note"))
 
 
 def _limited(engine: Engine, machine: Machine, node: Node, listen: Listener) -> list[str]:

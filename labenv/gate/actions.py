@@ -68,8 +68,11 @@ async def prepare(gate: Gate, student: str, typed: Sequence[str]) -> Action:
         case "stop":
             await environment(gate, student)
             return Action(labenv("class", "stop", "-c", str(gate.of.folder), "--only", student))
-    arguments = labenv(*allowed(typed, student))
+    arguments = allowed(typed, student)
     there = await environment(gate, student)
+    if arguments[:2] == ["drill", "start"]:
+        arguments[2:2] = _among(assignment_of(gate.current(), there), arguments)
+    arguments = labenv(*arguments)
     match typed[0]:
         case "submit":
             return await asyncio.to_thread(_submit, gate.current(), student, there, arguments, typed)
@@ -125,7 +128,11 @@ async def _start(gate: Gate, student: str, rest: Sequence[str]) -> Action:
         raise UsageError("Your machines are being started already. Wait a moment.")
     if of.limits.at_once is not None:
         everybody = await asyncio.to_thread(gate.engine.environments)
-        on = {e.student.id for e in everybody if e.class_id == of.id and any(m.state == "running" for m in e.machines)}
+        on = {
+            e.student.id
+            for e in everybody
+            if e.belongs.class_id == of.id and any(m.state == "running" for m in e.machines)
+        }
         if len((on | gate.starting) - {student}) >= of.limits.at_once:
             raise UsageError(
                 f"{of.limits.at_once} environments run, as many as this server has room for. Try again later."
@@ -157,6 +164,16 @@ def _submit(of: Class, student: str, there: Environment, arguments: list[str], t
         )
 
     return Action(arguments, file.parent, after=after)
+
+
+def _among(assignment: Assignment | None, arguments: Sequence[str]) -> list[str]:
+    """The option that keeps a choice to the drills of the class, if it uses some only. Raises UsageError if another is named."""
+    if not assignment or not assignment.drills:
+        return []
+    mine = ", ".join(assignment.drills)
+    if "--" in arguments and (name := arguments[-1]) not in assignment.drills:
+        raise UsageError(f"Your class does not use the drill {name}. Its drills for {assignment.name} are: {mine}.")
+    return ["--among", ",".join(assignment.drills)]
 
 
 def _check_saves(gate: Gate, student: str) -> None:

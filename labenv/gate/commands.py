@@ -48,7 +48,7 @@ COMMANDS: dict[str, Command] = {
     "hint": Command("a hint: hint, or hint 17", {**_JSON, "--level": _NUMBER}, (_WORD,), 1),
     "trace": Command("the path of a message: trace, or trace ID", {**_JSON, "--no-pager": _FLAG}, (_WORD,), 1),
     "tick": Command(
-        "steps that only you can judge: tick 29 what I saw",
+        "steps that only you can judge: tick STEP what I saw",
         {**_JSON, "--remove": _FLAG},
         (_WORD, _TEXT),
         60,
@@ -65,8 +65,25 @@ COMMANDS: dict[str, Command] = {
         "your saves; saves --remove NAME", {**_JSON, "--remove": _WORD, "--dry-run": _FLAG, "--yes": _FLAG, "-y": _FLAG}
     ),
     "restore": Command("go back to a save: restore NAME", _JSON, (_WORD,), 1),
+    "reboot": Command(
+        "reboot a machine: reboot MACHINE, or reboot --all", {"--all": _FLAG, "--hard": _FLAG}, (_WORD,), 1
+    ),
     "submit": Command("hand in; submit --dry-run only lists", {**_JSON, "--without": _PART, "--dry-run": _FLAG}),
 }
+# What the gate itself does, and other words for it.
+OWN: dict[str, str] = {
+    "shell": "a root shell in a machine: shell MACHINE",
+    "start": "start your machines, or make them",
+    "stop": "stop your machines; your work is kept",
+    "key": "your SSH keys: key, key add ssh-ed25519 AAAA..., key remove 1",
+    "exit": "leave; what still runs goes on",
+}
+SAME = {"quit": "exit", "logout": "exit", "bye": "exit", "up": "start", "?": "help", "menu": "help", "exec": "shell"}
+# The commands of labenv that are not for students.
+_OTHERS = """
+    logs desktop client tunnel down reset export import history diff when solve evidence review replay class doctor render bench images lab
+"""
+NOT_HERE = frozenset(_OTHERS.split())
 _NEEDS = {"restore": "restore needs the name of a save: restore NAME. `saves` lists them."}
 _TEACHERS = {
     "-s": "You work in your own environment here, so no student is named.",
@@ -85,12 +102,34 @@ def words(line: str) -> list[str]:
     return found[1:] if found[:1] == ["labenv"] else found
 
 
+def is_offered(typed: Sequence[str]) -> bool:
+    """Whether a student can run a command that a sentence of labenv's names: there is the command, and each of its options.
+
+    What else the sentence says is not looked at, such as NAME for a name.
+    """
+    name, *rest = typed
+    name = SAME.get(name, name)
+    if name not in COMMANDS:
+        return name in OWN and not any(word.startswith("--") for word in _options(rest))
+    command = COMMANDS[name]
+    mine = {"-s", "--student", *command.options}
+    is_one = name != "drill" or not rest or rest[0] in _DRILLS
+    return is_one and all(word.partition("=")[0] in mine for word in _options(rest))
+
+
+def _options(words: Sequence[str]) -> list[str]:
+    until = words.index("--") if "--" in words else len(words)
+    return [word for word in words[:until] if word.startswith("-")]
+
+
 def allowed(typed: Sequence[str], student: str) -> list[str]:
     """The arguments for labenv of a command that a student typed. Raises UsageError for one that is not among those above.
 
     Options come first, then `--`, so that no argument can be taken for an option.
     """
     name, *rest = typed
+    if name in NOT_HERE:
+        raise UsageError(f"{name} is not in your menu. Ask your teacher, or type help to see what there is.")
     if name not in COMMANDS:
         raise UsageError(f"There is no command {_said(name)} here. Type help to see what there is.")
     command = COMMANDS[name]

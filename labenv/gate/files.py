@@ -203,7 +203,7 @@ class Files(SFTPServer):
     async def _book(self) -> bytes:
         def read() -> bytes:
             there = self._gate.engine.environments(self._student)
-            if not there or there[0].class_id != self._gate.of.id:
+            if not there or there[0].belongs.class_id != self._gate.of.id:
                 raise SFTPNoSuchFile("You have no machines, so there is no log book.")
             return logbook.read(self._gate.engine, there[0]).encode()
 

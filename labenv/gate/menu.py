@@ -5,21 +5,18 @@ from datetime import datetime
 
 from labenv.classroom.folder.model import Assignment, Class
 from labenv.environment import Environment
-from labenv.gate.commands import COMMANDS
+from labenv.gate.commands import COMMANDS, OWN, SAME
 from labenv.gate.held import Held
 from labenv.text import one_line
 
 _WIDE = 79
+_FIRST = "shell"
 ROWS: dict[str, str] = {
-    "shell": "a root shell in a machine: shell MACHINE",
+    _FIRST: OWN[_FIRST],
     **{name: command.says for name, command in COMMANDS.items() if command.in_menu},
-    "start": "start your machines, or make them",
-    "stop": "stop your machines; your work is kept",
-    "key": "your SSH keys: key, key add ssh-ed25519 AAAA..., key remove 1",
-    "exit": "leave; what still runs goes on",
+    **{name: says for name, says in OWN.items() if name != _FIRST},
 }
 NAMES = tuple(ROWS)
-SAME = {"quit": "exit", "logout": "exit", "bye": "exit", "up": "start", "?": "help", "menu": "help", "exec": "shell"}
 
 
 def top(of: Class, assignment: Assignment | None, environment: Environment | None) -> list[str]:

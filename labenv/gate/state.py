@@ -123,7 +123,7 @@ class Gate:
     async def environment(self, student_id: str) -> Environment | None:
         """The student's environment, if there is one. Raises UsageError if it is not one of this class, EngineError."""
         there = await asyncio.to_thread(self.engine.environments, student_id)
-        if there and there[0].class_id != self.of.id:
+        if there and there[0].belongs.class_id != self.of.id:
             raise UsageError(
                 f"The machines of {student_id} on this server do not belong to this class. Ask your teacher."
             )

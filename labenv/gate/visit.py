@@ -1,38 +1,29 @@
 """One session of a student: the menu, a shell in a machine, or one command."""
 
 import asyncio
-import struct
-from asyncio.subprocess import PIPE
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from socket import SHUT_WR
 
-from asyncssh import BreakReceived, Error, SignalReceived, SSHServerProcess, SSHWriter, TerminalSizeChanged
+from asyncssh import SSHServerProcess
 
-from labenv.engine.session import Session, life
+from labenv.engine.session import life
 from labenv.environment import Environment, Machine
 from labenv.environments import history
 from labenv.environments.gone import error_if_gone
 from labenv.errors import LabenvError, UsageError
 from labenv.events import silent
-from labenv.gate import actions, menu, programs
+from labenv.gate import actions, menu, pipes, programs
+from labenv.gate.client import Client, GoneError
 from labenv.gate.commands import words
 from labenv.gate.held import Held, Viewer
 from labenv.gate.line import Line
-from labenv.gate.programs import BLOCK, Program
+from labenv.gate.programs import Program
 from labenv.gate.state import Gate
 from labenv.text import one_line
 
-_FRAME = struct.Struct(">BxxxL")  # the engine's framing without a terminal: stream, length
 _KILLED = (137, 143, 129)  # exit codes of what was killed (bash(1), EXIT STATUS), maybe with its machine
 _SFTP = "/usr/lib/openssh/sftp-server"
-_LOCALE = ("LANG", "LC_ALL", "LC_MESSAGES", "LC_CTYPE")
-
-
-class GoneError(Exception):
-    """The line dropped."""
 
 
 class Visit:
@@ -45,8 +36,7 @@ class Visit:
         self.student = student
         self.address = address
         self._machine = machine
-        self._process = process
-        self._ahead: deque[int] = deque()  # typed, and not yet read by the menu
+        self._client = Client(process, lambda: gate.seen(student))
         self._shows: Held | None = None
 
     async def run(self) -> None:
@@ -57,23 +47,21 @@ class Visit:
         except GoneError:
             return
         except LabenvError as error:
-            self._complain(error)
+            self._client.complain(error)
             status = error.exit_code
         except Exception as error:  # one student's session must not leave a client that waits for ever
             self.gate.say(f"a session of {self.student} ended by an error of labenv's: {error!r}", "warn")
-            self._complain(LabenvError("labenv itself failed. Tell your teacher what you typed."))
+            self._client.complain(LabenvError("labenv itself failed. Tell your teacher what you typed."))
             status = LabenvError.exit_code
-        with suppress(OSError, Error):
-            await self._process.stdout.drain()
-            self._process.exit(status)
+        await self._client.leave(status)
 
     async def tell(self, text: str, *, in_shells: bool = False) -> None:
         """Say something in the middle of whatever is going on. Who is in a shell is told in the machine, or with `in_shells` here."""
-        if self._terminal and (in_shells or not (self._shows and self._shows.title.startswith("shell"))):
-            await self._view(f"\r\n*** {one_line(text)}\r\n".encode())
+        if self._client.has_terminal and (in_shells or not (self._shows and self._shows.title.startswith("shell"))):
+            await self._client.view(f"\r\n*** {one_line(text)}\r\n".encode())
 
     async def _served(self) -> int:
-        typed, subsystem = self._process.command, self._process.subsystem
+        typed, subsystem = self._client.command, self._client.subsystem
         if self._machine:
             return await self._in_machine(typed, subsystem)
         if subsystem:
@@ -87,11 +75,11 @@ class Visit:
 
     async def _menu(self) -> int:
         await self._greet()
-        line = Line(echo=self._terminal)
+        line = Line(echo=self._client.has_terminal)
         while True:
-            self._say(f"{self.student}> ", end="")
+            self._client.say(f"{self.student}> ", end="")
             try:
-                typed = await self._line(line)
+                typed = await self._client.line(line)
                 found = words(typed)
                 if not found:
                     continue
@@ -100,28 +88,16 @@ class Visit:
                     return 0
                 await self._do(found)
             except EOFError:
-                self._say("")
+                self._client.say("")
                 return 0
             except LabenvError as error:
-                self._complain(error)
+                self._client.complain(error)
 
     async def _greet(self) -> None:
         of = self.gate.current()
         environment = await self.gate.environment(self.student)
         lines = [*menu.top(of, actions.assignment_of(of, environment), environment), "", *menu.rows()]
-        self._say("\n".join([*lines, *menu.running(self.gate.holder.of(self.student), of)]))
-
-    async def _line(self, line: Line) -> str:
-        while True:
-            while self._ahead:
-                shown, done = line.feed(self._ahead.popleft())
-                await self._view(shown)
-                if done is not None:
-                    return done
-            data = await self._input()
-            if not data:
-                raise EOFError
-            self._ahead.extend(data)
+        self._client.say("\n".join([*lines, *menu.running(self.gate.holder.of(self.student), of)]))
 
     async def _do(self, typed: list[str]) -> int:
         """Run what was typed: a command's name and its arguments. Returns its exit code."""
@@ -143,7 +119,7 @@ class Visit:
             case "back":
                 return await self._back(rest)
             case "key":
-                self._say(await asyncio.to_thread(actions.keys, self.gate.current(), self.student, rest))
+                self._client.say(await asyncio.to_thread(actions.keys, self.gate.current(), self.student, rest))
                 return 0
         action = await actions.prepare(self.gate, self.student, typed)
         try:
@@ -154,16 +130,15 @@ class Visit:
         finally:
             action.over()
         if sentence := await asyncio.to_thread(action.after, status):
-            self._say(sentence)
+            self._client.say(sentence)
         return status
 
     async def _command(self, arguments: list[str], folder: Path, title: str) -> int:
-        locale = {name: value for name in _LOCALE if (value := self._process.env.get(name))}
-        environ = programs.environ(self.student, self._process.term_type, locale)
-        if not self._terminal:
-            return int(await asyncio.shield(self.gate.spawn(self._piped(arguments, environ, folder))))
+        environ = programs.environ(self.student, self._client.terminal, self._client.locale)
+        if not self._client.has_terminal:
+            return await pipes.command(self.gate, self._client, arguments, environ, folder)
         self.gate.holder.check_room(self.student)
-        return await self._held(title, await programs.command(arguments, environ, self._size, folder))
+        return await self._held(title, await programs.command(arguments, environ, self._client.size, folder))
 
     async def _back(self, rest: list[str]) -> int:
         held = self.gate.holder.of(self.student)
@@ -196,7 +171,7 @@ class Visit:
         if subsystem:
             return await self._framed(environment, machine, [_SFTP])
         run = ["bash", "-c", command] if command else ["bash", "-l"]
-        if not self._terminal:
+        if not self._client.has_terminal:
             return await self._framed(environment, machine, run)
         if command:
             return await self._program_in(environment, machine, run, command[:40])
@@ -207,22 +182,32 @@ class Visit:
 
     async def _returns(self, held: Held) -> bool:
         since = f"{held.began.astimezone(self.gate.of.zone):%H:%M}"
-        self._say(f"Your shell in {self._machine} from {since} is still open. Return to it? [Y/n] ", end="")
+        self._client.say(f"Your shell in {self._machine} from {since} is still open. Return to it? [Y/n] ", end="")
         try:
-            return not (await self._line(Line(echo=True))).lower().startswith("n")
+            return not (await self._client.line(Line(echo=True))).lower().startswith("n")
         except EOFError:
             raise GoneError from None
 
     async def _shell(self, environment: Environment, machine: Machine) -> int:
-        if not self._terminal:
+        if not self._client.has_terminal:
             return await self._framed(environment, machine, ["bash", "-l"])
         return await self._program_in(environment, machine, ["bash", "-l"], f"shell {machine.name}")
 
     async def _program_in(self, environment: Environment, machine: Machine, command: list[str], title: str) -> int:
         self.gate.holder.check_room(self.student)
         before = await asyncio.to_thread(life, self.gate.engine, machine.container)
-        program = await programs.in_machine(self.gate.engine, machine, command, self._process.term_type, self._size)
+        program = await programs.in_machine(
+            self.gate.engine, machine, command, self._client.terminal, self._client.size
+        )
         status = await self._held(title, program, lambda: self._collect(environment, machine))
+        await self._look_gone(environment, machine, before, status)
+        return status
+
+    async def _framed(self, environment: Environment, machine: Machine, command: list[str]) -> int:
+        before = await asyncio.to_thread(life, self.gate.engine, machine.container)
+        session = await programs.started(self.gate.engine, machine, command, None)
+        status = await pipes.in_machine(self.gate, self._client, session)
+        self.gate.spawn(self._collect(environment, machine))
         await self._look_gone(environment, machine, before, status)
         return status
 
@@ -260,11 +245,11 @@ class Visit:
 
     async def _attach(self, held: Held, *, again: bool = False) -> int:
         """Be its line until it has ended; its exit code. Raises GoneError if this line drops first; it goes on then."""
-        viewer = Viewer(self._view)
+        viewer = Viewer(self._client.view)
         self._shows = held
         await held.show(viewer)
         if again:  # a program that draws a whole screen draws it once more when the window changes
-            lines, columns = self._size
+            lines, columns = self._client.size
             await held.program.resize(lines, max(columns - 1, 1))
             await held.program.resize(lines, columns)
         typing = asyncio.ensure_future(self._type(held))
@@ -285,134 +270,12 @@ class Visit:
         return held.status
 
     async def _type(self, held: Held) -> None:
-        if self._ahead:
-            data = bytes(self._ahead)
-            self._ahead.clear()
+        if data := self._client.ahead():
             await held.program.write(data)
-        while data := await self._input(held):
+        while data := await self._client.input(held.program.resize):
             await held.program.write(data)
-        await self._process.channel.wait_closed()
+        await self._client.gone()
         raise GoneError
-
-    # Programs without a terminal
-
-    async def _piped(self, arguments: list[str], environ: dict[str, str], folder: Path) -> int:
-        """Run a command whose output and errors stay apart."""
-        command = await asyncio.create_subprocess_exec(
-            *arguments,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            env=environ,
-            cwd=folder,
-            start_new_session=True,
-            umask=0o077,
-        )
-        feeding = self.gate.spawn(self._type_into(command.stdin))
-        await asyncio.gather(
-            self._copy(command.stdout, self._process.stdout), self._copy(command.stderr, self._process.stderr)
-        )
-        code = await command.wait()
-        feeding.cancel()
-        return code if code >= 0 else 128 - code
-
-    async def _type_into(self, pipe: asyncio.StreamWriter | None) -> None:
-        assert pipe
-        with suppress(OSError, GoneError):
-            while data := await self._input():
-                pipe.write(data)
-                await pipe.drain()
-        pipe.close()
-
-    async def _copy(self, pipe: asyncio.StreamReader | None, out: "SSHWriter[bytes]") -> None:
-        """Pass output on until its end, also when nobody reads it any more: a dropped line ends nothing."""
-        assert pipe
-        while data := await pipe.read(BLOCK):
-            with suppress(OSError, Error):
-                out.write(data)
-                await out.drain()
-
-    async def _framed(self, environment: Environment, machine: Machine, command: list[str]) -> int:
-        before = await asyncio.to_thread(life, self.gate.engine, machine.container)
-        session = await programs.started(self.gate.engine, machine, command, None)
-        feeding = self.gate.spawn(self._feed(session))
-        status = int(await asyncio.shield(self.gate.spawn(self._unframe(session))))
-        feeding.cancel()
-        self.gate.spawn(self._collect(environment, machine))
-        await self._look_gone(environment, machine, before, status)
-        return status
-
-    async def _feed(self, session: Session) -> None:
-        loop = asyncio.get_running_loop()
-        with suppress(OSError):
-            with suppress(GoneError):
-                while data := await self._input():
-                    await loop.sock_sendall(session.socket, data)
-            session.socket.shutdown(SHUT_WR)
-
-    async def _unframe(self, session: Session) -> int:
-        """Pass its output on until its end, as `_copy` does."""
-        loop = asyncio.get_running_loop()
-        rest = session.early
-        data = b" "
-        while data:
-            while len(rest) >= _FRAME.size and len(rest) >= (end := _FRAME.size + _FRAME.unpack_from(rest)[1]):
-                out = self._process.stderr if rest[0] == 2 else self._process.stdout
-                with suppress(OSError, Error):
-                    out.write(rest[_FRAME.size : end])
-                    await out.drain()
-                rest = rest[end:]
-            data = b""
-            with suppress(OSError):
-                data = await loop.sock_recv(session.socket, BLOCK)
-            rest += data
-        return await asyncio.to_thread(session.status)
-
-    # The line
-
-    @property
-    def _terminal(self) -> bool:
-        return self._process.term_type is not None
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        columns, lines, *_ = self._process.term_size
-        return lines or 24, columns or 80
-
-    async def _input(self, held: Held | None = None) -> bytes:
-        """What the student types next; empty at its end. Raises GoneError if the line drops."""
-        while True:
-            try:
-                data = await self._process.stdin.read(BLOCK)
-            except TerminalSizeChanged:
-                if held:
-                    await held.program.resize(*self._size)
-                continue
-            except (BreakReceived, SignalReceived):
-                return b"\x03"
-            except (OSError, Error) as error:
-                raise GoneError from error
-            self.gate.seen(self.student)
-            return data
-
-    async def _view(self, data: bytes) -> None:
-        with suppress(OSError, Error):  # the line is gone, as reading from it tells
-            self._process.stdout.write(data)
-            await self._process.stdout.drain()
-
-    def _say(self, text: str, end: str = "\n") -> None:
-        with suppress(OSError, Error):
-            self._process.stdout.write(self._lines(text + end))
-
-    def _complain(self, error: LabenvError) -> None:
-        with suppress(OSError, Error):
-            out = (
-                self._process.stdout if self._terminal else self._process.stderr
-            )  # as in a terminal, where both are one
-            out.write(self._lines(f"{error}\n"))
-
-    def _lines(self, text: str) -> bytes:
-        return (text.replace("\n", "\r\n") if self._terminal else text).encode()
 
 
 async def _then(held: Held, after: Callable[[], Awaitable[None]]) -> None:

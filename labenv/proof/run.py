@@ -18,6 +18,7 @@ from labenv.proof.book import Book
 from labenv.proof.crew import Crew, size
 from labenv.proof.rows import KINDS, Outcome, Row, chosen, rows
 from labenv.student import Student
+from labenv.text import many
 
 _STEP = "proof"
 _ANYBODY = Student("nobody", 200, "ada", "")  # whose plan says which images a lab needs
@@ -139,7 +140,7 @@ def _judge(
 
     with names.claimed() as claim:
         try:
-            with announced(listen, _STEP, f"judging {len(todo)} rows, {jobs} at once"):
+            with announced(listen, _STEP, f"judging {many(len(todo), 'row')}, {jobs} at once"):
                 Crew(source, claim).judge(todo, jobs, heard)
         finally:
             names.remove(engine, claim.prefix)

@@ -10,7 +10,7 @@ from labenv.checks.run import run_checks
 from labenv.engine import Engine
 from labenv.engine.content import Content, content
 from labenv.environment import Environment
-from labenv.environments import drill_records, fault, history, saves
+from labenv.environments import drill_records, fault, saves
 from labenv.environments.changing import changing
 from labenv.environments.drill_records import Diagnosis, Result, Running
 from labenv.environments.fault import Misfit
@@ -49,7 +49,8 @@ def drawn(
     if not among:
         raise UsageError(f"{environment.lab} has no drills. To use those of a folder: labenv drill start --from DIR")
     if not fit:
-        raise UsageError(f"There is no drill of level {level}. To list the drills: labenv drill list")
+        levels = " and ".join(sorted({f"{drill.level}" for drill in among}))
+        raise UsageError(f"There is no drill of level {level} to choose from, only of level {levels}.")
     if seed is None:
         had = {result.name for result in drill_records.over(engine, environment.student.id)}
         fit = [drill for drill in fit if drill.name not in had] or fit
@@ -105,8 +106,7 @@ def _begin(
     try:
         drill_records.keep(engine, who, beginning)
         with announced(listen, "drill", "creating the fault"):
-            fault.type_(engine, environment, drill, drill.breaks)
-        history.collect_now(engine, environment, listen, "labenv drill start")
+            fault.put_in(engine, environment, beginning, listen)
         broken = content(engine, environment)
         if not _failures(labs.of(environment), checked(engine, environment, listen)):
             raise Misfit(f"The drill {drill.name} breaks nothing in this environment. Choose another.")
@@ -181,15 +181,21 @@ def check(engine: Engine, environment: Environment, listen: Listener) -> Verdict
         return Verdict(report, failed, result)
 
 
-def give_up(engine: Engine, environment: Environment, listen: Listener, check_with: Check | None = None) -> Verdict:
+def give_up(
+    engine: Engine,
+    environment: Environment,
+    listen: Listener,
+    check_with: Check | None = None,
+    *,
+    by_teacher: bool = False,
+) -> Verdict:
     """Remove the fault and end the drill; then run all checks, as `start` does. Raises UsageError, EngineError."""
     with _changing(engine, environment, listen) as found:
         if resting := fault.at_rest(environment, found.drill):
             raise EngineError(f"{resting} is not running. Bring it back first: labenv up {environment.student.id}")
-        result = _result(engine, environment, found, mended=False)
+        result = replace(_result(engine, environment, found, mended=False), by_teacher=by_teacher)
         with announced(listen, "drill", "fixing the fault"):
-            fault.take_out(engine, environment, found, listen)
-            history.collect_now(engine, environment, listen, "labenv drill give-up")
+            fault.take_out(engine, environment, found, listen, "labenv drill give-up")
         drill_records.close(engine, environment.student.id, result)
         report = (check_with or _checked)(engine, environment, listen)
         return Verdict(report, _failures(labs.of(environment), report), result)

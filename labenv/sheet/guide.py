@@ -57,6 +57,11 @@ class Asked:
     step: str
     level: int
 
+    @property
+    def moment(self) -> datetime:
+        """When, for whoever shows it on other clocks."""
+        return datetime.fromisoformat(self.time)
+
 
 @dataclass(frozen=True)
 class Hint:

@@ -8,6 +8,7 @@ from labenv.engine.save_store import Save
 from labenv.environment import Environment
 from labenv.environments import drill_records, ticks
 from labenv.sheet import guide
+from labenv.text import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ class Stake:
         else:
             yield "Lost: all work in it, and its history. It was never saved."
         counts = ((self.hints, "hint"), (self.drills, "finished drill"), (self.ticks, "ticked step"))
-        parts = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts if count]
+        parts = [many(count, word) for count, word in counts if count]
         parts += ["the desktop with Thunderbird's accounts"] if self.desktop else []
         if parts:
             yield f"Also: {', '.join(parts)}."

@@ -21,9 +21,10 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from labenv.engine import LABEL, Engine
+from labenv.engine import Engine
 from labenv.engine.find import connect
 from labenv.engine.image_sources import TOOLS_VOLUME
+from labenv.engine.labels import LABEL
 from labenv.events import silent
 from tests.e2e.terminal import Open, Terminal
 

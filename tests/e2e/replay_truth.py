@@ -3,8 +3,9 @@
     .venv/bin/python -m tests.e2e.replay_truth lab4b
     .venv/bin/python -m tests.e2e.replay_truth lab3 'zone|named'
 
-One line a mutation, as each is done: the steps in which they differ, and what was not carried. A difference is no fault if a boot
-brings it about (a service that was not restarted), or if it is a program of the student's own (docs/teacher.md, "On clean machines").
+One line a mutation, as each is done: the steps in which they differ, what was seen in the first of them, and what was not carried. A
+difference is no fault if a boot brings it about (a service that was not restarted), or if it is a program of the student's own
+(docs/teacher.md, "On clean machines").
 """
 
 import hashlib
@@ -28,6 +29,7 @@ from labenv.events import silent
 from labenv.lab import labs, mutations
 from labenv.lab.model import Lab
 from labenv.lab.mutations import Mutation
+from labenv.text import one_line
 
 
 def verdict(lab: Lab, report: Report) -> dict[str, str]:
@@ -39,6 +41,13 @@ def verdict(lab: Lab, report: Report) -> dict[str, str]:
     return {step: next((s for s in ("fail", "skip") if s in seen), "pass") for step, seen in there.items()}
 
 
+def seen(report: Report, step: str) -> str:
+    """What the checks of a step saw, without those that pass."""
+    return " | ".join(
+        f"{r.check}: {one_line(r.evidence)}" for r in report.results if r.step == step and r.status != "pass"
+    )
+
+
 def main(name: str, pattern: str = "") -> int:
     """Try the mutations that match; returns how many differ."""
     lab, engine = labs.load(name), Engine(connect(silent))
@@ -46,7 +55,7 @@ def main(name: str, pattern: str = "") -> int:
     rows = [m for m in (*mutations.faults(lab), *mutations.variants(lab)) if re.search(pattern, m.id)]
     with tempfile.TemporaryDirectory() as folder, Checkers(engine) as checkers:
 
-        def handed_in(mutation: Mutation) -> dict[str, str]:
+        def handed_in(mutation: Mutation) -> Report:
             student = f"truth-{hashlib.sha256(mutation.id.encode()).hexdigest()[:10]}"
             there = up(engine, Request(student, lab=lab.id), silent).environment
             try:
@@ -59,30 +68,33 @@ def main(name: str, pattern: str = "") -> int:
                 members = {pieces.member(x): one.to_json().replace(secret, stars) for x, one in found.items()}
                 about = submit.manifest(there, members, hints=0, began=0)
                 submit.write(Path(folder, f"{mutation.id}.tar.gz"), members, about)
-                return verdict(lab, report)
+                return report
             finally:
                 down(engine, there, silent)
 
         ran = {m.id: there for m, there in paced(rows, handed_in, silent, name=lambda m: m.id)}
-        files = [Path(folder, f"{tried}.tar.gz") for tried, there in ran.items() if isinstance(there, dict)]
+        files = [Path(folder, f"{tried}.tar.gz") for tried, there in ran.items() if isinstance(there, Report)]
         differ = 0
         for file, told in replay_all(engine, files, silent):
             own = ran[file.name.removesuffix(".tar.gz")]
-            assert isinstance(own, dict)
+            assert isinstance(own, Report)
+            words, more = [], []
             if isinstance(told, LabenvError):
                 words = [str(told)]
             else:
-                seen = verdict(lab, told.report)
-                words = [
-                    f"{step}: {own.get(step)} there, {seen.get(step)} here"
-                    for step in seen
-                    if own.get(step) != seen[step]
+                there, here = verdict(lab, own), verdict(lab, told.report)
+                differing = [step for step in here if there.get(step) != here[step]]
+                words = [f"{step}: {there.get(step)} there, {here[step]} here" for step in differing]
+                more = [
+                    f"{step} {where}: {seen(report, step)}"
+                    for step in differing[:1]
+                    for where, report in (("there", own), ("here", told.report))
                 ]
             differ += bool(words)
-            refused = told.refused if isinstance(told, Replayed) else ()
+            more += [f"not carried: {r}" for r in (told.refused if isinstance(told, Replayed) else ())]
             print(
                 f"{file.name}: {'; '.join(words) or 'the same'}",
-                *(f"    not carried: {r}" for r in refused),
+                *(f"    {line}" for line in more),
                 sep="\n",
                 flush=True,
             )

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from labenv.engine import LABEL, Engine
+from labenv.engine import Engine
+from labenv.engine.labels import LABEL
 from labenv.lab import labs, topology
 from tests.e2e.conftest import Cli
 

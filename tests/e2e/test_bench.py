@@ -19,3 +19,11 @@ def test_bench_measures_and_leaves_nothing(cli: Cli, engine: Engine) -> None:
     assert not [save for save in save_store.found(engine) if save.student_id.startswith("bench-")]
     tags = [tag for image in engine.api.images() for tag in image["RepoTags"] or []]
     assert not [tag for tag in tags if tag.startswith("labenv-bench")]
+
+
+def test_a_class_is_measured_from_the_first_evening_to_its_grades(cli: Cli, engine: Engine) -> None:
+    rows = cli.json("bench", "--class", "1", "--runs", "1")["rows"]
+    assert {row["unit"] for row in rows} == {"s", "MiB"}
+    assert [row["name"] for row in rows][-1] == "class grade --replay of the same"
+    assert all(row["median"] > 0 for row in rows if row["unit"] == "s")
+    assert not [e for e in engine.environments() if e.student.id.startswith("bench-")]

@@ -18,6 +18,7 @@ import pytest
 from labenv.classroom.running import checking
 from labenv.classroom.running.checking import Checkers
 from labenv.engine import Engine
+from labenv.environment import Belonging
 from labenv.environments.plan import Request
 from labenv.environments.up import up
 from labenv.errors import EngineError
@@ -44,7 +45,7 @@ def room(cli: Cli, engine: Engine, new_student: Callable[[], str], tmp_path_fact
     rows = "".join(f"{one},{one.upper()}\n" for one in (made.good, made.stopped, made.absent))
     (folder / "roster.csv").write_text(f"id,name\n{rows}")
     for student in (made.good, made.stopped):
-        up(engine, Request(student, lab="lab3", class_id=name), silent)
+        up(engine, Request(student, lab="lab3", belongs=Belonging(name)), silent)
     cli.inside(made.stopped, "host", "systemctl disable --now named")
     return made
 
@@ -139,7 +140,11 @@ def test_an_interrupted_class_check_leaves_no_process_behind(room: Room) -> None
     time.sleep(1)
     os.killpg(begun.pid, signal.SIGINT)
     assert begun.wait(20) == 130
-    assert "Traceback" not in begun.stderr.read()
+    said = begun.stderr.read()
+    assert "Traceback" not in said
+    assert re.search(
+        r"^labenv: interrupted\. Checks change nothing\. \d+ of \d+ environments were checked", said, re.MULTILINE
+    )
     deadline = time.monotonic() + 5
     while (left := subprocess.run(["pgrep", "-s", str(begun.pid)], capture_output=True, check=False).stdout) and (
         time.monotonic() < deadline

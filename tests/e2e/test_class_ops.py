@@ -17,7 +17,8 @@ import pytest
 from labenv.classroom.folder.load import load
 from labenv.classroom.running import timers
 from labenv.classroom.serving import alive
-from labenv.engine import ALLOWANCE, CLASS, Engine, save_store
+from labenv.engine import Engine, save_store
+from labenv.engine.labels import ALLOWANCE, CLASS
 from tests.e2e.conftest import Cli, take_down
 
 
@@ -159,7 +160,7 @@ def test_all_are_saved_under_one_name_and_reset_keeps_the_class(of: Class, up: A
     done = of.json("reset", "--at", "domain", "--only", ben, "--yes")
     assert done["students"][0]["stage"] == "domain"
     [there] = engine.environments(ben)
-    assert (there.class_id, there.allowance.processes) == (of.ident, 700)
+    assert (there.belongs.class_id, there.belongs.allowance.processes) == (of.ident, 700)
 
 
 def test_an_archive_for_each_and_none_is_replaced(of: Class, up: Any, tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_removed_after_a_save_and_back_with_its_class(of: Class, up: Any, engine
     assert engine.environments(ben)
     of.cli("restore", gone["students"][0]["save"], "-s", anna)
     [back] = engine.environments(anna)
-    assert (back.class_id, back.allowance.memory) == (of.ident, 512 << 20)
+    assert (back.belongs.class_id, back.belongs.allowance.memory) == (of.ident, 512 << 20)
 
 
 def test_interrupted_the_next_up_finishes(of: Class, up: Any, engine: Engine) -> None:
@@ -205,6 +206,9 @@ def test_neighbours_get_different_drills_and_the_report_has_all(of: Class, up: A
     assert started["students"][0]["drill"] == names[0]
     [row] = of.json("drill", "report")["drills"]
     assert (row["student"], row["outcome"]) == (of.students[0], "running")
+    active = of.json("status")["students"][0]["active"]
+    of("exec", "vm3", "--only", of.students[0], "--", "sh", "-c", "echo '# the teacher was here' >>/etc/hosts")
     ended = of("drill", "give-up", "--yes")
     assert "Ended the drills of 1 student" in ended.stdout
     assert of.json("drill", "report")["drills"][0]["outcome"] == "given up"
+    assert of.json("status")["students"][0]["active"] == active, "of all that, nothing was the student's doing"

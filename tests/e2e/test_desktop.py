@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from labenv.engine import LABEL, Engine
+from labenv.engine import Engine
 from labenv.engine.images import Images
+from labenv.engine.labels import LABEL
 from labenv.lab import labs, topology
 from tests.e2e.conftest import Cli
 from tests.e2e.webdriver import until

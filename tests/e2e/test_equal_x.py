@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 
 from labenv.engine import Engine
+from labenv.environments import desktop
+from labenv.environments.changing import changing
+from labenv.events import silent
 from labenv.parallel import Together
 from tests.e2e.conftest import Cli
 
@@ -39,7 +42,8 @@ def both(cli: Cli, engine: Engine) -> Iterator[tuple[str, str]]:
     finally:
         with Together() as pool:
             list(pool.map(lambda name: cli("down", "--yes", "-s", name, rc=None), (first, second)))
-        cli("saves", "--remove", "kept", "-s", second, "--yes", rc=None)
+        for name in (first, second):
+            cli("saves", "--remove", "kept", "-s", name, "--yes", rc=None)
 
 
 @contextmanager
@@ -81,6 +85,22 @@ def test_each_reaches_its_own_machines_at_the_same_addresses_and_nothing_else(
         ip address del {pool.on_engine(f"{prefix}.77")}/24 dev eth0
     """
     assert cli.inside(both[1], "vm3", script, rc=None) == ""
+
+
+def test_their_desktops_pages_have_networks_of_their_own(engine: Engine, both: tuple[str, str]) -> None:
+    """Both come up at the same moment."""
+
+    def lay(name: str) -> str:
+        with changing(engine, name, silent) as change:
+            desktop._lay_network(engine, change.plan, silent)
+        [there] = engine.api.inspect_network(f"labenv-{name}.screen")["IPAM"]["Config"]
+        return str(there["Subnet"])
+
+    with Together() as pool:
+        links = list(pool.map(lay, both))
+    x = engine.environments(both[0])[0].student.x
+    assert len(set(links)) == 2
+    assert f"198.19.{x}.248/29" in links
 
 
 def test_a_mail_client_reads_and_sends_through_a_tunnel(cli: Cli, both: tuple[str, str]) -> None:
@@ -136,3 +156,20 @@ def test_addresses_and_work_stay_through_reboots_saves_and_the_engines_own_resta
     assert cli.inside(name, "vm3", "cat /root/mine") == "mine\n"
     assert cli.json("check", "-s", name)["summary"]["failed"] == 0
     assert cli.json("check", "-s", both[0])["summary"]["failed"] == 0
+
+
+def test_a_save_whose_x_another_environment_has_by_now_comes_back_beside_it_if_that_is_wanted(
+    cli: Cli, both: tuple[str, str]
+) -> None:
+    name, other = both[0], f"{both[0]}-c"
+    x = cli.json("status", "-s", name)["environments"][0]["network"].split(".")[2]
+    cli("save", "kept", "-s", name)
+    cli("down", "--yes", "-s", name)
+    cli("up", other, "--net", x, "--shared-x", "--no-check")  # with the addresses themselves, which were free
+    try:
+        assert f"labenv restore kept -s {name} --shared-x" in cli("restore", "kept", "-s", name, rc=2).stderr
+        back = cli("restore", "kept", "-s", name, "--shared-x")
+        assert "It publishes no ports: labenv tunnel" in back.stderr
+        assert cli.json("check", "18", "-s", name)["summary"]["failed"] == 0
+    finally:
+        cli("down", "--yes", "-s", other)

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from labenv.classroom.federation import world
 from labenv.classroom.folder.load import load
 from labenv.classroom.folder.model import Class
 from labenv.engine import Engine, lent
+from labenv.environments.plan import WORLD
 from labenv.events import silent
 from tests.e2e.conftest import Cli
 
@@ -179,3 +181,22 @@ def test_an_environment_that_is_made_again_is_on_its_link_and_one_that_left_is_f
     federation.cli("class", "down", "-c", f"{of.folder}", "--yes")
     assert lent.machines(engine, of.id) == {}
     assert not [network for network in engine.networks() if of.id in network["Name"]]
+
+
+def test_the_world_outside_alone_is_removed_too_and_what_is_left_of_it(
+    cli: Cli, engine: Engine, new_student: Callable[[], str], tmp_path: Path
+) -> None:
+    """As an interrupted `class up` leaves it."""
+    mark = new_student()
+    (tmp_path / "class.yaml").write_text(f"name: Nobody yet\nid: {mark}\nfederate: true\nlabs:\n  - lab: lab4b\n")
+    (tmp_path / "roster.csv").write_text(f"id\n{mark}\n")
+    of, down = load(tmp_path), ("class", "down", "-c", f"{tmp_path}")
+    world.settle(engine, of, silent)
+    assert "Would remove the world outside of Nobody yet." in cli(*down, "--dry-run").stderr
+    assert cli.json(*down, "--dry-run")["outside"] is True
+    assert f"no environment of {mark}" in cli(*down, "--yes", "--only", mark, rc=3).stderr
+    engine.remove_machine(lent.machines(engine, of.id)[WORLD].container)
+    assert lent.found(engine, of.id) == [WORLD], "its network"
+    assert "Removed the world outside of Nobody yet" in cli(*down, "--yes", "--save").stdout
+    assert lent.found(engine, of.id) == []
+    assert "has no environment" in cli(*down, "--yes", rc=3).stderr

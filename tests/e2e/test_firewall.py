@@ -9,7 +9,8 @@ import pytest
 
 from labenv.checks.firewall import decides, parse
 from labenv.checks.run import run_checks
-from labenv.engine import LABEL, MACHINE, Engine, trial
+from labenv.engine import Engine, trial
+from labenv.engine.labels import LABEL, MACHINE
 from labenv.engine.trial import Packet, Verdict
 from labenv.environment import Environment, SavedRules
 from labenv.errors import EngineError

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +25,8 @@ from labenv.classroom.serving.rounds import WARNINGS, Rounds
 from labenv.computer import Computer
 from labenv.engine import Engine, apt
 from labenv.events import Event, silent
+from labenv.gate import marks
+from labenv.gate.commands import COMMANDS, NOT_HERE
 from tests.e2e.conftest import Cli, alone
 
 _PATIENCE = 240  # a computer that is short of processor time
@@ -206,6 +210,23 @@ def test_commands_and_files_go_where_they_are_the_students_own(gate: Gate, tmp_p
     assert "forwarding failed" in forward.stderr
     assert "forwarding failed" in gate.run(gate.amy, options=("-W", "127.0.0.1:22")).stderr
     assert gate.run(vm3, 'echo "$SSH_AUTH_SOCK$DISPLAY"', options=("-A", "-X")).stdout == "\n"
+
+
+def test_no_command_of_the_menu_names_another_without_a_mark(gate: Gate) -> None:
+    another = rf"labenv (?:{'|'.join(NOT_HERE)})\b"
+    lines = {name: name for name in COMMANDS} | {"check": "check 3", "hint": "hint 3", "submit": "submit --dry-run"}
+    with ThreadPoolExecutor(4) as pool:
+        said = dict(zip(lines, pool.map(lambda line: gate.run(gate.amy, line), lines.values()), strict=True))
+    marked = 0
+    for name, done in said.items():
+        text = done.stdout + done.stderr
+        rest, stars = re.subn(rf"{another}[^*\n]*?[*]", "", text)
+        assert not re.search(another, rest), (name, rest)
+        assert marks.NOTE in text or not stars, text
+        marked += stars
+    assert marked, "without the desktop, nobody can do step 3"
+    assert "desktop is not in your menu. Ask your teacher" in gate.run(gate.amy, "desktop").stderr
+    assert gate.run(gate.amy, "reboot vm3").returncode == 0
 
 
 def test_a_hand_in_is_kept_by_the_server_and_only_its_owner_fetches_it(gate: Gate, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from labenv.engine import Engine
+from labenv.environment import Belonging
 from labenv.environments.plan import Request
 from labenv.environments.up import Outcome, up_together
 from labenv.events import silent
@@ -36,7 +37,7 @@ def room(cli: Cli, engine: Engine, new_student: Callable[[], str], tmp_path_fact
     )
     rows = [f"{name},Student {number}" for number, name in enumerate((there.done, there.broken, there.absent))]
     (folder / "roster.csv").write_text("id,name\n" + "\n".join(rows) + "\n")
-    wanted = [Request(name, class_id=folder.name.replace("_", "-")) for name in (there.done, there.broken)]
+    wanted = [Request(name, belongs=Belonging(folder.name.replace("_", "-"))) for name in (there.done, there.broken)]
     assert all(isinstance(one, Outcome) for one in up_together(engine, wanted, silent))
     cli.inside(there.broken, "vm3", "systemctl disable --now dovecot")
     return there

@@ -16,7 +16,8 @@ from typing import Any
 import pexpect
 import pytest
 
-from labenv.engine import LABEL, Engine
+from labenv.engine import Engine
+from labenv.engine.labels import LABEL
 from tests.e2e.conftest import Cli
 
 MAIN = "/etc/postfix/main.cf"
@@ -58,15 +59,21 @@ def test_each_edit_in_a_shell_is_written_down_with_its_own_time(cli: Cli, who: s
         shell.expect(prompt)
         shell.sendline("sleep 1.1")
         shell.expect(prompt)
-    shell.sendline("rm /etc/aliases")
-    shell.expect(prompt)
+    for command in ("rm /etc/aliases", f"echo root >~{who}/.forward", f"rm ~{who}/.forward", "sleep 1.1"):
+        shell.sendline(command)
+        shell.expect(prompt)
+    left = time.time()
     shell.sendline("exit")
     shell.expect(pexpect.EOF)
-    first, second, gone = edits(cli, who)[-3:]
+    first, second, gone, lost = (
+        edit for edit in edits(cli, who)[-5:] if "/.forward" not in edit["file"] or edit["removed"]
+    )
     for edit in (first, second):
         assert (edit["machine"], edit["file"], edit["added"], edit["removed"]) == ("vm2", MAIN, 1, 0)
     assert begun - 1 <= first["time"] < second["time"] <= time.time()
     assert (gone["file"], gone["added"]) == ("/etc/aliases", 0)
+    assert (lost["file"], lost["added"], lost["removed"]) == (f"/home/{who}/.forward", 0, 1)
+    assert lost["time"] < left - 1, "seen at the prompt, not only later"
 
 
 def test_a_prompt_costs_next_to_nothing(cli: Cli, who: str) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from labenv.checks.machine import Site
-from labenv.engine import LABEL, Engine
+from labenv.engine import Engine
 from labenv.engine.dial import dial
+from labenv.engine.labels import LABEL
 from tests.e2e.conftest import Cli
 
 SERVER = "outlook.office365.com"

@@ -48,6 +48,14 @@ def test_a_lab_of_ones_own_goes_through_all_that_a_student_does(
         assert [entry["name"] for entry in cli.json("images", "list")["images"] if entry["name"] == "t-greet-server"]
         assert "t-greet-server" not in cli("images", "remove", "--old", "--dry-run").stdout
 
+        described = lab / "lab.yaml"
+        described.write_text(described.read_text() + "# changed\n")
+        cli("lab", "trust", str(lab))
+        assert (
+            f"To make all machines again, after a save: labenv reset -s {student}"
+            in cli("up", student, "--no-check").stderr
+        )
+        described.write_text(described.read_text() + "# and again, which nobody has agreed to\n")
         away = shutil.move(lab, tmp_path / "away")
         gone = cli("check", "-s", student, rc=2).stderr
         assert f"of the lab 't-greet', whose folder {lab} is gone. Put the lab there again" in gone

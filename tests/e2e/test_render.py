@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from labenv.engine import LABEL, Engine, cgroups, recipe
+from labenv.engine import Engine, cgroups, recipe
+from labenv.engine.labels import LABEL
 from labenv.lab import labs, topology
 from tests.e2e.conftest import Cli, mounted
 

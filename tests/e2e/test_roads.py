@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from labenv.checks.machine import Site
-from labenv.engine import Engine, environment_labels
+from labenv.engine import Engine
+from labenv.engine.labels import environment_labels
 from labenv.environments.plan import Request, new_plan
 from labenv.events import silent
 from labenv.lab.topology import port_at

@@ -16,9 +16,10 @@ from pathlib import Path
 import docker.errors
 import pytest
 
-from labenv.engine import LABEL, Engine, pause, recipe, save_store
+from labenv.engine import Engine, pause, recipe, save_store
 from labenv.engine.channel import Channel
 from labenv.engine.image_sources import wanted
+from labenv.engine.labels import LABEL
 from labenv.engine.stream import STDOUT, Stream
 from labenv.environments import foreign, saves
 from labenv.environments import transfer as archives

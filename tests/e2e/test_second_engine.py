@@ -215,6 +215,12 @@ def test_a_full_disk_is_said_and_the_next_command_goes_on(home: Path, student: s
             engine.run(["rm", str(filler)])
             assert containers(engine) + networks(engine) == ""
         labenv(engine, "up", student, "--no-check")
-        labenv(engine, "down", "-s", student)
+        for command in (["up", student, "--no-check"], ["down", "-s", student]):
+            fill(0)
+            engine.run(["docker", "kill", f"labenv-{student}-vm2", f"labenv-{student}-vm3"])  # as its list never says
+            assert "The disk is full" in labenv(engine, "up", student, "--no-check", rc=3).stderr
+            engine.run(["rm", str(filler)])
+            labenv(engine, *command)
+        assert containers(engine) + networks(engine) == ""
         labenv(engine, "images", "remove")
         assert engine.run(["docker", "images", "--all", "--quiet"]).stdout == ""

@@ -16,9 +16,10 @@ import pexpect
 import pytest
 
 from labenv import places
-from labenv.engine import LABEL, Engine, turns
+from labenv.engine import Engine, turns
 from labenv.engine.find import connect
 from labenv.engine.images import Images
+from labenv.engine.labels import LABEL
 from labenv.environments.plan import Request
 from labenv.environments.up import up
 from labenv.events import silent

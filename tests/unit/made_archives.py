@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from labenv.engine import environment_labels, machine_labels, recipe, save_store
+from labenv.engine import recipe, save_store
+from labenv.engine.labels import environment_labels, machine_labels
 from labenv.environment import Environment, Machine
 from labenv.lab import labs, topology
 from labenv.student import Student

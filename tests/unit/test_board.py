@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,11 @@ def run(**statuses: str) -> Mapping[str, Mapping[str, str]]:
     return {f"{step[1:]}/a_check/vm2": {"status": status, "evidence": ""} for step, status in statuses.items()}
 
 
+def kept(moment: int, hosts: bytes) -> Change:
+    """A record of vm2 at that moment, when its /etc/hosts was written."""
+    return Change("vm2", f"{moment}.5", {"/etc/hosts": Said(hosts, moment)}, moment + 0.5)
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
@@ -37,12 +43,19 @@ def test_the_newest_of_a_history_is_read_at_once(repository: Repository) -> None
     assert repository.lately(3) == Lately()
     for moment in range(1000, 1500, 100):
         repository.note(moment, run(_17="fail" if moment > 1100 else "pass"))
-    repository.write([Change("vm2", "1450.5", {"/etc/hosts": Said(b"x\n", 1450)}, 1450.5)])
+    repository.write([kept(1440, b"x\n"), kept(1450, b"y\n")])
     told = repository.lately(3)
-    assert (told.changed, [when for when, _ in told.runs], told.is_more) == (1450, [1400, 1300, 1200], True)
+    assert (told.edited, [when for when, _ in told.runs], told.is_more) == (1450, [1400, 1300, 1200], True)
     told = repository.lately(9)
     assert ([when for when, _ in told.runs], told.is_more) == ([1400, 1300, 1200, 1100, 1000], False)
     assert told.runs[0][1]["17/a_check/vm2"]["status"] == "fail"
+
+
+def test_what_a_machine_began_with_and_what_labenv_did_is_no_activity(repository: Repository) -> None:
+    repository.write([kept(1000, b"1\n")])
+    assert repository.lately(1).edited == 0
+    repository.write([kept(1100, b"2\n"), replace(kept(1200, b"3\n"), said="labenv drill give-up")])
+    assert repository.lately(1).edited == 1100
 
 
 def test_a_stored_result_changes_the_stamp(repository: Repository) -> None:
@@ -136,6 +149,8 @@ def test_what_is_not_known_differs_from_what_fails_without_colour() -> None:
     assert "?" not in drawn[3]
 
 
-def test_what_changed_before_a_drill_began_is_not_the_students_doing() -> None:
-    lately = Lately(changed=5000)
-    assert [board._changed(ASMITH, lately, drilling) for drilling in (0, 4000, 5000)] == [5000, 5000, 0]
+def test_a_drill_that_the_teacher_ended_counts_as_what_the_student_did_in_it_alone() -> None:
+    at = [f"1970-01-01T00:00:{second}+00:00" for second in range(10, 40, 10)]
+    kept = {"diagnoses": [{"time": at[0]}], "hinted": [at[1]], "ended": at[2]}
+    assert [max(board._in_drill(kept | {"by_teacher": by}), default=0) for by in (False, True)] == [30, 20]
+    assert max(board._in_drill({"begun": at[0], "diagnoses": [], "hinted": [], "hints": 2})) == 0

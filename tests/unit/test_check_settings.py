@@ -3,7 +3,7 @@
 import pytest
 
 from labenv.checks.evidence import CheckFailed, Evidence
-from labenv.labs.lab4b.checks.dns import Exchangers
+from labenv.labs.lab4b.checks.dns import Exchangers, _records
 from labenv.mail.settings import Setting, expect, set_in_file
 
 
@@ -97,3 +97,9 @@ def test_exchangers_that_are_vm3(records: tuple[str, ...], doubts: int) -> None:
     evidence = Evidence()
     Exchangers(records, VM3).judge("the zone has", "asmith15.ops", "192.168.90.4", evidence)
     assert len(evidence.doubts) == doubts
+
+
+def test_a_server_may_give_mx_records_of_one_preference_in_any_order() -> None:
+    lines = [f"asmith15.ops. 86400 IN MX {record}" for record in ("10 vm3.asmith15.ops.", "10 mail.asmith15.ops.")]
+    there = {_records("\n".join(order), "asmith15.ops") for order in (lines, lines[::-1])}
+    assert there == {("10 mail.asmith15.ops.", "10 vm3.asmith15.ops.")}

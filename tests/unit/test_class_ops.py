@@ -21,7 +21,7 @@ from labenv.classroom.serving.alive import SERVE, alone
 from labenv.cli.class_ import told
 from labenv.computer import Computer
 from labenv.engine import disk
-from labenv.environment import Allowance, Environment, Machine
+from labenv.environment import Allowance, Belonging, Environment, Machine
 from labenv.environments.plan import Request, validated
 from labenv.environments.up import _contradiction
 from labenv.errors import EngineError, LabenvError, UsageError
@@ -40,7 +40,7 @@ def of(tmp_path: Path) -> Class:
 
 def environment(name: str, *, class_id: str = "ops345", lab: str = "lab4b", state: str = "running") -> Environment:
     machine = Machine("vm3", f"vm3.{name}.ops", "192.168.90.4", state, f"labenv-{name}-vm3")
-    return Environment(Student(name, 90, "any", ""), lab, "lab4a", (machine,), "", class_id=class_id)
+    return Environment(Student(name, 90, "any", ""), lab, "lab4a", (machine,), "", belongs=Belonging(class_id))
 
 
 class Known:
@@ -98,12 +98,12 @@ def test_what_is_not_this_classs_or_this_labs_is_refused_with_the_way_out(
 
 @pytest.mark.parametrize("folder", [False, True])
 def test_what_is_brought_back_is_asked_for_as_it_is(folder: bool) -> None:
-    existing = replace(environment("anna"), allowance=Allowance(512 << 20, 0))
+    existing = replace(environment("anna"), belongs=Belonging("ops345", Allowance(512 << 20, 0)))
     if folder:
         existing = replace(existing, lab_folder=str(labs.load("lab4b").folder))
     asked = validated(_as_it_is(existing, ["outside"]))
     assert _contradiction(asked, existing) is None
-    assert (asked.class_id, asked.allowance, set(asked.profiles)) == ("ops345", existing.allowance, {"outside"})
+    assert (asked.belongs, set(asked.profiles)) == (existing.belongs, {"outside"})
     assert _contradiction(replace(asked, lab="lab3", stage=None), existing) == ("--lab", "lab4b")
 
 

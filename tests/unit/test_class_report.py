@@ -115,6 +115,20 @@ def test_who_judged_is_kept_apart(page: Page, made: Book) -> None:
         assert f"judged {words}" in page.text
 
 
+def test_points_that_a_teacher_decided_are_a_persons(made: Book) -> None:
+    decided = Student(made, made.grades[2])
+    judged = {words: (points, of, count) for words, points, of, count in decided.judged}
+    assert [each.step for each in decided.grade.overrides] == ["19"]
+    assert judged["by the handed-in logs"][1:] == (1, 1)
+    assert judged["by a person"] == (1, 1, 18)
+    assert {words: (points, of) for words, _, _, points, of in Overview(made).judged}["by a person"] == (1, 1)
+
+
+def test_hints_have_the_time_of_the_clocks_of_the_class(page: Page) -> None:
+    assert "2027-01-20 09:02" in page.text
+    assert "2027-01-20T14:02" not in page.text
+
+
 def test_both_results_are_shown_where_they_differ(page: Page, made: Book) -> None:
     differing = sum(step.claimed is not None for grade in made.grades for step in grade.steps)
     assert differing
@@ -218,6 +232,25 @@ def test_the_time_line_ends_at_the_share_that_handed_in(made: Book) -> None:
     assert chart.due is not None
     assert pictures.LEFT < chart.due < pictures.RIGHT
     assert 2 <= len(chart.ticks) <= 6
+
+
+def test_hand_ins_without_a_time_are_counted_and_named_and_running_environments_are_none(made: Book) -> None:
+    there = list(made.grades)
+    for place in (0, 1):
+        there[place] = replace(there[place], handed_in=None)
+    there[2] = replace(there[2], source="environment", handed_in=None)
+    chart = pictures.handed_in(there, 30, DUE, ZONE)
+    assert chart is not None
+    assert chart.words.startswith("27 of 30 students handed in, between")
+    assert chart.words.endswith(" For 2 of them no time is known, so the line leaves them out.")
+    last = float(chart.line.rpartition(" ")[2])
+    assert last == pytest.approx(pictures.BOTTOM - 25 / 30 * (pictures.BOTTOM - pictures.TOP), abs=0.1)
+
+
+def test_a_single_hand_in_has_one_time(made: Book) -> None:
+    chart = pictures.handed_in([replace(made.grades[0], handed_in=DUE)], 30, DUE, ZONE)
+    assert chart is not None
+    assert chart.words.startswith("1 of 30 students handed in, on 26 Jan 2027, 23:59; 0 of them after the due date")
 
 
 def test_without_times_of_hand_ins_there_is_no_time_line(made: Book) -> None:

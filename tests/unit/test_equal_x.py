@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from labenv.engine import moves, pools_in, recipe
+from labenv.engine import moves, recipe
+from labenv.engine.labels import pools_in
 from labenv.environment import Pool
 from labenv.environments import foreign
 from labenv.environments.networks import Takings
@@ -27,6 +28,20 @@ def taken(*subnets: str) -> Takings:
 
 def whole() -> topology.Topology:
     return topology.of(labs.load("lab4b"), WHO)
+
+
+@pytest.mark.parametrize(
+    ("facts", "needs"),
+    [
+        (recipe.Facts((20, 10)), False),
+        (recipe.Facts((27, 5)), False),  # it refuses a mode that it does not know
+        (recipe.Facts((28, 0)), True),
+        (recipe.Facts((29, 1), rootless=True), True),
+        (recipe.Facts((28, 0), podman=True), False),
+    ],
+)
+def test_an_engine_that_would_keep_equal_addresses_apart_is_told_not_to(facts: recipe.Facts, needs: bool) -> None:
+    assert bool(recipe.network_options(facts)) == needs
 
 
 def test_only_networks_whose_addresses_are_taken_get_a_pool() -> None:

@@ -16,8 +16,9 @@ from labenv.classroom.federation.doors import Door
 from labenv.classroom.federation.letters import Way
 from labenv.classroom.federation.matrix import Matrix, _pairs, _troubles, measure
 from labenv.classroom.folder.model import Class
-from labenv.engine import environment_labels, lent, student_of
-from labenv.environment import Environment
+from labenv.engine import lent
+from labenv.engine.labels import environment_labels, student_of
+from labenv.environment import Belonging, Environment
 from labenv.environments.networks import Takings, free_link, taken
 from labenv.environments.plan import WORLD, plan_again
 from labenv.errors import EngineError, UsageError
@@ -97,11 +98,11 @@ def test_a_link_is_known_from_labels_and_is_that_of_x_without() -> None:
 def test_a_federated_environment_has_the_link_and_no_machine_of_its_own_for_it() -> None:
     lab = labs.load("lab4b")
     alone = plan_again(BOB, lab, "done", lab.topology, ())
-    together = plan_again(BOB, lab, "done", lab.topology, (), federated=True)
+    together = plan_again(BOB, lab, "done", lab.topology, (), belongs=Belonging("ops345", federated=True))
     assert [node.name for node in together.topology.nodes] == [node.name for node in alone.topology.nodes]
     assert [(network.name, network.subnet) for network in together.topology.networks[1:]] == [("wan", "198.19.44.0/29")]
     assert [node.address for node in together.topology.lent] == ["198.19.44.2"]
-    assert together.at("relay").federated
+    assert together.at("relay").belongs.federated
     assert environment_labels(together.environment())["labenv.federated"] == "yes"
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from labenv import plain_tar
-from labenv.engine import LAB_FOLDER, OPTIONAL, TOPOLOGY, image_file, layer
+from labenv.engine import image_file, layer
+from labenv.engine.labels import LAB_FOLDER, OPTIONAL, TOPOLOGY
 from labenv.environments import foreign
 from labenv.errors import UsageError
 from labenv.plain_tar import Unreadable

@@ -1,12 +1,16 @@
 """The gate without a network: lines that are typed, what may be run, the menu, who guesses, which files there are."""
 
+import asyncio
 import inspect
 import os
+import re
 import string
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
+from unittest.mock import AsyncMock
 
 import pytest
 from asyncssh import SFTPServer
@@ -18,14 +22,27 @@ from labenv.classroom.folder import load
 from labenv.cli.app import CHAPTERS, app
 from labenv.cli.class_.gate import check_there
 from labenv.engine import Engine
+from labenv.environment import Environment
 from labenv.errors import UsageError
-from labenv.gate import menu, programs
-from labenv.gate.commands import COMMANDS, allowed, words
+from labenv.events import silent
+from labenv.gate import marks, menu, programs
+from labenv.gate.actions import Action, prepare
+from labenv.gate.commands import COMMANDS, NOT_HERE, OWN, SAME, allowed, words
 from labenv.gate.files import Files
 from labenv.gate.line import Line
 from labenv.gate.state import Gate
 from labenv.gate.throttle import FREE, FROM_ADDRESS, LONGEST, WINDOW, Throttle, network
+from labenv.student import Student
 from labenv.text import clean
+
+
+def prepared(folder: Path, class_: str, line: str) -> Action:
+    """What amy's line at the gate of a class leads to, in her environment of lab4b."""
+    (folder / "class.yaml").write_text(f"name: OPS\n{class_}\n")
+    (folder / "roster.csv").write_text("id\namy\n")
+    gate = Gate(cast(Engine, None), load.load(folder), silent)
+    gate.environment = AsyncMock(return_value=Environment(Student("amy", 90, "amy", ""), "lab4b", "done", (), ""))  # type: ignore[method-assign]
+    return asyncio.run(prepare(gate, "amy", words(line)))
 
 
 def typed(data: bytes, *, echo: bool = True) -> tuple[list[str], bytes]:
@@ -161,6 +178,56 @@ class TestACommand:
         assert "LC_ALL" not in made
 
 
+class TestASentence:
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("You have no machines. Make them: labenv up amy", "You have no machines. Make them: labenv up amy"),
+            (
+                "Without the world outside: labenv up amy --outside",
+                "Without the world outside: labenv up amy --outside*",
+            ),
+            (
+                "Its log: labenv logs vm3. Then labenv check -s amy.",
+                "Its log: labenv logs vm3*. Then labenv check -s amy.",
+            ),
+            ("in Thunderbird (`labenv desktop`), type", "in Thunderbird (`labenv desktop`*), type"),
+            ("`labenv doctor` may say why.", "`labenv doctor`* may say why."),
+            ("go on with labenv next, or labenv drill list", "go on with labenv next, or labenv drill list*"),
+            ("Try 'labenv hint -h' for help.", "Try 'labenv hint -h'* for help."),
+            ("labenv exec vm2 -s amy -- rm --force x", "labenv exec vm2 -s amy -- rm --force x"),
+            ("another labenv has it; labenv itself failed", "another labenv has it; labenv itself failed"),
+        ],
+    )
+    def test_has_a_star_where_it_names_what_is_not_in_the_menu(self, text: str, shown: str) -> None:
+        assert marks.marked(text) == shown
+        assert marks.noted(text) == (shown if shown == text else f"{shown}\n{marks.NOTE}")
+
+    def test_of_labenv_or_a_lab_names_no_command_that_is_neither_in_the_menu_nor_marked(self) -> None:
+        assert {name for chapter in CHAPTERS.values() for name in chapter} <= {*COMMANDS, *OWN, *SAME, *NOT_HERE}
+        assert not NOT_HERE & {*COMMANDS, *OWN, *SAME}
+        others = re.compile(rf"\blabenv (?:{'|'.join(NOT_HERE)})\b")
+        found = 0
+        for file in [*Path("labenv").rglob("*.py"), *Path("labenv/labs").rglob("*.yaml")]:
+            text = file.read_text(encoding="utf-8")
+            stars = len(marks.marked(text)) - len(text)
+            found += stars
+            assert stars >= len(others.findall(text)), file
+        assert found > 100
+
+    @pytest.mark.parametrize("guest", [False, True])
+    def test_of_a_command_is_marked_for_students_alone(self, guest: bool) -> None:
+        environ = {name: value for name, value in os.environ.items() if name != programs.GUEST}
+        done = subprocess.run(
+            [sys.executable, "-m", "labenv", "check", "-x"],
+            env=environ | ({programs.GUEST: "1"} if guest else {}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, "labenv check -h'*" in done.stderr, marks.NOTE in done.stderr) == (2, guest, guest)
+
+
 class TestTheMenu:
     def test_fits_80_columns_and_24_lines_of_plain_signs(self) -> None:
         lines = ["class", "machines", "", *menu.rows(), "still", "back", "prompt"]
@@ -233,6 +300,21 @@ def test_the_class_is_read_again_when_its_files_change_and_stays_while_they_are_
     gate.check_member("bob")
     with pytest.raises(UsageError, match="not in the roster of OPS any more"):
         gate.check_member("amy")
+
+
+@pytest.mark.parametrize("typed_", ["drill start", "drill start --level 2", "drill start reading-times-out"])
+def test_a_drill_is_one_of_those_that_the_class_uses(typed_: str, tmp_path: Path) -> None:
+    for drills, among in (
+        ("", []),
+        ("drills: [home-is-closed, reading-times-out]", ["--among", "home-is-closed,reading-times-out"]),
+    ):
+        arguments = prepared(tmp_path, f"labs: [{{lab: lab4b, {drills}}}]", typed_).arguments
+        assert arguments[arguments.index("start") + 1 : arguments.index("-s")] == among
+
+
+def test_a_drill_that_the_class_does_not_use_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"does not use the drill reading-times-out.*lab4b are: home-is-closed"):
+        prepared(tmp_path, "labs: [{lab: lab4b, drills: [home-is-closed]}]", "drill start reading-times-out")
 
 
 def test_sftp_has_no_way_to_a_file_that_is_not_decided_here() -> None:

@@ -97,7 +97,7 @@ def test_what_was_decided_and_what_is_alike_is_among_the_remarks(made: Book) -> 
     told = {(row[1].value, row[2].value) for row in sheet.iter_rows(min_row=2)}
     assert ("decision", "step 19, by teacher on 2027-02-01: Shown in the lab room on the day") in told
     assert any(what == "alike" and "212 of 260 own words" in text for what, text in told)
-    assert ("hint", "step 22, 2027-01-20T14:20:40+00:00: where to look") in told
+    assert ("hint", "step 22, 2027-01-20 09:20: where to look") in told
     assert ("drill", "no-mx (level 2): fixed after 754 s") in told
 
 
@@ -216,6 +216,20 @@ def test_brightspace_ends_each_row_with_its_indicator() -> None:
     assert heading[2:] == ["Lab 4b Points Grade <Numeric MaxPoints:36>", "End-of-Line Indicator"]
     assert told[0][:2] == ["#20067930", "#Frank.Catcher"]
     assert {row[-1] for row in told} == {"#"}
+
+
+def test_the_number_of_an_lms_is_nobodys_login() -> None:
+    there = book(2)
+    members = tuple(
+        replace(one, given=one.lms_id, row={"OrgDefinedId": f"#{one.lms_id}", "Last Name": "Smith"})
+        for one in there.of.members
+    )
+    by_number = replace(there, of=replace(there.of, members=members))
+    _, *told = rows(gradebook.as_import(by_number, "brightspace").data, "utf-8")
+    assert [row[:2] for row in told] == [["#70000", ""], ["#70001", ""]]
+    made = gradebook.as_import(by_number, "blackboard")
+    assert len(rows(made.data, "utf-16", "\t")) == 1
+    assert "has no Username, by which Blackboard knows a student" in made.notes[-1]
 
 
 @pytest.mark.parametrize("kind", gradebook.LMS)

@@ -62,6 +62,11 @@ def zipped(file: Path, *names: str, content: bytes = b"x") -> Path:
         ("12345-67890 - Ann Smith - January 6, 2027 105 AM/a.tar.gz", ANN, "2027-01-06T01:05:00-05:00"),
         ("12345-67890 - Mary Ann van der Berg- Jul 6, 2027 1205 PM - a.tar.gz", MARY, "2027-07-06T12:05:00-04:00"),
         ("12345-67890 - N01234567 - Whoever - 6 July, 2027 1805/a.tar.gz", JOSE, "2027-07-06T18:05:00-04:00"),
+        ("12345-67890 - Ann Smith - Jan 26, 2027 1159\u202fPM/a.tar.gz", ANN, "2027-01-26T23:59:00-05:00"),
+        ("12345-67890 - Ann Smith - 26 January 2027 1159 p.m./a.tar.gz", ANN, "2027-01-26T23:59:00-05:00"),
+        ("12345-67890 - Ann Smith - 26 févr. 2027 2359/a.tar.gz", ANN, None),
+        ("12345-67890 - Smith, Ann - Jan 26, 2027 1159 PM/sub/a.tar.gz", ANN, "2027-01-26T23:59:00-05:00"),
+        ("Lab 4b_ann.smith@example.org_attempt_2027-01-26-23-59-01_a.tar.gz", ANN, "2027-01-26T23:59:01-05:00"),
         ("asmith15/20270126T235901Z.tar.gz", ANN, "2027-01-26T23:59:01+00:00"),
         ("asmith15.tar.gz", ANN, None),
         ("ASMITH15 (2).tar.gz", ANN, None),
@@ -104,6 +109,17 @@ def test_no_student_names_another_or_another_time_by_the_name_of_a_file(path: st
     told, plain = (lms.named(path.format(name), ZONE) for name in (own, "a.tar.gz"))
     assert Roster(MEMBERS).find(told.keys) == ANN
     assert (told.time, told.number, told.is_late) == (plain.time, plain.number, plain.is_late)
+
+
+def test_in_a_folder_that_is_called_by_a_student_no_file_names_another(tmp_path: Path) -> None:
+    names = [
+        "Bo OBrien_12346_assignsubmission_file_x.tar.gz",
+        "obrienbo_679_902_x.tar.gz",
+        "x_bobrien_attempt_2026-01-01-00-00-00_x.tar.gz",
+        "1-2 - Bo OBrien - Jan 1, 2026 1200 AM - x.tar.gz",
+    ]
+    found = taken(tmp_path, zipped(tmp_path / "a.zip", *(f"lab4b/ASmith15/{name}" for name in names)))
+    assert {who: [one.named.time for one in those] for who, those in found.attempts.items()} == {"asmith15": [None] * 4}
 
 
 def test_canvas_says_late_and_moodle_the_participant() -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from labenv.computer import Computer
-from labenv.engine import allowance_in, environment_labels, limits, recipe
+from labenv.engine import limits, recipe
+from labenv.engine.labels import belonging_in, environment_labels
 from labenv.engine.recipe import Facts
-from labenv.environment import Allowance, Environment
+from labenv.environment import ALONE, Allowance, Belonging, Environment
 from labenv.environments import plan, render, room
 from labenv.errors import UsageError
 from labenv.lab import labs, topology
@@ -194,7 +195,7 @@ def test_a_class_gives_its_machines_other_limits_and_leaves_the_rest() -> None:
 
 
 def test_what_a_class_allows_is_read_back_from_the_labels() -> None:
-    allowed = Environment(ANNA, "lab4b", "done", (), "", class_id="ops345", allowance=Allowance(256 << 20, 500))
-    assert allowance_in(environment_labels(allowed)) == allowed.allowance
-    assert "labenv.allowance" not in environment_labels(replace(allowed, allowance=Allowance()))
-    assert allowance_in({}) == Allowance()
+    allowed = Environment(ANNA, "lab4b", "done", (), "", belongs=Belonging("ops345", Allowance(256 << 20, 500)))
+    assert belonging_in(environment_labels(allowed)) == allowed.belongs
+    assert "labenv.allowance" not in environment_labels(replace(allowed, belongs=Belonging("ops345")))
+    assert belonging_in({}) == ALONE

@@ -86,6 +86,13 @@ def test_files_accounts_and_links_are_laid_over_the_lab_s_own() -> None:
     assert there.refused == ("/home/asmith15/.forward is not carried",)
 
 
+def test_a_persons_home_may_be_anywhere_and_a_services_is_the_images() -> None:
+    elsewhere = replace(ME, home="/users/asmith15")
+    service = replace(ME, name="dovecot", uid=110, gid=110, home="/var/lib/dovecot")
+    told = orders(lay(replace(GIVEN, accounts=(elsewhere, service))))
+    assert [order[:3] for order in told if order[0] == "home"] == [["home", "/users/asmith15", "asmith15"]]
+
+
 def test_a_file_that_the_student_removed_goes_but_not_one_of_the_image_s_own() -> None:
     told = orders(lay(GIVEN))
     assert ["sweep", "/etc/postfix/*"] in told

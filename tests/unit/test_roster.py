@@ -65,6 +65,29 @@ def test_what_an_lms_exports_gives_the_student_with_id_name_mail_and_number(
     assert (one.id, one.given, one.name, one.email, one.lms_id) == ("jdoe", "jdoe", "Jane Doe", email, "1234")
 
 
+def test_an_export_with_the_number_alone_has_ids_by_the_number(file: Path) -> None:
+    file.write_text("OrgDefinedId,Last Name,First Name,End-of-Line Indicator\n#1234,Doe,Jane,#\n")
+    there = roster.read(file)
+    [one] = there.members
+    assert (one.id, one.given, one.name, one.lms_id) == ("s1234", "1234", "Jane Doe", "1234")
+    assert there.notes == ("there is no id or username, so the ids come from 'OrgDefinedId'",)
+
+
+def test_brightspaces_mark_before_a_login_is_no_part_of_an_address(file: Path) -> None:
+    [one] = members(file, "Username,End-of-Line Indicator\n#jdoe@uni.example,#\n")
+    assert (one.id, one.email) == ("jdoe", "jdoe@uni.example")
+
+
+def test_blackboards_preview_user_is_no_student(file: Path) -> None:
+    file.write_text(
+        '"Last Name","First Name","Username","Student ID"\n"Doe","Jane","jdoe","1234"\n'
+        '"Roe_PreviewUser","Rick","rroe_previewuser","rroe_previewuser"\n'
+    )
+    there = roster.read(file)
+    assert [one.id for one in there.members] == ["jdoe"]
+    assert there.notes == ("line 3: Blackboard's preview user is left out",)
+
+
 def test_a_row_is_kept_as_it_is_with_its_columns_in_order(file: Path) -> None:
     [one] = members(file, CANVAS)
     names = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Lab 3 (77)"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labenv.engine import _environment
+from labenv.engine.listing import environment_of
 from labenv.environment import Environment
 from labenv.environments import desktop
 from labenv.environments.plan import plan_again, topology_of
@@ -37,7 +37,7 @@ def old(topology: str, stage: str = "relay") -> Environment:
         "labenv.topology": topology,
         "labenv.machines": json.dumps([[name, f"{name}.up-a.ops", address] for name, address in ADDRESSES.items()]),
     }
-    return _environment(labels, [], set())
+    return environment_of(labels, [], set())
 
 
 def test_the_labels_of_an_old_environment_name_the_lab_its_network_and_its_topology() -> None:

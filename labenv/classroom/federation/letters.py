@@ -13,7 +13,7 @@ from threading import Lock
 from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Site
 from labenv.engine import Engine
-from labenv.environment import Environment
+from labenv.environment import ALONE, Environment
 from labenv.errors import EngineError
 from labenv.lab.model import Account
 from labenv.mail import maillog
@@ -114,7 +114,7 @@ def _desks(
     for each in there:
         who = each.student.id
         # What the class has for all passes these messages on as a router does, and knows nothing of them.
-        site = Site(engine, replace(each, federated=False))
+        site = Site(engine, replace(each, belongs=ALONE))
         desks[who] = Desk(each, accounts[who], Post(site, token), site, addresses[who])
     try:
         with Together(_TOGETHER) as pool:

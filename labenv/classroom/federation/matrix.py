@@ -23,6 +23,7 @@ from labenv.events import Event, Listener, announced
 from labenv.lab import labs, templates
 from labenv.lab.model import Account
 from labenv.student import Student
+from labenv.text import many
 
 State = Literal["delivered", "accepted", "refused", "unfound", "unsent"]
 STATES: tuple[State, ...] = ("delivered", "accepted", "refused", "unfound", "unsent")
@@ -123,11 +124,11 @@ def measure(engine: Engine, of: Class, only: Collection[str] | None, listen: Lis
     addresses = {who: templates.for_student(accounts[who].address, each.student) for who, each in _by_id(running)}
     unsent = {who: "not all of its machines run" for who, _ in _by_id(there) if who not in accounts}
     seen = {who: Door(who, words=words) for who, words in unsent.items()}
-    with announced(listen, "matrix", f"asking for the mail servers of {len(running)} students"):
+    with announced(listen, "matrix", f"asking for the mail servers of {many(len(running), 'student')}"):
         seen |= _doors(engine, of, outside, addresses, [each.student for each in running])
     targets = [who for who, door in seen.items() if door.is_open]
     ways: dict[str, dict[str, Way]] = {}
-    with announced(listen, "matrix", f"sending messages from {len(running)} students to {len(targets)}"):
+    with announced(listen, "matrix", f"sending messages from {many(len(running), 'student')} to {len(targets)}"):
         for who, found, trouble in letters.send(engine, running, accounts, addresses, targets):
             ways[who] = found
             if trouble:
@@ -150,7 +151,7 @@ def _there(
     wanted = {member.id for member in of.chosen(only)}
     there = [each for each in world.members(engine, of.id) if each.student.id in wanted]
     for each in engine.environments():
-        if each.class_id == of.id and not each.federated and each.student.id in wanted:
+        if each.belongs.class_id == of.id and not each.belongs.federated and each.student.id in wanted:
             who = each.student.id
             way = f"labenv class down --save --only {who}, then labenv class up"
             text = f"{who} takes no part: that environment was made before the class was federated. To make it again: {way}"

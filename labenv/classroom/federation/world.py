@@ -13,10 +13,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from labenv.classroom.folder.model import Class
-from labenv.engine import Engine, NetworkTaken, authority, image_sources, lent, tools, wall
+from labenv.engine import Engine, authority, image_sources, lent, tools, wall
+from labenv.engine.errors import NetworkTaken
 from labenv.engine.images import Images
 from labenv.engine.ready import await_answers
-from labenv.environment import Environment, Machine
+from labenv.environment import Belonging, Environment, Machine
 from labenv.environments.changing import changing_class
 from labenv.environments.machines import walled
 from labenv.environments.networks import free_link, takings
@@ -40,7 +41,7 @@ def members(engine: Engine, class_id: str) -> list[Environment]:
 
     Raises UsageError if two of them have the same X: their zones would name the same addresses.
     """
-    found = [each for each in engine.environments() if each.class_id == class_id and each.federated]
+    found = [each for each in engine.environments() if each.belongs.class_id == class_id and each.belongs.federated]
     by_x: dict[int, Environment] = {}
     for each in found:
         other = by_x.setdefault(each.student.x, each)
@@ -75,9 +76,6 @@ def settle(engine: Engine, of: Class, listen: Listener) -> tuple[str, ...]:
             done.append("made outside")
         elif was and was.state != "running":
             done.append("started outside")
-        if machine.made_from != image_sources.of(lab)[node.image].tag:
-            text = "it was made by another version of labenv; leaving it as it is. It is made again after: labenv class down"
-            listen(Event(_STEP, text, "warn"))
         done += [f"joined {each}" for each in lent.join(engine, machine, {e.student.id: e.student for e in there})]
         if any(each.startswith(("made", "started")) for each in done):
             _await(engine, of, lab, node, machine)
@@ -100,12 +98,12 @@ def forget(engine: Engine, of: Class, gone: Collection[str], listen: Listener) -
 
     Raises as `settle` does.
     """
-    machine = outside(engine, of.id)
-    there = {each.student.id for each in engine.environments() if each.class_id == of.id}
-    if machine is None:
-        return
+    there = {each.student.id for each in engine.environments() if each.belongs.class_id == of.id}
     if not there:
         remove(engine, of.id, listen)
+        return
+    machine = outside(engine, of.id)
+    if machine is None:
         return
     settle(engine, of, listen)
     if boxes := [f"{_MAILBOXES}/{who}" for who in gone if who not in there]:
@@ -114,8 +112,8 @@ def forget(engine: Engine, of: Class, gone: Collection[str], listen: Listener) -
 
 
 def remove(engine: Engine, class_id: str, listen: Listener) -> bool:
-    """Remove the world outside of a class, with the mail in it; whether there was one. Raises EngineError."""
-    if not lent.machines(engine, class_id):
+    """Remove the world outside of a class, or what is left of it, with the mail in it; whether there was any. Raises EngineError."""
+    if not lent.found(engine, class_id):
         return False
     with (
         changing_class(engine, class_id),
@@ -179,7 +177,7 @@ def _made(engine: Engine, of: Class, lab: Lab, node: Node, there: Sequence[Envir
 
 def _await(engine: Engine, of: Class, lab: Lab, node: Node, machine: Machine) -> None:
     """Wait until its servers answer. Raises EngineError."""
-    whole = Environment(lent.owner(of.id), lab.id, lab.last_stage, (machine,), class_id=of.id)
+    whole = Environment(lent.owner(of.id), lab.id, lab.last_stage, (machine,), belongs=Belonging(of.id))
     await_answers(engine, whole, list(node.own.answers) if node.own else [], 60)
 
 

@@ -24,7 +24,10 @@ _CANVAS = {"sisloginid", "sisuserid", "section"}  # where one is, Student is the
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns with a meaning, empty where there is none. `name` are those whose cells make the name, in that order."""
+    """The names of the columns with a meaning, empty where there is none. `name` are those whose cells make the name, in that order.
+
+    `id` is the number that the LMS has, `lms_id`, where nothing else says who a student is.
+    """
 
     id: str
     lms_id: str
@@ -62,11 +65,12 @@ def understood(names: Iterable[str]) -> Columns:
         given, first = first, ""
     by = of(*(each for each in _ID if each != "id" or not is_canvas)) or ("" if is_canvas else of("student"))
     whole = of(*_NAME) or ("" if by == of("student") else of("student"))
+    lms_id, email = of("id") if is_canvas else of(*_LMS_ID), of(*_EMAIL)
     return Columns(
-        id=by,
-        lms_id=of("id") if is_canvas else of(*_LMS_ID),
+        id=by or ("" if email else lms_id),
+        lms_id=lms_id,
         name=(whole,) if whole else tuple(filter(None, (given, family))),
-        email=of(*_EMAIL),
+        email=email,
         x=of(*_X),
         first=first,
         keys=tuple(name for plain, name in there.items() if _KEY.fullmatch(plain)),

@@ -48,7 +48,7 @@ class Assignment:
     """One lab of a class. `lab` is a name or an absolute folder, `at` the stage at which students begin, None for the lab's first.
 
     `open` and `due` carry the time zone of the class. `rubric` is a file, None for the lab's own or the default one.
-    `profiles` are those of the lab's topology that everybody gets, `drills` the names of those that are given out.
+    `profiles` are those of the lab's topology that everybody gets, `drills` the names of those that the class uses.
     """
 
     lab: str

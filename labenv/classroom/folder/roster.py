@@ -55,12 +55,12 @@ def read(file: Path) -> Roster:
             f"{file}: no column says who a student is. Call one id, username or email. There are: {names}."
         )
     notes = list(there.notes)
-    if not meant.id:
-        notes.append(f"there is no id or username, so the ids come from '{shown(meant.email)}'")
+    if meant.id in ("", meant.lms_id):
+        notes.append(f"there is no id or username, so the ids come from '{shown(meant.id or meant.email)}'")
     bad: dict[int, str] = {}
     members = []
     for row in there.rows:
-        if meant.is_canvas and (why := _of_canvas(row, meant)):
+        if why := _of_canvas(row, meant) if meant.is_canvas else _of_a_preview(row, meant):
             notes += [f"line {row.line}: {why}"] if why.strip() else []
             continue
         try:
@@ -94,7 +94,7 @@ def _member(row: table.Row, meant: Columns) -> Member:
         return one_line(plain[1] if plain else text).strip()
 
     login = cell(meant.id)
-    email = cell(meant.email) or (login if "@" in login else "")
+    email = cell(meant.email) or (login.removeprefix("#") if "@" in login else "")
     given = _given(login, meant.id) or _given(email, meant.email)
     if not given:
         where = " and ".join(f"'{shown(name)}'" for name in (meant.id, meant.email) if name)
@@ -137,6 +137,12 @@ def _of_canvas(row: table.Row, meant: Columns) -> str:
     if not row.cells[meant.lms_id].strip() and (not name or name.lower().startswith("points possible")):
         return " "
     return ""
+
+
+def _of_a_preview(row: table.Row, meant: Columns) -> str:
+    """What a row is that is no student's; empty for a student. Blackboard's preview of a course as a student sees it makes one."""
+    is_one = row.cells.get(meant.id, "").strip().casefold().endswith("_previewuser")
+    return "Blackboard's preview user is left out" if is_one else ""
 
 
 def _repeated(members: Iterable[Member]) -> Iterator[tuple[int, str]]:

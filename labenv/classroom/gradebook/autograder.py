@@ -33,8 +33,12 @@ def results(grade: Grade) -> bytes:
 
 
 def _test(grade: Grade, step: StepGrade) -> dict[str, Any]:
-    judge = f"judged {JUDGES[step.judge]}"
-    lines = [judge, f"seen: {step.seen}" if step.seen else "", f"expected: {step.expected}" if step.expected else ""]
+    judge = grade.judge_of(step)
+    lines = [
+        f"judged {JUDGES[judge]}",
+        f"seen: {step.seen}" if step.seen else "",
+        f"expected: {step.expected}" if step.expected else "",
+    ]
     told: dict[str, Any] = {
         "score": grade.points_of(step),
         "max_score": step.of,
@@ -43,7 +47,7 @@ def _test(grade: Grade, step: StepGrade) -> dict[str, Any]:
         "number": step.step,
         "output": clean("\n".join(filter(None, lines))),
         "output_format": "text",
-        "tags": [step.judge],
+        "tags": [judge],
         "visibility": "visible",
     }
     if step.status in ("pass", "warn", "fail"):  # of others, Gradescope goes by the points

@@ -91,7 +91,12 @@ def _canvas_points(points: str, keys: int) -> list[str]:
     return ["    Points Possible", *[""] * keys, points]
 
 
-_GIVEN, _EMAIL, _LMS_ID = attrgetter("given"), attrgetter("email"), attrgetter("lms_id")
+def _login(member: Member) -> str:
+    """What the roster gave for the id, unless that is the number that the LMS has."""
+    return "" if member.given == member.lms_id else member.given
+
+
+_EMAIL, _LMS_ID = attrgetter("email"), attrgetter("lms_id")
 
 
 LMS: dict[str, _Lms] = {
@@ -115,7 +120,7 @@ LMS: dict[str, _Lms] = {
         {
             "ID": _canvas_id,
             "SIS User ID": _sis_id,
-            "SIS Login ID": _or(_column("SIS Login ID", "Login ID"), _GIVEN),
+            "SIS Login ID": _or(_column("SIS Login ID", "Login ID"), _login),
             "Section": _column("Section"),
         },
         ("ID", "SIS User ID", "SIS Login ID"),
@@ -128,7 +133,7 @@ LMS: dict[str, _Lms] = {
     # help.blackboard.com, "Upload and Download Grades": tab-delimited UTF-16 as it downloads it; `Title |12345` is the column with that id.
     "blackboard": _Lms(
         "Blackboard",
-        {"Username": _or(_column("Username"), _GIVEN), "Student ID": _or(_column("Student ID"), _LMS_ID)},
+        {"Username": _or(_column("Username"), _login), "Student ID": _or(_column("Student ID"), _LMS_ID)},
         ("Username",),
         re.compile(r"(?P<title>.+?)(?: \[[^\]]*\])? ?\|\d+"),
         "{}",
@@ -141,7 +146,7 @@ LMS: dict[str, _Lms] = {
         "Brightspace",
         {
             "OrgDefinedId": _or(_column("OrgDefinedId", "Org Defined ID"), _LMS_ID),
-            "Username": _or(_column("Username"), _GIVEN),
+            "Username": _or(_column("Username"), _login),
         },
         ("OrgDefinedId", "Username"),
         re.compile(r"(?P<title>.+) Points Grade(?: <.*>)?"),

@@ -67,7 +67,7 @@ def _steps(book: Book) -> Table:
 
 
 def _step(grade: Grade, step: StepGrade) -> Iterator[Cell]:
-    yield from (grade.student, step.step, step.title, step.status, step.judge, step.claimed or "")
+    yield from (grade.student, step.step, step.title, step.status, grade.judge_of(step), step.claimed or "")
     yield from (grade.points_of(step), step.of, step.seen, step.expected)
 
 
@@ -90,7 +90,11 @@ def _said(book: Book, grade: Grade) -> Iterator[tuple[str, str, float | None]]:
         yield "note", note, None
     page = book.page(grade.student)
     for ask in page.asked:
-        yield "hint", f"step {ask.step}, {ask.time}: {guide.SAID.get(ask.level, ask.level)}", None
+        yield (
+            "hint",
+            f"step {ask.step}, {_local(book, ask.moment):%Y-%m-%d %H:%M}: {guide.SAID.get(ask.level, ask.level)}",
+            None,
+        )
     for drill in page.drills:
         yield "drill", f"{drill.name} (level {drill.level}): {drill.ended} after {drill.seconds} s", None
 

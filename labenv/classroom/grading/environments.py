@@ -68,7 +68,7 @@ def _unfit(there: Environment | None, task: Task) -> str:
     """Why an environment cannot be graded; empty if it can."""
     if there is None:
         return "no environment is here"
-    if there.class_id != task.of.id:
+    if there.belongs.class_id != task.of.id:
         return "the environment that is here was not brought up for this class"
     if there.lab != task.lab.id:
         return f"the environment is one of {there.lab}"

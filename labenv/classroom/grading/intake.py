@@ -63,11 +63,12 @@ def take(of: Class, sources: Iterable[Path], participants: Mapping[str, str], st
     """
     found = Taken()
     roster = Roster(of.members)
+    ids = {name.casefold() for one in of.members for name in (one.id, one.given)}
     for file, read in _files(sources, stack):
         name = PurePosixPath(file).name
         if name.startswith("._") or any(part in _LITTER for part in PurePosixPath(file).parts):
             continue
-        told = lms.named(file[-_LONGEST:], of.zone)
+        told = lms.named(file[-_LONGEST:], of.zone, ids)
         is_archive = name.lower().endswith(lms.ENDINGS)
         if not is_archive and name.lower().endswith(_BESIDE):
             continue

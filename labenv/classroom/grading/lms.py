@@ -5,7 +5,7 @@
 | Moodle | `Ann Smith_12345_assignsubmission_file/a.tar.gz`, or all in one folder with `_` for `/` | mod/assign/classes/downloader.php |
 | Canvas | `smithann_LATE_678_901_a.tar.gz`: sortable name, user id, file id | lib/content_zipper.rb |
 | Blackboard | `Lab 4b_asmith15_attempt_2027-01-26-23-59-01_a.tar.gz`, with a .txt beside it | Assignment File Download |
-| Brightspace | `12345-67890 - Ann Smith - Jan 26, 2027 1159 PM/a.tar.gz` | Assignments, Download |
+| Brightspace | `12345-67890 - Ann Smith - Jan 26, 2027 1159 PM/a.tar.gz`, or ` - ` for `/` | Assignments, Download |
 | labenv's gate | `asmith15/20270126T235901Z.tar.gz` | labenv/classroom/serving/received.py |
 
 Any other file is called as the teacher calls it: `asmith15.tar.gz`, `asmith15/a.tar.gz`.
@@ -14,7 +14,7 @@ The end of a name, `a.tar.gz` above, is the student's own choice, and may look l
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import PurePosixPath
@@ -23,8 +23,10 @@ ENDINGS = (".tar.gz", ".tgz", ".tar", ".gz")
 _MOODLE = re.compile(r"(?P<name>(?:(?!_attempt_\d{4}-).)+?)_(?P<number>\d+)_assignsubmission_file(?:_(?P<file>.*))?")
 _CANVAS = re.compile(r"(?P<name>[^_]+|anon)_(?P<late>LATE_)?(?P<user>[0-9A-Za-z]+)_(?P<id>\d+)_(?P<file>.+)")
 _BLACKBOARD = re.compile(r"(?P<before>.+?)_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_(?P<file>.*))?(?:\.txt)?")
+# The date is in the words and the order of the course's language; those of English are understood.
 _BRIGHTSPACE = re.compile(
-    r"\d+-\d+ - (?:(?P<number>\S*\d\S*) - )?(?P<name>.+?) ?- (?P<day>[A-Za-z0-9 ,]+\d{4}) (?P<clock>\d{3,4}) ?(?P<half>[AP]M)?(?: - (?P<file>.+))?"
+    r"\d+-\d+ - (?:(?P<number>\S*\d\S*) - )?(?P<name>.+?) ?- (?P<day>[\w .,]*?\d{4}),? (?P<clock>\d{3,4}) ?(?P<half>[AP]\.?M\.?)?(?: - (?P<file>.+))?",
+    re.IGNORECASE,
 )
 _GATE = re.compile(r"\d{8}T\d{6}Z")
 _DAYS = ("%b %d, %Y", "%B %d, %Y", "%d %b, %Y", "%d %B, %Y", "%d %b %Y", "%d %B %Y")
@@ -45,10 +47,15 @@ class Named:
     number: str = ""
 
 
-def named(path: str, zone: tzinfo) -> Named:
-    """What the name of a file in a zip or a folder tells; a time without a zone is in that one, which an LMS shows to the course."""
+def named(path: str, zone: tzinfo, ids: Container[str] = ()) -> Named:
+    """What the name of a file in a zip or a folder tells; a time without a zone is in that one, which an LMS shows to the course.
+
+    In a folder that is called like one of the `ids`, in small letters, whatever stands behind it is the student's own choice.
+    """
     parts = PurePosixPath(path).parts or (path,)  # "." has none
     for place, part in enumerate(parts, 1):
+        if place < len(parts) and part.casefold() in ids:
+            break
         found = _brightspace(part, zone) or (_canvas(part) if place == len(parts) else None)  # Canvas makes no folders
         if found := found or _moodle(part) or _blackboard(part, zone):
             return found
@@ -82,16 +89,14 @@ def _blackboard(part: str, zone: tzinfo) -> Named | None:
 
 
 def _brightspace(part: str, zone: tzinfo) -> Named | None:
-    match = _BRIGHTSPACE.fullmatch(part)
+    match = _BRIGHTSPACE.fullmatch(" ".join(part.split()))  # some languages have a narrow blank before AM and PM
     if not match:
         return None
     keys = tuple(filter(None, (match["number"], match["name"])))
-    clock, half = match["clock"].zfill(4), match["half"]
+    clock, half = match["clock"].zfill(4), (match["half"] or "").replace(".", "")
     for day in _DAYS:
         try:
-            time = datetime.strptime(
-                f"{match['day']} {clock} {half or ''}".strip(), f"{day} {'%I%M %p' if half else '%H%M'}"
-            )
+            time = datetime.strptime(f"{match['day']} {clock} {half}".strip(), f"{day} {'%I%M %p' if half else '%H%M'}")
         except ValueError:
             continue
         return Named(keys, time.replace(tzinfo=zone))

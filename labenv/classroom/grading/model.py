@@ -83,6 +83,10 @@ class Grade:
         decided = [each.points for each in self.overrides if each.step == step.step]
         return decided[-1] if decided else step.points
 
+    def judge_of(self, step: StepGrade) -> Judge:
+        """Who gave the points of one step: a person, if a teacher decided about it."""
+        return "person" if any(each.step == step.step for each in self.overrides) else step.judge
+
     @property
     def earned(self) -> float:
         """The points of the steps, with what a teacher decided about single ones."""

@@ -13,6 +13,7 @@ from labenv.classroom.grading.model import Deduction, Judge, Status, StepGrade
 from labenv.lab.model import Lab, Step
 from labenv.lab.rubric import Rubric, Rule
 from labenv.sheet.guide import Asked
+from labenv.text import many
 
 _WORST_FIRST: tuple[Status, ...] = ("fail", "skip", "warn", "pass")
 _MOST_SAID = 3  # checks of one step that are quoted
@@ -103,7 +104,7 @@ def taken_away(rubric: Rubric, known: Known) -> Iterator[Deduction]:
         count = Counter(ask.step for ask in known.asked)
         where = ", ".join(f"step {step}: {number}" for step, number in count.items())
         free = f", {rubric.free} of them free" if rubric.free else ""
-        yield Deduction(f"{_many(len(known.asked), 'hint')} ({where}){free}", points)
+        yield Deduction(f"{many(len(known.asked), 'hint')} ({where}){free}", points)
     for rule in rubric.rules:
         if rule.points and _is_met(rule, known):
             yield Deduction(rule.reason, rule.points)
@@ -148,10 +149,6 @@ def for_late(days: int, rule: LateRule, of: float) -> Deduction | None:
     if not days or not of:
         return None
     if days > rule.days:
-        return Deduction(f"{_many(days, 'day')} late: it counts nothing after {_many(rule.days, 'day')}", of)
+        return Deduction(f"{many(days, 'day')} late: it counts nothing after {many(rule.days, 'day')}", of)
     points = min(of, of * rule.per_day * days / 100)
-    return Deduction(f"{_many(days, 'day')} late: {rule.per_day:g} % a day", points) if points else None
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return Deduction(f"{many(days, 'day')} late: {rule.per_day:g} % a day", points) if points else None

@@ -48,11 +48,15 @@ put('/etc/passwd', $passwd);
 put('/etc/shadow', $shadow);
 put('/etc/group', $group);
 
+# A home elsewhere is made if nothing is there; what the image has there is no home.
 for (@{$orders{home}}) {
     my ($home, $name, @rights) = @$_;
     my @person = getpwnam $name or next;
-    if (!-d $home) {
+    if (!-e $home) {
+        system 'mkdir', '-p', $home =~ s{/[^/]+$}{/}r;
         system 'cp', '-r', '/etc/skel', $home;
+    } elsif ($home !~ m{^/(root$|home/)}) {
+        next;
     }
     system 'chown', '-R', "$person[2]:$person[3]", $home if $home ne '/root';
     own($home, @rights);

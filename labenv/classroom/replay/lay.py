@@ -23,7 +23,7 @@ _NAME = "/etc/hostname"
 _ACCOUNTS = "/etc/labenv/accounts"  # lay.pl makes the accounts
 _PROGRAM, _LIST = "/usr/lib/labenv/init", "/usr/lib/labenv/replay"  # what a machine's init starts in its place, once
 _LARGEST = 120_000  # an argument of a program, in bytes (execve(2): 128 KiB)
-_FIRST_PERSON, _LAST_PERSON = 1000, 60_000  # login.defs(5), UID_MIN and UID_MAX
+_FIRST_PERSON = 1000  # login.defs(5), UID_MIN
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
@@ -140,7 +140,7 @@ def _account(one: Account, password: str) -> Iterator[tuple[str, ...]]:
     expires = "" if one.expires is None else str(one.expires)
     yield "account", one.name, secret, str(one.uid), str(one.gid), one.gecos, one.home, one.shell, expires
     yield from (("join", group, one.name) for group in one.groups)
-    if one.home_at and (one.home == "/root" or one.home.startswith("/home/")):
+    if one.home_at and (one.home == "/root" or one.home.startswith("/home/") or one.uid >= _FIRST_PERSON):
         yield "home", one.home, one.name, *_rights(one.home_at)
 
 

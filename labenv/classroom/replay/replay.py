@@ -27,7 +27,7 @@ from labenv.events import Listener, announced
 from labenv.lab.model import Lab
 from labenv.plain_tar import Unreadable
 from labenv.student import Student
-from labenv.text import one_line
+from labenv.text import many, one_line
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
@@ -133,7 +133,7 @@ def replay_all(
                 judged,
                 listen,
                 name=lambda one: one.student.id,
-                doing=f"judging {len(given)} submissions on clean machines",
+                doing=f"judging {many(len(given), 'submission')} on clean machines",
                 room=Room(engine, _MACHINES),
                 elsewhere=not engine.is_local,
             ):

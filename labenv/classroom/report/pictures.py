@@ -74,7 +74,8 @@ def histogram(percents: Sequence[float]) -> Histogram:
 
 def handed_in(grades: Iterable[Grade], students: int, due: datetime | None, zone: tzinfo) -> Curve | None:
     """Which share of the students has handed in by when. None if no time of a hand-in is known."""
-    times = sorted(grade.handed_in for grade in grades if grade.handed_in and not grade.missing)
+    there = [grade for grade in grades if grade.source != "environment" and not grade.missing]
+    times = sorted(grade.handed_in for grade in there if grade.handed_in)
     if not times:
         return None
     scale = _Scale([*times, *([due] if due else [])], zone)
@@ -82,11 +83,13 @@ def handed_in(grades: Iterable[Grade], students: int, due: datetime | None, zone
     points = [(scale.x(times[0]), _y(0))]
     for moment, percent in zip(times, share, strict=True):
         points += [(scale.x(moment), points[-1][1]), (scale.x(moment), _y(percent))]
-    late = sum(due is not None and moment > due for moment in times)
-    words = (
-        f"{len(times)} of {students} students handed in, between {_said(times[0], zone)} and {_said(times[-1], zone)}"
-    )
-    words += f"; {late} of them after the due date, {_said(due, zone)}." if due else "."
+    first, last = _said(times[0], zone), _said(times[-1], zone)
+    words = f"{len(there)} of {students} students handed in, {f'between {first} and {last}' if last != first else f'on {first}'}"
+    if due:
+        words += f"; {sum(moment > due for moment in times)} of them after the due date, {_said(due, zone)}"
+    words += "."
+    if unknown := len(there) - len(times):
+        words += f" For {unknown} of them no time is known, so the line leaves them out."
     return Curve(_path(points), "", (), scale.x(due) if due else None, scale.ticks, words)
 
 

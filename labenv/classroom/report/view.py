@@ -108,7 +108,7 @@ class Student:
         """For each kind of judge: its words, the points, of how many, in how many steps. What differs is kept apart."""
         told = []
         for judge, words in JUDGES.items():
-            steps = [step for step in self._shown if step.judge == judge]
+            steps = [step for step in self._shown if self.grade.judge_of(step) == judge]
             if steps:
                 points = sum(self.grade.points_of(step) for step in steps)
                 told.append((words, points, sum(step.of for step in steps), len(steps)))
@@ -221,7 +221,7 @@ class Overview:
                 (grade, step)
                 for grade in self.book.grades
                 for step in grade.steps
-                if step.judge == judge and not grade.missing
+                if grade.judge_of(step) == judge and not grade.missing
             ]
             if there:
                 points = sum(grade.points_of(step) for grade, step in there)

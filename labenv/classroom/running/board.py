@@ -4,7 +4,7 @@ The facts are what the engine lists (machines, hints, ticks, drills: labels) and
 results of all checks. So they are as old as the last check of each student.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,7 +31,6 @@ State = Literal["runs", "partly", "stopped", "missing", "elsewhere"]
 
 _RUNS = 6  # of the checks that are read first; more only of who is stuck for longer
 _MOST_RUNS = 400
-_BOOT = 180  # seconds after its making in which what changes in a machine is its own doing
 _TOGETHER = 4  # histories that are read at once: each is a process of git
 
 
@@ -41,8 +40,8 @@ class Row:
 
     `marks` are the steps that were checked, by number; `checked` is when that was last done. `stuck` is the first step that fails, and
     `since` when the first of the checks was that has not seen it pass since. `hints` were asked for, `drills` are the finished ones
-    and `fixed` of them, `drilling` is since when one runs. `active` is the last that is known of the student's own doing: a file that
-    changed, a hint, a tick, the end of a drill. `note` says what else a teacher should know, as a sentence.
+    and `fixed` of them, `drilling` is since when one runs. `active` is the last that is known of the student's own doing: a file edited, not
+    by a labenv command; a hint, a tick, a diagnosis, the end of a drill. `note` says what else a teacher should know, as a sentence.
     """
 
     student: str
@@ -115,7 +114,7 @@ class Board:
         ]
 
     def _is_mine(self, environment: Environment) -> bool:
-        return environment.class_id == self.of.id and environment.lab == self.lab.id
+        return environment.belongs.class_id == self.of.id and environment.lab == self.lab.id
 
     def _lately(self, environment: Environment) -> Lately | LabenvError:
         """The newest of a history, with all runs since the first step that fails did not."""
@@ -166,8 +165,8 @@ class Board:
         over = _entries(recorded.get(drill_records.OVER))
         running = recorded.get(drill_records.RUNNING)
         drilling = _seconds(running.get("begun")) if isinstance(running, dict) else 0
-        done = [*asked, *(_seconds(tick.time) for tick in ticked.values())]
-        done += [_seconds(each.get("ended")) for each in over]
+        done = [lately.edited, *asked, *(_seconds(tick.time) for tick in ticked.values())]
+        done += [moment for each in (*over, *_entries([running])) for moment in _in_drill(each)]
         return Row(
             member.id,
             member.name,
@@ -182,12 +181,12 @@ class Board:
             len(over),
             sum(bool(each.get("mended")) for each in over),
             drilling or None,
-            max((*done, _changed(environment, lately, drilling))) or None,
+            max(done) or None,
             note,
         )
 
     def _elsewhere(self, environment: Environment) -> str:
-        if environment.class_id == self.of.id:
+        if environment.belongs.class_id == self.of.id:
             return f"The environment is of {environment.lab}."
         return f"The environment ({environment.lab}) is not of this class."
 
@@ -243,14 +242,14 @@ def _stuck(lately: Lately, marks: Mapping[str, Mark]) -> tuple[str, int | None, 
     return stuck, since, False
 
 
-def _changed(environment: Environment, lately: Lately, drilling: int) -> int:
-    """When the student last changed a file, as far as that is stored; 0 if never.
-
-    What changed before a drill that runs began is the fault's own; who began it, student or teacher, is not known.
-    """
-    made = max((machine.made for machine in environment.regular), default=0)
-    is_ours = made <= lately.changed <= made + _BOOT or lately.changed <= drilling
-    return 0 if is_ours else lately.changed
+def _in_drill(kept: Mapping[str, Any]) -> Iterator[int]:
+    """When the student did something in a drill, by its record: said where the fault is, asked for a hint, ended it."""
+    for said in _entries(kept.get("diagnoses")):
+        yield _seconds(said.get("time"))
+    if isinstance(hinted := kept.get("hinted"), list):
+        yield from map(_seconds, hinted)
+    if not kept.get("by_teacher"):
+        yield _seconds(kept.get("ended"))
 
 
 def _entries(kept: Any) -> list[dict[str, Any]]:

@@ -16,11 +16,12 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Self
 
 from labenv.checks.results import Report
-from labenv.classroom.running.waves import paced
+from labenv.classroom.running import waves
 from labenv.engine.endpoint import Endpoint
 from labenv.environment import Environment
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, silent
+from labenv.text import many
 
 if TYPE_CHECKING:
     from labenv.classroom.running.worker import Failure, Said, Task
@@ -47,7 +48,6 @@ def check_all(
     The other arguments are those of `run_checks`; a report is the same as there. Interrupted, or closed, it ends the checks that run.
     """
     there = list(environments)
-    many = "1 environment" if len(there) == 1 else f"{len(there)} environments"
     with Checkers(engine) as checkers:
         check = partial(
             checkers.check,
@@ -58,7 +58,9 @@ def check_all(
             listen=listen,
         )
         elsewhere = not engine.is_local
-        yield from paced(there, check, listen, name=_name, doing=f"checking {many}", elsewhere=elsewhere)
+        yield from waves.paced(
+            there, check, listen, name=_name, doing=f"checking {many(len(there), 'environment')}", elsewhere=elsewhere
+        )
 
 
 def _name(environment: Environment) -> str:

@@ -1,12 +1,13 @@
 """Removing environments of a class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from labenv.classroom.federation import world
 from labenv.classroom.folder.model import Class
 from labenv.classroom.running import timers, waves
-from labenv.engine import Engine
+from labenv.classroom.running.there import environments
+from labenv.engine import Engine, lent
 from labenv.engine.save_store import Save
 from labenv.environment import Environment
 from labenv.environments import down as one
@@ -22,6 +23,27 @@ class Removed:
 
     student: str
     saved: Save | None
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """What `down` removes: environments, and whether the world outside of the class goes with them."""
+
+    environments: Sequence[Environment]
+    outside: bool
+
+
+def doomed(engine: Engine, of: Class, only: Collection[str] | None = None, lab: str | None = None) -> Doomed:
+    """What there is to remove of a class, of those whom `only` names and of one `lab` of it, if given.
+
+    The world outside goes with the last environment, and alone where a `class up` was interrupted before the first. Raises as
+    `there.environments` does if there is nothing at all.
+    """
+    outside = bool(lent.found(engine, of.id))
+    every = [each for each in engine.environments() if each.belongs.class_id == of.id]
+    alone = outside and not (every or only or lab)
+    chosen = [] if alone else environments(engine, of, only, lab)
+    return Doomed(chosen, outside and len(chosen) == len(every))
 
 
 def down(

@@ -77,7 +77,7 @@ def give_up(
     with Checkers(engine) as checkers:
 
         def one(mine: Engine, environment: Environment, tell: Listener) -> Verdict:
-            return drill.give_up(mine, environment, tell, partial(_checked, checkers))
+            return drill.give_up(mine, environment, tell, partial(_checked, checkers), by_teacher=True)
 
         yield from waves.for_each(engine, there, one, listen, "ending the drills of")
 

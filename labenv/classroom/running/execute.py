@@ -44,8 +44,7 @@ def execute(
         if node.state != "running":
             who = environment.student.id
             raise EngineError(f"{machine} is not running. Bring it back first: labenv class up --only {who}")
-        history.begin(mine, environment, tell)
-        with mine.shell(node) as channel:
+        with history.told(mine, environment, tell, "labenv class exec", machine=machine), mine.shell(node) as channel:
             done = channel.run(told, seconds, _MOST)
         return Ran(environment.student.id, done.rc, tuple(decoded(done.stdout).splitlines()))
 

@@ -34,7 +34,7 @@ class Room:
         if free is not None and free < needed:
             return (
                 f"There is no memory for another environment: {free >> 20} MiB are available, and it needs "
-                f"{self._machines * MEMORY >> 20} and {_SPARE >> 20} to spare. {kept} Stop some first: labenv class down --save"
+                f"{self._machines * MEMORY >> 20} and {_SPARE >> 20} to spare. {kept} Stop some first: labenv class stop --only STUDENT"
             )
         there = disk.looked_at(self._disk) if self._disk else None
         if there and (there.free < running * self._machines * _DISK or (there.inodes or _INODES) < _INODES):

@@ -19,7 +19,7 @@ def environments(
     in the class and for a lab that is none of its, EngineError if there is no environment.
     """
     wanted = labs.load(of.assignment(lab).lab).id if lab else None
-    mine = [each for each in engine.environments() if each.class_id == of.id and wanted in (None, each.lab)]
+    mine = [each for each in engine.environments() if each.belongs.class_id == of.id and wanted in (None, each.lab)]
     found = {each.student.id for each in mine} if not only else set[str]()
     for word in (part.strip() for text in only or () for part in text.split(",")):
         named = {each.student.id for each in mine if fnmatchcase(each.student.id, word)}

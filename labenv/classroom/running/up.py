@@ -12,7 +12,7 @@ from labenv.classroom.running.room import Room
 from labenv.classroom.running.there import environments
 from labenv.engine import Engine, image_sources
 from labenv.engine.images import Images
-from labenv.environment import Allowance, Environment
+from labenv.environment import Allowance, Belonging, Environment
 from labenv.environments import room
 from labenv.environments.plan import Request, validated, wished
 from labenv.environments.up import Outcome
@@ -21,6 +21,7 @@ from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Listener
 from labenv.lab import labs
 from labenv.lab.model import Lab
+from labenv.text import many
 
 Check = Callable[[Environment], Report]
 
@@ -62,7 +63,7 @@ def up(
     lab = labs.load(assignment.lab)
     stage = lab.check_stage(at or assignment.at or lab.stages[0].id)
     there = {each.student.id: each for each in engine.environments()}
-    allowance = Allowance(of.limits.memory or 0, of.limits.processes or 0)
+    belongs = Belonging(of.id, Allowance(of.limits.memory or 0, of.limits.processes or 0), of.federate)
     items: list[_Item] = []
     for member in members:
         new = Request(
@@ -72,9 +73,7 @@ def up(
             stage,
             assignment.lab,
             profiles=assignment.profiles,
-            class_id=of.id,
-            allowance=allowance,
-            federated=of.federate,
+            belongs=belongs,
         )
         try:
             if existing := there.get(member.id):
@@ -133,7 +132,7 @@ def _brought_up(
         bring,
         listen,
         name=lambda item: item.request.student_id,
-        doing=f"bringing up {len(items)} environments of {of.name}",
+        doing=f"bringing up {many(len(items), 'environment')}",
         room=Room(engine, max(sizes, default=0)),
         elsewhere=not engine.is_local,
     ):
@@ -150,17 +149,16 @@ def _as_it_is(existing: Environment, profiles: Collection[str] = ()) -> Request:
         existing.stage,
         existing.lab_folder or existing.lab,
         profiles=frozenset(profiles),
-        class_id=existing.class_id,
-        allowance=existing.allowance,
-        federated=existing.federated,
+        belongs=existing.belongs,
     )
 
 
 def _refuse_strange(existing: Environment, of: Class, lab: Lab) -> None:
     """Raise UsageError for an environment that is not this class's, or one of another lab."""
     who = existing.student.id
-    if existing.class_id != of.id:
-        whose = f"belongs to the class {existing.class_id}" if existing.class_id else "belongs to no class"
+    if existing.belongs.class_id != of.id:
+        other = existing.belongs.class_id
+        whose = f"belongs to the class {other}" if other else "belongs to no class"
         raise UsageError(
             f"There is an environment of {who} that {whose}. To give {who} one of {of.id}, save that and remove it: "
             f"labenv save -s {who}, labenv down -s {who}"
@@ -179,12 +177,12 @@ def _within(
     most = of.limits.at_once
     if most is None:
         return items, []
-    run = {who for who, each in there.items() if each.class_id == of.id and _runs(each)}
+    run = {who for who, each in there.items() if each.belongs.class_id == of.id and _runs(each)}
     known = [item for item in items if item.request.student_id in run]
     rest = [item for item in items if item.request.student_id not in run]
     free = max(0, most - len(run))
     error = UsageError(
-        f"class.yaml of {of.name} lets {most} environment{'' if most == 1 else 's'} run at once. To stop some: labenv class down --save --only STUDENT; or "
+        f"class.yaml of {of.name} lets {many(most, 'environment')} run at once. To stop some: labenv class stop --only STUDENT; or "
         "raise `at once` there."
     )
     return [*known, *rest[:free]], [(item.request.student_id, error) for item in rest[free:]]

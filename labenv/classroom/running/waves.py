@@ -14,7 +14,7 @@ from labenv.environment import Environment
 from labenv.errors import EngineError, LabenvError
 from labenv.events import Event, Listener
 from labenv.parallel import Together
-from labenv.text import one_line
+from labenv.text import many, one_line
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,6 +42,8 @@ def paced(
     error. `doing` says in the progress what is done, `name` for whom. Nobody's error stops the others, not even a mistake in
     labenv: it becomes a LabenvError. The caller's own work between two items holds up those that have not begun.
     """
+    if not items:
+        return
     here = Computer()
     pace: Pace = Answers() if elsewhere or not here.read("proc/stat") else Processors(here)
     waiting, running = deque(items), dict[Future[tuple[R | LabenvError, float]], T]()
@@ -55,9 +57,7 @@ def paced(
             if reason and not running:
                 yield from ((item, EngineError(reason)) for item in waiting)
                 break
-            _tell(
-                listen, [name(item) for item in running.values()], len(items) - len(waiting) - len(running), len(items)
-            )
+            _tell(listen, [name(item) for item in running.values()], len(items) - len(waiting) - len(running))
             ended, _ = wait(running, _TICK, FIRST_COMPLETED)
             pace.look(len(running))
             for future in ended:
@@ -99,8 +99,15 @@ def for_each(
     def one(environment: Environment) -> R:
         return work(engine.apart(), environment, of_one(listen, environment.student.id, said))
 
-    many = "1 environment" if len(there) == 1 else f"{len(there)} environments"
-    whose = paced(there, one, listen, name=_student, doing=f"{doing} {many}", room=room, elsewhere=not engine.is_local)
+    whose = paced(
+        there,
+        one,
+        listen,
+        name=_student,
+        doing=f"{doing} {many(len(there), 'environment')}",
+        room=room,
+        elsewhere=not engine.is_local,
+    )
     return ((environment.student.id, result) for environment, result in whose)
 
 
@@ -124,6 +131,7 @@ def _timed(work: Callable[[T], R], item: T) -> tuple[R | LabenvError, float]:
     return result, time.monotonic() - began
 
 
-def _tell(listen: Listener, names: list[str], done: int, whole: int) -> None:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    listen(Event(STEP, f"{done} of {whole} done; now {', '.join(names[:_NAMED])}{more}"))
+def _tell(listen: Listener, names: list[str], done: int) -> None:
+    """Tell how far it is: the numbers first, because a narrow terminal leaves out the end."""
+    more = ", …" if len(names) > _NAMED else ""
+    listen(Event(STEP, f"{done} done, {len(names)} under way: {', '.join(names[:_NAMED])}{more}"))

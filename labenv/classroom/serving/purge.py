@@ -19,6 +19,7 @@ from labenv.environments import saves
 from labenv.environments.down import down
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Event, Listener
+from labenv.text import many
 
 _PATIENCE = 30.0  # seconds for a grader that is at work
 
@@ -49,22 +50,22 @@ def _of_gate(of: Class, student: str) -> Iterator[Part]:
     if count := passwords.left(of).get(student, 0):
         yield Part(f"{count} passwords that were not used", lambda: passwords.forget(of, student))
     if count := len(keys.brought(of, student)):
-        yield Part(_many(count, "SSH key"), lambda: keys.forget(of, student))
+        yield Part(many(count, "SSH key"), lambda: keys.forget(of, student))
     if student in timers.get_all(of):
         yield Part("a timer", lambda: timers.drop(of, student))
 
 
 def _of_engine(engine: Engine, of: Class, student: str, listen: Listener) -> Iterator[Part]:
     for environment in engine.environments(student):
-        if environment.class_id == of.id:
+        if environment.belongs.class_id == of.id:
             yield Part(
-                f"the environment of {environment.lab} ({_many(len(environment.machines), 'machine')}), with its history",
+                f"the environment of {environment.lab} ({many(len(environment.machines), 'machine')}), with its history",
                 partial(down, engine, environment, listen),
             )
     if world.knows(engine, of.id, student):
         yield Part("the mailbox in the class's world outside", lambda: world.forget(engine, of, [student], listen))
     for save in save_store.found(engine, student):
-        if save.environment.class_id == of.id:
+        if save.environment.belongs.class_id == of.id:
             yield Part(f"the save {save.name}", partial(saves.remove, engine, student, save.name, listen))
 
 
@@ -72,14 +73,14 @@ def _of_records(of: Class, student: str) -> Iterator[Part]:
     for base in sorted(of.records.rglob("*.sqlite")):
         if count := _rows(base, student, delete=False):
             yield Part(
-                f"{_many(count, 'row')} in {base.name} (grades, and what was decided about them)",
+                f"{many(count, 'row')} in {base.name} (grades, and what was decided about them)",
                 partial(_rows, base, student, delete=True),
             )
     for path in _named(of.records, student):
         files = sum(len(found) for _, _, found in os.walk(path)) if path.is_dir() else 1
-        yield Part(f"{_many(files, 'file')} in {path.relative_to(of.records)}", partial(_delete, path))
+        yield Part(f"{many(files, 'file')} in {path.relative_to(of.records)}", partial(_delete, path))
     if count := sum(1 for _ in audit.read(of, frozenset({student}))):
-        yield Part(_many(count, "line") + " of the audit log", lambda: audit.forget(of, student))
+        yield Part(many(count, "line") + " of the audit log", lambda: audit.forget(of, student))
 
 
 def _named(folder: Path, student: str) -> Iterator[Path]:
@@ -121,7 +122,3 @@ def _delete(path: Path) -> None:
             path.unlink()
     except OSError as error:
         raise LabenvError(f"{path} cannot be removed: {error.strerror}.") from error
-
-
-def _many(count: int, what: str) -> str:
-    return f"1 {what}" if count == 1 else f"{count} {what}s"

@@ -19,6 +19,7 @@ from labenv.environment import Environment
 from labenv.errors import LabenvError
 from labenv.events import Event, Listener
 from labenv.parallel import Together
+from labenv.text import many
 
 EVERY = 20.0  # seconds between two rounds
 WARNINGS = (600.0, 120.0)  # seconds before the end at which a student is told
@@ -70,7 +71,9 @@ class Rounds:
         if not wanted:
             return
         there = {
-            each.student.id: each for each in self.engine.environments() if each.class_id == of.id and running(each)
+            each.student.id: each
+            for each in self.engine.environments()
+            if each.belongs.class_id == of.id and running(each)
         }
         over = [
             there[student]
@@ -102,8 +105,9 @@ class Rounds:
         if new := [before for before in end.warnings if left <= before and (end.why, before) not in known.told]:
             known.told |= {(end.why, before): now for before in new}
             minutes = max(1, round(max(left, notice) / 60))
-            said = "1 minute" if minutes == 1 else f"{minutes} minutes"
-            self._say(environment, f"In {said} your machines are stopped: {end.why}. Your work is kept.")
+            self._say(
+                environment, f"In {many(minutes, 'minute')} your machines are stopped: {end.why}. Your work is kept."
+            )
             audit.note(of, environment.student.id, "told", minutes=minutes)
         told = known.told.get((end.why, last))
         return left <= 0 and told is not None and now - told >= notice

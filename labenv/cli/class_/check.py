@@ -70,11 +70,15 @@ def check(
                 f"No student of {of.name} has an environment of {assignment.name}. Bring them up: labenv class up"
             )
         running = [each for each in there.values() if state(each) in ("runs", "partly")]
-        told = {each.student.id: said for each, said in check_all(engine, running, steps=steps, listen=listen)}
+        told: dict[str, Report | LabenvError] = {}
+        common.if_interrupted(_left_off(0, len(running)))
+        for each, said in check_all(engine, running, steps=steps, listen=listen):
+            told[each.student.id] = said
+            common.if_interrupted(_left_off(len(told), len(running)))
         now = int(time.time())
         rows = [
-            row.after(said, board.lab, now)
-            if (said := told.get(row.student)) and not isinstance(said, LabenvError)
+            row.after(report, board.lab, now)
+            if (report := told.get(row.student)) and not isinstance(report, LabenvError)
             else row
             for row in board.look()
         ]
@@ -91,6 +95,14 @@ def check(
         raise typer.Exit(1)
     if broken:
         raise typer.Exit(EngineError.exit_code)
+
+
+def _left_off(count: int, whole: int) -> str:
+    """What holds after so many of the environments were checked."""
+    from labenv.environments import history
+
+    kept = "labenv class status has their results" if history.has_git() else "their results are lost, as git is missing"
+    return f"Checks change nothing. {count} of {whole} environments were checked{f': {kept}' if count else ''}."
 
 
 def _absent(rows: "Sequence[Row]", told: "Mapping[str, object]") -> dict[str, str]:

@@ -42,6 +42,7 @@ def execute(
     from labenv.classroom.running.execute import execute as run_all
 
     of = opened(folder)
+    common.if_interrupted("The command may have run in some of the machines. What it printed there is lost.")
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         there = known.environments(engine, of, only, lab)

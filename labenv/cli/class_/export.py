@@ -9,6 +9,7 @@ from labenv.cli import common, screen
 from labenv.cli.class_ import told
 from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
 from labenv.cli.common import JsonOption
+from labenv.text import many
 
 
 def export(
@@ -38,5 +39,7 @@ def export(
         common.print_json(told.document(of, rows, errors))
     elif done:
         whole = sum(made.size for made in done.values())
-        print(f"Wrote {len(done)} archives into {to}, {whole / 1e6:.0f} MB. To continue with one: labenv import FILE")
+        print(
+            f"Wrote {many(len(done), 'archive')} into {to}, {whole / 1e6:.0f} MB. To continue with one: labenv import FILE"
+        )
     told.finish(errors, len(done) + len(errors))

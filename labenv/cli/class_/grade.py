@@ -106,6 +106,7 @@ def grade(
         gradebook=gradebook,
         item=item,
     )
+    common.if_interrupted("Nothing of this run is kept. The grades of earlier ones stay: labenv class grades")
     there = opened(folder, writes=True)
     if not sources:
         for option, given in (("--replay", replay), ("--handed-in", handed_in), ("--handout", handout)):

@@ -110,8 +110,8 @@ def _show(grade: "Grade", runs: "list[Run]") -> None:
     rows = []
     for step in grade.steps:
         said = f"{step.status}{f', the student says {step.claimed}' if step.claimed else ''}"
-        points = f"{scores.number(step.points)} of {scores.number(step.of)}" if step.of else "-"
-        rows.append([step.step, one_line(step.title), points, said, step.judge, one_line(step.seen)[:160]])
+        points = f"{scores.number(grade.points_of(step))} of {scores.number(step.of)}" if step.of else "-"
+        rows.append([step.step, one_line(step.title), points, said, grade.judge_of(step), one_line(step.seen)[:160]])
     print()
     show.table(("step", "what", "points", "status", "judge", "seen"), rows)
     for taken in grade.deductions:

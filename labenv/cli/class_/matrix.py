@@ -52,6 +52,7 @@ def matrix(
         common.check_writable(html)
     from labenv.classroom.federation.matrix import measure  # takes a while, as do those below
 
+    common.if_interrupted("What was seen so far is lost.")
     with screen.progress(quiet=watch) as listen:
         engine = common.open_engine(listen)
         seen = measure(engine, of, only, listen)

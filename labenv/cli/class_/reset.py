@@ -58,6 +58,9 @@ def reset(
         return
     if not told.agreed(f"Reset {what}?", ["Each is saved first."], yes=yes):
         return
+    common.if_interrupted(
+        "Who was reset stays so, and has a save from before: labenv saves. For the others: the same command with --only"
+    )
     with screen.progress() as listen:
         done, errors = told.sorted_out(core.reset(engine, there, machine, at, listen))
     if json:

@@ -35,6 +35,7 @@ def save(
     of = opened(folder)
     if name is not None:
         saves.check_name(name)
+    common.if_interrupted("The saves so far stay. For the other students: the same command with --only")
     with screen.progress() as listen:
         engine = common.open_engine(listen)
         done, errors = told.sorted_out(save_all(engine, known.environments(engine, of, only, lab), name, listen))

@@ -62,7 +62,8 @@ def summary(grades: "Sequence[Grade]") -> "Iterator[str]":
     for grade in there:
         for step in grade.steps:
             if step.of and not grade.missing:
-                judged[JUDGES[step.judge]] = judged.get(JUDGES[step.judge], 0) + step.of
+                who = JUDGES[grade.judge_of(step)]
+                judged[who] = judged.get(who, 0) + step.of
     if len(judged) == 1:
         yield f"All points were judged {next(iter(judged))}."
     elif whole := sum(judged.values()):

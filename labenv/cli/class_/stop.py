@@ -28,7 +28,9 @@ def stop(
     from labenv.classroom.running import waves
     from labenv.classroom.running.there import environments
     from labenv.classroom.serving import stop as core
+    from labenv.text import many
 
+    common.if_interrupted("What was stopped stays so, with all work; the same command continues from there.")
     of = opened(folder)
     with screen.progress() as listen:
         engine = common.open_engine(listen)
@@ -40,7 +42,7 @@ def stop(
             lambda each: core.stop(engine.apart(), each.student.id, waves.of_one(listen, each.student.id)),
             listen,
             name=lambda each: each.student.id,
-            doing=f"stopping {len(there)} environments",
+            doing=f"stopping {many(len(there), 'environment')}",
         )
         for each, result in coming:
             if isinstance(result, LabenvError):

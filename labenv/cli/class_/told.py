@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from labenv.errors import LabenvError
+from labenv.text import many
 
 if TYPE_CHECKING:
     from labenv.classroom.folder.model import Class
@@ -45,14 +46,14 @@ def finish(errors: Mapping[str, LabenvError], whole: int, *, at_least: int = 0) 
 
 def students(count: int) -> str:
     """A number of students in words."""
-    return "1 student" if count == 1 else f"{count} students"
+    return many(count, "student")
 
 
 def environments(there: "Sequence[Environment]") -> str:
     """Whose environments they are, in words."""
     names = ", ".join(each.student.id for each in there[:_NAMED])
     more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
-    return f"{len(there)} environment{'' if len(there) == 1 else 's'} ({names}{more})"
+    return f"{many(len(there), 'environment')} ({names}{more})"
 
 
 def agreed(question: str, told: Iterable[str], *, yes: bool) -> bool:

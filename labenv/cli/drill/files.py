@@ -9,6 +9,7 @@ import typer
 from labenv.cli import common
 from labenv.cli.common import JsonOption
 from labenv.cli.request import LabOption
+from labenv.text import many
 
 FromOption = Annotated[
     Path | None,
@@ -90,7 +91,7 @@ def lint(
     else:
         for note in notes:
             print(f"{note.file}:{note.line}: note: {note.sentence}")
-        print("\n".join(map(str, found)) or f"{len(files)} drills: no errors")
+        print("\n".join(map(str, found)) or f"{many(len(files), 'drill')}: no errors")
     if found:
         raise typer.Exit(2)
 

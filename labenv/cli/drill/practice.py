@@ -40,6 +40,9 @@ def start(
         str | None,
         typer.Option(help="Repeatable choice: the same student and seed always get the same drill."),
     ] = None,
+    among: Annotated[
+        str | None, typer.Option("--among", metavar="NAMES", help="Only one of these drills, separated by commas.")
+    ] = None,
     folder: FromOption = None,
     student: StudentOption = None,
     json: JsonOption = False,
@@ -64,8 +67,10 @@ def start(
         raise UsageError("A drill's name cannot be combined with --random, --level or --seed.")
     with screen.progress() as listen:
         engine, environment = _open(listen, student)
-        among = drills.catalogue(labs.of(environment), folder, listen)
-        wanted = [drill.named(name, among)] if name else drill.drawn(engine, environment, among, level=level, seed=seed)
+        there = drills.catalogue(labs.of(environment), folder, listen)
+        if among:
+            there = [drill.named(each, there) for each in among.split(",")]
+        wanted = [drill.named(name, there)] if name else drill.drawn(engine, environment, there, level=level, seed=seed)
         running = drill.start(engine, environment, wanted, listen)
     _tell(drill.symptom(running, environment, common.lab_of(environment, json=json)), environment, running, json=json)
 

@@ -84,7 +84,7 @@ def table(rows: "list[DrillEntry]") -> None:
 
 def lines(result: "Result") -> list[str]:
     """The result of a drill, line by line."""
-    how = "fixed" if result.mended else "given up"
+    how = "fixed" if result.mended else "ended by the teacher" if result.by_teacher else "given up"
     diagnosis = "never" if result.to_diagnosis is None else f"after {time(result.to_diagnosis)}"
     said = ", ".join(entry.layer + (" (after a change)" if entry.touched else "") for entry in result.diagnoses)
     return [

@@ -75,9 +75,11 @@ def begin(engine: "Engine", environment: Environment, listen: Listener) -> None:
 
 
 @contextlib.contextmanager
-def told(engine: "Engine", environment: Environment, listen: Listener, said: str) -> Iterator[None]:
-    """Attribute what changes during the block to the command `said`."""
-    with _open(engine, environment) as channels:  # one that breaks, as its machine reboots, opens again
+def told(
+    engine: "Engine", environment: Environment, listen: Listener, said: str, *, machine: str | None = None
+) -> Iterator[None]:
+    """Attribute what changes during the block, on all machines or only on the named one, to the command `said`."""
+    with _open(engine, environment, machine) as channels:  # one that breaks, as its machine reboots, opens again
         collect(environment, channels, listen)
         try:
             yield

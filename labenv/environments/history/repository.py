@@ -23,7 +23,8 @@ from labenv.environments.history.form import CHECKS, KEPT, WORK
 from labenv.errors import LabenvError
 from labenv.text import clean
 
-_UNTOLD = "changed"
+# What a commit says that stores no labenv command: a machine as it was when it was first seen, and a student's edit.
+_BEGAN, _UNTOLD = "began", "changed"
 _COMMITTER = re.compile(rb"^committer .* ([0-9]{1,12}) [+-][0-9]{4}$", re.MULTILINE)
 _PATCH = ("--color=never", "--no-renames", "--no-prefix")
 # Of the beginning of a line: bold, cyan, green, red (git-config(1), color.diff).
@@ -72,12 +73,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class Lately:
-    """The newest of a history: when a file was last changed (0: never), the runs of the checks, newest first, each with its time.
+    """The newest of a history: when a file was last edited (0: never), the runs of the checks, newest first, each with its time.
 
     `is_more` is whether there are older runs.
     """
 
-    changed: int = 0
+    edited: int = 0
     runs: tuple[tuple[int, Mapping[str, Mapping[str, str]]], ...] = ()
     is_more: bool = False
 
@@ -237,19 +238,26 @@ class Repository:
         return [(time, results) for time, results in found if results is not None]
 
     def lately(self, count: int) -> Lately:
-        """The newest runs of the checks, at most so many, and the newest change. One process reads it: a class has many histories."""
+        """The newest runs of the checks, at most so many, and the newest edit; what labenv changed is none.
+
+        One process reads it: a class has many histories.
+        """
         if not self.exists:
             return Lately()
         names = [f"{CHECKS}~{back}" for back in range(count + 1)]
-        asked = [WORK, *(part for name in names[:-1] for part in (name, f"{name}:{form.RESULTS}")), names[-1]]
-        changed, *told, older = git.contents(self.path, asked)
+        asked = [
+            f"{WORK}^{{/^{_UNTOLD}}}",
+            *(part for name in names[:-1] for part in (name, f"{name}:{form.RESULTS}")),
+            names[-1],
+        ]
+        edited, *told, older = git.contents(self.path, asked)
         runs = (
             (_committed(commit), form.results(data or b""))
             for commit, data in zip(told[::2], told[1::2], strict=True)
             if commit
         )
         return Lately(
-            _committed(changed), tuple((t, found) for t, found in runs if found is not None), older is not None
+            _committed(edited), tuple((t, found) for t, found in runs if found is not None), older is not None
         )
 
     def edits(self) -> list[Edit]:
@@ -368,7 +376,7 @@ def _in_order(changes: list[Change], known: Mapping[str, float]) -> list[Change]
     firsts: dict[str, Change] = {}
     for change in ordered:
         if change.machine not in known:
-            firsts.setdefault(change.machine, replace(change, time=ordered[0].time))
+            firsts.setdefault(change.machine, replace(change, time=ordered[0].time, said=change.said or _BEGAN))
     return [*firsts.values(), *(c for c in ordered if (f := firsts.get(c.machine)) is None or f.name != c.name)]
 
 

@@ -79,7 +79,8 @@ def on_every_interface(machine: Machine, port: int, evidence: Evidence) -> None:
     running = kernel.processes(machine)
     inodes = {socket.inode for socket in kernel.listeners(machine) if socket.near.port == port}
     service = _SERVES[port]
-    holders = [process for process in running if process.sockets & inodes]
+    # One that ended while it was looked at has no program any more: Dovecot's master starts others, which inherit its sockets.
+    holders = [process for process in running if process.program and process.sockets & inodes]
     for process in holders:
         if not _is_own(process, service):
             saw = f"port {port} of {machine.name} belongs to {process.program} in {process.unit or 'no unit'}"

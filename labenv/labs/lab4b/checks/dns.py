@@ -141,7 +141,8 @@ def _records(text: str, domain: str) -> tuple[str, ...]:
 
 
 def _by_preference(records: list[str]) -> tuple[str, ...]:
-    return tuple(sorted(records, key=lambda record: int(record.split()[0])))
+    """The records, best first; those of one preference in the order of their names, because a server gives them in any order."""
+    return tuple(sorted(records, key=lambda record: (int(record.split()[0]), record)))
 
 
 def _addresses(text: str) -> dict[str, str]:
