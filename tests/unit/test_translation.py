@@ -275,7 +275,7 @@ def test_a_translation_is_no_drill_unless_it_has_none(drill: Path) -> None:
         ("title:", "a: [\ntitle:", 2, "mine.fr.yaml is not valid YAML"),
         ('of: "', 'of: "0', 2, "mine.fr.yaml:2: of: '0"),
         ("explanation:", "#", 0, "mine.fr.yaml:1: note: 'explanation' is not translated yet."),
-        ("", "", 0, "1 drills: no errors"),
+        ("", "", 0, "1 drill: no errors"),
     ],
 )
 def test_drill_lint_reads_the_translations_as_well(drill: Path, old: str, new: str, rc: int, said: str) -> None:
