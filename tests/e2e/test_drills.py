@@ -181,7 +181,7 @@ def test_a_teachers_folder_is_listed_and_lint_names_the_line_of_a_drill_that_is_
     file.write_text(text.replace("machines: [vm3]", "machines: [vm9]"))
     assert f"{file}:5: the machine 'vm9' is unknown" in cli("drill", "lint", str(tmp_path), rc=2).stdout
     file.write_text(text)
-    assert "1 drills: no errors" in cli("drill", "lint", str(tmp_path)).stdout
+    assert "1 drill: no errors" in cli("drill", "lint", str(tmp_path)).stdout
     own = Cli({"LABENV_DRILLS": str(tmp_path)})
     names = [drill["name"] for drill in own.json("drill", "list")["drills"]]
     assert "mine" in names
