@@ -23,6 +23,7 @@ from labenv.environment import Environment
 from labenv.environments import history  # noqa: F401  # as above
 from labenv.errors import LabenvError
 from labenv.events import Event
+from labenv.lab import sandbox  # noqa: F401  # as above
 
 
 @dataclass(frozen=True)
