@@ -145,7 +145,7 @@ def _brought_back_and_told(change: Change, request: Request, there: Environment,
         return _brought_back(change, request, there, listen)
     history.collect_now(change.engine, there, listen)
     outcome = _brought_back(change, request, there, listen)
-    history.collect_now(change.engine, outcome.environment, listen, "labenv up")
+    history.booted(change.engine, outcome.environment, listen, "labenv up")
     return outcome
 
 

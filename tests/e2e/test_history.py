@@ -107,6 +107,18 @@ def test_a_reboot_is_no_edit_but_for_what_it_loses(cli: Cli, who: str) -> None:
     assert (lost["file"], lost["removed"], lost["said"]) == ("iptables-save", 1, "labenv reboot")
 
 
+def test_what_was_edited_before_a_machine_stopped_stays_the_students(cli: Cli, who: str, engine: Engine) -> None:
+    cli.inside(who, "vm2", "iptables -I INPUT -p tcp --dport 4191 -j ACCEPT")
+    cli("history", "-s", who)
+    cli.inside(who, "vm2", "echo '# the last' >>/etc/hosts; setsid /usr/lib/labenv/history keep")
+    [vm2] = [each for each in engine.environments(who)[0].regular if each.name == "vm2"]
+    engine.api.stop(vm2.container)
+    cli("up", who, "--no-check")
+    mine, lost = edits(cli, who, "vm2")[-2:]
+    assert (mine["file"], mine["added"], mine["said"]) == ("/etc/hosts", 1, "")
+    assert (lost["file"], lost["removed"], lost["said"]) == ("iptables-save", 1, "labenv up")
+
+
 def test_the_first_command_of_all_is_an_edit(cli: Cli, student: str) -> None:
     cli("up", student, "--at", "lab4a", "--no-check")
     cli("exec", "vm3", "-s", student, "--", "sh", "-c", "echo '# first' >>/etc/hosts")

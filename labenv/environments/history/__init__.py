@@ -22,26 +22,44 @@ from labenv.errors import LabenvError
 from labenv.events import Event, Listener
 from labenv.parallel import Together
 
-__all__ = ["Repository", "begin", "collect", "collect_now", "forget", "has_git", "note", "packed", "told", "unpack"]
+__all__ = [
+    "Repository",
+    "begin",
+    "booted",
+    "collect",
+    "collect_now",
+    "forget",
+    "has_git",
+    "note",
+    "packed",
+    "told",
+    "unpack",
+]
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
 
 _SCRIPT = "/usr/lib/labenv/history"
+_GIVE = f"[ ! -x {_SCRIPT} ] || {_SCRIPT} give"
+_LEFT = (
+    'cd /var/lib/labenv/history 2>/dev/null && [ -n "$(ls)" ] && tar -c $(ls)'  # the same, and nothing is recorded now
+)
 _BROKEN = (tarfile.TarError, plain_tar.Unreadable, OSError, EOFError, ValueError)
 _LARGEST = 64_000_000  # bytes of what one machine has recorded since the last time
 
 
-def collect(environment: Environment, channels: Mapping[str, Channel], listen: Listener, said: str = "") -> None:
+def collect(
+    environment: Environment, channels: Mapping[str, Channel], listen: Listener, said: str = "", *, ask: str = _GIVE
+) -> None:
     """Store what the machines have recorded since the last time, attributed to the command `said` if it is given.
 
-    If that fails, the user is told, and the records stay in the machines until the next time.
+    `ask` is how they are asked. If that fails, the user is told, and the records stay in the machines until the next time.
     """
     if not has_git():
         return
     with _telling(listen, "the latest changes could not be stored"):
         with Together(max(1, len(channels))) as pool:
-            kept = list(pool.map(lambda name: _kept(name, channels[name], said), channels))
+            kept = list(pool.map(lambda name: _kept(name, channels[name], said, ask), channels))
         changes = [change for changes in kept for change in changes]
         if not changes:
             return
@@ -56,6 +74,13 @@ def collect_now(
 ) -> None:
     """The same over channels of its own, to all running machines or only to the named one."""
     with _open(engine, environment, machine) as channels:
+        collect(environment, channels, listen, said)
+
+
+def booted(engine: "Engine", environment: Environment, listen: Listener, said: str) -> None:
+    """Attribute what a boot has changed to the command `said`, but not what the machines recorded before it."""
+    with _open(engine, environment) as channels:
+        collect(environment, channels, listen, ask=_LEFT)
         collect(environment, channels, listen, said)
 
 
@@ -134,9 +159,9 @@ def _telling(listen: Listener, what: str) -> Iterator[None]:
         listen(Event("history", f"{what}: {error}", "note"))
 
 
-def _kept(name: str, channel: Channel, said: str) -> list[Change]:
+def _kept(name: str, channel: Channel, said: str, ask: str) -> list[Change]:
     """What a machine has recorded; a record that cannot be read, such as after a full disk, is left out."""
-    given = channel.run(f"[ ! -x {_SCRIPT} ] || {_SCRIPT} give", most=_LARGEST).stdout
+    given = channel.run(ask, most=_LARGEST).stdout
     if not given:
         return []
     changes = []
