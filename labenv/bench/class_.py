@@ -56,14 +56,16 @@ def _one_run(
     lab = labs.load(labs.default())
     _written(folder, prefix, students, lab)
 
+    def run_class(*arguments: str) -> None:
+        run_labenv("class", *arguments, "-c", str(folder), most=60 + _EACH * students)
+
     def timing(key: str, *arguments: str) -> None:
-        command = partial(run_labenv, "class", *arguments, "-c", str(folder), most=60 + _EACH * students)
         told = " ".join(word for word in arguments if not word.startswith("/"))
         with said(listen, f"class {told}, {which}"):
-            times[key].append(timed(command))
+            times[key].append(timed(partial(run_class, *arguments)))
 
     timing("first", "up", "--at", lab.stages[0].id)
-    run_labenv("class", "down", "-c", str(folder), "--yes", most=60 + _EACH * students)
+    run_class("down", "--yes")
     before = _free()
     timing("up", "up")
     if before:

@@ -13,6 +13,7 @@ from rich.text import Text
 from labenv.cli import fold
 from labenv.cli.sheet import STYLES, sign_of
 from labenv.sheet import guide, progress
+from labenv.text import many
 
 if TYPE_CHECKING:
     from labenv.checks.results import Report
@@ -94,7 +95,7 @@ def _line(heading: "Heading", paper: _Paper) -> Text:
     """A finished heading, with how many steps it has."""
     marks = [row.mark for row in heading.rows]
     mark = heading.mark
-    counts = [f"{len(marks)} {'step' if len(marks) == 1 else 'steps'}"]
+    counts = [many(len(marks), "step")]
     words: tuple[tuple[Mark, str], ...] = (("warn", "with a warning"), ("ticked", "ticked"), ("person", "for you"))
     if marks == ["person"] * len(marks):
         counts = [f"{counts[0]} for you"]

@@ -57,7 +57,7 @@ def student_lock(folder: Path, student_id: str, listen: Listener, patience: floa
 @contextmanager
 def file_lock(path: Path, what: str, listen: Listener, patience: float) -> Iterator[None]:
     """Hold a lock, that file, during the block: on `what`, in words. Waits and raises as `student_lock` does."""
-    descriptor = _acquire(path, _Waiting(what, listen, patience))
+    descriptor = acquire(path, _Waiting(what, listen, patience))
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, _holder().encode(), 0)
@@ -169,7 +169,11 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
-def _acquire(path: Path, wait: Callable[[str], None]) -> int:
+def acquire(path: Path, wait: Callable[[str], None]) -> int:
+    """A lock, that file, as an open descriptor: the lock ends when nobody has it open any more. Raises EngineError, and as `wait`.
+
+    `wait` is called, with what the holder has written there, before each further try.
+    """
     while True:
         descriptor = _opened(path)
         try:

@@ -12,7 +12,7 @@ from socket import SHUT_WR
 
 from labenv.engine.session import Session
 from labenv.gate.client import Client, GoneError
-from labenv.gate.programs import BLOCK
+from labenv.gate.programs import BLOCK, spawned
 from labenv.gate.state import Gate
 
 _FRAME = struct.Struct(">BxxxL")  # the engine's framing without a terminal: stream, length
@@ -22,16 +22,7 @@ async def command(gate: Gate, client: Client, arguments: list[str], environ: dic
     """Run a command on the server; its exit code."""
 
     async def run() -> int:
-        process = await asyncio.create_subprocess_exec(
-            *arguments,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            env=environ,
-            cwd=folder,
-            start_new_session=True,
-            umask=0o077,
-        )
+        process = await spawned(arguments, PIPE, environ, folder)
         feeding = gate.spawn(_type_into(process.stdin, client))
         await asyncio.gather(_copy(process.stdout, client), _copy(process.stderr, client, errors=True))
         code = await process.wait()

@@ -85,6 +85,25 @@ def labenv(*arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", "labenv", *arguments]
 
 
+async def spawned(
+    arguments: Sequence[str], streams: int, environment: dict[str, str], folder: Path
+) -> asyncio.subprocess.Process:
+    """Start a command of labenv on the server. `streams` is what its input, output and errors are. Raises EngineError."""
+    try:
+        return await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=streams,
+            stdout=streams,
+            stderr=streams,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
+            umask=0o077,
+        )
+    except OSError as error:
+        raise EngineError(f"The server cannot start a command now: {error.strerror}. Try again.") from error
+
+
 async def command(
     arguments: Sequence[str], environment: dict[str, str], size: tuple[int, int], folder: Path
 ) -> Program:
@@ -93,19 +112,12 @@ async def command(
     ours = os.fdopen(terminal, "rb", 0)
     _resized(terminal, *size)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-c", _TAKE_TERMINAL, *arguments),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env=environment,
-            cwd=folder,
-            start_new_session=True,
-            umask=0o077,
+        process = await spawned(
+            (sys.executable, "-I", "-S", "-c", _TAKE_TERMINAL, *arguments), theirs, environment, folder
         )
-    except OSError as error:
+    except EngineError:
         ours.close()
-        raise EngineError(f"The server cannot start a command now: {error.strerror}. Try again.") from error
+        raise
     finally:
         os.close(theirs)
     loop = asyncio.get_running_loop()

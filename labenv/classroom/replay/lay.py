@@ -88,9 +88,10 @@ def _judged(file: Carried, rules: Rules, password: str) -> tuple[list[str], Item
     if law and law.makes and rules.has(file.path):
         source = file.path.rpartition(".")[0]
         return [], None, (file.path, *(word.format(source=source) for word in law.makes))
-    if why := _foreign(file, law, rules):
+    why = _foreign(file, law, rules)
+    if why or law is None or law.judge is None or file.text is None:  # each of these is a reason why
         return [why], None, ()
-    text, wrong = law.judge(file.text)  # type: ignore[union-attr,misc,arg-type]  # else it is foreign
+    text, wrong = law.judge(file.text)
     # The environment's password was replaced when it was packed, by as many asterisks.
     text = re.sub(rf"(?<!\*)\*{{{len(password)}}}(?!\*)", password, text)
     path = _KEPT.get(file.path, file.path)

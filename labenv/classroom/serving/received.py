@@ -9,6 +9,7 @@ from pathlib import Path
 from labenv.classroom.folder import records
 from labenv.classroom.folder.model import Assignment, Class
 from labenv.errors import UsageError
+from labenv.text import many
 
 _FOLDER, _FORM, _ENDING = "handins", "%Y%m%dT%H%M%SZ", ".tar.gz"
 
@@ -65,7 +66,7 @@ def said(assignment: Assignment, now: datetime, of: Class) -> str:
     if now <= assignment.due + assignment.late.grace:
         return f"in time, due {_said(assignment.due, of)}"
     days = -((assignment.due + assignment.late.grace - now) // timedelta(days=1))
-    return f"{days} {'day' if days == 1 else 'days'} late, due {_said(assignment.due, of)}"
+    return f"{many(days, 'day')} late, due {_said(assignment.due, of)}"
 
 
 def _said(moment: datetime | None, of: Class) -> str:

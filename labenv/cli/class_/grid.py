@@ -11,7 +11,7 @@ from rich.text import Text
 from labenv.cli import fold
 from labenv.cli.output import sign
 from labenv.cli.sheet import STYLES
-from labenv.text import one_line
+from labenv.text import many, one_line
 
 if TYPE_CHECKING:
     from labenv.classroom.running.board import Row
@@ -152,7 +152,7 @@ def _sentence(row: "Row") -> str:
     if row.stuck:
         parts.append(f"stuck at {row.stuck} for {ago(row.since)}")
     if row.hints:
-        parts.append(f"{row.hints} {'hint' if row.hints == 1 else 'hints'}")
+        parts.append(many(row.hints, "hint"))
     if row.drills or row.drilling:
         parts.append(f"drills {row.fixed}/{row.drills}{', one runs' if row.drilling else ''}")
     if row.active:

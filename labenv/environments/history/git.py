@@ -5,7 +5,6 @@ lock of git's own that is found then belongs to a git that was killed itself, an
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labenv.engine import disk
+from labenv.environments import lock
 from labenv.errors import LabenvError
 from labenv.text import decoded
 
@@ -25,7 +25,6 @@ _MOST = (
     256_000_000  # bytes that one command may print; a few bytes can stand for any number (equal files are stored once)
 )
 _PIECE = 1 << 20
-_POLL = 0.05  # seconds between two tries; flock cannot wait with a deadline
 # A larger file is compared as a whole: git would hold it in memory several times.
 # Nothing tidies up behind a command's back, and beside the lock.
 _SETTINGS = ("-c", "core.quotePath=false", "-c", "core.bigFileThreshold=8m", "-c", "gc.auto=0")
@@ -43,22 +42,14 @@ def alone(repository: Path) -> Iterator[int]:
     Raises LabenvError if another holds it for too long, or the file cannot be locked.
     """
     failed = f"the history in {repository} cannot be written to"
+    deadline = time.monotonic() + _TIME
+
+    def wait(_: str) -> None:
+        if time.monotonic() > deadline:
+            raise LabenvError(f"{failed}: another labenv has been writing for {_TIME} seconds.")
+
+    descriptor = lock.acquire(repository / "writer", wait)
     try:
-        descriptor = os.open(repository / "writer", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise LabenvError(f"{failed}: {error.strerror}.") from error
-    try:
-        deadline = time.monotonic() + _TIME
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise LabenvError(f"{failed}: another labenv has been writing for {_TIME} seconds.") from error
-                time.sleep(_POLL)
-            except OSError as error:
-                raise LabenvError(f"{failed}: {error.strerror}.") from error
         for left in [*repository.glob("*.lock"), *(repository / "refs").rglob("*.lock")]:
             left.unlink(missing_ok=True)
         yield descriptor
