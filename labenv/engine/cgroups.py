@@ -22,10 +22,13 @@ _ROOT = Path("/sys/fs/cgroup")
 _SWEEP = (
     'for i in $IDENTS; do find /cgroup -depth -type d -path "*/labenv/$i*" -exec rmdir {} + 2>/dev/null; done; true'
 )
-_THAW = (
-    'find /cgroup -path "*$CONTAINER*/freezer.state" -exec sh -c \'echo THAWED >"$1"\' - {} \\; ;'
-    'find /cgroup -path "*$CONTAINER*/cgroup.freeze" -exec sh -c \'echo 0 >"$1"\' - {} \\; ; true'
-)
+# Where version 2 is mounted beside version 1, the runtime freezes by version 1 and knows nothing of the other's switch.
+_SWITCH = """
+find /cgroup -type d -name "*$CONTAINER*" -exec sh -c 'for at; do
+    ! echo "$STATE" 2>/dev/null >"$at/freezer.state" || exit 0
+done
+for at; do echo "$NUMBER" >"$at/cgroup.freeze"; done' - {} +
+"""
 # A slice's properties are systemd's to set: it would write its own idea over what is written past it. In a chroot systemctl
 # would do nothing, and call that a success.
 _CAP = """
@@ -90,17 +93,22 @@ def remove(idents: list[str], engine: "Engine") -> None:
         _run(engine, _SWEEP, {"IDENTS": " ".join(idents)})
 
 
-def thaw(engine: "Engine", container_id: str) -> None:
-    """Let the processes of a paused container go on without the engine, which still takes it for paused. Raises nothing."""
-    switches = [*_ROOT.rglob(f"*{container_id}*/freezer.state"), *_ROOT.rglob(f"*{container_id}*/cgroup.freeze")]
+def freeze(engine: "Engine", container_id: str, *, on: bool) -> None:
+    """Stop the processes of a container, or let them go on, without the engine, which goes by what it did itself. Raises nothing."""
+    told = {"CONTAINER": container_id, "STATE": "FROZEN" if on else "THAWED", "NUMBER": str(int(on))}
+    at = [path for path in _ROOT.rglob(f"*{container_id}*") if path.is_dir()]
+    found = [(folder / "freezer.state", told["STATE"]) for folder in at if (folder / "freezer.state").exists()]
+    found = found or [
+        (folder / "cgroup.freeze", told["NUMBER"]) for folder in at if (folder / "cgroup.freeze").exists()
+    ]
     try:
-        for switch in switches:
-            switch.write_text("THAWED" if switch.name == "freezer.state" else "0", encoding="utf-8")
+        for switch, state in found:
+            switch.write_text(state, encoding="utf-8")
     except OSError:  # they are there, but another user's
-        switches = []
-    if not switches:
+        found = []
+    if not found:
         with contextlib.suppress(docker.errors.DockerException):
-            _run(engine, _THAW, {"CONTAINER": container_id})
+            _run(engine, _SWITCH, told)
 
 
 def _run(engine: "Engine", script: str, environment: dict[str, str]) -> bool:

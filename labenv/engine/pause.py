@@ -5,12 +5,16 @@ refuse to run anything in it. But it learns of everything in order (moby: daemon
 once it knows of the end of a process that was started later, it knows of everything before.
 
 If a process was just being started in the machine (`docker exec`), runc may freeze itself with it. The engine then waits for
-that start with everything else about the machine, also with resuming it, so the processes are let go without the engine.
+that start with everything else about the machine, also with resuming it, so the processes are let go without the engine. When
+its turn comes, runc refuses to resume what is not frozen (libcontainer: Container.Resume), and the engine would take the machine
+for paused for ever: the processes are stopped once more, for the engine to resume. No start is caught by that, as the engine
+starts nothing in a machine that it takes for paused.
 """
 
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import docker.errors
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
 _TRIES = 3  # runc gives up where processes come and go faster than it freezes them
 _PATIENCE = 30.0
-_STUCK = 5.0  # seconds; a busy engine takes one
+_STUCK = 2.0  # seconds; a busy engine takes one
 _POLL = 0.01
 
 
@@ -39,38 +43,36 @@ def hold(engine: "Engine", container: str) -> bool:
 
 def go_on(engine: "Engine", container: str) -> None:
     """Resume a machine; return when it runs and the engine says so. Raises EngineError if it stays paused."""
-    waiting = threading.Timer(_STUCK, _thaw, (engine, container))
-    waiting.daemon = True
-    waiting.start()
-    try:
-        _go_on(engine, container)
-    finally:
-        waiting.cancel()
-
-
-def _thaw(engine: "Engine", container: str) -> None:
-    with suppress(docker.errors.DockerException, requests.RequestException):
-        # The list comes from the engine's memory; a look at the machine itself would wait with everything else.
-        for found in engine.api.containers(filters={"name": f"^/{container}$"}):
-            cgroups.thaw(engine, found["Id"])
-
-
-def _go_on(engine: "Engine", container: str) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while not _runs(engine, container):
-        if not engine.api.inspect_container(container)["State"]["Paused"]:
+    with _let_go(engine, container):
+        _resume(engine, container)
+        runs = _runs(engine, container)
+    while not runs:
+        state = engine.api.inspect_container(container)
+        if not state["State"]["Paused"]:
             return  # nothing can be run in it for another reason
         if time.monotonic() > deadline:
             raise EngineError(
                 f"{container} stays paused, although it was resumed. Restart the engine, then run: labenv up"
             )
         time.sleep(_POLL)
+        with _let_go(engine, container):
+            cgroups.freeze(engine, state["Id"], on=True)
+            if not _resume(engine, container):  # the engine has learnt meanwhile that it runs
+                cgroups.freeze(engine, state["Id"], on=False)
+            runs = _runs(engine, container)
+
+
+def _resume(engine: "Engine", container: str) -> bool:
+    try:
+        engine.api.unpause(container)
+    except docker.errors.APIError:  # it is not paused, or not frozen
+        return False
+    return True
 
 
 def _runs(engine: "Engine", container: str) -> bool:
     api = engine.api
-    with suppress(docker.errors.APIError):  # it is not paused
-        api.unpause(container)
     try:
         process = api.exec_create(container, ["true"])
         api.exec_start(process, detach=True)
@@ -80,3 +82,22 @@ def _runs(engine: "Engine", container: str) -> bool:
     except docker.errors.APIError:
         return False
     return True
+
+
+@contextmanager
+def _let_go(engine: "Engine", container: str) -> Iterator[None]:
+    """What is asked of the engine meanwhile may wait for a process that froze: let it go if that takes too long."""
+    waiting = threading.Timer(_STUCK, _thaw, (engine, container))
+    waiting.daemon = True
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.cancel()
+
+
+def _thaw(engine: "Engine", container: str) -> None:
+    with suppress(docker.errors.DockerException, requests.RequestException):
+        # The list comes from the engine's memory; a look at the machine itself would wait with everything else.
+        for found in engine.api.containers(filters={"name": f"^/{container}$"}):
+            cgroups.freeze(engine, found["Id"], on=False)

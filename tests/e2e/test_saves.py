@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 
 from labenv.engine import Engine, pause, recipe, save_store
 from labenv.engine.channel import Channel
+from labenv.engine.find import connect
 from labenv.engine.image_sources import wanted
 from labenv.engine.labels import LABEL
 from labenv.engine.stream import STDOUT, Stream
@@ -383,6 +386,36 @@ def test_a_machine_that_froze_while_a_command_started_in_it_goes_on(cli: Cli, en
                 assert starting.frame(time.monotonic() + 10) == (STDOUT, b"after all\n")
                 return
     pytest.fail("the moment was never met")
+
+
+def test_a_machine_that_the_engine_paused_while_commands_started_in_it_goes_on(engine: Engine, worked: str) -> None:
+    container = f"labenv-{worked}-vm2"
+    over = threading.Event()
+
+    def busy() -> None:
+        mine = Engine(connect(silent))
+        while not over.is_set():
+            try:
+                mine.api.exec_start(mine.api.exec_create(container, ["true"]))
+            except docker.errors.APIError:  # it is paused
+                time.sleep(0.01)
+
+    with ThreadPoolExecutor(4) as pool:
+        others = [pool.submit(busy) for _ in range(4)]
+        try:
+            longest = 0.0
+            for _ in range(60):  # until a command was caught while it started, for which the engine waits
+                pause.hold(engine, container)
+                began = time.monotonic()
+                pause.go_on(engine, container)
+                assert not engine.api.inspect_container(container)["State"]["Paused"]
+                longest = max(longest, time.monotonic() - began)
+                if longest > pause._STUCK:
+                    break
+        finally:
+            over.set()
+        for other in others:
+            other.result(30)  # none of them waits for ever
 
 
 @pytest.fixture(scope="module")

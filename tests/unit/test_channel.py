@@ -443,11 +443,11 @@ def board(engine: LocalExec) -> Iterator[Switchboard]:
 def test_a_server_that_says_one_byte_at_a_time_is_not_heard_for_ever(
     board: Switchboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labenv.engine.dial._RUN", 1.0)
+    monkeypatch.setattr("labenv.engine.dial._RUN", 3.0)
     began = time.monotonic()
     with board.dial("192.0.2.1", 30, timeout=10) as connection:
         assert connection.makefile("rb").read().strip(b"x") == b""
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     with pytest.raises(TimeoutError):
         board.dial("192.0.2.1", 30)
 
