@@ -4,13 +4,11 @@ Each machine watches itself: one command over its own channel looks about once a
 something has changed. Until then, nothing else runs.
 """
 
-import math
 import queue
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,57 +31,39 @@ _LOOK = shlex.quote((Path(__file__).with_suffix(".pl")).read_text(encoding="utf-
 _TURN = 20  # seconds that one command watches, and that it may outlive us
 _TRY = 0.2  # seconds between two looks at what another command does
 _BROKEN = 1.0  # seconds between two tries at a machine that is not running
-_SELDOM = 60.0  # seconds between two runs that each change something themselves
 
 
 def reports(
-    engine: "Engine",
-    environment: Environment,
-    *,
-    steps: list[str] | None = None,
-    check: "Callable[..., Report]" = run_checks,
-    over: threading.Event | None = None,
-    listen: Listener = silent,
+    engine: "Engine", environment: Environment, *, steps: list[str] | None = None, listen: Listener = silent
 ) -> Iterator[Report]:
-    """A report now, and another one each time something changes in a machine: without an end, or until `over` is set.
+    """A report now, and another one each time something changes in a machine, without an end.
 
-    Waiting for the next one can be interrupted (KeyboardInterrupt). `check` makes a report, as `run_checks` does. Raises UsageError
-    for an unknown step, EngineError once the environment is gone.
+    Waiting for the next one can be interrupted (KeyboardInterrupt). Raises UsageError for an unknown step, EngineError once
+    the environment is gone.
     """
     containers = [machine.container for machine in environment.machines]
     watched = all_watched(labs.of(environment))
     changes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
-    over = over or threading.Event()
     before = digests(engine, containers, watched)
-    lookouts = [_Lookout(engine, name, digest, watched, changes, over) for name, digest in before.items()]
-    changed = 0  # how many runs in a row something changed during: by the run itself, or by the student, whose change may be unseen
-    while not over.is_set():
+    lookouts = [_Lookout(engine, name, digest, watched, changes) for name, digest in before.items()]
+    again = True
+    while True:
         _settled(engine, environment)
-        yield check(engine, environment, steps=steps, written=True, listen=listen)
+        yield run_checks(engine, environment, steps=steps, written=True, listen=listen)
         after = digests(engine, containers, watched)
-        while not changes.empty():
+        while not changes.empty():  # caused by the run itself
             changes.get()
-        changed = changed + 1 if after != before else 0
-        before = after
-        if changed == 1:
+        if after != before and again:  # a change during the run; after one more run it counts as known
+            before, again = after, False
             continue
+        before, again = after, True
         for lookout in lookouts:
             if not lookout.is_alive():
                 lookout.start()
-        until = time.monotonic() + (min(2.0**changed, _SELDOM) if changed else math.inf)
-        name, digest = _next(changes, over, until)
-        while name and before[name] == digest:
-            name, digest = _next(changes, over, until)
-        if name:
-            before = before | {name: digest}
-
-
-def _next(changes: "queue.SimpleQueue[tuple[str, str]]", over: threading.Event, until: float) -> tuple[str, str]:
-    """The next change, as a container and the digest of its state; "" and "" when it is over, or late (time.monotonic)."""
-    while not over.is_set() and (left := until - time.monotonic()) > 0:
-        with suppress(queue.Empty):
-            return changes.get(timeout=min(left, _BROKEN))
-    return "", ""
+        name, digest = changes.get()
+        while before[name] == digest:
+            name, digest = changes.get()
+        before = before | {name: digest}
 
 
 def all_watched(lab: Lab) -> str:
@@ -118,31 +98,24 @@ class _Lookout(threading.Thread):
     """Puts into `changes` each change of a machine. A daemon thread, because it waits for the machine."""
 
     def __init__(
-        self,
-        engine: "Engine",
-        container: str,
-        seen: str,
-        watched: str,
-        changes: "queue.SimpleQueue[tuple[str, str]]",
-        over: threading.Event,
+        self, engine: "Engine", container: str, seen: str, watched: str, changes: "queue.SimpleQueue[tuple[str, str]]"
     ) -> None:
         super().__init__(daemon=True)
         self._channel = engine.shell(container)
         self._seen = seen
         self._watched = watched
         self._changes = changes
-        self._over = over
+        self._patience = threading.Event()
 
     def run(self) -> None:
-        """Watch until it is over."""
-        while not self._over.is_set():
+        """Watch forever."""
+        while True:
             seen = _looked(self._channel, self._seen, _TURN, self._watched)
             if seen != self._seen:
                 self._seen = seen
                 self._changes.put((self._channel.container, seen))
             elif not seen:
-                self._over.wait(_BROKEN)
-        self._channel.close()
+                self._patience.wait(_BROKEN)
 
 
 def digests(engine: "Engine", containers: list[str], watched: str) -> dict[str, str]:
