@@ -22,12 +22,13 @@ _ROOT = Path("/sys/fs/cgroup")
 _SWEEP = (
     'for i in $IDENTS; do find /cgroup -depth -type d -path "*/labenv/$i*" -exec rmdir {} + 2>/dev/null; done; true'
 )
-# Where version 2 is mounted beside version 1, the runtime freezes by version 1 and knows nothing of the other's switch.
+# Where version 2 is mounted beside version 1, the runtime freezes by version 1 and knows nothing of the other's switch. Podman's
+# conmon, which has the container's id in the name of its own cgroup, is no process of the container.
 _SWITCH = """
-find /cgroup -type d -name "*$CONTAINER*" -exec sh -c 'for at; do
-    ! echo "$STATE" 2>/dev/null >"$at/freezer.state" || exit 0
-done
-for at; do echo "$NUMBER" >"$at/cgroup.freeze"; done' - {} +
+find /cgroup -type d -name "*$CONTAINER*" ! -name '*conmon*' -exec sh -c '
+    for at; do echo "$STATE" >"$at/freezer.state" && found=1; done 2>/dev/null
+    [ "$found" ] || for at; do echo "$NUMBER" >"$at/cgroup.freeze"; done
+' - {} +
 """
 # A slice's properties are systemd's to set: it would write its own idea over what is written past it. In a chroot systemctl
 # would do nothing, and call that a success.
@@ -95,20 +96,18 @@ def remove(idents: list[str], engine: "Engine") -> None:
 
 def freeze(engine: "Engine", container_id: str, *, on: bool) -> None:
     """Stop the processes of a container, or let them go on, without the engine, which goes by what it did itself. Raises nothing."""
-    told = {"CONTAINER": container_id, "STATE": "FROZEN" if on else "THAWED", "NUMBER": str(int(on))}
-    at = [path for path in _ROOT.rglob(f"*{container_id}*") if path.is_dir()]
-    found = [(folder / "freezer.state", told["STATE"]) for folder in at if (folder / "freezer.state").exists()]
-    found = found or [
-        (folder / "cgroup.freeze", told["NUMBER"]) for folder in at if (folder / "cgroup.freeze").exists()
-    ]
-    try:
-        for switch, state in found:
-            switch.write_text(state, encoding="utf-8")
-    except OSError:  # they are there, but another user's
-        found = []
-    if not found:
-        with contextlib.suppress(docker.errors.DockerException):
-            _run(engine, _SWITCH, told)
+    state, number = ("FROZEN", "1") if on else ("THAWED", "0")
+    at = [path for path in _ROOT.rglob(f"*{container_id}*") if path.is_dir() and "conmon" not in path.name]
+    for name, text in (("freezer.state", state), ("cgroup.freeze", number)):
+        if switches := [folder / name for folder in at if (folder / name).exists()]:
+            try:
+                for switch in switches:
+                    switch.write_text(text, encoding="utf-8")
+            except OSError:  # they are there, but another user's
+                break
+            return
+    with contextlib.suppress(docker.errors.DockerException):
+        _run(engine, _SWITCH, {"CONTAINER": container_id, "STATE": state, "NUMBER": number})
 
 
 def _run(engine: "Engine", script: str, environment: dict[str, str]) -> bool:

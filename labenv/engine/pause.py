@@ -44,31 +44,30 @@ def hold(engine: "Engine", container: str) -> bool:
 def go_on(engine: "Engine", container: str) -> None:
     """Resume a machine; return when it runs and the engine says so. Raises EngineError if it stays paused."""
     deadline = time.monotonic() + _PATIENCE
-    with _let_go(engine, container):
-        _resume(engine, container)
-        runs = _runs(engine, container)
-    while not runs:
-        state = engine.api.inspect_container(container)
-        if not state["State"]["Paused"]:
+    frozen_first = ""
+    while not _runs_again(engine, container, frozen_first):
+        found = engine.api.inspect_container(container)
+        if not found["State"]["Paused"]:
             return  # nothing can be run in it for another reason
         if time.monotonic() > deadline:
             raise EngineError(
                 f"{container} stays paused, although it was resumed. Restart the engine, then run: labenv up"
             )
         time.sleep(_POLL)
-        with _let_go(engine, container):
-            cgroups.freeze(engine, state["Id"], on=True)
-            if not _resume(engine, container):  # the engine has learnt meanwhile that it runs
-                cgroups.freeze(engine, state["Id"], on=False)
-            runs = _runs(engine, container)
+        frozen_first = found["Id"]
 
 
-def _resume(engine: "Engine", container: str) -> bool:
-    try:
-        engine.api.unpause(container)
-    except docker.errors.APIError:  # it is not paused, or not frozen
-        return False
-    return True
+def _runs_again(engine: "Engine", container: str, frozen_first: str) -> bool:
+    """Have the engine resume a machine, after its processes are stopped if its id is given; whether something can be run in it."""
+    with _let_go(engine, container):
+        if frozen_first:
+            cgroups.freeze(engine, frozen_first, on=True)
+        try:
+            engine.api.unpause(container)
+        except docker.errors.APIError:  # it is not paused, or not frozen
+            if frozen_first:  # the engine has learnt meanwhile that it runs
+                cgroups.freeze(engine, frozen_first, on=False)
+        return _runs(engine, container)
 
 
 def _runs(engine: "Engine", container: str) -> bool:
