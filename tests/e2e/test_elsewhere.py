@@ -33,7 +33,8 @@ def container(engine: Engine, student: str) -> Iterator[Any]:
     engine.api.start(made)
 
     def run(*words: str) -> tuple[int, str]:
-        command = ["chroot", "/rootfs", "env", f"--chdir={ROOT}", "COLUMNS=200", *words]
+        settings = ("COLUMNS=200", f"XDG_STATE_HOME={os.environ['XDG_STATE_HOME']}")
+        command = ["chroot", "/rootfs", "env", f"--chdir={ROOT}", *settings, *words]
         made_exec = engine.api.exec_create(made, command)["Id"]
         said = engine.api.exec_start(made_exec).decode()
         return engine.api.exec_inspect(made_exec)["ExitCode"], said
@@ -102,15 +103,16 @@ def home(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     subprocess.run(["rm", "-r", str(folder.parent)], check=True)
 
 
-def test_with_sudo_once_and_without_it_after(cli: Cli, engine: Engine, finished: dict[str, Any], home: Path) -> None:
-    student = finished["student"]
+def test_with_sudo_once_and_without_it_after(cli: Cli, engine: Engine, student: str, home: Path) -> None:
+    cli("up", student, "--no-check")
     mine = {name: str(home / folder) for name, folder in {"XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache"}.items()}
-    Cli({"HOME": str(home), **mine})("check", "17", "-s", student)  # sudo that keeps the user's settings
+    sudo = Cli({"HOME": str(home), **mine})  # one that keeps the user's settings
+    sudo("check", "17", "-s", student)
     files = [path for path in home.rglob("*") if path.stat().st_uid == 0]
     assert not files, "root leaves nothing in the user's home"
     done = as_nobody(engine, home, "check", "17", "-s", student)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
-    Cli({"HOME": str(home), **mine})("check", "17", "-s", student)
+    sudo("check", "17", "-s", student)
 
     # What another program, or an earlier labenv, left there.
     subprocess.run(["chown", "-R", "0:0", str(home / ".local"), str(home / ".cache")], check=True)
@@ -121,6 +123,7 @@ def test_with_sudo_once_and_without_it_after(cli: Cli, engine: Engine, finished:
     done = as_nobody(engine, home, "history", "-s", student)
     assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
     assert f"sudo chown -R 65534 {home}/.local" in done.stderr
+    sudo("down", "-s", student)  # forgets what it has recorded in root's own home
 
 
 def test_without_a_home_everything_but_the_history_works(engine: Engine, finished: dict[str, Any], home: Path) -> None:
