@@ -1,6 +1,6 @@
-"""The labs that labenv ships are as they say: every row that `labenv lab test` has is judged here, each as a test of its own.
+"""The labs that labenv ships are as they say: the rows that `labenv lab test` has are judged here, each as a test of its own.
 
-A worker judges one row after the other in the same places, as a process of the proof does. And the command itself, on a lab that is
+Of the faults, `make test` judges as many as it takes to see each check fail; `make soak` judges all. A worker judges one row after the other in the same places, as a process of the proof does. And the command itself, on a lab that is
 wrong in every way that only real machines show.
 """
 
@@ -21,7 +21,7 @@ import yaml
 
 from labenv.engine import Engine
 from labenv.environment import Environment
-from labenv.lab import labs
+from labenv.lab import labs, mutations
 from labenv.lab.model import Lab
 from labenv.proof import names
 from labenv.proof.judge import judged
@@ -31,7 +31,25 @@ from tests.e2e.conftest import Cli
 
 # Those that labenv ships, whatever else this computer has. What stages say is asserted by test_stages.
 LABS = [labs.load(place.name) for place in labs.everywhere() if labs.is_shipped(place.folder)]
-ROWS = [(lab, row) for lab in LABS for row in rows(lab) if row.kind != "stage"]
+
+
+def _faults(lab: Lab) -> set[str]:
+    """The faults that are judged: of those that trip the same checks, the first."""
+    tripped: set[str] = set()
+    judged_: set[str] = set()
+    for fault in mutations.faults(lab):
+        if os.environ.get("SOAK") or not tripped.issuperset(fault.trips):
+            judged_.add(fault.id)
+        tripped.update(fault.trips)
+    return judged_
+
+
+def _rows(lab: Lab) -> list[Row]:
+    faults = _faults(lab)
+    return [row for row in rows(lab) if row.kind != "stage" and (row.kind != "fault" or row.name in faults)]
+
+
+ROWS = [(lab, row) for lab in LABS for row in _rows(lab)]
 
 
 @pytest.fixture(scope="session")
