@@ -24,7 +24,6 @@ from labenv.text import decoded
 
 # More than any file that labenv reads; what a machine sends is kept in memory.
 LARGEST = 4_000_000
-_QUESTION = 20.0  # seconds for what takes milliseconds
 _BESIDE = 1_000_000  # bytes that may come besides both outputs of a command, from what an earlier one left
 # Where labenv's own shell is, it runs each command in a copy of itself: to start a shell for it would take three times as long. A
 # command comes as a head of so many bytes (mark, length, length of its input), then both: what has a known length bash reads by the
@@ -105,13 +104,13 @@ class Channel:
         The text of the command stands in no process's arguments (ps(1)); a secret that goes on to another program is told.
 
         A command that still runs after `timeout` seconds, or has printed more than `most` bytes, is killed in the machine, with
-        everything else that this channel has left running there. Without a `timeout` it is a question: it has 20 seconds, and
-        takes its time from the patience. Raises EngineError then, and when the machine does not run or
+        everything else that this channel has left running there. Without a `timeout` it is a question, and takes its time from
+        the patience. Raises EngineError then, and when the machine does not run or
         dies meanwhile. A channel that broke opens again with the next call.
         """
         with self._lock:
             asked = timeout is None
-            timeout = min(_QUESTION, self._patience.left(self.container)) if timeout is None else timeout
+            timeout = self._patience.left(self.container) if timeout is None else timeout
             if not timeout:
                 raise EngineError(
                     f"{self.container} did not answer in time before, so it was not asked again: {_shortened(command)}"

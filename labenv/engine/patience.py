@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-# Seconds for all questions to one machine, and for those to all of them. Where the DNS is dead, a check of honest machines
-# waits for 24 (resolv.conf(5): programs ask a name server for ten seconds).
+from labenv import computer
+
+# Seconds for one question, which takes milliseconds; for all questions to one machine; and for those to all of them. Where the DNS is
+# dead, a check of honest machines waits for 24 (resolv.conf(5): programs ask a name server for ten seconds). A computer that is short
+# of processor time gets more.
+_QUESTION: Final = 20.0
 _ONE: Final = 30.0
 _ALL: Final = 45.0
 _LEAST: Final = 1.0  # seconds that a question must have
@@ -31,9 +35,11 @@ class Patience:
         self._lock = threading.Lock()
 
     def left(self, container: str) -> float:
-        """How many seconds are left for a machine; zero when it is not to be asked again for now."""
-        left = min(_ONE - self._one[container], _ALL - self._all) + _SHARE * (time.monotonic() - self._began)
-        return left if left >= _LEAST else 0
+        """How many seconds the next question to a machine may take; zero when it is not to be asked again for now."""
+        slowness = computer.slowness()
+        left = min(slowness * _ONE - self._one[container], slowness * _ALL - self._all)
+        left += _SHARE * (time.monotonic() - self._began)
+        return min(left, slowness * _QUESTION) if left >= _LEAST else 0
 
     @contextmanager
     def waiting(self, container: str) -> Iterator[None]:

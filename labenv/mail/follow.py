@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from labenv.checks.machine import Machine
+from labenv.computer import slowness
 from labenv.errors import EngineError
 from labenv.text import decoded
 
@@ -112,7 +113,7 @@ class Maillog:
             return ""
         line = f"labenv check looks whether this log is written ({time.monotonic_ns()})"
         self._machine.run("logger -p mail.info -t labenv %s", line)
-        deadline = time.monotonic() + _TRIAL
+        deadline = time.monotonic() + _TRIAL * slowness()
         while time.monotonic() < deadline:
             if line in self.read():
                 return ""

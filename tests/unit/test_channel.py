@@ -102,6 +102,12 @@ class LocalExec:
         process.stdin.close()
 
 
+@pytest.fixture(autouse=True)
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computer that has nothing else to do, whatever runs beside these tests."""
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[LocalExec]:
     local = LocalExec(f"{tmp_path}:{os.environ['PATH']}")
@@ -269,6 +275,25 @@ def test_a_command_that_runs_long_has_patience_again(monkeypatch: pytest.MonkeyP
     assert patience.left("vm2")
     time.sleep(0.5)
     assert patience.left("vm3")
+
+
+@pytest.mark.parametrize(("load", "longer"), [(0.5, 1.0), (1.0, 1.0), (2.5, 2.5), (50.0, 4.0)])
+def test_a_computer_that_is_short_of_processor_time_gets_more_of_it(
+    monkeypatch: pytest.MonkeyPatch, load: float, longer: float
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (2 * load, 0.0, 0.0))
+    assert Patience().left("vm3") == pytest.approx(20 * longer, abs=0.1)
+    monkeypatch.setattr("labenv.engine.patience._QUESTION", 1000)
+    assert Patience().left("vm3") == pytest.approx(30 * longer, abs=0.1)
+
+
+def test_a_kernel_that_tells_no_load_counts_as_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> tuple[float, float, float]:
+        raise OSError
+
+    monkeypatch.setattr("os.getloadavg", unknown)
+    assert Patience().left("vm3") == pytest.approx(20, abs=0.1)
 
 
 def test_many_slow_machines_keep_a_command_waiting_no_longer_than_two(monkeypatch: pytest.MonkeyPatch) -> None:
