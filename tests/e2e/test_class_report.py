@@ -12,6 +12,7 @@ import pytest
 
 from labenv.classroom import report
 from labenv.classroom.report.view import MARKS
+from labenv.computer import slowness
 from tests.unit.made_grades import book
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def test_it_is_printed_whole(browser: "Page", address: str) -> None:
 def test_three_hundred_students_stay_usable(browser: "Page", address: str) -> None:
     began = time.monotonic()
     shown(browser, f"{address}/300.html")
-    assert time.monotonic() - began < 60  # three seconds on two idle processors
+    assert time.monotonic() - began < 20 * slowness()  # three seconds on two idle processors
     began = time.monotonic()
     browser.run("document.querySelector('.student:last-of-type').scrollIntoView(); return document.body.offsetHeight")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 5 * slowness()

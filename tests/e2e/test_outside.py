@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from labenv.checks.machine import Site
+from labenv.computer import slowness
 from labenv.engine import Engine
 from labenv.engine.dial import dial
 from labenv.engine.labels import LABEL
@@ -266,8 +267,8 @@ def test_from_outside_only_the_mail_server_and_the_name_server_are_reached(world
 def test_no_packet_finds_a_way_to_the_real_world(world: World, machine: str) -> None:
     for address in ("8.8.8.8", "203.0.113.9"):
         began = time.monotonic()
-        assert world.run(machine, f"nc -z -w 20 {address} 53", rc=1) == ""
-        assert time.monotonic() - began < 15, "it is refused at once, not after a silence"
+        assert world.run(machine, f"nc -z -w 90 {address} 53", rc=1) == ""
+        assert time.monotonic() - began < 15 * slowness(), "it is refused at once, not after a silence"
 
 
 def test_a_firewall_that_is_loaded_anew_or_saved_keeps_the_road(world: World) -> None:
@@ -290,8 +291,8 @@ def test_it_joins_an_environment_that_runs_outlives_reboots_and_leaves_with_it(
     cli("up", student, "--at", "lab4a", "--no-check")
     began = time.monotonic()
     assert "status: SERVFAIL" in cli.inside(student, "vm2", "dig outlook.office365.com")
-    cli.inside(student, "vm2", "nc -z -w 20 198.51.100.40 993", rc=1)
-    assert time.monotonic() - began < 10, "without a world outside, nobody waits for it"
+    cli.inside(student, "vm2", "nc -z -w 90 198.51.100.40 993", rc=1)
+    assert time.monotonic() - began < 10 * slowness(), "without a world outside, nobody waits for it"
     typed = cli.inside(student, "vm2", "echo my work >/root/mine; ls /root/mine")
     cli.inside(student, "host", _AUTHORITY)  # as if host were made from an image that was built another time
 
