@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-_SLOWEST = 4.0  # times longer than usual: with more, a program that hangs would hold up whoever waits for it
+_SLOWEST = 3.0  # times longer than usual: with more, a program that hangs would hold up whoever waits for it
 _SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"  # where daemons are; a user's PATH often lacks these folders
 
 
 def slowness() -> float:
-    """How many times longer than usual things may take now, from 1 to 4.
+    """How many times longer than usual things may take now, from 1 to 3.
 
     It is how many processes want to run for each processor, on average over the last minute (getloadavg(3)): what takes milliseconds
     takes as many times longer then, and is no sign that it hangs.

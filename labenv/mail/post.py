@@ -14,7 +14,6 @@ from labenv.checks.evidence import CheckFailed
 from labenv.checks.machine import Machine, Site, last_words
 from labenv.checks.presence import ALONE, ENTER
 from labenv.checks.restarts import stale
-from labenv.computer import slowness
 from labenv.errors import EngineError
 from labenv.mail import logs, maillog
 from labenv.mail.follow import NAMED, Maillog, take_out
@@ -152,7 +151,7 @@ class Post:
     def follow(self, machine: Machine, message_id: str) -> Hop:
         """The message's hop on a machine, once something has happened to it there.
 
-        Waits ten seconds for that, or two if Postfix there was not restarted after an edit, and longer on a busy computer. Where an agent put it into a user's
+        Waits ten seconds for that, or two if Postfix there was not restarted after an edit. Where an agent put it into a user's
         Maildir, it is taken out again (`filed`). Raises CheckFailed if the message is not in the machine's log by then,
         after a second or two Unlogged if nothing of it can be there.
         """
@@ -163,7 +162,7 @@ class Post:
         def moved(log: str) -> bool:
             return self._over.is_set() or any(hop.deliveries or hop.removed for hop in last(log))
 
-        enough = time.monotonic() + _PATIENCE * slowness()
+        enough = time.monotonic() + _PATIENCE
 
         def hopeless() -> object:
             if time.monotonic() > enough and stale(machine, POSTFIX):
@@ -171,7 +170,7 @@ class Post:
                 return True
             return not last(self.log(machine).read()) and logs.postfix_elsewhere(machine)
 
-        log = self.log(machine).until(moved, _WAIT * slowness(), hopeless=hopeless)
+        log = self.log(machine).until(moved, _WAIT, hopeless=hopeless)
         if not last(log):
             if why := self.log(machine).dead or logs.postfix_elsewhere(machine):
                 self._unlogged = True
