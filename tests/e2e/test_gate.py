@@ -119,7 +119,6 @@ def gate(
         "labenv",
         "class",
         "serve",
-        "--no-page",
         "-c",
         str(folder),
         "--port",

@@ -104,7 +104,6 @@ class Matrix:
                 {
                     "from": pair.sender,
                     "to": pair.to,
-                    "state": pair.state,
                     "found": pair.found,
                     "accepted": pair.accepted,
                     "delivered": pair.delivered,

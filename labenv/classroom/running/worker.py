@@ -9,14 +9,12 @@ import gc
 import os
 import signal
 import sys
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from labenv.checks import collect, interface, session, soonest  # noqa: F401  # for the processes that are forked
-from labenv.checks.onlooker import Onlooker, Overtaken
-from labenv.checks.results import CheckResult, Report
+from labenv.checks import collect, interface, session  # noqa: F401  # for the processes that are forked
+from labenv.checks.results import Report
 from labenv.checks.run import run_checks
 from labenv.engine import Engine, origin  # noqa: F401  # as above
 from labenv.engine.endpoint import Endpoint
@@ -30,14 +28,13 @@ from labenv.lab import sandbox  # noqa: F401  # as above
 
 @dataclass(frozen=True)
 class Task:
-    """An environment to check; the other fields are arguments of `run_checks`, and what is urgent for an onlooker, if there is one."""
+    """An environment to check; the other fields are arguments of `run_checks`."""
 
     environment: Environment
     steps: tuple[str, ...] | None = None
     reached_only: bool = False
     written: bool = True
     whole: bool = False
-    urgent: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,8 @@ class Failure:
     code: int
 
 
-# What a process says: events and what is certain while it checks, then the report, or why there is none.
-Said = Event | tuple[CheckResult, ...] | Report | Overtaken | Failure
+# What a process says: events while it checks, then the report, or why there is none.
+Said = Event | Report | Failure
 
 
 def work(pipe: "Connection", endpoint: Endpoint, environ: dict[str, str]) -> None:
@@ -61,14 +58,10 @@ def work(pipe: "Connection", endpoint: Endpoint, environ: dict[str, str]) -> Non
     engine: Engine | None = None
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
-            task: Task | None = pipe.recv()
-            if task is None:  # what was to be given up has ended
-                continue
+            task: Task = pipe.recv()
             try:
                 engine = engine or Engine(reconnect(endpoint))
                 pipe.send(_checked(engine, task, pipe))
-            except Overtaken as overtaken:
-                pipe.send(overtaken)
             except LabenvError as error:
                 pipe.send(Failure(str(error), error.exit_code))
     sys.stderr.flush()
@@ -76,15 +69,9 @@ def work(pipe: "Connection", endpoint: Endpoint, environ: dict[str, str]) -> Non
 
 
 def _checked(engine: Engine, task: Task, pipe: "Connection") -> Report:
-    alone = threading.Lock()  # threads beside the checks have something to say, too
-
-    def say(something: Said) -> None:
-        with alone:
-            pipe.send(something)
-
     def listen(event: Event) -> None:
         if event.kind in ("note", "warn"):
-            say(event)
+            pipe.send(event)
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -95,7 +82,6 @@ def _checked(engine: Engine, task: Task, pipe: "Connection") -> Report:
             reached_only=task.reached_only,
             written=task.written,
             whole=task.whole,
-            onlooker=Onlooker(say, pipe.poll, task.urgent) if task.urgent is not None else None,
             listen=listen,
         )
     finally:  # between two checks there is nothing to clean up

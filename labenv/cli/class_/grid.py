@@ -1,5 +1,6 @@
 """The rows of a class as lines: a sign for each step, and what else is known of each student, in so many columns."""
 
+import time
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -7,8 +8,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from labenv.classroom.running import row_words
-from labenv.classroom.running.row_words import SIGNS, STATES, UNKNOWN, ago
 from labenv.cli import fold
 from labenv.cli.output import sign
 from labenv.cli.sheet import STYLES
@@ -17,7 +16,26 @@ from labenv.text import many, one_line
 if TYPE_CHECKING:
     from labenv.classroom.running.board import Row
     from labenv.lab.model import Lab
+    from labenv.sheet.progress import Mark
 
+# Signs that every terminal has, one column wide, and which differ without colour, too.
+SIGNS: "dict[Mark, str]" = {"pass": ".", "fail": "x", "skip": "-", "warn": "!", "person": "o", "ticked": "+"}
+UNKNOWN = "?"
+_WORDS: "dict[Mark, str]" = {
+    "pass": "passes",
+    "fail": "fails",
+    "skip": "waits",
+    "warn": "passes, with a warning",
+    "person": "for a person",
+    "ticked": "ticked",
+}
+STATES = {
+    "runs": "runs",
+    "partly": "runs partly",
+    "stopped": "stopped",
+    "missing": "not there",
+    "elsewhere": "elsewhere",
+}
 _GAP = "  "
 _HEADING = ("state", "stuck at", "for", "hints", "drills", "active", "checked")
 _LONGEST_NAME = 20
@@ -67,8 +85,9 @@ def show(rows: "Sequence[Row]", lab: "Lab", below: Iterable[str], steps: Collect
 
 
 def legend() -> str:
-    """What the signs mean; nothing where there are none."""
-    return row_words.legend() if not _is_plain() else ""
+    """What the signs mean."""
+    told = ", ".join(f"{SIGNS[mark]} {word}" for mark, word in _WORDS.items())
+    return f"{told}, {UNKNOWN} not checked" if not _is_plain() else ""
 
 
 def _is_plain() -> bool:
@@ -85,7 +104,9 @@ def _strip(row: "Row", groups: Sequence[Sequence[str]]) -> Text:
     if row.state in ("missing", "elsewhere"):
         return Text()
     if _is_plain():
-        return Text(row_words.counts(row))
+        marks = list(row.marks.values())
+        counts = [f"{marks.count(mark)} {word}" for mark, word in _WORDS.items() if mark in marks]
+        return Text(", ".join(counts) or "not checked")
     found = Text()
     for number, group in enumerate(groups):
         found.append(" " if number else "")
@@ -109,13 +130,15 @@ def _ruler(groups: Sequence[Sequence[str]]) -> str:
 
 
 def _facts(row: "Row") -> tuple[str, ...]:
+    drills = f"{row.fixed}/{row.drills}" if row.drills else ""
+    drills += " now" if row.drilling else ""
     hints = str(row.hints) if row.hints else ""
     return (
         STATES[row.state],
         row.stuck,
         ago(row.since),
         hints,
-        row_words.drills(row),
+        drills.strip(),
         ago(row.active),
         ago(row.checked),
     )
@@ -139,6 +162,17 @@ def _sentence(row: "Row") -> str:
     elif row.state in ("runs", "partly", "stopped"):
         parts.append("not checked")
     return ", ".join(parts)
+
+
+def ago(moment: int | None) -> str:
+    """How long ago a time (seconds since 1970) is, in its largest unit; "" for none."""
+    if moment is None:
+        return ""
+    seconds = max(0, int(time.time()) - moment)
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _joined(words: Sequence[str], wide: Sequence[int]) -> str:
