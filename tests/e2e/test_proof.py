@@ -1,7 +1,8 @@
 """The labs that labenv ships are as they say: the rows that `labenv lab test` has are judged here, each as a test of its own.
 
-Of the faults, `make test` judges as many as it takes to see each check fail; `make soak` judges all. A worker judges one row after the other in the same places, as a process of the proof does. And the command itself, on a lab that is
-wrong in every way that only real machines show.
+Of the faults, `make test` judges as many as it takes to see each check fail; `make soak` judges all. A worker judges one row after the
+other in the same places, as a process of the proof does. And the command itself, on a lab that is wrong in every way that only real
+machines show.
 """
 
 import json
@@ -33,19 +34,17 @@ from tests.e2e.conftest import Cli
 LABS = [labs.load(place.name) for place in labs.everywhere() if labs.is_shipped(place.folder)]
 
 
-def _faults(lab: Lab) -> set[str]:
-    """The faults that are judged: of those that trip the same checks, the first."""
+def _enough(lab: Lab) -> Iterator[str]:
+    """The faults that are judged: each that trips a check which none before it does."""
     tripped: set[str] = set()
-    judged_: set[str] = set()
     for fault in mutations.faults(lab):
         if os.environ.get("SOAK") or not tripped.issuperset(fault.trips):
-            judged_.add(fault.id)
+            yield fault.id
         tripped.update(fault.trips)
-    return judged_
 
 
 def _rows(lab: Lab) -> list[Row]:
-    faults = _faults(lab)
+    faults = set(_enough(lab))
     return [row for row in rows(lab) if row.kind != "stage" and (row.kind != "fault" or row.name in faults)]
 
 
