@@ -21,6 +21,11 @@ _PATIENCE = 60.0  # seconds; containerd and dockerd take 2 to 10 on a slow disk
 _POLL = 0.1  # seconds between two looks; nothing can wait for a socket that does not exist
 _LAST_LINES = 6
 
+# Where Docker notes whose process it is. It takes any process of that number for its own, and so does not start where a computer
+# or a container kept the file of an engine that was killed, and gave the number to another process since.
+_DOCKERD = ("var/run/docker.pid", "dockerd")
+_CONTAINERD = ("var/run/docker/containerd/containerd.pid", "containerd")
+
 
 @dataclass(frozen=True)
 class Way:
@@ -53,6 +58,8 @@ def start_engine(
         possible = ways(computer)
     if not possible:
         raise advice.for_none(computer)
+    if computer.is_root:
+        _forget_the_dead(listen, computer)
     reasons = []
     for way in possible:
         command = " ".join(way.command)
@@ -125,7 +132,7 @@ def _launch(way: Way, computer: Computer) -> Connection:
             env={**os.environ, "PATH": computer.path},
         )
     try:
-        found = _await_engine(way, process, log)
+        found = _await_engine(way, computer, process, log)
     except _NotStartedError:
         if process.poll() is None:
             process.terminate()
@@ -139,25 +146,44 @@ def _launch(way: Way, computer: Computer) -> Connection:
     return found
 
 
-def _await_engine(way: Way, process: "subprocess.Popen[bytes]", log: Path) -> Connection:
+def _await_engine(way: Way, computer: Computer, process: "subprocess.Popen[bytes]", log: Path) -> Connection:
     deadline = time.monotonic() + _PATIENCE
     while True:
         found = probe(way.endpoint)
         if isinstance(found, Connection):
             return found
         status = process.poll()
-        if status is not None and not _lives(way, status):
+        if status is not None and not _lives(way, computer, status):
             raise _NotStartedError(f"it ended with status {status}, and no engine is running{_tail(log)}")
         if time.monotonic() > deadline:
             raise _NotStartedError(f"{way.endpoint.source} {found.detail} after {_PATIENCE:.0f} seconds{_tail(log)}")
         time.sleep(_POLL)
 
 
-def _lives(way: Way, status: int) -> bool:
+def _lives(way: Way, computer: Computer, status: int) -> bool:
     """Whether an engine may still come up although the command that starts it has ended."""
+    if _runs(computer, *_DOCKERD):  # another command is starting it: there can be only one
+        return True
     if way.alive:
         return subprocess.run(way.alive, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
     return status == 0 and not way.stays
+
+
+def _forget_the_dead(listen: Listener, computer: Computer) -> None:
+    """Remove the notes of Docker's processes that have ended."""
+    for file, program in (_DOCKERD, _CONTAINERD):
+        path = computer.root / file
+        if path.exists() and not _runs(computer, file, program):
+            path.unlink(missing_ok=True)
+            listen(Event("engine", f"{path} was left by a {program} that has ended; removed it", "note"))
+
+
+def _runs(computer: Computer, file: str, program: str) -> bool:
+    """Whether the process that a file names is one of this program, and has not ended (proc_pid_stat(5); Z is a zombie)."""
+    process = computer.read(file).strip()
+    stat = computer.read(f"proc/{process}/stat") if process.isdecimal() else ""
+    name, _, rest = stat.partition("(")[2].rpartition(")")
+    return name == program and rest.split()[0] != "Z"
 
 
 def _tail(log: Path) -> str:

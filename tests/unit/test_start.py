@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -81,6 +82,37 @@ def test_the_next_way_is_taken_when_the_service_fails(tmp_path: Path, dockerd: s
     connect(said.append, computer=computer_at(tmp_path))
     assert [event.kind for event in said] == ["start", "warn", "start", "done"]
     assert "ulimit refused" in said[1].message
+
+
+@pytest.mark.parametrize("now", ["6052 (python3) S 1", "6052 (dockerd) Z 1", ""])
+def test_what_a_killed_engine_left_does_not_hinder_the_next_whoever_has_its_number(
+    tmp_path: Path, dockerd: str, now: str
+) -> None:
+    left = [tmp_path / "var/run/docker.pid", tmp_path / "var/run/docker/containerd/containerd.pid"]
+    program(tmp_path / "usr/sbin/dockerd", dockerd.replace("\n", f"\n[ ! -e {left[0]} ] || exit 1\n", 1))
+    left[1].parent.mkdir(parents=True)
+    for file in left:
+        file.write_text("6052")
+    (tmp_path / "proc/6052").mkdir(parents=True)
+    (tmp_path / "proc/6052/stat").write_text(now)
+    said: list[Event] = []
+    connect(said.append, computer=computer_at(tmp_path))
+    assert [event.kind for event in said] == ["note", "note", "start", "done"]
+    assert said[0].message == f"{left[0]} was left by a dockerd that has ended; removed it"
+    assert not any(file.exists() for file in left)
+
+
+def test_an_engine_that_another_command_is_starting_is_waited_for(tmp_path: Path, dockerd: str) -> None:
+    program(tmp_path / "usr/sbin/dockerd", "#!/bin/sh\necho pid file found; exit 1\n")
+    (tmp_path / "var/run").mkdir(parents=True)
+    (tmp_path / "var/run/docker.pid").write_text("6052\n")
+    (tmp_path / "proc/6052").mkdir(parents=True)
+    (tmp_path / "proc/6052/stat").write_text("6052 (dockerd) S 1")
+    program(tmp_path / "other", dockerd)
+    with subprocess.Popen(["/bin/sh", "-c", f"sleep 1; exec {tmp_path}/other"]):
+        assert connect(silent, computer=computer_at(tmp_path)).version["Version"] == stand_in.VERSION["Version"]
+        os.kill(int((tmp_path / "dockerd.pid").read_text()), signal.SIGTERM)
+        (tmp_path / "dockerd.pid").unlink()
 
 
 def test_the_ways_depend_on_the_computer(tmp_path: Path) -> None:
