@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # They would lead the Python in .venv to another one's packages.
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help lab test quick soak lint docs unit e2e bench down readme requirements wheel dist clean
+.PHONY: help lab test quick soak lint docs unit e2e bench down readme pictures requirements wheel dist clean
 help:  ## show this
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -38,6 +38,7 @@ lint: $(VENV)/dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/mypy tools/docs
+	@$(BIN)/mypy tools/pictures
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/docs --check
 
@@ -61,6 +62,11 @@ down: $(VENV)/run  ## remove STUDENT's environment
 # On a real engine, with a student of its own (t-docs15), which it removes again.
 readme: $(VENV)/dev  ## make the outputs that README.md and docs/ show again, and the reference
 	@$(BIN)/python tools/docs --lab
+
+# Likewise; those of a class take some minutes more, and their students are those of tools/term.
+pictures: $(VENV)/dev  ## make the pictures that README.md and docs/ show again
+	@$(BIN)/python tools/pictures
+	@$(BIN)/python tools/pictures --class
 
 # One resolution for all versions of Python and all systems. Pinned versions stay, except with: make requirements UPGRADE=-U
 COMPILE = $(BIN)/uv pip compile -q $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -35,6 +35,11 @@ def many(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
+def number(points: float) -> str:
+    """Points as a person writes them: two digits behind the dot at most."""
+    return f"{round(points, 2):g}"
+
+
 def cell(text: str) -> str:
     """The text as a cell of a CSV file, with an apostrophe before what a spreadsheet would take for a formula.
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from labenv.bench.class_ import measured
+from labenv.bench import class_, pages
 from labenv.bench.timing import Measurement, call, repeat, run_labenv, said, timed
 from labenv.engine import Engine, bundle, save_store
 from labenv.engine.image_sources import usual, wanted
@@ -59,7 +59,22 @@ def run_class(engine: Engine, listen: Listener, *, runs: int, students: int) -> 
     _sweep(engine)
     try:
         Images(engine).ensure(usual(), listen)
-        return measured(engine, listen, _STUDENT, students, runs)
+        return class_.measured(engine, listen, _STUDENT, students, runs)
+    finally:
+        with said(listen, "removing what was made"):
+            _sweep(engine)
+
+
+def run_pages(engine: Engine, listen: Listener, *, runs: int, count: int) -> list[Measurement]:
+    """Measure the page of a class with so many of them open.
+
+    Raises UsageError if a browser or what drives it is missing, EngineError if something that is measured fails.
+    """
+    pages.check_there()
+    _sweep(engine)
+    try:
+        Images(engine).ensure(usual(), listen)
+        return pages.measured(engine, listen, _STUDENT, count, runs)
     finally:
         with said(listen, "removing what was made"):
             _sweep(engine)

@@ -54,7 +54,7 @@ def _one_run(
     which: str,
 ) -> None:
     lab = labs.load(labs.default())
-    _written(folder, prefix, students, lab)
+    write(folder, prefix, students, lab)
 
     def run_class(*arguments: str) -> None:
         run_labenv("class", *arguments, "-c", str(folder), most=60 + _EACH * students)
@@ -85,7 +85,8 @@ def _free() -> int:
     return room.available_memory(Computer()) or 0
 
 
-def _written(folder: Path, prefix: str, students: int, lab: Lab) -> None:
+def write(folder: Path, prefix: str, students: int, lab: Lab) -> None:
+    """Make a class of so many students, whose ids begin with `prefix`, at the lab's last stage."""
     told = f"name: bench\nid: {prefix}\nlabs:\n  - lab: {lab.id}\n    at: {lab.last_stage}\n"
     (folder / "class.yaml").write_text(told, encoding="utf-8")
     rows = "".join(f"{prefix}-{number:03}\n" for number in range(1, students + 1))

@@ -83,13 +83,18 @@ def repeat(runs: int, work: Callable[[], Any]) -> tuple[float, ...]:
     return tuple(timed(work) for _ in range(runs))
 
 
-def run_labenv(*arguments: str, most: float = _LIMIT) -> None:
-    """Run a command of this labenv. Raises EngineError if it fails, or takes more than so many seconds."""
-    call([sys.executable, "-P", "-m", "labenv", *arguments], most=most)
+def labenv(*arguments: str) -> list[str]:
+    """A command of this labenv, as a process."""
+    return [sys.executable, "-P", "-m", "labenv", *arguments]
 
 
-def call(command: list[str], cwd: Path | None = None, *, most: float = _LIMIT) -> None:
-    """Run a command. Raises EngineError, with the end of its output, if it fails, or takes more than so many seconds."""
+def run_labenv(*arguments: str, most: float = _LIMIT) -> str:
+    """Run a command of this labenv; returns what it prints. Raises EngineError if it fails, or takes more than so many seconds."""
+    return call(labenv(*arguments), most=most)
+
+
+def call(command: list[str], cwd: Path | None = None, *, most: float = _LIMIT) -> str:
+    """Run a command; returns what it prints. Raises EngineError, with the end of its output, if it fails, or takes more than so many seconds."""
     begin = " ".join(command[:6])
     try:
         done = subprocess.run(
@@ -99,3 +104,4 @@ def call(command: list[str], cwd: Path | None = None, *, most: float = _LIMIT) -
         raise EngineError(f"{begin} did not end within {most:.0f} s and was stopped.") from error
     if done.returncode:
         raise EngineError(f"{begin} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
+    return done.stdout

@@ -100,9 +100,7 @@ def needed(step: str, lab: Lab, waits: Mapping[str, set[str]]) -> set[str]:
 
 def with_persons(results: Iterable[CheckResult], lab: Lab, wanted: Iterable[str]) -> tuple[CheckResult, ...]:
     """The results plus one for each wanted step that only a person can judge."""
-    by_step: dict[str, list[CheckResult]] = {}
-    for result in results:
-        by_step.setdefault(result.step, []).append(result)
+    by_step = by_steps(results)
     for name in wanted:
         step = lab.steps[name]
         if step.is_for_a_person and name not in by_step:  # the log book's have checks of whether they are filled in
@@ -112,10 +110,24 @@ def with_persons(results: Iterable[CheckResult], lab: Lab, wanted: Iterable[str]
     return tuple(result for name in lab.steps for result in by_step.get(name, ()))
 
 
+def by_steps(results: Iterable[CheckResult]) -> dict[str, list[CheckResult]]:
+    """The results of each step."""
+    found: dict[str, list[CheckResult]] = {}
+    for result in results:
+        found.setdefault(result.step, []).append(result)
+    return found
+
+
 def with_ticks(results: Iterable[CheckResult], lab: Lab, ticks: Mapping[str, Tick]) -> tuple[CheckResult, ...]:
-    """The results; those that are left for a person carry what that person ticked. Whatever a check judges stays as it is."""
+    """The results; those that are left for a person carry what that person ticked, in place of an earlier tick.
+
+    Whatever a check judges stays as it is.
+    """
 
     def judged(result: CheckResult) -> CheckResult:
+        if result.ticked:
+            seen = ONLY_A_PERSON if result.check == PERSON else result.evidence.removeprefix(f"{result.ticked.said}; ")
+            result = replace(result, evidence=seen, ticked=None)
         tick = ticks.get(result.step)
         if not tick or result.status != "skip" or not lab.steps[result.step].is_for_a_person:
             return result
@@ -151,7 +163,8 @@ class Report:
     """All results of one run, in the order of the sheet. `waits` are the needs between steps that the run found out.
 
     `notes` are sentences about programs that differ from what the machines' images brought. They decide nothing. `attempts` are
-    steps, each with what was tried there in vain, as a kit tells, although its checks pass.
+    steps, each with what was tried there in vain, as a kit tells, although its checks pass. `late` are steps that pass by their own
+    checks, but of which the whole run told otherwise.
     """
 
     student: str
@@ -160,6 +173,20 @@ class Report:
     waits: Mapping[str, set[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     attempts: tuple[tuple[str, str], ...] = ()
+    late: frozenset[str] = frozenset()
+
+    def overlaid(self, results: Iterable[CheckResult], lab: Lab) -> tuple["Report", frozenset[str]]:
+        """The report with what a run that goes on is certain of (`run_checks`) in place of what it said of those steps, and which these are.
+
+        A step of which only the whole of a run tells that something is wrong is not among them, unless its own checks fail, too.
+        """
+        found = by_steps(results)
+        for name in self.late & set(found):
+            if all(result.status in ("pass", "warn") for result in found[name]):
+                del found[name]
+        there = by_steps(self.results) | found
+        told = tuple(result for name in lab.steps for result in there.get(name, ()))
+        return replace(self, results=told), frozenset(found)
 
     @property
     def summary(self) -> dict[str, int]:

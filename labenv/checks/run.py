@@ -1,10 +1,12 @@
 """Running the checks of an environment's lab: pytest in process, isolated from any configuration in the user's folder."""
 
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from labenv.checks.onlooker import Onlooker, Overtaken
 from labenv.checks.presence import ENTER
 from labenv.checks.results import CheckResult, Report, in_chains, with_persons, with_remarks, with_ticks
 from labenv.environment import Environment
@@ -29,6 +31,7 @@ def run_checks(
     written: bool = False,
     whole: bool = False,
     first: bool = False,
+    onlooker: Onlooker | None = None,
     listen: Listener = silent,
 ) -> Report:
     """Run the checks of an environment's lab and return the results, in the order of the sheet.
@@ -37,9 +40,9 @@ def run_checks(
     `reached_only` to the steps of the stages up to the environment's own. Each result is announced to `listen` as it
     comes. With `written`, changes in the machines and the results are stored in the environment's history meanwhile.
     With `first`, the run ends at the first step that fails: later ones are not among the results, except those for a person.
-    The report's notes are about what was changed since the machines were made, or with `whole` about all of their programs.
+    With an `onlooker`, what takes no time is checked first. The report's notes are about what was changed since the machines were made, or with `whole` about all of their programs.
     Raises UsageError for a step that the lab does not have. A machine that does not run is no error: the checks that
-    need it fail, and say so.
+    need it fail, and say so. Raises Overtaken if the onlooker had it given up.
     """
     lab = labs.of(environment)
     wanted = _wanted(lab, environment.stage, steps, reached_only)
@@ -49,15 +52,15 @@ def run_checks(
     site = Site(engine, environment)
     _warm_up(site)
 
-    import pytest  # as above
-
     from labenv.checks import collect  # as above
     from labenv.checks.running import Run  # as above
     from labenv.checks.session import Session  # as above
+    from labenv.checks.soonest import Soonest  # as above
     from labenv.engine import origin  # as above
 
     spoken = labs.spoken_of(environment)
-    run = Run(site, lab, wanted, lambda result: listen(_event(result, spoken)), first=first)
+    is_looked_on = onlooker is not None
+    run = Run(site, lab, wanted, lambda result: listen(_event(result, spoken)), first=first, is_looked_on=is_looked_on)
     regular = [(machine, site[machine.name].channel) for machine in environment.regular]
     begun_with = partial(laid.digests, environment)
     notes: list[str] = []
@@ -73,14 +76,11 @@ def run_checks(
         channels = {machine.name: channel for machine, channel in regular}
         run.beside(lambda: history.collect(environment, channels, listen))
     with announced(listen, "check", f"checking {many(len(wanted), 'step')} of {lab.id}"):
-        code = collect.run(lab, Session(run))
-    if code == pytest.ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt
-    fine = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
-    if all(lab.steps[step].is_for_a_person for step in wanted):
-        fine.add(pytest.ExitCode.NO_TESTS_COLLECTED)
-    if code not in fine:
-        raise LabenvError(f"The checks of {lab.id} could not run: pytest ended with '{pytest.ExitCode(code).name}'.")
+        soonest = [Soonest(run, onlooker)] if onlooker else []
+        code = collect.run(lab, Session(run), *soonest)
+    if any(one.is_overtaken for one in soonest):
+        raise Overtaken
+    _check_end(code, lab, wanted)
     chained = with_remarks(in_chains(run.results, lab, run.waits, run.blamed), remarks)
     results = with_ticks(with_persons(chained, lab, wanted), lab, ticked)
     if whole:  # it takes all of the computer, and would delay the messages of the checks
@@ -89,11 +89,25 @@ def run_checks(
             site.close()
     failed = {result.step for result in results if result.status == "fail"}
     told = tuple((step, words) for step, words in remarks if step in wanted - failed)
-    report = Report(environment.student.id, lab.id, results, run.waits, tuple(notes), told)
+    late = frozenset(step for step, _ in remarks) | {step for step, _ in run.blamed}
+    report = Report(environment.student.id, lab.id, results, run.waits, tuple(notes), told, late)
     if written:
         found = {f"{r.step}/{r.check}/{r.machine}": {"status": r.status, "evidence": r.evidence} for r in results}
         history.note(environment, found, listen)
     return report
+
+
+def _check_end(code: int, lab: Lab, wanted: Collection[str]) -> None:
+    """Raise for checks that did not all run (pytest's exit codes)."""
+    import pytest  # as above
+
+    if code == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    fine = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+    if all(lab.steps[step].is_for_a_person for step in wanted):
+        fine.add(pytest.ExitCode.NO_TESTS_COLLECTED)
+    if code not in fine:
+        raise LabenvError(f"The checks of {lab.id} could not run: pytest ended with '{pytest.ExitCode(code).name}'.")
 
 
 def check_known(lab: Lab, steps: list[str]) -> None:

@@ -2,9 +2,10 @@
 
 import inspect
 import time
-from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
@@ -59,6 +60,7 @@ class Run:
     waits: dict[str, set[str]] = field(default_factory=dict)
     blamed: dict[tuple[str, str], str] = field(default_factory=dict)
     first: bool = False
+    is_looked_on: bool = False
 
     def __post_init__(self) -> None:
         """Open nothing yet. Raises UsageError for a lab with a kit that there is not."""
@@ -68,6 +70,7 @@ class Run:
         self.parts = [one.part(self.site) for one in kits]
         self._services = [service for one in kits for service in one.services]
         self._pool = ThreadPoolExecutor(_TOGETHER)
+        self._later: list[Callable[[], None]] = []
         self._known: dict[str, Probe] = {}
         self._probes: dict[str, Future[Any]] = {}
 
@@ -92,8 +95,18 @@ class Run:
                 self._probes[name] = self._pool.submit(work, self.site, **there)
 
     def beside(self, work: Callable[[], None]) -> None:
-        """Do something in a thread while the checks run; the run ends only when it has ended."""
-        self._pool.submit(work)
+        """Do something in a thread while the checks run; the run ends only when it has ended.
+
+        Where somebody looks on, it begins only once the checks have to wait: it would keep the machines from answering them.
+        """
+        self._later.append(work)
+        if not self.is_looked_on:
+            self.begin_beside()
+
+    def begin_beside(self) -> None:
+        """Begin what is to go on beside the checks, unless it has begun."""
+        while self._later:
+            self._pool.submit(self._later.pop(0))
 
     def outcome(self, name: str) -> Any:
         """The result of a probe. Raises what it raised."""
@@ -104,13 +117,33 @@ class Run:
 
         Raises Waits if they take longer than that; then the end of the run does not wait for them.
         """
+        first = self._behind(step)
+        if first and wait(self._pending(names), max(_BEHIND, self.began + _SOON - time.monotonic())).not_done:
+            self.is_cut = True
+            raise Waits(first)
+
+    def first_ready(self, ahead: Sequence[tuple[str, Iterable[str]]], patience: float) -> int | None:
+        """The place of the first of several checks, each a step and what it uses, that need not wait now (`await_probes`).
+
+        If there is none, it waits that many seconds for a probe to end, and returns None.
+        """
+        is_late = time.monotonic() > self.began + _SOON
+        pending = [self._pending(names) for _, names in ahead]
+        for place, (step, _) in enumerate(ahead):
+            if not pending[place] or (is_late and self._behind(step)):
+                return place
+        wait(chain.from_iterable(pending), patience, FIRST_COMPLETED)
+        return None
+
+    def _pending(self, names: Iterable[str]) -> list[Future[Any]]:
+        """The probes among these names that have not ended."""
+        return [probe for name in names if (probe := self._probes.get(name)) and not probe.done()]
+
+    def _behind(self, step: str) -> str:
+        """The first step on the sheet that a step waits for, as it fails; "" if none does."""
         failed = {result.step for result in self.results if result.status == "fail"}
         ahead = failed & needed(step, self.lab, self.waits) if failed else failed
-        first = [name for name in self.lab.steps if name in ahead][:1]
-        probes = [self._probes[name] for name in names if name in self._probes]
-        if first and wait(probes, max(_BEHIND, self.began + _SOON - time.monotonic())).not_done:
-            self.is_cut = True
-            raise Waits(first[0])
+        return next((name for name in self.lab.steps if name in ahead), "")
 
     def is_idle(self, step: str, ahead: Collection[str]) -> bool:
         """Whether a step need not be checked, of those that are `ahead`.

@@ -55,9 +55,9 @@ class Session:
         """
         names = needs_first(self._run.lab) if self._run.first else self._run.lab.steps
         order = {name: place for place, name in enumerate(names)}
-        wanted = [item for item in items if _step(item).args[0] in self._run.steps]
+        wanted = [item for item in items if step_of(item) in self._run.steps]
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
-        items[:] = sorted(wanted, key=lambda item: order[_step(item).args[0]])
+        items[:] = sorted(wanted, key=lambda item: order[step_of(item)])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Start the probes that the chosen checks need.
@@ -69,19 +69,19 @@ class Session:
             [*_conftests(session), *dict.fromkeys(modules)]
         )  # under plain pytest, both are new
         needed_here = _fixtures(session.items)
-        own = _fixtures(item for item in session.items if self._run.lab.steps[_step(item).args[0]].is_for_a_person)
+        own = _fixtures(item for item in session.items if self._run.lab.steps[step_of(item)].is_for_a_person)
         self._run.start((self._probes - needed_here) | own if self._run.first else needed_here)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Pass over what is not wanted any more, and do not wait for what can no longer make a difference."""
         if self._run.first:
             steps = _steps(item.session.items)
-            here = steps.index(_step(item).args[0])
+            here = steps.index(step_of(item))
             if self._run.is_idle(steps[here], steps[here:]):
                 raise _Idle
             soon = steps[here : here + (1 if self._run.is_cut else max(_AHEAD, _MORE * here))]
-            self._run.start(_fixtures(other for other in item.session.items if _step(other).args[0] in soon))
-        self._run.await_probes(_step(item).args[0], getattr(item, "fixturenames", ()))
+            self._run.start(_fixtures(other for other in item.session.items if step_of(other) in soon))
+        self._run.await_probes(step_of(item), getattr(item, "fixturenames", ()))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
@@ -167,6 +167,12 @@ def _conftests(session: pytest.Session) -> list[ModuleType]:
     ]
 
 
+def step_of(item: pytest.Item) -> str:
+    """The step that a check is bound to. Raises pytest.UsageError if it is bound to none."""
+    name: str = _step(item).args[0]
+    return name
+
+
 def _step(item: pytest.Item) -> pytest.Mark:
     mark = item.get_closest_marker("step")
     if mark is None:
@@ -175,7 +181,7 @@ def _step(item: pytest.Item) -> pytest.Mark:
 
 
 def _steps(items: Iterable[pytest.Item]) -> list[str]:
-    return list(dict.fromkeys(_step(item).args[0] for item in items))
+    return list(dict.fromkeys(step_of(item) for item in items))
 
 
 def _fixtures(items: Iterable[pytest.Item]) -> set[str]:

@@ -6,6 +6,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption
+from labenv.errors import UsageError
 
 
 def bench(
@@ -18,6 +19,10 @@ def bench(
         int | None,
         typer.Option("--class", metavar="N", min=1, max=250, help="Measure a class of so many students instead."),
     ] = None,
+    pages: Annotated[
+        int | None,
+        typer.Option("--pages", metavar="N", min=1, max=60, help="Measure so many open pages of a class instead."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure how fast labenv is on this computer. Everything it creates is removed again.
@@ -27,13 +32,19 @@ def bench(
       labenv bench --runs 5 --no-cold
 
       labenv bench --class 30
+
+      labenv bench --pages 30
     """
+    if class_ and pages:
+        raise UsageError("--class and --pages cannot be combined.")
     from labenv import bench as core
 
     with screen.progress() as listen:
         engine = common.open_engine(listen)
         if class_:
             rows = core.run_class(engine, listen, runs=runs, students=class_)
+        elif pages:
+            rows = core.run_pages(engine, listen, runs=runs, count=pages)
         else:
             rows = core.run(engine, listen, runs=runs, labs_at_once=labs, cold=cold)
     if json:

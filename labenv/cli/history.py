@@ -50,7 +50,7 @@ def history(
         begun, edits = book.began(), book.edits()
         chosen = [edit for edit in edits if file is None or story.means(file, edit.machine, edit.file)]
         if file and not chosen:
-            raise UsageError(f"Nothing named {ascii(file)[1:-1]} has changed since {show.moment(begun)}.")
+            raise UsageError(f"Nothing named {ascii(file)[1:-1]} has changed since {story.clock(begun)}.")
         saved = (
             [] if file else [(int(save.made.timestamp()), save.name) for save in look_back.saves(engine, environment)]
         )
@@ -68,11 +68,11 @@ def history(
     with pager.paged(no_pager):
         if patch:
             for edit in chosen[::turn]:
-                typer.secho(f"{show.moment(edit.time)}  {edit.machine}:{edit.file}  {edit.said}".rstrip(), bold=True)
+                typer.secho(f"{story.clock(edit.time)}  {edit.machine}:{edit.file}  {edit.said}".rstrip(), bold=True)
                 output.as_it_is(book.patch(edit, colour=sys.stdout.isatty()) + "\n")
             return
         entries = [(e.edits[0].time, show.entry_rows(e, every=bool(file))) for e in story.entries(chosen)]
-        entries += [(time, [(show.moment(time), "", f"saved as {name}", "", "")]) for time, name in saved]
+        entries += [(time, [(story.clock(time), "", f"saved as {name}", "", "")]) for time, name in saved]
         entries = [*sorted(entries, key=lambda entry: entry[0], reverse=True)]
-        entries += [(begun, [(show.moment(begun), "", "start", "", "")])]
+        entries += [(begun, [(story.clock(begun), "", "start", "", "")])]
         show.edits([row for _, rows in entries[::turn] for row in rows])

@@ -1,15 +1,11 @@
 """The logs command."""
 
-import shlex
 from typing import Annotated
 
 import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import MachineArgument, StudentOption
-
-# Where a person looks first: everything that a machine logs, including mail; as Enterprise Linux names it, and as Debian does.
-_LOGS = ["/var/log/messages", "/var/log/maillog", "/var/log/syslog", "/var/log/mail.log"]
 
 
 def logs(
@@ -25,6 +21,7 @@ def logs(
       labenv logs vm3 -f
     """
     from labenv.engine.session import life
+    from labenv.environments import logfiles
     from labenv.environments.gone import error_if_gone
 
     with screen.progress(quiet=True) as listen:
@@ -34,7 +31,7 @@ def logs(
     if target.state not in ("running", "missing"):  # a stopped machine still has its console output
         print(engine.last_words(target.container)[2])
         return
-    command = shlex.join(["tail", "-q", "-n", str(lines), *(["-F"] if follow else []), *_LOGS]) + " 2>/dev/null"
+    command = logfiles.command(lines, follow=follow)
     before = life(engine, target.container) if follow else ""
     try:
         for line in engine.lines(target, command):  # a machine has only some of them

@@ -108,20 +108,14 @@ def hint(found: "Hint") -> None:
 
 def entry_rows(entry: "Entry", *, every: bool = False) -> list[tuple[str, ...]]:
     """What one command changed as rows for `edits`; with `every`, each file has its own."""
-    from labenv.environments.history.story import files
+    from labenv.environments.history.story import clock, files
 
     rows: list[tuple[str, ...]] = []
     for part in files(entry, every=every):
-        name = f"{part.name} ({part.count} files)" if part.count > 1 else part.name
         # Only the first row says when, and by which command.
-        begin, end = ("", "") if rows else (moment(part.time), entry.said)
-        rows.append((begin, part.machine, name, f"+{part.added} -{part.removed}", end))
+        begin, end = ("", "") if rows else (clock(part.time), entry.said)
+        rows.append((begin, part.machine, part.title, f"+{part.added} -{part.removed}", end))
     return rows
-
-
-def moment(seconds: int | None) -> str:
-    """A time (seconds since 1970) in this computer's time zone."""
-    return datetime.fromtimestamp(seconds or 0).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def edits(rows: "Sequence[tuple[str, ...]]") -> None:

@@ -56,17 +56,14 @@ def _tell(told: "Story", book: "Repository", *, patch: bool) -> None:
     from labenv.cli import show
     from labenv.environments.history.story import entries
 
-    name = f"{told.step}  {told.check} on {told.machine}"
+    colour = None if told.since is None else "green" if told.holds else "red"
+    typer.secho(str(told), fg=colour)
     if told.since is None:
-        print(f"{name}: no result so far; {told.evidence}")
         return
-    now, then = ("passed", "failed") if told.holds else ("failed", "passed")
-    past = f"it last {then} at {show.moment(told.before)}" if told.before else f"it has never {then}"
-    typer.secho(f"{name}: has {now} since {show.moment(told.since)}; {past}", fg="green" if told.holds else "red")
     if told.evidence and not told.holds:
         print(f"  {told.evidence}")
-    if told.before and not told.edits:
-        print("  No watched file changed in between: look at what is running, and at what was restarted.")
+    if told.note:
+        print(f"  {told.note}")
     if patch:
         for edit in told.edits:
             output.as_it_is(book.patch(edit, colour=sys.stdout.isatty()) + "\n")

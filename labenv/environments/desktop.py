@@ -113,6 +113,14 @@ def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: 
     return is_there or had_home
 
 
+def page(engine: Engine, environment: Environment) -> int | None:
+    """The port of 127.0.0.1 on which a desktop's page is served now; None if no desktop runs. Raises EngineError."""
+    if not (name := machine_name(environment)):
+        return None
+    there = Desk(engine, environment.student, environment.machine(name)).parts()
+    return there.port if there.desktop == there.screen == "running" else None
+
+
 def machine_name(environment: Environment) -> str:
     """The name of the machine that has the desktop; empty if none of the environment's has."""
     with suppress(UsageError):  # its lab may be gone: what that marked is not known then

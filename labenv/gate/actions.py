@@ -19,6 +19,8 @@ from labenv.lab import labs
 from labenv.sheet import logbook
 from labenv.text import one_line
 
+_SAVE = ("save", "restore", "drill")  # what makes a save
+
 
 @dataclass
 class Action:
@@ -45,9 +47,18 @@ def assignment_of(of: Class, environment: Environment | None) -> Assignment | No
 
 async def environment(gate: Gate, student: str) -> Environment:
     """The student's environment. Raises UsageError, EngineError if there is none."""
-    if there := await gate.environment(student):
-        return there
-    raise EngineError("You have no machines yet. Make them: start")
+    return _there(await gate.environment(student))
+
+
+def find(gate: Gate, student: str) -> Environment:
+    """The same, in a thread."""
+    return _there(gate.find(student))
+
+
+def _there(found: Environment | None) -> Environment:
+    if found is None:
+        raise EngineError("You have no machines yet. Make them: start")
+    return found
 
 
 def machine_of(environment: Environment, name: str) -> Machine:
@@ -80,9 +91,16 @@ async def prepare(gate: Gate, student: str, typed: Sequence[str]) -> Action:
             keeper = machine_of(there, logbook.keeper(labs.of(there)))
             await asyncio.to_thread(logbook.read, gate.engine, there)  # it makes one that is missing
             return Action(environment=there, in_machine=(keeper, ["nano", logbook.PATH]))
-        case "save" | "restore" | "drill":
+        case name if name in _SAVE:
             await asyncio.to_thread(_check_saves, gate, student)
     return Action(arguments)
+
+
+def check(gate: Gate, student: str, typed: Sequence[str]) -> None:
+    """Raise UsageError if a student may not do what a line of the menu does, or not now; for a thread."""
+    allowed(typed, student)
+    if typed[0] in _SAVE:
+        _check_saves(gate, student)
 
 
 def keys(of: Class, student: str, rest: Sequence[str]) -> str:

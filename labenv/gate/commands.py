@@ -56,7 +56,7 @@ COMMANDS: dict[str, Command] = {
     "logbook": Command("your log book; logbook --edit opens it in nano", {**_JSON, "--edit": _FLAG, "-e": _FLAG}),
     "drill": Command(
         f"find a fault: drill {', '.join(_DRILLS[:3])}, ...",
-        {**_JSON, "--level": _NUMBER, "--seed": _WORD, "--random": _FLAG},
+        {**_JSON, "--level": _NUMBER, "--seed": _WORD, "--random": _FLAG, "--yes": _FLAG, "-y": _FLAG},
         (re.compile("|".join(_DRILLS)), _WORD),
         2,
     ),
@@ -81,7 +81,7 @@ OWN: dict[str, str] = {
 SAME = {"quit": "exit", "logout": "exit", "bye": "exit", "up": "start", "?": "help", "menu": "help", "exec": "shell"}
 # The commands of labenv that are not for students.
 _OTHERS = """
-    logs desktop client tunnel down reset export import history diff when solve evidence review replay class doctor render bench images lab
+    logs serve desktop client tunnel down reset export import history diff when solve evidence review replay class doctor render bench images lab
 """
 NOT_HERE = frozenset(_OTHERS.split())
 _NEEDS = {"restore": "restore needs the name of a save: restore NAME. `saves` lists them."}

@@ -20,18 +20,17 @@ from asyncssh import (
 from asyncssh.channel import SSHChannel
 
 from labenv.classroom.folder.model import Member
-from labenv.classroom.serving import keys, passwords
+from labenv.classroom.serving import keys
 from labenv.errors import LabenvError
+from labenv.gate import login
 from labenv.gate.files import Files
 from labenv.gate.state import EACH, Gate
-from labenv.gate.throttle import LONGEST, network
+from labenv.gate.throttle import network
 from labenv.gate.visit import Visit
 from labenv.text import decoded
 
 _TRIES = 6  # passwords of one connection
 _STRANGERS, _FROM_ONE = 200, 40  # connections that nobody has logged in on: of all, and of one address
-_AT_ONCE = asyncio.Semaphore(4)  # hashes that are computed at the same time
-
 
 _NOBODY = Member("", "")
 
@@ -108,26 +107,15 @@ class Door(SSHServer):
     async def validate_password(self, username: str, password: str) -> bool:
         """Whether it is one of that student's that was not used yet."""
         self._tries += 1
-        wait = self._gate.throttle.tried(self._student, self._address)
-        if wait is None or self._tries > _TRIES:
+        number = None
+        if self._tries <= _TRIES:
+            number = await login.with_password(self._gate, self._student, password, self._address)
+        if number is None:
             await asyncio.sleep(1)
             self._disconnect()
             return False
-        await asyncio.sleep(wait)
-        member = self._gate.member(self._student)
-        try:
-            async with _AT_ONCE:
-                number = await asyncio.to_thread(passwords.use, self._gate.of, member.id if member else "", password)
-        except LabenvError as error:
-            self._gate.say(str(error), "warn")
-            return False
-        if not number or member is None:
-            if wait < LONGEST:  # who guesses on and on does not fill the log
-                self._refused(member is not None)
-            return False
-        self._gate.throttle.passed(self._student, self._address)
         self._by = f"password {number}"
-        return True
+        return bool(number)
 
     def auth_completed(self) -> None:
         """Somebody is in."""
@@ -149,10 +137,6 @@ class Door(SSHServer):
 
     def _files(self, channel: "SSHChannel[bytes]") -> SFTPServer:
         return Files(cast("SSHServerChannel[bytes]", channel), self._gate, self._student, self._address)
-
-    def _refused(self, is_student: bool) -> None:
-        # What a stranger types as a name may be a password: it is not written down.
-        self._gate.note(self._student if is_student else "", "refused", self._address)
 
     def _disconnect(self) -> None:
         if self._connection:

@@ -12,6 +12,7 @@ from labenv.gate.programs import Program
 
 KEPT = 64 * 1024  # bytes of what it said, for who comes back
 ALONE = 3600.0  # seconds that something goes on with nobody there
+BEHIND = 4 * KEPT  # bytes by which somebody who looks on may be behind
 EACH, ALL = 6, 400  # how much of it a student may have, and all together
 
 
@@ -21,6 +22,41 @@ class Viewer:
 
     take: Callable[[bytes], Awaitable[None]]
     replaced: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Observer:
+    """Somebody who looks on beside the line that shows something: sees what is said, and types nothing.
+
+    Whoever works there never waits for it: one that falls behind too far sees no more.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was said yet."""
+        self.is_over = False
+        self._said = bytearray()
+        self._news = asyncio.Event()
+
+    def take(self, data: bytes) -> None:
+        """Keep what was said until it is read."""
+        if len(self._said) + len(data) > BEHIND:
+            self.end()
+        elif not self.is_over:
+            self._said += data
+            self._news.set()
+
+    def end(self) -> None:
+        """See no more."""
+        self.is_over = True
+        self._news.set()
+
+    async def read(self) -> bytes:
+        """What was said since the last call; empty at the end."""
+        while not self._said and not self.is_over:
+            await self._news.wait()
+            self._news.clear()
+        said = bytes(self._said)
+        self._said.clear()
+        return said
 
 
 class Held:
@@ -37,6 +73,7 @@ class Held:
         self.over = asyncio.Event()
         self._said = bytearray()
         self._viewer: Viewer | None = None
+        self._observers: set[Observer] = set()
 
     @property
     def is_alone(self) -> bool:
@@ -57,6 +94,17 @@ class Held:
             self._viewer = None
             self.left = time.monotonic()
 
+    def observe(self, observer: Observer) -> None:
+        """Let somebody look on from now on, beginning with the last that it said."""
+        if self._said:
+            observer.take(bytes(self._said))
+        self._observers.add(observer)
+
+    def forget(self, observer: Observer) -> None:
+        """Somebody looks on no more."""
+        observer.end()
+        self._observers.discard(observer)
+
     async def tell(self, data: bytes) -> None:
         """Show something that it did not say itself, if somebody is there."""
         if self._viewer:
@@ -68,12 +116,16 @@ class Held:
             while data := await self.program.read():
                 self._said += data
                 del self._said[:-KEPT]
+                for observer in self._observers:
+                    observer.take(data)
                 await self.tell(data)
             self.status = await self.program.ended()
         except LabenvError as error:
             self.status = error
         finally:
             self.over.set()
+            for observer in list(self._observers):
+                self.forget(observer)
 
 
 class Holder:
@@ -91,7 +143,9 @@ class Holder:
     def check_room(self, student: str) -> None:
         """Raise UsageError if the student, or everybody together, has as much as may run."""
         if len(self.of(student)) >= EACH:
-            raise UsageError(f"{EACH} things run for you already. Return to one (`back`) and end it.")
+            raise UsageError(
+                f"{EACH} things run for you already. End one first: close it on the page, or return to it (`back`)."
+            )
         if len(self._all) >= ALL:
             raise UsageError("Too much runs on this server at the moment. Try again in a few minutes.")
 

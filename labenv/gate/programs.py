@@ -47,7 +47,9 @@ SERVER = secrets.token_hex(4)  # this process among those that served the class 
 
 
 class Program(Protocol):
-    """Something that runs for a student."""
+    """Something that runs for a student. `size` is the lines and columns of its terminal."""
+
+    size: tuple[int, int]
 
     async def read(self) -> bytes:
         """What it says next; empty at its end."""
@@ -124,7 +126,7 @@ async def command(
     out = asyncio.StreamReader(BLOCK)
     typed, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(os.dup(terminal), "wb", 0))
     read, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(out), ours)
-    return _Command(process, out, read, typed)
+    return _Command(process, out, read, typed, size)
 
 
 async def in_machine(
@@ -133,7 +135,7 @@ async def in_machine(
     """Start a program in a machine, with a terminal of that type there. `size` is lines and columns. Raises EngineError."""
     mark = f"{SERVER}.{secrets.token_hex(4)}"
     session = await started(engine, machine, ["env", f"{_MARK}={mark}", *arguments], term(terminal))
-    made = _InMachine(engine, machine, session, mark)
+    made = _InMachine(engine, machine, session, mark, size)
     await made.resize(*size)
     return made
 
@@ -147,7 +149,9 @@ class _Command:
         out: asyncio.StreamReader,
         read: asyncio.ReadTransport,
         typed: asyncio.WriteTransport,
+        size: tuple[int, int],
     ) -> None:
+        self.size = size
         self._process = process
         self._out = out
         self._read = read
@@ -169,6 +173,7 @@ class _Command:
 
     async def resize(self, lines: int, columns: int) -> None:
         if not self._read.is_closing():
+            self.size = lines, columns
             _resized(self._read.get_extra_info("pipe").fileno(), lines, columns)
 
     async def ended(self) -> int:
@@ -189,7 +194,8 @@ class _Command:
 class _InMachine:
     """A program in a machine, with a terminal there."""
 
-    def __init__(self, engine: Engine, machine: Machine, session: Session, mark: str) -> None:
+    def __init__(self, engine: Engine, machine: Machine, session: Session, mark: str, size: tuple[int, int]) -> None:
+        self.size = size
         self._engine = engine
         self._machine = machine
         self._session = session
@@ -211,6 +217,7 @@ class _InMachine:
 
     async def resize(self, lines: int, columns: int) -> None:
         if lines and columns:
+            self.size = lines, columns
             with suppress(LabenvError):  # its machine is on its way down
                 await asyncio.to_thread(self._session.resize, lines, columns)
 

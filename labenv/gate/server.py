@@ -74,6 +74,7 @@ async def _serve(gate: Gate, address: str, port: int, beside: Sequence[Beside]) 
             task.cancel()
         gate.say("closing the gate")
         await asyncio.gather(*(visit.tell("The gate is closing.", in_shells=True) for visit in list(gate.visits)))
+        await asyncio.gather(*tasks, return_exceptions=True)
     for task in done - {ended}:
         task.result()
 

@@ -116,13 +116,21 @@ class Gate:
         finally:
             self.visits.discard(visit)
 
+    async def tell(self, student: str, text: str) -> None:
+        """Say something to a student wherever they are here."""
+        await asyncio.gather(*(visit.tell(text) for visit in list(self.visits) if visit.student == student))
+
     def seen(self, student: str) -> None:
         """Somebody types."""
         self.typed[student] = time.time()
 
     async def environment(self, student_id: str) -> Environment | None:
         """The student's environment, if there is one. Raises UsageError if it is not one of this class, EngineError."""
-        there = await asyncio.to_thread(self.engine.environments, student_id)
+        return await asyncio.to_thread(self.find, student_id)
+
+    def find(self, student_id: str) -> Environment | None:
+        """The same, in a thread."""
+        there = self.engine.environments(student_id)
         if there and there[0].belongs.class_id != self.of.id:
             raise UsageError(
                 f"The machines of {student_id} on this server do not belong to this class. Ask your teacher."

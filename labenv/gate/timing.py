@@ -12,8 +12,7 @@ async def keep(gate: Gate) -> None:
     loop = asyncio.get_running_loop()
 
     def tell(student: str, text: str) -> None:
-        for visit in [one for one in gate.visits if one.student == student]:
-            asyncio.run_coroutine_threadsafe(visit.tell(text), loop)
+        asyncio.run_coroutine_threadsafe(gate.tell(student, text), loop)
 
     rounds = Rounds(gate.shared, gate.listen, gate.typed, tell)
     while True:

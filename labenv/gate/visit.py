@@ -2,18 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 
 from asyncssh import SSHServerProcess
 
-from labenv.engine.session import life
+from labenv.classroom.serving import nudges
 from labenv.environment import Environment, Machine
-from labenv.environments import history
-from labenv.environments.gone import error_if_gone
 from labenv.errors import LabenvError, UsageError
-from labenv.events import silent
-from labenv.gate import actions, menu, pipes, programs
+from labenv.gate import actions, machines, menu, pipes, programs
 from labenv.gate.client import Client, GoneError
 from labenv.gate.commands import words
 from labenv.gate.held import Held, Viewer
@@ -22,7 +18,6 @@ from labenv.gate.programs import Program
 from labenv.gate.state import Gate
 from labenv.text import one_line
 
-_KILLED = (137, 143, 129)  # exit codes of what was killed (bash(1), EXIT STATUS), maybe with its machine
 _SFTP = "/usr/lib/openssh/sftp-server"
 
 
@@ -98,6 +93,9 @@ class Visit:
         environment = await self.gate.environment(self.student)
         lines = [*menu.top(of, actions.assignment_of(of, environment), environment), "", *menu.rows()]
         self._client.say("\n".join([*lines, *menu.running(self.gate.holder.of(self.student), of)]))
+        if waiting := await asyncio.to_thread(nudges.unread, of, self.student):
+            self._client.say("\n".join(f"*** {nudges.said(each, of)}" for each in waiting))
+            await asyncio.to_thread(nudges.read, of, self.student, [each.key for each in waiting])
 
     async def _do(self, typed: list[str]) -> int:
         """Run what was typed: a command's name and its arguments. Returns its exit code."""
@@ -150,16 +148,12 @@ class Visit:
     # In a machine
 
     async def _which(self, names: list[str]) -> tuple[Environment, Machine]:
-        environment = await actions.environment(self.gate, self.student)
         if not names:
+            environment = await actions.environment(self.gate, self.student)
             raise UsageError(
                 f"shell needs a machine: shell {environment.machines[0].name}. {menu.which(m.name for m in environment.machines)}"
             )
-        machine = actions.machine_of(environment, names[0])
-        if machine.container not in self.gate.swept:
-            await asyncio.to_thread(programs.sweep, self.gate.engine, machine)
-            self.gate.swept.add(machine.container)
-        return environment, machine
+        return await machines.ready(self.gate, self.student, names[0])
 
     async def _in_machine(self, command: str | None, subsystem: str | None) -> int:
         if subsystem not in (None, "sftp"):
@@ -195,45 +189,25 @@ class Visit:
 
     async def _program_in(self, environment: Environment, machine: Machine, command: list[str], title: str) -> int:
         self.gate.holder.check_room(self.student)
-        before = await asyncio.to_thread(life, self.gate.engine, machine.container)
+        before = await machines.alive(self.gate, machine)
         program = await programs.in_machine(
             self.gate.engine, machine, command, self._client.terminal, self._client.size
         )
-        status = await self._held(title, program, lambda: self._collect(environment, machine))
+        status = await self._held(title, program, lambda: machines.collect(self.gate, environment, machine))
         await self._look_gone(environment, machine, before, status)
         return status
 
     async def _framed(self, environment: Environment, machine: Machine, command: list[str]) -> int:
-        before = await asyncio.to_thread(life, self.gate.engine, machine.container)
+        before = await machines.alive(self.gate, machine)
         session = await programs.started(self.gate.engine, machine, command, None)
         status = await pipes.in_machine(self.gate, self._client, session)
-        self.gate.spawn(self._collect(environment, machine))
+        self.gate.spawn(machines.collect(self.gate, environment, machine))
         await self._look_gone(environment, machine, before, status)
         return status
 
     async def _look_gone(self, environment: Environment, machine: Machine, before: str, status: int) -> None:
-        if status in _KILLED:
-            gone = await asyncio.to_thread(
-                lambda: error_if_gone(
-                    self.gate.engine,
-                    environment,
-                    machine,
-                    before,
-                    ended="what you had open there ended",
-                    again="start",
-                    wait=True,
-                )
-            )
-            if gone:
-                raise gone
-
-    async def _collect(self, environment: Environment, machine: Machine) -> None:
-        """Store what the machine has recorded of the student's changes."""
-        if not machine.optional:
-            with suppress(LabenvError):
-                await asyncio.to_thread(
-                    history.collect_now, self.gate.engine, environment, silent, machine=machine.name
-                )
+        if why := await machines.gone(self.gate, environment, machine, before, status):
+            raise why
 
     # Programs with a terminal
 

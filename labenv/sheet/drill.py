@@ -35,7 +35,7 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """The verdict as `drill check --json` shows it."""
         result = self.result.to_dict() if self.result else None
-        return {"over": bool(result), "result": result, "summary": self.report.summary}
+        return {"over": bool(result), "result": result, "summary": self.report.summary, "failing": len(self.failed)}
 
 
 def drawn(
@@ -157,8 +157,7 @@ def hint(engine: Engine, environment: Environment, lab: Lab, listen: Listener) -
         if given < len(found.drill.hints):
             hinted = (*found.hinted, drill_records.now())
             drill_records.keep(engine, environment.student.id, replace(found, hinted=hinted))
-    told = drill_translations.spoken(found.drill, lab).hints
-    return [drills.filled(text, environment.student) for text in told[: given + 1]]
+    return _told(found, environment, lab, given + 1)
 
 
 def looked(engine: Engine, environment: Environment, listen: Listener) -> None:
@@ -199,6 +198,16 @@ def give_up(
         drill_records.close(engine, environment.student.id, result)
         report = (check_with or _checked)(engine, environment, listen)
         return Verdict(report, _failures(labs.of(environment), report), result)
+
+
+def hints(found: Running, environment: Environment, lab: Lab) -> list[str]:
+    """The hints given so far, in the lab's languages."""
+    return _told(found, environment, lab, len(found.hinted))
+
+
+def _told(found: Running, environment: Environment, lab: Lab, most: int) -> list[str]:
+    told = drill_translations.spoken(found.drill, lab).hints
+    return [drills.filled(text, environment.student) for text in told[:most]]
 
 
 def symptom(found: Running, environment: Environment, lab: Lab) -> str:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from labenv.checks.results import PERSON, CheckResult, Report
+from labenv.checks.results import PERSON, WAITS, CheckResult, Report, by_steps
 from labenv.lab.model import Lab, Step
 
-Mark = Literal["pass", "fail", "skip", "warn", "person", "ticked"]
+Mark = Literal["pass", "fail", "skip", "warn", "person", "ticked", "unknown"]
 _WORST_FIRST: tuple[Mark, ...] = ("fail", "warn", "skip", "person", "ticked", "pass")
 SYMBOLS: dict[Mark, str] = {"pass": "✓", "fail": "✗", "warn": "!", "skip": "-", "person": "·", "ticked": "+"}
 WORDS: dict[Mark, str] = {
@@ -19,11 +19,12 @@ WORDS: dict[Mark, str] = {
     "person": "for you to judge",
     "ticked": "ticked by the student",
 }
+_NOT_YET = ("?", "not checked yet")  # a report has nothing of that
 
 
 @dataclass(frozen=True)
 class StepProgress:
-    """A step and the results of its checks. `mark` is that of its worst check."""
+    """A step and the results of its checks, if there are any yet. `mark` is that of its worst check."""
 
     step: Step
     results: tuple[CheckResult, ...]
@@ -32,22 +33,27 @@ class StepProgress:
     def mark(self) -> Mark:
         """The state of the step."""
         marks = {self._mark(result) for result in self.results}
-        return next(mark for mark in _WORST_FIRST if mark in marks)
+        return next((mark for mark in _WORST_FIRST if mark in marks), "unknown")
 
     @property
     def symbol(self) -> str:
         """The mark as a symbol."""
-        return SYMBOLS[self.mark]
+        return SYMBOLS.get(self.mark, _NOT_YET[0])
 
     @property
     def words(self) -> str:
         """The mark in words."""
-        return WORDS[self.mark]
+        return WORDS.get(self.mark, _NOT_YET[1])
 
     @property
     def machines(self) -> str:
-        """The machines that were checked."""
-        return ", ".join(dict.fromkeys(result.machine for result in self.results))
+        """The machines that were checked, or will be."""
+        return ", ".join(dict.fromkeys(result.machine for result in self.results) or self.step.machines)
+
+    @property
+    def waits_for(self) -> str:
+        """The step to fix first, where this one waits; "" otherwise."""
+        return self.seen[0].removeprefix(WAITS) if self.mark == "skip" and self.seen[0].startswith(WAITS) else ""
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -64,6 +70,17 @@ class StepProgress:
     def evidence(self) -> tuple[str, ...]:
         """All that was seen, each thing once."""
         return tuple(dict.fromkeys(r.evidence for r in self.results if r.check != PERSON))
+
+    @property
+    def compared(self) -> tuple[CheckResult, ...]:
+        """The results to look at in which what was seen stands beside what was expected."""
+        return tuple(result for result in self.results_like("fail", "warn") if result.expected)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What was seen beside those, each thing once."""
+        beside = {result.evidence for result in self.compared}
+        return tuple(sentence for sentence in self.seen or self.evidence if sentence not in beside)
 
     @property
     def note(self) -> str:
@@ -91,7 +108,7 @@ class Heading:
     def mark(self) -> Mark:
         """The state: that of its worst row, except that steps for a person do not count beside steps that pass."""
         marks = {row.mark for row in self.rows}
-        order: tuple[Mark, ...] = ("fail", "warn", "skip", "pass", "ticked", "person")
+        order: tuple[Mark, ...] = ("fail", "warn", "skip", "unknown", "pass", "ticked", "person")
         return next(mark for mark in order if mark in marks)
 
     @property
@@ -102,10 +119,16 @@ class Heading:
 
 def headings(report: Report, lab: Lab) -> list[Heading]:
     """The report by the headings of the sheet."""
-    rows = [
-        StepProgress(lab.steps[step], tuple(results))
-        for step, results in groupby(report.results, key=lambda result: result.step)
-    ]
+    return _under(StepProgress(lab.steps[step], tuple(results)) for step, results in by_steps(report.results).items())
+
+
+def sheet(report: Report | None, lab: Lab) -> list[Heading]:
+    """The whole sheet by its headings, also the steps of which the report knows nothing yet."""
+    results = by_steps(report.results) if report else {}
+    return _under(StepProgress(step, tuple(results.get(step.id, ()))) for step in lab.steps.values())
+
+
+def _under(rows: Iterable[StepProgress]) -> list[Heading]:
     return [Heading(text, tuple(under)) for text, under in groupby(rows, key=lambda row: row.step.heading)]
 
 
@@ -119,6 +142,7 @@ def counted(there: Iterable[Heading]) -> str:
         ("skip", "waits", "wait"),
         ("ticked", "is ticked", "are ticked"),
         ("person", "is for you to judge", "are for you to judge"),
+        ("unknown", "is not checked yet", "are not checked yet"),
     )
     parts = [f"{passing} {'step passes' if passing == 1 else 'steps pass'}"]
     for mark, one, many in rest:

@@ -1,19 +1,22 @@
 """Watches an environment: runs the checks again as soon as something in a machine has changed.
 
-Each machine watches itself: one command over its own channel looks about once a second (watch.pl), and answers when
+Each machine watches itself: one command over its own channel looks twice a second (watch.pl), and answers when
 something has changed. Until then, nothing else runs.
 """
 
+import math
 import queue
 import shlex
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labenv.checks import interface
-from labenv.checks.results import Report
+from labenv.checks.onlooker import Onlooker, Overtaken
+from labenv.checks.results import CheckResult, Report
 from labenv.checks.run import run_checks
 from labenv.engine.channel import Channel
 from labenv.environment import Environment
@@ -31,39 +34,86 @@ _LOOK = shlex.quote((Path(__file__).with_suffix(".pl")).read_text(encoding="utf-
 _TURN = 20  # seconds that one command watches, and that it may outlive us
 _TRY = 0.2  # seconds between two looks at what another command does
 _BROKEN = 1.0  # seconds between two tries at a machine that is not running
+_SELDOM = 60.0  # seconds between two runs that each change something themselves
+_GIVEN_UP = 3  # runs in a row that a student's edits have given up
+_OWN = 2  # runs in a row during which something changed: then it is the runs that change it
 
 
 def reports(
-    engine: "Engine", environment: Environment, *, steps: list[str] | None = None, listen: Listener = silent
+    engine: "Engine",
+    environment: Environment,
+    *,
+    steps: list[str] | None = None,
+    check: "Callable[..., Report]" = run_checks,
+    tell: Callable[[tuple[CheckResult, ...]], None] = lambda _: None,
+    over: threading.Event | None = None,
+    listen: Listener = silent,
 ) -> Iterator[Report]:
-    """A report now, and another one each time something changes in a machine, without an end.
+    """A report now, and another one each time something changes in a machine: without an end, or until `over` is set.
 
-    Waiting for the next one can be interrupted (KeyboardInterrupt). Raises UsageError for an unknown step, EngineError once
-    the environment is gone.
+    A run during which a student edits something is given up for the next one, a few times in a row. `tell` is given what a run is
+    certain of, as an Onlooker's. Waiting can be interrupted (KeyboardInterrupt). `check` makes a report, as `run_checks` does. Raises UsageError
+    for an unknown step, EngineError once the environment is gone.
     """
     containers = [machine.container for machine in environment.machines]
     watched = all_watched(labs.of(environment))
     changes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+    over = over or threading.Event()
     before = digests(engine, containers, watched)
-    lookouts = [_Lookout(engine, name, digest, watched, changes) for name, digest in before.items()]
-    again = True
-    while True:
+    lookouts = [_Lookout(engine, name, digest, watched, changes, over) for name, digest in before.items()]
+    for lookout in lookouts:
+        lookout.start()
+    changed = 0  # how many runs in a row something changed during: by the run itself, or by the student, whose change may be unseen
+    given_up = 0  # how many runs in a row
+    urgent: frozenset[str] = frozenset()  # a student works at what fails
+    news: dict[str, str] = {}
+
+    def is_over() -> bool:
+        """Whether a run is given up: a student edits something meanwhile, and it is not the runs themselves that do."""
+        while not changes.empty():
+            news.update([changes.get()])
+        edited = any(_edits(before[name]) != _edits(digest) for name, digest in news.items())
+        return over.is_set() or (edited and changed < _OWN and given_up < _GIVEN_UP)
+
+    while not over.is_set():
         _settled(engine, environment)
-        yield run_checks(engine, environment, steps=steps, written=True, listen=listen)
-        after = digests(engine, containers, watched)
-        while not changes.empty():  # caused by the run itself
-            changes.get()
-        if after != before and again:  # a change during the run; after one more run it counts as known
-            before, again = after, False
+        news.clear()
+        try:
+            report = check(
+                engine, environment, steps=steps, written=True, onlooker=Onlooker(tell, is_over, urgent), listen=listen
+            )
+        except Overtaken:
+            before, given_up = before | news, given_up + 1
             continue
-        before, again = after, True
-        for lookout in lookouts:
-            if not lookout.is_alive():
-                lookout.start()
-        name, digest = changes.get()
-        while before[name] == digest:
-            name, digest = changes.get()
-        before = before | {name: digest}
+        yield report
+        urgent = frozenset(result.step for result in report.results if result.status == "fail")
+        given_up = 0
+        after = digests(engine, containers, watched)
+        while not changes.empty():
+            changes.get()
+        changed = changed + 1 if after != before else 0
+        before = after
+        if changed == 1:
+            continue
+        until = time.monotonic() + (min(2.0**changed, _SELDOM) if changed else math.inf)
+        name, digest = _next(changes, over, until)
+        while name and before[name] == digest:
+            name, digest = _next(changes, over, until)
+        if name:
+            before = before | {name: digest}
+
+
+def _next(changes: "queue.SimpleQueue[tuple[str, str]]", over: threading.Event, until: float) -> tuple[str, str]:
+    """The next change, as a container and the digest of its state; "" and "" when it is over, or late (time.monotonic)."""
+    while not over.is_set() and (left := until - time.monotonic()) > 0:
+        with suppress(queue.Empty):
+            return changes.get(timeout=min(left, _BROKEN))
+    return "", ""
+
+
+def _edits(digest: str) -> str:
+    """The part of a digest that does not change as mail comes and goes."""
+    return digest.partition(" ")[0]
 
 
 def all_watched(lab: Lab) -> str:
@@ -98,24 +148,31 @@ class _Lookout(threading.Thread):
     """Puts into `changes` each change of a machine. A daemon thread, because it waits for the machine."""
 
     def __init__(
-        self, engine: "Engine", container: str, seen: str, watched: str, changes: "queue.SimpleQueue[tuple[str, str]]"
+        self,
+        engine: "Engine",
+        container: str,
+        seen: str,
+        watched: str,
+        changes: "queue.SimpleQueue[tuple[str, str]]",
+        over: threading.Event,
     ) -> None:
         super().__init__(daemon=True)
         self._channel = engine.shell(container)
         self._seen = seen
         self._watched = watched
         self._changes = changes
-        self._patience = threading.Event()
+        self._over = over
 
     def run(self) -> None:
-        """Watch forever."""
-        while True:
+        """Watch until it is over."""
+        while not self._over.is_set():
             seen = _looked(self._channel, self._seen, _TURN, self._watched)
             if seen != self._seen:
                 self._seen = seen
                 self._changes.put((self._channel.container, seen))
             elif not seen:
-                self._patience.wait(_BROKEN)
+                self._over.wait(_BROKEN)
+        self._channel.close()
 
 
 def digests(engine: "Engine", containers: list[str], watched: str) -> dict[str, str]:

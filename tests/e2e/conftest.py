@@ -30,6 +30,8 @@ from tests.e2e.terminal import Open, Terminal
 
 # A shell starts background commands with SIGINT ignored, and everything that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# A module of fixtures from which tests also import is there before pytest takes it for a plugin.
+pytest.register_assert_rewrite("tests.e2e.pages")
 
 
 # Tests that any worker takes one by one, in an environment of the worker's: they come last, and keep all workers busy.

@@ -22,7 +22,7 @@ from tests.e2e.webdriver import Chromium, until
 # One of our own: another run may use its own at the same time.
 _BROWSER = f"labenv-test/browser:{secrets.token_hex(4)}"
 # How much of the desktop is nearly white, as Thunderbird's window is; the bare desktop is dark.
-_BRIGHT = """
+BRIGHT = """
     const canvas = document.querySelector('#screen canvas');
     if (!canvas || !canvas.width || !canvas.height) return 0;
     const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -74,7 +74,7 @@ class Page(Chromium):
 
     def sees_thunderbird(self) -> bool:
         """Whether Thunderbird's window is on the page."""
-        return bool(self.run(_BRIGHT) > 0.15)
+        return bool(self.run(BRIGHT) > 0.15)
 
 
 @pytest.fixture(scope="session")

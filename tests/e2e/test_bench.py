@@ -1,7 +1,11 @@
 """The benchmark is a command of the project, and cleans up after itself."""
 
+from playwright.sync_api import Browser
+
 from labenv.engine import Engine, save_store
 from tests.e2e.conftest import Cli
+
+pytest_plugins = ["tests.e2e.pages"]
 
 
 def test_bench_measures_and_leaves_nothing(cli: Cli, engine: Engine) -> None:
@@ -26,4 +30,13 @@ def test_a_class_is_measured_from_the_first_evening_to_its_grades(cli: Cli, engi
     assert {row["unit"] for row in rows} == {"s", "MiB"}
     assert [row["name"] for row in rows][-1] == "class grade --replay of the same"
     assert all(row["median"] > 0 for row in rows if row["unit"] == "s")
+    assert not [e for e in engine.environments() if e.student.id.startswith("bench-")]
+
+
+def test_pages_of_a_class_are_measured_in_a_real_browser(cli: Cli, engine: Engine, chromium: Browser) -> None:
+    del chromium  # it is there
+    rows = cli.json("bench", "--pages", "2", "--runs", "1")["rows"]
+    assert [(row["unit"], row["target"]) for row in rows] == [("s", 1), ("ms", 50), ("s", 2), ("s", 3), ("MB", 400)]
+    assert all(row["median"] > 0 for row in rows)
+    assert len(rows[0]["values"]) == 2
     assert not [e for e in engine.environments() if e.student.id.startswith("bench-")]

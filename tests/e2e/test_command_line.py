@@ -236,6 +236,7 @@ CALLS = {
     "shell": [],
     "exec": ["exec vm2 -- true"],
     "logs": ["logs vm3 -n 3"],
+    "serve": [],
     "desktop": [],
     "client": ["client"],
     "tunnel": [],

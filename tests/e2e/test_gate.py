@@ -119,6 +119,7 @@ def gate(
         "labenv",
         "class",
         "serve",
+        "--no-page",
         "-c",
         str(folder),
         "--port",

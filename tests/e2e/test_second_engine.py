@@ -10,10 +10,13 @@ from pathlib import Path
 
 import docker
 import pytest
+from playwright.sync_api import BrowserContext, expect
 
 from labenv.engine.image_sources import wanted
 from tests.e2e import rig
+from tests.e2e.pages import Served, opened, terminal
 
+pytest_plugins = ["tests.e2e.pages"]
 pytestmark = pytest.mark.skipif(rig.available() is not None, reason=rig.available() or "")
 
 LABENV = (sys.executable, "-m", "labenv")
@@ -193,6 +196,29 @@ def test_an_engine_that_dies_in_the_middle_is_said_and_the_next_up_finishes(
         assert limits(engine, "vm3") == OPEN_FILES
         labenv(engine, "down", "-s", student)
         assert containers(engine) + networks(engine) == ""
+
+
+def test_a_page_says_that_the_engine_is_gone_and_goes_on_by_itself_once_it_is_back(
+    home: Path, student: str, context: BrowserContext
+) -> None:
+    with rig.running(home) as engine:
+        labenv(engine, "up", student, "--at", "domain", "--no-check")
+        served = Served(student, environ=engine.environment)
+        served.start()
+        page = opened(context, served)
+        page.evaluate("window.before = true")
+        ahead = page.get_by_label("Next", exact=True)
+        expect(ahead).to_contain_text("Step 17")
+    try:
+        expect(ahead).to_contain_text("engine")
+        with rig.running(home) as engine:
+            labenv(engine, "up", student, "--no-check")
+            expect(ahead).to_contain_text("Step 17")
+            terminal(page, "vm2")
+            assert page.evaluate("window.before")  # nobody has read the page again
+            labenv(engine, "down", "-s", student)
+    finally:
+        served.stop()
 
 
 def test_a_full_disk_is_said_and_the_next_command_goes_on(home: Path, student: str, bundle: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pexpect
 import pytest
 
+from labenv.checks.onlooker import Onlooker, Overtaken
+from labenv.checks.results import Report
 from labenv.engine import Engine
 from labenv.lab import labs
 from labenv.sheet import watch
@@ -81,6 +84,34 @@ def test_nothing_is_checked_again_while_nothing_changes_though_the_checks_send_m
         finally:
             child.kill()
         assert child.returncode == 0
+
+
+def test_a_run_during_which_something_is_edited_is_given_up_but_not_one_whose_mail_comes_and_goes(
+    cli: Cli, engine: Engine, finished: dict[str, Any]
+) -> None:
+    name, runs = finished["student"], 0
+    [environment] = engine.environments(name)
+
+    def check(*_: Any, onlooker: Onlooker, **__: Any) -> Report:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            cli.inside(name, "vm3", "echo hello | mail -s hello root@localhost")
+            cli.inside(name, "vm3", "for _ in $(seq 50); do postqueue -p | grep -q empty && break; sleep 0.2; done")
+            assert not onlooker.is_over()
+            cli.inside(name, "vm3", "echo '# a word' >> /etc/postfix/main.cf")
+            deadline = time.monotonic() + PATIENCE
+            while not onlooker.is_over():
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            raise Overtaken
+        return Report(name, environment.lab, ())
+
+    over = threading.Event()
+    next(watch.reports(engine, environment, check=check, over=over))
+    over.set()
+    cli.inside(name, "vm3", "sed -i '/^# a word$/d' /etc/postfix/main.cf")
+    assert runs == 2
 
 
 @pytest.mark.parametrize(

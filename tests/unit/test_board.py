@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labenv.checks.results import CheckResult, Report
-from labenv.classroom.running import board
+from labenv.classroom.running import board, row_words
 from labenv.classroom.running.board import Row
 from labenv.cli.class_ import grid
 from labenv.engine.content import Said
@@ -131,8 +131,8 @@ def test_rows_fit_the_terminal_and_lose_nothing(name: str, columns: int) -> None
         _, said = "".join(text).split(" ", 1)
         told = said.replace(" ", "")
         if row.marks:
-            assert told.startswith("".join(grid.SIGNS[row.marks[s]] if s in row.marks else "?" for s in lab.steps))
-        assert grid.STATES[row.state].replace(" ", "") in told
+            assert told.startswith("".join(row_words.SIGNS[row.marks[s]] if s in row.marks else "?" for s in lab.steps))
+        assert row_words.STATES[row.state].replace(" ", "") in told
         assert not row.stuck or "17" in told
 
 

@@ -77,3 +77,10 @@ def test_every_file_that_a_page_names_exists(page: Path) -> None:
     named = {*NAMED.findall(page.read_text())} - GENERATED
     gone = [path for path in sorted(named) if not any(ROOT.glob(re.sub("<[^>]+>", "*", path)))]
     assert not gone, f"{page.name} names files that do not exist: {', '.join(gone)}"
+
+
+def test_pictures_are_few_and_small_and_each_is_shown() -> None:
+    pictures = sorted((ROOT / "docs").rglob("*.webp"))
+    shown = {link for page in PAGES for link in re.findall(r"!\[[^\]]+\]\((?:docs/)?([^)]+)\)", page.read_text())}
+    assert {str(picture.relative_to(ROOT / "docs")) for picture in pictures} == shown
+    assert sum(picture.stat().st_size for picture in pictures) < 400_000

@@ -14,7 +14,7 @@ import pytest
 from labenv.classroom.federation import page
 from labenv.classroom.federation.doors import Door
 from labenv.classroom.federation.letters import Way
-from labenv.classroom.federation.matrix import Matrix, _pairs, _troubles, measure
+from labenv.classroom.federation.matrix import WORDS, Matrix, _pairs, _troubles, measure
 from labenv.classroom.folder.model import Class
 from labenv.engine import lent
 from labenv.engine.labels import environment_labels, student_of
@@ -25,11 +25,13 @@ from labenv.errors import EngineError, UsageError
 from labenv.events import silent
 from labenv.lab import labs, overlay, topology
 from labenv.student import LINKS, Student
+from labenv.web.class_ import matrix as on_the_page
 
 ADA, BOB, CY = (
     Student(name, x, "x", "secret99", link)
     for name, x, link in (("ada", 7, None), ("bob", 90, 300), ("cy-9", 255, 511))
 )
+MARKUP = "<img src=x onerror=pwned()>"
 STUDENTS = ("ada", "bob", "cy")
 
 
@@ -194,3 +196,12 @@ def test_the_page_escapes_what_machines_say_and_loads_nothing() -> None:
     assert 'http-equiv="refresh" content="10"' in text
     assert "default-src 'none'" in text
     assert 'refresh"' not in page.html(judged(OPEN, FINE))
+
+
+def test_the_map_on_the_teachers_page_has_each_pair_and_no_markup() -> None:
+    doors = OPEN | {"bob": Door("bob", words=MARKUP)}
+    drawn = on_the_page.drawn(judged(doors, FINE).to_dict())
+    assert drawn.count('class="unfound"') == 2
+    assert drawn.count('class="delivered"') == 4
+    assert f"ada → bob: {WORDS['unfound']}" in drawn
+    assert MARKUP not in drawn

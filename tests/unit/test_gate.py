@@ -106,6 +106,7 @@ class TestACommand:
             ("tick 29 'I saw it'", ["tick", "-s", "amy", "--", "29", "I saw it"]),
             ("drill", ["drill", "status", "-s", "amy"]),
             ("drill start slow-dns", ["drill", "start", "-s", "amy", "--", "slow-dns"]),
+            ("drill give-up --yes", ["drill", "give-up", "-s", "amy", "--yes"]),
             ("trace <a.b@vm2>", ["trace", "-s", "amy", "--", "<a.b@vm2>"]),
         ],
     )

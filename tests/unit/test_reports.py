@@ -4,10 +4,12 @@ import dataclasses
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+import labenv
 from labenv import reports
 from labenv.checks.results import CheckResult, Report, Status, in_chains, with_persons
 from labenv.environment import Environment, Machine
@@ -135,3 +137,20 @@ def test_nothing_asked_is_said(paper: Paper) -> None:
     without = dataclasses.replace(paper, asked=())
     assert "None." in reports.html(without)
     assert "None." in reports.markdown(without)
+
+
+def test_what_was_seen_stands_beside_what_was_expected(paper: Paper) -> None:
+    wrong = dataclasses.replace(found("17", "fail", "none (expected: <vm3>)"), seen="none at all", expected="<vm3>")
+    report = dataclasses.replace(paper.report, results=(wrong, found("17", "fail", "and a word")))
+    page = reports.html(dataclasses.replace(paper, report=report))
+    assert "<div><dt>Seen on vm2</dt><dd>none at all</dd></div>" in page
+    assert "<div><dt>Expected</dt><dd>&lt;vm3&gt;</dd></div>" in page
+    assert "<li>and a word</li>" in page
+    assert "<li>none (expected" not in page
+
+
+def test_only_the_shared_style_sheet_names_colours() -> None:
+    package = Path(labenv.__file__).parent
+    styles = [*package.rglob("*.css"), *package.rglob("*.html.j2")]
+    named = {file.name for file in styles if re.search(r":[^;{}\n]*#[0-9a-f]{3,6}\b", file.read_text())}
+    assert named == {"look.css", "paper.css"}  # the latter: what is printed

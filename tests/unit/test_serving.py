@@ -1,5 +1,7 @@
 """What goes on while a class is served: the one process, passwords, keys, the audit log, hand-ins, the unit, purging."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -116,6 +118,16 @@ class TestAPassword:
         assert "SHA256:abc" in plain
         assert "SHA256:abc" in page
         assert sheet.text([], where) == ""
+        assert "browser" not in page + plain
+
+    def test_sheet_and_links_lead_to_the_page_where_its_address_is_known(self) -> None:
+        where = sheet.Where("OPS", "lab.example.org", 2222, "SHA256:abc", "https://lab.example.org")
+        slips = [sheet.Slip("amy", '=HYPERLINK("x")', ("01-abcd-efgh-ijkm", "02-abcd-efgh-ijkm"), "amy@school.example")]
+        assert "In a browser: https://lab.example.org" in sheet.text(slips, where)
+        assert "<code>https://lab.example.org</code>" in sheet.html(slips, where)
+        [row] = csv.DictReader(io.StringIO(sheet.links(slips, where)))
+        assert row["link"] == "https://lab.example.org/sign-in#student=amy&password=01-abcd-efgh-ijkm"
+        assert (row["student"], row["name"], row["email"]) == ("amy", '\'=HYPERLINK("x")', "amy@school.example")
 
 
 class TestAKey:

@@ -1,5 +1,6 @@
 """A report as the steps of the sheet: the status of each, its explanation, and how it is drawn."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from labenv.checks.machine import Site
 from labenv.checks.results import CheckResult, Report, Status, in_chains, with_persons
 from labenv.checks.running import Run, needs_first
+from labenv.checks.soonest import certain
 from labenv.cli import brief, sheet
 from labenv.lab import labs
 from labenv.sheet import progress
@@ -161,3 +163,39 @@ def test_a_run_for_the_first_failure_looks_at_what_a_step_needs_before_it() -> N
     assert sorted(order) == sorted(LAB.steps)
     assert all(order.index(need) < order.index(name) for name, step in LAB.steps.items() for need in step.needs)
     assert order[:8] == list(LAB.steps)[:8]
+
+
+def test_while_somebody_looks_on_a_failure_is_told_once_what_it_may_wait_for_is_known() -> None:
+    passes, fails = found("17", "pass"), found("18", "fail")
+    assert certain(run(first=False), [found("9", "pass")], {"9"}) == ()
+    assert certain(run(first=False), [found("9", "pass")], {"10"}) == (found("9", "pass"),)
+    assert certain(run(first=False), [fails], {"17", "24"}) == ()
+    assert certain(run(first=False), [passes, fails], {"24"}) == (passes, fails)
+    [_, waits] = certain(run(first=False), [found("17", "fail"), fails], {"24"})
+    assert (waits.status, waits.evidence.partition(":")[0]) == ("skip", "waits for step 17")
+    assert certain(run(waits={"18": {"24"}}, first=False), [fails], {"24"}) == ()
+    assert certain(run(first=False), [found("49", "skip")], {"50"}) == ()
+
+
+def test_what_a_run_is_certain_of_is_laid_over_the_report_before() -> None:
+    before = Report("asmith15", "lab4b", (found("17", "fail"), found("18", "skip"), found("19", "warn")))
+    after, new = before.overlaid([found("17", "pass"), found("12", "pass")], LAB)
+    assert [(result.step, result.status) for result in after.results] == [
+        ("12", "pass"),
+        ("17", "pass"),
+        ("18", "skip"),
+        ("19", "warn"),
+    ]
+    assert new == {"12", "17"}
+    # Only the end of a run tells of some steps that pass by their own checks.
+    late = replace(before, late=frozenset({"19"}))
+    assert late.overlaid([found("19", "pass")], LAB) == (late, frozenset())
+    assert late.overlaid([found("19", "fail")], LAB)[1] == {"19"}
+
+
+def test_the_whole_sheet_stands_there_before_anything_is_checked() -> None:
+    rows = [row for heading in progress.sheet(None, LAB) for row in heading.rows]
+    assert [row.step.id for row in rows] == list(LAB.steps)
+    assert {(row.mark, row.symbol, row.words) for row in rows} == {("unknown", "?", "not checked yet")}
+    assert all(row.machines for row in rows)
+    assert progress.counted(progress.sheet(None, LAB)) == f"0 steps pass, {len(rows)} are not checked yet"

@@ -74,6 +74,13 @@ def test_a_ticked_step_is_no_longer_left_and_keeps_its_status() -> None:
     assert "ticked" not in told["9"]
 
 
+def test_a_tick_takes_the_place_of_an_earlier_one_and_goes_without_a_trace() -> None:
+    ticked = report(SEEN, Tick("7", MADE, "done"))
+    again = with_ticks(ticked.results, LAB, {"7": Tick("7", MADE, "better")})
+    assert again == report(Tick("7", MADE, "better")).results
+    assert with_ticks(ticked.results, LAB, {}) == report().results
+
+
 def test_a_tick_changes_nothing_that_a_check_judges() -> None:
     judged = (found("9", "fail"), found("7", "pass"), found("17", "skip", "waits for step 9: x"))
     given = {step: Tick(step, MADE, "trust me") for step in ("9", "7", "17")}

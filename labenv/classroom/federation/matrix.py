@@ -104,6 +104,7 @@ class Matrix:
                 {
                     "from": pair.sender,
                     "to": pair.to,
+                    "state": pair.state,
                     "found": pair.found,
                     "accepted": pair.accepted,
                     "delivered": pair.delivered,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labenv.classroom.folder import load, roster
-from labenv.classroom.folder.model import Assignment, Class
+from labenv.classroom.folder.model import Assignment, Class, ClassPage
 from labenv.classroom.folder.roster import Roster
 from labenv.errors import UsageError
 from labenv.lab import drills, labs, topology, trust
@@ -73,6 +73,7 @@ def lint(folder: Path) -> Looked:
     if there:
         for number, each in enumerate(there.labs):
             _lab(found, notes, each, ["labs", number])
+        _page(found, notes, there.page)
     return Looked(there, students, tuple(found.findings), tuple(notes.findings))
 
 
@@ -89,6 +90,22 @@ def _roster(found: Found) -> Roster | None:
     except UsageError as error:
         found.add_at(load.ROSTER, str(error))
     return None
+
+
+def _page(found: Found, notes: Found, page: ClassPage) -> None:
+    """Whether the secret of the school's sign-in is there, and nobody else reads it."""
+    if page.oidc is None:
+        return
+    place: Place = ["page", "oidc", "secret file"]
+    try:
+        mode = page.oidc.secret_file.stat().st_mode
+    except OSError as error:
+        found.add(load.FILE, f"{page.oidc.secret_file} cannot be read: {error.strerror}.", place)
+        return
+    if mode & 0o077:
+        notes.add(load.FILE, f"others can read {page.oidc.secret_file}. Stop that: chmod 600", place)
+    if not page.origin:
+        notes.add(load.FILE, "the provider sends browsers back to the page's origin, which is not given.", ["page"])
 
 
 def _lab(found: Found, notes: Found, each: Assignment, place: list[str | int]) -> None:

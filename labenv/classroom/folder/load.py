@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from labenv.classroom.folder import roster
-from labenv.classroom.folder.model import Assignment, Class, LateRule, Limits, Member
+from labenv.classroom.folder.model import Assignment, Class, ClassPage, LateRule, Limits, Member, OidcProvider
 from labenv.errors import UsageError
 from labenv.lab.lint.form import form
 from labenv.lab.lint.found import Found
@@ -91,6 +91,7 @@ def read(found: Found, members: tuple[Member, ...]) -> Class | None:
             span(limits["idle"]) if "idle" in limits else None,
         ),
         tree.get("federate", False),
+        _page(folder, tree.get("page", {})),
     )
     for place, sentence in _contradictions(there):
         found.add(FILE, sentence, place)
@@ -117,6 +118,11 @@ def size(text: str | int) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
+def is_origin(text: str) -> bool:
+    """Whether a text can be the `origin` of a page: a scheme and a host, maybe a port, and nothing else."""
+    return bool(re.fullmatch(schema()["properties"]["page"]["properties"]["origin"]["pattern"], text))
+
+
 def label(text: str) -> str:
     """The text as the value of the label of a class: at most 63 of a-z, 0-9 and inner '-'."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower())[:63].strip("-") or "class"
@@ -139,6 +145,14 @@ def _assignment(found: Found, zone: ZoneInfo, given: dict[str, Any], place: list
         tuple(given.get("drills", ())),
         frozenset(given.get("with", ())),
     )
+
+
+def _page(folder: Path, given: dict[str, Any]) -> ClassPage:
+    oidc = given.get("oidc")
+    provider = oidc and OidcProvider(
+        oidc["issuer"], oidc["client id"], folder / oidc["secret file"], oidc.get("claim", "email")
+    )
+    return ClassPage(given.get("origin", ""), given.get("desktop", False), provider or None)
 
 
 def _moment(

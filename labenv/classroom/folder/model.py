@@ -87,6 +87,28 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class OidcProvider:
+    """Where the students' accounts are (OpenID Connect). `claim` is what an account says that stands in the roster as e-mail or id."""
+
+    issuer: str
+    client_id: str
+    secret_file: Path
+    claim: str = "email"
+
+
+@dataclass(frozen=True)
+class ClassPage:
+    """The page of a class in the browser. `origin` is its address outside, "" if it is asked for as it listens.
+
+    `desktop` is whether students may start desktops, each of which is one more machine.
+    """
+
+    origin: str = ""
+    desktop: bool = False
+    oidc: OidcProvider | None = None
+
+
+@dataclass(frozen=True)
 class Class:
     """A class: `id` is the value of the label `labenv.class` of its environments."""
 
@@ -98,6 +120,7 @@ class Class:
     members: tuple[Member, ...]
     limits: Limits = Limits()
     federate: bool = False
+    page: ClassPage = ClassPage()
 
     @property
     def records(self) -> Path:

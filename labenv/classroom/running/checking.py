@@ -15,6 +15,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Self
 
+from labenv.checks.onlooker import Onlooker, Overtaken
 from labenv.checks.results import Report
 from labenv.classroom.running import waves
 from labenv.engine.endpoint import Endpoint
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _WORKER = "labenv.classroom.running.worker"
 # Seconds that one environment may take, a second or two on an idle computer: the questions of a run end after 45, its connections too.
 _LONGEST, _LONGEST_WHOLE = 180.0, 420.0
+_OFTEN = 0.2  # seconds between two times that an onlooker is asked whether it is over
 _GRACE = 3.0  # seconds in which a process that is told to end removes what its check left in the machines
 
 
@@ -90,6 +92,7 @@ class Checkers:
         reached_only: bool = False,
         written: bool = True,
         whole: bool = False,
+        onlooker: Onlooker | None = None,
         listen: Listener = silent,
     ) -> Report:
         """The report of one environment, as `run_checks` gives it. Raises what that raises.
@@ -100,9 +103,8 @@ class Checkers:
 
         process = self._taken()
         try:
-            return process.report(
-                Task(environment, tuple(steps) if steps else None, reached_only, written, whole), listen
-            )
+            limits = tuple(steps) if steps else None, reached_only, written, whole
+            return process.report(Task(environment, *limits, onlooker.urgent if onlooker else None), listen, onlooker)
         finally:
             self._give_back(process)
 
@@ -161,27 +163,38 @@ class _Process:
         theirs.close()
         self.is_fit = True
 
-    def report(self, task: "Task", listen: Listener) -> Report:
+    def report(self, task: "Task", listen: Listener, onlooker: Onlooker | None = None) -> Report:
         """Have an environment checked. Raises LabenvError as the check does, EngineError if there is no answer."""
         self.is_fit = False
-        said = self._answer(task, listen)
+        said = self._answer(task, listen, onlooker or Onlooker())
         self.is_fit = True
+        if isinstance(said, Overtaken):
+            raise said
         if isinstance(said, Report):
             return said
         raise (UsageError if said.code == UsageError.exit_code else EngineError)(said.sentence)
 
-    def _answer(self, task: "Task", listen: Listener) -> "Report | Failure":
+    def _answer(self, task: "Task", listen: Listener, onlooker: Onlooker) -> "Report | Overtaken | Failure":
         student = task.environment.student.id
         alone = f"To see what happens: labenv check -s {student}"
         seconds = _LONGEST_WHOLE if task.whole else _LONGEST
         deadline = time.monotonic() + seconds
+        is_told = False
         try:
             self._pipe.send(task)
-            while self._pipe.poll(max(0, deadline - time.monotonic())):
+            while time.monotonic() < deadline:
+                if not self._pipe.poll(_OFTEN if task.urgent is not None else max(0, deadline - time.monotonic())):
+                    if not is_told and onlooker.is_over():
+                        self._pipe.send(None)
+                        is_told = True
+                    continue
                 said: Said = self._pipe.recv()
-                if not isinstance(said, Event):
+                if isinstance(said, Event):
+                    listen(replace(said, step=f"{student} {said.step}"))
+                elif isinstance(said, tuple):
+                    onlooker.tell(said)
+                else:
                     return said
-                listen(replace(said, step=f"{student} {said.step}"))
         except (EOFError, OSError) as error:
             self._process.join(1)
             code = self._process.exitcode

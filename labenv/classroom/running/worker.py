@@ -9,12 +9,14 @@ import gc
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from labenv.checks import collect, interface, session  # noqa: F401  # for the processes that are forked
-from labenv.checks.results import Report
+from labenv.checks import collect, interface, session, soonest  # noqa: F401  # for the processes that are forked
+from labenv.checks.onlooker import Onlooker, Overtaken
+from labenv.checks.results import CheckResult, Report
 from labenv.checks.run import run_checks
 from labenv.engine import Engine, origin  # noqa: F401  # as above
 from labenv.engine.endpoint import Endpoint
@@ -28,13 +30,14 @@ from labenv.lab import sandbox  # noqa: F401  # as above
 
 @dataclass(frozen=True)
 class Task:
-    """An environment to check; the other fields are arguments of `run_checks`."""
+    """An environment to check; the other fields are arguments of `run_checks`, and what is urgent for an onlooker, if there is one."""
 
     environment: Environment
     steps: tuple[str, ...] | None = None
     reached_only: bool = False
     written: bool = True
     whole: bool = False
+    urgent: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Failure:
     code: int
 
 
-# What a process says: events while it checks, then the report, or why there is none.
-Said = Event | Report | Failure
+# What a process says: events and what is certain while it checks, then the report, or why there is none.
+Said = Event | tuple[CheckResult, ...] | Report | Overtaken | Failure
 
 
 def work(pipe: "Connection", endpoint: Endpoint, environ: dict[str, str]) -> None:
@@ -58,10 +61,14 @@ def work(pipe: "Connection", endpoint: Endpoint, environ: dict[str, str]) -> Non
     engine: Engine | None = None
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
-            task: Task = pipe.recv()
+            task: Task | None = pipe.recv()
+            if task is None:  # what was to be given up has ended
+                continue
             try:
                 engine = engine or Engine(reconnect(endpoint))
                 pipe.send(_checked(engine, task, pipe))
+            except Overtaken as overtaken:
+                pipe.send(overtaken)
             except LabenvError as error:
                 pipe.send(Failure(str(error), error.exit_code))
     sys.stderr.flush()
@@ -69,9 +76,15 @@ def work(pipe: "Connection", endpoint: Endpoint, environ: dict[str, str]) -> Non
 
 
 def _checked(engine: Engine, task: Task, pipe: "Connection") -> Report:
+    alone = threading.Lock()  # threads beside the checks have something to say, too
+
+    def say(something: Said) -> None:
+        with alone:
+            pipe.send(something)
+
     def listen(event: Event) -> None:
         if event.kind in ("note", "warn"):
-            pipe.send(event)
+            say(event)
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -82,6 +95,7 @@ def _checked(engine: Engine, task: Task, pipe: "Connection") -> Report:
             reached_only=task.reached_only,
             written=task.written,
             whole=task.whole,
+            onlooker=Onlooker(say, pipe.poll, task.urgent) if task.urgent is not None else None,
             listen=listen,
         )
     finally:  # between two checks there is nothing to clean up

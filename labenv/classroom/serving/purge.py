@@ -13,7 +13,7 @@ from labenv import student as students
 from labenv.classroom.federation import world
 from labenv.classroom.folder.model import Class
 from labenv.classroom.running import timers
-from labenv.classroom.serving import audit, keys, passwords
+from labenv.classroom.serving import audit, keys, passwords, sessions
 from labenv.engine import Engine, save_store
 from labenv.environments import saves
 from labenv.environments.down import down
@@ -51,6 +51,8 @@ def _of_gate(of: Class, student: str) -> Iterator[Part]:
         yield Part(f"{count} passwords that were not used", lambda: passwords.forget(of, student))
     if count := len(keys.brought(of, student)):
         yield Part(many(count, "SSH key"), lambda: keys.forget(of, student))
+    if count := sessions.count(of, student):
+        yield Part(f"{many(count, 'browser')} signed in", lambda: sessions.forget(of, student))
     if student in timers.get_all(of):
         yield Part("a timer", lambda: timers.drop(of, student))
 

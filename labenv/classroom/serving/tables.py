@@ -28,6 +28,14 @@ def read(of: Class, name: str) -> Table:
     return told
 
 
+def written(of: Class, name: str) -> int:
+    """When the table was last written (nanoseconds since 1970); 0 if there is none."""
+    try:
+        return (of.records / f"{name}.json").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 @contextmanager
 def changing(of: Class, name: str) -> Iterator[Table]:
     """The table, which nobody else changes during the block; what the block made of it is written at its end.

@@ -4,6 +4,7 @@ import getpass
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from labenv.classroom.folder.model import Class
@@ -16,7 +17,7 @@ from labenv.errors import UsageError
 _UNIT = """\
 # Written by: labenv class serve --unit
 [Unit]
-Description=labenv: the gate and the timers of {name}
+Description=labenv: the gate, the page and the timers of {name}
 Documentation=man:ssh(1)
 Wants=network-online.target
 After=network-online.target docker.service
@@ -67,14 +68,17 @@ def name(of: Class) -> str:
     return f"labenv-{of.id}.service"
 
 
-def text(of: Class, address: str, port: int) -> str:
-    """The unit (systemd.service(5)) that runs this labenv, by this user, for this class. Raises UsageError for a path that no unit can name."""
+def text(of: Class, address: str, port: int, more: Sequence[str] = ()) -> str:
+    """The unit (systemd.service(5)) that runs this labenv, by this user, for this class. `more` are further options of `class serve`.
+
+    Raises UsageError for a path that no unit can name.
+    """
     python = Path(sys.executable)
     for path in (of.folder, python):
         if any(sign in str(path) for sign in "\n\r\t\0"):
             raise UsageError(f"{path!s} cannot stand in a unit of systemd. Move it to another folder.")
     arguments = ["-P", "-m", "labenv", "class", "serve", "-c", str(of.folder), "--port", str(port)]
-    arguments += ["--address", address] if address else []
+    arguments += [*(["--address", address] if address else []), *more]
     kept = {"PATH": _PATH} | {name: os.environ[name] for name in _KEPT if name in os.environ}
     return _UNIT.format(
         name=_plain(of.name),

@@ -22,7 +22,7 @@ from labenv.cli.class_.results import (
 )
 from labenv.cli.common import JsonOption
 from labenv.errors import LabenvError, UsageError
-from labenv.text import one_line
+from labenv.text import number, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,9 @@ def grade(
     unkept = _keep(record, kind, run)
     changed = list(changes(before, run.grades))
     if not files.is_nothing:
-        reports.write(files, scores.book(there, assignment, run.grades, record, run))
+        from labenv.classroom.gradebook import shown
+
+        reports.write(files, shown.book(there, assignment, run.grades, run))
     if json:
         told = {"changed": [_change(*each) for each in changed]} if compare else {}
         common.print_json({"class": there.id, "lab": assignment.name, "source": kind} | _document(run) | told)
@@ -175,13 +177,12 @@ def _show(run: "Graded", changed: "list[tuple[Grade, Grade, tuple[str, ...]]]", 
     scores.notes(run.grades)
     for one, other, said in run.alike:
         typer.secho(one_line(f"{one} and {other} look alike: {said}"), fg="yellow")
-    for line in scores.summary(run.grades):
-        print(line)
+    scores.summary(run.grades)
     if compare and not changed:
         print("Nobody's points have changed since the last time.")
     for new, old, why in changed:
         reasons = "; ".join(why) or "the reason is not known"
-        print(one_line(f"{new.student}: {scores.number(old.total)} → {scores.number(new.total)} points: {reasons}"))
+        print(one_line(f"{new.student}: {number(old.total)} → {number(new.total)} points: {reasons}"))
     if not run.grades:
         print("Nobody is to be graded.", file=sys.stderr)
 

@@ -20,9 +20,11 @@ from labenv.cli.class_.results import (
 )
 from labenv.cli.common import JsonOption
 from labenv.errors import UsageError
-from labenv.text import one_line
+from labenv.text import number, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from labenv.classroom.folder.model import Class
     from labenv.classroom.grading.model import Grade
     from labenv.classroom.grading.record import Run
@@ -68,38 +70,33 @@ def grades(
         item=item,
     )
     there = opened(folder)
+    from labenv.classroom.gradebook import shown
     from labenv.classroom.grading.record import Record
 
     assignment = there.assignment(lab)
-    record = Record(there)
-    last = record.last(assignment.name)
-    if not last:
-        raise UsageError(f"Nothing of {assignment.name} was graded yet. Begin with: labenv class grade")
-    in_order = [one.id for one in there.members if one.id in last]
-    kept = [last[name] for name in (*in_order, *sorted(last.keys() - set(in_order)))]
+    kept = shown.kept(there, assignment)
     if student is not None:
-        name = _named(there, student, last)
-        if name not in last:
+        name = _named(there, student, {grade.student for grade in kept})
+        kept = [grade for grade in kept if grade.student == name]
+        if not kept:
             raise UsageError(f"Nothing of {name} was graded for {assignment.name}.")
-        kept = [last[name]]
-        runs = record.runs(assignment.name, name)
+        runs = Record(there).runs(assignment.name, name)
     if not files.is_nothing:
-        reports.write(files, scores.book(there, assignment, kept, record))
+        reports.write(files, shown.book(there, assignment, kept))
     if json:
         history = {"history": [_run(run) for run in runs]} if student is not None else {}
         common.print_json({"class": there.id, "lab": assignment.name, "grades": [g.to_dict() for g in kept]} | history)
     elif student is None:
         scores.table(kept)
         scores.notes(kept)
-        for line in scores.summary(kept):
-            print(line)
+        scores.summary(kept)
     else:
         _show(kept[0], runs)
 
 
-def _named(there: "Class", student: str, last: "dict[str, Grade]") -> str:
+def _named(there: "Class", student: str, graded: "Collection[str]") -> str:
     """The student's id; one who has left the roster may still have grades. Raises UsageError."""
-    return student if student in last else there.member(student).id
+    return student if student in graded else there.member(student).id
 
 
 def _show(grade: "Grade", runs: "list[Run]") -> None:
@@ -110,24 +107,24 @@ def _show(grade: "Grade", runs: "list[Run]") -> None:
     rows = []
     for step in grade.steps:
         said = f"{step.status}{f', the student says {step.claimed}' if step.claimed else ''}"
-        points = f"{scores.number(grade.points_of(step))} of {scores.number(step.of)}" if step.of else "-"
+        points = f"{number(grade.points_of(step))} of {number(step.of)}" if step.of else "-"
         rows.append([step.step, one_line(step.title), points, said, grade.judge_of(step), one_line(step.seen)[:160]])
     print()
     show.table(("step", "what", "points", "status", "judge", "seen"), rows)
     for taken in grade.deductions:
-        print(one_line(f"-{scores.number(taken.points)}: {taken.reason}"))
+        print(one_line(f"-{number(taken.points)}: {taken.reason}"))
     for decided in grade.overrides:
         what = f"step {decided.step}" if decided.step else "all"
         print(
             one_line(
-                f"{what}: {scores.number(decided.points)} points by {decided.author}, {decided.time:%Y-%m-%d}: {decided.reason}"
+                f"{what}: {number(decided.points)} points by {decided.author}, {decided.time:%Y-%m-%d}: {decided.reason}"
             )
         )
     scores.notes([grade])
     print("\nGraded:")
     for run in runs:
         for each in run.grades:
-            points = f"{scores.number(each.total)} of {scores.number(each.of)}"
+            points = f"{number(each.total)} of {number(each.of)}"
             print(one_line(f"  {run.time:%Y-%m-%d %H:%M} by {run.author}, {run.source}: {each.missing or points}"))
 
 

@@ -1,6 +1,5 @@
 """The rows of a class as lines: a sign for each step, and what else is known of each student, in so many columns."""
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -8,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from labenv.classroom.running import row_words
+from labenv.classroom.running.row_words import SIGNS, STATES, UNKNOWN, ago
 from labenv.cli import fold
 from labenv.cli.output import sign
 from labenv.cli.sheet import STYLES
@@ -16,26 +17,7 @@ from labenv.text import many, one_line
 if TYPE_CHECKING:
     from labenv.classroom.running.board import Row
     from labenv.lab.model import Lab
-    from labenv.sheet.progress import Mark
 
-# Signs that every terminal has, one column wide, and which differ without colour, too.
-SIGNS: "dict[Mark, str]" = {"pass": ".", "fail": "x", "skip": "-", "warn": "!", "person": "o", "ticked": "+"}
-UNKNOWN = "?"
-_WORDS: "dict[Mark, str]" = {
-    "pass": "passes",
-    "fail": "fails",
-    "skip": "waits",
-    "warn": "passes, with a warning",
-    "person": "for a person",
-    "ticked": "ticked",
-}
-STATES = {
-    "runs": "runs",
-    "partly": "runs partly",
-    "stopped": "stopped",
-    "missing": "not there",
-    "elsewhere": "elsewhere",
-}
 _GAP = "  "
 _HEADING = ("state", "stuck at", "for", "hints", "drills", "active", "checked")
 _LONGEST_NAME = 20
@@ -85,9 +67,8 @@ def show(rows: "Sequence[Row]", lab: "Lab", below: Iterable[str], steps: Collect
 
 
 def legend() -> str:
-    """What the signs mean."""
-    told = ", ".join(f"{SIGNS[mark]} {word}" for mark, word in _WORDS.items())
-    return f"{told}, {UNKNOWN} not checked" if not _is_plain() else ""
+    """What the signs mean; nothing where there are none."""
+    return row_words.legend() if not _is_plain() else ""
 
 
 def _is_plain() -> bool:
@@ -104,9 +85,7 @@ def _strip(row: "Row", groups: Sequence[Sequence[str]]) -> Text:
     if row.state in ("missing", "elsewhere"):
         return Text()
     if _is_plain():
-        marks = list(row.marks.values())
-        counts = [f"{marks.count(mark)} {word}" for mark, word in _WORDS.items() if mark in marks]
-        return Text(", ".join(counts) or "not checked")
+        return Text(row_words.counts(row))
     found = Text()
     for number, group in enumerate(groups):
         found.append(" " if number else "")
@@ -130,15 +109,13 @@ def _ruler(groups: Sequence[Sequence[str]]) -> str:
 
 
 def _facts(row: "Row") -> tuple[str, ...]:
-    drills = f"{row.fixed}/{row.drills}" if row.drills else ""
-    drills += " now" if row.drilling else ""
     hints = str(row.hints) if row.hints else ""
     return (
         STATES[row.state],
         row.stuck,
         ago(row.since),
         hints,
-        drills.strip(),
+        row_words.drills(row),
         ago(row.active),
         ago(row.checked),
     )
@@ -162,17 +139,6 @@ def _sentence(row: "Row") -> str:
     elif row.state in ("runs", "partly", "stopped"):
         parts.append("not checked")
     return ", ".join(parts)
-
-
-def ago(moment: int | None) -> str:
-    """How long ago a time (seconds since 1970) is, in its largest unit; "" for none."""
-    if moment is None:
-        return ""
-    seconds = max(0, int(time.time()) - moment)
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
 
 
 def _joined(words: Sequence[str], wide: Sequence[int]) -> str:

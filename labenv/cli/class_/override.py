@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 
 from labenv.cli import common
-from labenv.cli.class_ import scores
 from labenv.cli.class_.common import AssignmentOption, ClassOption, complete_member, opened
 from labenv.cli.common import JsonOption
 from labenv.errors import UsageError
-from labenv.text import one_line
+from labenv.text import number, one_line
 
 _MOST = 100_000
 
@@ -67,7 +66,7 @@ def override(
             points, one_line(reason.strip())[:1000], author(), datetime.now(UTC).replace(microsecond=0), step
         )
         record.override(assignment.name, name, given)
-        said = f"{name}, {assignment.name}, {what}: {scores.number(points)} points by {given.author}: {given.reason}"
+        said = f"{name}, {assignment.name}, {what}: {number(points)} points by {given.author}: {given.reason}"
     if json:
         held = record.overrides(assignment.name).get(name, [])
         entries = [{**vars(each), "time": each.time.isoformat()} for each in held]

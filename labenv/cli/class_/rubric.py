@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labenv.cli import common
-from labenv.cli.class_ import scores
 from labenv.cli.class_.common import ClassOption, complete_assignment, opened
 from labenv.cli.common import JsonOption
 from labenv.cli.output import as_it_is
 from labenv.errors import UsageError
+from labenv.text import number
 
 if TYPE_CHECKING:
     from labenv.lab.model import Lab
@@ -65,9 +65,9 @@ def rubric(
         return
     from labenv.cli import show as tables
 
-    rows = [[s.id, scores.number(made.points[s.id]), s.stage, who[s.id], s.title] for s in there.steps.values()]
+    rows = [[s.id, number(made.points[s.id]), s.stage, who[s.id], s.title] for s in there.steps.values()]
     tables.table(("step", "points", "stage", "judged by", "what"), rows)
-    print(f"{scores.number(sum(made.points.values()))} points")
+    print(f"{number(sum(made.points.values()))} points")
 
 
 def _lab(name: str, folder: Path | None) -> "Lab":

@@ -79,18 +79,17 @@ def _print(board: "Board", rows: "Sequence[Row]") -> None:
 
 def _below(board: "Board", rows: "Sequence[Row]") -> list[str]:
     """The legend, and how many environments there are in which state."""
+    from labenv.classroom.running import row_words
     from labenv.cli.class_ import grid
 
-    counts = [(word, sum(row.state == state for row in rows)) for state, word in grid.STATES.items()]
-    told = ", ".join(f"{word}: {count}" for word, count in counts if count)
     old = [row.checked for row in rows if row.checked]
     if old:
-        seen = f"; the oldest check is {grid.ago(min(old))} old"
+        seen = f"; the oldest check is {row_words.ago(min(old))} old"
     elif all(row.state in ("missing", "elsewhere") for row in rows):
         seen = ". To bring them up: labenv class up"
     else:
         seen = "; none is checked: labenv class check"
-    return [*filter(None, [grid.legend()]), f"{board.of.name}, {board.lab.id}. {told or 'Nobody is in it'}{seen}"]
+    return [*filter(None, [grid.legend()]), f"{board.of.name}, {board.lab.id}. {row_words.summary(rows)}{seen}"]
 
 
 def _live(board: "Board", rows: "Sequence[Row]") -> None:
@@ -143,6 +142,8 @@ def _looks(board: "Board", rows: "Sequence[Row]") -> "Iterator[Sequence[Row]]":
 
 def _log(board: "Board", rows: "Sequence[Row]") -> None:
     """Print the rows once, then a line for each change, until Ctrl-C."""
+    from labenv.classroom.running import row_words
+
     _print(board, rows)
     sys.stdout.flush()
     gc.enable()
@@ -150,31 +151,11 @@ def _log(board: "Board", rows: "Sequence[Row]") -> None:
     try:
         for now in _looks(board, rows):
             for row in now:
-                for change in _changes(before[row.student], row):
+                for change in row_words.changes(before[row.student], row):
                     print(f"{time.strftime('%H:%M:%S')} {row.student}: {change}", flush=True)
             before = {row.student: row for row in now}
     except KeyboardInterrupt:
         print(file=sys.stderr)
-
-
-def _changes(before: "Row", now: "Row") -> list[str]:
-    from labenv.cli.class_ import grid
-    from labenv.sheet import progress
-
-    found = []
-    if before.state != now.state:
-        found.append(f"{grid.STATES[before.state]} → {grid.STATES[now.state]}")
-    for step, mark in now.marks.items():
-        if (then := before.marks.get(step)) != mark:
-            words = progress.WORDS[then] if then else "not checked"
-            found.append(f"step {step}: {words} → {progress.WORDS[mark]}")
-    if now.hints > before.hints:
-        found.append(f"asked for a hint ({now.hints} so far)")
-    if now.drilling and not before.drilling:
-        found.append("a drill began")
-    if now.drills > before.drills:
-        found.append(f"a drill ended ({now.fixed} of {now.drills} fixed)")
-    return found
 
 
 def _now_iso() -> str:

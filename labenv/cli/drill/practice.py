@@ -195,13 +195,14 @@ def _open(listen: "Listener", student: str | None) -> "tuple[Engine, Environment
 def _tell(symptom: str, environment: "Environment", running: "Running", *, json: bool) -> None:
     """Print what a student may know about a running drill: never its name."""
     from labenv.lab import labs
+    from labenv.sheet import drill_words
 
     said = [entry.layer for entry in running.diagnoses]
     if json:
         common.print_json({"student": environment.student.id, **running.to_dict(symptom)})
         return
     typer.secho(f"A user reports: {symptom}", bold=True)
-    print(f"Level {running.drill.level}, running for {report.time(running.seconds)}, hints: {len(running.hinted)}")
+    print(drill_words.going(running))
     if said:
         print(f"Your diagnosis: {', '.join(said)}")
     layers = ", ".join(labs.of(environment).layers)
@@ -228,7 +229,9 @@ def _judge(verdict: "Verdict", environment: "Environment", *, json: bool) -> Non
                 print(f"Step {one.step} on {one.machine}: {one.evidence}")
             way_back = f"labenv restore {verdict.result.saved}"
             print(f"Not all checks pass. Continue with labenv next, or go back to before the drill: {way_back}")
-        elif failed:  # which ones would give the fault away
-            print(f"{len(failed)} {'check fails' if len(failed) == 1 else 'checks fail'}, so the drill continues.")
+        elif failed:
+            from labenv.sheet import drill_words
+
+            print(drill_words.goes_on(len(failed)))
     if failed:
         raise typer.Exit(1)

@@ -71,6 +71,7 @@ def _tell_class(rows: "list[DrillEntry]", csv: Path | None, *, json: bool) -> No
 def table(rows: "list[DrillEntry]") -> None:
     """Print the drills of many students, a line each."""
     from labenv.cli import show
+    from labenv.sheet.drill_words import time
 
     titles = ("student", "drill", "level", "outcome", "time", "diagnosed", "hints", "checks run", "extra lines")
     cells = []
@@ -84,24 +85,11 @@ def table(rows: "list[DrillEntry]") -> None:
 
 def lines(result: "Result") -> list[str]:
     """The result of a drill, line by line."""
-    how = "fixed" if result.mended else "ended by the teacher" if result.by_teacher else "given up"
-    diagnosis = "never" if result.to_diagnosis is None else f"after {time(result.to_diagnosis)}"
-    said = ", ".join(entry.layer + (" (after a change)" if entry.touched else "") for entry in result.diagnoses)
+    from labenv.sheet import drill_words
+
     return [
-        f"{result.name} (level {result.level}): {how} after {time(result.seconds)}",
-        f"  The fault:    {result.title} ({' or '.join((result.layer, *result.also))})",
-        f"  Why:          {result.explanation}",
-        f"  Diagnosed:    {diagnosis}; you said {said or 'nothing'}",
-        f"  Hints:        {result.hints}",
-        f"  Checks run:   {result.looks} (labenv check, next and hint)",
-        f"  Lines changed beyond the fault: {'not known' if result.beyond is None else result.beyond}",
-        f"  Saved before: {result.saved}; to remove it: labenv saves --remove {result.saved}",
+        drill_words.outcome(result),
+        *(f"  {f'{name}:':<13} {text}" for name, text in drill_words.rows(result)),
         "  One way to fix it:",
         *(f"    {line}" for line in result.solution.splitlines()),
     ]
-
-
-def time(seconds: int) -> str:
-    """A duration as a person reads it: "2 min 5 s"."""
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

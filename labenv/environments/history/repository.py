@@ -19,6 +19,7 @@ from labenv import places
 from labenv.engine.content import Said
 from labenv.environment import Environment
 from labenv.environments.history import archived, form, git
+from labenv.environments.history import patch as patches
 from labenv.environments.history.form import CHECKS, KEPT, WORK
 from labenv.errors import LabenvError
 from labenv.text import clean
@@ -27,8 +28,8 @@ from labenv.text import clean
 _BEGAN, _UNTOLD = "began", "changed"
 _COMMITTER = re.compile(rb"^committer .* ([0-9]{1,12}) [+-][0-9]{4}$", re.MULTILINE)
 _PATCH = ("--color=never", "--no-renames", "--no-prefix")
-# Of the beginning of a line: bold, cyan, green, red (git-config(1), color.diff).
-_COLOURS = {"diff ": 1, "index ": 1, "--- ": 1, "+++ ": 1, "@@": 36, "+": 32, "-": 31}
+# Bold, cyan, green, red, as git's own (git-config(1), color.diff).
+_COLOURS: dict[patches.Kind, int] = {"file": 1, "place": 36, "added": 32, "removed": 31}
 
 # A file's place ("vm2/etc/postfix/main.cf") and its content.
 Files = Mapping[str, bytes]
@@ -281,10 +282,14 @@ class Repository:
             found.append(Edit(commit, _time(time), clean(machine), clean(file), came, went, shown, file))
         return found
 
-    def patch(self, edit: Edit, *, colour: bool = False) -> str:
-        """The lines that an edit added and removed."""
-        path = f"{edit.machine}/{edit.path.lstrip('/')}"
-        patch = self.git("show", "--format=", *_PATCH, edit.commit, "--", path)
+    def patch(self, *edits: Edit, colour: bool = False) -> str:
+        """The lines that edits added and removed."""
+        together: dict[str, list[str]] = {}
+        for edit in edits:
+            together.setdefault(edit.commit, []).append(f"{edit.machine}/{edit.path.lstrip('/')}")
+        patch = "".join(
+            self.git("show", "--format=", *_PATCH, commit, "--", *paths) for commit, paths in together.items()
+        )
         return _coloured(patch) if colour else clean(patch)
 
     def at(self, time: int) -> str:
@@ -411,11 +416,11 @@ def place(path: str) -> tuple[str, str]:
 
 def _coloured(patch: str) -> str:
     """A patch in git's colours. Its text is clean: colours that a file brings along are none."""
-    lines = []
-    for line in clean(patch).splitlines():
-        sign = next((sign for sign in _COLOURS if line.startswith(sign)), "")
-        lines.append(f"\x1b[{_COLOURS[sign]}m{line}\x1b[m" if sign else line)
-    return "\n".join(lines) + "\n"
+    told = (
+        f"\x1b[{_COLOURS[kind]}m{line}\x1b[m" if kind in _COLOURS else line
+        for kind, line in patches.lines(clean(patch))
+    )
+    return "\n".join(told) + "\n"
 
 
 def _file(path: str, data: bytes) -> bytes:

@@ -35,6 +35,22 @@ class Story:
     before: int | None
     edits: tuple[Edit, ...]
 
+    def __str__(self) -> str:
+        """It as one sentence, without what changed."""
+        name = f"{self.step}  {self.check} on {self.machine}"
+        if self.since is None:
+            return f"{name}: no result so far; {self.evidence}"
+        now, then = ("passed", "failed") if self.holds else ("failed", "passed")
+        past = f"it last {then} at {clock(self.before)}" if self.before else f"it has never {then}"
+        return f"{name}: has {now} since {clock(self.since)}; {past}"
+
+    @property
+    def note(self) -> str:
+        """Where else to look, if something changed but no file; otherwise empty."""
+        if self.before and not self.edits:
+            return "No watched file changed in between: look at what is running, and at what was restarted."
+        return ""
+
     def to_dict(self) -> dict[str, Any]:
         """It as `when --json` shows it."""
         return vars(self) | {"edits": [edit.to_dict() for edit in self.edits]}
@@ -75,6 +91,11 @@ class Files:
     added: int
     removed: int
 
+    @property
+    def title(self) -> str:
+        """Its name, with the number of files if there are several."""
+        return f"{self.name} ({self.count} files)" if self.count > 1 else self.name
+
 
 def files(entry: Entry, *, every: bool = False) -> list[Files]:
     """An entry's files. Where it has many, unless `every` one is wanted, those of a program stand together by their folder."""
@@ -108,6 +129,11 @@ def means(word: str, machine: str, file: str) -> bool:
     return bool(word) and (
         word in (machine, file) or file.startswith(f"{word.rstrip('/')}/") or file.endswith(f"/{word}")
     )
+
+
+def clock(seconds: int) -> str:
+    """A time (seconds since 1970) in this computer's time zone."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def moment(text: str, now: datetime) -> datetime | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from labenv import resources
 from labenv.errors import UsageError
-from labenv.lab import drill_translations, drills, labs, topology, translation
+from labenv.lab import drill_translations, drills, labs, sheet_text, topology, translation
 from labenv.lab.lint import fixtures, form, handin, lab, mutations, rest, steps
 from labenv.lab.lint import rubric as rubrics
 from labenv.lab.lint.found import Finding, Found
@@ -43,7 +43,7 @@ def lint(folder: Path) -> list[Finding]:
     files = {folder / f"{name}.yaml": schema for name, schema in known.items() if "." not in name}
     files |= dict.fromkeys(translation.files(sheet).values(), known["steps.translation"])
     for path, schema in files.items():
-        if path.exists() or path.name not in ("mutations.yaml", handin.FILE, rubrics.FILE):
+        if path.exists() or path.name not in ("mutations.yaml", handin.FILE, rubrics.FILE, sheet_text.FILE):
             form.form(found, path, schema)
     if not found.findings:
         form.names(found, sheet)
@@ -73,6 +73,7 @@ def lint(folder: Path) -> list[Finding]:
     mutations.mutations(found, made, plan)
     if (folder / rubrics.FILE).exists():
         rubrics.rubric(found, folder / rubrics.FILE, made)
+    rest.sheet(found, made)
     rest.faults_of_drills(found, made)
     steps.languages(found, made)
     if has_stages:  # these need their order

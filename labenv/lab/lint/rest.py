@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 from labenv.errors import UsageError
-from labenv.lab import drill_translations, drills, marks, overlay
+from labenv.lab import drill_translations, drills, marks, overlay, sheet_text
 from labenv.lab.lint.found import Found
 from labenv.lab.lint.student import STUDENT
 from labenv.lab.model import Lab
@@ -52,6 +52,13 @@ def checks(found: Found, lab: Lab, plan: Topology) -> None:
 
 def _line(tree: ast.Module, test: str) -> int:
     return next(node.lineno for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == test)
+
+
+def sheet(found: Found, lab: Lab) -> None:
+    """Whether the text of the sheet is there, if the lab brings it."""
+    there = sheet_text.of(lab)
+    if there and there.file and not there.file.is_file():
+        found.add(sheet_text.FILE, f"There is no file {there.file.name} in the lab's folder.", ["text"])
 
 
 def templates(found: Found, lab: Lab, plan: Topology) -> None:
