@@ -90,7 +90,7 @@ class Xterm:
         return not self._client.is_deleted
 
     async def _begin(self) -> None:
-        await self._client.connected(timeout=60)
+        await self._client.connected()  # a page that no window shows is removed after a minute, and this task with it
         self._screen.run_terminal_method(":attachCustomKeyEventHandler", _KEYS)
         await self._attach()
 

@@ -55,6 +55,10 @@ class Served:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.ports[1]}"
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         port, page = map(str, self.ports)
         options = ["-c", str(self.folder), "--port", port, "--address", "127.0.0.1", "--page-port", page]
@@ -93,6 +97,13 @@ def served(cli: Cli, new_student: Callable[[], str], tmp_path_factory: pytest.Te
     there.start()
     yield there
     there.stop()
+
+
+@pytest.fixture(autouse=True)
+def running(served: Served) -> None:
+    """The server of a test that failed between its end and its start is there again for the next try."""
+    if not served.runs:
+        served.start()
 
 
 @pytest.fixture(scope="module")
