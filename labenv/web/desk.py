@@ -30,6 +30,7 @@ Rest = ParamSpec("Rest")
 Found = TypeVar("Found")
 
 _AGAIN = 1.0  # seconds between two looks for an environment that is not there
+_OFTEN = 0.4  # seconds between two times that a check shows what it has found: a page draws all its steps anew for each
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ class Desk:
     _seers: set[Callable[[Sight], None]] = field(default_factory=set)
     _lives: "WeakKeyDictionary[Held, tuple[Environment, Machine, str]]" = field(default_factory=WeakKeyDictionary)
     _over: threading.Event = field(default_factory=threading.Event)
+    _certain: tuple[CheckResult, ...] = ()  # what a check that goes on has found and not shown yet
+    _shows: asyncio.TimerHandle | None = None  # when it will
+    _shown: float = 0.0
 
     def open(self) -> None:
         """Begin to watch. The event loop must run."""
@@ -226,13 +230,29 @@ class Desk:
             self._over.wait(_AGAIN)
 
     def _lay(self, certain: tuple[CheckResult, ...]) -> None:
-        """Show what a check that goes on is certain of, and the rest as it was."""
-        if lab := self.sight.lab:
-            before = self.sight.report or Report(self.student, lab.id, ())
-            report, new = before.overlaid(certain, lab)
+        """Show soon what a check that goes on is certain of."""
+        self._certain = certain
+        if self._shows is None:
+            loop = asyncio.get_running_loop()
+            self._shows = loop.call_at(max(loop.time(), self._shown + _OFTEN), self._show_certain)
+
+    def _show_certain(self) -> None:
+        """Show which steps a check that goes on has found otherwise than they were, and the rest as it was. Where none is, its end is soon enough."""
+        self._shows = None
+        lab, certain = self.sight.lab, self._certain
+        if lab is None or not certain:
+            return
+        before = self.sight.report or Report(self.student, lab.id, ())
+        report, new = before.overlaid(certain, lab)
+        if [(each.step, each.status) for each in report.results] != [
+            (each.step, each.status) for each in before.results
+        ]:
             self._publish({"report": report.spoken(lab), "pending": _checked(lab) - new})
+            self._shown = asyncio.get_running_loop().time()
 
     def _publish(self, news: dict[str, Any]) -> None:
+        if "pending" in news:  # another check has begun, or this one has ended
+            self._certain = ()
         before, self.sight = self.sight, Sight(**(vars(self.sight) | news))
         if self.sight != before:
             for seer in list(self._seers):

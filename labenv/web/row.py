@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from nicegui import ui
+from nicegui.events import GenericEventArguments
 
 from labenv.environments import ticks
 from labenv.sheet import guide
@@ -37,15 +38,20 @@ def link(step: str) -> ui.button:
 
 
 class Row:
-    """One step. It draws again what has changed, and leaves the rest as it is."""
+    """One step. It draws again what has changed, and leaves the rest as it is; what a step has inside, only while it is open."""
 
     def __init__(self, row: StepProgress, acts: Acts | None, *, is_pending: bool) -> None:
         """Draw into the element that is open now; without `acts` to be looked at only. While it `is_pending`, what it shows is from the check before."""
         self._acts = acts
         self._row = row
         self._is_pending = is_pending
+        self._is_open = False
         self._at = ui.element("details").classes(f"step {row.mark}")
         self._at.props["id"] = f"step-{row.step.id}"
+        self._at.on("toggle", self._toggle, js_handler="event => emit(event.target.open)")
+        with self._at:
+            self._summary = ui.element("summary")
+            self._more = ui.element("div").classes("more")
         self._draw()
 
     def update(self, row: StepProgress, *, is_pending: bool) -> None:
@@ -59,15 +65,26 @@ class Row:
             self._row = row
             self._draw()
 
+    def _toggle(self, event: GenericEventArguments) -> None:
+        self._is_open = bool(event.args)
+        self._draw_more()
+
     def _draw(self) -> None:
-        row, step = self._row, self._row.step
-        self._at.clear()
-        with self._at, ui.element("summary"):
+        row = self._row
+        self._summary.clear()
+        with self._summary:
             words("b", row.symbol).classes("sign").props(f'role="img" aria-label="{row.words}" title="{row.words}"')
-            words("span", step.id).classes("id")
+            words("span", row.step.id).classes("id")
             words("span", row.machines).classes("machines")
-            words("span", step.title).classes("title")
-        with self._at, ui.element("div").classes("more"):
+            words("span", row.step.title).classes("title")
+        self._draw_more()
+
+    def _draw_more(self) -> None:
+        row, step = self._row, self._row.step
+        self._more.clear()
+        if not self._is_open:
+            return
+        with self._more:
             ui.label(guide.on_the_sheet(step)).classes("note")
             if step.how:
                 ui.label(step.how)

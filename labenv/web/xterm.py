@@ -40,7 +40,7 @@ LOOKS = {
     "fontSize": 14,
     "lineHeight": 1.15,  # below 1.1 a row hides its underscores
     "scrollback": 5000,
-    "cursorBlink": True,
+    "cursorBlink": False,
     "screenReaderMode": True,
     "theme": {"background": "#14191d", "foreground": "#e4e8eb"},
 }
