@@ -132,7 +132,8 @@ def test_a_log_follows_and_what_a_stopped_machine_ended_is_told(
     page.get_by_label("Log of vm2", exact=True).click()
     screen = page.locator(".xterm-of-machine:visible .xterm-rows")
     expect(screen).not_to_contain_text("[root@vm2")
-    cli.inside(served.student, "vm2", "logger here it is")
+    # Again and again: what a check sends meanwhile may scroll it away.
+    cli.inside(served.student, "vm2", "(for n in $(seq 20); do logger here it is; sleep 1; done) >/dev/null 2>&1 &")
     expect(screen).to_contain_text("here it is")
     engine.api.stop(f"labenv-{served.student}-vm2", timeout=0)
     expect(page.get_by_role("alert").filter(has_text="vm2 was switched off")).to_have_count(2)
