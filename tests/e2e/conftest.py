@@ -51,15 +51,20 @@ LONGEST = (
     "test_up_down",
     "test_outside",
     "test_replay",
-    "test_bench",
+    "test_web",
+    "test_web_class_door",
+    "test_web_live",
+    "test_web_look",
 )
 
 
 class Groups(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist ships no types for its schedulers
-    """Gives a worker a whole file, or one of the single tests."""
+    """Gives a worker a whole file, or one of the single tests. The page's files are as one: many browsers at once take all processors."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
+        if "/test_web" in file:
+            return "the page"
         return nodeid if test.partition("[")[0] in SINGLE else file
 
 
@@ -68,8 +73,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     return Groups(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `make soak` is for, and put the longest first."""
+    if not os.environ.get("SOAK"):
+        left_out = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
     def place(item: pytest.Item) -> int:
         name = getattr(item, "originalname", "")

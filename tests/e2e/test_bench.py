@@ -1,5 +1,6 @@
 """The benchmark is a command of the project, and cleans up after itself."""
 
+import pytest
 from playwright.sync_api import Browser
 
 from labenv.engine import Engine, save_store
@@ -8,6 +9,7 @@ from tests.e2e.conftest import Cli
 pytest_plugins = ["tests.e2e.pages"]
 
 
+@pytest.mark.soak
 def test_bench_measures_and_leaves_nothing(cli: Cli, engine: Engine) -> None:
     document = cli.json("bench", "--runs", "1", "--no-cold", "--labs", "2")
     rows = {row["name"]: row for row in document["rows"]}
@@ -33,6 +35,7 @@ def test_a_class_is_measured_from_the_first_evening_to_its_grades(cli: Cli, engi
     assert not [e for e in engine.environments() if e.student.id.startswith("bench-")]
 
 
+@pytest.mark.soak
 def test_pages_of_a_class_are_measured_in_a_real_browser(cli: Cli, engine: Engine, chromium: Browser) -> None:
     del chromium  # it is there
     rows = cli.json("bench", "--pages", "2", "--runs", "1")["rows"]

@@ -213,6 +213,7 @@ def test_commands_and_files_go_where_they_are_the_students_own(gate: Gate, tmp_p
     assert gate.run(vm3, 'echo "$SSH_AUTH_SOCK$DISPLAY"', options=("-A", "-X")).stdout == "\n"
 
 
+@pytest.mark.soak
 def test_no_command_of_the_menu_names_another_without_a_mark(gate: Gate) -> None:
     another = rf"labenv (?:{'|'.join(NOT_HERE)})\b"
     lines = {name: name for name in COMMANDS} | {"check": "check 3", "hint": "hint 3", "submit": "submit --dry-run"}

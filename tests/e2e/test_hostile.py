@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from labenv.computer import slowness
 from tests.e2e.conftest import Cli
 
@@ -107,6 +109,7 @@ REPLACED = (
 )
 
 
+@pytest.mark.soak
 def test_programs_that_talk_nonsense_get_sentences_from_every_command(cli: Cli, student: str, tmp_path: Path) -> None:
     archive = tmp_path / "handed-in.tar.gz"
     cli("up", student, "--no-check")

@@ -105,6 +105,7 @@ def test_labenv_takes_machines_of_compose_for_its_own(cli: Cli, student: str, st
     assert {m["state"] for m in again["machines"]} == {"running"}
 
 
+@pytest.mark.soak
 def test_compose_makes_the_world_outside_as_well(
     cli: Cli, engine: Engine, student: str, compose: Compose, tmp_path: Path
 ) -> None:

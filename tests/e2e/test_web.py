@@ -108,6 +108,7 @@ def test_markup_in_a_setting_a_subject_and_a_log_never_runs(page: Page, served: 
     cli.inside(served.student, "vm2", f"postconf -e relayhost=vm3.{served.student}.ops; postfix reload")
 
 
+@pytest.mark.soak
 def test_the_network_the_sheet_the_log_book_saves_and_the_hand_in_are_on_the_page(
     page: Page, served: Served, cli: Cli, tmp_path: Path
 ) -> None:

@@ -182,6 +182,7 @@ def test_a_student_who_types_anothers_address_or_names_anothers_page_gets_nothin
     bobs.close()
 
 
+@pytest.mark.soak
 def test_what_is_handed_in_on_the_page_is_the_servers(tabs: dict[str, BrowserContext], served: Served) -> None:
     page = signed_in(tabs, served, "amy")
     expect(mark(page, "17")).to_be_visible()

@@ -20,6 +20,7 @@ from tests.e2e.contrast import weak
 from tests.e2e.pages import come, free_port, listened, terminal, typed
 
 pytest_plugins = ["tests.e2e.pages"]
+pytestmark = pytest.mark.soak
 
 _PATIENCE = 240_000  # milliseconds; a computer that is short of processor time
 MARKUP = "<img src=x onerror=window.pwned=1>"

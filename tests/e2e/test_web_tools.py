@@ -14,6 +14,7 @@ from tests.e2e.desk import BRIGHT
 from tests.e2e.pages import MARKUP, Served, opened, terminal, typed
 
 pytest_plugins = ["tests.e2e.pages"]
+pytestmark = pytest.mark.soak
 _LONG, _BUILT = 180_000, 900_000  # milliseconds for all checks, and for a desktop whose image has to be built first
 
 
