@@ -45,6 +45,10 @@ class Served:
     address: str = ""
     _process: "subprocess.Popen[str] | None" = field(default=None)
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         self.port = self.port or free_port()
         command = [sys.executable, "-m", "labenv", "serve", "-s", self.student, "--no-open", "--port", str(self.port)]
@@ -58,7 +62,7 @@ class Served:
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> str:
         assert self._process
         self._process.send_signal(sign)
-        _, said = self._process.communicate(timeout=30)
+        _, said = self._process.communicate(timeout=120)  # of a killed one, until those who check for it have ended
         assert "Traceback" not in said, said
         return said
 

@@ -18,6 +18,13 @@ pytest_plugins = ["tests.e2e.pages"]
 _PACKED = 240_000  # milliseconds, for all checks on a computer that has other things to do
 
 
+@pytest.fixture(autouse=True)
+def running(served: Served) -> None:
+    """The server of a test that failed between its end and its start is there again for the next try."""
+    if not served.runs:
+        served.start()
+
+
 def test_a_student_does_the_relay_section_in_the_pages_terminals_and_sees_the_ticks_come(
     page: Page, served: Served, cli: Cli
 ) -> None:
@@ -166,6 +173,7 @@ def test_nothing_is_wider_than_the_window(page: Page, size: tuple[int, int]) -> 
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0], name
 
 
+@pytest.mark.soak
 def test_a_key_is_echoed_and_a_change_shown_in_time(page: Page, served: Served, cli: Cli) -> None:
     """The figures are those of a computer that does nothing else; here the order of magnitude counts."""
     terminal(page, "vm2")
