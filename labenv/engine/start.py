@@ -162,7 +162,7 @@ def _await_engine(way: Way, computer: Computer, process: "subprocess.Popen[bytes
 
 def _lives(way: Way, computer: Computer, status: int) -> bool:
     """Whether an engine may still come up although the command that starts it has ended."""
-    if _runs(computer, *_DOCKERD):  # another command is starting it: there can be only one
+    if computer.is_root and _runs(computer, *_DOCKERD):  # another command is starting it: there can be only one
         return True
     if way.alive:
         return subprocess.run(way.alive, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0

@@ -22,7 +22,7 @@ from labenv.mail.maillog import Hop
 from labenv.mail.office import PROBE
 from labenv.mail.restarts import POSTFIX
 from labenv.mail.sessions import Smtp
-from labenv.mail.settings import MAIN, set_there
+from labenv.mail.settings import HOT, MAIN, set_there
 from labenv.mail.telling import Scene
 
 _MAILBOXES = (Path(__file__).parent / "mailboxes.pl").read_text(encoding="utf-8")
@@ -31,9 +31,10 @@ _PATIENCE = 2.0  # the same where Postfix was not restarted after an edit, which
 _REST = (3.0, 4.0)  # seconds to wait for moving messages before the first and the second removal
 _STUCK = (0.5, 1.0)  # the same where one waits for a machine of before an edit, which may be for minutes
 _PAUSE = 0.05
-# How many seconds Postfix's programs still wait until they take a main.cf that was just written for whole: two at most (its load_file.c).
-_HOT = 2.0
-_COOLS = f'command -v postconf >/dev/null && awk "BEGIN {{ print $(stat -c %Y {MAIN} || echo 0) + {_HOT} - $(date +%s.%N) }}"'
+# Whether Postfix is there, and how many seconds its programs still wait until they read main.cf.
+_COOLS = (
+    f'command -v postconf >/dev/null && awk "BEGIN {{ print $(stat -c %Y {MAIN} || echo 0) + {HOT} - $(date +%s.%N) }}"'
+)
 # Settings that can send a message to discard(8).
 _DISCARDING = ("transport_maps", "default_transport", "relay_transport", "local_transport", "mailbox_transport")
 _BODY = "A message of `labenv check`. It is removed again when the check ends.\n"
@@ -267,7 +268,7 @@ class Post:
             asked = machine.run(_COOLS)
             if asked.rc == 0:
                 # Waiting in a program there, we would hold up all other questions to the machine.
-                time.sleep(min(max(float(asked.stdout), 0), _HOT))
+                time.sleep(min(max(float(asked.stdout), 0), HOT))
                 # A neighbour that was down a while ago would not be tried for minutes (qmgr(8), flush dead sites).
                 machine.run(f"{ENTER}; timeout 1 postkick public qmgr F")
                 self._listed[machine.name] = machine.output("perl -e %s list", _MAILBOXES)

@@ -9,9 +9,9 @@ from labenv.checks.evidence import CheckFailed, Evidence
 from labenv.checks.machine import QUICK, Machine, last_words
 
 MAIN = "/etc/postfix/main.cf"
-# Postfix's programs wait until a main.cf that was just written is two seconds old (its load_file.c), and with them whoever has edited
-# it and looks on. A copy that is older is read at once.
-_POSTCONF = """if [ $(($(date +%s) - $(stat -c %Y /etc/postfix/main.cf))) -lt 3 ] && copy=$(mktemp -d); then
+HOT = 2  # seconds for which Postfix's programs wait until they read a main.cf that was just written (its load_file.c)
+# Whoever has edited it and looks on does not wait with them: a copy that is older is read at once.
+_POSTCONF = """if [ $(($(date +%s) - $(stat -c %Y {main}))) -le {hot} ] && copy=$(mktemp -d); then
     cp /etc/postfix/*.cf "$copy" && touch -d '1 minute ago' "$copy"/*.cf
     postconf -c "$copy" {expand} >"$copy/out" 2>"$copy/errors"; status=$?
     sed "s|$copy|/etc/postfix|g" "$copy/errors" >&2; sed "s|$copy|/etc/postfix|g" "$copy/out"
@@ -127,7 +127,7 @@ def set_there(machine: Machine, names: Iterable[str]) -> str:
 
 def postconf(machine: Machine, name: str, *, expand: bool = True) -> Setting:
     """A parameter of main.cf (postconf(1)), with `$name` expanded or literally. Raises CheckFailed with postconf's error."""
-    asked = machine.once(_POSTCONF.format(expand="-x" if expand else ""))
+    asked = machine.once(_POSTCONF.format(main=MAIN, hot=HOT, expand="-x" if expand else ""))
     if asked.rc:
         raise CheckFailed(f"{machine.name} cannot read {name}: {last_words(asked)}", "a configuration without errors")
     value = re.search(rf"^{name} =(.*)$", asked.stdout, re.MULTILINE)

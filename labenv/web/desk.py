@@ -79,7 +79,7 @@ class Desk:
     _lives: "WeakKeyDictionary[Held, tuple[Environment, Machine, str]]" = field(default_factory=WeakKeyDictionary)
     _over: threading.Event = field(default_factory=threading.Event)
     _certain: tuple[CheckResult, ...] = ()  # what a check that goes on has found and not shown yet
-    _shows: asyncio.TimerHandle | None = None  # when it will
+    _shows: asyncio.Task[None] | None = None  # what will
     _shown: float = 0.0
 
     def open(self) -> None:
@@ -194,7 +194,7 @@ class Desk:
                 loop.call_soon_threadsafe(self._publish, news)
 
         def tell(certain: tuple[CheckResult, ...]) -> None:
-            if not self._over.is_set() and not save_store.has_drill(self.engine.apart(), self.student):
+            if not self._over.is_set():
                 loop.call_soon_threadsafe(self._lay, certain)
 
         def check(engine: Engine, environment: Environment, **how: Any) -> Report:
@@ -233,14 +233,20 @@ class Desk:
         """Show soon what a check that goes on is certain of."""
         self._certain = certain
         if self._shows is None:
-            loop = asyncio.get_running_loop()
-            self._shows = loop.call_at(max(loop.time(), self._shown + _OFTEN), self._show_certain)
+            self._shows = asyncio.create_task(self._show_certain())
 
-    def _show_certain(self) -> None:
+    async def _show_certain(self) -> None:
         """Show which steps a check that goes on has found otherwise than they were, and the rest as it was. Where none is, its end is soon enough."""
-        self._shows = None
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._shown + _OFTEN - loop.time()))
+        try:
+            drills = await asyncio.to_thread(lambda: save_store.has_drill(self.engine.apart(), self.student))
+        except LabenvError:  # whoever watches meets the same, and says it
+            drills = True
+        finally:
+            self._shows = None
         lab, certain = self.sight.lab, self._certain
-        if lab is None or not certain:
+        if drills or lab is None or not certain:
             return
         before = self.sight.report or Report(self.student, lab.id, ())
         report, new = before.overlaid(certain, lab)
@@ -248,7 +254,7 @@ class Desk:
             (each.step, each.status) for each in before.results
         ]:
             self._publish({"report": report.spoken(lab), "pending": _checked(lab) - new})
-            self._shown = asyncio.get_running_loop().time()
+            self._shown = loop.time()
 
     def _publish(self, news: dict[str, Any]) -> None:
         if "pending" in news:  # another check has begun, or this one has ended

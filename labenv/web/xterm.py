@@ -40,7 +40,7 @@ LOOKS = {
     "fontSize": 14,
     "lineHeight": 1.15,  # below 1.1 a row hides its underscores
     "scrollback": 5000,
-    "cursorBlink": False,
+    "cursorBlink": False,  # a browser draws all the time for one that blinks
     "screenReaderMode": True,
     "theme": {"background": "#14191d", "foreground": "#e4e8eb"},
 }

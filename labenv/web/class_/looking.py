@@ -79,7 +79,7 @@ class Looking:
         self._ending.set_visibility(True)
         self._panel.clear()
         with self._panel:
-            screen = ui.xterm(LOOKS | {"disableStdin": True, "cursorBlink": False})
+            screen = ui.xterm(LOOKS | {"disableStdin": True})
             screen.props(f'role="img" aria-label="Terminal of {self._student}: {look.held.title}"')
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         size = (0, 0)
