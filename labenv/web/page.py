@@ -15,7 +15,7 @@ from labenv.web.drills import Drills
 from labenv.web.handing_in import HandingIn
 from labenv.web.history import History
 from labenv.web.network import Network
-from labenv.web.parts import button, words
+from labenv.web.parts import colours, words
 from labenv.web.saves import Saves
 from labenv.web.steps import Steps
 from labenv.web.terminals import Terminals
@@ -38,10 +38,7 @@ class Page:
             self._state = ui.label().classes("state").props('role="status"')
             ui.space()
             more()
-            dark = ui.dark_mode(None)
-            with ui.element("div").props('role="group" aria-label="Colours"'):
-                for word, value in (("Light", False), ("Dark", True), ("Auto", None)):
-                    button(word, lambda value=value: dark.set_value(value))
+            colours()
         with ui.splitter(value=42, limits=(20, 70)).classes("page") as parts:
             with (
                 parts.before,

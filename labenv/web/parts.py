@@ -32,6 +32,14 @@ def labelled(element: Drawn, label: str) -> Drawn:
     return element
 
 
+def colours() -> None:
+    """Draw the choice between light, dark, and as the browser has it."""
+    dark = ui.dark_mode(None)
+    with ui.element("div").props('role="group" aria-label="Colours"'):
+        for word, value in (("Light", False), ("Dark", True), ("Auto", None)):
+            button(word, lambda value=value: dark.set_value(value))
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Show an error of the block as a sentence, until the student closes it. Nobody is told whose page was closed meanwhile."""

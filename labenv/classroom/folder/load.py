@@ -118,9 +118,12 @@ def size(text: str | int) -> int:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
-def is_origin(text: str) -> bool:
-    """Whether a text can be the `origin` of a page: a scheme and a host, maybe a port, and nothing else."""
-    return bool(re.fullmatch(schema()["properties"]["page"]["properties"]["origin"]["pattern"], text))
+def check_origin(option: str, text: str) -> None:
+    """Raise UsageError for the value of an option that cannot be the `origin` of a page: a scheme and a host, maybe a port, and nothing else."""
+    if text and not re.fullmatch(schema()["properties"]["page"]["properties"]["origin"]["pattern"], text):
+        raise UsageError(
+            f"{option} {text} is not the address of a page. Write it without a path, such as https://lab.example.org"
+        )
 
 
 def label(text: str) -> str:

@@ -71,10 +71,7 @@ def passwords(
 
     of = opened(folder, writes=True)
     page = page or of.page.origin
-    if page and not load.is_origin(page):
-        raise UsageError(
-            f"--page {page} is not the address of a page. Write it without a path, such as https://lab.example.org"
-        )
+    load.check_origin("--page", page)
     if links and not page:
         raise UsageError(
             "--links needs the page's address: --page https://lab.example.org, or `origin` of `page` in class.yaml"

@@ -13,7 +13,6 @@ import typer
 from labenv.cli import common, screen
 from labenv.cli.class_.common import ClassOption, opened
 from labenv.cli.class_.gate import AddressOption, PortOption, check_there
-from labenv.errors import UsageError
 
 if TYPE_CHECKING:
     from labenv.classroom.folder.model import Class
@@ -67,10 +66,7 @@ def serve(
     from labenv.gate import server, timing
 
     of = opened(folder)
-    if origin and not load.is_origin(origin):
-        raise UsageError(
-            f"--origin {origin} is not the address of a page. Write it without a path, such as https://lab.example.org"
-        )
+    load.check_origin("--origin", origin)
     if unit:
         options = [] if page else ["--no-page"]
         options += [f"--page-port={page_port}", f"--listen={listen}"] if page else []

@@ -8,7 +8,7 @@ from nicegui import ui
 
 from labenv.classroom.federation.page import MAP
 from labenv.web.class_.bar import sign_out
-from labenv.web.parts import button, words
+from labenv.web.parts import colours, words
 
 STYLE = "".join(file.read_text(encoding="utf-8") for file in (Path(__file__).with_name("class.css"), MAP))
 
@@ -24,7 +24,4 @@ def top(title: str) -> Iterator[ui.label]:
         ui.space()
         yield state
         sign_out()
-        dark = ui.dark_mode(None)
-        with ui.element("div").props('role="group" aria-label="Colours"'):
-            for word, value in (("Light", False), ("Dark", True), ("Auto", None)):
-                button(word, lambda value=value: dark.set_value(value))
+        colours()
