@@ -9,6 +9,7 @@ import pwd
 import shlex
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from platformdirs.unix import Unix
@@ -47,18 +48,25 @@ def runtime() -> Path:
     ]
     for folder in places:
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except FileExistsError:
-            pass  # it is no folder, as is noticed below
+            return private(folder, "locks")
         except OSError:
             continue
-        if _is_own(folder) and not os.lstat(folder).st_mode & 0o077:
-            return folder
-        raise EngineError(
-            f"{folder} is not a folder that only you can use, so labenv does not keep locks there. Remove it, or look who made it."
-        )
     raise EngineError(
         f"No folder for locks can be made: {', '.join(map(str, places))}. Set XDG_RUNTIME_DIR to one of yours."
+    )
+
+
+def private(folder: Path, what: str) -> Path:
+    """A folder for `what` that this user alone can enter, created if needed.
+
+    Raises EngineError if another user prepared it, OSError if it cannot be created.
+    """
+    with suppress(FileExistsError):  # it is no folder, as is noticed below
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if _is_own(folder) and not os.lstat(folder).st_mode & 0o077:
+        return folder
+    raise EngineError(
+        f"{folder} is not a folder that only you can use, so labenv does not keep {what} there. Remove it, or look who made it."
     )
 
 

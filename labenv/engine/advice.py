@@ -42,17 +42,16 @@ class NoEngineError(EngineError):
 
 
 def for_chosen(silence: "Silence", computer: Computer) -> NoEngineError:
-    """The error for an engine that the user chose and that cannot be used."""
+    """The error for an engine that the user chose, or that labenv itself named, and that cannot be used."""
     endpoint = silence.endpoint
-    what = f"The engine that you chose, {endpoint.source}, {silence.detail}."
+    is_users = endpoint.source.startswith(("DOCKER_HOST", "docker context"))
+    what = f"The engine that you chose, {endpoint.source}, {silence.detail}." if is_users else _sentence(silence)
+    if silence.mend:
+        return NoEngineError(what, silence.mend)
     if silence.kind == "denied":
         return NoEngineError(what, _permission(silence, computer))
-    if endpoint.url.startswith("ssh://"):
-        host = endpoint.url.removeprefix("ssh://").split("/")[0]
-        tunnel = f"ssh -nNT -L ~/.engine.sock:/var/run/docker.sock {host}"
-        return NoEngineError(
-            what, f"Forward its socket to this computer: {tunnel} &\nThen: export DOCKER_HOST=unix://$HOME/.engine.sock"
-        )
+    if not is_users:
+        return NoEngineError(what, "Start the engine there.")
     if endpoint.source.startswith("DOCKER_HOST"):
         other = "let labenv look for another one: unset DOCKER_HOST"
     elif computer.environ.get("DOCKER_CONTEXT"):
@@ -64,10 +63,15 @@ def for_chosen(silence: "Silence", computer: Computer) -> NoEngineError:
 
 def for_silent(silence: "Silence", computer: Computer) -> NoEngineError:
     """The error for an engine that exists but cannot be used, where no other answers."""
-    what = f"{silence.endpoint.source[0].upper()}{silence.endpoint.source[1:]} {silence.detail}."
+    what = _sentence(silence)
     if silence.kind == "denied":
         return NoEngineError(what, _permission(silence, computer))
     return NoEngineError(what, f"Restart the engine: {_service(computer, 'restart')}")
+
+
+def _sentence(silence: "Silence") -> str:
+    source = silence.endpoint.source
+    return f"{source[0].upper()}{source[1:]} {silence.detail}."
 
 
 def for_none(computer: Computer) -> NoEngineError:

@@ -4,7 +4,7 @@ import os
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import docker
 import requests
@@ -13,6 +13,10 @@ from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, DockerException
 from docker.tls import TLSConfig
 
+from labenv.engine.errors import system_error
+from labenv.engine.no_road import Kind, NoRoadError
+from labenv.engine.road import SCHEME, Road
+from labenv.engine.road_adapter import RoadAdapter
 from labenv.errors import EngineError
 
 # The docker SDK would use the newest API that a server offers, even one it does not know. 1.44 is the newest that both it
@@ -28,18 +32,27 @@ DEFAULT_SOCKET = "var/run/docker.sock"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an engine may answer. `source` describes it to a person; `chosen` means that no other engine may replace it."""
+    """Where an engine may answer. `source` describes it to a person; `chosen` means that no other engine may replace it.
+
+    `ssh` are options of ssh_config(5) for one over ssh, besides the user's own settings.
+    """
 
     url: str
     source: str
     chosen: bool = False
     tls: TLSConfig | None = None
+    ssh: tuple[str, ...] = ()
 
     @property
     def socket(self) -> Path | None:
         """The path of a local socket, or None for an engine over the network."""
         scheme, _, rest = self.url.partition("://")
         return Path("/" + rest.lstrip("/")) if scheme == "unix" else None
+
+    @property
+    def road(self) -> Road | None:
+        """The road to an engine over ssh, or None for another one."""
+        return Road(self.url, self.ssh) if self.url.startswith(SCHEME) else None
 
 
 @dataclass(frozen=True)
@@ -59,11 +72,12 @@ class Connection:
 
 @dataclass(frozen=True)
 class Silence:
-    """An endpoint where no usable engine answered, and why: `detail` ends a sentence about it."""
+    """An endpoint where no usable engine answered, and why: `detail` ends a sentence about it. `mend` is the way out, if known."""
 
     endpoint: Endpoint
-    kind: Literal["absent", "denied", "mute", "odd"]
+    kind: Kind
     detail: str
+    mend: str = ""
 
 
 def probe(endpoint: Endpoint) -> Connection | Silence:
@@ -73,8 +87,16 @@ def probe(endpoint: Endpoint) -> Connection | Silence:
     """
     if endpoint.socket and not os.path.exists(endpoint.socket):
         return Silence(endpoint, "absent", "does not exist")
-    if endpoint.url.startswith("ssh://"):
-        return Silence(endpoint, "odd", "is reached over ssh, which labenv does not support")
+    found = _asked(endpoint)
+    if endpoint.road and isinstance(found, Silence) and not found.mend:  # it came to the other computer, or seemed to
+        trouble = endpoint.road.trouble()
+        if trouble is None:
+            return _asked(endpoint)
+        return found if (found.kind, trouble.kind) == ("mute", "odd") else _no_road(endpoint, trouble)
+    return found
+
+
+def _asked(endpoint: Endpoint) -> Connection | Silence:
     try:
         client = _client(endpoint, MINIMUM_DOCKER_API_VERSION, _PROBE)
     except (DockerException, ValueError) as error:
@@ -83,6 +105,8 @@ def probe(endpoint: Endpoint) -> Connection | Silence:
         version = client.api.version(api_version=False)
         pinned = _api(endpoint, version)
     except (APIError, requests.exceptions.RequestException, KeyError, TypeError, ValueError) as error:
+        if isinstance(lost := system_error(error), NoRoadError):
+            return _no_road(endpoint, lost)
         return _silence(endpoint, error)
     finally:
         client.close()
@@ -91,11 +115,15 @@ def probe(endpoint: Endpoint) -> Connection | Silence:
 
 def _client(endpoint: Endpoint, version: str, timeout: int) -> docker.DockerClient:
     tls = endpoint.tls or False
-    client = docker.DockerClient(base_url=endpoint.url, version=version, timeout=timeout, tls=tls, max_pool_size=_POOL)
+    if road := endpoint.road:
+        client = docker.DockerClient("unix:///over-ssh", version, timeout, max_pool_size=_POOL)
+        client.api.mount("http+docker://", RoadAdapter(road, timeout, _POOL))
+    else:
+        client = docker.DockerClient(endpoint.url, version, timeout, tls=tls, max_pool_size=_POOL)
     # Nothing of labenv's needs a login. The SDK would ask the credential helpers of ~/.docker/config.json at each build, and
     # fail where one is missing (Docker Desktop's, under WSL); it has no switch for that, and reads the file again if this is empty.
     cast(Any, client.api)._auth_configs = AuthConfig({"auths": {"none.invalid": {}}})
-    client.api.trust_env = not endpoint.socket  # otherwise each request looks for a proxy for a local socket
+    client.api.trust_env = not (endpoint.socket or road)  # otherwise each request looks for a proxy for a local socket
     return client
 
 
@@ -115,8 +143,12 @@ def _numbers(version: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
+def _no_road(endpoint: Endpoint, error: NoRoadError) -> Silence:
+    return Silence(endpoint, error.kind, error.detail, error.mend)
+
+
 def _silence(endpoint: Endpoint, error: Exception) -> Silence:
-    match error if isinstance(error, requests.exceptions.Timeout) else _system_error(error):
+    match error if isinstance(error, requests.exceptions.Timeout) else system_error(error):
         case PermissionError():
             return Silence(endpoint, "denied", "exists, but this user may not use it")
         case FileNotFoundError() | ConnectionRefusedError() if endpoint.socket:
@@ -128,14 +160,3 @@ def _silence(endpoint: Endpoint, error: Exception) -> Silence:
         case OSError(strerror=str(reason)):
             return Silence(endpoint, "odd", f"cannot be reached: {reason}")
     return Silence(endpoint, "odd", "answers, but is not a container engine")
-
-
-def _system_error(error: BaseException) -> OSError | None:
-    """The operating system's own error inside those that urllib3 and requests have wrapped around it."""
-    inner = [error.__cause__, error.__context__, getattr(error, "reason", None), *error.args]
-    for candidate in inner:
-        if isinstance(candidate, OSError) and not isinstance(candidate, requests.exceptions.RequestException):
-            return candidate
-        if isinstance(candidate, BaseException) and (found := _system_error(candidate)):
-            return found
-    return None

@@ -8,6 +8,7 @@ import docker
 import docker.errors
 import requests
 
+from labenv.engine.no_road import NoRoadError
 from labenv.errors import EngineError
 
 # The kernel says the same of a full disk and of limits of its own.
@@ -26,6 +27,8 @@ def refusals(doing: str) -> Iterator[None]:
     except docker.errors.APIError as error:
         raise EngineError(_refusal(doing, error)) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        if isinstance(lost := system_error(error), NoRoadError):
+            raise EngineError(f"The engine stopped answering while {doing}: its computer {lost}") from error
         raise EngineError(
             f"The engine stopped answering while {doing}. Start it again and repeat the command: nothing is lost. "
             f"`labenv doctor` says what is wrong. ({type(error).__name__})"
@@ -47,3 +50,14 @@ def _plain(text: str) -> str:
     if "port is already allocated" in text or "address already in use" in text:
         return f"{text}. Another program listens on that port of 127.0.0.1: stop that program, or choose another --net."
     return text if text.endswith(".") else text + "."
+
+
+def system_error(error: BaseException) -> OSError | None:
+    """The operating system's own error inside those that urllib3 and requests have wrapped around it."""
+    inner = [error.__cause__, error.__context__, getattr(error, "reason", None), *error.args]
+    for candidate in inner:
+        if isinstance(candidate, OSError) and not isinstance(candidate, requests.exceptions.RequestException):
+            return candidate
+        if isinstance(candidate, BaseException) and (found := system_error(candidate)):
+            return found
+    return None

@@ -61,11 +61,6 @@ def test_a_docker_host_without_an_engine_is_refused_by_name(tmp_path: Path, host
     assert asked == []
 
 
-def test_ssh_gets_the_tunnel_to_type(tmp_path: Path) -> None:
-    error = refused(computer_at(tmp_path, DOCKER_HOST="ssh://me@there"))
-    assert "ssh -nNT -L ~/.engine.sock:/var/run/docker.sock me@there" in str(error)
-
-
 def context(config: Path, name: str, host: str, *, current: bool) -> None:
     folder = config / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest()
     folder.mkdir(parents=True)
