@@ -23,7 +23,7 @@ from labenv.engine.dial import Switchboard
 from labenv.engine.endpoint import Endpoint
 from labenv.engine.errors import NetworkTaken, refusals
 from labenv.engine.find import Connection
-from labenv.engine.labels import BRIDGED, LABEL, MACHINE, RECORD
+from labenv.engine.labels import BRIDGED, LABEL, MACHINE, RECORD, SWARM
 from labenv.engine.listing import environment_of
 from labenv.engine.patience import Patience
 from labenv.engine.stream import TOOLS, Stream
@@ -57,11 +57,21 @@ class Engine:
         """Where it answers, so that another process can open it, too."""
         return self._connection.endpoint
 
+    def of(self, environment: Environment) -> "Engine":
+        """The engine that has the environment: this one, unless it stands for several (labenv.swarm.where)."""
+        return self
+
     def apart(self) -> "Engine":
         """The same engine for a piece of work beside others: it waits for its machines with a patience of its own."""
         other = copy(self)
         other._patience = Patience()
         return other
+
+    @cached_property
+    def is_in_swarm(self) -> bool:
+        """Whether it is a node of a swarm of labenv's, so that others change what is on it, too. Raises EngineError."""
+        with refusals("asking who else uses the engine"):
+            return bool(self.api.containers(all=True, limit=1, filters={"label": SWARM}))
 
     @cached_property
     def group(self) -> int | None:

@@ -21,24 +21,27 @@ from typing import Any
 
 import docker.errors
 
-from labenv import places
+from labenv import places, plain_tar
 from labenv.engine import Engine, recipe
 from labenv.engine.channel import Channel
 from labenv.engine.errors import refusals
 from labenv.engine.image_sources import latest, title
 from labenv.engine.images import Images
 from labenv.environment import container_name
-from labenv.errors import EngineError
+from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener
 from labenv.text import decoded
 
 MANIFEST = "save.json"
 _FORMAT = 1
 _STUDENT, _STAMP = re.compile(r"[a-z0-9-]{1,40}", re.ASCII), re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}", re.ASCII)
+_ANY_STAMP = re.compile(rf"{_STAMP.pattern}(?:\.parent)?", re.ASCII)
 _PARENT = ".parent"  # the end of the name of a removed save's copy, on which a machine still stands
 _DRAFT = ".part"
 _LAYING = "laying"  # a file that is there while a copy is laid over an image
 _LARGEST = 32_000_000  # bytes of one machine's copy
+_MOST = 400  # files of a copy
+_LAYER = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\.\d{1,3}", re.ASCII)
 _SECONDS = 60.0  # to make one, which takes a tenth of one; half a minute where packages were installed on a slow disk
 _COPY = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8")
 _LAY = Path(__file__).with_suffix(".pl").read_text(encoding="utf-8")
@@ -118,6 +121,63 @@ def size(manifest: dict[str, Any], machine: str) -> int:
     return sum((folder / layer).stat().st_size for layer in manifest["machines"][machine]["layers"])
 
 
+def stands_on(manifest: Mapping[str, Any]) -> set[str]:
+    """The stamps of the saves that a copy's machines came out of, whose copies are needed for the next copy of them."""
+    return {str(facts["parent"]) for facts in manifest["machines"].values() if facts.get("parent")}
+
+
+def stamps(student_id: str) -> set[str]:
+    """The stamps of all copies of a student, also of those that only machines stand on."""
+    return {stamp.removesuffix(_PARENT) for stamp in _names(_folder(student_id), _ANY_STAMP)}
+
+
+def packed(student_id: str, stamp: str) -> bytes | None:
+    """The copy with that stamp as a tar archive, for `unpack` elsewhere; None if there is none."""
+    for end in ("", _PARENT):
+        folder = _folder(student_id) / f"{stamp}{end}"
+        if _STAMP.fullmatch(stamp) and (manifest := _read(folder)):
+            archive = io.BytesIO()
+            layers = [layer for facts in manifest["machines"].values() for layer in facts["layers"]]
+            with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+                for name in (MANIFEST, *layers):
+                    content = (folder / name).read_bytes()
+                    entry = tarfile.TarInfo(name)
+                    entry.size = len(content)
+                    tar.addfile(entry, io.BytesIO(content))
+            return archive.getvalue()
+    return None
+
+
+def unpack(student_id: str, stamp: str, data: bytes) -> dict[str, Any]:
+    """Store a copy that was packed elsewhere, and return what is said of it. Raises UsageError for what is none, EngineError."""
+    folder = _folder(student_id)
+    draft = folder / f"{stamp}{_DRAFT}"
+    if not _STUDENT.fullmatch(student_id) or not _STAMP.fullmatch(stamp):
+        raise UsageError("A copy of a save has the id of a student and a stamp.")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700, parents=True)
+        places.state().joinpath("saves").chmod(0o700)
+        for number, (member, pieces) in enumerate(plain_tar.members(io.BytesIO(data))):
+            name = member.name
+            if member.kind != "file" or number >= _MOST or not (name == MANIFEST or _LAYER.fullmatch(name)):
+                raise UsageError(f"What was sent as a copy of {student_id}'s machines has parts that no copy has.")
+            _write(draft / name, b"".join(pieces))
+        final = folder / stamp
+        if (manifest := _read(draft, final)) is None:
+            raise UsageError(f"What was sent as a copy of {student_id}'s machines is incomplete, or of another version.")
+        if not final.exists():
+            draft.rename(final)
+    except plain_tar.Unreadable as error:
+        raise UsageError(f"What was sent as a copy of {student_id}'s machines is no archive ({error}).") from error
+    except OSError as error:
+        raise EngineError(f"{folder} cannot be written: {error.strerror}. {places.way_out(folder)}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        _tidy(student_id)
+    return manifest
+
+
 def drop(student_id: str, stamp: str, *, needed: bool) -> None:
     """Remove the copy of a save that is removed. One that a machine stands on, as `needed` says, only stops to be a save's."""
     folder = _folder(student_id) / stamp
@@ -127,6 +187,13 @@ def drop(student_id: str, stamp: str, *, needed: bool) -> None:
         else:
             shutil.rmtree(folder)
             _tidy(student_id)
+
+
+def drop_unneeded(student_id: str, needed: Iterable[str]) -> None:
+    """Remove what only machines stood on, but the copies with these stamps."""
+    for stamp in _names(_folder(student_id), _ANY_STAMP):
+        if stamp.endswith(_PARENT) and stamp.removesuffix(_PARENT) not in needed:
+            shutil.rmtree(_folder(student_id) / stamp, ignore_errors=True)
 
 
 def drop_parents(student_id: str) -> None:
@@ -221,13 +288,14 @@ def _names(folder: Path, form: re.Pattern[str]) -> list[str]:
         return []
 
 
-def _read(folder: Path) -> dict[str, Any] | None:
-    """The manifest in a folder; None for one that is damaged or of another version."""
+def _read(folder: Path, named: Path | None = None) -> dict[str, Any] | None:
+    """The manifest in a folder, which is to be `named` so; None for one that is damaged or of another version."""
+    named = named or folder
     with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
         right = manifest["format"] == _FORMAT and (manifest["student"], manifest["stamp"]) == (
-            folder.parent.name,
-            folder.name.removesuffix(_PARENT),
+            named.parent.name,
+            named.name.removesuffix(_PARENT),
         )
         layers = [layer for facts in manifest["machines"].values() for layer in facts["layers"]]
         if right and layers and all((folder / layer).is_file() for layer in layers):

@@ -28,6 +28,7 @@ FIREWALL = "labenv.firewall"  # on an image, and so on its machines: see labenv.
 FOREIGN = "labenv.foreign"  # on what came out of an archive, and on every machine beside it (labenv.engine.recipe)
 HOSTNAME = "labenv.hostname"  # on a machine whose host name is not the topology's
 NOTED = "labenv.restored"  # which restore a machine came from, or a note is about (labenv.engine.save_store)
+SWARM = "labenv.swarm"  # on what a swarm of labenv's consists of: services and their containers
 
 
 def environment_labels(environment: Environment) -> dict[str, str]:

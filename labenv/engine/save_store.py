@@ -171,9 +171,7 @@ def make(
     try:
         with ThreadPoolExecutor(len(machines)) as pool:
             copied = list(pool.map(lambda machine: _write_down(engine, machine), machines))
-            stamp = f"{datetime.now(UTC).strftime(_TIME)}-{token_hex(4)}"
-            told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines)}
-            told |= {FORMAT: CURRENT, VERSION: __version__} | ({TICKS: ticks} if ticks else {})
+            stamp, told = _new(name, machines, ticks)
             with _still(engine, machines, pool), refusals(f"saving {student}'s machines"):
                 committed = list(pool.map(lambda machine: _commit(engine, student, stamp, machine, told), machines))
             made = Save(student, name, stamp, tuple(copy for copy, _ in committed))
@@ -187,6 +185,43 @@ def make(
         with suppress(EngineError):
             tidied(engine, student)
         raise
+
+
+def jot(
+    engine: Engine, environment: Environment, name: str, *, ticks: str = "", records: Mapping[str, Any] | None = None
+) -> Save:
+    """Copy an environment outside the engine alone, as a save that is `gone`: quickly, and its machines go on meanwhile.
+
+    `records` are kept beside it (kept.manifest_of). A message in transit may be in the copy twice, or not at all. Raises EngineError.
+    """
+    student, machines = environment.student.id, environment.machines
+    stamp, told = _new(name, machines, ticks)
+
+    def one(machine: Machine) -> tuple[Copy, bytes | EngineError | None, dict[str, Any]]:
+        tag = f"{REPOSITORY}:{student}.{stamp}.{machine.name}"
+        content = _write_down(engine, machine)
+        inspected = engine.api.inspect_container(machine.container)
+        if content is None:
+            tag_now = temporary(student)
+            engine.api.commit(machine.container, *tag_now.split(":"), pause=False)
+            try:
+                content = kept.copied_from_image(engine, tag_now, machine.made)
+            finally:
+                _untag(engine, tag_now)
+        return Copy(machine.name, tag, _labels(engine, machine, inspected["Config"], told)), content, inspected
+
+    with ThreadPoolExecutor(len(machines)) as pool, refusals(f"copying {student}'s machines"):
+        done = list(pool.map(one, machines))
+    made = Save(student, name, stamp, tuple(copy for copy, _, _ in done), gone=True)
+    _keep(engine, made, machines, [content for _, content, _ in done], [facts for _, _, facts in done], records)
+    return made
+
+
+def _new(name: str, machines: Sequence[Machine], ticks: str) -> tuple[str, dict[str, str]]:
+    """The stamp of a new save, and the labels that tell of it."""
+    stamp = f"{datetime.now(UTC).strftime(_TIME)}-{token_hex(4)}"
+    told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines)}
+    return stamp, told | {FORMAT: CURRENT, VERSION: __version__} | ({TICKS: ticks} if ticks else {})
 
 
 def temporary(student_id: str) -> str:
@@ -328,6 +363,7 @@ def _keep(
     machines: Sequence[Machine],
     copied: Sequence[bytes | EngineError | None],
     facts: Sequence[Mapping[str, Any]],
+    records: Mapping[str, Any] | None = None,
 ) -> None:
     """Store a copy of a save outside the engine. Raises EngineError."""
     new: dict[str, bytes] = {}
@@ -345,7 +381,7 @@ def _keep(
             "parent": parent,
         }
     manifest = {"student": made.student_id, "name": made.name, "stamp": made.stamp, "engine": engine.facts.ident}
-    kept.store(manifest | {"machines": told}, new)
+    kept.store(manifest | {"machines": told} | ({"records": dict(records)} if records else {}), new)
 
 
 @contextmanager
@@ -365,14 +401,10 @@ def _commit(
     tag = f"{student_id}.{stamp}.{machine.name}"
     inspected = engine.api.inspect_container(machine.container)
     config = inspected["Config"]
-    theirs = (config["Labels"] or {}).items()
-    name = hostname.wished(engine, machine.container) or config["Hostname"]
-    if name != machine.fqdn or HOSTNAME in dict(theirs):
-        told = told | {HOSTNAME: name}
-    # What Compose or Podman wrote says nothing about the save, and would mean something elsewhere.
-    labels = {k: value if k.startswith("labenv.") and k != TICKS else "" for k, value in theirs} | told
+    labels = _labels(engine, machine, config, told)
     if _layers(engine, inspected["Image"]) < _DEEPEST:
-        changed = {key: value for key, value in labels.items() if key in told or not value}
+        theirs = config["Labels"] or {}
+        changed = {key: value for key, value in labels.items() if theirs.get(key) != value}
         changes = [f"LABEL {_quoted(key)}={_quoted(value)}" for key, value in changed.items()]
         engine.api.commit(machine.container, REPOSITORY, tag, pause=False, changes=changes)
     else:  # back to one layer; an exported file system does not say how to start it
@@ -383,6 +415,16 @@ def _commit(
         if error := re.search(r'"error":"([^"]*)"', said):  # part of an answer that began as a success
             raise docker.errors.APIError(error[1])
     return Copy(machine.name, f"{REPOSITORY}:{tag}", labels), inspected
+
+
+def _labels(engine: Engine, machine: Machine, config: Mapping[str, Any], told: dict[str, str]) -> dict[str, str]:
+    """The labels of a machine in a save: its own, and what is told of the save."""
+    theirs = (config["Labels"] or {}).items()
+    name = hostname.wished(engine, machine.container) or config["Hostname"]
+    if name != machine.fqdn or HOSTNAME in dict(theirs):
+        told = told | {HOSTNAME: name}
+    # What Compose or Podman wrote says nothing about the save, and would mean something elsewhere.
+    return {k: value if k.startswith("labenv.") and k != TICKS else "" for k, value in theirs} | told
 
 
 def _layers(engine: Engine, image: str) -> int:

@@ -2,7 +2,7 @@
 
 An flock(2) on a file that everybody can reach who may use the engine: the kernel releases it however the holder ends, so no
 lock is ever stale. The file names the holder and is removed with the lock. Where not everybody can reach one folder, such as
-over a network, the engine keeps a lock itself besides (labenv.engine.hold).
+over a network or in a swarm, the engine keeps a lock itself besides (labenv.engine.hold).
 """
 
 import fcntl
@@ -104,9 +104,9 @@ def said_by_holder(descriptor: int) -> str:
 def _folder_of(engine: Engine) -> tuple[Path, bool]:
     """Where the locks of an engine's environments are, and whether all who may use it have them there. Raises EngineError."""
     if engine.group is None:
-        return places.runtime(), not engine.is_distant
+        return places.runtime(), not (engine.is_distant or engine.is_in_swarm)
     try:
-        return places.shared(engine.group), True
+        return places.shared(engine.group), not engine.is_in_swarm
     except (PermissionError, FileExistsError):
         # Who uses the socket by another right, such as an access control list; or somebody who may not use it stands in the way.
         return places.runtime(), False

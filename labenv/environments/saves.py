@@ -196,6 +196,11 @@ def _names(before: Save | None) -> tuple[str, ...]:
     return (before.name,) if before else ()
 
 
+def is_whole(environment: Environment) -> bool:
+    """Whether all machines of an environment exist and have run, so that it can be saved."""
+    return all(map(_is_whole, environment.machines))
+
+
 def _is_whole(machine: Machine) -> bool:
     """Whether a machine exists and has run."""
     return machine.state in ("running", "paused", "exited")

@@ -1,0 +1,240 @@
+"""Which node has a student's environment, and how current the copy is that was pushed of it: a file for each student.
+
+They lie in labenv's folder of state on the manager, and the keeper writes them. A node has an environment from when its supervisor
+`begin`s until it `end`s, or until another node's begins: whoever has it no more may not push over its state (the `generation`).
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from labenv import places, student
+from labenv.errors import LabenvError, UsageError
+from labenv.text import one_line
+
+_MOST_MOVES = 20
+
+
+@dataclass(frozen=True)
+class Move:
+    """An environment went from a node to another: when, and the time of the copy that it goes on from ("" if it began again).
+
+    It was `lost` if the node did not end it; `seen` is when that node was last heard of. Times are UTC, ISO 8601. `aside` is the
+    save with what was found on the lost node later.
+    """
+
+    source: str
+    target: str
+    at: str
+    pushed: str
+    lost: bool
+    seen: str = ""
+    aside: str = ""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who has a student's environment: the `node` (its id in the swarm) and its name, since `begun`; no node if nobody has.
+
+    `up` is when it was up there, and `parts` how long the supervisor took for what (seconds); `failed` is the sentence about
+    why it could not come up. `pushed` is when the copy with that `stamp` was made. Times are UTC, ISO 8601.
+    """
+
+    student: str
+    class_id: str
+    generation: int = 0
+    node: str = ""
+    name: str = ""
+    begun: str = ""
+    up: str = ""
+    parts: dict[str, float] = field(default_factory=dict)
+    failed: str = ""
+    pushed: str = ""
+    stamp: str = ""
+    moves: tuple[Move, ...] = ()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a node has the environment, and it came up there."""
+        return bool(self.node and self.up)
+
+
+def folder() -> Path:
+    """Where they are."""
+    return places.state() / "swarm" / "leases"
+
+
+def read(student_id: str) -> Lease | None:
+    """The lease of a student, None if there never was one or its file is damaged."""
+    with suppress(OSError, ValueError, TypeError, LookupError):
+        told: dict[str, Any] = json.loads((folder() / f"{student_id}.json").read_text(encoding="utf-8"))
+        moves = tuple(Move(**move) for move in told.pop("moves"))
+        return Lease(**told, moves=moves)
+    return None
+
+
+def everything(class_id: str | None = None) -> dict[str, Lease]:
+    """All leases (of one class, if given), by student."""
+    found = (read(path.stem) for path in sorted(folder().glob("*.json")))
+    return {each.student: each for each in found if each and class_id in (None, each.class_id)}
+
+
+def now() -> str:
+    """The time as leases have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Leases:
+    """The leases, for the one who may change them: the keeper. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        """Look at what there is when it is asked for."""
+        self._lock = threading.Lock()
+        self._seen: dict[str, str] = {}  # when a node was last heard of
+
+    def heard(self, node: str) -> None:
+        """Note that a node is alive."""
+        self._seen[node] = now()
+
+    def begin(self, student_id: str, class_id: str, node: str, name: str) -> tuple[Lease, bool]:
+        """Give an environment to a node; returns the lease, and whether what that node may still have of the student is stale.
+
+        Raises UsageError if another class has a student of that id.
+        """
+        with self._changing(student_id, class_id) as before:
+            is_stale = bool(before.generation) and before.node != node
+            moves = before.moves
+            source = before.name or (moves[-1].target if moves else "")
+            if before.node and before.node != node:
+                move = Move(before.name, name, now(), before.pushed, lost=True, seen=self._seen.get(before.node, ""))
+                moves = (*moves, move)[-_MOST_MOVES:]
+            elif not before.node and before.generation and source != name:
+                moves = (*moves, Move(source, name, now(), before.pushed, lost=False))[-_MOST_MOVES:]
+            lease = replace(
+                before,
+                generation=before.generation + 1,
+                node=node,
+                name=name,
+                begun=now(),
+                up="",
+                parts={},
+                failed="",
+                moves=moves,
+            )
+            _write(lease)
+        return lease, is_stale
+
+    def came_up(self, student_id: str, generation: int, parts: dict[str, float]) -> None:
+        """Note that an environment is up, and how long that took. Raises UsageError if another node has it now."""
+        with self._mine(student_id, generation) as lease:
+            _write(replace(lease, up=now(), parts=parts, failed=""))
+
+    def failed(self, student_id: str, generation: int, sentence: str) -> None:
+        """Note why an environment cannot come up. Raises UsageError if another node has it now."""
+        with self._mine(student_id, generation) as lease:
+            _write(replace(lease, failed=one_line(sentence)[:1000]))
+
+    def pushed(self, student_id: str, generation: int, stamp: str) -> Lease:
+        """Note that there is a copy. Raises UsageError if another node has the environment now."""
+        with self._mine(student_id, generation) as before:
+            lease = replace(before, pushed=now(), stamp=stamp)
+            _write(lease)
+        return lease
+
+    def end(self, student_id: str, generation: int) -> None:
+        """Note that a node has given an environment up, with all that was in it. Raises UsageError if another node has it now."""
+        with self._mine(student_id, generation) as lease:
+            _write(replace(lease, node="", up="", failed=""))
+
+    def kept_aside(self, student_id: str, name: str, save: str) -> None:
+        """Note in which save is what was found on a node that had lost the environment."""
+        with self._lock:
+            lease = read(student_id)
+            if lease:
+                moves = [replace(m, aside=save) if m.source == name and m.lost and not m.aside else m for m in lease.moves]
+                _write(replace(lease, moves=tuple(moves)))
+
+    def _changing(self, student_id: str, class_id: str) -> "_Held":
+        return _Held(self._lock, student.check_id(student_id), class_id)
+
+    def _mine(self, student_id: str, generation: int) -> "_Held":
+        return _Held(self._lock, student.check_id(student_id), None, generation)
+
+
+@dataclass
+class _Held:
+    """A lease while it may be changed. Raises UsageError for one of another class, or of another generation."""
+
+    lock: threading.Lock
+    student: str
+    class_id: str | None
+    generation: int | None = None
+
+    def __enter__(self) -> Lease:
+        self.lock.acquire()
+        try:
+            lease = read(self.student) or Lease(self.student, self.class_id or "")
+            if self.class_id is not None and lease.class_id != self.class_id:
+                if lease.node:
+                    raise UsageError(f"{self.student} has an environment of the class {lease.class_id} in this swarm.")
+                lease = Lease(self.student, self.class_id, lease.generation)
+            if self.generation is not None and lease.generation != self.generation:
+                raise UsageError(f"{self.student}'s environment is on {lease.name or 'no node'} now.")
+        except BaseException:
+            self.lock.release()
+            raise
+        return lease
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def forget(student_id: str) -> None:
+    """Remove a lease: the student's environment was removed for good."""
+    with suppress(OSError):
+        (folder() / f"{student_id}.json").unlink()
+
+
+def told(lease: Lease) -> Iterator[str]:
+    """What a person should know of an environment's last move, in sentences; nothing if it never moved, or lost nothing."""
+    if not lease.moves:
+        return
+    move = lease.moves[-1]
+    if not move.lost:
+        return
+    when = f" at about {clock(move.seen)}" if move.seen else ""
+    yield f"The server {move.source} was lost{when}, and your environment went on on {move.target} at {clock(move.at)}."
+    if move.pushed:
+        yield f"It is as it was at {clock(move.pushed)}{_minutes(move.pushed, move.seen or move.at)}: what came after is not in it."
+    else:
+        yield "It began again from the start, because nothing had been pushed yet."
+    if move.aside:
+        yield f"{move.source} came back, and what was there is kept in the save {move.aside}: labenv restore {move.aside}"
+    else:
+        yield f"If {move.source} comes back, what was there is kept in a save."
+
+
+def clock(moment: str) -> str:
+    """A time of a lease as this computer's clock shows it."""
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M") if moment else "?"
+
+
+def _minutes(pushed: str, until: str) -> str:
+    seconds = (datetime.fromisoformat(until) - datetime.fromisoformat(pushed)).total_seconds()
+    return f", {max(1, round(seconds / 60))} min before" if seconds > 0 else ""
+
+
+def _write(lease: Lease) -> None:
+    path = folder() / f"{lease.student}.json"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_suffix(".part")
+        draft.write_text(json.dumps(asdict(lease)), encoding="utf-8")
+        draft.rename(path)
+    except OSError as error:
+        raise LabenvError(f"{path} cannot be written: {error.strerror}. {places.way_out(path)}") from error

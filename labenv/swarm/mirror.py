@@ -1,0 +1,64 @@
+"""What is in a further place: the copies, histories and leases of all students of the swarm, as they are on the manager's disk."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from labenv import places
+from labenv.engine import kept
+from labenv.errors import LabenvError
+from labenv.swarm.leases import Lease, everything
+from labenv.swarm.place import Place, packed
+
+STATUS = "place.json"  # in labenv's folder for the swarm: what became of the last time
+
+
+class Mirror:
+    """Puts into a place what is new, and removes there what is gone here."""
+
+    def __init__(self, place: Place) -> None:
+        """Put nothing yet."""
+        self._place = place
+        self._there: dict[str, set[str]] = {}
+        self._written: dict[str, object] = {}
+
+    def go(self) -> None:
+        """Do it once. What fails is written down, and tried again the next time."""
+        failed = ""
+        for student, lease in everything().items():
+            try:
+                self._one(student, lease)
+            except LabenvError as error:
+                failed = str(error)
+                print(failed, file=sys.stderr, flush=True)
+                break
+        status = places.state() / "swarm" / STATUS
+        status.write_text(json.dumps({"url": self._place.url, "failed": failed}), encoding="utf-8")
+
+    def _one(self, student: str, lease: Lease) -> None:
+        if student not in self._there:
+            self._there[student] = self._place.names(f"{student}/copies")
+        there, here = self._there[student], {f"{stamp}.tar" for stamp in kept.stamps(student)}
+        for name in sorted(here - there):
+            if content := kept.packed(student, name.removesuffix(".tar")):
+                self._place.put(f"{student}/copies/{name}", content)
+                there.add(name)
+        self._once(f"{student}/lease.json", lease, lambda: json.dumps(asdict(lease)).encode())
+        history = places.state() / "history" / f"{student}.git"
+        if history.is_dir():
+            self._once(f"{student}/history.tar", _newest(history), lambda: packed(history))
+        for name in sorted(there - here):  # last: what is new is there by now
+            self._place.drop(f"{student}/copies/{name}")
+            there.discard(name)
+
+    def _once(self, name: str, state: object, content: Callable[[], bytes]) -> None:
+        if self._written.get(name) != state:
+            self._place.put(name, content())
+            self._written[name] = state
+
+
+def _newest(folder: Path) -> float:
+    """When something in a repository was last changed: a commit moves a branch."""
+    return max((path.stat().st_mtime for path in [folder, *folder.glob("refs/**/*")]), default=0.0)

@@ -1,0 +1,131 @@
+"""The services of a swarm: the keeper, the wardens, and a supervisor for each student."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labenv import places
+from labenv.engine import Engine, swarm
+from labenv.engine.swarm import Service
+from labenv.environments.plan import Request, wished
+from labenv.environments.room import MEMORY
+from labenv.errors import UsageError
+from labenv.swarm import setup, words
+from labenv.swarm.supervisor import told_of
+
+_SOCKET = {"/var/run/docker.sock": "/var/run/docker.sock", "/sys/fs/cgroup": "/sys/fs/cgroup"}
+_READ_ONLY = frozenset({"/sys/fs/cgroup"})
+_NODE = {words.NODE: "{{.Node.ID}}", words.NODE_NAME: "{{.Node.Hostname}}"}
+_SECRETS = {words.CERTIFICATE: words.CERTIFICATE, words.TOKEN: words.TOKEN}
+_GRACE = 120  # seconds that a supervisor has for its last push
+_PROCESSORS = 0.05  # that an environment of a class needs on average; measured (docs/operator.md)
+_KEEPER_MEMORY, _WARDEN_MEMORY, _SHELL_MEMORY = 96 << 20, 96 << 20, 8 << 20
+
+# Between `begin` and `end` only a shell waits. What has begun is finished before anything else, however Swarm hurries.
+_SUPERVISE = """
+trap over=yes TERM INT
+python3 -m labenv.swarm.supervisor begin & begun=$!
+while kill -0 $begun 2>/dev/null; do wait $begun; rc=$?; done
+if [ -z "$over" ] && [ "$rc" != 0 ]; then sleep 15 & wait $!; [ -n "$over" ] || exit 1; fi
+[ -n "$over" ] || { sleep infinity & wait $!; }
+exec python3 -m labenv.swarm.supervisor end
+"""
+
+
+@dataclass(frozen=True)
+class Reserve:
+    """What Swarm reserves for one environment: bytes of memory, and processors; 0 for labenv's own measure."""
+
+    memory: int = 0
+    processors: float = 0.0
+
+
+def keeper(engine: Engine, image: str, urls: Mapping[str, Path | None]) -> Service:
+    """The service of the keeper: on this manager, which has labenv's folder of state. `urls` are the further places.
+
+    Each may have a file with settings, which becomes a secret. Raises UsageError if a file cannot be read, EngineError.
+    """
+    state = places.state()
+    secrets = {**_SECRETS, words.KEY: words.KEY}
+    binds = {str(state): "/state/labenv"}
+    for number, (url, file) in enumerate(urls.items()):
+        if file:
+            secrets[setup.keep(engine, words.PLACE, _content(file))] = f"{words.PLACE}-{number}"
+        if url.startswith("file://"):
+            binds[url.removeprefix("file://")] = url.removeprefix("file://")
+    return Service(
+        words.KEEPER_SERVICE,
+        "keeper",
+        image,
+        ["python3", "-m", "labenv.swarm.keeper"],
+        environment={"XDG_STATE_HOME": "/state", "HOME": "/state", words.PLACES: json.dumps(list(urls))},
+        binds=binds,
+        secrets=setup.named(engine, secrets),
+        constraints=[f"node.id=={swarm.state(engine)['NodeID']}"],
+        memory=_KEEPER_MEMORY,
+        user=f"{os.geteuid()}:{os.getegid()}",
+    )
+
+
+def warden(engine: Engine, image: str, every: float) -> Service:
+    """The service of the wardens, one on each node; each environment is pushed every so many seconds. Raises EngineError."""
+    return Service(
+        words.WARDEN_SERVICE,
+        "warden",
+        image,
+        ["python3", "-m", "labenv.swarm.warden"],
+        environment={**_of_nodes(engine), words.EVERY: f"{every:g}"},
+        binds=_SOCKET,
+        read_only=_READ_ONLY,
+        secrets=setup.named(engine, _SECRETS),
+        replicas=None,
+        memory=_WARDEN_MEMORY,
+        grace=60,
+    )
+
+
+def supervisor(engine: Engine, image: str, request: Request, reserve: Reserve) -> Service:
+    """The service of a student: one task, wherever there is room. Raises UsageError for a request that cannot be met, EngineError."""
+    who = request.student_id
+    machines = len(wished(request).nodes)
+    return Service(
+        words.supervisor(who),
+        "supervisor",
+        image,
+        ["sh", "-c", _SUPERVISE],
+        environment={**_of_nodes(engine), words.WORK: json.dumps(told_of(request), sort_keys=True)},
+        labels={words.SUPERVISED: who, words.OF_CLASS: request.belongs.class_id},
+        binds=_SOCKET,
+        read_only=_READ_ONLY,
+        volumes={"labenv-slots": "/slots"},
+        secrets=setup.named(engine, _SECRETS),
+        memory=reserve.memory or machines * MEMORY + _SHELL_MEMORY,
+        processors=reserve.processors or _PROCESSORS,
+        grace=_GRACE,
+        spread=True,
+    )
+
+
+def _of_nodes(engine: Engine) -> dict[str, str]:
+    return {**_NODE, words.KEEPER: setup.keeper_url(engine), "HOME": "/root", "XDG_STATE_HOME": "/var/lib"}
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def students(engine: Engine, class_id: str) -> dict[str, str]:
+    """The students of a class that have a supervisor, each with the id of its service. Raises EngineError."""
+    there = swarm.services(engine, f"{words.OF_CLASS}={class_id}")
+    return {each["Spec"]["Labels"][words.SUPERVISED]: each["ID"] for each in there}
+
+
+def tasks_of(engine: Engine, ids: Sequence[str]) -> dict[str, swarm.Task]:
+    """The newest task of each of these services that has one, by the service's id. Raises EngineError."""
+    wanted = set(ids)
+    return {task.service: task for task in swarm.tasks(engine) if task.service in wanted}

@@ -1,0 +1,179 @@
+"""A supervisor: brings one student's environment up on the node where Swarm has placed it, and ends it there.
+
+`begin` runs when its task starts, `end` when Swarm ends it: before a drain, or because its service is removed. Between them a shell
+waits, which needs no memory to speak of (labenv.swarm.services).
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from labenv.engine import Engine, image_sources
+from labenv.engine.endpoint import Endpoint
+from labenv.engine.find import reconnect
+from labenv.engine.images import Images
+from labenv.environment import Allowance, Belonging
+from labenv.environments.down import down
+from labenv.environments.plan import Request, wished
+from labenv.environments.up import up
+from labenv.errors import EngineError, LabenvError, UsageError
+from labenv.events import Event, silent
+from labenv.lab import labs
+from labenv.swarm import copies, words
+from labenv.swarm.client import Gone, Keeper, of_service, patiently
+
+ENGINE = Endpoint("unix:///var/run/docker.sock", "the engine of this node", chosen=True)
+_SLOTS = Path("/slots")
+_PATIENCE = 45  # seconds for a keeper that does not answer: it may just begin itself
+
+
+def request_of(told: dict[str, Any]) -> Request:
+    """What a supervisor is to bring up, as `told_of` has put it into its service."""
+    allowance = Allowance(told["memory"], told["processes"])
+    return Request(
+        told["student"],
+        told["x"],
+        told["first"],
+        told["stage"],
+        told["lab"],
+        profiles=frozenset(told["profiles"]),
+        belongs=Belonging(told["class"], allowance),
+    )
+
+
+def told_of(request: Request) -> dict[str, Any]:
+    """A request as JSON can carry it to a supervisor."""
+    return {
+        "student": request.student_id,
+        "x": request.x,
+        "first": request.first,
+        "stage": request.stage,
+        "lab": request.lab,
+        "profiles": sorted(request.profiles),
+        "class": request.belongs.class_id,
+        "memory": request.belongs.allowance.memory,
+        "processes": request.belongs.allowance.processes,
+    }
+
+
+def begin(engine: Engine, request: Request, keeper: Keeper, node: str, name: str) -> None:
+    """Bring the environment up here: as it is, as it was pushed last, or for the first time. Raises LabenvError."""
+    who, began = request.student_id, time.monotonic()
+    with _slot():
+        turn = time.monotonic()
+        lease = patiently(
+            lambda: keeper.say("begin", student=who, node=node, name=name, **{"class": request.belongs.class_id}), _PATIENCE
+        )
+        generation = int(lease["generation"])
+        try:
+            _bring(engine, request, keeper, lease, name)
+        except Gone:
+            raise
+        except LabenvError as error:
+            keeper.say("failed", student=who, generation=generation, sentence=f"{name}: {error}")
+            raise
+        parts = {"waited for a turn": turn - began, "up": time.monotonic() - turn}
+        patiently(lambda: keeper.say("up", student=who, generation=generation, parts=parts), _PATIENCE)
+
+
+def _bring(engine: Engine, request: Request, keeper: Keeper, lease: dict[str, Any], name: str) -> None:
+    who = request.student_id
+    there = next(iter(engine.environments(who)), None)
+    if there and there.belongs.class_id != request.belongs.class_id:
+        raise UsageError(
+            f"{name} has an environment of {who} that is not of this class. Save it there and remove it: labenv save -s {who}, "
+            f"labenv down -s {who}"
+        )
+    if there and lease["stale"]:
+        copies.keep_aside(engine, who, keeper, name, _log)
+        there = None
+    _refuse_without_images(engine, request, name)
+    if there:
+        up(engine, request_as(request, there.stage, there.student.x), _log)
+    elif lease["stamp"]:
+        copies.bring_back(engine, who, lease["stamp"], keeper, _log)
+    else:
+        up(engine, request, _log)
+
+
+def request_as(request: Request, stage: str, x: int) -> Request:
+    """The request that an environment meets which began at another stage."""
+    return Request(
+        request.student_id, x, None, stage, request.lab, profiles=request.profiles, belongs=request.belongs
+    )
+
+
+def _refuse_without_images(engine: Engine, request: Request, name: str) -> None:
+    lab = labs.load(request.lab or labs.default())
+    names = {lab.image_of(node.name, node.image, request.stage or lab.last_stage) for node in wished(request).nodes}
+    if lacking := Images(engine, image_sources.of(lab)).missing(names):
+        raise EngineError(f"it lacks images: {', '.join(image.tag for image in lacking)}. On the manager: labenv swarm images")
+
+
+def end(engine: Engine, student_id: str, keeper: Keeper, node: str) -> None:
+    """Push the environment's last state, and remove it from this node. Raises LabenvError, and then it stays, with all work."""
+    held = keeper.say("seen", node=node, name="", holds=[student_id])
+    generation = held["current"].get(student_id)
+    if generation is None:  # it is another node's: the warden keeps what is here aside
+        return
+    there = engine.environments(student_id)
+    if there:
+        copies.push(engine, student_id, keeper, generation, patience=_PATIENCE)
+        down(engine, there[0], silent)
+    patiently(lambda: keeper.say("end", student=student_id, generation=generation), _PATIENCE)
+
+
+@contextmanager
+def _slot() -> Iterator[None]:
+    """One of so many that come up on a node at the same time: more of them would only compete for the processors."""
+    files = [_SLOTS / str(number) for number in range((os.cpu_count() or 1) + 1)]
+    if not _SLOTS.is_dir():
+        yield
+        return
+    while True:
+        for path in files:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                continue
+            try:
+                yield
+            finally:
+                os.close(descriptor)
+            return
+        time.sleep(0.1)
+
+
+def _log(event: Event) -> None:
+    if event.kind in ("note", "warn"):
+        print(f"{event.step}: {event.message}", flush=True)
+
+
+def main() -> int:
+    """Do what the only argument says. Returns the exit code."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what has begun is finished: a shell waits for it
+    request = request_of(json.loads(os.environ[words.WORK]))
+    node, name = os.environ[words.NODE], os.environ[words.NODE_NAME]
+    try:
+        engine, keeper = Engine(reconnect(ENGINE)), of_service()
+        if sys.argv[1:] == ["end"]:
+            patiently(lambda: end(engine, request.student_id, keeper, node), _PATIENCE)
+        else:
+            begin(engine, request, keeper, node, name)
+    except LabenvError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""On which node a student's environment is, and the engine of that node: what every command needs that is meant for one."""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from threading import Lock
+
+from labenv.engine import Engine, swarm
+from labenv.engine.endpoint import Endpoint
+from labenv.engine.find import reconnect
+from labenv.engine.road import keyed
+from labenv.engine.swarm import Node
+from labenv.environment import Environment
+from labenv.errors import EngineError, LabenvError
+from labenv.parallel import Together
+from labenv.swarm import leases, setup
+
+_TOGETHER = 16  # nodes that are asked at the same time
+
+
+class Nodes:
+    """The nodes of a swarm, and their engines, each opened when it is needed. Safe to share between threads."""
+
+    def __init__(self, manager: Engine) -> None:
+        """Ask nothing yet."""
+        self.manager = manager
+        self._own = ""
+        self._engines: dict[str, Engine] = {}
+        self._lock = Lock()
+
+    @cached_property
+    def all(self) -> Sequence[Node]:
+        """The nodes as they were when somebody first asked, by name. Raises EngineError."""
+        return swarm.nodes(self.manager)
+
+    @cached_property
+    def _here(self) -> str:
+        return str(swarm.state(self.manager).get("NodeID", ""))
+
+    def named(self, name: str) -> Node:
+        """The node of that name or id. Raises EngineError, naming the nodes, if there is none."""
+        for node in self.all:
+            if name in (node.name, node.id):
+                return node
+        raise EngineError(f"There is no node {name}. The nodes are: {', '.join(node.name for node in self.all)}.")
+
+    def engine(self, node: str) -> Engine:
+        """The engine of the node with that id. Raises EngineError if it does not answer, or is no node any more."""
+        if node == self._here:
+            return self.manager
+        with self._lock:
+            if node not in self._engines:
+                self._engines[node] = Engine(reconnect(endpoint(self.named(node))))
+            return self._engines[node]
+
+    def engines(self, wanted: Iterable[Node] | None = None) -> dict[str, Engine | LabenvError]:
+        """The engines of these nodes, or of all that are ready, by the node's id; or why one does not answer."""
+        chosen = [node for node in (wanted or self.all) if wanted or node.state == "ready"]
+        with Together(_TOGETHER) as pool:
+            return dict(zip((node.id for node in chosen), pool.map(self._opened, chosen), strict=True))
+
+    def _opened(self, node: Node) -> Engine | LabenvError:
+        try:
+            return self.engine(node.id)
+        except LabenvError as error:
+            return error
+
+
+def endpoint(node: Node) -> Endpoint:
+    """Where the engine of a node answers: over ssh, with the key that `labenv swarm init` has made."""
+    return Endpoint(f"ssh://{node.address}", f"the node {node.name}", chosen=True, ssh=keyed(setup.folder()))
+
+
+def engine_of(manager: Engine, student_id: str) -> Engine | None:
+    """The engine that has a student's environment; None if the swarm has none of that student.
+
+    Raises EngineError if the node does not answer, or if the environment is on no node now.
+    """
+    lease = leases.read(student_id) if setup.is_ours() else None
+    if lease is None:
+        return None
+    if lease.node:
+        return Nodes(manager).engine(lease.node)
+    why = f" {lease.failed}" if lease.failed else " The swarm is looking for a node with room: labenv swarm nodes"
+    raise EngineError(f"{student_id}'s environment is on no node now.{why}")
+
+
+class Fleet(Engine):
+    """All nodes of a swarm as one engine, for commands about many students: an environment tells on which node it is.
+
+    What is about one environment goes to the engine of its node (`of`).
+    """
+
+    def __init__(self, manager: Engine) -> None:
+        """Open the nodes when they are needed."""
+        super().__init__(manager._connection)
+        self.nodes = Nodes(manager)
+        self.silent: dict[str, LabenvError] = {}  # nodes that did not answer the last time, by name
+
+    def environments(self, student_id: str | None = None) -> list[Environment]:
+        """The environments of all nodes that answer, by student. Of one that is on two nodes, the one that is current."""
+        names = {node.id: node.name for node in self.nodes.all}
+        engines = self.nodes.engines()
+        self.silent = {names[node]: one for node, one in engines.items() if isinstance(one, LabenvError)}
+        there = {node: one for node, one in engines.items() if isinstance(one, Engine)}
+        with Together(_TOGETHER) as pool:
+            asked = zip(there, pool.map(lambda one: Engine.environments(one, student_id), there.values()), strict=True)
+        held = leases.everything()
+        found: dict[str, Environment] = {}
+        for node, environments in asked:
+            for each in environments:
+                lease = held.get(each.student.id)
+                if lease is None or lease.node == node or (not lease.node and each.student.id not in found):
+                    found[each.student.id] = each.on(node)
+        return [found[who] for who in sorted(found)]
+
+    def of(self, environment: Environment) -> Engine:
+        """The engine of the node that has the environment. Raises EngineError."""
+        return self.nodes.engine(environment.node) if environment.node else self.nodes.manager

@@ -1,0 +1,25 @@
+"""The names that a swarm's parts share: services, secrets, labels, settings."""
+
+PORT = 23764  # where the keeper listens
+SECRETS = "/run/secrets"
+# The secrets of the swarm, by their files in a container.
+CERTIFICATE, KEY, TOKEN, PLACE = "labenv-certificate", "labenv-key", "labenv-token", "labenv-place"
+# Environment variables of the services.
+KEEPER, KEEPER_PORT, PLACES, WORK, EVERY = (
+    "LABENV_KEEPER",
+    "LABENV_KEEPER_PORT",
+    "LABENV_PLACES",
+    "LABENV_SUPERVISE",
+    "LABENV_PUSH_EVERY",
+)
+NODE, NODE_NAME, SLOTS = "LABENV_NODE", "LABENV_NODE_NAME", "LABENV_SLOTS"
+KEEPER_SERVICE, WARDEN_SERVICE = "labenv-keeper", "labenv-warden"
+SUPERVISED = "labenv.supervised"  # on a supervisor: the student
+OF_CLASS = "labenv.class"
+MIRROR_EVERY = 30.0  # seconds between two looks for what a further place lacks
+PUSHED = "pushed"  # the name of the save that the newest push is
+
+
+def supervisor(student_id: str) -> str:
+    """The name of the service of a student."""
+    return f"labenv-supervisor-{student_id}"
