@@ -68,12 +68,15 @@ pictures: $(VENV)/dev  ## make the pictures that README.md and docs/ show again
 	@$(BIN)/python tools/pictures
 	@$(BIN)/python tools/pictures --class
 
-# One resolution for all versions of Python and all systems. Pinned versions stay, except with: make requirements UPGRADE=-U
-COMPILE = $(BIN)/uv pip compile -q $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-    --custom-compile-command 'make requirements' pyproject.toml --group build
-requirements: $(VENV)/dev  ## make requirements*.txt from pyproject.toml
-	@$(COMPILE) -o requirements.txt
-	@$(COMPILE) --extra dev -c requirements.txt -o requirements-dev.txt
+# One resolution for all versions of Python and all systems, and of it what the Python of labenv's own image needs. Pinned versions
+# stay, except with: make requirements UPGRADE=-U
+COMPILE = $(BIN)/uv pip compile -q $(UPGRADE) --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --custom-compile-command 'make requirements' pyproject.toml
+FOR_ALL = --universal --group build
+requirements: $(VENV)/dev  ## make requirements*.txt and images/python/requirements.txt from pyproject.toml
+	@$(COMPILE) $(FOR_ALL) -o requirements.txt
+	@$(COMPILE) $(FOR_ALL) --extra dev -c requirements.txt -o requirements-dev.txt
+	@$(COMPILE) --python-platform linux --extra swarm -c requirements-dev.txt -o images/python/requirements.txt
 
 wheel: $(VENV)/dev  ## build a wheel in dist/
 	@$(BIN)/hatchling build -t wheel -d dist
