@@ -22,6 +22,11 @@ def _data(name: str) -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
 
+def package() -> Path:
+    """The folder of labenv's own modules."""
+    return _PACKAGE
+
+
 def images() -> Path:
     """The folder with one folder per image."""
     return _data("images")

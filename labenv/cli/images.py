@@ -41,12 +41,12 @@ def build(
 
       labenv images build desktop
     """
-    from labenv.engine import image_sources
+    from labenv.engine import image_sources, own_image
     from labenv.engine.images import Images
     from labenv.lab import labs
 
     chosen = labs.load(lab or labs.default())
-    known = image_sources.of(chosen)
+    known = own_image.known(image_sources.of(chosen))
     which = image_sources.named(names or image_sources.needed(chosen), known)
     with screen.progress() as listen:
         built = Images(common.open_engine(listen), known).ensure(which, listen)
@@ -96,12 +96,14 @@ def list_packages(
 
       labenv images packages dovecot
     """
-    from labenv.engine.image_sources import named, wanted
+    from labenv.engine import own_image
+    from labenv.engine.image_sources import named
     from labenv.engine.images import Images
 
-    tag = wanted()[named([name])[0]].tag
+    known = own_image.known()
+    tag = known[named([name], known)[0]].tag
     with screen.progress(quiet=True) as listen:
-        images = Images(common.open_engine(listen))
+        images = Images(common.open_engine(listen), known)
         if images.missing([name]):
             raise UsageError(f"Not built yet: {name}. Build it first: labenv images build {name}")
         versions = images.packages([tag])[tag]
@@ -129,12 +131,12 @@ def export(
 
       labenv images export labenv.tar.gz --with desktop
     """
-    from labenv.engine import bundle, image_sources
+    from labenv.engine import bundle, image_sources, own_image
     from labenv.engine.images import Images
     from labenv.lab import labs
 
     theirs = labs.load(lab) if lab else None
-    known = image_sources.of(theirs) if theirs else image_sources.wanted()
+    known = own_image.known(image_sources.of(theirs) if theirs else None)
     which = [image_sources.wanted()[name] for name in image_sources.usual()]
     which += [
         known[name]

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
-from labenv.engine import Engine, debian, image_file
+from labenv.engine import Engine, debian, image_file, own_image
 from labenv.engine.errors import refusals
 from labenv.engine.image_file import ImageFile, Packed
-from labenv.engine.image_sources import Image, current, usual, wanted
+from labenv.engine.image_sources import Image, usual, wanted
 from labenv.engine.images import Images
 from labenv.engine.labels import FIREWALL
 from labenv.errors import UsageError
@@ -90,7 +90,7 @@ def load(images: Images, file: Path, listen: Listener) -> list[str]:
         tags = {image.digest: (_temporary(image.tags[0]), image.tags[0]) for image in given.images}
         image_file.load(images.engine, given, tags, listen)
     there = [image.tags[0] for image in given.images]
-    return [tag for tag in current() if tag in there]  # a file has them in any order
+    return [tag for tag in own_image.current() if tag in there]  # a file has them in any order
 
 
 def _temporary(tag: str) -> str:
@@ -113,7 +113,7 @@ def _examined(images: Images, file: Path, listen: Listener) -> ImageFile:
             f"{file} was made by another version of labenv: it does not contain {', '.join(image.tag for image in lacking)}. "
             f"Export it with the version of labenv that you use here."
         )
-    if strange := sorted(set(tags) - current().keys()):
+    if strange := sorted(set(tags) - own_image.current().keys()):
         raise UsageError(
             f"{file} contains {strange[0]}, which is not an image of this version of labenv. Export it again: labenv images "
             f"export FILE"

@@ -27,8 +27,10 @@ _SOURCES = re.compile(r"^ARG SOURCES\b", re.MULTILINE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 _OURS = "labenv/"
 _LARGEST = 1_000_000_000  # bytes of an image's folder, which goes to the engine as a whole
+OWN = "labenv"  # the image with labenv itself (labenv.engine.own_image): its tag depends on all of labenv's files
 # The image that is in every machine as a volume (labenv.engine.tools), and the volume's name before the hash of the image.
 TOOLS, TOOLS_VOLUME = "tools", "labenv-tools-"
+_NOTHING: Mapping[str, Path] = {}
 _ANYBODY = Student("anybody", 200, "anna", "")  # a topology's images are the same for everybody
 
 
@@ -50,7 +52,10 @@ class Image:
 
 @cache
 def wanted() -> dict[str, Image]:
-    """The images of labenv by name, each after the one it stands on. Raises UsageError for a folder whose base does not exist."""
+    """The images of labenv by name, each after the one it stands on; without the one with labenv itself, which few commands need.
+
+    Raises UsageError for a folder whose base does not exist.
+    """
     return _found(resources.images(), {}, "")
 
 
@@ -71,6 +76,8 @@ def _found(place: Path, given: Mapping[str, Image], lab: str) -> dict[str, Image
     """The images in the folders of a place; they stand on each other, or on those that are `given`."""
     found: dict[str, Image] = {}
     folders = {path.parent.name: path.parent for path in sorted(place.glob("*/Dockerfile"))}
+    if not lab:
+        folders.pop(OWN, None)
     parents = {name: _parent(folder) for name, folder in folders.items()}
     while folders:
         ready = [name for name in folders if _is_ready(name, parents[name], folders, found, given)]
@@ -159,8 +166,11 @@ def _parent(folder: Path) -> str:
     return match[1].removeprefix(_OURS) if match[1].startswith(_OURS) else ""
 
 
-def context(folder: Path) -> io.BytesIO:
-    """What the engine builds from, a tar archive: exactly what its tag stands for, independent of umask and owner."""
+def context(folder: Path, beside: Mapping[str, Path] = _NOTHING) -> io.BytesIO:
+    """What the engine builds from, a tar archive: exactly what its tag stands for, independent of umask and owner.
+
+    `beside` are further files by their place in it.
+    """
 
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
@@ -170,28 +180,30 @@ def context(folder: Path) -> io.BytesIO:
 
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
-        for path in _parts(folder):
-            if path.is_symlink() or not path.is_dir():
-                archive.add(path, path.relative_to(folder), filter=plain)
+        for name, path in {**files(folder), **beside}.items():
+            archive.add(path, name, filter=plain)
     context.seek(0)
     return context
 
 
-def _parts(folder: Path) -> list[Path]:
-    """What an image is made from: all that is in its folder but what nobody is asked to trust (labenv.lab.trust)."""
-    return [p for p in sorted(folder.rglob("*")) if not trust.NOT_FILES & set(p.relative_to(folder).parts)]
+def files(folder: Path) -> dict[str, Path]:
+    """What an image is made from, by its place there: all files in its folder but what nobody is asked to trust (labenv.lab.trust)."""
+    below = {path: path.relative_to(folder) for path in sorted(folder.rglob("*"))}
+    return {
+        str(name): path
+        for path, name in below.items()
+        if not trust.NOT_FILES & set(name.parts) and (path.is_symlink() or not path.is_dir())
+    }
 
 
-def digest(folder: Path, below: str) -> str:
-    """What an image of that folder is, given the image below. Raises EngineError for files that a machine could not read.
+def digest(folder: Path, below: str, beside: Mapping[str, Path] = _NOTHING) -> str:
+    """What an image of that folder and the files `beside` is, given the image below.
 
-    Raises UsageError for a folder that is too large, and for what is no file.
+    Raises EngineError for files that a machine could not read, UsageError for a folder that is too large, and for what is no file.
     """
     found = hashlib.sha256(below.encode())
     size = 0
-    for path in _parts(folder):
-        if path.is_dir():
-            continue
+    for name, path in {**files(folder), **beside}.items():
         if not path.is_symlink():
             if not path.is_file():
                 raise UsageError(f"{path} is not a regular file. Remove it from the image's folder.")
@@ -209,5 +221,5 @@ def digest(folder: Path, below: str) -> str:
                     f"{path} has the line ends of Windows, with which no program in a machine can read it. Clone labenv again with "
                     "git, which keeps them right."
                 )
-        found.update(f"{path.relative_to(folder)} {kind} {len(content)}\n".encode() + content)
+        found.update(f"{name} {kind} {len(content)}\n".encode() + content)
     return found.hexdigest()[:12]

@@ -10,9 +10,9 @@ from typing import Any
 import docker.errors
 
 from labenv import __version__
-from labenv.engine import Engine, debian, packages
+from labenv.engine import Engine, debian, own_image, packages
 from labenv.engine.errors import refusals
-from labenv.engine.image_sources import TOOLS, TOOLS_VOLUME, Image, context, current, named, title, usual, wanted
+from labenv.engine.image_sources import TOOLS, TOOLS_VOLUME, Image, context, named, title, usual, wanted
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced
 from labenv.parallel import Together
@@ -49,7 +49,7 @@ class Images:
         """The images of labenv and of labs on the engine, including older ones. Raises EngineError."""
         with refusals("listing the images"):
             listed = self.engine.api.images(filters={"label": debian.LABEL})
-        made = current()
+        made = own_image.current()
         now, here = {debian.OWN, debian.own(), *made}, {image.lab for image in made.values()}
         built = []
         for image in listed:
@@ -96,6 +96,12 @@ class Images:
         """Build what is missing for `names` and return the tags that were built. Raises EngineError with a step's log."""
         return self.build(self.missing(names), listen)
 
+    def ensure_own(self, listen: Listener) -> str:
+        """The tag of the image with labenv itself, which is built if it is missing. Raises EngineError with a step's log."""
+        image = own_image.own()
+        self.build(self.lacking([image]), listen)
+        return image.tag
+
     def build(self, todo: list[Image], listen: Listener) -> list[str]:
         """Build these images, which `lacking` found, and return their tags. Raises EngineError with a step's log."""
         _in_order(todo, lambda image: self._build(image, listen))
@@ -130,9 +136,13 @@ class Images:
             arguments["SOURCES"] = sources
         if image.lab:
             labels[debian.LAB] = image.lab
-        with announced(listen, step, f"building {tag}"), refusals(f"building the image {image.name}"):
+        with (
+            announced(listen, step, f"building {tag}"),
+            refusals(f"building the image {image.name}"),
+            own_image.beside(image, self.engine.architecture, listen) as more,
+        ):
             stream = self.engine.api.build(
-                fileobj=context(image.folder),
+                fileobj=context(image.folder, more),
                 custom_context=True,
                 tag=tag,
                 buildargs=arguments,
