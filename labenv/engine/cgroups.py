@@ -7,6 +7,7 @@ removes it.
 import contextlib
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,20 +57,27 @@ exit $fails
 def cap(engine: "Engine", caps: dict[str, Limits]) -> bool:
     """Put limits on the level above what machines can write, by their idents; returns whether that worked.
 
-    Root does it itself, for another user a container of the engine does. It lasts until the computer boots.
+    Root does it itself; for another user, and for root in a container, a container of the engine does. It lasts until the computer boots.
     """
     rows = [
         f"{ident} {most.memory} {most.pids} {min(max(most.cpu_shares * 100 // 1024, 1), 10_000)}"
         for ident, most in caps.items()
     ]
     given = {"CAPS": "\n".join(rows), "DRIVER": engine.facts.driver, "SYSTEMD_IGNORE_CHROOT": "1"}
-    if engine.is_local and os.geteuid() == 0:
+    if engine.is_local and os.geteuid() == 0 and _are_here(engine.facts.driver, caps):
         environment = os.environ | given | {"ROOT": str(_ROOT)}
         done = subprocess.run(["/bin/sh", "-c", _CAP], env=environment, capture_output=True, check=False)
         return done.returncode == 0
     with contextlib.suppress(docker.errors.DockerException):
         return _run(engine, _CAP, given | {"ROOT": "/cgroup"})
     return False
+
+
+def _are_here(driver: str, idents: Iterable[str]) -> bool:
+    """Whether root can do it from here: a container sees this computer's cgroups read-only or not at all, and not its systemd."""
+    if driver == "systemd":
+        return Path("/run/systemd/system").is_dir()  # sd_booted(3)
+    return all(os.access(_ROOT / "labenv" / ident, os.W_OK) for ident in idents)
 
 
 def remove(idents: list[str], engine: "Engine") -> None:
@@ -83,7 +91,7 @@ def remove(idents: list[str], engine: "Engine") -> None:
                 subprocess.run(revert, env=here, capture_output=True, check=False)
         return
     mine = [path for ident in idents for path in (*_ROOT.glob(f"*/labenv/{ident}"), *_ROOT.glob(f"labenv/{ident}"))]
-    if mine:
+    if mine and (os.geteuid() or os.access(mine[0].parent, os.W_OK)):  # a container may see them read-only
         for path in mine:
             for inner in sorted((p for p in path.rglob("*") if p.is_dir()), reverse=True):
                 _rmdir(inner)
@@ -112,7 +120,9 @@ def freeze(engine: "Engine", container_id: str, *, on: bool) -> None:
 
 def _run(engine: "Engine", script: str, environment: dict[str, str]) -> bool:
     """Run a script in a container of the engine; returns whether it worked."""
-    image = next((tag for i in engine.api.images() for tag in i["RepoTags"] or [] if tag.startswith("labenv/")), None)
+    tags = [tag.removeprefix("localhost/") for image in engine.api.images() for tag in image["RepoTags"] or []]
+    # What stands on Debian itself may have no systemctl.
+    image = next((tag for of in ("labenv/machine:", "labenv/") for tag in tags if tag.startswith(of)), None)
     worked = False
     if image:
         manager = {"/run/systemd": {"bind": "/run/systemd", "mode": "rw"}} if "DRIVER" in environment else {}
