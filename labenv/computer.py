@@ -63,6 +63,11 @@ class Computer:
         return "microsoft" in self.read("proc/sys/kernel/osrelease").lower()
 
     @property
+    def is_container(self) -> bool:
+        """Whether this is a container of Docker or Podman, by the file that each puts there as a sign."""
+        return any((self.root / sign).exists() for sign in (".dockerenv", "run/.containerenv"))
+
+    @property
     def is_root(self) -> bool:
         """Whether labenv runs as root."""
         return self.uid == 0

@@ -2,7 +2,7 @@
 
 An flock(2) on a file that everybody can reach who may use the engine: the kernel releases it however the holder ends, so no
 lock is ever stale. The file names the holder and is removed with the lock. Where not everybody can reach one folder, such as
-over a network or in a swarm, the engine keeps a lock itself besides (labenv.engine.hold).
+over a network, from a container or in a swarm, the engine keeps a lock itself besides (labenv.engine.hold).
 """
 
 import fcntl
@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labenv import places
+from labenv.computer import Computer
 from labenv.engine import Engine
 from labenv.engine.hold import held
 from labenv.errors import EngineError
@@ -104,12 +105,19 @@ def said_by_holder(descriptor: int) -> str:
 def _folder_of(engine: Engine) -> tuple[Path, bool]:
     """Where the locks of an engine's environments are, and whether all who may use it have them there. Raises EngineError."""
     if engine.group is None:
-        return places.runtime(), not (engine.is_distant or engine.is_in_swarm)
+        folder = places.runtime()
+        return folder, not (engine.is_distant or engine.is_in_swarm or _is_containers_own(folder))
     try:
-        return places.shared(engine.group), not engine.is_in_swarm
+        folder = places.shared(engine.group)
+        return folder, not (engine.is_in_swarm or _is_containers_own(folder))
     except (PermissionError, FileExistsError):
         # Who uses the socket by another right, such as an access control list; or somebody who may not use it stands in the way.
         return places.runtime(), False
+
+
+def _is_containers_own(folder: Path) -> bool:
+    """Whether labenv runs in a container that has this folder for itself: its own file system, and no bind of its computer's folder."""
+    return Computer().is_container and folder.stat().st_dev == Path("/").stat().st_dev
 
 
 def _holder() -> str:

@@ -6,15 +6,14 @@ a connection, which the student's logs would show.
 """
 
 import ipaddress
-import os
 import socket
 from typing import Literal
 
+from labenv.computer import Computer
 from labenv.environment import Environment, Machine
 from labenv.environments.networks import port_in_use
 
 HERE = "127.0.0.1"
-_IN_A_CONTAINER = ("/.dockerenv", "/run/.containerenv")  # Docker's sign and Podman's
 _DISCARD = 9  # no datagram is sent there
 
 
@@ -48,7 +47,7 @@ class Reach:
         there = (
             "127.0.0.1 here means the engine's computer, whose own programs reach these ports. labenv's commands work"
         )
-        if any(map(os.path.exists, _IN_A_CONTAINER)):
+        if Computer().is_container:
             own = f"docker network connect {self._environment.network_name} {socket.gethostname()}"
             return f"{there}; for other programs in this container: {own}"
         return f"{there}; for other programs on this computer, forward each port: ssh -L PORT:127.0.0.1:PORT THERE"
