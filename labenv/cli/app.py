@@ -60,7 +60,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "review": "review.review",
         "replay": "replay.replay",
     },
-    "Many students": {"class": "class_.app"},
+    "Many students": {"class": "class_.app", "swarm": "swarm.app"},
     "Maintenance": {
         "doctor": "doctor.doctor",
         "render": "render.render",

@@ -12,7 +12,7 @@ from typer._click.globals import get_current_context
 
 from labenv.cli import output
 from labenv.cli.app import INTERRUPTED
-from labenv.errors import LabenvError, UsageError
+from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Listener, silent
 
 if TYPE_CHECKING:
@@ -31,13 +31,55 @@ def if_interrupted(what: str) -> None:
 
 
 def open_engine(listen: Listener, *, start: bool = True) -> "Engine":
-    """The engine that answers. If none does and `start` is set, one is started or installed. Raises EngineError."""
+    """The engine that a command is about: the one that answers, or the node of a swarm that has the environment of -s STUDENT.
+
+    If none answers and `start` is set, one is started or installed. Raises EngineError.
+    """
+    engine = open_local_engine(listen, start=start)
+    if student := _named():
+        from labenv.swarm import where
+
+        if node := where.engine_of(engine, student):
+            where.tell(student, listen)
+            _opened[:] = [node]
+    return _opened[0]
+
+
+def open_local_engine(listen: Listener, *, start: bool = True) -> "Engine":
+    """The engine that answers here, also where this is the manager of a swarm. Otherwise as `open_engine`."""
     from labenv.engine import Engine
     from labenv.engine.find import connect
 
     start = start and not output.is_guest()
     _opened[:] = [Engine(connect(listen, start=start, confirm=lambda text: typer.confirm(text, err=True)))]
     return _opened[0]
+
+
+def open_manager(listen: Listener) -> "Engine":
+    """This computer's engine, which manages a swarm of labenv's. Raises EngineError if it does not."""
+    from labenv.engine import swarm
+    from labenv.swarm import setup
+
+    engine = open_local_engine(listen)
+    if not swarm.is_manager(engine):
+        told = swarm.state(engine).get("LocalNodeState", "inactive")
+        if told == "active":
+            raise EngineError(
+                "This computer is in a swarm, and does not manage it (or its manager has lost the others). Type the command on the manager."
+            )
+        raise EngineError("This engine is in no swarm. Make one: labenv swarm init")
+    if not setup.is_ours():
+        raise EngineError(
+            "This engine manages a swarm that labenv has not set up for this user. To do so, which changes nothing in it: labenv swarm init"
+        )
+    return engine
+
+
+def _named() -> str | None:
+    """The student whom the command names with -s, or LABENV_STUDENT."""
+    context = get_current_context(silent=True)
+    named = context.params.get("student") if context else None
+    return named if isinstance(named, str) else None
 
 
 def full_disks() -> "Iterator[str]":

@@ -57,9 +57,13 @@ class Engine:
         """Where it answers, so that another process can open it, too."""
         return self._connection.endpoint
 
-    def of(self, environment: Environment) -> "Engine":
-        """The engine that has the environment: this one, unless it stands for several (labenv.swarm.where)."""
+    def holding(self, student_id: str) -> "Engine":
+        """The engine that has a student's environment: this one, unless it stands for several (labenv.swarm.where). Raises EngineError."""
         return self
+
+    def each(self) -> list["Engine"]:
+        """The engines that it stands for: itself alone, or those of a swarm's nodes that answer. Raises EngineError."""
+        return [self]
 
     def apart(self) -> "Engine":
         """The same engine for a piece of work beside others: it waits for its machines with a patience of its own."""

@@ -165,7 +165,9 @@ def unpack(student_id: str, stamp: str, data: bytes) -> dict[str, Any]:
             _write(draft / name, b"".join(pieces))
         final = folder / stamp
         if (manifest := _read(draft, final)) is None:
-            raise UsageError(f"What was sent as a copy of {student_id}'s machines is incomplete, or of another version.")
+            raise UsageError(
+                f"What was sent as a copy of {student_id}'s machines is incomplete, or of another version."
+            )
         if not final.exists():
             draft.rename(final)
     except plain_tar.Unreadable as error:

@@ -173,6 +173,14 @@ def set_availability(engine: Engine, node: Node, availability: str) -> None:
         engine.api.update_node(node.id, told["Version"]["Index"], spec)
 
 
+def set_label(engine: Engine, node: Node, name: str, value: str) -> None:
+    """Give a node a label. Raises EngineError."""
+    with refusals(f"labelling the node {node.name}"):
+        told = engine.api.inspect_node(node.id)
+        spec = told["Spec"] | {"Labels": {**(told["Spec"].get("Labels") or {}), name: value}}
+        engine.api.update_node(node.id, told["Version"]["Index"], spec)
+
+
 def services(engine: Engine, *labels: str) -> list[dict[str, Any]]:
     """Labenv's services with these labels, as the engine tells of them (Engine API, ServiceList). Raises EngineError."""
     with refusals("listing the services of the swarm"):
@@ -208,7 +216,9 @@ def ensure(engine: Engine, wanted: Service) -> bool:
         try:
             there = engine.api.inspect_service(wanted.name)
         except docker.errors.NotFound:
-            engine.api.create_service(_template(engine, wanted), wanted.name, labels, _mode(wanted), endpoint_spec=_ports())
+            engine.api.create_service(
+                _template(engine, wanted), wanted.name, labels, _mode(wanted), endpoint_spec=_ports()
+            )
             return True
         if there["Spec"]["Labels"].get(SAYS) == says:
             return False
@@ -249,7 +259,9 @@ def image_id(engine: Engine, tag: str) -> str:
         try:
             return str(engine.api.inspect_image(tag)["Id"])
         except docker.errors.ImageNotFound as error:
-            raise EngineError(f"The engine does not have the image {tag}. Build it: labenv images build labenv") from error
+            raise EngineError(
+                f"The engine does not have the image {tag}. Build it: labenv images build labenv"
+            ) from error
 
 
 def _mode(wanted: Service) -> ServiceMode:

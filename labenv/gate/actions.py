@@ -89,7 +89,7 @@ async def prepare(gate: Gate, student: str, typed: Sequence[str]) -> Action:
             return await asyncio.to_thread(_submit, gate.current(), student, there, arguments, typed)
         case "logbook" if {"--edit", "-e"} & set(typed):
             keeper = machine_of(there, logbook.keeper(labs.of(there)))
-            await asyncio.to_thread(logbook.read, gate.engine, there)  # it makes one that is missing
+            await asyncio.to_thread(logbook.read, gate.engine_of(student), there)  # it makes one that is missing
             return Action(environment=there, in_machine=(keeper, ["nano", logbook.PATH]))
         case name if name in _SAVE:
             await asyncio.to_thread(_check_saves, gate, student)
@@ -145,7 +145,7 @@ async def _start(gate: Gate, student: str, rest: Sequence[str]) -> Action:
     if student in gate.starting:
         raise UsageError("Your machines are being started already. Wait a moment.")
     if of.limits.at_once is not None:
-        everybody = await asyncio.to_thread(gate.engine.environments)
+        everybody = await asyncio.to_thread(gate.shared.environments)
         on = {
             e.student.id
             for e in everybody
@@ -197,5 +197,5 @@ def _among(assignment: Assignment | None, arguments: Sequence[str]) -> list[str]
 def _check_saves(gate: Gate, student: str) -> None:
     """Raise UsageError if the student has as many saves as the class allows: these commands make one more."""
     most = gate.of.limits.saves
-    if most is not None and len(save_store.found(gate.engine, student)) >= most:
+    if most is not None and len(save_store.found(gate.engine_of(student), student)) >= most:
         raise UsageError(f"You have {most} saves, as many as your class allows. Remove one: saves --remove NAME")

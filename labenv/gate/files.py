@@ -202,10 +202,10 @@ class Files(SFTPServer):
 
     async def _book(self) -> bytes:
         def read() -> bytes:
-            there = self._gate.engine.environments(self._student)
+            there = self._gate.engine_of(self._student).environments(self._student)
             if not there or there[0].belongs.class_id != self._gate.of.id:
                 raise SFTPNoSuchFile("You have no machines, so there is no log book.")
-            return logbook.read(self._gate.engine, there[0]).encode()
+            return logbook.read(self._gate.engine_of(self._student), there[0]).encode()
 
         try:
             return await asyncio.to_thread(read)
@@ -219,7 +219,7 @@ class Files(SFTPServer):
             there = await self._gate.environment(self._student)
             if there is None:
                 raise SFTPNoSuchFile("You have no machines, so there is no log book.")
-            await asyncio.to_thread(logbook.write, self._gate.engine, there, text)
+            await asyncio.to_thread(logbook.write, self._gate.engine_of(self._student), there, text)
         except UnicodeDecodeError as error:
             raise SFTPFailure("The log book is not UTF-8 text, so the old one stays.") from error
         except LabenvError as error:

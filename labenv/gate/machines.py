@@ -23,14 +23,14 @@ async def ready(gate: Gate, student: str, name: str) -> tuple[Environment, Machi
     environment = await actions.environment(gate, student)
     machine = actions.machine_of(environment, name)
     if machine.container not in gate.swept:
-        await asyncio.to_thread(programs.sweep, gate.engine, machine)
+        await asyncio.to_thread(programs.sweep, gate.engine_of(student), machine)
         gate.swept.add(machine.container)
     return environment, machine
 
 
-async def alive(gate: Gate, machine: Machine) -> str:
-    """Which life of the machine this is, for `gone`. Raises EngineError."""
-    return await asyncio.to_thread(life, gate.engine, machine.container)
+async def alive(gate: Gate, student: str, machine: Machine) -> str:
+    """Which life of a student's machine this is, for `gone`. Raises EngineError."""
+    return await asyncio.to_thread(life, gate.engine_of(student), machine.container)
 
 
 async def gone(
@@ -41,7 +41,13 @@ async def gone(
         return None
     return await asyncio.to_thread(
         lambda: error_if_gone(
-            gate.engine, environment, machine, before, ended="what you had open there ended", again="start", wait=True
+            gate.engine_of(environment.student.id),
+            environment,
+            machine,
+            before,
+            ended="what you had open there ended",
+            again="start",
+            wait=True,
         )
     )
 
@@ -50,4 +56,5 @@ async def collect(gate: Gate, environment: Environment, machine: Machine) -> Non
     """Store what the machine has recorded of the student's changes."""
     if not machine.optional:
         with suppress(LabenvError):
-            await asyncio.to_thread(history.collect_now, gate.engine, environment, silent, machine=machine.name)
+            engine = gate.engine_of(environment.student.id)
+            await asyncio.to_thread(history.collect_now, engine, environment, silent, machine=machine.name)

@@ -60,10 +60,12 @@ class Gate:
         """The class was read just now."""
         self._read = self._written()
 
-    @property
-    def engine(self) -> Engine:
-        """The engine for one piece of work: a machine that hangs costs nobody else's patience."""
-        return self.shared.apart()
+    def engine_of(self, student_id: str) -> Engine:
+        """The engine that has a student's machines, for one piece of work: a machine that hangs costs nobody else's patience.
+
+        Raises EngineError.
+        """
+        return self.shared.holding(student_id).apart()
 
     def current(self) -> Class:
         """The class; read again if its files have changed. While they are broken, it stays as it was."""
@@ -130,7 +132,7 @@ class Gate:
 
     def find(self, student_id: str) -> Environment | None:
         """The same, in a thread."""
-        there = self.engine.environments(student_id)
+        there = self.engine_of(student_id).environments(student_id)
         if there and there[0].belongs.class_id != self.of.id:
             raise UsageError(
                 f"The machines of {student_id} on this server do not belong to this class. Ask your teacher."

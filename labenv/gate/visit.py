@@ -189,17 +189,17 @@ class Visit:
 
     async def _program_in(self, environment: Environment, machine: Machine, command: list[str], title: str) -> int:
         self.gate.holder.check_room(self.student)
-        before = await machines.alive(self.gate, machine)
+        before = await machines.alive(self.gate, self.student, machine)
         program = await programs.in_machine(
-            self.gate.engine, machine, command, self._client.terminal, self._client.size
+            self.gate.engine_of(self.student), machine, command, self._client.terminal, self._client.size
         )
         status = await self._held(title, program, lambda: machines.collect(self.gate, environment, machine))
         await self._look_gone(environment, machine, before, status)
         return status
 
     async def _framed(self, environment: Environment, machine: Machine, command: list[str]) -> int:
-        before = await machines.alive(self.gate, machine)
-        session = await programs.started(self.gate.engine, machine, command, None)
+        before = await machines.alive(self.gate, self.student, machine)
+        session = await programs.started(self.gate.engine_of(self.student), machine, command, None)
         status = await pipes.in_machine(self.gate, self._client, session)
         self.gate.spawn(machines.collect(self.gate, environment, machine))
         await self._look_gone(environment, machine, before, status)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import requests
 
 from labenv.errors import EngineError, LabenvError, UsageError
-from labenv.swarm import words
+from labenv.swarm import setup, words
 from labenv.text import one_line
 
 T = TypeVar("T")
@@ -71,6 +71,12 @@ def of_service() -> Keeper:
         return Keeper(os.environ[words.KEEPER], secrets / words.CERTIFICATE, token)
     except (OSError, LookupError) as error:
         raise EngineError("This runs as a service of a swarm: see labenv swarm init.") from error
+
+
+def of_manager() -> Keeper:
+    """The keeper, as the manager's user knows it. Raises EngineError if this computer manages no swarm of labenv's."""
+    token = setup.content(words.TOKEN).decode().strip()
+    return Keeper(setup.keeper_url(), setup.folder() / words.CERTIFICATE, token)
 
 
 def patiently(work: Callable[[], T], seconds: float) -> T:

@@ -98,5 +98,3 @@ def _tidy(student_id: str, made: Save) -> None:
         kept.drop(student_id, stamp, needed=False)
     for stamp in needed:
         kept.drop(student_id, stamp, needed=True)
-
-

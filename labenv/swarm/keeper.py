@@ -64,6 +64,14 @@ class Keeper:
         self.leases.end(str(told["student"]), int(told["generation"]))
         return {}
 
+    def forget(self, told: dict[str, Any]) -> dict[str, Any]:
+        """The environment was removed for good: what was pushed of it goes, too. Raises UsageError."""
+        who = str(told["student"])
+        if stamp := self.leases.forget(who):
+            kept.drop(who, stamp, needed=False)
+        kept.drop_unneeded(who, ())
+        return {}
+
     def seen(self, told: dict[str, Any]) -> dict[str, Any]:
         """A warden tells which environments of which student its node has; returns which are stale, and the generation of the others."""
         node, name = str(told["node"]), str(told["name"])
@@ -77,7 +85,9 @@ class Keeper:
                 stale.append(student)
         return {"stale": stale, "current": current}
 
-    def keep(self, student: str, stamp: str, data: bytes, generation: int | None, aside: tuple[str, str] | None) -> None:
+    def keep(
+        self, student: str, stamp: str, data: bytes, generation: int | None, aside: tuple[str, str] | None
+    ) -> None:
         """Keep a copy: the newest of an environment, or what was found where it no longer was. Raises UsageError, LabenvError."""
         if generation is not None:
             before = read(student)
@@ -151,6 +161,7 @@ class _Answer(BaseHTTPRequestHandler):
             "/up": self.keeper.came_up,
             "/failed": self.keeper.failed,
             "/end": self.keeper.end,
+            "/forget": self.keeper.forget,
             "/seen": self.keeper.seen,
         }
         if not (work := known.get(self.path)):

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from labenv.errors import LabenvError, UsageError
 from labenv.text import one_line
 
 _MOST_MOVES = 20
+_NEWS = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def everything(class_id: str | None = None) -> dict[str, Lease]:
 
 def now() -> str:
     """The time as leases have it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Leases:
@@ -151,12 +152,26 @@ class Leases:
         with self._mine(student_id, generation) as lease:
             _write(replace(lease, node="", up="", failed=""))
 
+    def forget(self, student_id: str) -> str:
+        """Note that an environment was removed for good, with all that was pushed; returns the stamp of what was pushed last.
+
+        What is left of it on a node that does not answer now is stale. Raises UsageError for an id that is not valid.
+        """
+        student.check_id(student_id)
+        with self._lock:
+            lease = read(student_id)
+            if lease:
+                _write(Lease(student_id, lease.class_id, lease.generation + 1))
+        return lease.stamp if lease else ""
+
     def kept_aside(self, student_id: str, name: str, save: str) -> None:
         """Note in which save is what was found on a node that had lost the environment."""
         with self._lock:
             lease = read(student_id)
             if lease:
-                moves = [replace(m, aside=save) if m.source == name and m.lost and not m.aside else m for m in lease.moves]
+                moves = [
+                    replace(m, aside=save) if m.source == name and m.lost and not m.aside else m for m in lease.moves
+                ]
                 _write(replace(lease, moves=tuple(moves)))
 
     def _changing(self, student_id: str, class_id: str) -> "_Held":
@@ -194,10 +209,9 @@ class _Held:
         self.lock.release()
 
 
-def forget(student_id: str) -> None:
-    """Remove a lease: the student's environment was removed for good."""
-    with suppress(OSError):
-        (folder() / f"{student_id}.json").unlink()
+def is_news(move: Move) -> bool:
+    """Whether a move lost something, and lately, so that the student may not know of it yet."""
+    return move.lost and datetime.now(UTC) - datetime.fromisoformat(move.at) < _NEWS
 
 
 def told(lease: Lease) -> Iterator[str]:

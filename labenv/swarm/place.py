@@ -60,7 +60,9 @@ class Place:
         try:
             yield
         except Exception as error:  # each protocol raises what its client does
-            raise LabenvError(f"{self.url} cannot be {what}: {one_line(str(error) or type(error).__name__)[:300]}") from error
+            raise LabenvError(
+                f"{self.url} cannot be {what}: {one_line(str(error) or type(error).__name__)[:300]}"
+            ) from error
 
 
 def packed(folder: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from labenv.engine.swarm import Service
 from labenv.environments.plan import Request, wished
 from labenv.environments.room import MEMORY
 from labenv.errors import UsageError
-from labenv.swarm import setup, words
+from labenv.swarm import setup, wishes, words
 from labenv.swarm.supervisor import told_of
 
 _SOCKET = {"/var/run/docker.sock": "/var/run/docker.sock", "/sys/fs/cgroup": "/sys/fs/cgroup"}
@@ -42,17 +42,18 @@ class Reserve:
     processors: float = 0.0
 
 
-def keeper(engine: Engine, image: str, urls: Mapping[str, Path | None]) -> Service:
-    """The service of the keeper: on this manager, which has labenv's folder of state. `urls` are the further places.
+def keeper(engine: Engine, image: str) -> Service:
+    """The service of the keeper: on this manager, which has labenv's folder of state; it puts copies where classes want them besides.
 
-    Each may have a file with settings, which becomes a secret. Raises UsageError if a file cannot be read, EngineError.
+    Raises UsageError if a class's settings for that place cannot be read, EngineError.
     """
     state = places.state()
     secrets = {**_SECRETS, words.KEY: words.KEY}
     binds = {str(state): "/state/labenv"}
+    urls = {wish.url: wish.settings for wish in wishes.everything().values() if wish.url}
     for number, (url, file) in enumerate(urls.items()):
         if file:
-            secrets[setup.keep(engine, words.PLACE, _content(file))] = f"{words.PLACE}-{number}"
+            secrets[setup.keep(engine, words.PLACE, _content(Path(file)))] = f"{words.PLACE}-{number}"
         if url.startswith("file://"):
             binds[url.removeprefix("file://")] = url.removeprefix("file://")
     return Service(
@@ -69,14 +70,15 @@ def keeper(engine: Engine, image: str, urls: Mapping[str, Path | None]) -> Servi
     )
 
 
-def warden(engine: Engine, image: str, every: float) -> Service:
-    """The service of the wardens, one on each node; each environment is pushed every so many seconds. Raises EngineError."""
+def warden(engine: Engine, image: str) -> Service:
+    """The service of the wardens, one on each node; they push as often as the class wants that wants it most often. Raises EngineError."""
+    every = min((wish.every for wish in wishes.everything().values()), default=wishes.EVERY)
     return Service(
         words.WARDEN_SERVICE,
         "warden",
         image,
         ["python3", "-m", "labenv.swarm.warden"],
-        environment={**_of_nodes(engine), words.EVERY: f"{every:g}"},
+        environment={**_of_nodes(), words.EVERY: f"{every:g}"},
         binds=_SOCKET,
         read_only=_READ_ONLY,
         secrets=setup.named(engine, _SECRETS),
@@ -86,8 +88,11 @@ def warden(engine: Engine, image: str, every: float) -> Service:
     )
 
 
-def supervisor(engine: Engine, image: str, request: Request, reserve: Reserve) -> Service:
-    """The service of a student: one task, wherever there is room. Raises UsageError for a request that cannot be met, EngineError."""
+def supervisor(engine: Engine, image: str, request: Request, reserve: Reserve, has: str) -> Service:
+    """The service of a student: one task, on a node that `has` the images (a label) and has room.
+
+    Raises UsageError for a request that cannot be met, EngineError.
+    """
     who = request.student_id
     machines = len(wished(request).nodes)
     return Service(
@@ -95,12 +100,13 @@ def supervisor(engine: Engine, image: str, request: Request, reserve: Reserve) -
         "supervisor",
         image,
         ["sh", "-c", _SUPERVISE],
-        environment={**_of_nodes(engine), words.WORK: json.dumps(told_of(request), sort_keys=True)},
+        environment={**_of_nodes(), words.WORK: json.dumps(told_of(request), sort_keys=True)},
         labels={words.SUPERVISED: who, words.OF_CLASS: request.belongs.class_id},
         binds=_SOCKET,
         read_only=_READ_ONLY,
         volumes={"labenv-slots": "/slots"},
         secrets=setup.named(engine, _SECRETS),
+        constraints=[f"node.labels.{has}==yes"],
         memory=reserve.memory or machines * MEMORY + _SHELL_MEMORY,
         processors=reserve.processors or _PROCESSORS,
         grace=_GRACE,
@@ -108,8 +114,8 @@ def supervisor(engine: Engine, image: str, request: Request, reserve: Reserve) -
     )
 
 
-def _of_nodes(engine: Engine) -> dict[str, str]:
-    return {**_NODE, words.KEEPER: setup.keeper_url(engine), "HOME": "/root", "XDG_STATE_HOME": "/var/lib"}
+def _of_nodes() -> dict[str, str]:
+    return {**_NODE, words.KEEPER: setup.keeper_url(), "HOME": "/root", "XDG_STATE_HOME": "/var/lib"}
 
 
 def _content(file: Path) -> bytes:

@@ -70,7 +70,9 @@ def authorize(key: str) -> Path:
             with open(path, "a", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 file.write(line if not there or there.endswith("\n") else f"\n{line}")
     except OSError as error:
-        raise EngineError(f"{path} cannot be written: {error.strerror}. Add this line there yourself: {line}") from error
+        raise EngineError(
+            f"{path} cannot be written: {error.strerror}. Add this line there yourself: {line}"
+        ) from error
     return path
 
 
@@ -84,10 +86,10 @@ def keep(engine: Engine, name: str, content: bytes) -> str:
 def named(engine: Engine, secrets: Mapping[str, str]) -> dict[str, str]:
     """Secrets for a service by their full names: those that lie in the folder are kept first. Raises EngineError."""
     ours = {words.CERTIFICATE, words.KEY, words.TOKEN}
-    return {keep(engine, name, _bytes(name)) if name in ours else name: file for name, file in secrets.items()}
+    return {keep(engine, name, content(name)) if name in ours else name: file for name, file in secrets.items()}
 
 
-def keeper_url(engine: Engine) -> str:
+def keeper_url() -> str:
     """Where the keeper answers. Raises EngineError if this computer manages no swarm of labenv's."""
     address = _told("address").strip()
     return f"https://{f'[{address}]' if ':' in address else address}:{words.PORT}"
@@ -96,6 +98,12 @@ def keeper_url(engine: Engine) -> str:
 def is_ours() -> bool:
     """Whether `labenv swarm init` was run by this user on this computer."""
     return (folder() / words.CERTIFICATE).exists()
+
+
+def forget() -> None:
+    """Remove what was made for a swarm that is no more; the key stays, because nodes may know it."""
+    for name in (words.CERTIFICATE, words.KEY, words.TOKEN, "address"):
+        (folder() / name).unlink(missing_ok=True)
 
 
 def address_of(engine: Engine) -> str:
@@ -107,10 +115,11 @@ def address_of(engine: Engine) -> str:
 
 
 def _told(name: str) -> str:
-    return _bytes(name).decode() if (folder() / name).exists() or name != "address" else ""
+    return content(name).decode() if (folder() / name).exists() or name != "address" else ""
 
 
-def _bytes(name: str) -> bytes:
+def content(name: str) -> bytes:
+    """What is in a file of the folder. Raises EngineError if labenv has made no swarm here."""
     try:
         return (folder() / name).read_bytes()
     except FileNotFoundError as error:

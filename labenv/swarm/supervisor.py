@@ -69,7 +69,8 @@ def begin(engine: Engine, request: Request, keeper: Keeper, node: str, name: str
     with _slot():
         turn = time.monotonic()
         lease = patiently(
-            lambda: keeper.say("begin", student=who, node=node, name=name, **{"class": request.belongs.class_id}), _PATIENCE
+            lambda: keeper.say("begin", student=who, node=node, name=name, **{"class": request.belongs.class_id}),
+            _PATIENCE,
         )
         generation = int(lease["generation"])
         try:
@@ -105,16 +106,16 @@ def _bring(engine: Engine, request: Request, keeper: Keeper, lease: dict[str, An
 
 def request_as(request: Request, stage: str, x: int) -> Request:
     """The request that an environment meets which began at another stage."""
-    return Request(
-        request.student_id, x, None, stage, request.lab, profiles=request.profiles, belongs=request.belongs
-    )
+    return Request(request.student_id, x, None, stage, request.lab, profiles=request.profiles, belongs=request.belongs)
 
 
 def _refuse_without_images(engine: Engine, request: Request, name: str) -> None:
     lab = labs.load(request.lab or labs.default())
     names = {lab.image_of(node.name, node.image, request.stage or lab.last_stage) for node in wished(request).nodes}
     if lacking := Images(engine, image_sources.of(lab)).missing(names):
-        raise EngineError(f"it lacks images: {', '.join(image.tag for image in lacking)}. On the manager: labenv swarm images")
+        raise EngineError(
+            f"it lacks images: {', '.join(image.tag for image in lacking)}. On the manager: labenv swarm images"
+        )
 
 
 def end(engine: Engine, student_id: str, keeper: Keeper, node: str) -> None:

@@ -14,12 +14,11 @@ from labenv.engine import Engine
 from labenv.engine.find import reconnect
 from labenv.errors import LabenvError
 from labenv.events import silent
-from labenv.swarm import copies, words
+from labenv.swarm import copies, wishes, words
 from labenv.swarm.client import Gone, Keeper, of_service
 from labenv.swarm.supervisor import ENGINE
 
 _LOOK = 10.0  # seconds between two looks
-EVERY = 300.0  # seconds between two pushes of an environment, unless told otherwise
 
 
 class Warden:
@@ -48,7 +47,10 @@ class Warden:
         told = self._keeper.say("seen", node=self._node, name=self._name, holds=holds)
         for student in told["stale"]:
             save = copies.keep_aside(self._engine, student, self._keeper, self._name, silent)
-            print(f"{student}: another node has the environment; what was here is the save {save or '(it was incomplete)'}", flush=True)
+            print(
+                f"{student}: another node has the environment; what was here is the save {save or '(it was incomplete)'}",
+                flush=True,
+            )
         now = time.monotonic()
         for student, generation in told["current"].items():
             if now - self._pushed.setdefault(student, now) < self._every:
@@ -69,7 +71,7 @@ def main() -> None:
     while not over.wait(_LOOK if warden else 1.0):
         try:
             if warden is None:
-                every = float(os.environ.get(words.EVERY, EVERY))
+                every = float(os.environ.get(words.EVERY, wishes.EVERY))
                 warden = Warden(Engine(reconnect(ENGINE)), of_service(), node, name, every)
                 print(f"The warden of {name} pushes every {every:.0f} s.", flush=True)
             warden.look()

@@ -11,6 +11,7 @@ from labenv.engine.road import keyed
 from labenv.engine.swarm import Node
 from labenv.environment import Environment
 from labenv.errors import EngineError, LabenvError
+from labenv.events import Event, Listener
 from labenv.parallel import Together
 from labenv.swarm import leases, setup
 
@@ -23,7 +24,6 @@ class Nodes:
     def __init__(self, manager: Engine) -> None:
         """Ask nothing yet."""
         self.manager = manager
-        self._own = ""
         self._engines: dict[str, Engine] = {}
         self._lock = Lock()
 
@@ -33,7 +33,8 @@ class Nodes:
         return swarm.nodes(self.manager)
 
     @cached_property
-    def _here(self) -> str:
+    def here(self) -> str:
+        """The id of the node that this computer is. Raises EngineError."""
         return str(swarm.state(self.manager).get("NodeID", ""))
 
     def named(self, name: str) -> Node:
@@ -45,7 +46,7 @@ class Nodes:
 
     def engine(self, node: str) -> Engine:
         """The engine of the node with that id. Raises EngineError if it does not answer, or is no node any more."""
-        if node == self._here:
+        if node == self.here:
             return self.manager
         with self._lock:
             if node not in self._engines:
@@ -84,35 +85,44 @@ def engine_of(manager: Engine, student_id: str) -> Engine | None:
     raise EngineError(f"{student_id}'s environment is on no node now.{why}")
 
 
-class Fleet(Engine):
-    """All nodes of a swarm as one engine, for commands about many students: an environment tells on which node it is.
+def tell(student_id: str, listen: Listener) -> None:
+    """Say what a student lost lately because a node was lost, if anything."""
+    lease = leases.read(student_id)
+    if lease and lease.moves and leases.is_news(lease.moves[-1]):
+        listen(Event("swarm", " ".join(leases.told(lease)), "warn"))
 
-    What is about one environment goes to the engine of its node (`of`).
+
+class Fleet(Engine):
+    """All nodes of a swarm as one engine, for commands about many students.
+
+    What is about one of them goes to the engine of the node that has the environment (`holding`).
     """
 
     def __init__(self, manager: Engine) -> None:
         """Open the nodes when they are needed."""
         super().__init__(manager._connection)
         self.nodes = Nodes(manager)
-        self.silent: dict[str, LabenvError] = {}  # nodes that did not answer the last time, by name
+        self.is_local = False  # of what it stands for, most is elsewhere
+
+    def each(self) -> list[Engine]:
+        """The engines of the nodes that answer. Raises EngineError."""
+        return [one for one in self.nodes.engines().values() if isinstance(one, Engine)]
+
+    def holding(self, student_id: str) -> Engine:
+        """The engine of the node that has a student's environment; the manager's if none has. Raises EngineError."""
+        lease = leases.read(student_id)
+        return self.nodes.engine(lease.node) if lease and lease.node else self.nodes.manager
 
     def environments(self, student_id: str | None = None) -> list[Environment]:
-        """The environments of all nodes that answer, by student. Of one that is on two nodes, the one that is current."""
-        names = {node.id: node.name for node in self.nodes.all}
-        engines = self.nodes.engines()
-        self.silent = {names[node]: one for node, one in engines.items() if isinstance(one, LabenvError)}
-        there = {node: one for node, one in engines.items() if isinstance(one, Engine)}
-        with Together(_TOGETHER) as pool:
-            asked = zip(there, pool.map(lambda one: Engine.environments(one, student_id), there.values()), strict=True)
+        """The environments of all nodes that answer, by student; of two of one student, the one that is current. Raises EngineError."""
+        there = {node: one for node, one in self.nodes.engines().items() if isinstance(one, Engine)}
         held = leases.everything()
         found: dict[str, Environment] = {}
-        for node, environments in asked:
-            for each in environments:
-                lease = held.get(each.student.id)
-                if lease is None or lease.node == node or (not lease.node and each.student.id not in found):
-                    found[each.student.id] = each.on(node)
+        with Together(_TOGETHER) as pool:
+            told = pool.map(lambda one: one.environments(student_id), there.values())
+            for node, environments in zip(there, told, strict=True):
+                for each in environments:
+                    lease = held.get(each.student.id)
+                    if lease is None or node == (lease.node or self.nodes.here):
+                        found[each.student.id] = each
         return [found[who] for who in sorted(found)]
-
-    def of(self, environment: Environment) -> Engine:
-        """The engine of the node that has the environment. Raises EngineError."""
-        return self.nodes.engine(environment.node) if environment.node else self.nodes.manager

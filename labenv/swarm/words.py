@@ -17,6 +17,7 @@ KEEPER_SERVICE, WARDEN_SERVICE = "labenv-keeper", "labenv-warden"
 SUPERVISED = "labenv.supervised"  # on a supervisor: the student
 OF_CLASS = "labenv.class"
 MIRROR_EVERY = 30.0  # seconds between two looks for what a further place lacks
+HAS = "labenv.has-"  # on a node, before a hash: that it has just those images
 PUSHED = "pushed"  # the name of the save that the newest push is
 
 

@@ -82,6 +82,11 @@ class Desk:
     _shows: asyncio.Task[None] | None = None  # what will
     _shown: float = 0.0
 
+    @property
+    def mine(self) -> Engine:
+        """The engine that has the student's machines, for one piece of work. Raises EngineError."""
+        return self.engine.holding(self.student).apart()
+
     def open(self) -> None:
         """Begin to watch. The event loop must run."""
         loop = asyncio.get_running_loop()
@@ -108,7 +113,7 @@ class Desk:
 
     async def _held(self, title: str, machine: str, command: Sequence[str], size: tuple[int, int]) -> Held:
         self.holder.check_room(self.student)
-        engine, environment = self.engine.apart(), await self.environment()
+        engine, environment = self.mine, await self.environment()
         where = environment.machine(machine)
         if where.state != "running":
             raise EngineError(f"{machine} is {where.state}. To start it: labenv up {self.student}")
@@ -126,7 +131,7 @@ class Desk:
             return ""
         why = await asyncio.to_thread(
             lambda: error_if_gone(
-                self.engine.apart(),
+                self.mine,
                 *self._lives[held],
                 ended=f"the terminal ({held.title}) ended",
                 again="a new terminal",
@@ -141,7 +146,7 @@ class Desk:
 
     def find(self) -> Environment:
         """The same, in a thread."""
-        return choose.chosen(self.engine.apart(), self.student)
+        return choose.chosen(self.mine, self.student)
 
     def find_running(self) -> Environment:
         """The environment that is watched. Raises EngineError if there is nothing to watch now."""
@@ -166,7 +171,7 @@ class Desk:
     ) -> Found:
         """Do something with the engine and the environment in a thread, as all pages are served meanwhile. Raises what it raises."""
         environment = await self.environment()
-        return await asyncio.to_thread(work, self.engine.apart(), environment, *rest, **named)
+        return await asyncio.to_thread(work, self.mine, environment, *rest, **named)
 
     async def look_at_ticks(self) -> None:
         """Show what is ticked now. Raises EngineError."""
@@ -205,8 +210,8 @@ class Desk:
             return self.checkers.check(environment, **how)
 
         while not self._over.is_set():
-            engine = self.engine.apart()
             try:
+                engine = self.mine
                 environment = self.find_running()
                 lab = labs.spoken_of(environment)
                 if self.sight.lab and self.sight.lab.id != lab.id:
@@ -240,7 +245,7 @@ class Desk:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._shown + _OFTEN - loop.time()))
         try:
-            drills = await asyncio.to_thread(lambda: save_store.has_drill(self.engine.apart(), self.student))
+            drills = await asyncio.to_thread(lambda: save_store.has_drill(self.mine, self.student))
         except LabenvError:  # whoever watches meets the same, and says it
             drills = True
         finally:

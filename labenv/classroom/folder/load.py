@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from labenv.classroom.folder import roster
-from labenv.classroom.folder.model import Assignment, Class, ClassPage, LateRule, Limits, Member, OidcProvider
+from labenv.classroom.folder.model import Assignment, Class, ClassPage, InSwarm, LateRule, Limits, Member, OidcProvider
 from labenv.errors import UsageError
 from labenv.lab.lint.form import form
 from labenv.lab.lint.found import Found
@@ -92,6 +92,7 @@ def read(found: Found, members: tuple[Member, ...]) -> Class | None:
         ),
         tree.get("federate", False),
         _page(folder, tree.get("page", {})),
+        _swarm(folder, tree.get("swarm", False)),
     )
     for place, sentence in _contradictions(there):
         found.add(FILE, sentence, place)
@@ -158,6 +159,21 @@ def _page(folder: Path, given: dict[str, Any]) -> ClassPage:
     return ClassPage(given.get("origin", ""), given.get("desktop", False), provider or None)
 
 
+def _swarm(folder: Path, given: bool | dict[str, Any]) -> InSwarm | None:
+    if isinstance(given, bool):
+        return InSwarm() if given else None
+    place = str(given.get("place", ""))
+    if place and "://" not in place:
+        place = (folder / place).resolve().as_uri()
+    return InSwarm(
+        place,
+        folder / given["settings file"] if "settings file" in given else None,
+        span(given["every"]) if "every" in given else InSwarm.every,
+        size(given["memory"]) if "memory" in given else 0,
+        given.get("processors", 0.0),
+    )
+
+
 def _moment(
     found: Found, zone: ZoneInfo, given: dict[str, Any], place: list[str | int], of_day: time
 ) -> datetime | None:
@@ -191,6 +207,18 @@ def _contradictions(of: Class) -> Iterator[tuple[Place, str]]:
             yield ["labs", number, "due"], f"{each.name} is due before it opens ({each.open:%Y-%m-%d %H:%M %Z})."
         if seen.setdefault(each.name, number) != number:
             yield ["labs", number, "lab"], f"{each.name} is number {seen[each.name] + 1} already. Remove one."
+    if of.swarm and of.federate:
+        said = "a federated class has one world outside, on one computer: 'swarm' cannot be combined with 'federate'. Remove one."
+        yield ["swarm"], said
+    for number, each in enumerate(of.labs) if of.swarm else ():
+        if "/" in each.lab:
+            said = f"{each.name} lies in a folder here, which no other node has: with 'swarm', only labs that labenv ships can be used."
+            yield ["labs", number, "lab"], said
+    if of.swarm and of.swarm.every < timedelta(minutes=1):
+        yield (
+            ["swarm", "every"],
+            "a push costs each environment half a second of a processor: once a minute is the most.",
+        )
     if of.federate:
         yield from ((["federate"], said) for said in _equal(of))
 

@@ -109,6 +109,21 @@ class ClassPage:
 
 
 @dataclass(frozen=True)
+class InSwarm:
+    """That a class is on the nodes of a Docker Swarm, and what it wants there.
+
+    Copies also go to `place`, a URL as fsspec has them ("": only to the manager's disk), with the settings in the file `settings`, and every
+    so often. `memory` (bytes) and `processors` are reserved for each environment, 0 for labenv's own measure.
+    """
+
+    place: str = ""
+    settings: Path | None = None
+    every: timedelta = timedelta(minutes=5)
+    memory: int = 0
+    processors: float = 0.0
+
+
+@dataclass(frozen=True)
 class Class:
     """A class: `id` is the value of the label `labenv.class` of its environments."""
 
@@ -121,6 +136,7 @@ class Class:
     limits: Limits = Limits()
     federate: bool = False
     page: ClassPage = ClassPage()
+    swarm: InSwarm | None = None
 
     @property
     def records(self) -> Path:

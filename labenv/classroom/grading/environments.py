@@ -45,8 +45,8 @@ def of_environments(engine: "Engine", task: Task, *, whole: bool, listen: Listen
         try:
             if isinstance(report, LabenvError):
                 raise report
-            asked[name] = tuple(guide.asked(engine, environment))
-            drill = drill_records.running(engine, name)
+            asked[name] = tuple(guide.asked(engine.holding(name), environment))
+            drill = drill_records.running(engine.holding(name), name)
         except LabenvError as error:
             grades[name] = missing(task, wanted[name], "environment", f"it could not be checked: {error}")
             failed.append(f"{name}: {error}")
@@ -81,7 +81,7 @@ def _drills(engine: "Engine", running: list[Environment]) -> dict[str, tuple[Dri
     """The finished drills of these environments, by student."""
     wanted = {environment.student.id for environment in running}
     found: dict[str, tuple[DrillEntry, ...]] = {}
-    for entry in drill_records.rows(engine):
+    for entry in (row for one in engine.each() for row in drill_records.rows(one)):
         if entry.student in wanted and entry.outcome != "running":
             found[entry.student] = (*found.get(entry.student, ()), entry)
     return found

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Self
 from labenv.checks.onlooker import Onlooker, Overtaken
 from labenv.checks.results import Report
 from labenv.classroom.running import waves
-from labenv.engine.endpoint import Endpoint
 from labenv.environment import Environment
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, silent
@@ -78,7 +77,7 @@ class Checkers:
 
     def __init__(self, engine: "Engine") -> None:
         """Start no process yet."""
-        self._endpoint = engine.endpoint
+        self._engine = engine
         self._idle: list[_Process] = []
         self._there: set[_Process] = set()
         self._lock = threading.Lock()
@@ -104,7 +103,9 @@ class Checkers:
         process = self._taken()
         try:
             limits = tuple(steps) if steps else None, reached_only, written, whole
-            return process.report(Task(environment, *limits, onlooker.urgent if onlooker else None), listen, onlooker)
+            where = self._engine.holding(environment.student.id).endpoint
+            task = Task(environment, where, *limits, onlooker.urgent if onlooker else None)
+            return process.report(task, listen, onlooker)
         finally:
             self._give_back(process)
 
@@ -134,7 +135,7 @@ class Checkers:
                 raise EngineError("The checks were ended.")
             if self._idle:
                 return self._idle.pop()
-            process = _Process(self._endpoint)
+            process = _Process()
             self._there.add(process)
             return process
 
@@ -151,13 +152,13 @@ class Checkers:
 class _Process:
     """One process, and the pipe to it. `is_fit` is whether it can take another task."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self) -> None:
         from labenv.classroom.running.worker import work  # as above
 
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([_WORKER])
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=work, args=(theirs, endpoint, dict(os.environ)), daemon=True)
+        self._process = context.Process(target=work, args=(theirs, dict(os.environ)), daemon=True)
         with _apart():
             self._process.start()
         theirs.close()

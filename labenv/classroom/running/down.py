@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from labenv.classroom.federation import world
 from labenv.classroom.folder.model import Class
-from labenv.classroom.running import timers, waves
+from labenv.classroom.running import placed, timers, waves
 from labenv.classroom.running.there import environments
 from labenv.engine import Engine, lent
 from labenv.engine.save_store import Save
@@ -15,6 +15,7 @@ from labenv.environments import saves
 from labenv.errors import LabenvError
 from labenv.events import Listener, silent
 from labenv.sheet import stake
+from labenv.swarm.where import Fleet
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def down(
         who = environment.student.id
         saved = saves.save(mine, environment, None, tell) if keep else None
         one.down(mine, environment, silent)  # its note says for each that saves are kept
+        if isinstance(engine, Fleet):
+            placed.forget(engine, who)
         timers.drop(of, who)
         return Removed(who, saved)
 
@@ -68,4 +71,4 @@ def down(
 def lost(engine: Engine, there: Sequence[Environment]) -> Iterator[tuple[str, list[str]]]:
     """What each student would lose by `down` without a save, in sentences. Raises EngineError."""
     for environment in there:
-        yield environment.student.id, list(stake.of(engine, environment).sentences)
+        yield environment.student.id, list(stake.of(engine.holding(environment.student.id), environment).sentences)

@@ -84,13 +84,13 @@ def give_up(
 
 def with_drill(engine: Engine, there: Sequence[Environment]) -> list[Environment]:
     """Those of the environments in which a drill runs. Raises EngineError."""
-    return [each for each in there if drill_records.running(engine, each.student.id)]
+    return [each for each in there if drill_records.running(engine.holding(each.student.id), each.student.id)]
 
 
 def report(engine: Engine, there: Sequence[Environment]) -> list[DrillEntry]:
     """The drills of these environments, running ones too, by student and time. Raises EngineError."""
     mine = {environment.student.id for environment in there}
-    return [row for row in drill_records.rows(engine) if row.student in mine]
+    return [row for one in engine.each() for row in drill_records.rows(one) if row.student in mine]
 
 
 def _checked(checkers: Checkers, _: Engine, environment: Environment, listen: Listener) -> Report:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from labenv.checks.results import Report
 from labenv.classroom.federation import world
 from labenv.classroom.folder.model import Assignment, Class, Member
-from labenv.classroom.running import waves
+from labenv.classroom.running import placed, waves
 from labenv.classroom.running.room import Room
 from labenv.classroom.running.there import environments
 from labenv.engine import Engine, image_sources
@@ -21,6 +21,7 @@ from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Listener
 from labenv.lab import labs
 from labenv.lab.model import Lab
+from labenv.swarm.where import Fleet
 from labenv.text import many
 
 Check = Callable[[Environment], Report]
@@ -83,7 +84,31 @@ def up(
                 items.append(_Item(validated(new), is_new=True))
         except LabenvError as error:
             yield member.id, error
-    yield from _brought_up(engine, of, items, there, listen, check)
+    if isinstance(engine, Fleet):
+        yield from _placed(engine, of, assignment.lab, items, there, listen, check)
+    else:
+        yield from _brought_up(engine, of, items, there, listen, check)
+
+
+def _placed(
+    engine: Fleet,
+    of: Class,
+    lab: str,
+    items: list[_Item],
+    there: dict[str, Environment],
+    listen: Listener,
+    check: Check | None,
+) -> Iterator[tuple[str, Arrival | LabenvError]]:
+    """The same on the nodes of a swarm: what exists and does not run is brought back where it is."""
+    items, refused = _within(of, items, there)
+    yield from refused
+    resting = {who for who, each in there.items() if any(machine.state != "running" for machine in each.machines)}
+    yield from _brought_up(engine, of, [i for i in items if i.request.student_id in resting], there, listen, check)
+    requests = [item.request for item in items if item.request.student_id not in resting]
+    if requests:
+        label = placed.opened(engine, of, lab, listen)
+        for who, result, report, is_new in placed.brought_up(engine, of, requests, listen, check, label):
+            yield who, result if isinstance(result, LabenvError) else Arrival(result, is_new, report)
 
 
 def up_again(
@@ -119,7 +144,8 @@ def _brought_up(
     said: set[str] = set()
 
     def bring(item: _Item) -> Arrival:
-        mine, who = engine.apart(), item.request.student_id
+        who = item.request.student_id
+        mine = engine.holding(who).apart()
         tell = waves.of_one(listen, who, said)
         outcome = up_one(mine, item.request, tell)
         if of.federate:

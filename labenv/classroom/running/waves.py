@@ -97,7 +97,9 @@ def for_each(
     said: set[str] = set()
 
     def one(environment: Environment) -> R:
-        return work(engine.apart(), environment, of_one(listen, environment.student.id, said))
+        return work(
+            engine.holding(environment.student.id).apart(), environment, of_one(listen, environment.student.id, said)
+        )
 
     whose = paced(
         there,

@@ -2,7 +2,7 @@
 
 pytest works on the whole process (standard output, os.environ), so what goes on side by side needs processes. The server that all
 of them are forked from has imported this module, and with it all that a check needs (multiprocessing, forkserver): a process begins in
-some milliseconds, and opens the engine once.
+some milliseconds, and opens each engine once.
 """
 
 import gc
@@ -30,9 +30,10 @@ from labenv.lab import sandbox  # noqa: F401  # as above
 
 @dataclass(frozen=True)
 class Task:
-    """An environment to check; the other fields are arguments of `run_checks`, and what is urgent for an onlooker, if there is one."""
+    """An environment to check, and where its engine answers; the other fields are arguments of `run_checks`, and what is urgent for an onlooker, if there is one."""
 
     environment: Environment
+    endpoint: Endpoint
     steps: tuple[str, ...] | None = None
     reached_only: bool = False
     written: bool = True
@@ -52,21 +53,22 @@ class Failure:
 Said = Event | tuple[CheckResult, ...] | Report | Overtaken | Failure
 
 
-def work(pipe: "Connection", endpoint: Endpoint, environ: dict[str, str]) -> None:
-    """Check environments on that engine until the pipe ends. SIGTERM ends a check as Ctrl-C does: nothing is left in the machines."""
+def work(pipe: "Connection", environ: dict[str, str]) -> None:
+    """Check environments until the pipe ends. SIGTERM ends a check as Ctrl-C does: nothing is left in the machines."""
     os.environ.clear()
     os.environ.update(environ)
     os.dup2(2, 1)  # what a check may print is no output of the command
     gc.freeze()
-    engine: Engine | None = None
+    engines: dict[str, Engine] = {}
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         while True:
             task: Task | None = pipe.recv()
             if task is None:  # what was to be given up has ended
                 continue
             try:
-                engine = engine or Engine(reconnect(endpoint))
-                pipe.send(_checked(engine, task, pipe))
+                where = task.endpoint.url
+                engines[where] = engines.get(where) or Engine(reconnect(task.endpoint))
+                pipe.send(_checked(engines[where], task, pipe))
             except Overtaken as overtaken:
                 pipe.send(overtaken)
             except LabenvError as error:

@@ -122,17 +122,19 @@ class Rounds:
             known.active = max(known.active, timer.since, self.typed.get(environment.student.id, 0.0))
             if known.active + idle - now <= warnings[0]:  # it may matter: ask the machines
                 # No clock of theirs is another one, but root there can give a terminal any time.
-                known.active = min(activity.last(self.engine.apart(), environment, known.active), now)
+                known.active = min(
+                    activity.last(self.engine.holding(environment.student.id).apart(), environment, known.active), now
+                )
             yield _End(known.active + idle, "nobody has worked in them", warnings)
 
     def _say(self, environment: Environment, text: str) -> None:
         self.tell(environment.student.id, text)
-        wall.tell(self.engine.apart(), environment, text)
+        wall.tell(self.engine.holding(environment.student.id).apart(), environment, text)
 
     def _stop(self, of: Class, environment: Environment) -> None:
         student = environment.student.id
         try:
-            stop(self.engine.apart(), student, self.listen)
+            stop(self.engine.holding(student).apart(), student, self.listen)
             timers.drop(of, student)
             audit.note(of, student, "stopped")
         except LabenvError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labenv.cli import common, screen
-from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, open_engine, opened
 from labenv.cli.common import JsonOption
 from labenv.cli.output import document
 from labenv.errors import EngineError, LabenvError, UsageError
@@ -57,7 +57,7 @@ def check(
     of = opened(folder)
     assignment, members = of.assignment(lab), of.chosen(only)
     with screen.progress() as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         from labenv.checks.run import check_known
         from labenv.classroom.running.board import Board, state
         from labenv.classroom.running.checking import check_all

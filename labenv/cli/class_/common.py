@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer._click.globals import get_current_context
 
+from labenv.cli import common
 from labenv.errors import LabenvError
 
 if TYPE_CHECKING:
     from labenv.classroom.folder.model import Class
+    from labenv.engine import Engine
+    from labenv.events import Listener
 
 
 def opened(folder: Path | None, *, writes: bool = False) -> "Class":
@@ -28,6 +31,20 @@ def opened(folder: Path | None, *, writes: bool = False) -> "Class":
         with screen.progress(quiet=True) as listen:
             get_current_context().with_resource(lock.held(there, listen))
     return there
+
+
+def open_engine(of: "Class", listen: "Listener", *, swarm: bool = False) -> "Engine":
+    """The engine that has a class's environments: the one that answers, or all nodes of the swarm that the class is on, or is to be.
+
+    Raises EngineError, and UsageError if that swarm is not managed here.
+    """
+    from labenv.classroom.running import placed
+
+    if not (swarm or placed.is_on_swarm(of)):
+        return common.open_engine(listen)
+    from labenv.swarm.where import Fleet
+
+    return Fleet(common.open_manager(listen))
 
 
 def _class_at_hand(ctx: typer.Context) -> "Class | None":

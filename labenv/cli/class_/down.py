@@ -7,7 +7,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import told
-from labenv.cli.class_.common import AssignmentOption, ClassOption, DryRunOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, DryRunOption, OnlyOption, open_engine, opened
 from labenv.cli.common import JsonOption, YesOption
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def down(
 
     of = opened(folder)
     with screen.progress(quiet=True) as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         doomed = core.doomed(engine, of, only, lab)
         there = doomed.environments
         lost = {} if save or (yes and not dry_run) else dict(core.lost(engine, there))

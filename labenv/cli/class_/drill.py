@@ -7,7 +7,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import told
-from labenv.cli.class_.common import AssignmentOption, ClassOption, DryRunOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, DryRunOption, OnlyOption, open_engine, opened
 from labenv.cli.common import JsonOption, YesOption
 from labenv.cli.drill import report as shown
 
@@ -46,7 +46,7 @@ def start(
     of = opened(folder)
     assignment = of.assignment(lab)
     with screen.progress() as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         there = known.environments(engine, of, only, assignment.name)
         among = drills.on_offer(assignment, level, listen)
         order = drills.orders(of, there, among, drills.usual_seed(of) if seed is None else seed)
@@ -97,7 +97,7 @@ def report(
     if csv:
         common.check_writable(csv)
     with screen.progress(quiet=True) as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         rows = drills.report(engine, known.environments(engine, of, only, lab))
     if csv:
         common.write_text(csv, drill_records.as_csv(rows))
@@ -131,7 +131,7 @@ def give_up(
 
     of = opened(folder)
     with screen.progress(quiet=True) as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         there = drills.with_drill(engine, known.environments(engine, of, only, lab))
     if dry_run or not there:
         if json:

@@ -6,7 +6,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import told
-from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, open_engine, opened
 from labenv.cli.common import JsonOption
 
 
@@ -44,7 +44,7 @@ def execute(
     of = opened(folder)
     common.if_interrupted("The command may have run in some of the machines. What it printed there is lost.")
     with screen.progress(quiet=True) as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         there = known.environments(engine, of, only, lab)
         coming = run_all(engine, there, machine, command, listen, seconds=timeout)
         done, errors = told.sorted_out(coming)

@@ -7,7 +7,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import told
-from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, open_engine, opened
 from labenv.cli.common import JsonOption
 from labenv.text import many
 
@@ -32,7 +32,7 @@ def export(
 
     of = opened(folder)
     with screen.progress() as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         done, errors = told.sorted_out(export_all(engine, known.environments(engine, of, only, lab), to, listen))
     if json:
         rows = [{"student": who, "file": str(made.file), "bytes": made.size} for who, made in done.items()]

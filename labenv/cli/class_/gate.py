@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from labenv.cli import common, screen
-from labenv.cli.class_.common import ClassOption, opened
+from labenv.cli import screen
+from labenv.cli.class_.common import ClassOption, open_engine, opened
 from labenv.errors import UsageError
 
 PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help="The TCP port of the gate.")]
@@ -42,4 +42,4 @@ def gate(folder: ClassOption = None, port: PortOption = 2222, address: AddressOp
 
     of = opened(folder)
     with alive.alone(of, alive.GATE), screen.progress(quiet=True) as listen:
-        server.serve(common.open_engine(listen), of, address, port, listen)
+        server.serve(open_engine(of, listen), of, address, port, listen)

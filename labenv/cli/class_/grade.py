@@ -9,7 +9,7 @@ import typer
 from labenv.cli import common, screen
 from labenv.cli.class_ import results as reports
 from labenv.cli.class_ import scores
-from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, open_engine, opened
 from labenv.cli.class_.results import (
     CsvOption,
     GradebookOption,
@@ -126,7 +126,7 @@ def grade(
         if not sources:
             from labenv.classroom.grading.environments import of_environments
 
-            run = of_environments(common.open_engine(listen), work, whole=trust, listen=listen)
+            run = of_environments(open_engine(there, listen), work, whole=trust, listen=listen)
         else:
             run = _handed_in(work, sources, handed_in, handout or (), replay=replay, listen=listen)
     before = record.last(assignment.name) if compare else {}

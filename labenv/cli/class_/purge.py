@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from labenv.cli import common, screen
-from labenv.cli.class_.common import ClassOption, DryRunOption, complete_member, opened
+from labenv.cli.class_.common import ClassOption, DryRunOption, complete_member, open_engine, opened
 from labenv.cli.common import JsonOption, YesOption
 from labenv.errors import LabenvError, UsageError
 
@@ -39,7 +39,7 @@ def purge(
     of = opened(folder, writes=not dry_run)
     who = next((one.id for one in of.members if one.given == student), student)
     with screen.progress() as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         there = core.parts(engine, of, who, listen)
     for part in there:
         print(f"- {part.what}", file=sys.stderr)

@@ -7,7 +7,15 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import told
-from labenv.cli.class_.common import AssignmentOption, ClassOption, DryRunOption, OnlyOption, complete_stage, opened
+from labenv.cli.class_.common import (
+    AssignmentOption,
+    ClassOption,
+    DryRunOption,
+    OnlyOption,
+    complete_stage,
+    open_engine,
+    opened,
+)
 from labenv.cli.common import JsonOption, YesOption
 
 
@@ -45,7 +53,7 @@ def reset(
 
     of = opened(folder)
     with screen.progress(quiet=True) as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         there = known.environments(engine, of, only, lab)
         core.check(there, machine, at)
     what = f"{machine or 'all machines'} of {told.environments(there)} to the start of {at or 'their stage'}"

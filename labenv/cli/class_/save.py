@@ -6,7 +6,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import told
-from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, open_engine, opened
 from labenv.cli.common import JsonOption
 
 
@@ -37,9 +37,9 @@ def save(
         saves.check_name(name)
     common.if_interrupted("The saves so far stay. For the other students: the same command with --only")
     with screen.progress() as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         done, errors = told.sorted_out(save_all(engine, known.environments(engine, of, only, lab), name, listen))
-        documents = {who: saves.document(engine, made) for who, made in done.items()}
+        documents = {who: saves.document(engine.holding(who), made) for who, made in done.items()}
     if json:
         common.print_json(told.document(of, documents.values(), errors))
     elif done:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labenv.cli import common, screen
-from labenv.cli.class_.common import ClassOption, opened
+from labenv.cli import screen
+from labenv.cli.class_.common import ClassOption, open_engine, opened
 from labenv.cli.class_.gate import AddressOption, PortOption, check_there
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def serve(
         print(f"To install it: {units.install(of)}", file=sys.stderr)
         return
     with alive.alone(of, alive.SERVE), screen.progress(quiet=True) as told:
-        engine = common.open_engine(told)
+        engine = open_engine(of, told)
         with _page(of, engine, listen, page_port, origin, wanted=page) as (pages, is_open):
             server.serve(engine, of, address, port, told, beside=[*pages, partial(_after, is_open, timing.keep)])
 

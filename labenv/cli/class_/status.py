@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labenv.cli import common, fold, screen
-from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, open_engine, opened
 from labenv.cli.common import JsonOption
 from labenv.errors import UsageError
 
@@ -50,7 +50,7 @@ def status(
     of = opened(folder)
     assignment, members = of.assignment(lab), of.chosen(only)
     with screen.progress(quiet=True) as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         from labenv.classroom.running.board import Board
 
         board = Board(engine, of, assignment, members)

@@ -3,7 +3,7 @@
 import typer
 
 from labenv.cli import common, screen
-from labenv.cli.class_.common import AssignmentOption, ClassOption, DryRunOption, OnlyOption, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, DryRunOption, OnlyOption, open_engine, opened
 from labenv.cli.common import JsonOption
 from labenv.errors import LabenvError
 
@@ -33,13 +33,15 @@ def stop(
     common.if_interrupted("What was stopped stays so, with all work; the same command continues from there.")
     of = opened(folder)
     with screen.progress() as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(of, listen)
         there = [each for each in environments(engine, of, only, lab) if core.running(each)]
         stopped: list[str] = []
         errors: dict[str, LabenvError] = {}
         coming = waves.paced(
             [] if dry_run else there,
-            lambda each: core.stop(engine.apart(), each.student.id, waves.of_one(listen, each.student.id)),
+            lambda each: core.stop(
+                engine.holding(each.student.id).apart(), each.student.id, waves.of_one(listen, each.student.id)
+            ),
             listen,
             name=lambda each: each.student.id,
             doing=f"stopping {many(len(there), 'environment')}",

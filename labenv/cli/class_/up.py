@@ -8,7 +8,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.class_ import told
-from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, complete_stage, opened
+from labenv.cli.class_.common import AssignmentOption, ClassOption, OnlyOption, complete_stage, open_engine, opened
 from labenv.cli.common import JsonOption
 from labenv.errors import UsageError
 
@@ -44,12 +44,22 @@ def up(
         str | None,
         typer.Option(metavar="TIME", help="Stop each after this time without activity, such as 45m, work kept."),
     ] = None,
+    swarm: Annotated[
+        bool,
+        typer.Option(
+            "--swarm",
+            help="Place them on the nodes of the swarm that this server manages. Always: `swarm: true` in class.yaml.",
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Bring up an environment for each student of the class, and verify it.
 
     As many come up at the same time as the computer bears. New ones begin at the lab's first stage; those that exist are
     brought back as they are. Interrupted, the same command finishes. --for and --idle need a running `labenv class serve`.
+
+    On a swarm, Swarm chooses the node of each. One that is drained or lost gives its environments to others: see
+    labenv swarm -h.
 
     Examples:
 
@@ -60,6 +70,8 @@ def up(
       labenv class up --for 3h --idle 45m
 
       labenv class up --all
+
+      labenv class up --swarm
     """
     from labenv.classroom.running.checking import Checkers
     from labenv.classroom.running.up import up as bring_up
@@ -71,7 +83,7 @@ def up(
     there = opened(folder)
     times = timing.wanted(there, for_, idle)
     with screen.progress() as listen:
-        engine = common.open_engine(listen)
+        engine = open_engine(there, listen, swarm=swarm)
         with Checkers(engine) if check else nullcontext() as checkers:
             verify = partial(checkers.check, reached_only=True, listen=listen) if checkers else None
             coming = (

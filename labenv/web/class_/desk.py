@@ -103,8 +103,8 @@ class ClassDesk(Desk):
         self.gate.note(self.student, "shell" if is_shell else "log", address(), machine=machine)
         self.holder.check_room(self.student)
         environment, where = await machines.ready(self.gate, self.student, machine)
-        before = await machines.alive(self.gate, where)
-        program = await programs.in_machine(self.gate.engine, where, command, "xterm-256color", size)
+        before = await machines.alive(self.gate, self.student, where)
+        program = await programs.in_machine(self.gate.engine_of(self.student), where, command, "xterm-256color", size)
         held = self.holder.hold(self.student, f"shell {machine}" if is_shell else title, program)
 
         self._lives[held] = environment, where, before

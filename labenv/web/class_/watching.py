@@ -78,5 +78,5 @@ class Watching:
     def _look(self, watch: _Watch) -> Sequence[Row]:
         of = self._gate.current()
         if watch.board is None or of is not watch.of:
-            watch.board, watch.of = Board(self._gate.engine, of, of.assignment(watch.name), of.members), of
+            watch.board, watch.of = Board(self._gate.shared, of, of.assignment(watch.name), of.members), of
         return watch.board.look()

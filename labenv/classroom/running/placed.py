@@ -1,0 +1,179 @@
+"""Bringing a class up on the nodes of a swarm: a supervisor for each student, which Swarm places, and waiting until each is up."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+
+from labenv.checks.results import Report
+from labenv.classroom.folder.model import Class
+from labenv.engine import swarm
+from labenv.environment import Environment
+from labenv.environments.plan import Request
+from labenv.environments.up import Outcome
+from labenv.errors import EngineError, LabenvError, UsageError
+from labenv.events import Event, Listener
+from labenv.lab import labs
+from labenv.swarm import images, init, leases, services, setup, wishes, words
+from labenv.swarm.client import of_manager
+from labenv.swarm.services import Reserve
+from labenv.swarm.where import Fleet
+from labenv.text import many
+
+Check = Callable[[Environment], Report]
+_POLL = 0.1
+_LOOK = 2.0  # seconds between two looks at what Swarm says
+_ROOM = 12.0  # seconds after which Swarm's answer that there is no room counts
+_PATIENCE = 240.0  # seconds in which nobody's environment came up
+
+
+def opened(engine: Fleet, of: Class, lab: str, listen: Listener) -> str:
+    """Have the swarm ready for a class and a lab: services, images on the nodes. Returns the label of the nodes that have them.
+
+    What a node cannot take is said; it gets no environments. Raises UsageError for a class that cannot be on a swarm, EngineError.
+    """
+    manager = engine.nodes.manager
+    if of.federate:
+        raise UsageError(f"{of.name} is federated: it has one world outside, on one computer. A swarm has no such.")
+    if not labs.is_shipped(labs.load(lab).folder):
+        raise UsageError(
+            f"{lab} lies in a folder here, which no other node has. On a swarm, only labs that labenv ships can be used."
+        )
+    wish = of.swarm
+    if wish:
+        file = str(wish.settings) if wish.settings else ""
+        wishes.keep(of.id, wishes.Wish(wish.place, file, wish.every.total_seconds()))
+    image = images.ready(manager, [lab], listen)
+    init.ensure(manager, image, listen)
+    tags = images.needed([lab])
+    label = words.HAS + hashlib.sha256(" ".join(sorted(tags)).encode()).hexdigest()[:12]
+    refused = dict[str, LabenvError]()
+    for name, got in images.distribute(engine.nodes, tags, listen):
+        if isinstance(got, LabenvError):
+            refused[name] = got
+            listen(Event("swarm", f"{name} gets no new environments: {got}", "warn"))
+    for node in engine.nodes.all:
+        fit = "yes" if node.state == "ready" and node.name not in refused else "no"
+        if node.labels.get(label) != fit and (fit == "yes" or label in node.labels):
+            swarm.set_label(manager, node, label, fit)
+    return label
+
+
+def brought_up(
+    engine: Fleet, of: Class, requests: Sequence[Request], listen: Listener, check: Check | None, label: str
+) -> Iterator[tuple[str, Outcome | LabenvError, Report | None, bool]]:
+    """Have a supervisor for each request, and yield each student as the environment is up: what was made, the report, whether it is new.
+
+    What waits for room in the swarm is an error that says so, and comes up when there is room.
+    """
+    manager = engine.nodes.manager
+    image = images.image_id(manager, images.own_tag())
+    supervised = services.students(manager, of.id)
+    reserve = Reserve(of.swarm.memory, of.swarm.processors) if of.swarm else Reserve()
+    waiting: dict[str, tuple[Request, bool]] = {}
+    with ExitStack() as stack:
+        listen(Event("class", f"bringing up {many(len(requests), 'environment')} on the swarm", "start"))
+        for request in requests:
+            who = request.student_id
+            is_new = who not in supervised
+            before = leases.read(who)
+            try:
+                if is_new:
+                    swarm.ensure(manager, services.supervisor(manager, image, request, reserve, label))
+                waiting[who] = request, is_new and not (before and before.stamp)
+            except LabenvError as error:
+                yield who, error, None, False
+        pool = stack.enter_context(ThreadPoolExecutor((os.cpu_count() or 1) + 2))
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        coming = _Coming(engine, of, listen)
+        running: dict[Future[tuple[Outcome, Report | None]], tuple[str, bool]] = {}
+        while waiting or running:
+            for who in coming.up(waiting):
+                request, is_new = waiting.pop(who)
+                running[pool.submit(_seen, engine, who, check, is_new)] = who, is_new
+            for who, why in coming.refused(waiting):
+                del waiting[who]
+                yield who, why, None, False
+            ended, _ = wait(running, _POLL, FIRST_COMPLETED) if running else (set(), set())
+            for future in ended:
+                who, is_new = running.pop(future)
+                coming.moved()
+                try:
+                    outcome, report = future.result()
+                    yield who, outcome, report, is_new
+                except LabenvError as error:
+                    yield who, error, None, False
+            if not running:
+                time.sleep(_POLL)
+            names = ", ".join(list(waiting)[:3])
+            listen(
+                Event("class", f"{len(waiting)} under way{f': {names}' if names else ''}, {len(running)} being checked")
+            )
+        listen(Event("class", "", "done"))
+
+
+def _seen(engine: Fleet, who: str, check: Check | None, is_new: bool) -> tuple[Outcome, Report | None]:
+    there = engine.holding(who).apart().environments(who)
+    if not there:
+        raise EngineError(f"{who}'s environment came up, and is gone again. labenv swarm nodes says how its node is.")
+    return Outcome(there[0], ("machines",) if is_new else (), ()), check(there[0]) if check else None
+
+
+class _Coming:
+    """Looks who is up, and who cannot be."""
+
+    def __init__(self, engine: Fleet, of: Class, listen: Listener) -> None:
+        self._engine, self._of, self._listen = engine, of, listen
+        self._began = self._last = self._looked = time.monotonic()
+        self._ids: dict[str, str] = {}
+
+    def moved(self) -> None:
+        """Something has happened, so it is worth waiting."""
+        self._last = time.monotonic()
+
+    def up(self, waiting: "dict[str, tuple[Request, bool]]") -> list[str]:
+        """Those of the waiting whose environment is up."""
+        found = [who for who in waiting if (lease := leases.read(who)) and lease.is_up]
+        if found:
+            self.moved()
+        return found
+
+    def refused(self, waiting: "dict[str, tuple[Request, bool]]") -> list[tuple[str, LabenvError]]:
+        """Those of the waiting who cannot come up now, each with the reason."""
+        now = time.monotonic()
+        if not waiting or now - self._looked < _LOOK:
+            return []
+        self._looked = now
+        found: list[tuple[str, LabenvError]] = []
+        failed = {who: lease.failed for who in waiting if (lease := leases.read(who)) and lease.node and lease.failed}
+        found += [(who, EngineError(f"{sentence} Swarm tries it again.")) for who, sentence in failed.items()]
+        rest = [who for who in waiting if who not in failed]
+        manager = self._engine.nodes.manager
+        ids = services.students(manager, self._of.id)
+        tasks = services.tasks_of(manager, list(ids.values()))
+        for who in rest:
+            task = tasks.get(ids.get(who, ""))
+            if who not in ids:
+                found.append((who, EngineError("the service was removed meanwhile. The same command makes it again.")))
+            elif task and task.state == "pending" and task.error and now - self._began > _ROOM:
+                text = f"no node has room for it: {task.error}. It comes up when one has: labenv swarm nodes"
+                found.append((who, EngineError(text)))
+            elif now - self._last > _PATIENCE:
+                said = f": {task.error}" if task and task.error else ""
+                log = f"docker service logs {words.supervisor(who)}"
+                found.append((who, EngineError(f"it takes longer than {_PATIENCE:.0f} s{said}. Its log: {log}")))
+        return found
+
+
+def is_on_swarm(of: Class) -> bool:
+    """Whether a class is on a swarm that this computer manages, or is to be."""
+    return bool(of.swarm) or (setup.is_ours() and any(leases.everything(of.id)))
+
+
+def forget(engine: Fleet, who: str) -> None:
+    """End a student's supervisor, whose environment was removed, and forget what was pushed. Raises EngineError."""
+    swarm.remove(engine.nodes.manager, words.supervisor(who))
+    init.await_ended([who])
+    of_manager().say("forget", student=who)
