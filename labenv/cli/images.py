@@ -32,6 +32,7 @@ def build(
     """Build missing images: those of the default lab, or of another one. An unchanged image is never built again.
 
     `labenv up` builds what its lab needs. The desktop image is large; it is built only if you name it here, or by `labenv desktop`.
+    The image with labenv itself, for what runs it on an engine as a container, is built if you name it: labenv.
 
     Examples:
 
@@ -117,7 +118,8 @@ def list_packages(
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The bundle to write, such as labenv.tar.gz.")],
     more: Annotated[
-        list[str] | None, typer.Option("--with", metavar="IMAGE", help="Also include this image: desktop. Repeatable.")
+        list[str] | None,
+        typer.Option("--with", metavar="IMAGE", help="Also include this image: desktop, labenv. Repeatable."),
     ] = None,
     lab: LabOption = None,
 ) -> None:

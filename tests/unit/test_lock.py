@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from labenv import places
+from labenv.computer import Computer
+from labenv.environments import lock
 from labenv.environments.lock import _command_of_holder, student_lock
 from labenv.errors import EngineError
 from labenv.events import Event, silent
@@ -20,6 +22,8 @@ HOLDER = """
 import os, sys
 from pathlib import Path
 from labenv import places
+from labenv.computer import Computer
+from labenv.environments import lock
 from labenv.errors import EngineError
 from labenv.events import silent
 from labenv.environments.lock import student_lock
@@ -180,3 +184,18 @@ def test_nothing_is_left_when_the_lock_is_given_back(folder: Path) -> None:
 def test_students_do_not_wait_for_each_other(folder: Path) -> None:
     with student_lock(folder, "anna", silent), student_lock(folder, "ben", silent, patience=0):
         assert os.getpid()
+
+
+def test_a_folder_that_only_a_container_has_is_not_for_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def at(sign: str) -> Computer:
+        (tmp_path / sign).parent.mkdir(exist_ok=True)
+        (tmp_path / sign).touch()
+        return Computer(root=tmp_path)
+
+    assert not lock._is_containers_own(Path("/")) or Computer().is_container
+    monkeypatch.setattr(lock, "Computer", lambda: at(".dockerenv"))
+    assert lock._is_containers_own(Path("/"))
+    assert not lock._is_containers_own(Path("/proc")), "another file system: bound from the computer"
+    (tmp_path / ".dockerenv").unlink()
+    monkeypatch.setattr(lock, "Computer", lambda: at("run/.containerenv"))
+    assert lock._is_containers_own(Path("/"))
