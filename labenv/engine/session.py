@@ -1,6 +1,7 @@
 """A command in a machine, connected to a person's terminal or pipes: an exec of its own, like `docker exec -it`."""
 
 import socket
+import time
 from typing import Any
 
 import docker.errors
@@ -8,6 +9,10 @@ import docker.errors
 from labenv.engine import Engine
 from labenv.engine.errors import refusals
 from labenv.engine.stream import early
+from labenv.errors import EngineError
+
+_ENDING = 2.0  # seconds in which an engine notices that a command has ended
+_POLL = 0.05
 
 
 class Session:
@@ -41,9 +46,17 @@ class Session:
                     raise
 
     def status(self) -> int:
-        """The exit code of a command that has ended (127: no such command). Raises EngineError."""
+        """The exit code of a command that has ended (127: no such command).
+
+        Raises EngineError, also if it runs on: then its connection was lost.
+        """
+        deadline = time.monotonic() + _ENDING
         with refusals(self._doing):
-            return int(self._api.exec_inspect(self._id)["ExitCode"] or 0)
+            while (seen := self._api.exec_inspect(self._id))["Running"]:
+                if time.monotonic() > deadline:
+                    raise EngineError(f"The connection was lost while {self._doing}. The command may still run there.")
+                time.sleep(_POLL)
+        return int(seen["ExitCode"] or 0)
 
 
 def life(engine: Engine, container: str) -> str:
