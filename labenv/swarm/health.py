@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from labenv.engine import Engine, own_image
+from labenv.engine import Engine
 from labenv.engine.errors import refusals
 from labenv.engine.swarm import Node
 from labenv.errors import EngineError, LabenvError
 from labenv.parallel import Together
 from labenv.swarm import images
 from labenv.swarm.where import Nodes
-from labenv.text import decoded, one_line
+from labenv.text import decoded, many, one_line
 
 _TOGETHER = 16
 _CLOCK = 5.0  # seconds that a node's clock may be off: a copy's time is what a student is told
@@ -75,7 +75,7 @@ def _looked_at(engine: Engine) -> tuple[list[str], list[str]]:
     settings = engine.settings(network_mode="host", binds=binds)
     with (
         refusals("looking at the node"),
-        engine.helper(own_image.own().tag, command=["sh", "-c", _LOOK], host_config=settings) as helper,
+        engine.helper(images.own_tag(), command=["sh", "-c", _LOOK], host_config=settings) as helper,
     ):
         engine.api.start(helper)
         here = time.time()

@@ -10,6 +10,7 @@ from labenv.events import Event, Listener, announced, counting
 from labenv.lab import labs
 from labenv.parallel import Together
 from labenv.swarm.where import Nodes
+from labenv.text import many
 
 _BLOCK = 1 << 20
 _TOGETHER = 4  # nodes that get images at the same time: the manager's network is what they share
@@ -22,13 +23,7 @@ def needed(wanted: Iterable[str]) -> list[str]:
         lab = labs.load(name)
         known = image_sources.of(lab)
         found |= dict.fromkeys(known[image].tag for image in image_sources.needed(lab))
-    return [*found, *_own()]
-
-
-def _own() -> list[str]:
-    """labenv's own image, after the one it stands on."""
-    own = own_image.own()
-    return [own.below.tag, own.tag] if own.below else [own.tag]
+    return [*found, own_tag()]
 
 
 def ready(manager: Engine, wanted: Iterable[str], listen: Listener) -> str:
@@ -36,8 +31,7 @@ def ready(manager: Engine, wanted: Iterable[str], listen: Listener) -> str:
     for name in wanted:
         lab = labs.load(name)
         Images(manager, image_sources.of(lab)).ensure(image_sources.needed(lab), listen)
-    Images(manager, own_image.known()).ensure([image_sources.OWN], listen)
-    return image_id(manager, own_image.own().tag)
+    return image_id(manager, Images(manager).ensure_own(listen))
 
 
 def own_tag() -> str:
@@ -79,7 +73,7 @@ def distribute(
             if missing and registry:
                 _pull(engine, registry, missing)
             elif missing:
-                with announced(listen, f"images {name}", f"sending {len(missing)} images to {name}"):
+                with announced(listen, f"images {name}", f"sending {many(len(missing), 'image')} to {name}"):
                     _send(nodes.manager, engine, missing, listen, name)
             return missing
         except LabenvError as error:

@@ -45,6 +45,7 @@ def init(engine: Engine, address: str, listen: Listener) -> Made:
     _refuse_foreign(engine)
     told = swarm.state(engine).get("LocalNodeState", "inactive")
     is_new = told == "inactive"
+    image = images.ready(engine, [], listen)  # first, because it may need a network
     if is_new:
         with announced(listen, "swarm", "making a swarm of Docker's"):
             _addressed(lambda: swarm.init(engine, address))
@@ -57,7 +58,7 @@ def init(engine: Engine, address: str, listen: Listener) -> Made:
     if address and address != there and not is_new:
         listen(Event("swarm", f"the swarm knows this server as {there}; --address changes nothing there", "warn"))
     setup.prepare(there)
-    ensure(engine, images.ready(engine, [], listen), listen)
+    ensure(engine, image, listen)
     return Made(there, swarm.tokens(engine)["Worker"], setup.public_key(), is_new)
 
 

@@ -18,6 +18,10 @@ class Place:
     def __init__(self, url: str, settings: dict[str, Any]) -> None:
         """Say at once if the URL cannot be one. Raises UsageError."""
         import fsspec  # only the keeper of a class with a place needs it
+        import obstore.fsspec
+
+        for protocol in ("s3", "gs", "az"):  # fsspec's own clients for these are much larger
+            obstore.fsspec.register(protocol)
 
         self.url = url.rstrip("/")
         try:
