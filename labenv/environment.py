@@ -115,7 +115,7 @@ class Environment:
 
     A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
     they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship. With `pools`, another environment has the same X: no port is published. One that `replays` the submission of a student has that
-    student's files, on machines of an id of its own.
+    student's files, on machines of an id of its own. `elsewhere` is on an engine whose 127.0.0.1 is not this computer's.
     """
 
     student: Student
@@ -129,6 +129,7 @@ class Environment:
     belongs: Belonging = ALONE
     pools: tuple[Pool, ...] = ()
     replays: str = ""
+    elsewhere: bool = False
 
     @property
     def judged(self) -> Student:

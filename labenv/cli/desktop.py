@@ -67,7 +67,7 @@ def desktop(
         common.print_json(shown.to_dict())
         return
     print(shown.url)
-    if not engine.is_local or not port_in_use(shown.port):
+    if not (engine.is_local or engine.endpoint.road) or not port_in_use(shown.port):
         _say(
             f"The engine is on another computer, or labenv in a container. To reach the page: ssh -L {shown.port}:127.0.0.1:{shown.port} THERE"
         )

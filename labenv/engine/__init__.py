@@ -25,6 +25,7 @@ from labenv.engine.errors import NetworkTaken, refusals
 from labenv.engine.find import Connection
 from labenv.engine.labels import BRIDGED, LABEL, MACHINE, RECORD, SWARM
 from labenv.engine.listing import environment_of
+from labenv.engine.no_road import NoRoadError
 from labenv.engine.patience import Patience
 from labenv.engine.stream import TOOLS, Stream
 from labenv.environment import Environment, Machine, network_name
@@ -64,6 +65,15 @@ class Engine:
     def each(self) -> list["Engine"]:
         """The engines that it stands for: itself alone, or those of a swarm's nodes that answer. Raises EngineError."""
         return [self]
+
+    def here(self, port: int) -> int:
+        """The port of this computer's 127.0.0.1 that leads to one of the engine's: the same one, unless ssh takes it there. Raises EngineError."""
+        if not (road := self.endpoint.road):
+            return port
+        try:
+            return road.led(port)
+        except NoRoadError as error:
+            raise EngineError(f"No port of 127.0.0.1 leads to the engine's computer: it {error}") from error
 
     def apart(self) -> "Engine":
         """The same engine for a piece of work beside others: it waits for its machines with a patience of its own."""
@@ -167,7 +177,9 @@ class Engine:
             owner = container["Labels"][LABEL]
             labels.setdefault(owner, container["Labels"])
             found.setdefault(owner, []).append(container)
-        return [environment_of(labels[owner], found.get(owner, []), alive) for owner in sorted(labels)]
+        elsewhere = self.endpoint.is_elsewhere
+        there = (environment_of(labels[owner], found.get(owner, []), alive) for owner in sorted(labels))
+        return [replace(environment, elsewhere=elsewhere) for environment in there]
 
     def looked_at(self, environment: Environment) -> Environment:
         """The environment with each machine's state as it is: where the disk was full, an engine lists dead ones as running. Raises EngineError."""

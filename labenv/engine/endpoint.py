@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,7 @@ _OLDEST = (1, 41)
 _PROBE = 5  # seconds for the first answer: milliseconds are usual, a fully loaded engine needs more
 _TIMEOUT = 120  # seconds for a request that does real work
 _POOL = 256  # open connections, at least one for each thread that asks: of a class many come up at once
+_LOOPBACK = re.compile(r"(localhost|127\.[\d.]+|\[::1\])(:\d+)?/*", re.IGNORECASE | re.ASCII)
 
 DEFAULT_SOCKET = "var/run/docker.sock"
 
@@ -48,6 +50,11 @@ class Endpoint:
         """The path of a local socket, or None for an engine over the network."""
         scheme, _, rest = self.url.partition("://")
         return Path("/" + rest.lstrip("/")) if scheme == "unix" else None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the engine is on another computer for sure, so that its 127.0.0.1 is not this one's."""
+        return self.road is not None or (not self.socket and not _LOOPBACK.fullmatch(self.url.partition("://")[2]))
 
     @property
     def road(self) -> Road | None:

@@ -112,7 +112,7 @@ def lead_out(engine: Engine, machine: Machine, addresses: Sequence[str]) -> None
 
 def _await(engine: Engine, machine: Machine, answer: Answer, patience: float) -> None:
     wanted = question(machine, answer) if answer.port else None
-    here = machine.published.get(str(answer.port)) if wanted else None
+    here = machine.published.get(str(answer.port)) if wanted and not engine.endpoint.is_elsewhere else None
     deadline = time.monotonic() + patience
     look = time.monotonic() + _LOOK
     channel: Channel | None = None

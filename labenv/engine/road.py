@@ -14,9 +14,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -38,7 +39,8 @@ _OPTIONS = (
 )
 _OPENING = 30.0  # seconds: far more than ConnectTimeout, for the programs that a user's settings may have in between
 _LOST = 25.0  # seconds after which ServerAlive has ended a connection over which nothing comes any more
-_URL = re.compile(r"ssh://(?:([^@/:\s]+)@)?(\[[0-9A-Fa-f:.%]+\]|[^@/:\[\]\s]+)(?::(\d+))?(/.*)?", re.ASCII)
+_LED = 33_000  # where the ports begin that lead to another computer where the same port is taken
+_URL = re.compile(r"ssh://(?:([^@/:\s]+)@)?(\[[\w:.%]+\]|[^@/:\[\]\s]+)(?::(\d+))?(/.*)?", re.ASCII)
 # A Unix socket's path has 103 bytes on some systems, and while ssh makes one its name has 17 more. In a path of plain letters
 # nothing is a sign to ssh.
 _FOLDER = re.compile(r"[\w./+@-]{1,60}", re.ASCII)
@@ -75,7 +77,24 @@ class Road:
             return None
         if done.returncode == 255 and not self._is_open():
             return None
-        return of_engine(decoded(done.stdout).strip(), path, self.target)
+        seen = decoded(done.stdout).strip()
+        if seen == "denied":  # who is in a group from now on is so in a new connection only
+            self._ask("-O", "exit", "any", timeout=_LOST)
+        return of_engine(seen, path, self.target)
+
+    def led(self, port: int) -> int:
+        """A port of 127.0.0.1 here that leads to that port of 127.0.0.1 there, as long as the road is open: the same one, if it is free.
+
+        Raises NoRoadError.
+        """
+        self.opened()
+        for here in chain([port], range(_LED + port % 1000, _LED + 10_000, 1000)):
+            way = f"127.0.0.1:{here}:127.0.0.1:{port}"
+            if not self._ask("-O", "forward", "-L", way, "any", timeout=_LOST).returncode:  # or it leads there already
+                return here
+        raise NoRoadError(
+            "odd", "is reached over ssh, and no port of 127.0.0.1 is free", "End a program that uses them."
+        )
 
     @property
     def target(self) -> str:
@@ -94,10 +113,10 @@ class Road:
     @cached_property
     def _stem(self) -> str:
         """The beginning of its files' paths. Raises EngineError if there is no folder for them."""
-        folder = places.runtime()
+        folder = places.runtime() / "ssh"
         if not _FOLDER.fullmatch(str(folder)):
-            folder = places.private(Path(f"/tmp/labenv-{os.geteuid()}"), "sockets")
-        return f"{folder}/{hashlib.sha256(repr((self.url, self.options)).encode()).hexdigest()[:16]}"
+            folder = Path(f"/tmp/labenv-ssh-{os.geteuid()}")
+        return f"{places.private(folder, 'sockets')}/{hashlib.sha256(repr((self.url, self.options)).encode()).hexdigest()[:16]}"
 
     @property
     def _socket(self) -> Path:
@@ -164,7 +183,11 @@ class Road:
             words.write(laid.stderr)
         if laid.returncode:
             self._ask("-O", "exit", "any", timeout=_OPENING)
-        return not laid.returncode
+            return False
+        with suppress(subprocess.TimeoutExpired):
+            # A server that has run a command sends small packets at once (TCP_NODELAY); without one, each answer takes 40 ms.
+            self._ask("-T", "any", "true", timeout=_OPENING)
+        return True
 
     def _ask(self, *arguments: str, timeout: float) -> "subprocess.CompletedProcess[bytes]":
         """Ask the ssh that is there. Raises subprocess.TimeoutExpired."""

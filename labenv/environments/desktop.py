@@ -93,7 +93,7 @@ def show(
         others.result()
     found = desk.parts().port
     assert found
-    return Desktop(who.id, found, password, changes)
+    return Desktop(who.id, engine.here(found), password, changes)
 
 
 def stop(engine: Engine, environment: Environment, listen: Listener, *, remove: bool = False) -> bool:
@@ -118,7 +118,7 @@ def page(engine: Engine, environment: Environment) -> int | None:
     if not (name := machine_name(environment)):
         return None
     there = Desk(engine, environment.student, environment.machine(name)).parts()
-    return there.port if there.desktop == there.screen == "running" else None
+    return engine.here(there.port) if there.port and there.desktop == there.screen == "running" else None
 
 
 def machine_name(environment: Environment) -> str:

@@ -47,6 +47,8 @@ class Reach:
         there = (
             "127.0.0.1 here means the engine's computer, whose own programs reach these ports. labenv's commands work"
         )
+        if self._environment.elsewhere:
+            return f"{there}. To reach them from here: labenv tunnel -s {self._environment.student.id}"
         if Computer().is_container:
             own = f"docker network connect {self._environment.network_name} {socket.gethostname()}"
             return f"{there}; for other programs in this container: {own}"
@@ -55,6 +57,8 @@ class Reach:
 
 def _way(environment: Environment) -> Literal["published", "lan", "none"]:
     published = {port for machine in environment.machines for key, port in machine.published.items() if "/" not in key}
+    if published and environment.elsewhere:
+        return "none"
     # An engine holds each port that it publishes, even where the kernel alone passes packets on.
     if not published or any(map(port_in_use, published)):
         return "published"

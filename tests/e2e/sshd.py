@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin") or "sshd"
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Node:
         with (self.folder / "sshd.log").open("ab") as log:
             before = log.tell()
             self.process = subprocess.Popen(
-                [_SSHD, "-D", "-e", "-f", self.folder / "sshd_config", "-p", str(self.port)], stderr=log
+                [SSHD or "sshd", "-D", "-e", "-f", self.folder / "sshd_config", "-p", str(self.port)], stderr=log
             )
         deadline = time.monotonic() + 10
         while b"Server listening" not in (self.folder / "sshd.log").read_bytes()[before:]:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from labenv.engine.find import reconnect
 from labenv.engine.road import Road, keyed
 from labenv.errors import EngineError
 from tests.e2e.conftest import Cli
-from tests.e2e.sshd import Node, key
+from tests.e2e.sshd import SSHD, Node, key
 from tests.e2e.sshd import node as served
 from tests.e2e.test_distant_engine import computer
 
@@ -27,6 +28,8 @@ from tests.e2e.test_distant_engine import computer
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
     """The engine's computer, and a folder of sockets of this module's own for labenv, with a path as short as a real one."""
+    if not SSHD:
+        pytest.skip("OpenSSH's server is not installed (openssh-server).")
     folder = Path(tempfile.mkdtemp(prefix="ssh-"))
     with pytest.MonkeyPatch.context() as patch, served(folder) as there:
         (folder / "run").mkdir(0o700)
@@ -143,12 +146,27 @@ def test_a_lock_holds_for_another_computer_and_ends_with_its_holder(
         assert three.communicate()[0] == "held\n"
 
 
+def test_what_the_engine_publishes_answers_here(url: str) -> None:
+    there = Engine(reconnect(Endpoint(url, "the node", chosen=True)))
+    with socket.create_server(("127.0.0.1", 0)) as page:  # such as a desktop's
+        port = page.getsockname()[1]
+        here = there.here(port)
+        assert here != port, "it is taken here"
+        assert there.here(port) == here
+        with socket.create_connection(("127.0.0.1", here)) as caller, page.accept()[0] as called:
+            caller.sendall(b"hello")
+            caller.shutdown(socket.SHUT_WR)
+            assert called.recv(9) + called.recv(9) == b"hello"
+            called.sendall(b"you")
+            assert caller.recv(9) == b"you"
+
+
 # -- when the road is lost ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("cut")
 def test_a_command_whose_road_is_lost_says_so_and_the_next_one_works(far: Cli, node: Node, student: str) -> None:
-    far("up", student)
+    assert f"To reach them from here: labenv tunnel -s {student}" in far("up", student).stdout
     with running(far, "exec", "-s", student, "vm3", "--", "sh", "-c", "echo begun; sleep 600") as process:
         assert process.stdout
         assert process.stdout.readline() == "begun\n"

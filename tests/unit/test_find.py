@@ -53,7 +53,7 @@ def test_docker_host_goes_before_everything(tmp_path: Path) -> None:
     assert found.source == f"DOCKER_HOST=unix://{elsewhere}"
 
 
-@pytest.mark.parametrize("host", ["unix:///nowhere/engine.sock", "tcp://127.0.0.1:1", "ssh://me@there", "nonsense"])
+@pytest.mark.parametrize("host", ["unix:///nowhere/engine.sock", "tcp://127.0.0.1:1", "ssh://me@", "nonsense"])
 def test_a_docker_host_without_an_engine_is_refused_by_name(tmp_path: Path, host: str) -> None:
     with stand_in.engine(socket_of(tmp_path)) as asked:
         error = refused(computer_at(tmp_path, DOCKER_HOST=host))
