@@ -91,6 +91,11 @@ def test_a_context_without_an_engine_is_refused_by_name(tmp_path: Path) -> None:
     assert asked == []
 
 
+def test_a_context_may_lead_over_ssh(tmp_path: Path) -> None:
+    context(tmp_path / "config", "lab", "ssh://me@", current=True)
+    assert "docker context 'lab', is no address that labenv knows" in str(refused(computer_at(tmp_path)))
+
+
 def test_an_unknown_context_is_refused_by_name(tmp_path: Path) -> None:
     assert "no docker context 'nix'" in str(refused(computer_at(tmp_path, DOCKER_CONTEXT="nix")))
 
