@@ -55,10 +55,11 @@ def _health(node: Node, engine: Engine | LabenvError | None, labs: Sequence[str]
         return Health(node, (str(engine),), tells=False)
     try:
         missing = images.lacking(engine, images.needed(labs))
-        lacks = (
-            [f"It lacks {len(missing)} images, such as {missing[0]}. Send them: labenv swarm images"] if missing else []
+        lacking = (
+            f"It lacks {many(len(missing), 'image')}, such as {', '.join(missing[:1])}. Send them: labenv swarm images"
         )
-        if own_image.own().tag in missing:
+        lacks = [lacking] if missing else []
+        if images.own_tag() in missing:
             return Health(node, tuple(lacks), tells=False)
         fails, warns = _looked_at(engine)
     except LabenvError as error:

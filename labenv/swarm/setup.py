@@ -151,6 +151,7 @@ def _make_key(path: Path) -> None:
 
 def _certificate(address: str) -> tuple[bytes, bytes]:
     """A certificate for the keeper at that address, and its key, both as PEM. Only this swarm trusts it."""
+    # Only who makes a swarm needs it.
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

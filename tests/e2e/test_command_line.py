@@ -264,6 +264,7 @@ CALLS = {
     "review": ["review {folder}/x.tar.gz"],
     "replay": ["replay {folder}/nosuch.tar.gz"],
     "class": ["class init {folder}/ops", *(f"class {name} -c {{folder}}/ops" for name in ("lint", "status", "grade"))],
+    "swarm": ["swarm nodes"],
     "doctor": ["doctor"],
     "render": ["render {folder}/x"],
     "bench": [],

@@ -12,7 +12,7 @@ CHECKER = """\
 from labenv.classroom.running.checking import _Process
 
 if __name__ == "__main__":
-    process = _Process(None)
+    process = _Process()
     process._pipe.close()
     process.end(30)
     raise SystemExit(process._process.exitcode)
