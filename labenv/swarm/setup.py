@@ -151,10 +151,9 @@ def _make_key(path: Path) -> None:
 
 def _certificate(address: str) -> tuple[bytes, bytes]:
     """A certificate for the keeper at that address, and its key, both as PEM. Only this swarm trusts it."""
-    # Only who makes a swarm needs it.
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography import x509  # only who makes a swarm needs it
+    from cryptography.hazmat.primitives import hashes, serialization  # as above
+    from cryptography.hazmat.primitives.asymmetric import ec  # as above
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "labenv keeper")])
