@@ -32,6 +32,7 @@ def down(
       labenv down --all --yes
     """
     from labenv.environments import down as core
+    from labenv.swarm import over
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
@@ -48,6 +49,8 @@ def down(
             continue
         with screen.progress() as listen:
             core.down(engine, environment, listen)
+            if over.is_placed(environment.student.id):
+                over.forget(common.open_local_engine(listen), environment.student.id)
 
 
 def _agreed(engine: "Engine", environment: "Environment") -> bool:

@@ -64,6 +64,11 @@ class Lease:
         """Whether a node has the environment, and it came up there."""
         return bool(self.node and self.up)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the environment was removed for good, with what was pushed."""
+        return not self.name
+
 
 def folder() -> Path:
     """Where they are."""
@@ -234,8 +239,9 @@ def told(lease: Lease) -> Iterator[str]:
 
 
 def clock(moment: str) -> str:
-    """A time of a lease as this computer's clock shows it."""
-    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M") if moment else "?"
+    """A time of a lease as this computer's clock shows it, with the date if that is not today's."""
+    there = datetime.fromisoformat(moment).astimezone()
+    return there.strftime("%H:%M" if there.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
 
 
 def _minutes(pushed: str, until: str) -> str:

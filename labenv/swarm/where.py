@@ -13,7 +13,7 @@ from labenv.environment import Environment
 from labenv.errors import EngineError, LabenvError
 from labenv.events import Event, Listener
 from labenv.parallel import Together
-from labenv.swarm import leases, setup
+from labenv.swarm import leases, setup, words
 
 _TOGETHER = 16  # nodes that are asked at the same time
 
@@ -77,12 +77,18 @@ def engine_of(manager: Engine, student_id: str) -> Engine | None:
     Raises EngineError if the node does not answer, or if the environment is on no node now.
     """
     lease = leases.read(student_id) if setup.is_ours() else None
-    if lease is None:
+    if lease is None or lease.is_over:
         return None
     if lease.node:
         return Nodes(manager).engine(lease.node)
-    why = f" {lease.failed}" if lease.failed else " The swarm is looking for a node with room: labenv swarm nodes"
-    raise EngineError(f"{student_id}'s environment is on no node now.{why}")
+    if swarm.tasks(manager, service=words.supervisor(student_id)):
+        raise EngineError(
+            f"{student_id}'s environment is on no node now: the swarm looks for one that has room. labenv swarm nodes"
+        )
+    kept = f", as it was at {leases.clock(lease.pushed)}" if lease.pushed else ""
+    raise EngineError(
+        f"{student_id}'s environment is on no node now, and nothing brings it up. To do so{kept}: labenv class up --only {student_id}"
+    )
 
 
 def tell(student_id: str, listen: Listener) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from labenv.classroom.federation import world
 from labenv.classroom.folder.model import Class
-from labenv.classroom.running import placed, timers, waves
+from labenv.classroom.running import timers, waves
 from labenv.classroom.running.there import environments
 from labenv.engine import Engine, lent
 from labenv.engine.save_store import Save
@@ -15,6 +15,7 @@ from labenv.environments import saves
 from labenv.errors import LabenvError
 from labenv.events import Listener, silent
 from labenv.sheet import stake
+from labenv.swarm import over
 from labenv.swarm.where import Fleet
 
 
@@ -57,7 +58,7 @@ def down(
         saved = saves.save(mine, environment, None, tell) if keep else None
         one.down(mine, environment, silent)  # its note says for each that saves are kept
         if isinstance(engine, Fleet):
-            placed.forget(engine, who)
+            over.forget(engine.nodes.manager, who)
         timers.drop(of, who)
         return Removed(who, saved)
 

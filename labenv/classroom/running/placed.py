@@ -13,11 +13,11 @@ from labenv.engine import swarm
 from labenv.environment import Environment
 from labenv.environments.plan import Request
 from labenv.environments.up import Outcome
+from labenv.environments.up import up as up_one
 from labenv.errors import EngineError, LabenvError, UsageError
-from labenv.events import Event, Listener
+from labenv.events import Event, Listener, silent
 from labenv.lab import labs
 from labenv.swarm import images, init, leases, services, setup, wishes, words
-from labenv.swarm.client import of_manager
 from labenv.swarm.services import Reserve
 from labenv.swarm.where import Fleet
 from labenv.text import many
@@ -92,7 +92,7 @@ def brought_up(
         while waiting or running:
             for who in coming.up(waiting):
                 request, is_new = waiting.pop(who)
-                running[pool.submit(_seen, engine, who, check, is_new)] = who, is_new
+                running[pool.submit(_seen, engine, request, check, is_new)] = who, is_new
             for who, why in coming.refused(waiting):
                 del waiting[who]
                 yield who, why, None, False
@@ -114,11 +114,12 @@ def brought_up(
         listen(Event("class", "", "done"))
 
 
-def _seen(engine: Fleet, who: str, check: Check | None, is_new: bool) -> tuple[Outcome, Report | None]:
-    there = engine.holding(who).apart().environments(who)
-    if not there:
-        raise EngineError(f"{who}'s environment came up, and is gone again. labenv swarm nodes says how its node is.")
-    return Outcome(there[0], ("machines",) if is_new else (), ()), check(there[0]) if check else None
+def _seen(engine: Fleet, request: Request, check: Check | None, is_new: bool) -> tuple[Outcome, Report | None]:
+    """What is up, and its report. If somebody has removed it behind its supervisor's back, it is made again where it was."""
+    mine = engine.holding(request.student_id).apart()
+    there = mine.environments(request.student_id)
+    made = Outcome(there[0], ("machines",) if is_new else (), ()) if there else up_one(mine, request, silent)
+    return made, check(made.environment) if check else None
 
 
 class _Coming:
@@ -170,10 +171,3 @@ class _Coming:
 def is_on_swarm(of: Class) -> bool:
     """Whether a class is on a swarm that this computer manages, or is to be."""
     return bool(of.swarm) or (setup.is_ours() and any(leases.everything(of.id)))
-
-
-def forget(engine: Fleet, who: str) -> None:
-    """End a student's supervisor, whose environment was removed, and forget what was pushed. Raises EngineError."""
-    swarm.remove(engine.nodes.manager, words.supervisor(who))
-    init.await_ended([who])
-    of_manager().say("forget", student=who)
