@@ -27,6 +27,7 @@ from labenv.engine.find import connect
 from labenv.engine.image_sources import TOOLS_VOLUME
 from labenv.engine.labels import LABEL
 from labenv.events import silent
+from tests.e2e import nodes, rig
 from tests.e2e.terminal import Open, Terminal
 
 # A shell starts background commands with SIGINT ignored, and everything that the tests start would inherit that.
@@ -165,6 +166,25 @@ def bundle(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.parent.mkdir()
             cli("images", "export", str(file))
     return file
+
+
+@pytest.fixture(scope="module")
+def node_images(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data folder of an engine that has all images, for `nodes.nodes`."""
+    with alone(tmp_path_factory, "openssh-server"):
+        if reason := rig.available() or nodes.provide_sshd():
+            pytest.skip(reason)
+    with rig.new_home(tmp_path_factory.mktemp("rig")) as home:
+        with rig.running(home) as engine:
+            engine.run([sys.executable, "-m", "labenv", "images", "import", str(bundle)], timeout=300)
+        yield engine.data
+
+
+@pytest.fixture(scope="module")
+def swarm_nodes(node_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[nodes.Node]]:
+    """Three computers with all images, n1 to n3; they are no swarm yet."""
+    with nodes.nodes(tmp_path_factory.mktemp("nodes"), images=node_images) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
