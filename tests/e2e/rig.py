@@ -1,7 +1,8 @@
 """A second Docker engine for tests: cgroup v2 only, on a machine without any network, apart from the first engine.
 
 The engine runs in namespaces of its own. Its network namespace has only a loopback, so docker0 and the iptables rules of
-the machine's first engine are never touched. Its /run is a tmpfs, so the two engines share no pid file, socket or shim.
+the machine's first engine are never touched. Its /run is a tmpfs, so the two engines share no pid file, socket or shim. Its
+/etc/docker is a folder of its own, so they share no configuration and no id.
 Its cgroup namespace is rooted in one new cgroup, and cgroup v2 is mounted from there: everything that the engine starts
 is below that cgroup, so one write (`cgroup.kill`) ends it all. The mounts and interfaces then go with the namespaces,
 because nothing outside uses them.
@@ -20,25 +21,33 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, TypeAlias
 
 _TOOLS: Final = ("dockerd", "containerd", "iptables", "ip", "mount", "umount", "unshare", "nsenter")
 _SOCKET: Final = "docker.sock"
 _LOG: Final = "dockerd.log"
 _DATA: Final = "data"
 
-# $1 is the new cgroup. The process enters it before the cgroup namespace is made, because that fixes its root.
-_ENTER: Final = 'echo $$ >"$1/cgroup.procs" && shift && exec unshare --mount --net --cgroup sh -euc "$@"'
+Output: TypeAlias = IO[bytes] | int  # as subprocess takes it
 
-# The engine itself moves to a leaf: a cgroup that passes controllers on may contain no process (cgroups(7)).
-_START: Final = """
+# $1 is the new cgroup. The process enters it before the cgroup namespace is made, because that fixes its root.
+_ENTER: Final = 'echo $$ >"$1/cgroup.procs" && shift && exec unshare --mount --net --uts --cgroup sh -euc "$@"'
+
+# What an engine sees of the computer. $1 becomes its /etc/docker, where a Docker before 23 keeps the engine's id.
+APART: Final = """
 ip link set lo up
+mount --bind "$1" /etc/docker
 mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -m 1777 /run/lock
 umount --lazy --recursive /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir /sys/fs/cgroup/engine
+"""
+
+# The engine itself moves to a leaf: a cgroup that passes controllers on may contain no process (cgroups(7)).
+DOCKERD: Final = """
 echo $$ >/sys/fs/cgroup/engine/cgroup.procs
-exec dockerd --config-file "$1"
+exec dockerd
 """
 
 
@@ -68,20 +77,17 @@ class Engine:
     def environment(self) -> dict[str, str]:
         """This process's environment with DOCKER_HOST naming the engine, and nothing that would override it.
 
-        What labenv keeps outside the engine has a folder of its own, as both engines have one id (dockerd's key.json).
+        What labenv keeps outside the engine has a folder of its own.
         """
-        rivals = {"DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"}
-        kept = {name: value for name, value in os.environ.items() if name not in rivals}
-        return {**kept, "DOCKER_HOST": self.docker_host, "XDG_STATE_HOME": str(self.socket.with_name("state"))}
+        state = str(self.socket.with_name("state"))
+        return {**without_engine(), "DOCKER_HOST": self.docker_host, "XDG_STATE_HOME": state}
 
     def inside(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs `argv` inside the engine's namespaces, in the current directory.
 
         Published ports are reached only from there, and only there does /sys/fs/cgroup show what the engine sees.
         """
-        enter = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--cgroup"]
-        # Entering a mount namespace leads to its root directory.
-        return [*enter, "env", f"--chdir={Path.cwd()}", *argv]
+        return entered(self.pid, argv)
 
     def run(
         self, argv: Sequence[str], *, check: bool = True, timeout: float = 120, env: Mapping[str, str] | None = None
@@ -90,18 +96,32 @@ class Engine:
 
         Raises RigError with the output when it fails and `check` is set, TimeoutExpired after `timeout` seconds.
         """
-        done = subprocess.run(
-            self.inside(argv),
-            env={**self.environment, **(env or {})},
-            check=False,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        if check and done.returncode != 0:
-            raise RigError(f"{shlex.join(argv)} ended with status {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done
+        return finished(self.inside(argv), {**self.environment, **(env or {})}, timeout, check=check)
+
+
+def without_engine() -> dict[str, str]:
+    """This process's environment with nothing that would choose an engine."""
+    rivals = {"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"}
+    return {name: value for name, value in os.environ.items() if name not in rivals}
+
+
+def entered(pid: int, argv: Sequence[str]) -> list[str]:
+    """The command line that runs `argv` in the namespaces of that process, in the current directory."""
+    enter = ["nsenter", f"--target={pid}", "--mount", "--net", "--uts", "--cgroup"]
+    # Entering a mount namespace leads to its root directory.
+    return [*enter, "env", f"--chdir={Path.cwd()}", *argv]
+
+
+def finished(
+    argv: Sequence[str], environ: Mapping[str, str] | None = None, timeout: float = 120, *, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a command without input; raises as `Engine.run` does."""
+    done = subprocess.run(
+        argv, env=environ, check=False, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    if check and done.returncode != 0:
+        raise RigError(f"{shlex.join(argv)} ended with status {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done
 
 
 def available() -> str | None:
@@ -150,48 +170,60 @@ def running(
     open files that its containers get unless they ask for another (dockerd --default-ulimit).
     Raises RigError as `cgroup2_engine` does.
     """
-    reason, hierarchy = available(), _hierarchy()
-    if reason or hierarchy is None:
-        raise RigError(reason)
-    cgroup = hierarchy / f"labenv-{home.name}"
-    cgroup.mkdir()
-    process = _launch(home, cgroup, megabytes, nofile)
+    (home / _DATA).mkdir(exist_ok=True)
+    disk = f"mount -t tmpfs -o size={megabytes}m tmpfs {shlex.quote(str(home / _DATA))}\n" if megabytes else ""
+    cgroup = new_cgroup(home.name)
+    folder = configured(home, nofile=nofile)
+    with (home / _LOG).open("wb") as log:
+        process = spawned(cgroup, disk + APART + DOCKERD, str(folder), stdout=log, stderr=log)
     try:
-        yield _ready(home, process, time.monotonic() + deadline)
+        wait_for(home / _SOCKET, process, home / _LOG, time.monotonic() + deadline)
+        yield Engine(home / _SOCKET, process.pid, home / _LOG)
     finally:
-        _end(cgroup)
+        end(cgroup)
         process.wait()
 
 
-def _launch(home: Path, cgroup: Path, megabytes: int | None, nofile: int | None) -> subprocess.Popen[bytes]:
-    """Start dockerd in that cgroup, with its files in `home`."""
-    # A configuration of its own; otherwise it would read the first engine's.
-    config = home / "daemon.json"
-    data = home / _DATA
-    data.mkdir(exist_ok=True)
+def new_cgroup(name: str) -> Path:
+    """A new cgroup, whose processes `end` kills. Raises RigError when there can be none."""
+    reason, hierarchy = available(), _hierarchy()
+    if reason or hierarchy is None:
+        raise RigError(reason)
+    cgroup = hierarchy / f"labenv-{name}"
+    cgroup.mkdir()
+    return cgroup
+
+
+def spawned(cgroup: Path, script: str, *arguments: str, stdout: Output, stderr: Output) -> subprocess.Popen[str]:
+    """Start a shell script in that cgroup, in namespaces of its own."""
+    return subprocess.Popen(
+        ["sh", "-euc", _ENTER, "rig", str(cgroup), script, "rig", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def configured(home: Path, *addresses: str, nofile: int | None = None) -> Path:
+    """A folder in `home` as /etc/docker of an engine that has its data there, and its socket; and listens at more `addresses`."""
+    folder = home / "etc"
+    folder.mkdir(exist_ok=True)
     limits = {"default-ulimits": {"nofile": {"Name": "nofile", "Soft": nofile, "Hard": nofile}}} if nofile else {}
-    config.write_text(json.dumps({"data-root": str(data), "hosts": [f"unix://{home / _SOCKET}"], **limits}))
-    disk = f"mount -t tmpfs -o size={megabytes}m tmpfs {shlex.quote(str(data))}\n" if megabytes else ""
-    with (home / _LOG).open("wb") as log:
-        return subprocess.Popen(
-            ["sh", "-euc", _ENTER, "rig", str(cgroup), disk + _START, "rig", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    hosts = [f"unix://{home / _SOCKET}", *addresses]
+    (folder / "daemon.json").write_text(json.dumps({"data-root": str(home / _DATA), "hosts": hosts, **limits}))
+    return folder
 
 
-def _ready(home: Path, process: subprocess.Popen[bytes], deadline: float) -> Engine:
-    """The engine, once it answers."""
-    engine = Engine(home / _SOCKET, process.pid, home / _LOG)
-    while not _answers(engine.socket):
+def wait_for(address: Path, process: subprocess.Popen[str], log: Path, deadline: float) -> None:
+    """Return once the engine of that process answers. Raises RigError with the end of its log if it will not."""
+    while not _answers(address):
         with contextlib.suppress(subprocess.TimeoutExpired):
             status = process.wait(timeout=0.05)
-            raise RigError(f"dockerd ended with status {status}. Its last lines:\n{_tail(engine.log)}")
+            raise RigError(f"dockerd ended with status {status}. Its last lines:\n{tail(log)}")
         if time.monotonic() > deadline:
-            raise RigError(f"dockerd did not answer in time. Its last lines:\n{_tail(engine.log)}")
-    return engine
+            raise RigError(f"dockerd did not answer in time. Its last lines:\n{tail(log)}")
 
 
 def _answers(address: Path) -> bool:
@@ -204,7 +236,8 @@ def _answers(address: Path) -> bool:
     return False
 
 
-def _tail(log: Path, lines: int = 15) -> str:
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
@@ -219,7 +252,7 @@ def _hierarchy() -> Path | None:
     return None
 
 
-def _end(cgroup: Path) -> None:
+def end(cgroup: Path) -> None:
     """Kill every process in and below the cgroup, wait until they are gone, and remove it."""
     (cgroup / "cgroup.kill").write_text("1")
     _wait_empty(cgroup, time.monotonic() + 30)
