@@ -38,8 +38,11 @@ class Nodes:
         return str(swarm.state(self.manager).get("NodeID", ""))
 
     def named(self, name: str) -> Node:
-        """The node of that name or id. Raises EngineError, naming the nodes, if there is none."""
-        for node in self.all:
+        """The node of that name or id; of two of a name, as after a server joined again, the one that is ready.
+
+        Raises EngineError, naming the nodes, if there is none.
+        """
+        for node in sorted(self.all, key=lambda node: node.state != "ready"):
             if name in (node.name, node.id):
                 return node
         raise EngineError(f"There is no node {name}. The nodes are: {', '.join(node.name for node in self.all)}.")

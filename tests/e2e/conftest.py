@@ -22,7 +22,7 @@ import docker.errors
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from labenv.engine import Engine
+from labenv.engine import Engine, image_sources, own_image
 from labenv.engine.find import connect
 from labenv.engine.image_sources import TOOLS_VOLUME
 from labenv.engine.labels import LABEL
@@ -169,15 +169,25 @@ def bundle(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def node_images(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The data folder of an engine that has all images, for `nodes.nodes`."""
+def node_images(cli: Cli, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data folder of an engine that has all images, labenv's own too, for `nodes.nodes`."""
     with alone(tmp_path_factory, "openssh-server"):
         if reason := rig.available() or nodes.provide_sshd():
             pytest.skip(reason)
+    with alone(tmp_path_factory, "images"):
+        cli("images", "build", "labenv")
+    own = own_image.own()
+    tags = [image_sources.wanted()[name].tag for name in image_sources.usual()] + [
+        own.tag,
+        own.below.tag if own.below else own.tag,
+    ]
     with rig.new_home(tmp_path_factory.mktemp("rig")) as home:
-        with rig.running(home) as engine:
-            engine.run([sys.executable, "-m", "labenv", "images", "import", str(bundle)], timeout=300)
-        yield engine.data
+        with rig.running(home) as there:
+            with subprocess.Popen(["docker", "save", *tags], stdout=subprocess.PIPE) as saved:
+                subprocess.run(
+                    ["docker", "load", "-q"], stdin=saved.stdout, env=there.environment, check=True, timeout=300
+                )
+        yield there.data
 
 
 @pytest.fixture(scope="module")
