@@ -68,6 +68,7 @@ def up(
     """
     from labenv.environments import plan
     from labenv.environments.up import up_together
+    from labenv.swarm import over
 
     if students and len(set(students)) > 1 and (net, first) != (None, None):
         raise UsageError(
@@ -82,6 +83,10 @@ def up(
             )
             for student in dict.fromkeys(students)
         ]
+        if placed := [request.student_id for request in requests if over.is_placed(request.student_id)]:
+            raise UsageError(
+                f"{', '.join(placed)}: on the swarm that this server manages. Bring them up there: labenv class up --only {','.join(placed)}"
+            )
         engine = common.open_engine(listen)
         outcomes = up_together(engine, requests, listen)
         if isinstance(outcomes[0], LabenvError) and len(outcomes) == 1:

@@ -18,6 +18,9 @@ from labenv.engine.errors import refusals
 _HOLDER: Final = "labenv.holder"
 _STARTING: Final = 30.0  # seconds after which a lock that was made and not started has lost its holder
 _POLL: Final = 0.2
+# Its input does not end if the holder's computer is cut off: a server of ssh notices that after hours (TCP keep-alive). Nothing that
+# is done under a lock takes that long.
+_HOLD: Final = ["timeout", "1800", "cat"]
 _IMAGES: Final = ["labenv/machine", "labenv/base"]  # the second is all that an older labenv has built
 
 
@@ -50,7 +53,7 @@ def _made(engine: Engine, name: str, image: str, holder: str, wait: Callable[[st
     while True:
         try:
             made = engine.api.create_container(
-                image, ["/bin/cat"], name=name, stdin_open=True, labels={_HOLDER: holder}, host_config=settings
+                image, _HOLD, name=name, stdin_open=True, labels={_HOLDER: holder}, host_config=settings
             )
             return str(made["Id"])
         except docker.errors.APIError as error:

@@ -50,7 +50,11 @@ def examine(nodes: Nodes, labs: Sequence[str]) -> list[Health]:
 
 def _health(node: Node, engine: Engine | LabenvError | None, labs: Sequence[str]) -> Health:
     if engine is None:
-        return Health(node, (f"It is {node.state}: Swarm hears nothing of it. If it is gone for good: docker node rm {node.id}",), tells=False)
+        return Health(
+            node,
+            (f"It is {node.state}: Swarm hears nothing of it. If it is gone for good: docker node rm {node.id}",),
+            tells=False,
+        )
     if isinstance(engine, LabenvError):
         return Health(node, (str(engine),), tells=False)
     try:

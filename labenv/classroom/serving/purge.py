@@ -19,6 +19,8 @@ from labenv.environments import saves
 from labenv.environments.down import down
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Event, Listener
+from labenv.swarm import over
+from labenv.swarm.where import Fleet
 from labenv.text import many
 
 _PATIENCE = 30.0  # seconds for a grader that is at work
@@ -62,13 +64,16 @@ def _of_engine(engine: Engine, of: Class, student: str, listen: Listener) -> Ite
         if environment.belongs.class_id == of.id:
             yield Part(
                 f"the environment of {environment.lab} ({many(len(environment.machines), 'machine')}), with its history",
-                partial(down, engine, environment, listen),
+                partial(down, engine.holding(student), environment, listen),
             )
+    if isinstance(engine, Fleet) and over.is_placed(student):
+        yield Part("its place on the swarm, and what was pushed", partial(over.forget, engine.nodes.manager, student))
     if world.knows(engine, of.id, student):
         yield Part("the mailbox in the class's world outside", lambda: world.forget(engine, of, [student], listen))
-    for save in save_store.found(engine, student):
+    mine = engine.holding(student)
+    for save in save_store.found(mine, student):
         if save.environment.belongs.class_id == of.id:
-            yield Part(f"the save {save.name}", partial(saves.remove, engine, student, save.name, listen))
+            yield Part(f"the save {save.name}", partial(saves.remove, mine, student, save.name, listen))
 
 
 def _of_records(of: Class, student: str) -> Iterator[Part]:
