@@ -94,6 +94,7 @@ def supervisor(engine: Engine, image: str, request: Request, reserve: Reserve, h
     Raises UsageError for a request that cannot be met, EngineError.
     """
     who = request.student_id
+    each = min(MEMORY, request.belongs.allowance.memory or MEMORY)
     machines = len(wished(request).nodes)
     return Service(
         words.supervisor(who),
@@ -107,7 +108,7 @@ def supervisor(engine: Engine, image: str, request: Request, reserve: Reserve, h
         volumes={"labenv-slots": "/slots"},
         secrets=setup.named(engine, _SECRETS),
         constraints=[f"node.labels.{has}==yes"],
-        memory=reserve.memory or machines * MEMORY + _SHELL_MEMORY,
+        memory=reserve.memory or machines * each + _SHELL_MEMORY,
         processors=reserve.processors or _PROCESSORS,
         grace=_GRACE,
         spread=True,
