@@ -20,8 +20,8 @@ from typing import Any
 
 import yaml
 
-from labenv.bench import class_, pages
-from labenv.bench.timing import Measurement, call, repeat, run_labenv, said, timed
+from labenv.bench import class_, pages, swarm
+from labenv.bench.timing import Measurement, call, pss, repeat, run_labenv, said, timed
 from labenv.engine import Engine, bundle, save_store
 from labenv.engine.image_sources import usual, wanted
 from labenv.engine.images import Images
@@ -78,6 +78,22 @@ def run_pages(engine: Engine, listen: Listener, *, runs: int, count: int) -> lis
     finally:
         with said(listen, "removing what was made"):
             _sweep(engine)
+
+
+def run_swarm(engine: Engine, listen: Listener, *, runs: int, students: int) -> list[Measurement]:
+    """Measure a class of so many students on the swarm that this computer manages, beside the same on its engine alone.
+
+    Raises UsageError if it manages none, EngineError if something that is measured fails.
+    """
+    swarm.check_there(engine)
+    with said(listen, "removing what an earlier bench has left"):
+        swarm.sweep(engine, _STUDENT, _sweep)
+    try:
+        Images(engine).ensure(usual(), listen)
+        return swarm.measured(engine, listen, _STUDENT, students, runs)
+    finally:
+        with said(listen, "removing what was made"):
+            swarm.sweep(engine, _STUDENT, _sweep)
 
 
 def _rows(engine: Engine, listen: Listener, runs: int, labs_at_once: int, cold: bool) -> Iterator[Measurement]:
@@ -212,12 +228,8 @@ def _memory(engine: Engine, *, optional: bool) -> list[float]:
     if not engine.is_local or os.geteuid() != 0:
         return []
     [environment] = engine.environments(_STUDENT)
-    kilobytes = 0
-    for machine in (machine for machine in environment.machines if machine.optional == optional):
-        for process in engine.processes(machine.container):
-            rollup = Path(f"/proc/{process}/smaps_rollup")
-            kilobytes += next(int(line.split()[1]) for line in rollup.open() if line.startswith("Pss:"))
-    return [kilobytes / 1024]
+    chosen = (machine for machine in environment.machines if machine.optional == optional)
+    return [sum(pss(process) for machine in chosen for process in engine.processes(machine.container))]
 
 
 @contextmanager

@@ -83,6 +83,15 @@ def repeat(runs: int, work: Callable[[], Any]) -> tuple[float, ...]:
     return tuple(timed(work) for _ in range(runs))
 
 
+def pss(process: int) -> float:
+    """The proportional set size of a process in MiB (proc(5), smaps_rollup); 0 where that cannot be seen."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
 def labenv(*arguments: str) -> list[str]:
     """A command of this labenv, as a process."""
     return [sys.executable, "-P", "-m", "labenv", *arguments]

@@ -23,6 +23,16 @@ def bench(
         int | None,
         typer.Option("--pages", metavar="N", min=1, max=60, help="Measure so many open pages of a class instead."),
     ] = None,
+    swarm: Annotated[
+        int | None,
+        typer.Option(
+            "--swarm",
+            metavar="N",
+            min=1,
+            max=250,
+            help="Measure a class of so many students on the swarm that this server manages instead, and the same on its engine alone.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure how fast labenv is on this computer. Everything it creates is removed again.
@@ -34,9 +44,11 @@ def bench(
       labenv bench --class 30
 
       labenv bench --pages 30
+
+      labenv bench --swarm 12
     """
-    if class_ and pages:
-        raise UsageError("--class and --pages cannot be combined.")
+    if sum(map(bool, (class_, pages, swarm))) > 1:
+        raise UsageError("Only one of --class, --pages and --swarm can be given.")
     from labenv import bench as core
 
     with screen.progress() as listen:
@@ -45,6 +57,8 @@ def bench(
             rows = core.run_class(engine, listen, runs=runs, students=class_)
         elif pages:
             rows = core.run_pages(engine, listen, runs=runs, count=pages)
+        elif swarm:
+            rows = core.run_swarm(engine, listen, runs=runs, students=swarm)
         else:
             rows = core.run(engine, listen, runs=runs, labs_at_once=labs, cold=cold)
     if json:

@@ -23,15 +23,7 @@ _GRACE = 120  # seconds that a supervisor has for its last push
 _PROCESSORS = 0.05  # that an environment of a class needs on average; measured (docs/operator.md)
 _KEEPER_MEMORY, _WARDEN_MEMORY, _SHELL_MEMORY = 96 << 20, 96 << 20, 8 << 20
 
-# Between `begin` and `end` only a shell waits. What has begun is finished before anything else, however Swarm hurries.
-_SUPERVISE = """
-trap over=yes TERM INT
-python3 -m labenv.swarm.supervisor begin & begun=$!
-while kill -0 $begun 2>/dev/null; do wait $begun; rc=$?; done
-if [ -z "$over" ] && [ "$rc" != 0 ]; then sleep 15 & wait $!; [ -n "$over" ] || exit 1; fi
-[ -n "$over" ] || { sleep infinity & wait $!; }
-exec python3 -m labenv.swarm.supervisor end
-"""
+_SUPERVISE = Path(__file__).with_name("supervise.sh").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)

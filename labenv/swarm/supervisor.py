@@ -1,18 +1,14 @@
 """A supervisor: brings one student's environment up on the node where Swarm has placed it, and ends it there.
 
 `begin` runs when its task starts, `end` when Swarm ends it: before a drain, or because its service is removed. Between them a shell
-waits, which needs no memory to speak of (labenv.swarm.services).
+waits, which needs no memory to speak of (supervise.sh).
 """
 
-import fcntl
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from labenv.engine import Engine, image_sources
@@ -30,7 +26,6 @@ from labenv.swarm import copies, words
 from labenv.swarm.client import Gone, Keeper, of_service, patiently
 
 ENGINE = Endpoint("unix:///var/run/docker.sock", "the engine of this node", chosen=True)
-_SLOTS = Path("/slots")
 _PATIENCE = 45  # seconds for a keeper that does not answer: it may just begin itself
 
 
@@ -63,25 +58,27 @@ def told_of(request: Request) -> dict[str, Any]:
     }
 
 
-def begin(engine: Engine, request: Request, keeper: Keeper, node: str, name: str) -> None:
-    """Bring the environment up here: as it is, as it was pushed last, or for the first time. Raises LabenvError."""
+def begin(engine: Engine, request: Request, keeper: Keeper, node: str, name: str, parts: dict[str, float]) -> None:
+    """Bring the environment up here: as it is, as it was pushed last, or for the first time. Raises LabenvError.
+
+    To the `parts`, which say what took how many seconds, what follows is added.
+    """
     who, began = request.student_id, time.monotonic()
-    with _slot():
-        turn = time.monotonic()
-        lease = patiently(
-            lambda: keeper.say("begin", student=who, node=node, name=name, **{"class": request.belongs.class_id}),
-            _PATIENCE,
-        )
-        generation = int(lease["generation"])
-        try:
-            _bring(engine, request, keeper, lease, name)
-        except Gone:
-            raise
-        except LabenvError as error:
-            keeper.say("failed", student=who, generation=generation, sentence=f"{name}: {error}")
-            raise
-        parts = {"waited for a turn": turn - began, "up": time.monotonic() - turn}
-        patiently(lambda: keeper.say("up", student=who, generation=generation, parts=parts), _PATIENCE)
+    lease = patiently(
+        lambda: keeper.say("begin", student=who, node=node, name=name, **{"class": request.belongs.class_id}),
+        _PATIENCE,
+    )
+    answered = time.monotonic()
+    generation = int(lease["generation"])
+    try:
+        _bring(engine, request, keeper, lease, name)
+    except Gone:
+        raise
+    except LabenvError as error:
+        keeper.say("failed", student=who, generation=generation, sentence=f"{name}: {error}")
+        raise
+    parts |= {words.ASKED: answered - began, words.UP: time.monotonic() - answered}
+    patiently(lambda: keeper.say("up", student=who, generation=generation, parts=parts), _PATIENCE)
 
 
 def _bring(engine: Engine, request: Request, keeper: Keeper, lease: dict[str, Any], name: str) -> None:
@@ -131,29 +128,6 @@ def end(engine: Engine, student_id: str, keeper: Keeper, node: str) -> None:
     patiently(lambda: keeper.say("end", student=student_id, generation=generation), _PATIENCE)
 
 
-@contextmanager
-def _slot() -> Iterator[None]:
-    """One of so many that come up on a node at the same time: more of them would only compete for the processors."""
-    files = [_SLOTS / str(number) for number in range((os.cpu_count() or 1) + 1)]
-    if not _SLOTS.is_dir():
-        yield
-        return
-    while True:
-        for path in files:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                continue
-            try:
-                yield
-            finally:
-                os.close(descriptor)
-            return
-        time.sleep(0.1)
-
-
 def _log(event: Event) -> None:
     if event.kind in ("note", "warn"):
         print(f"{event.step}: {event.message}", flush=True)
@@ -169,7 +143,9 @@ def main() -> int:
         if sys.argv[1:] == ["end"]:
             patiently(lambda: end(engine, request.student_id, keeper, node), _PATIENCE)
         else:
-            begin(engine, request, keeper, node, name)
+            started, turn = float(os.environ[words.STARTED]), float(os.environ[words.TURN_CAME])
+            parts = {words.TURN: turn - started, words.START: time.time() - turn}
+            begin(engine, request, keeper, node, name, parts)
     except LabenvError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code

@@ -12,7 +12,11 @@ KEEPER, KEEPER_PORT, PLACES, WORK, EVERY = (
     "LABENV_SUPERVISE",
     "LABENV_PUSH_EVERY",
 )
-NODE, NODE_NAME, SLOTS = "LABENV_NODE", "LABENV_NODE_NAME", "LABENV_SLOTS"
+NODE, NODE_NAME = "LABENV_NODE", "LABENV_NODE_NAME"
+# When the shell of a supervisor started, and when it was its turn (seconds since 1970; supervise.sh).
+STARTED, TURN_CAME = "LABENV_STARTED", "LABENV_TURN"
+# The parts of how long an environment took to come up, in its lease.
+TURN, START, ASKED, UP = "wait for a turn", "start of the supervisor", "answer of the keeper", "up"
 KEEPER_SERVICE, WARDEN_SERVICE = "labenv-keeper", "labenv-warden"
 SUPERVISED = "labenv.supervised"  # on a supervisor: the student
 OF_CLASS = "labenv.class"

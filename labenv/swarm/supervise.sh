@@ -1,0 +1,32 @@
+# What the task of a supervisor runs (labenv.swarm.services). Between `begin` and `end` only this shell waits.
+# What has begun is finished before anything else, however Swarm hurries.
+export LABENV_STARTED=$(date +%s.%N)
+trap over=yes TERM INT
+
+# So many environments come up on a node at the same time: more of them would only compete for its processors. Who is first in the
+# queue looks for a free slot; the others wait in the kernel. The slot stays taken until `begin` has ended.
+exec 8>/slots/queue
+flock 8 &
+wait $!
+while [ -z "$over$turn" ]; do
+    for slot in $(seq $(($(nproc) + 1))); do
+        exec 9>/slots/$slot
+        flock -n 9 && turn=$(date +%s.%N) && break
+    done
+    [ -n "$turn" ] || { sleep 0.2 & wait $!; }
+done
+exec 8>&-
+
+if [ -z "$over" ]; then
+    export LABENV_TURN=$turn
+    python3 -m labenv.swarm.supervisor begin &
+    begun=$!
+    while kill -0 $begun 2>/dev/null; do wait $begun; rc=$?; done
+    exec 9>&-
+    if [ "$rc" != 0 ]; then
+        [ -n "$over" ] || { sleep 15 & wait $!; }
+        [ -n "$over" ] || exit 1
+    fi
+    [ -n "$over" ] || { sleep infinity & wait $!; }
+fi
+exec python3 -m labenv.swarm.supervisor end
