@@ -348,8 +348,8 @@ def _lay(engine: Engine, base: str, folder: Path, layers: Iterable[str], tag: st
     with _noted(folder.parent), refusals("making a save's images again"), engine.helper(base, **options) as helper:
         engine.api.put_archive(helper, "/", _packed(folder, layers))
         engine.api.start(helper)
-        engine.api.wait(helper)
-        if (said := decoded(engine.api.logs(helper, tail=20)).strip()) != "done":
+        if engine.api.wait(helper)["StatusCode"]:
+            said = decoded(engine.api.logs(helper, tail=20)).strip()
             raise EngineError(f"The copy of the save in {folder} cannot be laid over the image {base}: {said}")
         changes = [*changes, f"CMD {json.dumps([recipe.INIT])}"]
         engine.api.commit(helper, *tag.split(":"), pause=False, changes=changes)
