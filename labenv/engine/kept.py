@@ -41,7 +41,9 @@ _DRAFT = ".part"
 _LAYING = "laying"  # a file that is there while a copy is laid over an image
 _LARGEST = 32_000_000  # bytes of one machine's copy
 _MOST = 400  # files of a copy
-_LAYER = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\.\d{1,3}", re.ASCII)
+_MACHINE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+_LAYER = re.compile(rf"{_MACHINE.pattern}\.\d{{1,3}}", re.ASCII)
+SAVE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}", re.ASCII)
 _SECONDS = 60.0  # to make one, which takes a tenth of one; half a minute where packages were installed on a slow disk
 _COPY = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8")
 _LAY = Path(__file__).with_suffix(".pl").read_text(encoding="utf-8")
@@ -133,19 +135,25 @@ def stamps(student_id: str) -> set[str]:
 
 def packed(student_id: str, stamp: str) -> bytes | None:
     """The copy with that stamp as a tar archive, for `unpack` elsewhere; None if there is none."""
+    if not _STUDENT.fullmatch(student_id) or not _STAMP.fullmatch(stamp):
+        return None
     for end in ("", _PARENT):
         folder = _folder(student_id) / f"{stamp}{end}"
-        if _STAMP.fullmatch(stamp) and (manifest := _read(folder)):
-            archive = io.BytesIO()
-            layers = [layer for facts in manifest["machines"].values() for layer in facts["layers"]]
-            with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-                for name in (MANIFEST, *layers):
-                    content = (folder / name).read_bytes()
-                    entry = tarfile.TarInfo(name)
-                    entry.size = len(content)
-                    tar.addfile(entry, io.BytesIO(content))
-            return archive.getvalue()
+        if manifest := _read(folder):
+            with suppress(FileNotFoundError):  # `drop` renames it meanwhile, or removes it
+                return _archive(folder, (MANIFEST, *_layers(manifest)))
     return None
+
+
+def _archive(folder: Path, names: Iterable[str]) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in names:
+            content = (folder / name).read_bytes()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()
 
 
 def unpack(student_id: str, stamp: str, data: bytes) -> dict[str, Any]:
@@ -158,13 +166,17 @@ def unpack(student_id: str, stamp: str, data: bytes) -> dict[str, Any]:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700, parents=True)
         places.state().joinpath("saves").chmod(0o700)
-        for number, (member, pieces) in enumerate(plain_tar.members(io.BytesIO(data))):
+        names = set[str]()
+        for member, pieces in plain_tar.members(io.BytesIO(data)):
             name = member.name
-            if member.kind != "file" or number >= _MOST or not (name == MANIFEST or _LAYER.fullmatch(name)):
+            right = member.kind == "file" and (name == MANIFEST or _LAYER.fullmatch(name))
+            if not right or name in names or len(names) >= _MOST:
                 raise UsageError(f"What was sent as a copy of {student_id}'s machines has parts that no copy has.")
+            names.add(name)
             _write(draft / name, b"".join(pieces))
         final = folder / stamp
-        if (manifest := _read(draft, final)) is None:
+        manifest = _read(draft, final)
+        if manifest is None or not _is_sound(manifest, names):
             raise UsageError(
                 f"What was sent as a copy of {student_id}'s machines is incomplete, or of another version."
             )
@@ -293,16 +305,46 @@ def _names(folder: Path, form: re.Pattern[str]) -> list[str]:
 def _read(folder: Path, named: Path | None = None) -> dict[str, Any] | None:
     """The manifest in a folder, which is to be `named` so; None for one that is damaged or of another version."""
     named = named or folder
-    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
         right = manifest["format"] == _FORMAT and (manifest["student"], manifest["stamp"]) == (
             named.parent.name,
             named.name.removesuffix(_PARENT),
         )
-        layers = [layer for facts in manifest["machines"].values() for layer in facts["layers"]]
-        if right and layers and all((folder / layer).is_file() for layer in layers):
+        layers = _layers(manifest)
+        if right and layers and all(_LAYER.fullmatch(layer) and (folder / layer).is_file() for layer in layers):
             return manifest
     return None
+
+
+def _layers(manifest: Mapping[str, Any]) -> list[str]:
+    return [layer for facts in manifest["machines"].values() for layer in facts["layers"]]
+
+
+def _is_sound(manifest: Mapping[str, Any], names: set[str]) -> bool:
+    """Whether a manifest from elsewhere says what labenv would have written, of just the files with these names."""
+    layers = _layers(manifest)
+    return (
+        len(layers) == len(set(layers))
+        and {MANIFEST, *layers} == names
+        and all(isinstance(manifest.get(key), str) for key in ("name", "engine"))
+        and bool(SAVE_NAME.fullmatch(manifest["name"]))
+        and isinstance(manifest.get("records", {}), dict)
+        and all(_is_sound_machine(name, facts) for name, facts in manifest["machines"].items())
+    )
+
+
+def _is_sound_machine(name: str, facts: Mapping[str, Any]) -> bool:
+    labels = facts.get("labels")
+    return (
+        bool(_MACHINE.fullmatch(name))
+        and bool(facts["layers"])
+        and all(layer.rpartition(".")[0] == name for layer in facts["layers"])
+        and all(isinstance(facts.get(key), str) for key in ("image", "id", "parent"))
+        and (facts["parent"] == "" or bool(_STAMP.fullmatch(facts["parent"])))
+        and isinstance(labels, dict)
+        and all(isinstance(value, str) for value in labels.values())
+    )
 
 
 def _parent(student_id: str, machine: str, facts: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:

@@ -1,11 +1,10 @@
 """Saving an environment, restoring a save, and starting from scratch. Each of them can be undone."""
 
-import re
 from contextlib import nullcontext
 from itertools import count
 from typing import Any
 
-from labenv.engine import Engine, image_sources, save_store
+from labenv.engine import Engine, image_sources, kept, save_store
 from labenv.engine.images import Images
 from labenv.engine.save_store import Save
 from labenv.environment import Environment, Machine
@@ -22,12 +21,10 @@ from labenv.events import Event, Listener, announced
 from labenv.lab import labs
 from labenv.student import check_id
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
-
 
 def check_name(name: str) -> None:
     """Raise UsageError unless `name` is valid for a save."""
-    if not _NAME.fullmatch(name):
+    if not kept.SAVE_NAME.fullmatch(name):
         raise UsageError(
             f"A save cannot be called {name!a}: a name has up to 40 of a-z, 0-9, '.', '-' and '_', and begins with a "
             f"letter or a digit."
