@@ -15,6 +15,8 @@ from labenv.swarm.where import Nodes
 from labenv.text import many
 
 _POLL = 0.25
+_LOOK = 2.0  # seconds between two looks at what Swarm says
+_ROOM = 20.0  # seconds after which its answer that there is no room counts
 _PATIENCE = 300.0  # seconds after which somebody should look
 
 
@@ -61,7 +63,8 @@ def _collect(nodes: Nodes, node: Node, who: Sequence[str], listen: Listener) -> 
 
 
 def _followed(manager: Engine, node: Node, who: Sequence[str], listen: Listener) -> Drained:
-    deadline = time.monotonic() + _PATIENCE
+    began = looked = time.monotonic()
+    reasons: dict[str, str] = {}
     while True:
         held = {each: leases.read(each) for each in who}
         moved = {each: lease.name for each, lease in held.items() if lease and lease.is_up and lease.node != node.id}
@@ -69,9 +72,11 @@ def _followed(manager: Engine, node: Node, who: Sequence[str], listen: Listener)
         listen(Event("drain", f"{len(moved)} of {len(who)} are up elsewhere"))
         if not rest:
             return Drained(moved, {})
-        reasons = _reasons(manager, rest)
-        stuck = len(reasons) == len(rest) and all(not (lease := held[each]) or not lease.node for each in rest)
-        if time.monotonic() > deadline or (stuck and time.monotonic() > deadline - _PATIENCE + 20):
+        now = time.monotonic()
+        if now - looked > _LOOK:
+            looked, reasons = now, _reasons(manager, rest)
+        is_stuck = now - began > _ROOM and reasons.keys() >= set(rest)
+        if is_stuck or now - began > _PATIENCE:
             return Drained(moved, {each: reasons.get(each, "it takes longer than usual") for each in rest})
         time.sleep(_POLL)
 

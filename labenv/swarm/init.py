@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labenv.engine import Engine, swarm
+from labenv.engine.labels import SWARM
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.swarm import images, leases, services, setup, words
@@ -122,7 +123,12 @@ def leaving(engine: Engine) -> str:
     """What `leave` would do, as a verb and its object. Raises EngineError if the engine is in no swarm."""
     setup.address_of(engine)
     if not swarm.is_manager(engine):
-        return "have this server leave its swarm; its environments are pushed, and go on on other nodes"
+        if engine.api.containers(filters={"label": f"{SWARM}=supervisor"}):
+            name = engine.info.get("Name", "NODE")
+            raise UsageError(
+                f"This node has environments, which would lose what was not pushed. First, on the manager: labenv swarm drain {name}"
+            )
+        return "have this server leave its swarm"
     there = swarm.services(engine)
     count = sum(words.SUPERVISED in each["Spec"]["Labels"] for each in there)
     return f"end the swarm: push and remove {many(count, 'environment')}, end {many(len(there), 'service')}, leave the swarm"

@@ -30,6 +30,7 @@ class Warden:
         self._node, self._name = node, name
         self._every = every
         self._pushed: dict[str, float] = {}
+        self._resting: set[str] = set()  # whose machines are off, as they were at the last push
         self._said = ""
 
     def look(self) -> None:
@@ -43,7 +44,10 @@ class Warden:
             self._said = str(error)
 
     def _look(self) -> None:
-        holds = [each.student.id for each in self._engine.environments() if each.belongs.class_id and not each.replays]
+        there = [each for each in self._engine.environments() if each.belongs.class_id and not each.replays]
+        off = {each.student.id for each in there if all(machine.state == "exited" for machine in each.machines)}
+        self._resting &= off
+        holds = [each.student.id for each in there]
         told = self._keeper.say("seen", node=self._node, name=self._name, holds=holds)
         for student in told["stale"]:
             save = copies.keep_aside(self._engine, student, self._keeper, self._name, silent)
@@ -53,13 +57,14 @@ class Warden:
             )
         now = time.monotonic()
         for student, generation in told["current"].items():
-            if now - self._pushed.setdefault(student, now) < self._every:
+            if student in self._resting or now - self._pushed.setdefault(student, now) < self._every:
                 continue
             try:
                 copies.push(self._engine.apart(), student, self._keeper, generation)
             except Gone as error:
                 print(error, flush=True)
             self._pushed[student] = now
+            self._resting |= {student} & off
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from labenv.text import many
 
 Check = Callable[[Environment], Report]
 _POLL = 0.1
+_AT_LEAST = 1.0  # seconds after which leases are read that seem unchanged
 _LOOK = 2.0  # seconds between two looks at what Swarm says
 _ROOM = 12.0  # seconds after which Swarm's answer that there is no room counts
 _PATIENCE = 240.0  # seconds in which nobody's environment came up
@@ -128,7 +129,7 @@ class _Coming:
     def __init__(self, engine: Fleet, of: Class, listen: Listener) -> None:
         self._engine, self._of, self._listen = engine, of, listen
         self._began = self._last = self._looked = time.monotonic()
-        self._ids: dict[str, str] = {}
+        self._seen, self._read = -1, 0.0
 
     def moved(self) -> None:
         """Something has happened, so it is worth waiting."""
@@ -136,6 +137,12 @@ class _Coming:
 
     def up(self, waiting: "dict[str, tuple[Request, bool]]") -> list[str]:
         """Those of the waiting whose environment is up."""
+        now, changed = time.monotonic(), leases.changed()
+        if (
+            changed == self._seen and now - self._read < _AT_LEAST
+        ):  # two may have been written in one tick of the file system
+            return []
+        self._seen, self._read = changed, now
         found = [who for who in waiting if (lease := leases.read(who)) and lease.is_up]
         if found:
             self.moved()

@@ -13,8 +13,8 @@ from labenv.cli.common import YesOption
 def leave(yes: YesOption = False, dry_run: DryRunOption = False) -> None:
     """Have this server leave its swarm; on the manager, end labenv's services and the swarm.
 
-    Environments that are there are pushed and removed first: on a node that leaves they go on elsewhere, with the swarm they end. What was
-    pushed stays on the manager, as a save of each student.
+    A node is drained first (labenv swarm drain, on the manager). On the manager, all environments are pushed and removed; what was pushed
+    stays there, as a save of each student. The other nodes then leave by themselves: labenv swarm leave
 
     Examples:
 
