@@ -22,7 +22,7 @@ from labenv.engine.swarm import Node
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener
 from labenv.lab import labs
-from labenv.swarm import client, drain, init, leases, setup, words
+from labenv.swarm import client, drain, init, leases, words
 from labenv.swarm.leases import Lease
 from labenv.swarm.where import Fleet
 
@@ -54,7 +54,7 @@ _ROWS: dict[str, tuple[str, str, dict[int, float]]] = {
 
 def check_there(engine: Engine) -> None:
     """Raise UsageError if the engine manages no swarm that labenv has made for this user."""
-    if not swarm.is_manager(engine) or not setup.is_ours():
+    if not swarm.is_manager(engine) or not leases.is_kept():
         raise UsageError("A swarm is measured on the server that manages it. To make one: labenv swarm init")
 
 

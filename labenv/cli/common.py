@@ -35,8 +35,11 @@ def open_engine(listen: Listener, *, start: bool = True) -> "Engine":
 
     If none answers and `start` is set, one is started or installed. Raises EngineError.
     """
+    from labenv.swarm import leases
+
     engine = open_local_engine(listen, start=start)
-    if student := _named():
+    student = _named()
+    if student and leases.is_placed(student):
         from labenv.swarm import where
 
         if node := where.engine_of(engine, student):
@@ -58,7 +61,7 @@ def open_local_engine(listen: Listener, *, start: bool = True) -> "Engine":
 def open_manager(listen: Listener) -> "Engine":
     """This computer's engine, which manages a swarm of labenv's. Raises EngineError if it does not."""
     from labenv.engine import swarm
-    from labenv.swarm import setup
+    from labenv.swarm import leases
 
     engine = open_local_engine(listen)
     if not swarm.is_manager(engine):
@@ -68,7 +71,7 @@ def open_manager(listen: Listener) -> "Engine":
                 "This computer is in a swarm, and does not manage it (or its manager has lost the others). Type the command on the manager."
             )
         raise EngineError("This engine is in no swarm. Make one: labenv swarm init")
-    if not setup.is_ours():
+    if not leases.is_kept():
         raise EngineError(
             "This engine manages a swarm that labenv has not set up for this user. To do so, which changes nothing in it: labenv swarm init"
         )

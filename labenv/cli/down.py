@@ -32,7 +32,7 @@ def down(
       labenv down --all --yes
     """
     from labenv.environments import down as core
-    from labenv.swarm import over
+    from labenv.swarm import leases
 
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
@@ -49,7 +49,9 @@ def down(
             continue
         with screen.progress() as listen:
             core.down(engine, environment, listen)
-            if over.is_placed(environment.student.id):
+            if leases.is_placed(environment.student.id):
+                from labenv.swarm import over
+
                 over.forget(common.open_local_engine(listen), environment.student.id)
 
 

@@ -68,7 +68,7 @@ def up(
     """
     from labenv.environments import plan
     from labenv.environments.up import up_together
-    from labenv.swarm import over
+    from labenv.swarm import leases
 
     if students and len(set(students)) > 1 and (net, first) != (None, None):
         raise UsageError(
@@ -83,7 +83,7 @@ def up(
             )
             for student in dict.fromkeys(students)
         ]
-        if placed := [request.student_id for request in requests if over.is_placed(request.student_id)]:
+        if placed := [request.student_id for request in requests if leases.is_placed(request.student_id)]:
             raise UsageError(
                 f"{', '.join(placed)}: on the swarm that this server manages. Bring them up there: labenv class up --only {','.join(placed)}"
             )

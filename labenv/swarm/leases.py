@@ -15,6 +15,7 @@ from typing import Any
 
 from labenv import places, student
 from labenv.errors import LabenvError, UsageError
+from labenv.swarm import words
 from labenv.text import one_line
 
 _MOST_MOVES = 20
@@ -73,6 +74,17 @@ class Lease:
 def folder() -> Path:
     """Where they are."""
     return places.state() / "swarm" / "leases"
+
+
+def is_kept() -> bool:
+    """Whether this user's labenv manages a swarm on this computer, so that there are leases that count (labenv.swarm.setup)."""
+    return (places.state() / "swarm" / words.CERTIFICATE).exists()
+
+
+def is_placed(student_id: str) -> bool:
+    """Whether a swarm that is managed here has placed an environment of a student, or keeps one for later."""
+    lease = read(student_id) if is_kept() else None
+    return bool(lease and not lease.is_over)
 
 
 def read(student_id: str) -> Lease | None:

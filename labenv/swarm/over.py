@@ -1,14 +1,8 @@
 """Ending what a swarm does for a student whose environment was removed for good."""
 
 from labenv.engine import Engine, swarm
-from labenv.swarm import init, leases, setup, words
+from labenv.swarm import init, words
 from labenv.swarm.client import of_manager
-
-
-def is_placed(student_id: str) -> bool:
-    """Whether a swarm that is managed here has placed an environment of a student, or keeps one for later."""
-    lease = leases.read(student_id) if setup.is_ours() else None
-    return bool(lease and not lease.is_over)
 
 
 def forget(manager: Engine, student_id: str) -> None:

@@ -95,11 +95,6 @@ def keeper_url() -> str:
     return f"https://{f'[{address}]' if ':' in address else address}:{words.PORT}"
 
 
-def is_ours() -> bool:
-    """Whether `labenv swarm init` was run by this user on this computer."""
-    return (folder() / words.CERTIFICATE).exists()
-
-
 def forget() -> None:
     """Remove what was made for a swarm that is no more; the key stays, because nodes may know it."""
     for name in (words.CERTIFICATE, words.KEY, words.TOKEN, "address"):

@@ -17,7 +17,7 @@ from labenv.environments.up import up as up_one
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, silent
 from labenv.lab import labs
-from labenv.swarm import images, init, leases, services, setup, wishes, words
+from labenv.swarm import images, init, leases, services, wishes, words
 from labenv.swarm.services import Reserve
 from labenv.swarm.where import Fleet
 from labenv.text import many
@@ -177,4 +177,4 @@ class _Coming:
 
 def is_on_swarm(of: Class) -> bool:
     """Whether a class is on a swarm that this computer manages, or is to be."""
-    return bool(of.swarm) or (setup.is_ours() and any(leases.everything(of.id)))
+    return bool(of.swarm) or (leases.is_kept() and any(leases.everything(of.id)))

@@ -19,7 +19,7 @@ from labenv.environments import saves
 from labenv.environments.down import down
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Event, Listener
-from labenv.swarm import over
+from labenv.swarm import leases, over
 from labenv.swarm.where import Fleet
 from labenv.text import many
 
@@ -66,7 +66,7 @@ def _of_engine(engine: Engine, of: Class, student: str, listen: Listener) -> Ite
                 f"the environment of {environment.lab} ({many(len(environment.machines), 'machine')}), with its history",
                 partial(down, engine.holding(student), environment, listen),
             )
-    if isinstance(engine, Fleet) and over.is_placed(student):
+    if isinstance(engine, Fleet) and leases.is_placed(student):
         yield Part("its place on the swarm, and what was pushed", partial(over.forget, engine.nodes.manager, student))
     if world.knows(engine, of.id, student):
         yield Part("the mailbox in the class's world outside", lambda: world.forget(engine, of, [student], listen))
