@@ -133,15 +133,24 @@ def stamps(student_id: str) -> set[str]:
     return {stamp.removesuffix(_PARENT) for stamp in _names(_folder(student_id), _ANY_STAMP)}
 
 
+def has(student_id: str, stamp: str) -> bool:
+    """Whether there is a whole copy with that stamp, also if only machines stand on it."""
+    return any(True for _ in _whole(student_id, stamp))
+
+
+def _whole(student_id: str, stamp: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folder of a copy and its manifest, wherever it is when it is looked for."""
+    if _STUDENT.fullmatch(student_id) and _STAMP.fullmatch(stamp):
+        for folder in (_folder(student_id) / f"{stamp}{end}" for end in ("", _PARENT)):
+            if manifest := _read(folder):
+                yield folder, manifest
+
+
 def packed(student_id: str, stamp: str) -> bytes | None:
     """The copy with that stamp as a tar archive, for `unpack` elsewhere; None if there is none."""
-    if not _STUDENT.fullmatch(student_id) or not _STAMP.fullmatch(stamp):
-        return None
-    for end in ("", _PARENT):
-        folder = _folder(student_id) / f"{stamp}{end}"
-        if manifest := _read(folder):
-            with suppress(FileNotFoundError):  # `drop` renames it meanwhile, or removes it
-                return _archive(folder, (MANIFEST, *_layers(manifest)))
+    for folder, manifest in _whole(student_id, stamp):
+        with suppress(FileNotFoundError):  # `drop` renames it meanwhile, or removes it
+            return _archive(folder, (MANIFEST, *_layers(manifest)))
     return None
 
 

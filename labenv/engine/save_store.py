@@ -44,7 +44,7 @@ TICKS = "labenv.ticks"
 # image (init, history). A version alone tells nothing: each commit has another.
 CURRENT = "1"
 
-_TIME = "%Y%m%dT%H%M%S%f"
+STAMPED = "%Y%m%dT%H%M%S%f"  # how a stamp begins: when the save was made
 # Podman puts the name of a registry before it.
 _TAG = re.compile(rf"(?:[^:]+/)?{REPOSITORY}:([a-z0-9-]+)\.([\w-]+)\.([\w-]+)")
 _REMOVED = "removed"  # replaces the stamp, on an image in no save: removed as soon as no machine stands on it
@@ -78,7 +78,7 @@ class Save:
     @property
     def made(self) -> datetime:
         """When it was made."""
-        return datetime.strptime(self.stamp.partition("-")[0], _TIME).replace(tzinfo=UTC)
+        return datetime.strptime(self.stamp.partition("-")[0], STAMPED).replace(tzinfo=UTC)
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -219,7 +219,7 @@ def jot(
 
 def _new(name: str, machines: Sequence[Machine], ticks: str) -> tuple[str, dict[str, str]]:
     """The stamp of a new save, and the labels that tell of it."""
-    stamp = f"{datetime.now(UTC).strftime(_TIME)}-{token_hex(4)}"
+    stamp = f"{datetime.now(UTC).strftime(STAMPED)}-{token_hex(4)}"
     told = {NAME: name, STAMP: stamp, MACHINES: ",".join(m.name for m in machines)}
     return stamp, told | {FORMAT: CURRENT, VERSION: __version__} | ({TICKS: ticks} if ticks else {})
 
@@ -381,7 +381,7 @@ def _keep(
             "parent": parent,
         }
     manifest = {"student": made.student_id, "name": made.name, "stamp": made.stamp, "engine": engine.facts.ident}
-    kept.store(manifest | {"machines": told} | ({"records": dict(records)} if records else {}), new)
+    kept.store(manifest | {"machines": told} | ({} if records is None else {"records": dict(records)}), new)
 
 
 @contextmanager

@@ -69,25 +69,33 @@ def take(engine: Engine, environment: Environment, name: str | None, listen: Lis
         return save_store.make(engine, environment, whole, name, ticks=ticked, listen=listen)
 
 
-def named(engine: Engine, student_id: str, name: str) -> Save:
-    """The save called `name`. Raises UsageError, naming the existing saves, if there is none."""
+def named(engine: Engine, student_id: str, name: str, stamp: str | None = None) -> Save:
+    """The save called `name`, of several the one with that stamp. Raises UsageError, naming the existing saves, if there is none."""
     there = save_store.found(engine, student_id)
     for found in there:
-        if found.name == name:
+        if found.name == name and stamp in (None, found.stamp):
             return found
     known = f"Existing saves: {', '.join(found.name for found in there)}." if there else "None yet: labenv save"
     raise UsageError(f"{student_id} has no save called {ascii(name)[1:-1]}. {known}")
 
 
-def restore(engine: Engine, student_id: str, name: str, listen: Listener, *, shares_x: bool = False) -> Outcome:
+def restore(
+    engine: Engine,
+    student_id: str,
+    name: str,
+    listen: Listener,
+    *,
+    stamp: str | None = None,
+    shares_x: bool = False,
+) -> Outcome:
     """Replace the environment by a save; the current state is saved first. With `shares_x`, its X may be another environment's.
 
-    Raises UsageError, EngineError.
+    Of several saves of that name, it is the one with that `stamp`. Raises UsageError, EngineError.
 
     `changes` of the outcome begins with the name of the save of the current state, if there was anything to save.
     """
     with changing(engine, student_id, listen) as change:
-        wanted = named(engine, student_id, name)
+        wanted = named(engine, student_id, name, stamp)
         plan = plan_of(engine, wanted, shares_x=shares_x)
         refuse_drill(engine, student_id)
         Images(engine, image_sources.of(plan.lab)).ensure(

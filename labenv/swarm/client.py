@@ -10,15 +10,12 @@ import requests
 
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.swarm import setup, words
+from labenv.swarm.leases import Gone
 from labenv.text import one_line
 
 T = TypeVar("T")
 _TIMEOUT = (5, 60)  # seconds to connect, and for an answer
 _PAUSE = 1.0
-
-
-class Gone(UsageError):
-    """Another node has the environment now."""
 
 
 class Keeper:
@@ -33,7 +30,10 @@ class Keeper:
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def say(self, what: str, **told: Any) -> dict[str, Any]:
-        """Tell the keeper something, and return its answer. Raises Gone, EngineError if it does not answer, LabenvError."""
+        """Tell the keeper something, and return its answer.
+
+        Raises Gone if another node has the environment, UsageError for what it refuses, EngineError if it does not answer, LabenvError.
+        """
         answer: dict[str, Any] = self._ask("POST", f"/{what}", json=told).json()
         return answer
 
@@ -45,14 +45,14 @@ class Keeper:
         """Send the newest copy of an environment. Raises as `say` does."""
         self._ask("PUT", f"/copies/{student_id}/{stamp}", params={"generation": generation}, data=data)
 
-    def push_aside(self, student_id: str, stamp: str, data: bytes, node: str, save: str) -> None:
-        """Send a copy of what was found on a node that had lost the environment, to be kept as that save. Raises as `say` does."""
-        self._ask("PUT", f"/copies/{student_id}/{stamp}", params={"from": node, "save": save}, data=data)
+    def push_aside(self, student_id: str, stamp: str, data: bytes, node: str) -> None:
+        """Send a copy of what was found on a node that had lost the environment, to be kept as a save. Raises as `say` does."""
+        self._ask("PUT", f"/copies/{student_id}/{stamp}", params={"from": node}, data=data)
 
     def _ask(self, how: str, path: str, **more: Any) -> requests.Response:
         try:
             answer = self._session.request(how, self._url + path, timeout=_TIMEOUT, **more)
-        except requests.RequestException as error:
+        except OSError as error:  # of requests', and of a certificate that is no file
             raise EngineError(f"The keeper at {self._url} does not answer ({type(error).__name__}).") from error
         if answer.ok:
             return answer
@@ -60,7 +60,9 @@ class Keeper:
             sentence = one_line(str(answer.json()["error"]))
         except (ValueError, LookupError, TypeError):
             sentence = f"The keeper at {self._url} answered {answer.status_code}."
-        raise (Gone if answer.status_code == requests.codes.conflict else LabenvError)(sentence)
+        if answer.status_code == requests.codes.conflict:
+            raise Gone(sentence)
+        raise (UsageError if answer.status_code < requests.codes.server_error else LabenvError)(sentence)
 
 
 def of_service() -> Keeper:

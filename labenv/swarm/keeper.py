@@ -9,10 +9,12 @@ import os
 import re
 import signal
 import socket
+import socketserver
 import ssl
 import sys
 import threading
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Collection, Mapping
 from hmac import compare_digest
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 from labenv.engine import kept
 from labenv.errors import LabenvError, UsageError
 from labenv.swarm import words
-from labenv.swarm.leases import Leases, everything, read
+from labenv.swarm.leases import Gone, Leases, everything, read
 from labenv.swarm.mirror import Mirror
 from labenv.swarm.place import Place, settings
 from labenv.text import one_line
@@ -40,13 +42,19 @@ class Keeper:
     def __init__(self) -> None:
         """Keep what there is."""
         self.leases = Leases()
+        self._locks: dict[str, threading.Lock] = {}
+
+    def _one(self, student: str) -> threading.Lock:
+        """What is held while a student's copies change."""
+        return self._locks.setdefault(student, threading.Lock())
 
     def begin(self, told: dict[str, Any]) -> dict[str, Any]:
         """A supervisor is about to bring an environment up. Returns what it must know. Raises UsageError."""
         student = str(told["student"])
-        lease, is_stale = self.leases.begin(student, str(told["class"]), str(told["node"]), str(told["name"]))
-        stamp = lease.stamp if lease.stamp in kept.stamps(student) else ""
-        return {"generation": lease.generation, "stale": is_stale, "stamp": stamp}
+        lease, is_stale = self.leases.begin(
+            student, str(told["class"]), str(told["node"]), str(told["name"]), lambda stamp: kept.has(student, stamp)
+        )
+        return {"generation": lease.generation, "stale": is_stale, "stamp": lease.stamp}
 
     def came_up(self, told: dict[str, Any]) -> dict[str, Any]:
         """An environment is up. Raises UsageError."""
@@ -67,42 +75,69 @@ class Keeper:
     def forget(self, told: dict[str, Any]) -> dict[str, Any]:
         """The environment was removed for good: what was pushed of it goes, too. Raises UsageError."""
         who = str(told["student"])
-        if stamp := self.leases.forget(who):
-            kept.drop(who, stamp, needed=False)
-        kept.drop_unneeded(who, ())
+        with self._one(who):
+            if stamp := self.leases.forget(who):
+                kept.drop(who, stamp, needed=False)
+            _drop_pushed(who, "", ())
         return {}
 
     def seen(self, told: dict[str, Any]) -> dict[str, Any]:
-        """A warden tells which environments of which student its node has; returns which are stale, and the generation of the others."""
+        """A warden tells which environments of which student its node has, each with its class.
+
+        Returns which are stale, and the generation of the others. What is of no class of the swarm is neither.
+        """
         node, name = str(told["node"]), str(told["name"])
+        holds: Mapping[str, str] = dict(told["holds"])
         self.leases.heard(node)
         stale, current = [], {}
-        for student in map(str, told["holds"]):
+        for student, class_id in holds.items():
             lease = read(student)
-            if lease and lease.node == node:
+            if not lease or lease.class_id != class_id:
+                continue
+            if lease.node == node:
                 current[student] = lease.generation
-            elif lease and (lease.node or lease.name != name):
+            elif lease.node or lease.name != name:
                 stale.append(student)
         return {"stale": stale, "current": current}
 
-    def keep(
-        self, student: str, stamp: str, data: bytes, generation: int | None, aside: tuple[str, str] | None
-    ) -> None:
-        """Keep a copy: the newest of an environment, or what was found where it no longer was. Raises UsageError, LabenvError."""
-        if generation is not None:
-            before = read(student)
-            if not before or before.generation != generation:
-                raise UsageError(f"{student}'s environment is on another node now.")
+    def keep(self, student: str, stamp: str, data: bytes, generation: int) -> None:
+        """Keep a copy as the newest of an environment, in place of the one before. Raises Gone, UsageError, LabenvError.
+
+        Then nothing has changed.
+        """
+        with self._one(student):
+            self.leases.check(student, generation)
+            is_new = not kept.has(student, stamp)
             manifest = kept.unpack(student, stamp, data)
-            self.leases.pushed(student, generation, stamp)
-            needed = kept.stands_on(manifest)
-            if before.stamp and before.stamp != stamp:
-                kept.drop(student, before.stamp, needed=before.stamp in needed)
-            kept.drop_unneeded(student, needed)
-        else:
-            kept.unpack(student, stamp, data)
-            if aside:
-                self.leases.kept_aside(student, *aside)
+            try:
+                lease = self.leases.pushed(student, generation, stamp)
+            except LabenvError:  # another node may have begun just now
+                if is_new:
+                    kept.drop(student, stamp, needed=False)
+                raise
+            if lease.stamp == stamp:
+                _drop_pushed(student, stamp, kept.stands_on(manifest))
+            elif is_new:  # a later one came first
+                kept.drop(student, stamp, needed=False)
+
+    def keep_aside(self, student: str, stamp: str, data: bytes, node: str) -> None:
+        """Keep a copy of what was found on a node that had lost the environment, as a save. Raises UsageError, LabenvError."""
+        with self._one(student):
+            manifest = kept.unpack(student, stamp, data)
+            self.leases.kept_aside(student, node, str(manifest["name"]))
+
+
+def _drop_pushed(student: str, but: str, needed: Collection[str]) -> None:
+    """Remove what was pushed of a student but the copy with that stamp, and what only machines stood on.
+
+    What machines stand on, as `needed` says, stays. Also what a keeper has left that was killed while it kept a copy goes.
+    """
+    for manifest in kept.manifests(student):
+        stamp = str(manifest["stamp"])
+        # A person may call a save so, too; it has no records.
+        if stamp != but and manifest["name"] == words.PUSHED and "records" in manifest:
+            kept.drop(student, stamp, needed=stamp in needed)
+    kept.drop_unneeded(student, needed)
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -118,7 +153,11 @@ class _Answer(BaseHTTPRequestHandler):
         if not self._is_known():
             return
         if found := _COPY.fullmatch(self.path):
-            content = kept.packed(found[1], found[2])
+            try:
+                content = kept.packed(found[1], found[2])
+            except OSError as error:
+                self._say(HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"The copy cannot be read: {error.strerror}."})
+                return
             if content is None:
                 self._say(HTTPStatus.NOT_FOUND, {"error": "There is no such copy."})
             else:
@@ -140,11 +179,12 @@ class _Answer(BaseHTTPRequestHandler):
         if not (found := _COPY.fullmatch(url.path)):
             self._say(HTTPStatus.NOT_FOUND, {"error": "There is nothing."})
             return
-        generation = int(asked["generation"]) if "generation" in asked else None
-        aside = (asked["from"], asked["save"]) if {"from", "save"} <= asked.keys() else None
 
         def keep() -> dict[str, Any]:
-            self.keeper.keep(found[1], found[2], data, generation, aside)
+            if "from" in asked:
+                self.keeper.keep_aside(found[1], found[2], data, asked["from"])
+            else:
+                self.keeper.keep(found[1], found[2], data, int(asked["generation"]))
             return {}
 
         self._answer(keep)
@@ -189,14 +229,18 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _answer(self, work: Callable[[], dict[str, Any]]) -> None:
         try:
-            self._say(HTTPStatus.OK, work())
+            status, told = HTTPStatus.OK, work()
+        except Gone as error:
+            status, told = HTTPStatus.CONFLICT, {"error": str(error)}
         except UsageError as error:
-            self._say(HTTPStatus.CONFLICT, {"error": str(error)})
+            status, told = HTTPStatus.BAD_REQUEST, {"error": str(error)}
         except LabenvError as error:
             print(error, file=sys.stderr, flush=True)
-            self._say(HTTPStatus.INSUFFICIENT_STORAGE, {"error": str(error)})
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            self._say(HTTPStatus.BAD_REQUEST, {"error": f"That makes no sense: {one_line(str(error))[:200]}"})
+            status, told = HTTPStatus.INSUFFICIENT_STORAGE, {"error": str(error)}
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            said = f"{type(error).__name__}: {one_line(str(error))[:200]}"
+            status, told = HTTPStatus.BAD_REQUEST, {"error": f"That makes no sense ({said})."}
+        self._say(status, told)
 
     def _say(self, status: HTTPStatus, told: dict[str, Any]) -> None:
         self._send(status, json.dumps(told).encode(), "application/json")
@@ -223,11 +267,22 @@ class Server(ThreadingHTTPServer):
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(certificate, key)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        self.server_bind()
-        self.server_activate()
+        try:
+            self.server_bind()
+            self.server_activate()
+        except OSError:
+            self.server_close()
+            raise
+
+    def server_bind(self) -> None:
+        """Take the port, without asking the name servers for this server's name, which nobody needs here."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
-        """Whoever does not speak TLS, or goes away, is no news."""
+        """Whoever does not speak TLS, or goes away, is no news; anything else is a fault of labenv's."""
+        if not isinstance(sys.exception(), OSError):
+            traceback.print_exc()
 
 
 def main() -> None:

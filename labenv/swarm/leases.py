@@ -5,8 +5,9 @@ They lie in labenv's folder of state on the manager, and the keeper writes them.
 """
 
 import json
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,12 @@ from labenv.swarm import words
 from labenv.text import one_line
 
 _MOST_MOVES = 20
+_LONGEST = 100  # characters of a node's name
 _NEWS = timedelta(hours=12)
+
+
+class Gone(UsageError):
+    """Another node has the environment now, or nobody."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +94,27 @@ def is_placed(student_id: str) -> bool:
 
 
 def read(student_id: str) -> Lease | None:
-    """The lease of a student, None if there never was one or its file is damaged."""
-    with suppress(OSError, ValueError, TypeError, LookupError):
-        told: dict[str, Any] = json.loads((folder() / f"{student_id}.json").read_text(encoding="utf-8"))
+    """The lease of a student, None if there never was one, its file is damaged, or the id is not valid."""
+    with suppress(OSError, ValueError, TypeError, LookupError, AttributeError, UsageError):
+        path = folder() / f"{student.check_id(student_id)}.json"
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         moves = tuple(Move(**move) for move in told.pop("moves"))
-        return Lease(**told, moves=moves)
+        return _checked(Lease(**told, moves=moves))
     return None
+
+
+def _checked(lease: Lease) -> Lease:
+    """The lease. Raises TypeError, ValueError if something in it is not what it should be."""
+    texts = [lease.student, lease.class_id, lease.node, lease.name, lease.failed, lease.stamp]
+    times = [lease.begun, lease.up, lease.pushed]
+    for move in lease.moves:
+        texts += (move.source, move.target, move.aside)
+        times += [move.at, move.pushed, move.seen]
+    for moment in filter(None, times):
+        datetime.fromisoformat(moment)
+    if type(lease.generation) is not int or not all(isinstance(text, str) for text in texts):
+        raise TypeError("not a lease")
+    return lease
 
 
 def everything(class_id: str | None = None) -> dict[str, Lease]:
@@ -131,19 +152,24 @@ class Leases:
         """Note that a node is alive."""
         self._seen[node] = now()
 
-    def begin(self, student_id: str, class_id: str, node: str, name: str) -> tuple[Lease, bool]:
+    def begin(
+        self, student_id: str, class_id: str, node: str, name: str, has: Callable[[str], bool] = bool
+    ) -> tuple[Lease, bool]:
         """Give an environment to a node; returns the lease, and whether what that node may still have of the student is stale.
 
-        Raises UsageError if another class has a student of that id.
+        `has` tells whether there is a copy with a stamp: without one, the environment does not go on from it. Raises UsageError if
+        another class has a student of that id.
         """
-        with self._changing(student_id, class_id) as before:
+        name = one_line(name)[:_LONGEST]
+        with self._changing(student_id, class_id) as held:
+            before = held if has(held.stamp) else replace(held, pushed="", stamp="")
             is_stale = bool(before.generation) and before.node != node
             moves = before.moves
             source = before.name or (moves[-1].target if moves else "")
             if before.node and before.node != node:
                 move = Move(before.name, name, now(), before.pushed, lost=True, seen=self._seen.get(before.node, ""))
                 moves = (*moves, move)[-_MOST_MOVES:]
-            elif not before.node and before.generation and source != name:
+            elif not before.node and source and source != name:
                 moves = (*moves, Move(source, name, now(), before.pushed, lost=False))[-_MOST_MOVES:]
             lease = replace(
                 before,
@@ -160,25 +186,33 @@ class Leases:
         return lease, is_stale
 
     def came_up(self, student_id: str, generation: int, parts: dict[str, float]) -> None:
-        """Note that an environment is up, and how long that took. Raises UsageError if another node has it now."""
+        """Note that an environment is up, and how long that took. Raises Gone."""
         with self._mine(student_id, generation) as lease:
             _write(replace(lease, up=now(), parts=parts, failed=""))
 
     def failed(self, student_id: str, generation: int, sentence: str) -> None:
-        """Note why an environment cannot come up. Raises UsageError if another node has it now."""
+        """Note why an environment cannot come up. Raises Gone."""
         with self._mine(student_id, generation) as lease:
             _write(replace(lease, failed=one_line(sentence)[:1000]))
 
     def pushed(self, student_id: str, generation: int, stamp: str) -> Lease:
-        """Note that there is a copy. Raises UsageError if another node has the environment now."""
+        """Note that there is a copy, unless one that was made later is there already; returns the lease. Raises Gone."""
         with self._mine(student_id, generation) as before:
+            # Two may push, a warden and the supervisor that ends. Stamps of one node's clock tell which was made later.
+            if before.pushed >= before.begun and stamp <= before.stamp:
+                return before
             lease = replace(before, pushed=now(), stamp=stamp)
             _write(lease)
         return lease
 
-    def end(self, student_id: str, generation: int) -> None:
-        """Note that a node has given an environment up, with all that was in it. Raises UsageError if another node has it now."""
+    def check(self, student_id: str, generation: int) -> Lease:
+        """The lease, for whoever has it. Raises Gone."""
         with self._mine(student_id, generation) as lease:
+            return lease
+
+    def end(self, student_id: str, generation: int) -> None:
+        """Note that a node has given an environment up, with all that was in it. Raises Gone if another node has it now."""
+        with self._mine(student_id, generation, ended=True) as lease:
             _write(replace(lease, node="", up="", failed=""))
 
     def forget(self, student_id: str) -> str:
@@ -189,7 +223,7 @@ class Leases:
         student.check_id(student_id)
         with self._lock:
             lease = read(student_id)
-            if lease:
+            if lease:  # which stays, so that an old generation never counts again
                 _write(Lease(student_id, lease.class_id, lease.generation + 1))
         return lease.stamp if lease else ""
 
@@ -206,18 +240,22 @@ class Leases:
     def _changing(self, student_id: str, class_id: str) -> "_Held":
         return _Held(self._lock, student.check_id(student_id), class_id)
 
-    def _mine(self, student_id: str, generation: int) -> "_Held":
-        return _Held(self._lock, student.check_id(student_id), None, generation)
+    def _mine(self, student_id: str, generation: int, *, ended: bool = False) -> "_Held":
+        return _Held(self._lock, student.check_id(student_id), None, generation, ended)
 
 
 @dataclass
 class _Held:
-    """A lease while it may be changed. Raises UsageError for one of another class, or of another generation."""
+    """A lease while it may be changed. Raises UsageError for one of another class, Gone for one of another generation.
+
+    Nor may one be changed that has `ended`, unless that is said: whoever comes late with it changes nothing.
+    """
 
     lock: threading.Lock
     student: str
     class_id: str | None
     generation: int | None = None
+    ended: bool = False
 
     def __enter__(self) -> Lease:
         self.lock.acquire()
@@ -228,7 +266,9 @@ class _Held:
                     raise UsageError(f"{self.student} has an environment of the class {lease.class_id} in this swarm.")
                 lease = Lease(self.student, self.class_id, lease.generation)
             if self.generation is not None and lease.generation != self.generation:
-                raise UsageError(f"{self.student}'s environment is on {lease.name or 'no node'} now.")
+                raise Gone(f"{self.student}'s environment is on {(lease.node and lease.name) or 'no node'} now.")
+            if self.generation is not None and not lease.node and not self.ended:
+                raise Gone(f"{self.student}'s environment was ended.")
         except BaseException:
             self.lock.release()
             raise
@@ -255,7 +295,7 @@ def told(lease: Lease) -> Iterator[str]:
     if move.pushed:
         yield f"It is as it was at {clock(move.pushed)}{_minutes(move.pushed, move.seen or move.at)}: what came after is not in it."
     else:
-        yield "It began again from the start, because nothing had been pushed yet."
+        yield "It began again from the start, because there was no copy of it."
     if move.aside:
         yield f"{move.source} came back, and what was there is kept in the save {move.aside}: labenv restore {move.aside}"
     else:
@@ -278,7 +318,10 @@ def _write(lease: Lease) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_suffix(".part")
-        draft.write_text(json.dumps(asdict(lease)), encoding="utf-8")
+        with open(draft, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            json.dump(asdict(lease), file)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut leaves this one or the one before
         draft.rename(path)
     except OSError as error:
         raise LabenvError(f"{path} cannot be written: {error.strerror}. {places.way_out(path)}") from error

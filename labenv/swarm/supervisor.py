@@ -9,21 +9,23 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
-from labenv.engine import Engine, image_sources
+from labenv.engine import Engine, image_sources, save_store
 from labenv.engine.endpoint import Endpoint
 from labenv.engine.find import reconnect
 from labenv.engine.images import Images
 from labenv.environment import Allowance, Belonging
-from labenv.environments.down import down
+from labenv.environments.changing import changing
 from labenv.environments.plan import Request, wished
 from labenv.environments.up import up
 from labenv.errors import EngineError, LabenvError, UsageError
-from labenv.events import Event, silent
+from labenv.events import Event
 from labenv.lab import labs
 from labenv.swarm import copies, words
-from labenv.swarm.client import Gone, Keeper, of_service, patiently
+from labenv.swarm.client import Keeper, of_service, patiently
+from labenv.swarm.leases import Gone
 
 ENGINE = Endpoint("unix:///var/run/docker.sock", "the engine of this node", chosen=True)
 _PATIENCE = 45  # seconds for a keeper that does not answer: it may just begin itself
@@ -75,7 +77,8 @@ def begin(engine: Engine, request: Request, keeper: Keeper, node: str, name: str
     except Gone:
         raise
     except LabenvError as error:
-        keeper.say("failed", student=who, generation=generation, sentence=f"{name}: {error}")
+        with suppress(LabenvError):  # what went wrong first is what is said
+            keeper.say("failed", student=who, generation=generation, sentence=f"{name}: {error}")
         raise
     parts |= {words.ASKED: answered - began, words.UP: time.monotonic() - answered}
     patiently(lambda: keeper.say("up", student=who, generation=generation, parts=parts), _PATIENCE)
@@ -89,8 +92,11 @@ def _bring(engine: Engine, request: Request, keeper: Keeper, lease: dict[str, An
             f"{name} has an environment of {who} that is not of this class. Save it there and remove it: labenv save -s {who}, "
             f"labenv down -s {who}"
         )
+    if there or save_store.notes(engine, who):
+        with changing(engine, who, _log) as change:  # what was interrupted here is finished first
+            there = change.look()
     if there and lease["stale"]:
-        copies.keep_aside(engine, who, keeper, name, _log)
+        copies.keep_aside(engine, who, keeper, name, lambda: True, _log)
         there = None
     _refuse_without_images(engine, request, name)
     if there:
@@ -115,17 +121,14 @@ def _refuse_without_images(engine: Engine, request: Request, name: str) -> None:
         )
 
 
-def end(engine: Engine, student_id: str, keeper: Keeper, node: str) -> None:
+def end(engine: Engine, student_id: str, class_id: str, keeper: Keeper, node: str) -> None:
     """Push the environment's last state, and remove it from this node. Raises LabenvError, and then it stays, with all work."""
-    held = keeper.say("seen", node=node, name="", holds=[student_id])
+    held = keeper.say("seen", node=node, name="", holds={student_id: class_id})
     generation = held["current"].get(student_id)
     if generation is None:  # it is another node's: the warden keeps what is here aside
         return
-    there = engine.environments(student_id)
-    if there:
-        copies.push(engine, student_id, keeper, generation, patience=_PATIENCE)
-        down(engine, there[0], silent)
-    patiently(lambda: keeper.say("end", student=student_id, generation=generation), _PATIENCE)
+    copies.end(engine, student_id, keeper, generation, class_id)
+    keeper.say("end", student=student_id, generation=generation)
 
 
 def _log(event: Event) -> None:
@@ -141,7 +144,8 @@ def main() -> int:
     try:
         engine, keeper = Engine(reconnect(ENGINE)), of_service()
         if sys.argv[1:] == ["end"]:
-            patiently(lambda: end(engine, request.student_id, keeper, node), _PATIENCE)
+            # All of it again: what a student did while the keeper did not answer is in the last push, too.
+            patiently(lambda: end(engine, request.student_id, request.belongs.class_id, keeper, node), _PATIENCE)
         else:
             started, turn = float(os.environ[words.STARTED]), float(os.environ[words.TURN_CAME])
             parts = {words.TURN: turn - started, words.START: time.time() - turn}

@@ -9,16 +9,21 @@ import signal
 import sys
 import threading
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from labenv.engine import Engine
 from labenv.engine.find import reconnect
 from labenv.errors import LabenvError
 from labenv.events import silent
 from labenv.swarm import copies, wishes, words
-from labenv.swarm.client import Gone, Keeper, of_service
+from labenv.swarm.client import Keeper, of_service
 from labenv.swarm.supervisor import ENGINE
 
 _LOOK = 10.0  # seconds between two looks
+_AGAIN = 60.0  # seconds until an environment that could not be pushed is tried again
 
 
 class Warden:
@@ -29,42 +34,62 @@ class Warden:
         self._engine, self._keeper = engine, keeper
         self._node, self._name = node, name
         self._every = every
-        self._pushed: dict[str, float] = {}
+        self._due: dict[str, float] = {}
         self._resting: set[str] = set()  # whose machines are off, as they were at the last push
-        self._said = ""
+        self._said: dict[str, str] = {}
 
     def look(self) -> None:
-        """Look once, and do what is due. What fails is said, once, and tried again the next time."""
-        try:
+        """Look once, and do what is due. What fails is said, once, and tried again later; the other environments do not wait for it."""
+        with self._telling(""):
             self._look()
-            self._said = ""
-        except LabenvError as error:
-            if str(error) != self._said:
-                print(error, file=sys.stderr, flush=True)
-            self._said = str(error)
 
     def _look(self) -> None:
         there = [each for each in self._engine.environments() if each.belongs.class_id and not each.replays]
         off = {each.student.id for each in there if all(machine.state == "exited" for machine in each.machines)}
         self._resting &= off
-        holds = [each.student.id for each in there]
-        told = self._keeper.say("seen", node=self._node, name=self._name, holds=holds)
+        holds = {each.student.id: each.belongs.class_id for each in there}
+        told = self._seen(holds)
         for student in told["stale"]:
-            save = copies.keep_aside(self._engine, student, self._keeper, self._name, silent)
-            print(
-                f"{student}: another node has the environment; what was here is the save {save or '(it was incomplete)'}",
-                flush=True,
-            )
-        now = time.monotonic()
+            with self._telling(student):
+                self._keep_aside(student, holds[student])
         for student, generation in told["current"].items():
-            if student in self._resting or now - self._pushed.setdefault(student, now) < self._every:
+            now = time.monotonic()
+            if student in self._resting or now < self._due.setdefault(student, now + self._every):
                 continue
-            try:
+            self._due[student] = now + min(self._every, _AGAIN)
+            with self._telling(student):
                 copies.push(self._engine.apart(), student, self._keeper, generation)
-            except Gone as error:
-                print(error, flush=True)
-            self._pushed[student] = now
-            self._resting |= {student} & off
+                self._due[student] = now + self._every
+                self._resting |= {student} & off
+        self._due = {student: due for student, due in self._due.items() if student in told["current"]}
+        self._said = {student: said for student, said in self._said.items() if student in holds}
+
+    def _keep_aside(self, student: str, class_id: str) -> None:
+        def is_stale() -> bool:
+            return student in self._seen({student: class_id})["stale"]
+
+        save = copies.keep_aside(self._engine.apart(), student, self._keeper, self._name, is_stale, silent)
+        if save is not None:
+            was = f"what was here is the save {save}" if save else "what was here was incomplete, and is gone"
+            print(f"{student}: another node has the environment; {was}", flush=True)
+
+    def _seen(self, holds: dict[str, str]) -> dict[str, Any]:
+        return self._keeper.say("seen", node=self._node, name=self._name, holds=holds)
+
+    @contextmanager
+    def _telling(self, about: str) -> Iterator[None]:
+        try:
+            yield
+            self._said.pop(about, None)
+        except LabenvError as error:
+            self._tell(about, f"{about}: {error}" if about else str(error))
+        except Exception:  # a fault of labenv's with one environment leaves nobody else without copies
+            self._tell(about, traceback.format_exc())
+
+    def _tell(self, about: str, said: str) -> None:
+        if said != self._said.get(about):
+            print(said, file=sys.stderr, flush=True)
+        self._said[about] = said
 
 
 def main() -> None:
