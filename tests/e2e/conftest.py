@@ -56,6 +56,7 @@ LONGEST = (
     "test_web_class_door",
     "test_web_live",
     "test_web_look",
+    "test_swarm",
 )
 
 
@@ -177,16 +178,12 @@ def node_images(cli: Cli, engine: Engine, tmp_path_factory: pytest.TempPathFacto
     with alone(tmp_path_factory, "images"):
         cli("images", "build", "labenv")
     own = own_image.own()
-    tags = [image_sources.wanted()[name].tag for name in image_sources.usual()] + [
-        own.tag,
-        own.below.tag if own.below else own.tag,
-    ]
+    tags = [image_sources.wanted()[name].tag for name in image_sources.usual()]
+    tags += [own.tag, own.below.tag if own.below else own.tag]
+    load = ["docker", "load", "--quiet"]
     with rig.new_home(tmp_path_factory.mktemp("rig")) as home:
-        with rig.running(home) as there:
-            with subprocess.Popen(["docker", "save", *tags], stdout=subprocess.PIPE) as saved:
-                subprocess.run(
-                    ["docker", "load", "-q"], stdin=saved.stdout, env=there.environment, check=True, timeout=300
-                )
+        with rig.running(home) as there, subprocess.Popen(["docker", "save", *tags], stdout=subprocess.PIPE) as saved:
+            subprocess.run(load, stdin=saved.stdout, env=there.environment, check=True, timeout=300)
         yield there.data
 
 

@@ -421,7 +421,10 @@ def test_what_was_removed_for_good_leaves_no_copy(
 
 def test_a_warden_learns_what_is_stale(asked: client.Keeper) -> None:
     begin(asked)
-    seen = lambda node, **holds: asked.say("seen", node=node, name=node.replace("id", "n"), holds=holds)  # noqa: E731
+
+    def seen(node: str, **holds: str) -> dict[str, Any]:
+        return asked.say("seen", node=node, name=node.replace("id", "n"), holds=holds)
+
     assert seen("id1", anna="ops") == {"stale": [], "current": {"anna": 1}}
     assert seen("id2", anna="ops") == {"stale": ["anna"], "current": {}}
     assert seen("id2", anna="other", bob="ops") == {"stale": [], "current": {}}, "no environment of this swarm's"
