@@ -32,7 +32,7 @@ def serve(
     if importlib.util.find_spec("nicegui") is None:
         raise UsageError("The page needs more than labenv itself. Install it: pip install 'labenv[web]'")
     with screen.progress(quiet=True) as listen:
-        engine = common.open_engine(listen)
+        engine = common.open_shared(listen)
         environment = common.chosen(engine, student)
     from labenv.cli import browser
     from labenv.web import server

@@ -6,6 +6,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from labenv.cli import common, screen
+from labenv.errors import EngineError
 from labenv.sheet import guide, progress
 from labenv.sheet.progress import Mark
 
@@ -24,12 +26,32 @@ def watch(engine: "Engine", environment: "Environment", lab: "Lab", steps: list[
     draw = partial(_screen, every=bool(steps)) if sys.stdout.isatty() else _log
     before: dict[str, Mark] = {}
     try:
-        for report in watching.reports(engine, environment, steps=steps):
-            marks = {row.step.id: row.mark for heading in progress.headings(report, lab) for row in heading.rows}
-            draw(report.spoken(lab), lab, before, marks)
-            before = marks
+        while True:
+            try:
+                for report in watching.reports(engine, environment, steps=steps):
+                    marks = {
+                        row.step.id: row.mark for heading in progress.headings(report, lab) for row in heading.rows
+                    }
+                    draw(report.spoken(lab), lab, before, marks)
+                    before = marks
+            except EngineError:
+                if not (there := _elsewhere(environment)):
+                    raise
+                engine, environment = there
     except KeyboardInterrupt:
         print(file=sys.stderr)
+
+
+def _elsewhere(environment: "Environment") -> "tuple[Engine, Environment] | None":
+    """Where an environment is by now that went to another server of a swarm; None if it did not."""
+    from labenv.swarm import leases, where
+
+    who = environment.student.id
+    if not leases.placed(who):
+        return None
+    with screen.progress(quiet=True) as listen:
+        engine = where.followed(common.open_local_engine(listen), who, listen)
+    return (engine, common.chosen(engine, who)) if engine else None
 
 
 def _screen(report: "Report", lab: "Lab", before: dict[str, Mark], marks: dict[str, Mark], *, every: bool) -> None:

@@ -6,12 +6,12 @@ words what the engine refused (`errors`). It knows nothing about stages, templat
 
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import docker
 import docker.errors
@@ -34,6 +34,8 @@ from labenv.lab.topology import Network, Node
 from labenv.parallel import Together
 from labenv.student import Student
 from labenv.text import decoded
+
+T = TypeVar("T")
 
 # Runs a command until it ends, or the connection does: that is the end of the input.
 _LINES = '( /bin/sh -c "$0"; kill -s HUP $$ ) & read -r _; kill -s KILL -- -$$'
@@ -61,6 +63,17 @@ class Engine:
     def holding(self, student_id: str) -> "Engine":
         """The engine that has a student's environment: this one, unless it stands for several (labenv.swarm.where). Raises EngineError."""
         return self
+
+    def away(self, student_id: str, there: Sequence[Environment] | None) -> EngineError | None:
+        """Why nobody can work in a student's environment now, if it is on its way from one of several engines to another.
+
+        `there` is what the engine that has it lists of the student, None if that does not answer. Raises EngineError.
+        """
+        return None
+
+    def gathered(self, question: "Callable[[Engine], Mapping[str, T]]") -> dict[str, T]:
+        """What the engines that it stands for tell of students: of two that tell of one, the one that has the environment. Raises EngineError."""
+        return dict(question(self))
 
     def each(self) -> list["Engine"]:
         """The engines that it stands for: itself alone, or those of a swarm's nodes that answer. Raises EngineError."""

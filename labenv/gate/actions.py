@@ -17,6 +17,7 @@ from labenv.gate.programs import labenv
 from labenv.gate.state import Gate
 from labenv.lab import labs
 from labenv.sheet import logbook
+from labenv.swarm.where import AwayError
 from labenv.text import one_line
 
 _SAVE = ("save", "restore", "drill")  # what makes a save
@@ -135,7 +136,10 @@ def _fingerprint(key: str) -> str:
 
 async def _start(gate: Gate, student: str, rest: Sequence[str]) -> Action:
     of = gate.current()
-    there = await gate.environment(student)
+    try:
+        there = await gate.environment(student)
+    except AwayError:  # `class up` waits for it
+        there = None
     lab = next((word for word in rest if word != student), None)  # `up ID` is what labenv's own sentences say
     if there and lab not in (None, there.lab):
         raise UsageError(f"Your machines are those of {there.lab}. Ask your teacher before you begin another lab.")

@@ -1,6 +1,7 @@
 """A student in one of their machines, whichever way they came: what is looked at before a program begins there, and after it has ended."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 from labenv.engine.session import life
@@ -11,8 +12,11 @@ from labenv.errors import EngineError, LabenvError
 from labenv.events import silent
 from labenv.gate import actions, programs
 from labenv.gate.state import Gate
+from labenv.swarm import leases, where
 
 KILLED = (137, 143, 129)  # exit codes of what was killed (bash(1), EXIT STATUS), maybe with its machine
+_GOING = 4.0  # seconds in which the machines of an environment that goes to another server are removed
+_POLL = 0.2
 
 
 async def ready(gate: Gate, student: str, name: str) -> tuple[Environment, Machine]:
@@ -35,11 +39,14 @@ async def alive(gate: Gate, student: str, machine: Machine) -> str:
 
 async def gone(
     gate: Gate, environment: Environment, machine: Machine, before: str, status: int | LabenvError
-) -> EngineError | None:
-    """Why what ran there ended, if its machine went with it. `status` is its exit code."""
+) -> LabenvError | None:
+    """Why what ran there ended, if its machine went with it. `status` is its exit code, or why it has none."""
+    student = environment.student.id
+    if isinstance(status, LabenvError):
+        return await asyncio.to_thread(_moving, gate, student, machine) or status
     if status not in KILLED:
         return None
-    return await asyncio.to_thread(
+    why = await asyncio.to_thread(
         lambda: error_if_gone(
             gate.engine_of(environment.student.id),
             environment,
@@ -50,6 +57,23 @@ async def gone(
             wait=True,
         )
     )
+    return await asyncio.to_thread(_moving, gate, student, machine) or why if why else None
+
+
+def _moving(gate: Gate, student: str, machine: Machine) -> EngineError | None:
+    """That the machines are on their way to another server, if they are. One goes after the other, so that takes a moment to tell."""
+    deadline = time.monotonic() + (_GOING if leases.placed(student) else 0)
+    while True:
+        try:
+            there = gate.find(student)
+        except where.AwayError as away:
+            return EngineError(f"What you had open in {machine.name} ended. {away}")
+        except LabenvError:
+            there = None
+        is_back = there and any(each.name == machine.name and each.state == "running" for each in there.machines)
+        if is_back or time.monotonic() > deadline:
+            return None
+        time.sleep(_POLL)
 
 
 async def collect(gate: Gate, environment: Environment, machine: Machine) -> None:

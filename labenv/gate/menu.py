@@ -19,11 +19,11 @@ ROWS: dict[str, str] = {
 NAMES = tuple(ROWS)
 
 
-def top(of: Class, assignment: Assignment | None, environment: Environment | None) -> list[str]:
-    """The lines above the menu: the class, the lab with its due date, and the machines."""
+def top(of: Class, assignment: Assignment | None, environment: Environment | None, away: str = "") -> list[str]:
+    """The lines above the menu: the class, the lab with its due date, and the machines, or why they are `away` now."""
     lab = environment.lab if environment else assignment.name if assignment else ""
     due = f", due {said(assignment.due, of)}" if assignment and assignment.due else ""
-    return [_cut(f"{of.name}{f': {lab}{due}' if lab else ''}"), _cut(machines(environment))]
+    return [_cut(f"{of.name}{f': {lab}{due}' if lab else ''}"), away or _cut(machines(environment))]
 
 
 def machines(environment: Environment | None) -> str:

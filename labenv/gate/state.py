@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +13,7 @@ from labenv.classroom.folder.model import Class, Member
 from labenv.classroom.serving import audit
 from labenv.engine import Engine
 from labenv.environment import Environment
-from labenv.errors import LabenvError, UsageError
+from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener
 from labenv.gate.held import Holder
 from labenv.gate.throttle import Throttle
@@ -53,6 +53,8 @@ class Gate:
     typed: dict[str, float] = field(default_factory=dict)
     swept: set[str] = field(default_factory=set)  # containers in which nothing of an earlier gate is left
     starting: set[str] = field(default_factory=set)  # students whose machines are being started
+    # Who is told of students whose machines went to another server.
+    movers: set[Callable[[str], None]] = field(default_factory=set)
     _read: tuple[float, ...] = field(init=False)
     _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
@@ -122,17 +124,30 @@ class Gate:
         """Say something to a student wherever they are here."""
         await asyncio.gather(*(visit.tell(text) for visit in list(self.visits) if visit.student == student))
 
+    def moved(self, student: str) -> None:
+        """A student's machines are up on another server."""
+        for mover in self.movers:
+            mover(student)
+
     def seen(self, student: str) -> None:
         """Somebody types."""
         self.typed[student] = time.time()
 
     async def environment(self, student_id: str) -> Environment | None:
-        """The student's environment, if there is one. Raises UsageError if it is not one of this class, EngineError."""
+        """The student's environment, if there is one.
+
+        Raises UsageError if it is not one of this class, AwayError if it is on its way to another server, EngineError.
+        """
         return await asyncio.to_thread(self.find, student_id)
 
     def find(self, student_id: str) -> Environment | None:
         """The same, in a thread."""
-        there = self.engine_of(student_id).environments(student_id)
+        try:
+            there = self.engine_of(student_id).environments(student_id)
+        except EngineError as error:
+            raise self.shared.away(student_id, None) or error from error
+        if away := self.shared.away(student_id, there):
+            raise away
         if there and there[0].belongs.class_id != self.of.id:
             raise UsageError(
                 f"The machines of {student_id} on this server do not belong to this class. Ask your teacher."

@@ -1,12 +1,13 @@
 """One session of a student: the menu, a shell in a machine, or one command."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from asyncssh import SSHServerProcess
 
-from labenv.classroom.serving import nudges
+from labenv.classroom.serving import losses, nudges
 from labenv.environment import Environment, Machine
 from labenv.errors import LabenvError, UsageError
 from labenv.gate import actions, machines, menu, pipes, programs
@@ -16,6 +17,7 @@ from labenv.gate.held import Held, Viewer
 from labenv.gate.line import Line
 from labenv.gate.programs import Program
 from labenv.gate.state import Gate
+from labenv.swarm.where import AwayError
 from labenv.text import one_line
 
 _SFTP = "/usr/lib/openssh/sftp-server"
@@ -90,9 +92,15 @@ class Visit:
 
     async def _greet(self) -> None:
         of = self.gate.current()
-        environment = await self.gate.environment(self.student)
-        lines = [*menu.top(of, actions.assignment_of(of, environment), environment), "", *menu.rows()]
+        environment, away = None, ""
+        try:
+            environment = await self.gate.environment(self.student)
+        except AwayError as error:
+            away = str(error)
+        lines = [*menu.top(of, actions.assignment_of(of, environment), environment, away), "", *menu.rows()]
         self._client.say("\n".join([*lines, *menu.running(self.gate.holder.of(self.student), of)]))
+        if lost := await asyncio.to_thread(losses.unread, of, self.student):
+            self._client.say(f"*** {lost}")
         if waiting := await asyncio.to_thread(nudges.unread, of, self.student):
             self._client.say("\n".join(f"*** {nudges.said(each, of)}" for each in waiting))
             await asyncio.to_thread(nudges.read, of, self.student, [each.key for each in waiting])
@@ -193,21 +201,35 @@ class Visit:
         program = await programs.in_machine(
             self.gate.engine_of(self.student), machine, command, self._client.terminal, self._client.size
         )
-        status = await self._held(title, program, lambda: machines.collect(self.gate, environment, machine))
-        await self._look_gone(environment, machine, before, status)
-        return status
+
+        def after() -> Coroutine[Any, Any, None]:
+            return machines.collect(self.gate, environment, machine)
+
+        return await self._looked_after(environment, machine, before, self._held(title, program, after))
 
     async def _framed(self, environment: Environment, machine: Machine, command: list[str]) -> int:
         before = await machines.alive(self.gate, self.student, machine)
         session = await programs.started(self.gate.engine_of(self.student), machine, command, None)
-        status = await pipes.in_machine(self.gate, self._client, session)
+        running = pipes.in_machine(self.gate, self._client, session)
+        status = await self._looked_after(environment, machine, before, running)
         self.gate.spawn(machines.collect(self.gate, environment, machine))
-        await self._look_gone(environment, machine, before, status)
         return status
 
-    async def _look_gone(self, environment: Environment, machine: Machine, before: str, status: int) -> None:
+    async def _looked_after(
+        self, environment: Environment, machine: Machine, before: str, running: Awaitable[int]
+    ) -> int:
+        """The exit code of what runs in a machine. Raises LabenvError, which says why, if the machine goes with it."""
+        status: int | LabenvError
+        try:
+            status = await running
+        except UsageError:  # it goes on in another session
+            raise
+        except LabenvError as error:
+            status = error
         if why := await machines.gone(self.gate, environment, machine, before, status):
             raise why
+        assert isinstance(status, int)
+        return status
 
     # Programs with a terminal
 

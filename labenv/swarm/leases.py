@@ -5,6 +5,7 @@ They lie in labenv's folder of state on the manager, and the keeper writes them.
 """
 
 import json
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Any
 from labenv import places, student
 from labenv.errors import LabenvError, UsageError
 from labenv.swarm import words
-from labenv.text import one_line
+from labenv.text import many, one_line
 
 _MOST_MOVES = 20
 _LONGEST = 100  # characters of a node's name
@@ -87,10 +88,15 @@ def is_kept() -> bool:
     return (places.state() / "swarm" / words.CERTIFICATE).exists()
 
 
-def is_placed(student_id: str) -> bool:
-    """Whether a swarm that is managed here has placed an environment of a student, or keeps one for later."""
+def placed(student_id: str) -> Lease | None:
+    """The lease of a student whose environment a swarm that is managed here has, or keeps for later; None for any other."""
     lease = read(student_id) if is_kept() else None
-    return bool(lease and not lease.is_over)
+    return None if lease is None or lease.is_over else lease
+
+
+def is_placed(student_id: str) -> bool:
+    """Whether there is such a lease."""
+    return placed(student_id) is not None
 
 
 def read(student_id: str) -> Lease | None:
@@ -278,39 +284,59 @@ class _Held:
         self.lock.release()
 
 
-def is_news(move: Move) -> bool:
-    """Whether a move lost something, and lately, so that the student may not know of it yet."""
-    return move.lost and datetime.now(UTC) - datetime.fromisoformat(move.at) < _NEWS
+def loss(lease: Lease) -> Move | None:
+    """The last time that an environment went on elsewhere because its node was lost; None if it never did."""
+    return next((move for move in reversed(lease.moves) if move.lost), None)
+
+
+def news(lease: Lease) -> Move | None:
+    """The same, if it was lately, so that the student may not know of it yet."""
+    lost = loss(lease)
+    return lost if lost and datetime.now(UTC) - datetime.fromisoformat(lost.at) < _NEWS else None
+
+
+def minutes(lost: Move) -> int | None:
+    """How many minutes of work are not in an environment any more, at most; None if all of it is not."""
+    if not lost.pushed:
+        return None
+    last = datetime.fromisoformat(lost.seen or lost.at)
+    return math.ceil(max(0.0, (last - datetime.fromisoformat(lost.pushed)).total_seconds()) / 60)
 
 
 def told(lease: Lease) -> Iterator[str]:
-    """What a person should know of an environment's last move, in sentences; nothing if it never moved, or lost nothing."""
-    if not lease.moves:
+    """What a student should know of the last time that the environment's node was lost, in sentences; nothing if it never was."""
+    lost = loss(lease)
+    if not lost:
         return
-    move = lease.moves[-1]
-    if not move.lost:
-        return
-    when = f" at about {clock(move.seen)}" if move.seen else ""
-    yield f"The server {move.source} was lost{when}, and your environment went on on {move.target} at {clock(move.at)}."
-    if move.pushed:
-        yield f"It is as it was at {clock(move.pushed)}{_minutes(move.pushed, move.seen or move.at)}: what came after is not in it."
+    when = f" at about {clock(lost.seen)}" if lost.seen else ""
+    yield f"The server {lost.source} was lost{when}, and your environment went on on {lost.target} at {clock(lost.at)}."
+    if count := minutes(lost):
+        yield f"It is as it was at {clock(lost.pushed)}: up to {many(count, 'minute')} of your work are not in it."
+    elif lost.pushed:
+        yield f"It is as it was at {clock(lost.pushed)}: nothing was lost."
     else:
         yield "It began again from the start, because there was no copy of it."
-    if move.aside:
-        yield f"{move.source} came back, and what was there is kept in the save {move.aside}: labenv restore {move.aside}"
-    else:
-        yield f"If {move.source} comes back, what was there is kept in a save."
+    if lost.aside:
+        yield f"{lost.source} came back, and what was there is kept as a save. To go back to it: labenv restore {lost.aside}"
+    elif count or not lost.pushed:
+        yield f"If {lost.source} comes back, what was there is kept as a save."
+
+
+def said(lease: Lease) -> str:
+    """The same for a teacher, without the student's name; "" if nothing was lost."""
+    lost = loss(lease)
+    if not lost:
+        return ""
+    count = minutes(lost)
+    how = f"up to {many(count, 'minute')}" if count else "everything" if count is None else "nothing"
+    kept = f"; what was there is the save {lost.aside}" if lost.aside else ""
+    return f"lost {how} with {lost.source} at {clock(lost.seen or lost.at)}{kept}"
 
 
 def clock(moment: str) -> str:
     """A time of a lease as this computer's clock shows it, with the date if that is not today's."""
     there = datetime.fromisoformat(moment).astimezone()
     return there.strftime("%H:%M" if there.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
-
-
-def _minutes(pushed: str, until: str) -> str:
-    seconds = (datetime.fromisoformat(until) - datetime.fromisoformat(pushed)).total_seconds()
-    return f", {max(1, round(seconds / 60))} min before" if seconds > 0 else ""
 
 
 def _write(lease: Lease) -> None:

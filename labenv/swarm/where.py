@@ -1,8 +1,12 @@
 """On which node a student's environment is, and the engine of that node: what every command needs that is meant for one."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from threading import Lock
+from typing import TypeVar
 
 from labenv.engine import Engine, swarm
 from labenv.engine.endpoint import Endpoint
@@ -14,8 +18,17 @@ from labenv.errors import EngineError, LabenvError
 from labenv.events import Event, Listener
 from labenv.parallel import Together
 from labenv.swarm import leases, setup, words
+from labenv.swarm.leases import Lease
 
+T = TypeVar("T")
 _TOGETHER = 16  # nodes that are asked at the same time
+_AGAIN = 0.5  # seconds between two looks where an environment is
+_GOING = 5.0  # seconds in which the machines of one that goes elsewhere are removed
+_FRESH = 3.0  # seconds for which what Swarm says of its nodes is not asked again: a server of a class runs for months
+
+
+class AwayError(EngineError):
+    """A student's environment is on its way: from one node to another, or being made, so that nobody can work in it now."""
 
 
 class Nodes:
@@ -25,12 +38,16 @@ class Nodes:
         """Ask nothing yet."""
         self.manager = manager
         self._engines: dict[str, Engine] = {}
-        self._lock = Lock()
+        self._locks: defaultdict[str, Lock] = defaultdict(Lock)  # a node that does not answer holds up nobody else's
+        self._seen: tuple[float, Sequence[Node]] = (-_FRESH, ())
 
-    @cached_property
+    @property
     def all(self) -> Sequence[Node]:
-        """The nodes as they were when somebody first asked, by name. Raises EngineError."""
-        return swarm.nodes(self.manager)
+        """The nodes as they are, or were a moment ago, by name. Raises EngineError."""
+        now = time.monotonic()
+        if now - self._seen[0] > _FRESH:
+            self._seen = now, swarm.nodes(self.manager)
+        return self._seen[1]
 
     @cached_property
     def here(self) -> str:
@@ -51,10 +68,14 @@ class Nodes:
         """The engine of the node with that id. Raises EngineError if it does not answer, or is no node any more."""
         if node == self.here:
             return self.manager
-        with self._lock:
+        with self._locks[node]:
             if node not in self._engines:
                 self._engines[node] = Engine(reconnect(endpoint(self.named(node))))
             return self._engines[node]
+
+    def is_down(self, node: str) -> bool:
+        """Whether Swarm has lost a node, or knows none of that id. Raises EngineError."""
+        return all(each.state != "ready" for each in self.all if each.id == node)
 
     def engines(self, wanted: Iterable[Node] | None = None) -> dict[str, Engine | LabenvError]:
         """The engines of these nodes, or of all that are ready, by the node's id; or why one does not answer."""
@@ -77,28 +98,54 @@ def endpoint(node: Node) -> Endpoint:
 def engine_of(manager: Engine, student_id: str) -> Engine | None:
     """The engine that has a student's environment; None if the swarm has none of that student.
 
-    Raises EngineError if the node does not answer, or if the environment is on no node now.
+    Raises AwayError if the environment is on no node now, EngineError if the node does not answer.
     """
-    lease = leases.read(student_id)
-    if lease is None or lease.is_over:
+    lease = leases.placed(student_id)
+    if lease is None:
         return None
     if lease.node:
         return Nodes(manager).engine(lease.node)
-    if swarm.tasks(manager, service=words.supervisor(student_id)):
-        raise EngineError(
-            f"{student_id}'s environment is on no node now: the swarm looks for one that has room. labenv swarm nodes"
-        )
+    raise _nowhere(manager, lease)
+
+
+def _nowhere(manager: Engine, lease: Lease) -> AwayError:
+    """Why an environment is on no node."""
+    whose = f"{lease.student}'s environment"
+    if swarm.tasks(manager, service=words.supervisor(lease.student)):
+        kept = f" It goes on as it was at {leases.clock(lease.pushed)}." if lease.pushed else ""
+        return AwayError(f"{whose} is on its way to a server that has room.{kept}")
     kept = f", as it was at {leases.clock(lease.pushed)}" if lease.pushed else ""
-    raise EngineError(
-        f"{student_id}'s environment is on no node now, and nothing brings it up. To do so{kept}: labenv class up --only {student_id}"
+    return AwayError(
+        f"{whose} is on no node now, and nothing brings it up. To do so{kept}: labenv class up --only {lease.student}"
     )
 
 
 def tell(student_id: str, listen: Listener) -> None:
     """Say what a student lost lately because a node was lost, if anything."""
-    lease = leases.read(student_id)
-    if lease and lease.moves and leases.is_news(lease.moves[-1]):
+    lease = leases.placed(student_id)
+    if lease and leases.news(lease):
         listen(Event("swarm", " ".join(leases.told(lease)), "warn"))
+
+
+def followed(manager: Engine, student_id: str, listen: Listener) -> Engine | None:
+    """The engine to which a student's environment went that could not be reached any more, once it is up there.
+
+    None if it went nowhere, and was only removed, or stopped. Says on which way it is. Raises EngineError.
+    """
+    fleet, said, deadline = Fleet(manager), "", time.monotonic() + _GOING
+    while leases.placed(student_id):
+        there: Sequence[Environment] | None = None
+        with suppress(EngineError):
+            there = fleet.holding(student_id).environments(student_id)
+        away = fleet.away(student_id, there)
+        if away and str(away) != said:
+            said = str(away)
+            listen(Event("swarm", said, "warn"))
+        runs = bool(there) and all(machine.state == "running" for each in there or () for machine in each.regular)
+        if not away and (runs or said or time.monotonic() > deadline):
+            return fleet.holding(student_id) if said else None
+        time.sleep(_AGAIN)
+    return None
 
 
 class Fleet(Engine):
@@ -118,20 +165,73 @@ class Fleet(Engine):
         return [one for one in self.nodes.engines().values() if isinstance(one, Engine)]
 
     def holding(self, student_id: str) -> Engine:
-        """The engine of the node that has a student's environment; the manager's if none has. Raises EngineError."""
+        """The engine of the node that has a student's environment; the manager's if the swarm has none of that student.
+
+        Raises AwayError if the environment is on no node now, or on one that Swarm has lost; EngineError.
+        """
         lease = leases.read(student_id)
-        return self.nodes.engine(lease.node) if lease and lease.node else self.nodes.manager
+        if lease is None or lease.is_over:
+            return self.nodes.manager
+        if not lease.node:
+            raise _nowhere(self.nodes.manager, lease)
+        if self.nodes.is_down(lease.node):
+            raise _silent(lease)
+        return self.nodes.engine(lease.node)
+
+    def away(self, student_id: str, there: Sequence[Environment] | None) -> EngineError | None:
+        """Why nobody can work in a student's environment now, if it is on its way to a node; None if it is where it should be.
+
+        `there` is what the engine that has it lists of the student, None if that does not answer. Raises EngineError.
+        """
+        lease = leases.read(student_id)
+        if lease is None or lease.is_over:
+            return None
+        if not lease.node:
+            return _nowhere(self.nodes.manager, lease)
+        if not lease.up:
+            failed = f": {lease.failed} It is tried again." if lease.failed else " just now."
+            return AwayError(f"{student_id}'s environment comes up on {lease.name}{failed}")
+        if there is None:
+            return _silent(lease)
+        return (
+            None
+            if there
+            else AwayError(
+                f"{student_id}'s environment is on its way from {lease.name} to another server. Wait a moment."
+            )
+        )
 
     def environments(self, student_id: str | None = None) -> list[Environment]:
         """The environments of all nodes that answer, by student; of two of one student, the one that is current. Raises EngineError."""
+        found = self.gathered(lambda one: {each.student.id: each for each in one.environments(student_id)})
+        return [found[who] for who in sorted(found)]
+
+    def gathered(self, question: Callable[[Engine], Mapping[str, T]]) -> dict[str, T]:
+        """What the engines of all nodes that answer tell of students, each from the node that has the environment. Raises EngineError."""
+
+        def ask(engine: Engine) -> Mapping[str, T]:
+            try:
+                return question(engine)
+            except EngineError:  # a node may be lost before Swarm has noticed
+                if engine is self.nodes.manager:
+                    raise
+                return {}
+
         there = {node: one for node, one in self.nodes.engines().items() if isinstance(one, Engine)}
         held = leases.everything()
-        found: dict[str, Environment] = {}
+        found: dict[str, T] = {}
         with Together(_TOGETHER) as pool:
-            told = pool.map(lambda one: one.environments(student_id), there.values())
-            for node, environments in zip(there, told, strict=True):
-                for each in environments:
-                    lease = held.get(each.student.id)
+            for node, told in zip(there, pool.map(ask, there.values()), strict=True):
+                for who, each in told.items():
+                    lease = held.get(who)
                     if lease is None or node == (lease.node or self.nodes.here):
-                        found[each.student.id] = each
-        return [found[who] for who in sorted(found)]
+                        found[who] = each
+        return found
+
+
+def _silent(lease: Lease) -> AwayError:
+    """The error for a node that does not answer."""
+    kept = f", as it was at {leases.clock(lease.pushed)}" if lease.pushed else ""
+    return AwayError(
+        f"The server {lease.name} does not answer. If it stays so, {lease.student}'s environment goes on on another one{kept}."
+    )

@@ -127,7 +127,7 @@ def sent(teacher: Page, label: str, sentence: str, to: str = "") -> None:
 
 
 def from_teacher(student: Page) -> Any:
-    return student.get_by_label("From your teacher")
+    return student.get_by_label("Messages", exact=True)
 
 
 def test_the_table_follows_the_class_and_is_sorted_and_filtered(opened: Opener, served: Served, cli: Cli) -> None:

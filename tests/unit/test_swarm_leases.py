@@ -69,7 +69,7 @@ def test_what_went_on_elsewhere_after_an_end_lost_nothing(held: Leases) -> None:
     assert (move.source, move.target, move.lost, move.pushed) == ("n1", "n2", False, pushed)
     assert lease.stamp == FIRST
     assert list(leases.told(lease)) == []
-    assert not leases.is_news(move)
+    assert leases.news(lease) is None
 
 
 def test_what_comes_back_to_the_node_where_it_ended_did_not_move(held: Leases) -> None:
@@ -84,8 +84,9 @@ def test_what_went_on_elsewhere_without_an_end_was_lost(held: Leases) -> None:
     [move] = lease.moves
     assert (move.source, move.target, move.lost) == ("n1", "n2", True)
     assert move.seen >= move.pushed
-    assert leases.is_news(move)
-    assert not leases.is_news(replace(move, at=(datetime.now(UTC) - timedelta(hours=13)).isoformat()))
+    assert leases.news(lease) == move
+    old = replace(move, at=(datetime.now(UTC) - timedelta(hours=13)).isoformat())
+    assert leases.news(replace(lease, moves=(old,))) is None
 
 
 def test_whoever_had_it_before_changes_nothing(held: Leases) -> None:

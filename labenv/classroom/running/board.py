@@ -105,9 +105,7 @@ class Board:
         """A row for each member, in the order of the roster. Raises EngineError."""
         there = {each.student.id: each for each in self._engine.environments()}
         kinds = (guide.RECORD, ticks.RECORD, drill_records.RUNNING, drill_records.OVER)
-        recorded: dict[str, dict[str, Any]] = {}
-        for engine in self._engine.each():
-            recorded |= records.everything(engine, kinds)
+        recorded = self._engine.gathered(lambda one: records.everything(one, kinds))
         mine = [there[each.id] for each in self._members if each.id in there and self._is_mine(there[each.id])]
         with ThreadPoolExecutor(_TOGETHER) as pool:
             told = dict(zip((each.student.id for each in mine), pool.map(self._lately, mine), strict=True))

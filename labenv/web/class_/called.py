@@ -1,4 +1,4 @@
-"""At the foot of a student's page: what the teacher says, and who looks over the student's shoulder."""
+"""At the foot of a student's page: what the teacher says, who looks over the student's shoulder, and what was lost with a server."""
 
 from nicegui import background_tasks, ui
 
@@ -19,9 +19,10 @@ class Called:
         self._calls = calls
         self._student = student
         ui.add_css(STYLE)
-        self._bar = ui.element("section").classes("called").props('aria-label="From your teacher"')
+        self._bar = ui.element("section").classes("called").props('aria-label="Messages"')
         with self._bar:
             self._looks = ui.element("div").props('role="alert"')
+            self._lost = ui.element("div").props('role="alert"')
             self._nudges = ui.element("ul").props('aria-live="assertive"')
         self._bar.set_visibility(False)
         ui.context.client.on_delete(calls.show(student, self._show))
@@ -31,14 +32,20 @@ class Called:
 
     async def _draw(self) -> None:
         waiting = await self._calls.unread(self._student)
+        lost = await self._calls.lost(self._student)
         if self._bar.is_deleted:
             return
         looks = self._calls.looks(self._student)
-        self._bar.set_visibility(bool(looks or waiting))
+        self._bar.set_visibility(bool(looks or waiting or lost))
         self._looks.clear()
         with self._looks:
             for look in looks:
                 self._draw_look(look)
+        self._lost.clear()
+        if lost:
+            with self._lost, ui.element("p"):
+                words("span", lost)
+                button("Close", self._read_loss, "Close what is said of the server")
         self._nudges.clear()
         with self._nudges:
             for nudge in waiting:
@@ -57,6 +64,10 @@ class Called:
                 words("span", " Your teacher sees what you see there, and cannot type. You can end it at any time.")
                 button("Agree", lambda: self._calls.agree(look))
                 button("No", lambda: self._calls.end(look, "the student said no"))
+
+    async def _read_loss(self) -> None:
+        with told():
+            await self._calls.read_loss(self._student)
 
     async def _read(self, key: str) -> None:
         with told():

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from labenv.classroom.serving import nudges
+from labenv.classroom.serving import losses, nudges
 from labenv.classroom.serving.nudges import Nudge
 from labenv.errors import UsageError
 from labenv.gate.held import Held, Observer
@@ -40,6 +40,7 @@ class Calls:
         self._gate = gate
         self._seers: dict[str, set[Seer]] = {}
         self._looks: list[Look] = []
+        gate.movers.add(self._tell)
 
     # The student's pages
 
@@ -67,6 +68,15 @@ class Calls:
     def looks(self, student: str) -> list[Look]:
         """The looks that the student is asked for, and those that go on."""
         return [look for look in self._looks if look.held.student == student]
+
+    async def lost(self, student: str) -> str:
+        """What a student lost with a server, in sentences, and has not read yet; "" for nothing."""
+        return await asyncio.to_thread(losses.unread, self._gate.of, student)
+
+    async def read_loss(self, student: str) -> None:
+        """The student has read it. Raises UsageError."""
+        await asyncio.to_thread(losses.read, self._gate.of, student)
+        self._tell(student)
 
     async def unread(self, student: str) -> list[Nudge]:
         """The sentences that a student has not read yet."""

@@ -13,6 +13,7 @@ from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.gate import actions, machines, programs
 from labenv.gate.held import Held
 from labenv.gate.state import Gate
+from labenv.swarm.where import AwayError
 from labenv.text import one_line
 from labenv.web.commands import Hear, printed
 from labenv.web.desk import Desk, Packed, WaitingError
@@ -53,7 +54,10 @@ class ClassDesk(Desk):
         standing = self.standing
         if standing.doing:
             raise WaitingError(f"{standing.doing} …")
-        there = self.gate.find(self.student)
+        try:
+            there = self.gate.find(self.student)
+        except AwayError as away:
+            raise WaitingError(str(away)) from away
         if there and running(there):
             return there
         if standing.problem:
@@ -118,7 +122,7 @@ class ClassDesk(Desk):
 
     async def ended(self, held: Held) -> str:
         """Why something ended that ran in a terminal, if its machine went with it; else empty. Raises EngineError."""
-        if isinstance(held.status, LabenvError) or held not in self._lives:
+        if held not in self._lives:
             return str(held.status) if isinstance(held.status, LabenvError) else ""
         return str(await machines.gone(self.gate, *self._lives[held], held.status) or "")
 
@@ -148,6 +152,9 @@ class ClassDesk(Desk):
         there: Environment | None = None
         try:
             there = await self.gate.environment(self.student)
+        except AwayError:  # who watches the machines says so, until they are there
+            self._stand(Standing())
+            return
         except LabenvError as error:
             self._stand(Standing(problem=str(error)))
             return

@@ -1,0 +1,37 @@
+"""Telling students whose machines went to another server of a swarm that they are there again, and as of when."""
+
+import asyncio
+from collections.abc import Mapping
+
+from labenv.gate.state import Gate
+from labenv.swarm import leases
+from labenv.swarm.leases import Lease
+
+_EVERY = 2.0  # seconds between two looks; leases are files here
+
+
+async def keep(gate: Gate) -> None:
+    """Look for as long as the gate is open."""
+    before: Mapping[str, Lease] = await asyncio.to_thread(leases.everything, gate.of.id)
+    while True:
+        await asyncio.sleep(_EVERY)
+        now = await asyncio.to_thread(leases.everything, gate.of.id)
+        for student, lease in now.items():
+            known = before.get(student)
+            if lease.is_up and known and (text := said(known, lease)):
+                gate.note(student, "moved", line=text)
+                await gate.tell(student, text)
+                gate.moved(student)
+        # Of who is on the way, what is compared with is where they were.
+        before = now | {who: lease for who, lease in before.items() if who in now and not now[who].is_up}
+
+
+def said(before: Lease, now: Lease) -> str:
+    """What a student is told whose machines are up now; "" if they are where they were, or were made just now."""
+    if now.generation == before.generation or now.name == before.name or not before.name:
+        return ""
+    last = now.moves[-1] if now.moves else None
+    if last and last.lost:
+        return " ".join(leases.told(now))
+    kept = f", as they were at {leases.clock(now.pushed)}" if now.pushed else ""
+    return f"Your machines went from {before.name} to {now.name}{kept}. Nothing was lost."
