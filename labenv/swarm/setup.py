@@ -4,13 +4,15 @@ They are made once, by `labenv swarm init`, and lie in labenv's folder of state 
 theirs as secrets of the swarm.
 """
 
+import fcntl
 import hashlib
 import ipaddress
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_urlsafe
@@ -21,6 +23,8 @@ from labenv.errors import EngineError, UsageError
 from labenv.swarm import words
 
 _YEARS = 10
+_ADDRESS, _SSH_KEY = "address", "id_ed25519"  # files in the folder
+_NONE = "This computer manages no swarm of labenv's, or another user's labenv does. Make one: labenv swarm init"
 _KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/=]{20,200}( [\w@.-]{0,60})?", re.ASCII)
 # The key opens a way to the engine's socket, and nothing else.
 _RESTRICTED = 'restrict,port-forwarding,command="/bin/false"'
@@ -34,24 +38,45 @@ def folder() -> Path:
 def prepare(address: str) -> None:
     """Make what is not there yet of certificate, token and key; the certificate is for that address. Raises EngineError."""
     try:
-        folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder().chmod(0o700)
-        if not (folder() / words.TOKEN).exists():
-            _private(folder() / words.TOKEN, token_urlsafe(32).encode())
-        if not (folder() / words.CERTIFICATE).exists() or address not in _told("address"):
-            certificate, key = _certificate(address)
-            _private(folder() / words.KEY, key)
-            _private(folder() / words.CERTIFICATE, certificate)
-            _private(folder() / "address", address.encode())
-        if not (folder() / "id_ed25519").exists():
-            _make_key(folder() / "id_ed25519")
+        with alone():
+            if not (folder() / words.TOKEN).exists():
+                private(folder() / words.TOKEN, token_urlsafe(32).encode())
+            if not is_ours() or address != _address():
+                certificate, key = _certificate(address)
+                (folder() / _ADDRESS).unlink(missing_ok=True)  # it is there again once certificate and key fit together
+                private(folder() / words.KEY, key)
+                private(folder() / words.CERTIFICATE, certificate)
+                private(folder() / _ADDRESS, address.encode())
+            if not (folder() / _SSH_KEY).exists():
+                _make_key(folder() / _SSH_KEY)
     except OSError as error:
         raise EngineError(f"{folder()} cannot be written: {error.strerror}. {places.way_out(folder())}") from error
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let no other command change the folder during the block; it is made if needed. Raises OSError."""
+    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder().chmod(0o700)
+    descriptor = os.open(folder(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def made() -> datetime:
+    """When this computer's swarm was made. Raises EngineError if this computer manages none of labenv's."""
+    try:
+        return datetime.fromtimestamp((folder() / words.TOKEN).stat().st_mtime, UTC)
+    except OSError as error:
+        raise EngineError(_NONE) from error
+
+
 def public_key() -> str:
     """The key with which this manager reaches the nodes, in OpenSSH's form, for authorized_keys. Raises EngineError."""
-    return _told("id_ed25519.pub").strip()
+    return content(f"{_SSH_KEY}.pub").decode().strip()
 
 
 def authorize(key: str) -> Path:
@@ -62,13 +87,13 @@ def authorize(key: str) -> Path:
     if not _KEY.fullmatch(key.strip()):
         raise UsageError("--key takes what `labenv swarm init` has printed: ssh-ed25519 AAAA…")
     path = Path.home() / ".ssh" / "authorized_keys"
-    line = f"{_RESTRICTED} {key.strip()}\n"
+    line = f"{_RESTRICTED} {key.strip()}"
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        there = path.read_text(encoding="utf-8") if path.exists() else ""
-        if line not in there:
-            with open(path, "a", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                file.write(line if not there or there.endswith("\n") else f"\n{line}")
+        there = path.read_bytes() if path.exists() else b""
+        if line.encode() not in map(bytes.strip, there.splitlines()):
+            with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                file.write(b"\n" * bool(there and not there.endswith(b"\n")) + line.encode() + b"\n")
     except OSError as error:
         raise EngineError(
             f"{path} cannot be written: {error.strerror}. Add this line there yourself: {line}"
@@ -91,13 +116,15 @@ def named(engine: Engine, secrets: Mapping[str, str]) -> dict[str, str]:
 
 def keeper_url() -> str:
     """Where the keeper answers. Raises EngineError if this computer manages no swarm of labenv's."""
-    address = _told("address").strip()
+    address = _address()
+    if not address:
+        raise EngineError(_NONE)
     return f"https://{f'[{address}]' if ':' in address else address}:{words.PORT}"
 
 
 def forget() -> None:
     """Remove what was made for a swarm that is no more; the key stays, because nodes may know it."""
-    for name in (words.CERTIFICATE, words.KEY, words.TOKEN, "address"):
+    for name in (words.CERTIFICATE, words.KEY, words.TOKEN, _ADDRESS):
         (folder() / name).unlink(missing_ok=True)
 
 
@@ -109,8 +136,11 @@ def address_of(engine: Engine) -> str:
     return address
 
 
-def _told(name: str) -> str:
-    return content(name).decode() if (folder() / name).exists() or name != "address" else ""
+def _address() -> str:
+    """The address that the certificate is for; "" if there is none, or it was interrupted while it was made."""
+    with suppress(EngineError):
+        return content(_ADDRESS).decode().strip()
+    return ""
 
 
 def content(name: str) -> bytes:
@@ -118,12 +148,11 @@ def content(name: str) -> bytes:
     try:
         return (folder() / name).read_bytes()
     except FileNotFoundError as error:
-        raise EngineError(
-            "This computer manages no swarm of labenv's, or another user's labenv does. Make one: labenv swarm init"
-        ) from error
+        raise EngineError(_NONE) from error
 
 
-def _private(path: Path, content: bytes) -> None:
+def private(path: Path, content: bytes) -> None:
+    """Write a file of the folder, whole, for this user alone. For who is `alone`. Raises OSError."""
     draft = path.with_name(f"{path.name}.part")
     with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(content)
@@ -133,15 +162,19 @@ def _private(path: Path, content: bytes) -> None:
 def _make_key(path: Path) -> None:
     if not (program := shutil.which("ssh-keygen")):
         raise EngineError("ssh-keygen is missing. Install it: apt-get install openssh-client")
-    path.unlink(missing_ok=True)
+    draft, public = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.pub")
+    for each in (draft, public):
+        each.unlink(missing_ok=True)  # of an interrupted one
     done = subprocess.run(
-        [program, "-q", "-t", "ed25519", "-N", "", "-C", "labenv", "-f", str(path)],
+        [program, "-q", "-t", "ed25519", "-N", "", "-C", "labenv", "-f", str(draft)],
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise EngineError(f"ssh-keygen failed: {done.stderr.strip()[:200]}")
+    public.rename(path.with_name(f"{path.name}.pub"))
+    draft.rename(path)  # last: it is there once both are
 
 
 def _certificate(address: str) -> tuple[bytes, bytes]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from labenv import places
 from labenv.errors import EngineError
+from labenv.swarm import setup
 
 EVERY = 300.0  # seconds between two pushes of an environment, unless a class wants another time
 
@@ -22,21 +23,24 @@ class Wish:
 
 def everything() -> dict[str, Wish]:
     """The wishes, by the class's id."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
-        told = json.loads(_file().read_text(encoding="utf-8"))
-        return {class_id: Wish(**wish) for class_id, wish in told.items()}
-    return {}
+    found = {}
+    with suppress(OSError, ValueError, AttributeError):
+        for class_id, told in json.loads(_file().read_text(encoding="utf-8")).items():
+            with suppress(TypeError):  # another version of labenv wrote it
+                found[class_id] = Wish(**told)
+    return found
 
 
 def keep(class_id: str, wish: Wish | None) -> None:
     """Keep what a class wants, or with None forget it. Raises EngineError if it cannot be written."""
-    told = {other: asdict(each) for other, each in everything().items() if other != class_id}
-    told |= {class_id: asdict(wish)} if wish else {}
     try:
-        _file().write_text(json.dumps(told), encoding="utf-8")
+        with setup.alone():
+            told = {other: asdict(each) for other, each in everything().items() if other != class_id}
+            told |= {class_id: asdict(wish)} if wish else {}
+            setup.private(_file(), json.dumps(told).encode())
     except OSError as error:
         raise EngineError(f"{_file()} cannot be written: {error.strerror}. {places.way_out(_file())}") from error
 
 
 def _file() -> Path:
-    return places.state() / "swarm" / "wishes.json"
+    return setup.folder() / "wishes.json"
