@@ -47,7 +47,10 @@ def keeper(engine: Engine, image: str) -> Service:
         if file:
             secrets[setup.keep(engine, words.PLACE, _content(Path(file)))] = f"{words.PLACE}-{number}"
         if url.startswith("file://"):
-            binds[url.removeprefix("file://")] = url.removeprefix("file://")
+            place = url.removeprefix("file://")
+            if not Path(place).is_dir():  # an empty one that labenv makes would hide that a disk is not mounted
+                raise UsageError(f"The place for copies is no folder here: {place}. Make it, or mount what it lies on.")
+            binds[place] = place
     return Service(
         words.KEEPER_SERVICE,
         "keeper",
@@ -116,6 +119,12 @@ def _content(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def classes(engine: Engine) -> dict[str, str]:
+    """The students that have a supervisor, each with the class that it is of. Raises EngineError."""
+    there = (each["Spec"]["Labels"] for each in swarm.services(engine, words.SUPERVISED))
+    return {labels[words.SUPERVISED]: labels.get(words.OF_CLASS, "") for labels in there}
 
 
 def students(engine: Engine, class_id: str) -> dict[str, str]:

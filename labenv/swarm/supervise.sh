@@ -1,7 +1,8 @@
 # What the task of a supervisor runs (labenv.swarm.services). Between `begin` and `end` only this shell waits.
 # What has begun is finished before anything else, however Swarm hurries.
 export LABENV_STARTED=$(date +%s.%N)
-trap over=yes TERM INT
+# A signal that comes just before a `wait` ends what is waited for.
+trap 'over=yes; [ -z "$idle" ] || kill $idle' TERM INT
 
 # So many environments come up on a node at the same time: more of them would only compete for its processors. Who is first in the
 # queue looks for a free slot; the others wait in the kernel. The slot stays taken until `begin` has ended.
@@ -23,10 +24,8 @@ if [ -z "$over" ]; then
     begun=$!
     while kill -0 $begun 2>/dev/null; do wait $begun; rc=$?; done
     exec 9>&-
-    if [ "$rc" != 0 ]; then
-        [ -n "$over" ] || { sleep 15 & wait $!; }
-        [ -n "$over" ] || exit 1
-    fi
-    [ -n "$over" ] || { sleep infinity & wait $!; }
+    if [ "$rc" = 0 ]; then sleep infinity & idle=$!; else sleep 15 & idle=$!; fi
+    [ -n "$over" ] || wait $idle
+    [ -n "$over" ] || exit 1
 fi
 exec python3 -m labenv.swarm.supervisor end

@@ -164,7 +164,7 @@ def _swarm(folder: Path, given: bool | dict[str, Any]) -> InSwarm | None:
         return InSwarm() if given else None
     place = str(given.get("place", ""))
     if place and "://" not in place:
-        place = (folder / place).resolve().as_uri()
+        place = f"file://{(folder / place).resolve()}"  # as fsspec has it: nothing is escaped
     return InSwarm(
         place,
         folder / given["settings file"] if "settings file" in given else None,
