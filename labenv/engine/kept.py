@@ -113,14 +113,21 @@ def manifests(student_id: str | None = None) -> list[dict[str, Any]]:
 
 
 def manifest_of(student_id: str, stamp: str) -> dict[str, Any]:
-    """What is said of the copy of one save, which `manifests` has named."""
-    return next(manifest for manifest in manifests(student_id) if manifest["stamp"] == stamp)
+    """What is said of the copy of one save, which `manifests` has named. Raises EngineError if it was removed meanwhile."""
+    for manifest in manifests(student_id):
+        if manifest["stamp"] == stamp:
+            return manifest
+    raise EngineError(
+        f"{student_id}'s save of {stamp[:8]} was removed just now. `labenv saves` lists those that there are."
+    )
 
 
 def size(manifest: dict[str, Any], machine: str) -> int:
-    """The bytes of a machine's copy."""
+    """The bytes of a machine's copy; 0 if it was removed meanwhile, as the last push is by the next one."""
     folder = _folder(manifest["student"]) / manifest["stamp"]
-    return sum((folder / layer).stat().st_size for layer in manifest["machines"][machine]["layers"])
+    with suppress(FileNotFoundError):
+        return sum((folder / layer).stat().st_size for layer in manifest["machines"][machine]["layers"])
+    return 0
 
 
 def stands_on(manifest: Mapping[str, Any]) -> set[str]:

@@ -252,8 +252,9 @@ def ensure(engine: Engine, save: Save, listen: Listener) -> Save:
 def sizes(engine: Engine, save: Save) -> dict[str, int]:
     """The bytes that each machine of a save takes in addition to the image it stands on. Raises EngineError."""
     if save.gone:
-        manifest = kept.manifest_of(save.student_id, save.stamp)
-        return {copy.machine: kept.size(manifest, copy.machine) for copy in save.copies}
+        there = {str(manifest["stamp"]): manifest for manifest in kept.manifests(save.student_id)}
+        manifest = there.get(save.stamp)  # none if it was removed meanwhile
+        return {copy.machine: kept.size(manifest, copy.machine) if manifest else 0 for copy in save.copies}
     with refusals("looking at the saves"):
         return {copy.machine: engine.api.history(copy.tag)[0]["Size"] for copy in save.copies}
 

@@ -20,7 +20,7 @@ from secrets import token_urlsafe
 from labenv import places
 from labenv.engine import Engine, swarm
 from labenv.errors import EngineError, UsageError
-from labenv.swarm import words
+from labenv.swarm import leases, words
 
 _YEARS = 10
 _ADDRESS, _SSH_KEY = "address", "id_ed25519"  # files in the folder
@@ -41,7 +41,7 @@ def prepare(address: str) -> None:
         with alone():
             if not (folder() / words.TOKEN).exists():
                 private(folder() / words.TOKEN, token_urlsafe(32).encode())
-            if not is_ours() or address != _address():
+            if not leases.is_kept() or address != _address():
                 certificate, key = _certificate(address)
                 (folder() / _ADDRESS).unlink(missing_ok=True)  # it is there again once certificate and key fit together
                 private(folder() / words.KEY, key)

@@ -146,19 +146,19 @@ def test_what_was_pushed_outlives_a_node_that_loses_power_and_what_it_has_when_i
     for student in mine:
         swarm.write(student, "not pushed")
     lost.kill()
-    wait_for(lambda: not set(mine) - swarm.where().keys() and lost.name not in swarm.where().values(), 90)
-    wait_for(lambda: all(swarm("status", "-s", student, rc=None).returncode == 0 for student in mine), 60)
+    wait_for(lambda: not set(mine) - swarm.where().keys() and lost.name not in swarm.where().values(), 120)
+    wait_for(lambda: all(swarm("status", "-s", student, rc=None).returncode == 0 for student in mine), 120)
     swarm("class", "up")
     for student in mine:
         done = swarm("status", "-s", student)
-        assert f"The server {lost.name} was lost at about " in done.stderr
+        assert f"The server {lost.name} was lost at about " in done.stderr + done.stdout
         assert "# pushed\n" in swarm.reads(student)
         assert "not pushed" not in swarm.reads(student)
     copies = {path.name for path in (swarm.folder / "copies").iterdir()}
     assert set(mine) <= copies, "also in the place that the class has named"
 
     lost.start()
-    wait_for(lambda: all("aside-" in _saves(swarm, student) for student in mine), 90)
+    wait_for(lambda: all(any(name.startswith("aside-") for name in _saves(swarm, student)) for student in mine), 120)
     left = lost.run(["docker", "ps", "--all", "--filter", "label=labenv.machine", "--format", "{{.Names}}"]).stdout
     assert not any(f"labenv-{student}-" in left for student in mine), "nobody has two"
     student = mine[0]
@@ -167,8 +167,8 @@ def test_what_was_pushed_outlives_a_node_that_loses_power_and_what_it_has_when_i
     assert "# not pushed" in swarm.reads(student), "and what was not pushed is there again"
 
 
-def _saves(swarm: Swarm, student: str) -> str:
-    return " ".join(save["name"] for save in swarm.json("saves", "-s", student)["saves"])
+def _saves(swarm: Swarm, student: str) -> list[str]:
+    return [save["name"] for save in swarm.json("saves", "-s", student)["saves"]]
 
 
 def _has_pushed(swarm: Swarm, student: str, text: str) -> bool:
@@ -183,7 +183,7 @@ def test_a_service_that_somebody_removed_is_made_again_with_all_work(swarm: Swar
     student = STUDENTS[-1]
     swarm.write(student, "kept")
     swarm.manager.run(["docker", "service", "rm", f"labenv-supervisor-{student}"])
-    wait_for(lambda: student not in swarm.where(), 60)
+    wait_for(lambda: student not in swarm.where(), 120)
     said = swarm("status", "-s", student, rc=3).stderr
     assert f"labenv class up --only {student}" in said
     swarm("class", "up", "--only", student)

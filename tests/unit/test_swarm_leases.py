@@ -196,17 +196,17 @@ def told(**more: str) -> str:
 def test_a_student_is_told_what_was_lost_and_when() -> None:
     assert told() == (
         "The server n1 was lost, and your environment went on on n2 at 2026-11-29 12:10. "
-        "It is as it was at 2026-11-29 12:00, 10 min before: what came after is not in it. "
-        "If n1 comes back, what was there is kept in a save."
+        "It is as it was at 2026-11-29 12:00: up to 10 minutes of your work are not in it. "
+        "If n1 comes back, what was there is kept as a save."
     )
     said = told(seen="2026-11-29T12:03:10.000+00:00", aside="aside-n1-2026")
     assert "was lost at about 2026-11-29 12:03, and" in said
-    assert "at 2026-11-29 12:00, 3 min before" in said
+    assert "up to 4 minutes of your work" in said
     assert said.endswith(
-        "n1 came back, and what was there is kept in the save aside-n1-2026: labenv restore aside-n1-2026"
+        "n1 came back, and what was there is kept as a save. To go back to it: labenv restore aside-n1-2026"
     )
-    assert "1 min before" in told(seen="2026-11-29T12:00:01.000+00:00")
-    assert "at 2026-11-29 12:00: what came" in told(seen="2026-11-29T11:59:00.000+00:00")
+    assert "up to 1 minute of" in told(seen="2026-11-29T12:00:01.000+00:00")
+    assert "at 2026-11-29 12:00: nothing was lost." in told(seen="2026-11-29T11:59:00.000+00:00")
     assert "It began again from the start, because there was no copy of it." in told(pushed="")
     assert list(leases.told(leases.Lease("anna", "ops"))) == []
 

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 
 from labenv.errors import EngineError, UsageError
-from labenv.swarm import client, setup, wishes, words
+from labenv.swarm import client, leases, setup, wishes, words
 from labenv.swarm.wishes import Wish
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJlQ5qGJQ3Hn0m0M2a5yQpS0cVvJ2nD6n5b1cDxW4Q9u labenv"
@@ -126,7 +126,7 @@ def test_without_a_swarm_it_is_said_how_to_make_one() -> None:
     for asks in (setup.keeper_url, setup.public_key, setup.made, client.of_manager, lambda: setup.content(words.TOKEN)):
         with pytest.raises(EngineError, match="manages no swarm of labenv's.* Make one: labenv swarm init"):
             asks()
-    assert not setup.is_ours()
+    assert not leases.is_kept()
     with pytest.raises(EngineError, match="This runs as a service of a swarm"):
         client.of_service()
 
@@ -140,11 +140,11 @@ def test_an_interrupted_certificate_is_no_address_yet() -> None:
 
 def test_what_is_over_is_forgotten_but_the_key_that_nodes_know() -> None:
     setup.prepare(ADDRESS)
-    assert setup.is_ours()
+    assert leases.is_kept()
     key = setup.public_key()
     setup.forget()
     setup.forget()
-    assert not setup.is_ours()
+    assert not leases.is_kept()
     assert set(everything()) == {"id_ed25519", "id_ed25519.pub"}
     setup.prepare(ADDRESS)
     assert setup.public_key() == key
