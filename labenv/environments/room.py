@@ -16,7 +16,12 @@ from labenv.events import Event, Listener
 
 INOTIFY = "fs.inotify.max_user_instances"
 MEMORY = 45 << 20  # bytes that one machine and the engine's programs for it use; measured with twelve
-_INSTANCES = 3  # inotify instances that one machine's systemd uses
+NEIGHBOURS = "net.ipv4.neigh.default.gc_thresh3"
+TASKS = "kernel.pid_max"
+_FILES = "fs.file-max"
+# What one machine takes of each: of inotify its systemd, of the others measured with twelve.
+EACH = {INOTIFY: 3, NEIGHBOURS: 5, TASKS: 40, _FILES: 300}
+_INSTANCES = EACH[INOTIFY]
 _OTHERS = 12  # and the services of a usual computer together
 _FEW = 16  # of them are tried; more are counted, because for a moment a trial takes them from everybody
 
@@ -123,24 +128,24 @@ def inotify(computer: Computer, running: int | None) -> Supply | None:
 
 
 def others(computer: Computer, uid: int = 0) -> Iterator[Supply]:
-    """What else machines share, as far as it can be found out; `uid` is whose they are. Measured with twelve machines."""
+    """What else machines share, as far as it can be found out; `uid` is whose they are."""
     files = computer.read("proc/sys/fs/file-nr").split()
     if len(files) == 3:
-        yield Supply("fs.file-max", "open files", int(files[0]), int(files[2]), 300)
+        yield Supply(_FILES, "open files", int(files[0]), int(files[2]), EACH[_FILES])
     tasks = computer.read("proc/loadavg").partition("/")[2].split()
-    limit = _number(computer, "kernel.pid_max")
+    limit = _number(computer, TASKS)
     if tasks and limit:
-        yield Supply("kernel.pid_max", "processes and threads", int(tasks[0]), limit, 40)
+        yield Supply(TASKS, "processes and threads", int(tasks[0]), limit, EACH[TASKS])
     for row in computer.read("proc/key-users").splitlines():  # proc(5)
         owner, _, numbers = row.partition(":")
         if owner.strip() == str(uid) and len(fields := numbers.split()) == 4:
             used, most = fields[2].split("/")
             yield Supply(f"kernel.keys.{'' if uid else 'root_'}maxkeys", "kernel keys", int(used), int(most), 1)
     counted = computer.read("proc/net/stat/arp_cache").splitlines()[1:2]
-    limit = _number(computer, "net.ipv4.neigh.default.gc_thresh3")
+    limit = _number(computer, NEIGHBOURS)
     if counted and limit:
         neighbours = int(counted[0].split()[0], 16)
-        yield Supply("net.ipv4.neigh.default.gc_thresh3", "entries of the ARP table", neighbours, limit, 5, dies=False)
+        yield Supply(NEIGHBOURS, "entries of the ARP table", neighbours, limit, EACH[NEIGHBOURS], dies=False)
 
 
 def instances_left(wanted: int) -> bool:
