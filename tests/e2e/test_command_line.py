@@ -263,7 +263,10 @@ CALLS = {
     "submit": ["submit {folder}/x.tar.gz"],
     "review": ["review {folder}/x.tar.gz"],
     "replay": ["replay {folder}/nosuch.tar.gz"],
-    "class": ["class init {folder}/ops", *(f"class {name} -c {{folder}}/ops" for name in ("lint", "status", "grade"))],
+    "class": [
+        "class init {folder}/ops",
+        *(f"class {name} -c {{folder}}/ops" for name in ("lint", "status", "grade", "plan --simulate")),
+    ],
     "swarm": ["swarm nodes"],
     "doctor": ["doctor"],
     "render": ["render {folder}/x"],

@@ -13,6 +13,7 @@ COMMANDS = {
     "init": "init.init",
     "lint": "lint.lint",
     "schema": "lint.schema",
+    "plan": "plan.plan",
     "up": "up.up",
     "status": "status.status",
     "check": "check.check",
