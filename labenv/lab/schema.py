@@ -32,7 +32,8 @@ def faults(tree: Any, schema: Any) -> Iterator[tuple[list[str | int], str, list[
     """
     from jsonschema import Draft202012Validator  # takes a tenth of a second, for which no other command should wait
 
-    for fault in sorted(Draft202012Validator(schema).iter_errors(tree), key=lambda fault: list(fault.absolute_path)):
+    found = (inner for fault in Draft202012Validator(schema).iter_errors(tree) for inner in _inner(fault))
+    for fault in sorted(found, key=lambda fault: list(fault.absolute_path)):
         place = list(fault.absolute_path)
         yield place, _sentence(fault, schema), [*place, *_unknown_keys(fault)[:1]]
 
@@ -40,6 +41,18 @@ def faults(tree: Any, schema: Any) -> Iterator[tuple[list[str | int], str, list[
 def kind(value: Any) -> str:
     """What a value in a YAML file is, in words: "a mapping", "a list", "text"."""
     return next((words for type_, words in _KINDS.items() if isinstance(value, type_)), type(value).__name__)
+
+
+def _inner(fault: "ValidationError") -> "list[ValidationError]":
+    """What is wrong with a value that may be of several types, as the one that it is; otherwise the fault itself."""
+    if not _is_between_types(fault):
+        return [fault]
+    return [inner for inner in fault.context if inner.validator != "type" or inner.relative_path] or [fault]
+
+
+def _is_between_types(fault: "ValidationError") -> bool:
+    parts: Any = fault.validator_value
+    return fault.validator == "oneOf" and all("type" in part for part in parts)
 
 
 def _unknown_keys(fault: "ValidationError") -> list[str]:
@@ -84,6 +97,8 @@ def _sentence(fault: "ValidationError", schema: Any) -> str:  # a table of what 
             said = "the same entry is there twice."
         case "enum":
             said = f"'{value}' is unknown here."
+        case "oneOf" if _is_between_types(fault):
+            said = f"expected {' or '.join(_WANTED[part['type']] for part in wanted)}, found {kind(value)}."
         case "oneOf":
             keys = ", ".join(key for part in wanted for key in part["required"])
             said = f"expected exactly one of these keys: {keys}."
