@@ -71,7 +71,8 @@ def brought_up(
     """
     manager = engine.nodes.manager
     image = images.image_id(manager, images.own_tag())
-    supervised = services.students(manager, of.id)
+    classes = services.classes(manager)
+    supervised = {who for who, class_id in classes.items() if class_id == of.id}
     reserve = Reserve(of.swarm.memory, of.swarm.processors) if of.swarm else Reserve()
     waiting: dict[str, tuple[Request, bool]] = {}
     with ExitStack() as stack:
@@ -81,6 +82,7 @@ def brought_up(
             is_new = who not in supervised
             before = leases.read(who)
             try:
+                _refuse_other(who, of, classes.get(who) or (before.class_id if before and before.node else of.id))
                 if is_new:
                     swarm.ensure(manager, services.supervisor(manager, image, request, reserve, label))
                 waiting[who] = request, is_new and not (before and before.stamp)
@@ -113,6 +115,15 @@ def brought_up(
                 Event("class", f"{len(waiting)} under way{f': {names}' if names else ''}, {len(running)} being checked")
             )
         listen(Event("class", "", "done"))
+
+
+def _refuse_other(who: str, of: Class, has: str) -> None:
+    """Raise UsageError if another class has a student's environment in this swarm."""
+    if has != of.id:
+        raise UsageError(
+            f"{who} has an environment of the class {has} in this swarm. A student has one: remove that first, in the folder of that class: "
+            f"labenv class down --only {who}"
+        )
 
 
 def _seen(engine: Fleet, request: Request, check: Check | None, is_new: bool) -> tuple[Outcome, Report | None]:
