@@ -1,10 +1,10 @@
 """Docker's swarm mode as the engine has it: nodes, services, tasks, secrets (Engine API, "Swarm", "Node", "Service", "Task")."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import docker.errors
 from docker.types import (
@@ -30,6 +30,9 @@ SAYS = "labenv.swarm-says"  # on a service: what it was made from
 _SECOND = 1_000_000_000  # of the Engine API: nanoseconds
 # Seconds. A task that cannot begin is tried again slowly: nobody sees it but those who wait for it.
 _AGAIN = 5
+_CONFLICT = 409  # a name is taken
+_TRIES = 5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -168,17 +171,31 @@ def _node(told: dict[str, Any]) -> Node:
 def set_availability(engine: Engine, node: Node, availability: str) -> None:
     """Have a node take tasks ("active"), no new ones ("pause"), or give up those that it has ("drain"). Raises EngineError."""
     with refusals(f"changing the node {node.name}"):
-        told = engine.api.inspect_node(node.id)
-        spec = told["Spec"] | {"Availability": availability}
-        engine.api.update_node(node.id, told["Version"]["Index"], spec)
+        _in_turn(lambda: _update_node(engine, node, lambda spec: {"Availability": availability}))
 
 
 def set_label(engine: Engine, node: Node, name: str, value: str) -> None:
     """Give a node a label. Raises EngineError."""
     with refusals(f"labelling the node {node.name}"):
-        told = engine.api.inspect_node(node.id)
-        spec = told["Spec"] | {"Labels": {**(told["Spec"].get("Labels") or {}), name: value}}
-        engine.api.update_node(node.id, told["Version"]["Index"], spec)
+        _in_turn(
+            lambda: _update_node(engine, node, lambda spec: {"Labels": {**(spec.get("Labels") or {}), name: value}})
+        )
+
+
+def _update_node(engine: Engine, node: Node, changes: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    told = engine.api.inspect_node(node.id)
+    engine.api.update_node(node.id, told["Version"]["Index"], told["Spec"] | changes(told["Spec"]))
+
+
+def _in_turn(work: Callable[[], T]) -> T:
+    """Do something that reads, decides and writes, again if somebody else wrote in between."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return work()
+        except docker.errors.APIError as error:
+            if not left or not (error.status_code == _CONFLICT or "out of sequence" in str(error)):
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def services(engine: Engine, *labels: str) -> list[dict[str, Any]]:
@@ -189,10 +206,16 @@ def services(engine: Engine, *labels: str) -> list[dict[str, Any]]:
 
 
 def tasks(engine: Engine, *, labels: Sequence[str] = (), service: str = "") -> list[Task]:
-    """The tasks of labenv's services with these labels, or of one service, oldest first. Raises EngineError."""
+    """The tasks of labenv's services with these labels, or of one service, oldest first; none of one that does not exist.
+
+    Raises EngineError.
+    """
     wanted = {"service": [service]} if service else {"label": list(labels)}
     with refusals("listing the tasks of the swarm"):
-        there = engine.api.tasks(filters=wanted)
+        try:
+            there = engine.api.tasks(filters=wanted)
+        except docker.errors.NotFound:
+            return []
     found = [
         Task(
             told["ID"],
@@ -208,11 +231,18 @@ def tasks(engine: Engine, *, labels: Sequence[str] = (), service: str = "") -> l
     return sorted(found, key=lambda task: task.made)
 
 
+def running(engine: Engine, role: str) -> int:
+    """How many tasks of labenv's services of that role run on this engine itself, which may be no manager. Raises EngineError."""
+    with refusals("listing the tasks of this node"):
+        return len(engine.api.containers(filters={"label": f"{SWARM}={role}"}))
+
+
 def ensure(engine: Engine, wanted: Service) -> bool:
     """Make a service, or change it if it was made from something else; returns whether anything was done. Raises EngineError."""
     says = json.dumps([wanted.__dict__ | {"read_only": sorted(wanted.read_only)}], sort_keys=True, default=list)
     labels = {SWARM: wanted.role, SAYS: says, **wanted.labels}
-    with refusals(f"making the service {wanted.name}"):
+
+    def ensured() -> bool:
         try:
             there = engine.api.inspect_service(wanted.name)
         except docker.errors.NotFound:
@@ -231,7 +261,10 @@ def ensure(engine: Engine, wanted: Service) -> bool:
             _mode(wanted),
             endpoint_spec=_ports(),
         )
-    return True
+        return True
+
+    with refusals(f"making the service {wanted.name}"):
+        return _in_turn(ensured)
 
 
 def remove(engine: Engine, service: str) -> None:
@@ -244,7 +277,11 @@ def keep_secret(engine: Engine, name: str, content: bytes) -> None:
     """Have the swarm keep a secret under a name that stands for just that content. Raises EngineError."""
     with refusals(f"keeping the secret {name}"):
         if not engine.api.secrets(filters={"name": name}):
-            engine.api.create_secret(name, content, {SWARM: "secret"})
+            try:
+                engine.api.create_secret(name, content, {SWARM: "secret"})
+            except docker.errors.APIError as error:
+                if error.status_code != _CONFLICT:  # another command has just kept the same
+                    raise
 
 
 def leave(engine: Engine) -> None:

@@ -2,18 +2,18 @@
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from labenv.engine import Engine, swarm
-from labenv.engine.labels import SWARM
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.swarm import images, leases, services, setup, words
 from labenv.text import many
 
 _PATIENCE = 150.0  # seconds for supervisors that push and end
+_SETTLING = 30.0  # seconds for an engine that is just making its swarm, or joining one
 _POLL = 0.25
 _SSH = 22
 
@@ -44,13 +44,19 @@ def init(engine: Engine, address: str, listen: Listener) -> Made:
     Raises UsageError for an engine that can be none, EngineError.
     """
     _refuse_foreign(engine)
-    told = swarm.state(engine).get("LocalNodeState", "inactive")
-    is_new = told == "inactive"
     image = images.ready(engine, [], listen)  # first, because it may need a network
+    told = _settled(engine)
+    is_new = told == "inactive"
     if is_new:
         with announced(listen, "swarm", "making a swarm of Docker's"):
-            _addressed(lambda: swarm.init(engine, address))
-    elif not swarm.is_manager(engine):
+            try:
+                _addressed(lambda: swarm.init(engine, address))
+            except EngineError:
+                if _settled(engine) != "active":
+                    raise
+                is_new = False  # another command has just made it
+            _settled(engine)
+    if not is_new and not swarm.is_manager(engine):
         raise UsageError(
             f"This server is in a swarm already, which it does not manage (its state there is {told}). Make the swarm's manager "
             "labenv's, or leave it: docker swarm leave"
@@ -65,15 +71,17 @@ def init(engine: Engine, address: str, listen: Listener) -> Made:
 
 def ensure(engine: Engine, image: str, listen: Listener) -> None:
     """Have the keeper and the wardens run, from that image. Raises EngineError."""
-    changed = swarm.ensure(engine, services.keeper(engine, image))
-    changed |= swarm.ensure(engine, services.warden(engine, image))
-    if changed:
-        with announced(listen, "keeper", "starting the keeper"):
-            _await_keeper(engine)
+    before = {task.id for task in swarm.tasks(engine, service=words.KEEPER_SERVICE)}
+    swarm.ensure(engine, services.keeper(engine, image))
+    swarm.ensure(engine, services.warden(engine, image))
+    with announced(
+        listen, "keeper", "waiting for the keeper"
+    ):  # also one that was begun by a command that was interrupted
+        _await_keeper(engine, before)
 
 
-def _await_keeper(engine: Engine) -> None:
-    """Wait until the keeper listens. Raises EngineError with what Swarm says if it does not."""
+def _await_keeper(engine: Engine, before: Collection[str]) -> None:
+    """Wait until the keeper listens. Raises EngineError with what Swarm says if it does not; what the tasks `before` say is old."""
     deadline = time.monotonic() + 60
     address = setup.address_of(engine)
     failed: list[str] = []
@@ -86,7 +94,7 @@ def _await_keeper(engine: Engine) -> None:
                 pass
             else:
                 return
-        failed = [task.error for task in tasks if task.error]
+        failed = [task.error for task in tasks if task.error and task.id not in before]
         time.sleep(_POLL)
     said = failed[-1] if failed else "it does not answer"
     raise EngineError(
@@ -100,8 +108,8 @@ def join(engine: Engine, token: str, manager: str, key: str, address: str, liste
     Raises UsageError for an engine that can be none or is another swarm's, EngineError.
     """
     _refuse_foreign(engine)
+    is_new = _settled(engine) == "inactive"
     state = swarm.state(engine)
-    is_new = state.get("LocalNodeState", "inactive") == "inactive"
     known = [each.get("Addr", "").rpartition(":")[0] for each in state.get("RemoteManagers") or []]
     if not is_new and manager.partition(":")[0] not in known:
         raise UsageError(f"This server is in another swarm ({', '.join(known)}). Leave that first: docker swarm leave")
@@ -120,14 +128,10 @@ def join(engine: Engine, token: str, manager: str, key: str, address: str, liste
 
 
 def leaving(engine: Engine) -> str:
-    """What `leave` would do, as a verb and its object. Raises EngineError if the engine is in no swarm."""
+    """What `leave` would do, as a verb and its object. Raises EngineError if the engine is in no swarm, UsageError as `leave` does."""
     setup.address_of(engine)
     if not swarm.is_manager(engine):
-        if engine.api.containers(filters={"label": f"{SWARM}=supervisor"}):
-            name = engine.info.get("Name", "NODE")
-            raise UsageError(
-                f"This node has environments, which would lose what was not pushed. First, on the manager: labenv swarm drain {name}"
-            )
+        _refuse_with_environments(engine)
         return "have this server leave its swarm"
     there = swarm.services(engine)
     count = sum(words.SUPERVISED in each["Spec"]["Labels"] for each in there)
@@ -135,8 +139,13 @@ def leaving(engine: Engine) -> str:
 
 
 def leave(engine: Engine, listen: Listener) -> None:
-    """Leave the swarm; a manager ends labenv's services first, each environment after its last push. Raises EngineError."""
-    if swarm.is_manager(engine):
+    """Leave the swarm; a manager ends labenv's services first, each environment after its last push.
+
+    Raises UsageError for another node that still has environments, EngineError.
+    """
+    if not swarm.is_manager(engine):
+        _refuse_with_environments(engine)
+    else:
         there = swarm.services(engine)
         supervised = {each["Spec"]["Labels"].get(words.SUPERVISED, ""): each["ID"] for each in there}
         supervised.pop("", None)
@@ -150,6 +159,15 @@ def leave(engine: Engine, listen: Listener) -> None:
     setup.forget()
 
 
+def _refuse_with_environments(engine: Engine) -> None:
+    """Raise UsageError on a node that has environments: Docker kills their supervisors when it leaves, and nothing is pushed."""
+    if count := swarm.running(engine, "supervisor"):
+        raise UsageError(
+            f"This node has {many(count, 'environment')}, which would lose what was not pushed. First, on the manager: labenv swarm drain "
+            f"{engine.info['Name']}. If the manager is gone for good: docker swarm leave"
+        )
+
+
 def await_ended(students: list[str]) -> None:
     """Wait until no node has the environments of these students. Raises EngineError for those that do not end."""
     deadline = time.monotonic() + _PATIENCE
@@ -158,6 +176,16 @@ def await_ended(students: list[str]) -> None:
             raise EngineError(
                 f"{', '.join(rest)}: the environments were not ended. Their nodes do not answer: labenv swarm nodes"
             )
+        time.sleep(_POLL)
+
+
+def _settled(engine: Engine) -> str:
+    """The engine's state in its swarm (Engine API, LocalNodeState), once it is not about to change. Raises EngineError."""
+    deadline = time.monotonic() + _SETTLING
+    while True:
+        told = str(swarm.state(engine).get("LocalNodeState") or "inactive")
+        if told != "pending" or time.monotonic() > deadline:
+            return told
         time.sleep(_POLL)
 
 

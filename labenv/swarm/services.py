@@ -21,6 +21,7 @@ _NODE = {words.NODE: "{{.Node.ID}}", words.NODE_NAME: "{{.Node.Hostname}}"}
 _SECRETS = {words.CERTIFICATE: words.CERTIFICATE, words.TOKEN: words.TOKEN}
 _GRACE = 120  # seconds that a supervisor has for its last push
 _PROCESSORS = 0.05  # that an environment of a class needs on average; measured (docs/operator.md)
+_INSTEAD = "For another place, change its class.yaml, and type there: labenv class up"
 _KEEPER_MEMORY, _WARDEN_MEMORY, _SHELL_MEMORY = 96 << 20, 96 << 20, 8 << 20
 
 _SUPERVISE = Path(__file__).with_name("supervise.sh").read_text(encoding="utf-8")
@@ -42,14 +43,16 @@ def keeper(engine: Engine, image: str) -> Service:
     state = places.state()
     secrets = {**_SECRETS, words.KEY: words.KEY}
     binds = {str(state): "/state/labenv"}
-    urls = {wish.url: wish.settings for wish in wishes.everything().values() if wish.url}
-    for number, (url, file) in enumerate(urls.items()):
+    urls = {wish.url: (of, wish.settings) for of, wish in sorted(wishes.everything().items()) if wish.url}
+    for number, (url, (of, file)) in enumerate(urls.items()):
         if file:
-            secrets[setup.keep(engine, words.PLACE, _content(Path(file)))] = f"{words.PLACE}-{number}"
+            secrets[setup.keep(engine, words.PLACE, _content(Path(file), of))] = f"{words.PLACE}-{number}"
         if url.startswith("file://"):
             place = url.removeprefix("file://")
             if not Path(place).is_dir():  # an empty one that labenv makes would hide that a disk is not mounted
-                raise UsageError(f"The place for copies is no folder here: {place}. Make it, or mount what it lies on.")
+                raise UsageError(
+                    f"The place for copies of the class {of} is no folder here: {place}. Make it, or mount what it lies on. {_INSTEAD}"
+                )
             binds[place] = place
     return Service(
         words.KEEPER_SERVICE,
@@ -114,11 +117,13 @@ def _of_nodes() -> dict[str, str]:
     return {**_NODE, words.KEEPER: setup.keeper_url(), "HOME": "/root", "XDG_STATE_HOME": "/var/lib"}
 
 
-def _content(file: Path) -> bytes:
+def _content(file: Path, class_id: str) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
+        raise UsageError(
+            f"{file}, the settings of the place for copies of the class {class_id}, cannot be read: {error.strerror}. {_INSTEAD}"
+        ) from error
 
 
 def classes(engine: Engine) -> dict[str, str]:

@@ -7,8 +7,8 @@ trap 'over=yes; [ -z "$idle" ] || kill $idle' TERM INT
 # So many environments come up on a node at the same time: more of them would only compete for its processors. Who is first in the
 # queue looks for a free slot; the others wait in the kernel. The slot stays taken until `begin` has ended.
 exec 8>/slots/queue
-flock 8 &
-wait $!
+flock 8 & idle=$!
+[ -n "$over" ] || wait $idle
 while [ -z "$over$turn" ]; do
     for slot in $(seq $(($(nproc) + 1))); do
         exec 9>/slots/$slot
@@ -24,7 +24,8 @@ if [ -z "$over" ]; then
     begun=$!
     while kill -0 $begun 2>/dev/null; do wait $begun; rc=$?; done
     exec 9>&-
-    if [ "$rc" = 0 ]; then sleep infinity & idle=$!; else sleep 15 & idle=$!; fi
+    [ "$rc" = 0 ] && idles=infinity || idles=15
+    [ -n "$over" ] || { sleep $idles & idle=$!; }
     [ -n "$over" ] || wait $idle
     [ -n "$over" ] || exit 1
 fi

@@ -99,8 +99,8 @@ def test_a_folder_is_where_it_is_said_to_be_and_has_whole_files(
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(place._files, "mv", killed)
+    monkeypatch.setattr(place._files, "mv", killed)
+    with pytest.raises(KeyboardInterrupt):
         place.put("anna/lease.json", b"[1, 2]")
     assert (there / "anna" / "lease.json").read_bytes() == b"{}"
 
@@ -128,7 +128,7 @@ def test_a_store_that_does_not_answer_or_refuses_is_named(s3: str) -> None:
         away.put("y", b"")
     with pytest.raises(Unusable, match="s3://class/x cannot be read: "):
         away.names("y")
-    with pytest.raises(Unusable, match="s3://nobucket/x cannot be written: .*NoSuchBucket"):
+    with pytest.raises(Unusable, match=r"s3://nobucket/x cannot be written: .*NoSuchBucket"):
         Place("s3://nobucket/x", of_s3(s3)).put("y", b"")
 
 
@@ -267,7 +267,7 @@ def test_one_whose_files_cannot_be_read_stops_nobody_else(place: Place, held: Le
 
 
 def test_a_folder_that_goes_while_it_is_packed_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LabenvError, match="anna.git cannot be read"):
+    with pytest.raises(LabenvError, match=r"anna\.git cannot be read"):
         packed(tmp_path / "anna.git")
 
 

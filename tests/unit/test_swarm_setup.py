@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import ssl
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -96,10 +97,8 @@ def test_interrupted_anywhere_it_is_repaired(number: int, before: str, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", renamed)
         patch.setattr(Path, "unlink", unlinked)
-        try:
+        with suppress(KeyboardInterrupt):
             setup.prepare(ADDRESS)
-        except KeyboardInterrupt:
-            pass
     setup.prepare(ADDRESS)
     assert addresses() == [ADDRESS]
     fit_together()
@@ -124,7 +123,7 @@ def test_two_at_once_make_what_fits_together() -> None:
 
 def test_without_a_swarm_it_is_said_how_to_make_one() -> None:
     for asks in (setup.keeper_url, setup.public_key, setup.made, client.of_manager, lambda: setup.content(words.TOKEN)):
-        with pytest.raises(EngineError, match="manages no swarm of labenv's.* Make one: labenv swarm init"):
+        with pytest.raises(EngineError, match=r"manages no swarm of labenv's.* Make one: labenv swarm init"):
             asks()
     assert not leases.is_kept()
     with pytest.raises(EngineError, match="This runs as a service of a swarm"):
@@ -159,7 +158,7 @@ def test_a_folder_that_cannot_be_written_is_named(home: Path) -> None:
 
 def test_without_ssh_keygen_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(EngineError, match="ssh-keygen is missing. Install it: apt-get install openssh-client"):
+    with pytest.raises(EngineError, match="apt-get install openssh-client"):
         setup.prepare(ADDRESS)
     monkeypatch.undo()
 
