@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from labenv.environments.plan import Request
 from labenv.environments.room import MEMORY
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import silent
-from labenv.swarm import init, leases, services, setup, wishes, words
+from labenv.swarm import images, init, leases, services, setup, wishes, words
 from labenv.swarm.services import Reserve
 from labenv.swarm.supervisor import request_of, told_of
 from labenv.swarm.wishes import Wish
@@ -349,8 +350,8 @@ def test_a_service_that_does_not_exist_has_no_tasks(manager: Engine) -> None:
 @pytest.fixture
 def ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """labenv's own image is there, and the keeper listens as soon as it runs."""
-    monkeypatch.setattr(init.images, "ready", lambda *_: "sha256:1")
-    monkeypatch.setattr(init.socket, "create_connection", lambda *_: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(images, "ready", lambda *_: "sha256:1")
+    monkeypatch.setattr(socket, "create_connection", lambda *_: SimpleNamespace(close=lambda: None))
 
 
 def running(daemon: Docker, *before: tuple[str, str, str]) -> Docker:
