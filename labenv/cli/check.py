@@ -81,6 +81,7 @@ def check(
     with screen.progress(quiet=watch) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
+        common.tell_of_loss(environment, listen, quiet=json or bool(files))
         from labenv.checks.run import check_known, run_checks
         from labenv.lab import labs
 

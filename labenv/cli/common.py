@@ -13,7 +13,7 @@ from typer._click.globals import get_current_context
 from labenv.cli import output
 from labenv.cli.app import INTERRUPTED
 from labenv.errors import EngineError, LabenvError, UsageError
-from labenv.events import Listener, silent
+from labenv.events import Event, Listener, silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +43,21 @@ def open_engine(listen: Listener, *, start: bool = True) -> "Engine":
         from labenv.swarm import where
 
         if node := where.engine_of(engine, student):
-            where.tell(student, listen)
             _opened[:] = [node]
     return _opened[0]
+
+
+def open_all(listen: Listener, *, start: bool = True) -> "Engine":
+    """The same for a command that may be about all students: where a swarm is managed, without -s, all its nodes. Raises EngineError."""
+    from labenv.swarm import leases
+
+    if _named() or not leases.is_kept():
+        return open_engine(listen, start=start)
+    from labenv.engine import swarm
+    from labenv.swarm.where import Fleet
+
+    engine = open_local_engine(listen, start=start)
+    return Fleet(engine) if swarm.is_manager(engine) else engine
 
 
 def open_shared(listen: Listener) -> "Engine":
@@ -91,6 +103,15 @@ def _named() -> str | None:
     context = get_current_context(silent=True)
     named = context.params.get("student") if context else None
     return named if isinstance(named, str) else None
+
+
+def tell_of_loss(environment: "Environment", listen: Listener, *, quiet: bool = False) -> None:
+    """Say what the student lost lately with a server of a swarm, if anything, unless a program reads what the command says."""
+    from labenv.swarm import leases
+
+    lease = leases.placed(environment.student.id)
+    if lease and leases.news(lease) and not quiet:
+        listen(Event("swarm", " ".join(leases.told(lease)), "warn"))
 
 
 def full_disks() -> "Iterator[str]":

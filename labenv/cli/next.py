@@ -25,6 +25,7 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
     with screen.progress() as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
+        common.tell_of_loss(environment, listen, quiet=json)
         common.count_look(engine, environment, listen)
         common.if_interrupted("Checks change nothing. The results so far are lost.")
         from labenv.checks.run import run_checks

@@ -1,7 +1,7 @@
 """The saves command."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,7 +9,7 @@ from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption, YesOption
 
 if TYPE_CHECKING:
-    pass
+    from labenv.engine import Engine
 
 
 def saves(
@@ -34,15 +34,14 @@ def saves(
 
       labenv saves --remove save-1 --remove save-2 --yes
     """
-    from labenv.engine import save_store
     from labenv.environments import saves as core
 
     with screen.progress(quiet=True) as listen:
-        engine = common.open_engine(listen)
         if remove:
+            engine = common.open_engine(listen)
             doomed = [core.named(engine, core.owner(engine, student, name), name) for name in dict.fromkeys(remove)]
         else:
-            documents = [core.document(engine, found) for found in save_store.found(engine, student)]
+            documents = _all(common.open_all(listen), student)
     if remove:
         which = ", ".join(f"{found.student_id}'s save {found.name}" for found in doomed)
         if dry_run or not (yes or not sys.stdin.isatty() or typer.confirm(f"Remove {which}?", err=True)):
@@ -58,3 +57,19 @@ def saves(
         from labenv.cli import show
 
         show.saves(documents)
+
+
+def _all(engine: "Engine", student: str | None) -> list[dict[str, Any]]:
+    """The saves as documents; of all nodes of a swarm, each with the name of the node that has it. Raises EngineError."""
+    from labenv.engine import save_store
+    from labenv.environments import saves as core
+    from labenv.swarm.where import Fleet
+
+    if not isinstance(engine, Fleet):
+        return [core.document(engine, save) for save in save_store.found(engine, student)]
+    there = [
+        core.document(one, save) | {"node": name}
+        for name, one in engine.named()
+        for save in save_store.found(one, student)
+    ]
+    return sorted(there, key=lambda save: (save["student"], save["made"]))

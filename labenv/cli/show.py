@@ -41,8 +41,10 @@ def _mark(status: str) -> str:
     return f"[{style}]{sign(symbol, word)}[/]"
 
 
-def environments(there: "Sequence[Environment]", ticked: "Mapping[str, Sequence[str]]") -> None:
-    """The environments as tables, one line per machine, and the steps that each student ticked."""
+def environments(
+    there: "Sequence[Environment]", ticked: "Mapping[str, Sequence[str]]", nodes: "Mapping[str, str]"
+) -> None:
+    """The environments as tables, one line per machine, and the steps that each student ticked; of a swarm, on which of its `nodes`."""
     from labenv.environments.reach import Reach
 
     if not there:
@@ -51,7 +53,7 @@ def environments(there: "Sequence[Environment]", ticked: "Mapping[str, Sequence[
         student = environment.student
         _out.print(
             f"[b]{student.id}[/b]  {environment.lab} at {environment.stage}  {student.domain}  {environment.subnet}  "
-            f"password {student.password}"
+            f"password {student.password}{f'  node {nodes[student.id]}' if student.id in nodes else ''}"
         )
         rows = [
             (
@@ -144,7 +146,7 @@ def _megabytes(size: int) -> str:
 
 
 def saves(documents: "Sequence[dict[str, Any]]") -> None:
-    """The saves as a table."""
+    """The saves as a table, which of a swarm has their nodes."""
     if not documents:
         _out.print("There are no saves yet. Create one: labenv save")
         return
@@ -152,8 +154,10 @@ def saves(documents: "Sequence[dict[str, Any]]") -> None:
     for save in documents:
         made = datetime.fromisoformat(save["made"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         size = f"{save['bytes'] / 1e6:.1f} MB"
-        rows.append((save["student"], save["name"], made, save["stage"], " ".join(save["machines"]), size))
-    table(("student", "name", "made", "stage", "machines", "size"), rows)
+        node = [save["node"]] if "node" in save else []
+        rows.append((save["student"], save["name"], made, save["stage"], " ".join(save["machines"]), size, *node))
+    heading = ("student", "name", "made", "stage", "machines", "size")
+    table((*heading, *(["node"] if any("node" in save for save in documents) else [])), rows)
     if gone := [save["name"] for save in documents if save["gone"]]:
         _out.print(
             f"The engine has no images of {', '.join(gone)} (docker system prune removes them). A restore makes them again from "

@@ -1,9 +1,16 @@
 """The status command."""
 
 import sys
+from typing import TYPE_CHECKING
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from labenv.engine import Engine
+    from labenv.environment import Environment
 
 
 def status(student: StudentOption = None, json: JsonOption = False) -> None:
@@ -19,19 +26,40 @@ def status(student: StudentOption = None, json: JsonOption = False) -> None:
     from labenv.environments import ticks, vanished
 
     with screen.progress(quiet=True) as listen:
-        engine = common.open_engine(listen)
+        engine = common.open_all(listen)
         there = engine.environments(student)
+        nodes = _nodes(engine, there)
         warnings = list(filter(None, [disk.warning(engine)]))
-        warnings += vanished.environments(engine, {e.student.id for e in there}, student)
-        ticked = {e.student.id: list(ticks.read(engine, e.student.id)) for e in there}
+        warnings += vanished.environments(engine, {e.student.id for e in there} | nodes.keys(), student)
+        ticked = {e.student.id: list(ticks.read(engine.holding(e.student.id), e.student.id)) for e in there}
+        for each in there:
+            common.tell_of_loss(each, listen, quiet=json or student is None)
     if json:
-        common.print_json({"environments": [e.to_dict() | _ticked(ticked[e.student.id]) for e in there]})
+        told = [e.to_dict() | _ticked(ticked[e.student.id]) | _node(nodes, e.student.id) for e in there]
+        common.print_json({"environments": told})
     else:
         from labenv.cli import show
 
-        show.environments(there, ticked)
+        show.environments(there, ticked, nodes)
     for text in warnings:
         print(f"labenv: {text}", file=sys.stderr)
+
+
+def _nodes(engine: "Engine", there: "Sequence[Environment]") -> dict[str, str]:
+    """The name of the node that has each environment, by student; nothing where there is no swarm."""
+    from labenv.swarm import leases
+
+    if not leases.is_kept():
+        return {}
+    from labenv.swarm.where import Fleet
+
+    if isinstance(engine, Fleet):
+        return {each.student.id: name for name, each in engine.located()}
+    return {each.student.id: lease.name for each in there if (lease := leases.placed(each.student.id))}
+
+
+def _node(nodes: "Mapping[str, str]", who: str) -> dict[str, str]:
+    return {"node": nodes[who]} if who in nodes else {}
 
 
 def _ticked(steps: list[str]) -> dict[str, list[str]]:

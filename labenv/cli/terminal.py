@@ -69,6 +69,8 @@ def run_in(
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         environment = common.chosen(engine, student)
+        if written:
+            common.tell_of_loss(environment, listen)
         target = environment.machine(machine)
     if target.state != "running":
         raise EngineError(f"{machine} is {target.state}. Bring it back with: labenv up {environment.student.id}")
@@ -76,28 +78,42 @@ def run_in(
         with screen.progress(quiet=True) as listen:
             history.begin(engine, environment, listen)
     before = life(engine, target.container)
-    failed = None
+    failed = gone = None
     try:
         status = run(engine, target.container, command)
     except EngineError as error:  # an engine forgets the commands of a machine that is gone
         failed, status = error, _KILLED[0]
-    gone = error_if_gone(
-        engine,
-        environment,
-        target,
-        before,
-        ended=f"{called} ended",
-        again=again.format(machine=machine, student=environment.student.id),
-        wait=status in _KILLED,
-    )
+    try:
+        gone = error_if_gone(
+            engine,
+            environment,
+            target,
+            before,
+            ended=f"{called} ended",
+            again=again.format(machine=machine, student=environment.student.id),
+            wait=status in _KILLED,
+        )
+    except EngineError as error:  # the engine is gone, too
+        failed = error
     if gone and _has_terminal():
         print(_AS_BEFORE, end="", flush=True)
     if reason := gone or failed:
-        raise reason
+        raise _moving(environment.student.id, machine, called) or reason
     if written and not target.optional:
         with screen.progress(quiet=True) as listen:
             history.collect_now(engine, environment, listen, machine=machine)
     return status
+
+
+def _moving(student: str, machine: str, called: str) -> EngineError | None:
+    """That the machine went because the environment goes to another server of a swarm, if it does."""
+    from labenv.swarm import leases, where
+
+    if not leases.is_placed(student):
+        return None
+    with screen.progress(quiet=True) as listen:
+        away = where.moving(where.Fleet(common.open_local_engine(listen)), student, machine)
+    return EngineError(f"{called.capitalize()} ended. {away}") if away else None
 
 
 @contextmanager

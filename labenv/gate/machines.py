@@ -1,7 +1,6 @@
 """A student in one of their machines, whichever way they came: what is looked at before a program begins there, and after it has ended."""
 
 import asyncio
-import time
 from contextlib import suppress
 
 from labenv.engine.session import life
@@ -12,11 +11,9 @@ from labenv.errors import EngineError, LabenvError
 from labenv.events import silent
 from labenv.gate import actions, programs
 from labenv.gate.state import Gate
-from labenv.swarm import leases, where
+from labenv.swarm import where
 
 KILLED = (137, 143, 129)  # exit codes of what was killed (bash(1), EXIT STATUS), maybe with its machine
-_GOING = 4.0  # seconds in which the machines of an environment that goes to another server are removed
-_POLL = 0.2
 
 
 async def ready(gate: Gate, student: str, name: str) -> tuple[Environment, Machine]:
@@ -61,19 +58,8 @@ async def gone(
 
 
 def _moving(gate: Gate, student: str, machine: Machine) -> EngineError | None:
-    """That the machines are on their way to another server, if they are. One goes after the other, so that takes a moment to tell."""
-    deadline = time.monotonic() + (_GOING if leases.placed(student) else 0)
-    while True:
-        try:
-            there = gate.find(student)
-        except where.AwayError as away:
-            return EngineError(f"What you had open in {machine.name} ended. {away}")
-        except LabenvError:
-            there = None
-        is_back = there and any(each.name == machine.name and each.state == "running" for each in there.machines)
-        if is_back or time.monotonic() > deadline:
-            return None
-        time.sleep(_POLL)
+    away = where.moving(gate.shared, student, machine.name)
+    return EngineError(f"What you had open in {machine.name} ended. {away}") if away else None
 
 
 async def collect(gate: Gate, environment: Environment, machine: Machine) -> None:

@@ -120,11 +120,23 @@ def _nowhere(manager: Engine, lease: Lease) -> AwayError:
     )
 
 
-def tell(student_id: str, listen: Listener) -> None:
-    """Say what a student lost lately because a node was lost, if anything."""
-    lease = leases.placed(student_id)
-    if lease and leases.news(lease):
-        listen(Event("swarm", " ".join(leases.told(lease)), "warn"))
+def moving(engine: Engine, student_id: str, machine: str) -> EngineError | None:
+    """Why a machine went in which somebody worked, if the environment is on its way to another node; None if not. Raises EngineError.
+
+    `engine` stands for all nodes. One machine goes after the other, so that it takes a moment to tell.
+    """
+    deadline = time.monotonic() + _GOING
+    while leases.placed(student_id):
+        there: Sequence[Environment] | None = None
+        with suppress(EngineError):
+            there = engine.holding(student_id).environments(student_id)
+        if away := engine.away(student_id, there):
+            return away
+        runs = any(each.name == machine and each.state == "running" for found in there or () for each in found.machines)
+        if runs or time.monotonic() > deadline:
+            break
+        time.sleep(_AGAIN)
+    return None
 
 
 def followed(manager: Engine, student_id: str, listen: Listener) -> Engine | None:
@@ -163,6 +175,11 @@ class Fleet(Engine):
     def each(self) -> list[Engine]:
         """The engines of the nodes that answer. Raises EngineError."""
         return [one for one in self.nodes.engines().values() if isinstance(one, Engine)]
+
+    def named(self) -> list[tuple[str, Engine]]:
+        """The same, each with the name of its node. Raises EngineError."""
+        names = {node.id: node.name for node in self.nodes.all}
+        return [(names.get(node, node), one) for node, one in self.nodes.engines().items() if isinstance(one, Engine)]
 
     def holding(self, student_id: str) -> Engine:
         """The engine of the node that has a student's environment; the manager's if the swarm has none of that student.
@@ -206,8 +223,18 @@ class Fleet(Engine):
         found = self.gathered(lambda one: {each.student.id: each for each in one.environments(student_id)})
         return [found[who] for who in sorted(found)]
 
+    def located(self) -> list[tuple[str, Environment]]:
+        """The same environments, each with the name of its node. Raises EngineError."""
+        names = {node.id: node.name for node in self.nodes.all}
+        found = self._told(lambda one: {each.student.id: each for each in one.environments()})
+        return [(names.get(node, node), each) for _, (node, each) in sorted(found.items())]
+
     def gathered(self, question: Callable[[Engine], Mapping[str, T]]) -> dict[str, T]:
         """What the engines of all nodes that answer tell of students, each from the node that has the environment. Raises EngineError."""
+        return {who: each for who, (_, each) in self._told(question).items()}
+
+    def _told(self, question: Callable[[Engine], Mapping[str, T]]) -> dict[str, tuple[str, T]]:
+        """The same, with the node's id."""
 
         def ask(engine: Engine) -> Mapping[str, T]:
             try:
@@ -219,13 +246,13 @@ class Fleet(Engine):
 
         there = {node: one for node, one in self.nodes.engines().items() if isinstance(one, Engine)}
         held = leases.everything()
-        found: dict[str, T] = {}
+        found: dict[str, tuple[str, T]] = {}
         with Together(_TOGETHER) as pool:
             for node, told in zip(there, pool.map(ask, there.values()), strict=True):
                 for who, each in told.items():
                     lease = held.get(who)
                     if lease is None or node == (lease.node or self.nodes.here):
-                        found[who] = each
+                        found[who] = node, each
         return found
 
 

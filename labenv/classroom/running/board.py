@@ -22,6 +22,8 @@ from labenv.lab import labs
 from labenv.lab.model import Lab
 from labenv.sheet import guide, progress
 from labenv.sheet.progress import Mark, StepProgress
+from labenv.swarm import leases
+from labenv.swarm.leases import Lease
 
 if TYPE_CHECKING:
     from labenv.engine import Engine
@@ -41,7 +43,8 @@ class Row:
     `marks` are the steps that were checked, by number; `checked` is when that was last done. `stuck` is the first step that fails, and
     `since` when the first of the checks was that has not seen it pass since. `hints` were asked for, `drills` are the finished ones
     and `fixed` of them, `drilling` is since when one runs. `active` is the last that is known of the student's own doing: a file edited, not
-    by a labenv command; a hint, a tick, a diagnosis, the end of a drill. `note` says what else a teacher should know, as a sentence.
+    by a labenv command; a hint, a tick, a diagnosis, the end of a drill. `note` says what else a teacher should know, as a sentence. On a swarm,
+    `lease` says where the environment is, and as of when its last copy is.
     """
 
     student: str
@@ -59,6 +62,7 @@ class Row:
     drilling: int | None = None
     active: int | None = None
     note: str = ""
+    lease: Lease | None = None
 
     def after(self, report: Report, lab: Lab, time: int) -> "Row":
         """The row with the marks of a report of that time in place of those that were recorded."""
@@ -82,6 +86,7 @@ class Row:
             "drills": {"finished": self.drills, "fixed": self.fixed, "running_since": _iso(self.drilling)},
             "active": _iso(self.active),
             "note": self.note,
+            **(_placed(self.lease) if self.lease else {}),
         }
 
 
@@ -109,9 +114,10 @@ class Board:
         mine = [there[each.id] for each in self._members if each.id in there and self._is_mine(there[each.id])]
         with ThreadPoolExecutor(_TOGETHER) as pool:
             told = dict(zip((each.student.id for each in mine), pool.map(self._lately, mine), strict=True))
-        return [
+        rows = [
             self._row(each, there.get(each.id), told.get(each.id), recorded.get(each.id, {})) for each in self._members
         ]
+        return [replace(row, lease=leases.placed(row.student)) for row in rows]
 
     def _is_mine(self, environment: Environment) -> bool:
         return environment.belongs.class_id == self.of.id and environment.lab == self.lab.id
@@ -189,6 +195,13 @@ class Board:
         if environment.belongs.class_id == self.of.id:
             return f"The environment is of {environment.lab}."
         return f"The environment ({environment.lab}) is not of this class."
+
+
+def _placed(lease: Lease) -> dict[str, Any]:
+    """Where an environment is on a swarm, when the last copy of it was made, and what was lost the last time that its node was."""
+    lost = leases.loss(lease)
+    told = {"node": lost.source, "at": lost.at, "minutes": leases.minutes(lost), "save": lost.aside} if lost else None
+    return {"node": lease.name if lease.node else "", "pushed": lease.pushed or None, "lost": told}
 
 
 def state(environment: Environment) -> State:

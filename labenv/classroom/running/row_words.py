@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from labenv.classroom.running.board import Row, State
 from labenv.sheet import progress
 from labenv.sheet.progress import Mark
+from labenv.swarm import leases
 
 # Signs that every terminal has, one column wide, and which differ without colour, too.
 SIGNS: dict[Mark, str] = {"pass": ".", "fail": "x", "skip": "-", "warn": "!", "person": "o", "ticked": "+"}
@@ -46,6 +47,21 @@ def drills(row: Row) -> str:
     return f"{finished} now".strip() if row.drilling else finished
 
 
+def server(row: Row) -> str:
+    """On which node of a swarm the environment is; "" where there is no swarm."""
+    return row.lease.name if row.lease and row.lease.node else ""
+
+
+def lost(row: Row) -> list[str]:
+    """What a student lost lately with a node, in a few words; nothing if nothing."""
+    return [leases.said(row.lease)] if row.lease and leases.news(row.lease) else []
+
+
+def losses(rows: Sequence[Row]) -> list[str]:
+    """Who lost something lately with a node, and how much, as sentences."""
+    return [f"{row.student} {words}." for row in rows for words in lost(row)]
+
+
 def ago(moment: int | None) -> str:
     """How long ago a time (seconds since 1970) is, in its largest unit; "" for none."""
     if moment is None:
@@ -66,6 +82,8 @@ def changes(before: Row, now: Row) -> list[str]:
         if (then := before.marks.get(step)) != mark:
             words = progress.WORDS[then] if then else "not checked"
             found.append(f"step {step}: {words} → {progress.WORDS[mark]}")
+    if server(now) and server(before) and server(now) != server(before):
+        found.append(f"went from {server(before)} to {server(now)}")
     if now.hints > before.hints:
         found.append(f"asked for a hint ({now.hints} so far)")
     if now.drilling and not before.drilling:

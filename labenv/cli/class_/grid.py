@@ -30,15 +30,17 @@ def lines(
     wanted = [step for step in lab.steps.values() if not steps or step.id in steps]
     groups = [[step.id for step in under] for _, under in groupby(wanted, key=lambda step: step.heading)]
     name = max([len("student"), *(min(_LONGEST_NAME, len(row.student)) for row in rows)])
-    facts = [_facts(row) for row in rows]
-    wide = [max(len(word) for word in column) for column in zip(_HEADING, *facts, strict=True)]
+    nodes = [row_words.server(row) for row in rows]
+    facts = [(*_facts(row), *([node] if any(nodes) else [])) for row, node in zip(rows, nodes, strict=True)]
+    heading = (*_HEADING, *(["node"] if any(nodes) else []))
+    wide = [max(len(word) for word in column) for column in zip(heading, *facts, strict=True)]
     strips = [_strip(row, groups) for row in rows]
     ruler = Text(_ruler(groups), style="bold")
     size = max((len(strip) for strip in strips), default=0)
     ruler.pad_right(max(0, size - len(ruler)))
     head = Text("student".ljust(name) + _GAP, style="bold")
     if columns is None or name + len(ruler) + sum(wide) + len(_GAP) * (len(wide) + 1) <= columns:
-        found = [[Text.assemble(head, ruler, _GAP, (_joined(_HEADING, wide), "bold"))]]
+        found = [[Text.assemble(head, ruler, _GAP, (_joined(heading, wide), "bold"))]]
         for row, strip, words in zip(rows, strips, facts, strict=True):
             strip.pad_right(len(ruler) - len(strip))
             found.append([Text.assemble(_name(row, name), strip, _GAP, _joined(words, wide))])
@@ -124,6 +126,8 @@ def _facts(row: "Row") -> tuple[str, ...]:
 def _sentence(row: "Row") -> str:
     """The same facts on a line of their own, for a narrow terminal."""
     parts = [STATES[row.state]]
+    if node := row_words.server(row):
+        parts.append(f"on {node}")
     if row.note:
         parts.append(one_line(row.note).rstrip("."))
     if row.stuck:

@@ -89,7 +89,12 @@ def _below(board: "Board", rows: "Sequence[Row]") -> list[str]:
         seen = ". To bring them up: labenv class up"
     else:
         seen = "; none is checked: labenv class check"
-    return [*filter(None, [grid.legend()]), f"{board.of.name}, {board.lab.id}. {row_words.summary(rows)}{seen}"]
+    losses = row_words.losses(rows)
+    return [
+        *filter(None, [grid.legend()]),
+        *losses,
+        f"{board.of.name}, {board.lab.id}. {row_words.summary(rows)}{seen}",
+    ]
 
 
 def _live(board: "Board", rows: "Sequence[Row]") -> None:

@@ -34,8 +34,11 @@ STUCK = "Stuck at"
 class Rows:
     """The table. `is_open` says whether a student has a page open, `press` is what the button of a row does."""
 
-    def __init__(self, is_open: Callable[[str], bool], press: Callable[[str], object]) -> None:
-        """Draw it, empty, into the element that is open now."""
+    def __init__(
+        self, is_open: Callable[[str], bool], press: Callable[[str], object], *, on_servers: bool = False
+    ) -> None:
+        """Draw it, empty, into the element that is open now; with a column for where each is, if they are `on_servers`."""
+        self._on_servers = on_servers
         self._is_open = is_open
         self._press = press
         self._order, self._is_turned = STUCK, False
@@ -48,7 +51,7 @@ class Rows:
                 for heading in _ORDERS:
                     with ui.element("th").props('scope="col"') as self._heads[heading]:
                         button(heading, lambda heading=heading: self._sort(heading))
-                for heading in ("Page", ""):
+                for heading in (*(["Server"] if on_servers else []), "Page", ""):
                     words("th", heading).props('scope="col"')
             self._body = ui.element("tbody")
         self._mark_order()
@@ -61,7 +64,7 @@ class Rows:
         if list(self._rows) != [row.student for row in seen.rows]:
             self._body.clear()
             with self._body:
-                self._rows = {row.student: _Row(row, self._press) for row in seen.rows}
+                self._rows = {row.student: _Row(row, self._press, on_servers=self._on_servers) for row in seen.rows}
         for row in seen.rows:
             self._rows[row.student].show(row, seen.lab, is_open=self._is_open(row.student))
         self._arrange()
@@ -101,7 +104,7 @@ class Rows:
 class _Row:
     """One student."""
 
-    def __init__(self, row: Row, press: Callable[[str], object]) -> None:
+    def __init__(self, row: Row, press: Callable[[str], object], *, on_servers: bool) -> None:
         self._drawn: tuple[Lab, Mapping[str, str]] | None = None
         with ui.element("tr") as self.at:
             with ui.element("th").props('scope="row"'):
@@ -110,7 +113,9 @@ class _Row:
             self._state = words("td", "")
             self._steps = ui.html("", tag="td", sanitize=False)  # the template escapes
             self._stuck, self._hints, self._drills = (words("td", "") for _ in range(3))
-            self._active, self._checked, self._page = (words("td", "") for _ in range(3))
+            self._active, self._checked = (words("td", "") for _ in range(2))
+            self._server = words("td", "") if on_servers else None
+            self._page = words("td", "")
             with ui.element("td"):
                 button("Nudge", lambda: press(row.student), f"Send a nudge to {row.student}")
 
@@ -126,6 +131,8 @@ class _Row:
         self._drills.set_text(row_words.drills(row))
         self._active.set_text(_ago(row.active))
         self._checked.set_text(_ago(row.checked))
+        if self._server:
+            self._server.set_text("; ".join([row_words.server(row), *row_words.lost(row)]))
         self._page.set_text("open" if is_open else "")
         self.at.classes(replace="stuck" if row.stuck else "")
 

@@ -7,6 +7,7 @@ from nicegui import background_tasks, ui
 from nicegui.events import ValueChangeEventArguments
 
 from labenv.classroom.running import row_words
+from labenv.classroom.running.placed import is_on_swarm
 from labenv.errors import UsageError
 from labenv.web.class_ import frame, outcomes
 from labenv.web.class_.grades import Grades
@@ -73,7 +74,8 @@ class TeacherPage:
             button("End drills", self._end_drills, "End the drills of all")
             button("Nudge", self._nudge, "Send a nudge to several students")
         self._problem = ui.label().classes("next fail").props('role="alert"')
-        self._rows = Rows(self._teaching.calls.reaches, self._nudge)
+        on_servers = is_on_swarm(self._house.gate.of)
+        self._rows = Rows(self._teaching.calls.reaches, self._nudge, on_servers=on_servers)
         ui.label(row_words.legend()).classes("note")
 
     def _choose(self, event: ValueChangeEventArguments[Any]) -> None:
