@@ -90,7 +90,6 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     binds: Mapping[str, str] = field(default_factory=dict)
-    read_only: frozenset[str] = frozenset()
     volumes: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     constraints: Sequence[str] = ()
@@ -239,7 +238,7 @@ def running(engine: Engine, role: str) -> int:
 
 def ensure(engine: Engine, wanted: Service) -> bool:
     """Make a service, or change it if it was made from something else; returns whether anything was done. Raises EngineError."""
-    says = json.dumps([wanted.__dict__ | {"read_only": sorted(wanted.read_only)}], sort_keys=True, default=list)
+    says = json.dumps([wanted.__dict__], sort_keys=True, default=list)
     labels = {SWARM: wanted.role, SAYS: says, **wanted.labels}
 
     def ensured() -> bool:
@@ -311,7 +310,7 @@ def _ports() -> EndpointSpec:
 
 
 def _template(engine: Engine, wanted: Service) -> TaskTemplate:
-    mounts = [Mount(into, place, "bind", place in wanted.read_only) for place, into in wanted.binds.items()]
+    mounts = [Mount(into, place, "bind") for place, into in wanted.binds.items()]
     mounts += [Mount(into, volume, "volume") for volume, into in wanted.volumes.items()]
     known = {}
     if wanted.secrets:

@@ -65,6 +65,13 @@ def changing(engine: Engine, student_id: str, listen: Listener, *, removing: boo
 
 
 @contextmanager
+def staying(engine: Engine, student_id: str, listen: Listener) -> Iterator[None]:
+    """Let nobody else between the changes of a student's environment that are made during the block. Raises EngineError."""
+    with locked(engine, student_id, listen):
+        yield
+
+
+@contextmanager
 def changing_class(engine: Engine, class_id: str) -> Iterator[None]:
     """Hold what a class has for all of its students during the block. Who comes meanwhile waits, and is told nothing. Raises EngineError."""
     with locked(engine, class_name(class_id), silent):

@@ -13,6 +13,7 @@ import shlex
 import socket
 import stat
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,9 +33,30 @@ _LONGEST = 400  # bytes of what _holder says
 _POLL = 0.2  # seconds between two tries; flock cannot wait with a deadline
 
 
+_mine = threading.local()  # `names`: what this thread has locked
+
+
 @contextmanager
 def locked(engine: Engine, student_id: str, listen: Listener, patience: float = 600) -> Iterator[None]:
-    """Hold the lock of a student's environment against all who may use the engine. Waits and raises as `student_lock` does."""
+    """Hold the lock of a student's environment against all who may use the engine. Waits and raises as `student_lock` does.
+
+    Within such a block the same thread has it already.
+    """
+    held_here: set[tuple[str, str]] = _mine.__dict__.setdefault("names", set())
+    name = engine.endpoint.url, student_id
+    if name in held_here:
+        yield
+        return
+    with _locked(engine, student_id, listen, patience):
+        held_here.add(name)
+        try:
+            yield
+        finally:
+            held_here.discard(name)
+
+
+@contextmanager
+def _locked(engine: Engine, student_id: str, listen: Listener, patience: float) -> Iterator[None]:
     folder, for_all = _folder_of(engine)
     with student_lock(folder, student_id, listen, patience):
         if for_all:

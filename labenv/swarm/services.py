@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from labenv.swarm import setup, wishes, words
 from labenv.swarm.supervisor import told_of
 
 _SOCKET = {"/var/run/docker.sock": "/var/run/docker.sock", "/sys/fs/cgroup": "/sys/fs/cgroup"}
-_READ_ONLY = frozenset({"/sys/fs/cgroup"})
 _NODE = {words.NODE: "{{.Node.ID}}", words.NODE_NAME: "{{.Node.Hostname}}"}
 _SECRETS = {words.CERTIFICATE: words.CERTIFICATE, words.TOKEN: words.TOKEN}
 _GRACE = 120  # seconds that a supervisor has for its last push
@@ -78,7 +77,6 @@ def warden(engine: Engine, image: str) -> Service:
         ["python3", "-m", "labenv.swarm.warden"],
         environment={**_of_nodes(), words.EVERY: f"{every:g}"},
         binds=_SOCKET,
-        read_only=_READ_ONLY,
         secrets=setup.named(engine, _SECRETS),
         replicas=None,
         memory=_WARDEN_MEMORY,
@@ -86,7 +84,12 @@ def warden(engine: Engine, image: str) -> Service:
     )
 
 
-def supervisor(engine: Engine, image: str, request: Request, reserve: Reserve, has: str) -> Service:
+def secrets(engine: Engine) -> dict[str, str]:
+    """The secrets that a supervisor needs, which are kept first: the same for all. Raises EngineError."""
+    return setup.named(engine, _SECRETS)
+
+
+def supervisor(image: str, request: Request, reserve: Reserve, has: str, secrets: Mapping[str, str]) -> Service:
     """The service of a student: one task, on a node that `has` the images (a label) and has room.
 
     Raises UsageError for a request that cannot be met, EngineError.
@@ -102,9 +105,8 @@ def supervisor(engine: Engine, image: str, request: Request, reserve: Reserve, h
         environment={**_of_nodes(), words.WORK: json.dumps(told_of(request), sort_keys=True)},
         labels={words.SUPERVISED: who, words.OF_CLASS: request.belongs.class_id},
         binds=_SOCKET,
-        read_only=_READ_ONLY,
         volumes={"labenv-slots": "/slots"},
-        secrets=setup.named(engine, _SECRETS),
+        secrets=secrets,
         constraints=[f"node.labels.{has}==yes"],
         memory=reserve.memory or machines * each + _SHELL_MEMORY,
         processors=reserve.processors or _PROCESSORS,

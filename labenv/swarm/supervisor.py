@@ -17,7 +17,7 @@ from labenv.engine.endpoint import Endpoint
 from labenv.engine.find import reconnect
 from labenv.engine.images import Images
 from labenv.environment import Allowance, Belonging
-from labenv.environments.changing import changing
+from labenv.environments.changing import changing, staying
 from labenv.environments.plan import Request, wished
 from labenv.environments.up import up
 from labenv.errors import EngineError, LabenvError, UsageError
@@ -73,7 +73,8 @@ def begin(engine: Engine, request: Request, keeper: Keeper, node: str, name: str
     answered = time.monotonic()
     generation = int(lease["generation"])
     try:
-        _bring(engine, request, keeper, lease, name)
+        with staying(engine, who, _log):
+            _bring(engine, request, keeper, lease, name)
     except Gone:
         raise
     except LabenvError as error:

@@ -74,6 +74,7 @@ def brought_up(
     classes = services.classes(manager)
     supervised = {who for who, class_id in classes.items() if class_id == of.id}
     reserve = Reserve(of.swarm.memory, of.swarm.processors) if of.swarm else Reserve()
+    secrets = services.secrets(manager)
     waiting: dict[str, tuple[Request, bool]] = {}
     with ExitStack() as stack:
         listen(Event("class", f"bringing up {many(len(requests), 'environment')} on the swarm", "start"))
@@ -84,7 +85,7 @@ def brought_up(
             try:
                 _refuse_other(who, of, classes.get(who) or (before.class_id if before and before.node else of.id))
                 if is_new:
-                    swarm.ensure(manager, services.supervisor(manager, image, request, reserve, label))
+                    swarm.ensure(manager, services.supervisor(image, request, reserve, label, secrets))
                 waiting[who] = request, is_new and not (before and before.stamp)
             except LabenvError as error:
                 yield who, error, None, False
