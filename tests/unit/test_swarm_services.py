@@ -190,8 +190,8 @@ def request(profiles: tuple[str, ...] = (), **more: Any) -> Request:
 
 def test_a_supervisor_never_differs_between_two_calls(manager: Engine, daemon: Docker) -> None:
     for profiles in (("outside", "x", "y", "z"), ("z", "y", "x", "outside")):
-        made = services.supervisor(manager, "sha256:1", request(), Reserve(), "labenv.has-1")
-        again = services.supervisor(manager, "sha256:1", request(), Reserve(), "labenv.has-1")
+        made = services.supervisor("sha256:1", request(), Reserve(), "labenv.has-1", services.secrets(manager))
+        again = services.supervisor("sha256:1", request(), Reserve(), "labenv.has-1", services.secrets(manager))
         assert made == again
         assert json.loads(made.environment[words.WORK]) == told_of(request())
         assert told_of(request(profiles))["profiles"] == ["outside", "x", "y", "z"]
@@ -209,11 +209,13 @@ def test_what_a_supervisor_is_told_is_what_was_asked_for() -> None:
 
 
 def test_a_supervisor_reserves_what_its_environment_needs_where_the_images_are(manager: Engine, daemon: Docker) -> None:
-    made = services.supervisor(manager, "sha256:1", request(), Reserve(), "labenv.has-1")
+    made = services.supervisor("sha256:1", request(), Reserve(), "labenv.has-1", services.secrets(manager))
     assert made.constraints == ["node.labels.labenv.has-1==yes"]
     assert made.memory >= MEMORY
     assert 0 < made.processors < 1
-    given = services.supervisor(manager, "sha256:1", request(), Reserve(300 << 20, 0.5), "labenv.has-1")
+    given = services.supervisor(
+        "sha256:1", request(), Reserve(300 << 20, 0.5), "labenv.has-1", services.secrets(manager)
+    )
     assert (given.memory, given.processors) == (300 << 20, 0.5)
     swarm.ensure(manager, given)
     template = daemon.made["labenv-supervisor-anna"]["Spec"]["TaskTemplate"]
@@ -332,9 +334,9 @@ def test_a_node_that_changes_meanwhile_gets_its_label_nevertheless(manager: Engi
 
 def test_whose_a_supervisor_is_stands_on_it(manager: Engine) -> None:
     assert services.classes(manager) == {}
-    swarm.ensure(manager, services.supervisor(manager, "sha256:1", request(), Reserve(), "l"))
+    swarm.ensure(manager, services.supervisor("sha256:1", request(), Reserve(), "l", services.secrets(manager)))
     other = request(student_id="bob", belongs=Belonging("sec", Allowance()))
-    swarm.ensure(manager, services.supervisor(manager, "sha256:1", other, Reserve(), "l"))
+    swarm.ensure(manager, services.supervisor("sha256:1", other, Reserve(), "l", services.secrets(manager)))
     swarm.ensure(manager, services.warden(manager, "sha256:1"))
     assert services.classes(manager) == {"anna": "ops", "bob": "sec"}
     assert services.students(manager, "ops") == {"anna": "id of labenv-supervisor-anna"}
@@ -495,7 +497,7 @@ def test_a_node_with_environments_is_drained_before_it_leaves() -> None:
 
 def test_a_manager_ends_what_there_is_and_forgets_the_swarm(manager: Engine, daemon: Docker) -> None:
     swarm.ensure(manager, services.warden(manager, "sha256:1"))
-    swarm.ensure(manager, services.supervisor(manager, "sha256:1", request(), Reserve(), "l"))
+    swarm.ensure(manager, services.supervisor("sha256:1", request(), Reserve(), "l", services.secrets(manager)))
     assert "push and remove 1 environment, end 2 services" in init.leaving(manager)
     init.leave(manager, silent)
     assert daemon.made == {}
