@@ -53,9 +53,10 @@ def class_up(environments: int, processors: int, machines: int = MACHINES, figur
 
 
 def waits(arrivals: Sequence[float], processors: int, machines: float, figures: Figures = FIGURES) -> list[float]:
-    """How many seconds each of the students waits who come to a node at these times, in order."""
+    """How many seconds each of the students waits who come at these times and whose environments are placed on one node, in order."""
+    placed = figures.task_placed + figures.task_told
     ended = _ended(arrivals, processors, figures.supervisor, machines, figures)
-    return [end - came for end, came in zip(ended, arrivals, strict=True)]
+    return [placed + end - came for end, came in zip(ended, arrivals, strict=True)]
 
 
 def _ended(begins: Sequence[float], processors: int, command: float, machines: float, figures: Figures) -> list[float]:
