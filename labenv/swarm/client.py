@@ -43,11 +43,19 @@ class Keeper:
 
     def push(self, student_id: str, stamp: str, data: bytes, generation: int) -> None:
         """Send the newest copy of an environment. Raises as `say` does."""
-        self._ask("PUT", f"/copies/{student_id}/{stamp}", params={"generation": generation}, data=data)
+        self._send(student_id, stamp, data, generation=generation)
 
     def push_aside(self, student_id: str, stamp: str, data: bytes, node: str) -> None:
         """Send a copy of what was found on a node that had lost the environment, to be kept as a save. Raises as `say` does."""
-        self._ask("PUT", f"/copies/{student_id}/{stamp}", params={"from": node}, data=data)
+        self._send(student_id, stamp, data, **{"from": node})
+
+    def _send(self, student_id: str, stamp: str, data: bytes, **told: str | int) -> None:
+        if len(data) > words.LARGEST:  # the keeper would hang up while it is sent
+            raise UsageError(
+                f"{student_id}'s machines have changed so much that a copy has {len(data) / 1e6:.0f} MB; the keeper takes "
+                f"{words.LARGEST / 1e6:.0f}."
+            )
+        self._ask("PUT", f"/copies/{student_id}/{stamp}", params=told, data=data)
 
     def _ask(self, how: str, path: str, **more: Any) -> requests.Response:
         try:

@@ -13,8 +13,10 @@ import socketserver
 import ssl
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from hmac import compare_digest
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,9 +33,9 @@ from labenv.swarm.place import Place, settings
 from labenv.text import one_line
 
 _COPY = re.compile(r"/copies/([a-z0-9-]{1,40})/([0-9A-Fa-fT-]{1,60})")
-_LARGEST = 200_000_000  # bytes of a copy: four machines that have changed a lot
 _LARGEST_WORD = 1_000_000
 _PATIENCE = 60  # seconds that a connection may say nothing
+_LINGER = 2  # seconds for what a client still sends that is refused
 
 
 class Keeper:
@@ -173,7 +175,7 @@ class _Answer(BaseHTTPRequestHandler):
             return
         url = urlsplit(self.path)
         asked = {name: values[0] for name, values in parse_qs(url.query).items()}
-        data = self._body(_LARGEST)
+        data = self._body(words.LARGEST)
         if data is None:
             return
         if not (found := _COPY.fullmatch(url.path)):
@@ -215,17 +217,27 @@ class _Answer(BaseHTTPRequestHandler):
     def _is_known(self) -> bool:
         if compare_digest(self.headers.get("Authorization", "").encode(), f"Bearer {self.token}".encode()):
             return True
-        self.close_connection = True
-        self._say(HTTPStatus.FORBIDDEN, {"error": "That is not the token of this swarm."})
+        self._refuse(HTTPStatus.FORBIDDEN, "That is not the token of this swarm.")
         return False
 
     def _body(self, most: int) -> bytes | None:
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > most:
-            self.close_connection = True
-            self._say(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": f"More than {most} bytes are not taken."})
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"More than {most} bytes are not taken.")
             return None
         return self.rfile.read(int(length))
+
+    def _refuse(self, status: HTTPStatus, sentence: str) -> None:
+        """Answer without the body, and end the connection."""
+        self.close_connection = True
+        self._say(status, {"error": sentence})
+        # What is still on its way is read, within reason: to close on it would be a reset, which the answer may not outlive.
+        length = self.headers.get("Content-Length", "")
+        left, deadline = min(int(length), _LARGEST_WORD) if length.isdecimal() else 0, time.monotonic() + _LINGER
+        self.connection.settimeout(_LINGER)
+        with suppress(OSError):
+            while left > 0 and time.monotonic() < deadline and (piece := self.rfile.read1(left)):
+                left -= len(piece)
 
     def _answer(self, work: Callable[[], dict[str, Any]]) -> None:
         try:
@@ -249,6 +261,8 @@ class _Answer(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
+        if self.close_connection:  # or who asks next would do so on it
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
 

@@ -1,6 +1,7 @@
 """The names that a swarm's parts share: services, secrets, labels, settings."""
 
 PORT = 23764  # where the keeper listens
+LARGEST = 200_000_000  # bytes of a copy that the keeper takes: four machines that have changed a lot
 SECRETS = "/run/secrets"
 # The secrets of the swarm, by their files in a container.
 CERTIFICATE, KEY, TOKEN, PLACE = "labenv-certificate", "labenv-key", "labenv-token", "labenv-place"

@@ -155,13 +155,19 @@ def test_what_is_too_large_is_refused_before_it_is_read(
 ) -> None:
     begin(asked)
     before = files(state)
-    monkeypatch.setattr(keeper, "_LARGEST", 1000)
-    with pytest.raises(LabenvError):
-        asked.push("anna", stamp(1), b"x" * 1001, 1)
-    monkeypatch.setattr(keeper, "_LARGEST_WORD", 100)
-    with pytest.raises(UsageError, match="More than 100 bytes are not taken"):
-        asked.say("failed", student="anna", generation=1, sentence="x" * 200)
+    monkeypatch.setattr(words, "LARGEST", 1_000_000)
+    with pytest.raises(
+        UsageError, match="anna's machines have changed so much that a copy has 2 MB; the keeper takes 1"
+    ):
+        asked.push("anna", stamp(1), b"x" * 2_000_000, 1)
+    with pytest.raises(UsageError, match="More than 1000000 bytes are not taken"):
+        asked._ask("PUT", f"/copies/anna/{stamp(1)}", data=b"x" * 1_000_001)
+    with pytest.raises(LabenvError):  # who sends more may not hear why
+        asked._ask("PUT", f"/copies/anna/{stamp(1)}", data=b"x" * 50_000_000)
+    with pytest.raises(UsageError, match="More than 1000000 bytes are not taken"):
+        asked.say("failed", student="anna", generation=1, sentence="x" * 1_000_000)
     assert files(state) == before
+    assert begin(asked)["generation"] == 2
 
 
 @pytest.mark.parametrize("length", ["", "-1", "1e3", "999999999999", "٣"])
