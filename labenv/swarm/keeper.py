@@ -25,8 +25,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from labenv.engine import kept
-from labenv.errors import LabenvError, UsageError
-from labenv.swarm import words
+from labenv.errors import EngineError, LabenvError, UsageError
+from labenv.swarm import setup, words
 from labenv.swarm.leases import Gone, Leases, everything, read
 from labenv.swarm.mirror import Mirror
 from labenv.swarm.place import Place, settings
@@ -86,21 +86,22 @@ class Keeper:
     def seen(self, told: dict[str, Any]) -> dict[str, Any]:
         """A warden tells which environments of which student its node has, each with its class.
 
-        Returns which are stale, and the generation of the others. What is of no class of the swarm is neither.
+        Returns which are stale, and the generation of the others: of the current ones, and of those whose supervisor has still to bring up what it
+        was given. What is of no class of the swarm is neither.
         """
         node, name = str(told["node"]), str(told["name"])
         holds: Mapping[str, str] = dict(told["holds"])
         self.leases.heard(node)
-        stale, current = [], {}
+        stale, current, coming = [], {}, {}
         for student, class_id in holds.items():
             lease = read(student)
             if not lease or lease.class_id != class_id:
                 continue
             if lease.node == node:
-                current[student] = lease.generation
+                (coming if lease.stale else current)[student] = lease.generation
             elif lease.node or lease.name != name:
                 stale.append(student)
-        return {"stale": stale, "current": current}
+        return {"stale": stale, "current": current, "coming": coming}
 
     def keep(self, student: str, stamp: str, data: bytes, generation: int) -> None:
         """Keep a copy as the newest of an environment, in place of the one before. Raises Gone, UsageError, LabenvError.
@@ -303,6 +304,10 @@ def main() -> None:
     """Serve until SIGTERM."""
     secrets = Path(words.SECRETS)
     port = int(os.environ.get(words.KEEPER_PORT, words.PORT))
+    try:
+        setup.made()
+    except EngineError as error:  # it would keep everything in a folder that nobody sees
+        sys.exit(f"The keeper does not see the state of the manager's user in {setup.folder()}: {error}")
     token = (secrets / words.TOKEN).read_text(encoding="utf-8").strip()
     server = Server(("0.0.0.0", port), secrets / words.CERTIFICATE, secrets / words.KEY, token, Keeper())
     over = threading.Event()

@@ -51,7 +51,8 @@ class Lease:
     """Who has a student's environment: the `node` (its id in the swarm) and its name, since `begun`; no node if nobody has.
 
     `up` is when it was up there, and `parts` how long the supervisor took for what (seconds); `failed` is the sentence about
-    why it could not come up. `pushed` is when the copy with that `stamp` was made. Times are UTC, ISO 8601.
+    why it could not come up. `pushed` is when the copy with that `stamp` was made. Times are UTC, ISO 8601. While it is `stale`, what the
+    node may have of the student is not what it was given: until it comes up.
     """
 
     student: str
@@ -66,6 +67,7 @@ class Lease:
     pushed: str = ""
     stamp: str = ""
     moves: tuple[Move, ...] = ()
+    stale: bool = False
 
     @property
     def is_up(self) -> bool:
@@ -169,7 +171,8 @@ class Leases:
         name = one_line(name)[:_LONGEST]
         with self._changing(student_id, class_id) as held:
             before = held if has(held.stamp) else replace(held, pushed="", stamp="")
-            is_stale = bool(before.generation) and before.node != node
+            # Asked again before it came up, because the answer was lost or keeping aside failed, it is as stale as before.
+            is_stale = bool(before.generation) and (before.node != node or before.stale)
             moves = before.moves
             source = before.name or (moves[-1].target if moves else "")
             if before.node and before.node != node:
@@ -187,6 +190,7 @@ class Leases:
                 parts={},
                 failed="",
                 moves=moves,
+                stale=is_stale,
             )
             _write(lease)
         return lease, is_stale
@@ -194,7 +198,7 @@ class Leases:
     def came_up(self, student_id: str, generation: int, parts: dict[str, float]) -> None:
         """Note that an environment is up, and how long that took. Raises Gone."""
         with self._mine(student_id, generation) as lease:
-            _write(replace(lease, up=now(), parts=parts, failed=""))
+            _write(replace(lease, up=now(), parts=parts, failed="", stale=False))
 
     def failed(self, student_id: str, generation: int, sentence: str) -> None:
         """Note why an environment cannot come up. Raises Gone."""

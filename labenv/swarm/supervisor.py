@@ -126,10 +126,12 @@ def end(engine: Engine, student_id: str, class_id: str, keeper: Keeper, node: st
     """Push the environment's last state, and remove it from this node. Raises LabenvError, and then it stays, with all work."""
     held = keeper.say("seen", node=node, name="", holds={student_id: class_id})
     generation = held["current"].get(student_id)
-    if generation is None:  # it is another node's: the warden keeps what is here aside
-        return
-    copies.end(engine, student_id, keeper, generation, class_id)
-    keeper.say("end", student=student_id, generation=generation)
+    if generation is not None:
+        copies.end(engine, student_id, keeper, generation, class_id)
+    else:  # what is here is stale, if anything is: the warden keeps it aside
+        generation = held["coming"].get(student_id)
+    if generation is not None:
+        keeper.say("end", student=student_id, generation=generation)
 
 
 def _log(event: Event) -> None:

@@ -420,7 +420,11 @@ def test_what_was_removed_for_good_leaves_no_copy(
     assert not (state / "saves").exists()
     with pytest.raises(Gone):
         asked.push("anna", stamp(2), packed(2), 1)
-    assert asked.say("seen", node="id1", name="n1", holds={"anna": "ops"}) == {"stale": ["anna"], "current": {}}
+    assert asked.say("seen", node="id1", name="n1", holds={"anna": "ops"}) == {
+        "stale": ["anna"],
+        "current": {},
+        "coming": {},
+    }
     assert begin(asked) == {"generation": 3, "stale": True, "stamp": ""}
     asked.say("forget", student="zoe")
 
@@ -431,14 +435,32 @@ def test_a_warden_learns_what_is_stale(asked: client.Keeper) -> None:
     def seen(node: str, **holds: str) -> dict[str, Any]:
         return asked.say("seen", node=node, name=node.replace("id", "n"), holds=holds)
 
-    assert seen("id1", anna="ops") == {"stale": [], "current": {"anna": 1}}
-    assert seen("id2", anna="ops") == {"stale": ["anna"], "current": {}}
-    assert seen("id2", anna="other", bob="ops") == {"stale": [], "current": {}}, "no environment of this swarm's"
+    assert seen("id1", anna="ops") == {"stale": [], "current": {"anna": 1}, "coming": {}}
+    assert seen("id2", anna="ops") == {"stale": ["anna"], "current": {}, "coming": {}}
+    assert seen("id2", anna="other", bob="ops") == {"stale": [], "current": {}, "coming": {}}, (
+        "no environment of this swarm's"
+    )
     asked.say("end", student="anna", generation=1)
-    assert seen("id1", anna="ops") == {"stale": [], "current": {}}, "it is just being removed"
-    assert seen("id2", anna="ops") == {"stale": ["anna"], "current": {}}
+    assert seen("id1", anna="ops") == {"stale": [], "current": {}, "coming": {}}, "it is just being removed"
+    assert seen("id2", anna="ops") == {"stale": ["anna"], "current": {}, "coming": {}}
     begin(asked, "id2")
-    assert seen("id1", anna="ops") == {"stale": ["anna"], "current": {}}
+    assert seen("id1", anna="ops") == {"stale": ["anna"], "current": {}, "coming": {}}
+
+
+def test_what_was_not_kept_aside_stays_stale_until_its_supervisor_brings_up_what_it_was_given(
+    asked: client.Keeper, packed: Callable[..., bytes]
+) -> None:
+    begin(asked)
+    asked.push("anna", stamp(1), packed(1), 1)
+    begin(asked, "id2")
+    for generation in (3, 4):  # it fails, or the answer is lost
+        assert begin(asked) == {"generation": generation, "stale": True, "stamp": stamp(1)}
+    holds = {"anna": "ops"}
+    seen = asked.say("seen", node="id1", name="n1", holds=holds)
+    assert seen == {"stale": [], "current": {}, "coming": {"anna": 4}}, "a warden pushes nothing of it"
+    asked.say("up", student="anna", generation=4, parts={})
+    assert asked.say("seen", node="id1", name="n1", holds=holds)["current"] == {"anna": 4}
+    assert not begin(asked)["stale"], "as after a restart of the node"
 
 
 def test_what_is_found_on_a_lost_node_is_kept_as_a_save(asked: client.Keeper, packed: Callable[..., bytes]) -> None:
@@ -550,6 +572,16 @@ def test_what_is_refused_is_not_asked_again(asked: client.Keeper) -> None:
 def test_a_port_that_is_taken_is_an_error_that_leaves_no_socket(server: keeper.Server) -> None:
     with pytest.raises(OSError, match="in use"):
         listening(server.server_port)
+
+
+def test_a_keeper_that_does_not_see_the_managers_state_does_not_run(tmp_path: Path) -> None:
+    code = "import sys; from labenv.swarm import keeper, words; words.SECRETS = sys.argv[1]; keeper.main()"
+    secrets, env = setup.folder(), {**os.environ, "XDG_STATE_HOME": str(tmp_path / "elsewhere")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(secrets)], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "does not see the state of the manager's user" in done.stderr
 
 
 def test_the_keepers_program_serves_until_it_is_ended(tmp_path: Path, state: Path) -> None:

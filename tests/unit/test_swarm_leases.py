@@ -89,6 +89,15 @@ def test_what_went_on_elsewhere_without_an_end_was_lost(held: Leases) -> None:
     assert leases.news(replace(lease, moves=(old,))) is None
 
 
+def test_what_is_stale_stays_so_until_it_comes_up(held: Leases) -> None:
+    began(held)
+    for generation in (2, 3):
+        lease, is_stale = held.begin("anna", "ops", "id2", "n2")
+        assert (lease.generation, is_stale, len(lease.moves)) == (generation, True, 1)
+    held.came_up("anna", 3, {})
+    assert not held.begin("anna", "ops", "id2", "n2")[1]
+
+
 def test_whoever_had_it_before_changes_nothing(held: Leases) -> None:
     began(held)
     began(held, "id2")
