@@ -92,7 +92,7 @@ class Keeper:
         node, name = str(told["node"]), str(told["name"])
         holds: Mapping[str, str] = dict(told["holds"])
         self.leases.heard(node)
-        stale, current, coming = [], {}, {}
+        stale, current, coming = list[str](), dict[str, int](), dict[str, int]()
         for student, class_id in holds.items():
             lease = read(student)
             if not lease or lease.class_id != class_id:
