@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-from labenv.gate.state import Gate
+from labenv.gate.state import Gate, Visitor
+from labenv.gate.visit import Visit
 from labenv.swarm import leases
 from labenv.swarm.leases import Lease
 
@@ -20,10 +21,15 @@ async def keep(gate: Gate) -> None:
             known = before.get(student)
             if lease.is_up and known and (text := said(known, lease)):
                 gate.note(student, "moved", line=text)
-                await gate.tell(student, text)
+                await asyncio.gather(*(one.tell(text) for one in list(gate.visits) if _hears(one, student, lease)))
                 gate.moved(student)
         # Of who is on the way, what is compared with is where they were.
         before = now | {who: lease for who, lease in before.items() if who in now and not now[who].is_up}
+
+
+def _hears(visit: Visitor, student: str, lease: Lease) -> bool:
+    """Whether it is told: what was lost stands on a page until it is read."""
+    return visit.student == student and (isinstance(visit, Visit) or not leases.news(lease))
 
 
 def said(before: Lease, now: Lease) -> str:

@@ -176,7 +176,9 @@ class Leases:
             moves = before.moves
             source = before.name or (moves[-1].target if moves else "")
             if before.node and before.node != node:
-                move = Move(before.name, name, now(), before.pushed, lost=True, seen=self._seen.get(before.node, ""))
+                # Where it could not come up, nobody has worked.
+                lost, seen = bool(before.up or not before.failed), self._seen.get(before.node, "")
+                move = Move(before.name, name, now(), before.pushed, lost=lost, seen=seen)
                 moves = (*moves, move)[-_MOST_MOVES:]
             elif not before.node and source and source != name:
                 moves = (*moves, Move(source, name, now(), before.pushed, lost=False))[-_MOST_MOVES:]

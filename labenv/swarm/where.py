@@ -208,7 +208,7 @@ class Fleet(Engine):
         if not lease.up:
             failed = f": {lease.failed} It is tried again." if lease.failed else " just now."
             return AwayError(f"{student_id}'s environment comes up on {lease.name}{failed}")
-        if there is None:
+        if there is None or self.nodes.is_down(lease.node):
             return _silent(lease)
         return (
             None

@@ -152,7 +152,8 @@ class Board:
         recorded: Mapping[str, Any],
     ) -> Row:
         if environment is None:
-            return Row(member.id, member.name, "missing")
+            away = self._engine.away(member.id, ())
+            return Row(member.id, member.name, "missing", note=str(away or ""))
         if told is None:
             return Row(
                 member.id,

@@ -54,7 +54,8 @@ def server(row: Row) -> str:
 
 def lost(row: Row) -> list[str]:
     """What a student lost lately with a node, in a few words; nothing if nothing."""
-    return [leases.said(row.lease)] if row.lease and leases.news(row.lease) else []
+    news = leases.news(row.lease) if row.lease else None
+    return [leases.said(row.lease)] if row.lease and news and leases.minutes(news) != 0 else []
 
 
 def losses(rows: Sequence[Row]) -> list[str]:
