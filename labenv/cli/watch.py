@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from labenv.cli import common, screen
 from labenv.errors import EngineError
+from labenv.events import silent
 from labenv.sheet import guide, progress
 from labenv.sheet.progress import Mark
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
     from labenv.environment import Environment
     from labenv.lab.model import Lab
+    from labenv.swarm.where import Fleet
 
 
 def watch(engine: "Engine", environment: "Environment", lab: "Lab", steps: list[str] | None) -> None:
@@ -25,33 +27,43 @@ def watch(engine: "Engine", environment: "Environment", lab: "Lab", steps: list[
     gc.enable()  # unlike other commands this one may run for hours
     draw = partial(_screen, every=bool(steps)) if sys.stdout.isatty() else _log
     before: dict[str, Mark] = {}
+    fleet = _fleet(environment)
     try:
         while True:
+            away = partial((fleet or engine).away, environment.student.id, (environment,))
             try:
-                for report in watching.reports(engine, environment, steps=steps):
-                    marks = {
-                        row.step.id: row.mark for heading in progress.headings(report, lab) for row in heading.rows
-                    }
+                for report in watching.reports(engine, environment, steps=steps, away=away):
+                    headings = progress.headings(report, lab)
+                    marks = {row.step.id: row.mark for heading in headings for row in heading.rows}
                     draw(report.spoken(lab), lab, before, marks)
                     before = marks
             except EngineError:
-                if not (there := _elsewhere(environment)):
+                if not (fleet and (there := _followed(fleet, engine, environment))):
                     raise
                 engine, environment = there
     except KeyboardInterrupt:
         print(file=sys.stderr)
 
 
-def _elsewhere(environment: "Environment") -> "tuple[Engine, Environment] | None":
+def _fleet(environment: "Environment") -> "Fleet | None":
+    """All nodes, if a swarm has the environment, so that it may go from one to another."""
+    from labenv.swarm import leases
+
+    if not leases.is_placed(environment.student.id):
+        return None
+    from labenv.swarm.where import Fleet
+
+    return Fleet(common.open_local_engine(silent))
+
+
+def _followed(fleet: "Fleet", engine: "Engine", environment: "Environment") -> "tuple[Engine, Environment] | None":
     """Where an environment is by now that went to another server of a swarm; None if it did not."""
-    from labenv.swarm import leases, where
+    from labenv.swarm import where
 
     who = environment.student.id
-    if not leases.placed(who):
-        return None
     with screen.progress(quiet=True) as listen:
-        engine = where.followed(common.open_local_engine(listen), who, listen)
-    return (engine, common.chosen(engine, who)) if engine else None
+        found = where.followed(fleet, who, engine, listen)
+    return (found, common.chosen(found, who)) if found else None
 
 
 def _screen(report: "Report", lab: "Lab", before: dict[str, Mark], marks: dict[str, Mark], *, every: bool) -> None:

@@ -47,13 +47,14 @@ def reports(
     check: "Callable[..., Report]" = run_checks,
     tell: Callable[[tuple[CheckResult, ...]], None] = lambda _: None,
     over: threading.Event | None = None,
+    away: Callable[[], EngineError | None] = lambda: None,
     listen: Listener = silent,
 ) -> Iterator[Report]:
     """A report now, and another one each time something changes in a machine: without an end, or until `over` is set.
 
     A run during which a student edits something is given up for the next one, a few times in a row. `tell` is given what a run is
-    certain of, as an Onlooker's. Waiting can be interrupted (KeyboardInterrupt). `check` makes a report, as `run_checks` does. Raises UsageError
-    for an unknown step, EngineError once the environment is gone.
+    certain of, as an Onlooker's. Waiting can be interrupted (KeyboardInterrupt). `check` makes a report, as `run_checks` does; a run is given up once
+    `away` says why nobody can work in the environment. Raises UsageError for an unknown step, EngineError once the environment is gone or away.
     """
     containers = [machine.container for machine in environment.machines]
     watched = all_watched(labs.of(environment))
@@ -73,9 +74,11 @@ def reports(
         while not changes.empty():
             news.update([changes.get()])
         edited = any(_edits(before[name]) != _edits(digest) for name, digest in news.items())
-        return over.is_set() or (edited and changed < _OWN and given_up < _GIVEN_UP)
+        return over.is_set() or away() is not None or (edited and changed < _OWN and given_up < _GIVEN_UP)
 
     while not over.is_set():
+        if why := away():
+            raise why
         _settled(engine, environment)
         news.clear()
         try:

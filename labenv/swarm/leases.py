@@ -306,7 +306,8 @@ def minutes(lost: Move) -> int | None:
     if not lost.pushed:
         return None
     last = datetime.fromisoformat(lost.seen or lost.at)
-    return math.ceil(max(0.0, (last - datetime.fromisoformat(lost.pushed)).total_seconds()) / 60)
+    # It may have gone on for a moment after it was heard of.
+    return max(1, math.ceil((last - datetime.fromisoformat(lost.pushed)).total_seconds() / 60))
 
 
 def told(lease: Lease) -> Iterator[str]:
@@ -318,13 +319,11 @@ def told(lease: Lease) -> Iterator[str]:
     yield f"The server {lost.source} was lost{when}, and your environment went on on {lost.target} at {clock(lost.at)}."
     if count := minutes(lost):
         yield f"It is as it was at {clock(lost.pushed)}: up to {many(count, 'minute')} of your work are not in it."
-    elif lost.pushed:
-        yield f"It is as it was at {clock(lost.pushed)}: nothing was lost."
     else:
         yield "It began again from the start, because there was no copy of it."
     if lost.aside:
         yield f"{lost.source} came back, and what was there is kept as a save. To go back to it: labenv restore {lost.aside}"
-    elif count or not lost.pushed:
+    else:
         yield f"If {lost.source} comes back, what was there is kept as a save."
 
 
@@ -334,7 +333,7 @@ def said(lease: Lease) -> str:
     if not lost:
         return ""
     count = minutes(lost)
-    how = f"up to {many(count, 'minute')}" if count else "everything" if count is None else "nothing"
+    how = f"up to {many(count, 'minute')}" if count else "everything"
     kept = f"; what was there is the save {lost.aside}" if lost.aside else ""
     return f"lost {how} with {lost.source} at {clock(lost.seen or lost.at)}{kept}"
 

@@ -139,12 +139,12 @@ def moving(engine: Engine, student_id: str, machine: str) -> EngineError | None:
     return None
 
 
-def followed(manager: Engine, student_id: str, listen: Listener) -> Engine | None:
-    """The engine to which a student's environment went that could not be reached any more, once it is up there.
+def followed(fleet: "Fleet", student_id: str, was: Engine, listen: Listener) -> Engine | None:
+    """The engine to which a student's environment went from the one where it `was`, once it is up there.
 
     None if it went nowhere, and was only removed, or stopped. Says on which way it is. Raises EngineError.
     """
-    fleet, said, deadline = Fleet(manager), "", time.monotonic() + _GOING
+    said, deadline = "", time.monotonic() + _GOING
     while leases.placed(student_id):
         there: Sequence[Environment] | None = None
         with suppress(EngineError):
@@ -155,7 +155,8 @@ def followed(manager: Engine, student_id: str, listen: Listener) -> Engine | Non
             listen(Event("swarm", said, "warn"))
         runs = bool(there) and all(machine.state == "running" for each in there or () for machine in each.regular)
         if not away and (runs or said or time.monotonic() > deadline):
-            return fleet.holding(student_id) if said else None
+            found = fleet.holding(student_id)
+            return found if said or found.endpoint != was.endpoint else None
         time.sleep(_AGAIN)
     return None
 

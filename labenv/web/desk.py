@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -217,7 +218,8 @@ class Desk:
                 if self.sight.lab and self.sight.lab.id != lab.id:
                     publish(report=None, at=None)
                 publish(environment=environment, lab=lab)
-                for report in watch.reports(engine, environment, check=check, tell=tell, over=self._over):
+                away = partial(self.engine.away, self.student, (environment,))
+                for report in watch.reports(engine, environment, check=check, tell=tell, over=self._over, away=away):
                     if save_store.has_drill(engine, self.student):  # it began during the check, which found its fault
                         publish(drills=True)
                         continue

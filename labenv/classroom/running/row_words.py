@@ -54,8 +54,7 @@ def server(row: Row) -> str:
 
 def lost(row: Row) -> list[str]:
     """What a student lost lately with a node, in a few words; nothing if nothing."""
-    news = leases.news(row.lease) if row.lease else None
-    return [leases.said(row.lease)] if row.lease and news and leases.minutes(news) != 0 else []
+    return [leases.said(row.lease)] if row.lease and leases.news(row.lease) else []
 
 
 def losses(rows: Sequence[Row]) -> list[str]:
