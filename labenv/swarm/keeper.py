@@ -27,7 +27,7 @@ from urllib.parse import parse_qs, urlsplit
 from labenv.engine import kept
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.swarm import setup, words
-from labenv.swarm.leases import Gone, Leases, everything, read
+from labenv.swarm.leases import Gone, Leases, everything, left_on, read
 from labenv.swarm.mirror import Mirror
 from labenv.swarm.place import Place, settings
 from labenv.text import one_line
@@ -54,7 +54,12 @@ class Keeper:
         """A supervisor is about to bring an environment up. Returns what it must know. Raises UsageError."""
         student = str(told["student"])
         lease, is_stale = self.leases.begin(
-            student, str(told["class"]), str(told["node"]), str(told["name"]), lambda stamp: kept.has(student, stamp)
+            student,
+            str(told["class"]),
+            str(told["node"]),
+            str(told["name"]),
+            lambda stamp: kept.has(student, stamp),
+            lambda stamp: _stands(student, stamp),
         )
         return {"generation": lease.generation, "stale": is_stale, "stamp": lease.stamp}
 
@@ -133,14 +138,23 @@ class Keeper:
 def _drop_pushed(student: str, but: str, needed: Collection[str]) -> None:
     """Remove what was pushed of a student but the copy with that stamp, and what only machines stood on.
 
-    What machines stand on, as `needed` says, stays. Also what a keeper has left that was killed while it kept a copy goes.
+    What machines stand on, as `needed` says, stays, also what those on lost nodes stand on. Also what a keeper has left that was killed while it kept a copy goes.
     """
+    needed = {*needed, *left_on(student)}
     for manifest in kept.manifests(student):
         stamp = str(manifest["stamp"])
         # A person may call a save so, too; it has no records.
         if stamp != but and manifest["name"] == words.PUSHED and "records" in manifest:
             kept.drop(student, stamp, needed=stamp in needed)
     kept.drop_unneeded(student, needed)
+
+
+def _stands(student: str, stamp: str) -> tuple[str, ...]:
+    """What machines stand on of which that is the last copy: what it says, or the copy itself if they came out of it since."""
+    for manifest in kept.manifests(student):
+        if manifest["stamp"] == stamp:
+            return (*sorted(kept.stands_on(manifest)), stamp)
+    return ()
 
 
 class _Answer(BaseHTTPRequestHandler):

@@ -34,7 +34,8 @@ class Move:
     """An environment went from a node to another: when, and the time of the copy that it goes on from ("" if it began again).
 
     It was `lost` if the node did not end it; `seen` is when that node was last heard of. Times are UTC, ISO 8601. `aside` is the
-    save with what was found on the lost node later.
+    save with what was found on the lost node later. `stands` are the stamps of copies that its machines there may stand on, without which no
+    such save can be made.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Move:
     lost: bool
     seen: str = ""
     aside: str = ""
+    stands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def read(student_id: str) -> Lease | None:
     with suppress(OSError, ValueError, TypeError, LookupError, AttributeError, UsageError):
         path = folder() / f"{student.check_id(student_id)}.json"
         told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        moves = tuple(Move(**move) for move in told.pop("moves"))
+        moves = tuple(Move(**{**move, "stands": tuple(move.get("stands", ()))}) for move in told.pop("moves"))
         return _checked(Lease(**told, moves=moves))
     return None
 
@@ -116,7 +118,7 @@ def _checked(lease: Lease) -> Lease:
     texts = [lease.student, lease.class_id, lease.node, lease.name, lease.failed, lease.stamp]
     times = [lease.begun, lease.up, lease.pushed]
     for move in lease.moves:
-        texts += (move.source, move.target, move.aside)
+        texts += (move.source, move.target, move.aside, *move.stands)
         times += [move.at, move.pushed, move.seen]
     for moment in filter(None, times):
         datetime.fromisoformat(moment)
@@ -129,6 +131,12 @@ def everything(class_id: str | None = None) -> dict[str, Lease]:
     """All leases (of one class, if given), by student."""
     found = (read(path.stem) for path in sorted(folder().glob("*.json")))
     return {each.student: each for each in found if each and class_id in (None, each.class_id)}
+
+
+def left_on(student_id: str) -> set[str]:
+    """The stamps of copies that a student's machines on lost nodes may stand on, until what is there was kept aside."""
+    lease = read(student_id)
+    return {stamp for move in lease.moves for stamp in move.stands} if lease else set()
 
 
 def changed() -> int:
@@ -161,12 +169,18 @@ class Leases:
         self._seen[node] = now()
 
     def begin(
-        self, student_id: str, class_id: str, node: str, name: str, has: Callable[[str], bool] = bool
+        self,
+        student_id: str,
+        class_id: str,
+        node: str,
+        name: str,
+        has: Callable[[str], bool] = bool,
+        stands: Callable[[str], tuple[str, ...]] = lambda _: (),
     ) -> tuple[Lease, bool]:
         """Give an environment to a node; returns the lease, and whether what that node may still have of the student is stale.
 
-        `has` tells whether there is a copy with a stamp: without one, the environment does not go on from it. Raises UsageError if
-        another class has a student of that id.
+        `has` tells whether there is a copy with a stamp: without one, the environment does not go on from it. `stands` tells what machines
+        stand on of which that is the last copy. Raises UsageError if another class has a student of that id.
         """
         name = one_line(name)[:_LONGEST]
         with self._changing(student_id, class_id) as held:
@@ -178,7 +192,8 @@ class Leases:
             if before.node and before.node != node:
                 # Where it could not come up, nobody has worked.
                 lost, seen = bool(before.up or not before.failed), self._seen.get(before.node, "")
-                move = Move(before.name, name, now(), before.pushed, lost=lost, seen=seen)
+                left = stands(before.stamp)
+                move = Move(before.name, name, now(), before.pushed, lost=lost, seen=seen, stands=left)
                 moves = (*moves, move)[-_MOST_MOVES:]
             elif not before.node and source and source != name:
                 moves = (*moves, Move(source, name, now(), before.pushed, lost=False))[-_MOST_MOVES:]
@@ -247,6 +262,7 @@ class Leases:
                 moves = [
                     replace(m, aside=save) if m.source == name and m.lost and not m.aside else m for m in lease.moves
                 ]
+                moves = [replace(m, stands=()) if m.source == name else m for m in moves]
                 _write(replace(lease, moves=tuple(moves)))
 
     def _changing(self, student_id: str, class_id: str) -> "_Held":

@@ -311,7 +311,7 @@ def test_whoever_lost_it_pushes_nothing(asked: client.Keeper, state: Path, packe
         asked.push("bob", stamp(2), packed(2, student="bob"), 1)
     assert files(state) == before
     asked.push("anna", stamp(2), packed(2), 2)
-    assert kept.stamps("anna") == {stamp(2)}
+    assert kept.stamps("anna") == {stamp(1), stamp(2)}, "machines on n1 may stand on the first"
 
 
 def test_another_node_that_begins_while_a_copy_arrives_leaves_nothing_of_it(
@@ -363,12 +363,14 @@ def test_only_the_newest_copy_stays_and_what_machines_stand_on(
     for number in range(1, 4):
         asked.push("anna", stamp(number), packed(number), 1)
         assert kept.stamps("anna") == {stamp(number)}
+    asked.say("end", student="anna", generation=1)
     begin(asked, "id2")  # whose machines come out of the third
     asked.push("anna", stamp(4), packed(4, parent=stamp(3)), 2)
     asked.push("anna", stamp(5), packed(5, parent=stamp(3)), 2)
     assert sorted(path.name for path in (state / "saves" / "anna").iterdir()) == [stamp(3) + ".parent", stamp(5)]
     assert [manifest["stamp"] for manifest in kept.manifests("anna")] == [stamp(5)]
     assert asked.copy("anna", stamp(3)) == packed(3)
+    asked.say("end", student="anna", generation=2)
     begin(asked, "id3")
     asked.push("anna", stamp(6), packed(6), 3)
     assert kept.stamps("anna") == {stamp(6)}
@@ -605,3 +607,26 @@ def test_the_keepers_program_serves_until_it_is_ended(tmp_path: Path, state: Pat
         running.kill()
     assert (running.returncode, said) == (0, f"The keeper listens on port {port}.\n")
     assert "nonsense://x is no place for copies" in complaints
+
+
+def test_what_machines_on_a_lost_node_stand_on_is_kept_until_they_were_kept_aside(
+    state: Path, asked: client.Keeper, packed: Callable[..., bytes]
+) -> None:
+    def there() -> set[str]:
+        return {path.name.removesuffix(".parent") for path in (state / "saves" / "anna").iterdir()}
+
+    begin(asked)
+    asked.push("anna", stamp(1), packed(1), 1)
+    asked.say("end", student="anna", generation=1)
+    begin(asked, "id2")  # drained: its machines on n2 came out of the first copy
+    asked.push("anna", stamp(2), packed(2, parent=stamp(1)), 2)
+    begin(asked, "id3")  # n2 is lost: those on n3 come out of the second one
+    asked.push("anna", stamp(3), packed(3, parent=stamp(2)), 3)
+    asked.say("end", student="anna", generation=3)
+    begin(asked, "id1")
+    asked.push("anna", stamp(4), packed(4, parent=stamp(3)), 4)
+    asked.push("anna", stamp(5), packed(5, parent=stamp(3)), 4)
+    assert there() == {stamp(1), stamp(2), stamp(3), stamp(5)}
+    asked.push_aside("anna", stamp(6), packed(6, parent=stamp(1), name="aside-n2"), "n2")
+    asked.push("anna", stamp(7), packed(7, parent=stamp(3)), 4)
+    assert there() == {stamp(3), stamp(6), stamp(7)}
