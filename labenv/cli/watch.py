@@ -4,7 +4,7 @@ import gc
 import sys
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labenv.cli import common, screen
 from labenv.errors import EngineError
@@ -13,6 +13,8 @@ from labenv.sheet import guide, progress
 from labenv.sheet.progress import Mark
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from labenv.checks.results import Report
     from labenv.engine import Engine
     from labenv.environment import Environment
@@ -22,17 +24,14 @@ if TYPE_CHECKING:
 
 def watch(engine: "Engine", environment: "Environment", lab: "Lab", steps: list[str] | None) -> None:
     """Check, draw, wait for a change, and so on, until Ctrl-C."""
-    from labenv.sheet import watch as watching
-
     gc.enable()  # unlike other commands this one may run for hours
     draw = partial(_screen, every=bool(steps)) if sys.stdout.isatty() else _log
     before: dict[str, Mark] = {}
     fleet = _fleet(environment)
     try:
         while True:
-            away = partial((fleet or engine).away, environment.student.id, (environment,))
             try:
-                for report in watching.reports(engine, environment, steps=steps, away=away):
+                for report in _reports(engine, environment, steps, fleet):
                     headings = progress.headings(report, lab)
                     marks = {row.step.id: row.mark for heading in headings for row in heading.rows}
                     draw(report.spoken(lab), lab, before, marks)
@@ -43,6 +42,26 @@ def watch(engine: "Engine", environment: "Environment", lab: "Lab", steps: list[
                 engine, environment = there
     except KeyboardInterrupt:
         print(file=sys.stderr)
+
+
+def _reports(
+    engine: "Engine", environment: "Environment", steps: list[str] | None, fleet: "Fleet | None"
+) -> "Iterator[Report]":
+    """The reports; on a swarm a process makes them that can be ended at once when the node is lost. Raises EngineError."""
+    from labenv.sheet import watch as watching
+
+    if not fleet:
+        yield from watching.reports(engine, environment, steps=steps)
+        return
+    from labenv.classroom.running.checking import Checkers
+
+    with Checkers(fleet) as checkers:
+
+        def check(_: "Engine", environment: "Environment", **how: Any) -> "Report":
+            return checkers.check(environment, **how)
+
+        away = partial(fleet.away, environment.student.id)
+        yield from watching.reports(engine, environment, steps=steps, check=check, away=away)
 
 
 def _fleet(environment: "Environment") -> "Fleet | None":

@@ -6,7 +6,7 @@ words what the engine refused (`errors`). It knows nothing about stages, templat
 
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from copy import copy
 from dataclasses import replace
@@ -64,10 +64,10 @@ class Engine:
         """The engine that has a student's environment: this one, unless it stands for several (labenv.swarm.where). Raises EngineError."""
         return self
 
-    def away(self, student_id: str, there: Sequence[Environment] | None) -> EngineError | None:
+    def away(self, student_id: str, *, is_there: bool | None = True) -> EngineError | None:
         """Why nobody can work in a student's environment now, if it is on its way from one of several engines to another.
 
-        `there` is what the engine that has it lists of the student, None if that does not answer. Raises EngineError.
+        `is_there` is whether the engine that should have it lists it, None if that does not answer. Raises EngineError.
         """
         return None
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
+from labenv.errors import LabenvError
 from labenv.gate.state import Gate, Visitor
 from labenv.gate.visit import Visit
 from labenv.swarm import leases
@@ -14,8 +16,10 @@ _EVERY = 2.0  # seconds between two looks; leases are files here
 async def keep(gate: Gate) -> None:
     """Look for as long as the gate is open."""
     before: Mapping[str, Lease] = await asyncio.to_thread(leases.everything, gate.of.id)
+    silent: set[str] = set()
     while True:
         await asyncio.sleep(_EVERY)
+        silent = await _tell_of_silence(gate, silent)
         now = await asyncio.to_thread(leases.everything, gate.of.id)
         for student, lease in now.items():
             known = before.get(student)
@@ -25,6 +29,20 @@ async def keep(gate: Gate) -> None:
                 gate.moved(student)
         # Of who is on the way, what is compared with is where they were.
         before = now | {who: lease for who, lease in before.items() if who in now and not now[who].is_up}
+
+
+async def _tell_of_silence(gate: Gate, told: set[str]) -> set[str]:
+    """Tell those who are here and whose server is lost, also in their shells, which say nothing any more; returns who has been told."""
+    here = {visit.student for visit in gate.visits}
+    lost = set()
+    for student in here:
+        with suppress(LabenvError):
+            if away := await asyncio.to_thread(gate.shared.away, student):
+                lost.add(student)
+                if student not in told:
+                    there = [visit for visit in gate.visits if visit.student == student]
+                    await asyncio.gather(*(visit.tell(str(away), in_shells=True) for visit in there))
+    return lost
 
 
 def _hears(visit: Visitor, student: str, lease: Lease) -> bool:

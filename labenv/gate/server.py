@@ -20,6 +20,7 @@ from labenv.events import Listener
 from labenv.gate import moves
 from labenv.gate.door import Door
 from labenv.gate.state import Gate
+from labenv.swarm import leases
 
 _KEY = "gate_host_key"
 _THREADS = 64  # that wait for the engine
@@ -67,7 +68,9 @@ async def _serve(gate: Gate, address: str, port: int, beside: Sequence[Beside]) 
         gate.say(
             f"{can} of {len(gate.of.members)} students have a password or a key; labenv class passwords makes them"
         )
-        tasks = [asyncio.create_task(work(gate)) for work in (_tidy, moves.keep, *beside)]
+        tasks = [
+            asyncio.create_task(work(gate)) for work in (_tidy, *([moves.keep] if leases.is_kept() else []), *beside)
+        ]
         ended: asyncio.Task[Any] = asyncio.create_task(over.wait())
         # A task of these ends only by an error, and a gate that does half its work is worse than one that is started again.
         done, _ = await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)

@@ -145,8 +145,8 @@ class Gate:
         try:
             there = self.engine_of(student_id).environments(student_id)
         except EngineError as error:
-            raise self.shared.away(student_id, None) or error from error
-        if away := self.shared.away(student_id, there):
+            raise self.shared.away(student_id, is_there=None) or error from error
+        if away := self.shared.away(student_id, is_there=bool(there)):
             raise away
         if there and there[0].belongs.class_id != self.of.id:
             raise UsageError(

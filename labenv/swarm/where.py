@@ -130,7 +130,7 @@ def moving(engine: Engine, student_id: str, machine: str) -> EngineError | None:
         there: Sequence[Environment] | None = None
         with suppress(EngineError):
             there = engine.holding(student_id).environments(student_id)
-        if away := engine.away(student_id, there):
+        if away := engine.away(student_id, is_there=None if there is None else bool(there)):
             return away
         runs = any(each.name == machine and each.state == "running" for found in there or () for each in found.machines)
         if runs or time.monotonic() > deadline:
@@ -149,7 +149,7 @@ def followed(fleet: "Fleet", student_id: str, was: Engine, listen: Listener) -> 
         there: Sequence[Environment] | None = None
         with suppress(EngineError):
             there = fleet.holding(student_id).environments(student_id)
-        away = fleet.away(student_id, there)
+        away = fleet.away(student_id, is_there=None if there is None else bool(there))
         if away and str(away) != said:
             said = str(away)
             listen(Event("swarm", said, "warn"))
@@ -196,10 +196,10 @@ class Fleet(Engine):
             raise _silent(lease)
         return self.nodes.engine(lease.node)
 
-    def away(self, student_id: str, there: Sequence[Environment] | None) -> EngineError | None:
+    def away(self, student_id: str, *, is_there: bool | None = True) -> EngineError | None:
         """Why nobody can work in a student's environment now, if it is on its way to a node; None if it is where it should be.
 
-        `there` is what the engine that has it lists of the student, None if that does not answer. Raises EngineError.
+        `is_there` is whether its node lists it, None if that does not answer. Raises EngineError.
         """
         lease = leases.read(student_id)
         if lease is None or lease.is_over:
@@ -207,16 +207,14 @@ class Fleet(Engine):
         if not lease.node:
             return _nowhere(self.nodes.manager, lease)
         if not lease.up:
-            failed = f": {lease.failed} It is tried again." if lease.failed else " just now."
+            failed = f": {lease.failed.rstrip('.')}. It is tried again." if lease.failed else " just now."
             return AwayError(f"{student_id}'s environment comes up on {lease.name}{failed}")
-        if there is None or self.nodes.is_down(lease.node):
+        if is_there is None or self.nodes.is_down(lease.node):
             return _silent(lease)
-        return (
-            None
-            if there
-            else AwayError(
-                f"{student_id}'s environment is on its way from {lease.name} to another server. Wait a moment."
-            )
+        if is_there:
+            return None
+        return AwayError(
+            f"{student_id}'s environment is on its way from {lease.name} to another server. Wait a moment."
         )
 
     def environments(self, student_id: str | None = None) -> list[Environment]:

@@ -218,7 +218,7 @@ class Desk:
                 if self.sight.lab and self.sight.lab.id != lab.id:
                     publish(report=None, at=None)
                 publish(environment=environment, lab=lab)
-                away = partial(self.engine.away, self.student, (environment,))
+                away = partial(self.engine.away, self.student)
                 for report in watch.reports(engine, environment, check=check, tell=tell, over=self._over, away=away):
                     if save_store.has_drill(engine, self.student):  # it began during the check, which found its fault
                         publish(drills=True)

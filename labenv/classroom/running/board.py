@@ -152,7 +152,7 @@ class Board:
         recorded: Mapping[str, Any],
     ) -> Row:
         if environment is None:
-            away = self._engine.away(member.id, ())
+            away = self._engine.away(member.id, is_there=False)
             return Row(member.id, member.name, "missing", note=str(away or ""))
         if told is None:
             return Row(

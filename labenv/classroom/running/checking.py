@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -105,7 +105,7 @@ class Checkers:
             limits = tuple(steps) if steps else None, reached_only, written, whole
             where = self._engine.holding(environment.student.id).endpoint
             task = Task(environment, where, *limits, onlooker.urgent if onlooker else None)
-            return process.report(task, listen, onlooker)
+            return process.report(task, listen, onlooker, partial(self._engine.away, environment.student.id))
         finally:
             self._give_back(process)
 
@@ -164,10 +164,15 @@ class _Process:
         theirs.close()
         self.is_fit = True
 
-    def report(self, task: "Task", listen: Listener, onlooker: Onlooker | None = None) -> Report:
-        """Have an environment checked. Raises LabenvError as the check does, EngineError if there is no answer."""
+    def report(
+        self, task: "Task", listen: Listener, onlooker: Onlooker | None, away: Callable[[], EngineError | None]
+    ) -> Report:
+        """Have an environment checked. Raises LabenvError as the check does, EngineError if there is no answer.
+
+        Nobody waits for the end of a check of what goes elsewhere: `away` is asked why, which is raised.
+        """
         self.is_fit = False
-        said = self._answer(task, listen, onlooker or Onlooker())
+        said = self._answer(task, listen, onlooker or Onlooker(), away)
         self.is_fit = True
         if isinstance(said, Overtaken):
             raise said
@@ -175,7 +180,9 @@ class _Process:
             return said
         raise (UsageError if said.code == UsageError.exit_code else EngineError)(said.sentence)
 
-    def _answer(self, task: "Task", listen: Listener, onlooker: Onlooker) -> "Report | Overtaken | Failure":
+    def _answer(
+        self, task: "Task", listen: Listener, onlooker: Onlooker, away: Callable[[], EngineError | None]
+    ) -> "Report | Overtaken | Failure":
         student = task.environment.student.id
         alone = f"To see what happens: labenv check -s {student}"
         seconds = _LONGEST_WHOLE if task.whole else _LONGEST
@@ -184,8 +191,10 @@ class _Process:
         try:
             self._pipe.send(task)
             while time.monotonic() < deadline:
-                if not self._pipe.poll(_OFTEN if task.urgent is not None else max(0, deadline - time.monotonic())):
-                    if not is_told and onlooker.is_over():
+                if not self._pipe.poll(_OFTEN):
+                    if why := away():
+                        raise why
+                    if task.urgent is not None and not is_told and onlooker.is_over():
                         self._pipe.send(None)
                         is_told = True
                     continue
