@@ -19,6 +19,7 @@ from labenv.engine import Engine, kept, swarm
 from labenv.engine.errors import refusals
 from labenv.engine.labels import SWARM
 from labenv.engine.swarm import Node
+from labenv.environments import history
 from labenv.errors import EngineError, UsageError
 from labenv.events import Event, Listener
 from labenv.lab import labs
@@ -151,7 +152,7 @@ def _parts(fleet: Fleet, class_id: str, over: float) -> dict[str, float]:
         told["Spec"]["Labels"][words.SUPERVISED]: _seconds(told["CreatedAt"])
         for told in swarm.services(fleet.nodes.manager, f"{words.OF_CLASS}={class_id}")
     }
-    held = leases.everything(class_id)
+    held = {who: lease for who, lease in leases.everything(class_id).items() if lease.is_up}
     found: dict[str, list[float]] = {}
     for who, lease in held.items():
         for part, seconds in ({_SCHEDULING: _scheduled(lease, made[who])} | lease.parts).items():
@@ -223,6 +224,7 @@ def sweep(engine: Engine, prefix: str, remove: Callable[[Engine], None]) -> None
         remove(each)
     for who in mine:
         client.of_manager().say("forget", student=who)
+        history.drop(who)
         if len(answering) == len(fleet.nodes.all):  # else a node that comes back must learn that what it has is stale
             leases.drop(who)
 

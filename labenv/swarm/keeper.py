@@ -51,12 +51,18 @@ class Keeper:
         return self._locks.setdefault(student, threading.Lock())
 
     def begin(self, told: dict[str, Any]) -> dict[str, Any]:
-        """A supervisor is about to bring an environment up. Returns what it must know. Raises UsageError."""
-        student = str(told["student"])
+        """A supervisor is about to bring an environment up. Returns what it must know, or whom it must wait for. Raises UsageError.
+
+        Swarm waits for a minute until a node that is drained has ended a task; a node that ends many needs longer, and what it has not pushed
+        yet would be lost.
+        """
+        student, node = str(told["student"]), str(told["node"])
+        if other := self.leases.left_by(student, node):
+            return {"wait": f"{other} has not given up the environment of {student} yet."}
         lease, is_stale = self.leases.begin(
             student,
             str(told["class"]),
-            str(told["node"]),
+            node,
             str(told["name"]),
             lambda stamp: kept.has(student, stamp),
             lambda stamp: _stands(student, stamp),
@@ -72,6 +78,11 @@ class Keeper:
     def failed(self, told: dict[str, Any]) -> dict[str, Any]:
         """An environment cannot come up. Raises UsageError."""
         self.leases.failed(str(told["student"]), int(told["generation"]), str(told["sentence"]))
+        return {}
+
+    def leaving(self, told: dict[str, Any]) -> dict[str, Any]:
+        """A supervisor is about to end an environment. Raises Gone."""
+        self.leases.leaving(str(told["student"]), int(told["generation"]))
         return {}
 
     def end(self, told: dict[str, Any]) -> dict[str, Any]:
@@ -217,6 +228,7 @@ class _Answer(BaseHTTPRequestHandler):
             "/begin": self.keeper.begin,
             "/up": self.keeper.came_up,
             "/failed": self.keeper.failed,
+            "/leaving": self.keeper.leaving,
             "/end": self.keeper.end,
             "/forget": self.keeper.forget,
             "/seen": self.keeper.seen,

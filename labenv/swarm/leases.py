@@ -8,6 +8,7 @@ import json
 import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -163,10 +164,24 @@ class Leases:
         """Look at what there is when it is asked for."""
         self._lock = threading.Lock()
         self._seen: dict[str, str] = {}  # when a node was last heard of
+        self._leaving: dict[str, tuple[int, float]] = {}  # whose environment is being ended: its generation, since when
 
     def heard(self, node: str) -> None:
         """Note that a node is alive."""
         self._seen[node] = now()
+
+    def leaving(self, student_id: str, generation: int) -> None:
+        """Note that a node gives an environment up, and may still push. Raises Gone if another node has it now."""
+        with self._mine(student_id, generation):
+            self._leaving[student_id] = generation, time.monotonic()
+
+    def left_by(self, student_id: str, node: str) -> str:
+        """The name of another node that is giving an environment up now; "" if none is, or not for as long as Swarm lets it."""
+        lease = read(student_id)
+        generation, since = self._leaving.get(student_id, (0, 0.0))
+        if lease and lease.node not in ("", node) and lease.generation == generation:
+            return lease.name if time.monotonic() - since < words.GRACE else ""
+        return ""
 
     def begin(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 from labenv import places
 from labenv.engine import kept
 from labenv.engine.save_store import STAMPED
+from labenv.environments.history.repository import path_of
 from labenv.errors import LabenvError
 from labenv.swarm import setup
 from labenv.swarm.leases import Lease, everything
@@ -61,7 +62,7 @@ class Mirror:
                 self._place.put(f"{student}/copies/{name}", content)
                 there.add(name)
         self._once(f"{student}/lease.json", lease, lambda: json.dumps(asdict(lease)).encode())
-        history = places.state() / "history" / f"{student}.git"
+        history = path_of(student)
         if history.is_dir():
             self._once(f"{student}/history.tar", _newest(history), lambda: packed(history))
         for name in sorted(there - here):  # last: what is new is there by now

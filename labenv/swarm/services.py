@@ -18,7 +18,6 @@ from labenv.swarm.supervisor import told_of
 _SOCKET = {"/var/run/docker.sock": "/var/run/docker.sock", "/sys/fs/cgroup": "/sys/fs/cgroup"}
 _NODE = {words.NODE: "{{.Node.ID}}", words.NODE_NAME: "{{.Node.Hostname}}"}
 _SECRETS = {words.CERTIFICATE: words.CERTIFICATE, words.TOKEN: words.TOKEN}
-_GRACE = 120  # seconds that a supervisor has for its last push
 _PROCESSORS = 0.05  # that an environment of a class needs on average; measured (docs/operator.md)
 _INSTEAD = "For another place, change its class.yaml, and type there: labenv class up"
 _KEEPER_MEMORY, _WARDEN_MEMORY, _SHELL_MEMORY = 96 << 20, 96 << 20, 8 << 20
@@ -110,7 +109,7 @@ def supervisor(image: str, request: Request, reserve: Reserve, has: str, secrets
         constraints=[f"node.labels.{has}==yes"],
         memory=reserve.memory or machines * each + _SHELL_MEMORY,
         processors=reserve.processors or _PROCESSORS,
-        grace=_GRACE,
+        grace=words.GRACE,
         spread=True,
     )
 

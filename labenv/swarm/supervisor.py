@@ -66,10 +66,14 @@ def begin(engine: Engine, request: Request, keeper: Keeper, node: str, name: str
     To the `parts`, which say what took how many seconds, what follows is added.
     """
     who, began = request.student_id, time.monotonic()
-    lease = patiently(
-        lambda: keeper.say("begin", student=who, node=node, name=name, **{"class": request.belongs.class_id}),
-        _PATIENCE,
-    )
+
+    def asked() -> dict[str, Any]:
+        told = keeper.say("begin", student=who, node=node, name=name, **{"class": request.belongs.class_id})
+        if other := told.get("wait"):
+            raise EngineError(str(other))
+        return told
+
+    lease = patiently(asked, words.GRACE + _PATIENCE)
     answered = time.monotonic()
     generation = int(lease["generation"])
     try:
@@ -127,6 +131,7 @@ def end(engine: Engine, student_id: str, class_id: str, keeper: Keeper, node: st
     held = keeper.say("seen", node=node, name="", holds={student_id: class_id})
     generation = held["current"].get(student_id)
     if generation is not None:
+        keeper.say("leaving", student=student_id, generation=generation)
         copies.end(engine, student_id, keeper, generation, class_id)
     else:  # what is here is stale, if anything is: the warden keeps it aside
         generation = held["coming"].get(student_id)

@@ -21,6 +21,7 @@ TURN, START, ASKED, UP = "wait for a turn", "start of the supervisor", "answer o
 KEEPER_SERVICE, WARDEN_SERVICE = "labenv-keeper", "labenv-warden"
 SUPERVISED = "labenv.supervised"  # on a supervisor: the student
 OF_CLASS = "labenv.class"
+GRACE = 120  # seconds that a supervisor has for its last push
 MIRROR_EVERY = 30.0  # seconds between two looks for what a further place lacks
 HAS = "labenv.has-"  # on a node, before a hash: that it has just those images
 PUSHED = "pushed"  # the name of the save that the newest push is

@@ -6,15 +6,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from labenv import places
 from labenv.computer import Computer
+from labenv.engine import Engine
+from labenv.engine.endpoint import Endpoint
 from labenv.environments import lock
-from labenv.environments.lock import _command_of_holder, student_lock
+from labenv.environments.lock import _command_of_holder, locked, student_lock
 from labenv.errors import EngineError
 from labenv.events import Event, silent
 
@@ -199,3 +204,31 @@ def test_a_folder_that_only_a_container_has_is_not_for_all(monkeypatch: pytest.M
     (tmp_path / ".dockerenv").unlink()
     monkeypatch.setattr(lock, "Computer", lambda: at("run/.containerenv"))
     assert lock._is_containers_own(Path("/"))
+
+
+@dataclass
+class Somewhere:
+    """As much of an engine as is asked of it where a file is the lock."""
+
+    endpoint: Endpoint
+
+
+def test_who_has_a_lock_has_it_already_and_only_that_thread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_folder_of", lambda _: (folder, True))
+    one, other = (cast(Engine, Somewhere(Endpoint(url, "a test"))) for url in ("unix:///one", "unix:///other"))
+    with ThreadPoolExecutor(1) as another:
+
+        def is_free() -> bool:
+            try:
+                with locked(one, "anna", silent, patience=0):
+                    return True
+            except EngineError:
+                return False
+
+        with locked(one, "anna", silent):
+            with locked(one, "anna", silent, patience=0):
+                assert not another.submit(is_free).result()
+            assert not another.submit(is_free).result(), "the inner block gives nothing back"
+            with pytest.raises(EngineError, match="locked by process"), locked(other, "anna", silent, patience=0):
+                pytest.fail("this is another engine's environment")
+        assert another.submit(is_free).result()

@@ -100,6 +100,24 @@ def test_what_is_pushed_comes_back_on_the_next_node(asked: client.Keeper, packed
     assert asked.copy("anna", stamp(1)) == data
 
 
+def test_a_node_that_is_still_pushing_is_waited_for(
+    asked: client.Keeper, packed: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(asked)
+    assert asked.say("leaving", student="anna", generation=1) == {}
+    assert begin(asked, "id2") == {"wait": "n1 has not given up the environment of anna yet."}
+    asked.push("anna", stamp(1), packed(1), 1)
+    asked.say("end", student="anna", generation=1)
+    assert begin(asked, "id2") == {"generation": 2, "stale": True, "stamp": stamp(1)}
+    with pytest.raises(Gone):
+        asked.say("leaving", student="anna", generation=1)
+    asked.say("leaving", student="anna", generation=2)
+    assert begin(asked, "id2")["generation"] == 3, "it is that node's own"
+    asked.say("leaving", student="anna", generation=3)
+    monkeypatch.setattr(words, "GRACE", 0)
+    assert begin(asked, "id3")["generation"] == 4, "Swarm has ended the task by now"
+
+
 def test_a_wrong_token_gets_a_sentence_and_nothing_else(
     server: keeper.Server, state: Path, packed: Callable[..., bytes]
 ) -> None:

@@ -6,6 +6,7 @@ these records and store them outside the machines.
 
 import contextlib
 import io
+import shutil
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from labenv.engine.content import unpacked
 from labenv.environment import Environment
 from labenv.environments.history.form import is_moment
 from labenv.environments.history.git import there as has_git
-from labenv.environments.history.repository import Change, Repository
+from labenv.environments.history.repository import Change, Repository, path_of
 from labenv.errors import LabenvError
 from labenv.events import Event, Listener
 from labenv.parallel import Together
@@ -148,6 +149,11 @@ def began(environment: Environment, listen: Listener) -> int:
 def forget(environment: Environment) -> None:
     """Remove the history of an environment."""
     Repository(environment).remove()
+
+
+def drop(student_id: str) -> None:
+    """Remove the history of a student's environment, whichever that was."""
+    shutil.rmtree(path_of(student_id), ignore_errors=True)
 
 
 @contextlib.contextmanager

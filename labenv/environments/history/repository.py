@@ -84,13 +84,18 @@ class Lately:
     is_more: bool = False
 
 
+def path_of(student_id: str) -> Path:
+    """Where the history of a student's environment is, if there is one."""
+    return places.state() / "history" / f"{student_id}.git"
+
+
 class Repository:
     """The history of one environment; nothing is on the disk before the first change."""
 
     def __init__(self, environment: Environment) -> None:
         """Read nothing yet."""
         self.student = environment.student.id
-        self.path = places.state() / "history" / f"{self.student}.git"
+        self.path = path_of(self.student)
         self._key = _key(environment)
 
     @property
