@@ -49,6 +49,10 @@ _COPY = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8")
 _LAY = Path(__file__).with_suffix(".pl").read_text(encoding="utf-8")
 
 
+class NoParentError(EngineError):
+    """A machine came out of a save whose copy is not here, so there can be none of the machine either."""
+
+
 def copied(channel: Channel, since: int) -> bytes:
     """What has changed in a running machine since a time (seconds since 1970). Raises EngineError."""
     said = channel.run(f"T={since}\n{_COPY}", _SECONDS, _LARGEST)
@@ -368,7 +372,7 @@ def _parent(student_id: str, machine: str, facts: Mapping[str, Any]) -> tuple[Pa
         folder = _folder(student_id) / f"{facts['parent']}{end}"
         if (manifest := _read(folder)) and machine in manifest["machines"]:
             return folder, manifest
-    raise EngineError(f"{machine} came out of a save that has none, from an archive or an earlier version of labenv")
+    raise NoParentError(f"{machine} came out of a save that has none, from an archive or an earlier version of labenv")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -52,7 +52,8 @@ def keep_aside(
 ) -> str | None:
     """Remove an environment that this node has no more, after sending a copy of it; returns the name of the save that this is.
 
-    One that is no whole environment is removed without a copy; the name is empty then. None if there is nothing that `is_stale`, which is asked
+    Where no copy can be made, because a machine came out of a save that has none, the save is on this node's engine alone. One that is
+    no whole environment is removed without a copy; the name is empty then. None if there is nothing that `is_stale`, which is asked
     once nobody else can change it. Raises EngineError, and then it is still there.
     """
     name = ""
@@ -62,9 +63,13 @@ def keep_aside(
             return None
         if saves.is_whole(there):
             name = aside(node)
-            made = _jotted(engine, there, name, keeper)
-            keeper.push_aside(student_id, made.stamp, kept.packed(student_id, made.stamp) or b"", node)
-            _tidy(student_id, made)
+            try:
+                made = _jotted(engine, there, name, keeper)
+            except kept.NoParentError:
+                saves.take(engine, there, name, listen)
+            else:
+                keeper.push_aside(student_id, made.stamp, kept.packed(student_id, made.stamp) or b"", node)
+                _tidy(student_id, made)
         removed(change, there, silent)
     return name
 

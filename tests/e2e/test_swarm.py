@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.nodes import Node
 
 LABENV = (sys.executable, "-m", "labenv")
-STUDENTS = tuple(f"sw{number}" for number in range(6))
+STUDENTS = tuple(f"sw{number}" for number in range(5))
 PLAIN = {"NO_COLOR": "1", "COLUMNS": "200"}
 CLASS = """\
 name: OPS345
@@ -190,14 +190,18 @@ def test_a_service_that_somebody_removed_is_made_again_with_all_work(swarm: Swar
     assert "# kept" in swarm.reads(student)
 
 
-def test_an_engine_that_is_restarted_brings_its_environments_back_where_they_were(swarm: Swarm) -> None:
-    where = swarm.where()
+def test_after_a_restart_of_the_managers_engine_each_student_has_one_environment(swarm: Swarm) -> None:
     swarm.manager.restart_engine()
     wait_for(lambda: swarm("swarm", "nodes", "--no-check", rc=None).returncode == 0, 60)
     swarm("class", "up")
-    assert {student for student, name in swarm.where().items() if name == "n1"} >= {
-        student for student, name in where.items() if name == "n1"
-    }
+    assert swarm.where().keys() == set(STUDENTS)
+
+    def machines() -> list[str]:
+        command = ["docker", "ps", "--all", "--filter", "label=labenv.machine", "--format", "{{.Names}}"]
+        return [name for node in swarm.nodes for name in node.run(command).stdout.split()]
+
+    # What Swarm has moved meanwhile, because it heard nothing of a busy node, is kept aside there.
+    wait_for(lambda: len(machines()) == len(set(machines())) == 3 * len(STUDENTS), 120)
 
 
 def test_a_node_behind_a_slow_link_is_slow_and_nothing_else(swarm: Swarm) -> None:
