@@ -61,12 +61,17 @@ LONGEST = (
 
 
 class Groups(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist ships no types for its schedulers
-    """Gives a worker a whole file, or one of the single tests. The page's files are as one: many browsers at once take all processors."""
+    """Gives a worker a whole file, or one of the single tests.
+
+    The page's files are as one, as many browsers at once take all processors, and those of a swarm, which have three more engines each.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
         if "/test_web" in file:
             return "the page"
+        if "/test_swarm" in file:
+            return "swarm"
         return nodeid if test.partition("[")[0] in SINGLE else file
 
 
