@@ -349,7 +349,7 @@ def told(lease: Lease) -> Iterator[str]:
     when = f" at about {clock(lost.seen)}" if lost.seen else ""
     yield f"The server {lost.source} was lost{when}, and your environment went on on {lost.target} at {clock(lost.at)}."
     if count := minutes(lost):
-        yield f"It is as it was at {clock(lost.pushed)}: up to {many(count, 'minute')} of your work are not in it."
+        yield f"It is as it was at {clock(lost.pushed)}: up to {many(count, 'minute')} of your work may be missing."
     else:
         yield "It began again from the start, because there was no copy of it."
     if lost.aside:

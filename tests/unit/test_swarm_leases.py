@@ -205,7 +205,7 @@ def told(**more: str) -> str:
 def test_a_student_is_told_what_was_lost_and_when() -> None:
     assert told() == (
         "The server n1 was lost, and your environment went on on n2 at 2026-11-29 12:10. "
-        "It is as it was at 2026-11-29 12:00: up to 10 minutes of your work are not in it. "
+        "It is as it was at 2026-11-29 12:00: up to 10 minutes of your work may be missing. "
         "If n1 comes back, what was there is kept as a save."
     )
     said = told(seen="2026-11-29T12:03:10.000+00:00", aside="aside-n1-2026")

@@ -47,7 +47,7 @@ def of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Class:
 def test_a_student_is_told_of_a_loss_until_they_have_read_it(of: Class) -> None:
     assert losses.unread(of, "anna") == ""
     leases._write(ANNA)
-    assert "up to 6 minutes of your work are not in it" in losses.unread(of, "anna")
+    assert "up to 6 minutes of your work may be missing" in losses.unread(of, "anna")
     losses.read(of, "anna")
     assert losses.unread(of, "anna") == ""
     leases._write(replace(ANNA, moves=(LOST, replace(LOST, at=ago(minutes=1)))))
