@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from labenv.cli import fold
-from labenv.cli.output import sign
+from labenv.cli.output import is_guest, sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,7 +67,7 @@ def environments(
         table(("machine", "address", "state", "ports on 127.0.0.1"), rows)
         if steps := ticked.get(student.id):
             _out.print(f"ticked by hand: {', '.join(steps)}")
-        if note := Reach(environment).note:
+        if not is_guest() and (note := Reach(environment).note):
             _out.print(escape(note))
         _out.print()
 

@@ -174,7 +174,7 @@ def bundle(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def node_images(cli: Cli, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The data folder of an engine that has all images, labenv's own too, for `nodes.nodes`."""
     with alone(tmp_path_factory, "openssh-server"):
