@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from labenv.text import many
 
 Check = Callable[[Environment], Report]
 _POLL = 0.1
+_AGAIN = 3  # times that an environment is waited for again that went while it was looked at
 _AT_LEAST = 1.0  # seconds after which leases are read that seem unchanged
 _LOOK = 2.0  # seconds between two looks at what Swarm says
 _ROOM = 12.0  # seconds after which Swarm's answer that there is no room counts
@@ -92,23 +94,30 @@ def brought_up(
         pool = stack.enter_context(ThreadPoolExecutor((os.cpu_count() or 1) + 2))
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         coming = _Coming(engine, of, listen)
-        running: dict[Future[tuple[Outcome, Report | None]], tuple[str, bool]] = {}
+        again: Counter[str] = Counter()
+        running: dict[Future[tuple[Outcome, Report | None]], tuple[Request, bool]] = {}
         while waiting or running:
             for who in coming.up(waiting):
                 request, is_new = waiting.pop(who)
-                running[pool.submit(_seen, engine, request, check, is_new)] = who, is_new
+                running[pool.submit(_seen, engine, request, check, is_new)] = request, is_new
             for who, why in coming.refused(waiting):
                 del waiting[who]
                 yield who, why, None, False
             ended, _ = wait(running, _POLL, FIRST_COMPLETED) if running else (set(), set())
             for future in ended:
-                who, is_new = running.pop(future)
+                request, is_new = running.pop(future)
+                who = request.student_id
                 coming.moved()
                 try:
                     outcome, report = future.result()
                     yield who, outcome, report, is_new
                 except LabenvError as error:
-                    yield who, error, None, False
+                    lease = leases.read(who)
+                    if lease and not lease.is_up and again[who] < _AGAIN:
+                        again[who] += 1  # its supervisor has begun again meanwhile, as after a restart of its engine
+                        waiting[who] = request, is_new
+                    else:
+                        yield who, error, None, False
             if not running:
                 time.sleep(_POLL)
             names = ", ".join(list(waiting)[:3])
@@ -128,10 +137,13 @@ def _refuse_other(who: str, of: Class, has: str) -> None:
 
 
 def _seen(engine: Fleet, request: Request, check: Check | None, is_new: bool) -> tuple[Outcome, Report | None]:
-    """What is up, and its report. If somebody has removed it behind its supervisor's back, it is made again where it was."""
+    """What is up, and its report. What was stopped or removed behind its supervisor's back is brought back where it was."""
     mine = engine.holding(request.student_id).apart()
     there = mine.environments(request.student_id)
-    made = Outcome(there[0], ("machines",) if is_new else (), ()) if there else up_one(mine, request, silent)
+    if there and all(machine.state == "running" for machine in there[0].machines):
+        made = Outcome(there[0], ("machines",) if is_new else (), ())
+    else:
+        made = up_one(mine, request, silent)
     return made, check(made.environment) if check else None
 
 

@@ -102,10 +102,7 @@ def _placed(
     """The same on the nodes of a swarm: what exists and does not run is brought back where it is."""
     items, refused = _within(of, items, there)
     yield from refused
-    resting = {who for who, each in there.items() if any(machine.state != "running" for machine in each.machines)}
-    yield from _brought_up(engine, of, [i for i in items if i.request.student_id in resting], there, listen, check)
-    requests = [item.request for item in items if item.request.student_id not in resting]
-    if requests:
+    if requests := [item.request for item in items]:
         label = placed.opened(engine, of, lab, listen)
         for who, result, report, is_new in placed.brought_up(engine, of, requests, listen, check, label):
             yield who, result if isinstance(result, LabenvError) else Arrival(result, is_new, report)
