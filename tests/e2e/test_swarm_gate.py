@@ -1,6 +1,6 @@
 """The gate and the page of a class on three computers, with a real OpenSSH client and a real browser on the manager.
 
-What takes a node away is for `make soak`: it is waited for until Swarm has noticed.
+All of it is for `make soak`: it starts three engines once more, and waits until Swarm has noticed that a node is gone.
 """
 
 import re
@@ -20,6 +20,7 @@ from tests.e2e.pages import BROWSER, come, listened, terminal, typed
 from tests.e2e.test_swarm import LABENV, PLAIN, Swarm, wait_for
 
 pytest_plugins = ["tests.e2e.pages"]
+pytestmark = pytest.mark.soak
 
 _PATIENCE = 240
 _STUDENTS = ("amy", "ben")
@@ -180,7 +181,6 @@ def test_the_page_has_steps_and_terminals_of_another_server_and_the_teacher_sees
     expect(row).to_contain_text(served.swarm.where()[who])
 
 
-@pytest.mark.soak
 def test_a_student_reboots_stops_and_starts_machines_on_another_server(served: Served) -> None:
     who = served.far()
     assert "vm3" in served(who, "reboot", "vm3")
@@ -189,7 +189,6 @@ def test_a_student_reboots_stops_and_starts_machines_on_another_server(served: S
     assert "Your machines run" in served(who, "help")
 
 
-@pytest.mark.soak
 def test_the_desktop_of_another_server_is_shown_on_the_page(served: Served, opened: Callable[[str], Page]) -> None:
     page = opened(served.far())
     page.get_by_role("tab", name="Desktop", exact=True).click()
@@ -198,7 +197,6 @@ def test_the_desktop_of_another_server_is_shown_on_the_page(served: Served, open
     expect(desktop.locator("canvas")).to_be_visible(timeout=_PATIENCE * 1000)
 
 
-@pytest.mark.soak
 def test_who_works_while_a_node_is_drained_is_told_and_goes_on(served: Served, opened: Callable[[str], Page]) -> None:
     who = served.far()
     node = served.swarm.where()[who]
@@ -219,7 +217,6 @@ def test_who_works_while_a_node_is_drained_is_told_and_goes_on(served: Served, o
     served.swarm("swarm", "drain", node, "--back")
 
 
-@pytest.mark.soak
 def test_what_was_lost_with_a_node_is_said_everywhere_until_the_student_has_read_it(
     served: Served, opened: Callable[[str], Page]
 ) -> None:
