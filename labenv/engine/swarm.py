@@ -54,6 +54,11 @@ class Node:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def is_lost(self) -> bool:
+        """Whether Swarm has lost it. While its manager has just started, a node's state is "unknown", and it may be as well as ever."""
+        return self.state not in ("ready", "unknown")
+
+    @property
     def takes(self) -> bool:
         """Whether it gets tasks."""
         return self.state == "ready" and self.availability == "active"

@@ -75,11 +75,11 @@ class Nodes:
 
     def is_down(self, node: str) -> bool:
         """Whether Swarm has lost a node, or knows none of that id. Raises EngineError."""
-        return all(each.state != "ready" for each in self.all if each.id == node)
+        return all(each.is_lost for each in self.all if each.id == node)
 
     def engines(self, wanted: Iterable[Node] | None = None) -> dict[str, Engine | LabenvError]:
-        """The engines of these nodes, or of all that are ready, by the node's id; or why one does not answer."""
-        chosen = [node for node in (wanted or self.all) if wanted or node.state == "ready"]
+        """The engines of these nodes, or of all that are not lost, by the node's id; or why one does not answer."""
+        chosen = [node for node in (wanted or self.all) if wanted or not node.is_lost]
         with Together(_TOGETHER) as pool:
             return dict(zip((node.id for node in chosen), pool.map(self._opened, chosen), strict=True))
 

@@ -57,10 +57,9 @@ def opened(engine: Fleet, of: Class, lab: str, listen: Listener) -> str:
         if isinstance(got, LabenvError):
             refused[name] = got
             listen(Event("swarm", f"{name} gets no new environments: {got}", "warn"))
-    for node in engine.nodes.all:
-        fit = "yes" if node.state == "ready" and node.name not in refused else "no"
-        if node.labels.get(label) != fit and (fit == "yes" or label in node.labels):
-            swarm.set_label(manager, node, label, fit)
+    for node in engine.nodes.all:  # it is never taken away: Swarm would end what is there
+        if not node.is_lost and node.name not in refused and label not in node.labels:
+            swarm.set_label(manager, node, label, "yes")
     return label
 
 
