@@ -22,6 +22,7 @@ _PROCESSORS = 0.05  # that an environment of a class needs on average; measured 
 _INSTEAD = "For another place, change its class.yaml, and type there: labenv class up"
 _KEEPER_MEMORY, _WARDEN_MEMORY, _SHELL_MEMORY = 96 << 20, 96 << 20, 8 << 20
 
+_SHARED = "/slots"  # what all supervisors of a node have together (supervise.sh)
 _SUPERVISE = Path(__file__).with_name("supervise.sh").read_text(encoding="utf-8")
 
 
@@ -101,10 +102,15 @@ def supervisor(image: str, request: Request, reserve: Reserve, has: str, secrets
         "supervisor",
         image,
         ["sh", "-c", _SUPERVISE],
-        environment={**_of_nodes(), words.WORK: json.dumps(told_of(request), sort_keys=True)},
+        # What one has read and compiled, the next on that node need not.
+        environment={
+            **_of_nodes(),
+            words.WORK: json.dumps(told_of(request), sort_keys=True),
+            "XDG_CACHE_HOME": _SHARED,
+        },
         labels={words.SUPERVISED: who, words.OF_CLASS: request.belongs.class_id},
         binds=_SOCKET,
-        volumes={"labenv-slots": "/slots"},
+        volumes={"labenv-slots": _SHARED},
         secrets=secrets,
         constraints=[f"node.labels.{has}==yes"],
         memory=reserve.memory or machines * each + _SHELL_MEMORY,
