@@ -10,7 +10,7 @@ exec 8>/slots/queue
 flock 8 & idle=$!
 [ -n "$over" ] || wait $idle
 while [ -z "$over$turn" ]; do
-    for slot in $(seq $(($(nproc) + 1))); do
+    for slot in $(seq $(($(nproc) * 2))); do
         exec 9>/slots/$slot
         flock -n 9 && turn=$(date +%s.%N) && break
     done
