@@ -16,6 +16,7 @@ from labenv.cli import common, screen
 from labenv.engine import Engine
 from labenv.engine.errors import refusals
 from labenv.engine.session import Session, life
+from labenv.environment import Machine
 from labenv.environments import history
 from labenv.environments.gone import error_if_gone
 from labenv.errors import EngineError
@@ -98,14 +99,14 @@ def run_in(
     if gone and _has_terminal():
         print(_AS_BEFORE, end="", flush=True)
     if reason := gone or failed:
-        raise _moving(environment.student.id, machine, called) or reason
+        raise _moving(environment.student.id, target, called) or reason
     if written and not target.optional:
         with screen.progress(quiet=True) as listen:
             history.collect_now(engine, environment, listen, machine=machine)
     return status
 
 
-def _moving(student: str, machine: str, called: str) -> EngineError | None:
+def _moving(student: str, machine: Machine, called: str) -> EngineError | None:
     """That the machine went because the environment goes to another server of a swarm, if it does."""
     from labenv.swarm import leases, where
 

@@ -58,7 +58,7 @@ async def gone(
 
 
 def _moving(gate: Gate, student: str, machine: Machine) -> EngineError | None:
-    away = where.moving(gate.shared, student, machine.name)
+    away = where.moving(gate.shared, student, machine)
     return EngineError(f"What you had open in {machine.name} ended. {away}") if away else None
 
 

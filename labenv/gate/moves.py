@@ -32,7 +32,10 @@ async def keep(gate: Gate) -> None:
 
 
 async def _tell_of_silence(gate: Gate, told: set[str]) -> set[str]:
-    """Tell those who are here and whose server is lost, also in their shells, which say nothing any more; returns who has been told."""
+    """Tell those at a terminal whose server is lost, also in their shells, which say nothing any more; returns who has been told.
+
+    A page has a line that says so.
+    """
     here = {visit.student for visit in gate.visits}
     lost = set()
     for student in here:
@@ -40,7 +43,7 @@ async def _tell_of_silence(gate: Gate, told: set[str]) -> set[str]:
             if away := await asyncio.to_thread(gate.shared.away, student):
                 lost.add(student)
                 if student not in told:
-                    there = [visit for visit in gate.visits if visit.student == student]
+                    there = [one for one in gate.visits if one.student == student and isinstance(one, Visit)]
                     await asyncio.gather(*(visit.tell(str(away), in_shells=True) for visit in there))
     return lost
 

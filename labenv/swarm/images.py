@@ -13,12 +13,13 @@ from labenv.swarm.where import Nodes
 from labenv.text import many
 
 _BLOCK = 1 << 20
+_DESKTOP = "desktop"  # which is made on a student's wish, so that it would be built on each node
 _TOGETHER = 4  # nodes that get images at the same time: the manager's network is what they share
 
 
-def needed(wanted: Iterable[str]) -> list[str]:
+def needed(wanted: Iterable[str], *, desktop: bool = False) -> list[str]:
     """The tags of the images that nodes need for these labs, and labenv's own. Raises UsageError for a lab that does not exist."""
-    found: dict[str, None] = {}
+    found: dict[str, None] = {image_sources.wanted()[_DESKTOP].tag: None} if desktop else {}
     for name in wanted:
         lab = labs.load(name)
         known = image_sources.of(lab)
@@ -26,11 +27,13 @@ def needed(wanted: Iterable[str]) -> list[str]:
     return [*found, own_tag()]
 
 
-def ready(manager: Engine, wanted: Iterable[str], listen: Listener) -> str:
+def ready(manager: Engine, wanted: Iterable[str], listen: Listener, *, desktop: bool = False) -> str:
     """Build on the manager what it lacks of the images for these labs, and return the id of labenv's own. Raises EngineError, UsageError."""
     for name in wanted:
         lab = labs.load(name)
         Images(manager, image_sources.of(lab)).ensure(image_sources.needed(lab), listen)
+    if desktop:
+        Images(manager).ensure([_DESKTOP], listen)
     return image_id(manager, Images(manager).ensure_own(listen))
 
 

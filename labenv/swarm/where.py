@@ -13,7 +13,7 @@ from labenv.engine.endpoint import Endpoint
 from labenv.engine.find import reconnect
 from labenv.engine.road import keyed
 from labenv.engine.swarm import Node
-from labenv.environment import Environment
+from labenv.environment import Environment, Machine
 from labenv.errors import EngineError, LabenvError
 from labenv.events import Event, Listener
 from labenv.parallel import Together
@@ -120,8 +120,8 @@ def _nowhere(manager: Engine, lease: Lease) -> AwayError:
     )
 
 
-def moving(engine: Engine, student_id: str, machine: str) -> EngineError | None:
-    """Why a machine went in which somebody worked, if the environment is on its way to another node; None if not. Raises EngineError.
+def moving(engine: Engine, student_id: str, machine: Machine) -> EngineError | None:
+    """Why a machine went in which somebody worked, if the environment goes to another node, or has gone; None if not. Raises EngineError.
 
     `engine` stands for all nodes. One machine goes after the other, so that it takes a moment to tell.
     """
@@ -132,7 +132,15 @@ def moving(engine: Engine, student_id: str, machine: str) -> EngineError | None:
             there = engine.holding(student_id).environments(student_id)
         if away := engine.away(student_id, is_there=None if there is None else bool(there)):
             return away
-        runs = any(each.name == machine and each.state == "running" for found in there or () for each in found.machines)
+        runs = [
+            each
+            for found in there or ()
+            for each in found.machines
+            if (each.name, each.state) == (machine.name, "running")
+        ]
+        lease = leases.placed(student_id)
+        if runs and lease and lease.moves and runs[0].made != machine.made:
+            return AwayError(f"{student_id}'s environment is on {lease.name} by now.")
         if runs or time.monotonic() > deadline:
             break
         time.sleep(_AGAIN)
@@ -156,7 +164,10 @@ def followed(fleet: "Fleet", student_id: str, was: Engine, listen: Listener) -> 
         runs = bool(there) and all(machine.state == "running" for each in there or () for machine in each.regular)
         if not away and (runs or said or time.monotonic() > deadline):
             found = fleet.holding(student_id)
-            return found if said or found.endpoint != was.endpoint else None
+            if not said and found.endpoint == was.endpoint:
+                return None
+            listen(Event("swarm", f"{student_id}'s environment goes on.", "warn"))
+            return found
         time.sleep(_AGAIN)
     return None
 

@@ -15,6 +15,8 @@ import pexpect
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from labenv.engine import image_sources
+from tests.e2e.conftest import Cli
 from tests.e2e.nodes import Node
 from tests.e2e.pages import BROWSER, come, listened, terminal, typed
 from tests.e2e.test_swarm import LABENV, PLAIN, Swarm, wait_for
@@ -29,7 +31,6 @@ name: OPS345
 id: ops345
 labs: [lab: lab4b]
 swarm: {every: 1m}
-page: {desktop: true}
 """
 _HOME = "http://127.0.0.1:8336/"
 
@@ -189,7 +190,16 @@ def test_a_student_reboots_stops_and_starts_machines_on_another_server(served: S
     assert "Your machines run" in served(who, "help")
 
 
-def test_the_desktop_of_another_server_is_shown_on_the_page(served: Served, opened: Callable[[str], Page]) -> None:
+def test_the_desktop_of_another_server_is_shown_on_the_page(
+    cli: Cli, served: Served, opened: Callable[[str], Page]
+) -> None:
+    image = image_sources.wanted()["desktop"].tag
+    cli("images", "build", "desktop")
+    with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
+        load = ["docker", "--host", served.swarm.manager.docker_host, "load", "--quiet"]
+        subprocess.run(load, stdin=saved.stdout, check=True, timeout=_PATIENCE)
+    (served.folder / "class.yaml").write_text(f"{_CLASS}page: {{desktop: true}}\n")
+    served.swarm("class", "up", "--no-check")  # which sends the image to the nodes
     page = opened(served.far())
     page.get_by_role("tab", name="Desktop", exact=True).click()
     page.get_by_label("Open the desktop", exact=True).click()
@@ -205,11 +215,11 @@ def test_who_works_while_a_node_is_drained_is_told_and_goes_on(served: Served, o
     shell.sendline("shell vm3")
     shell.expect(r"\[root@vm3 ~\]#")
     watch.sendline("check --watch")
-    watch.expect("Watching for changes")
+    watch.expect("Step 9")
     moved = served.swarm.json("swarm", "drain", node)["moved"][who]
     shell.expect("What you had open in vm3 ended")
     shell.expect(f"Your machines went from {node} to {moved}, as they were at .*Nothing was lost")
-    watch.expect("Watching for changes")
+    watch.expect(f"{who}'s environment goes on")
     expect(page.locator(".q-notification__message", has_text="Your machines went from")).to_be_visible()
     expect(page.locator(".state")).to_contain_text("checked", timeout=_PATIENCE * 1000)
     shell.sendline("shell vm3")
@@ -241,6 +251,8 @@ def test_what_was_lost_with_a_node_is_said_everywhere_until_the_student_has_read
     lost = _row(served, who)["lost"]
     assert (lost["node"], lost["minutes"] >= 1) == (node.name, True)
     assert f"{who} lost up to {lost['minutes']} minute" in served.swarm("class", "status").stdout
+    for each in page.locator(".q-notification").get_by_role("button", name="Close").all():
+        each.click()
     bar.get_by_label("Close what is said of the server").click()
     expect(bar).to_be_hidden()
     assert not re.search(told, served(who, "help"))

@@ -139,12 +139,16 @@ def test_a_machine_that_goes_is_told_from_one_whose_environment_goes(
     fleet: ThreeNodes, held: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(where, "_GOING", 0.0)
-    assert where.moving(fleet, "anna", "vm3") is None
+    assert where.moving(fleet, "anna", VM3) is None
     fleet.engines["id2"].there["anna"] = ()
-    assert where.moving(fleet, "anna", "vm3") is None, "one machine was removed, and the environment is there"
+    assert where.moving(fleet, "anna", VM3) is None, "one machine was removed, and the environment is there"
     del fleet.engines["id2"].there["anna"]
-    assert "on its way from n2" in str(where.moving(fleet, "anna", "vm3"))
-    assert where.moving(fleet, "nobody", "vm3") is None
+    assert "on its way from n2" in str(where.moving(fleet, "anna", VM3))
+    assert where.moving(fleet, "nobody", VM3) is None
+    held.begin("anna", "ops", "id3", "n3")
+    held.came_up("anna", 2, {})
+    fleet.engines["id3"].there["anna"] = (replace(VM3, made=9),)
+    assert str(where.moving(fleet, "anna", VM3)) == "anna's environment is on n3 by now."
 
 
 def test_whoever_watches_goes_on_where_the_environment_is_by_then(
@@ -164,7 +168,10 @@ def test_whoever_watches_goes_on_where_the_environment_is_by_then(
     monkeypatch.setattr(where, "_AGAIN", 0.0)
     found: Any = where.followed(fleet, "anna", was, listen)
     assert found is fleet.engines["id3"]
-    assert [event.message for event in said] == ["anna's environment comes up on n3 just now."]
+    assert [event.message for event in said] == [
+        "anna's environment comes up on n3 just now.",
+        "anna's environment goes on.",
+    ]
     assert where.followed(fleet, "anna", was, silent) is found, "it went while nobody looked"
     held.end("anna", 2)
     held.forget("anna")

@@ -18,6 +18,7 @@ from labenv.cli.class_ import grid
 from labenv.errors import EngineError
 from labenv.gate import menu, moves
 from labenv.gate.state import Gate
+from labenv.gate.visit import Visit
 from labenv.lab import labs
 from labenv.swarm import leases, setup, words
 from labenv.swarm.leases import Lease, Move
@@ -99,7 +100,7 @@ def test_who_went_to_another_server_is_told_as_of_when_it_goes_on() -> None:
     assert moves.said(replace(before, name=""), moved) == "", "it was made just now"
 
 
-class Seen:
+class Seen(Visit):
     """Somebody who is at the gate."""
 
     def __init__(self, student: str) -> None:

@@ -48,9 +48,9 @@ def opened(engine: Fleet, of: Class, lab: str, listen: Listener) -> str:
     if wish:
         file = str(wish.settings) if wish.settings else ""
         wishes.keep(of.id, wishes.Wish(wish.place, file, wish.every.total_seconds()))
-    image = images.ready(manager, [lab], listen)
+    image = images.ready(manager, [lab], listen, desktop=of.page.desktop)
     init.ensure(manager, image, listen)
-    tags = images.needed([lab])
+    tags = images.needed([lab], desktop=of.page.desktop)
     label = words.HAS + hashlib.sha256(" ".join(sorted(tags)).encode()).hexdigest()[:12]
     refused = dict[str, LabenvError]()
     for name, got in images.distribute(engine.nodes, tags, listen):
