@@ -212,7 +212,7 @@ def keyed(folder: Path) -> tuple[str, ...]:
     A computer that is not in there yet is believed. The user's own keys are tried as well.
     """
     usual = [Path("~/.ssh").expanduser() / name for name in ("id_ed25519", "id_ecdsa", "id_rsa")]
-    keys = [key for key in (folder / "id_ed25519", *usual) if key.exists()]
+    keys = [key for key in (folder / "id_ed25519", *usual) if os.path.exists(key)]
     known = ("UserKnownHostsFile=" + _value(folder / "known_hosts"), "StrictHostKeyChecking=accept-new")
     return (*("IdentityFile=" + _value(key) for key in keys), *known)
 

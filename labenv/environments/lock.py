@@ -128,18 +128,25 @@ def _folder_of(engine: Engine) -> tuple[Path, bool]:
     """Where the locks of an engine's environments are, and whether all who may use it have them there. Raises EngineError."""
     if engine.group is None:
         folder = places.runtime()
-        return folder, not (engine.is_distant or engine.is_in_swarm or _is_containers_own(folder))
+        return folder, not (engine.is_distant or engine.is_in_swarm or _is_containers_own(engine, folder))
     try:
         folder = places.shared(engine.group)
-        return folder, not (engine.is_in_swarm or _is_containers_own(folder))
+        return folder, not (engine.is_in_swarm or _is_containers_own(engine, folder))
     except (PermissionError, FileExistsError):
         # Who uses the socket by another right, such as an access control list; or somebody who may not use it stands in the way.
         return places.runtime(), False
 
 
-def _is_containers_own(folder: Path) -> bool:
-    """Whether labenv runs in a container that has this folder for itself: its own file system, and no bind of its computer's folder."""
-    return Computer().is_container and folder.stat().st_dev == Path("/").stat().st_dev
+def _is_containers_own(engine: Engine, folder: Path) -> bool:
+    """Whether labenv runs in a container that has this folder for itself, and the engine's socket from its computer.
+
+    An engine that runs in the same container has no other users: its socket lies in the container's own file system, too.
+    """
+    socket = engine.endpoint.socket
+    if socket is None or not Computer().is_container:
+        return False
+    own = Path("/").stat().st_dev
+    return folder.stat().st_dev == own and socket.stat().st_dev != own
 
 
 def _holder() -> str:

@@ -89,8 +89,11 @@ def folder() -> Path:
 
 
 def is_kept() -> bool:
-    """Whether this user's labenv manages a swarm on this computer, so that there are leases that count (labenv.swarm.setup)."""
-    return (places.state() / "swarm" / words.CERTIFICATE).exists()
+    """Whether this user's labenv manages a swarm on this computer, so that there are leases that count (labenv.swarm.setup).
+
+    A folder that they may not look into holds nothing of theirs, as another user's home.
+    """
+    return os.path.exists(places.state() / "swarm" / words.CERTIFICATE)
 
 
 def placed(student_id: str) -> Lease | None:

@@ -191,19 +191,26 @@ def test_students_do_not_wait_for_each_other(folder: Path) -> None:
         assert os.getpid()
 
 
-def test_a_folder_that_only_a_container_has_is_not_for_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_that_only_a_container_has_is_not_for_all_who_use_an_engine_of_its_computer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def at(sign: str) -> Computer:
         (tmp_path / sign).parent.mkdir(exist_ok=True)
         (tmp_path / sign).touch()
         return Computer(root=tmp_path)
 
-    assert not lock._is_containers_own(Path("/")) or Computer().is_container
+    def is_own(socket: str, folder: str = "/") -> bool:
+        engine = cast(Engine, Somewhere(Endpoint(f"unix://{socket}", "a test")))
+        return lock._is_containers_own(engine, Path(folder))
+
+    assert not is_own("/proc/version") or Computer().is_container
     monkeypatch.setattr(lock, "Computer", lambda: at(".dockerenv"))
-    assert lock._is_containers_own(Path("/"))
-    assert not lock._is_containers_own(Path("/proc")), "another file system: bound from the computer"
+    assert is_own("/proc/version")
+    assert not is_own("/proc/version", "/proc"), "another file system: bound from the computer"
+    assert not is_own("/etc/passwd"), "the engine runs in the same container"
     (tmp_path / ".dockerenv").unlink()
     monkeypatch.setattr(lock, "Computer", lambda: at("run/.containerenv"))
-    assert lock._is_containers_own(Path("/"))
+    assert is_own("/proc/version")
 
 
 @dataclass
