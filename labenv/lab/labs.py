@@ -7,7 +7,7 @@ refused, so that a name means one lab.
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from labenv import labs as shipped_labs
 from labenv import places, resources
 from labenv.environment import Environment
 from labenv.errors import UsageError
-from labenv.lab import translation, trust
-from labenv.lab.model import Lab, is_id, parsed, read
+from labenv.lab import model, translation, trust
+from labenv.lab.model import Lab, is_id, parsed
 from labenv.text import one_line, shown
 
 GROUP = "labenv.labs"  # the entry points of installed packages with a lab
@@ -100,6 +100,33 @@ def find(lab: str) -> Path:
     )
 
 
+def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
+    """The lab in a folder with those before it, and with its texts in one of `languages` where they are translated.
+
+    Nobody is asked whether they are trusted. Raises UsageError as `model.read` does, and if one before it is not there or is after it.
+    """
+    return _led_to(model.read(folder, languages), ())
+
+
+def _led_to(lab: Lab, later: tuple[str, ...]) -> Lab:
+    """A lab with those before it; `later` are the names of those after it."""
+    if not lab.after:
+        return lab
+    later = (*later, lab.id)
+    said = f"{lab.folder / 'lab.yaml'}: after: "
+    if lab.after in later:
+        circle = ", which is after ".join(f"'{name}'" for name in (*later[later.index(lab.after) :], lab.after))
+        raise UsageError(f"{said}{circle}. The first lab of a course has no `after`.")
+    if not (folder := named(lab.after)):
+        raise UsageError(f"{said}there is no lab '{shown(lab.after)}'. The labs are: {', '.join(names())}.")
+    return replace(lab, before=_led_to(model.read(folder), later))
+
+
+def next_after(lab: Lab) -> list[str]:
+    """The names of the labs that begin where that one ends, those that labenv ships first."""
+    return list(dict.fromkeys(place.name for place in everywhere() if _id(place.folder, "after") == lab.id))
+
+
 def load(lab: str) -> Lab:
     """The lab of that name or in that folder, as its author wrote it.
 
@@ -152,8 +179,9 @@ def _folder_of(environment: Environment) -> Path:
 @cache
 def _load(folder: Path, languages: tuple[str, ...]) -> Lab:
     found = read(folder, languages)
-    if not is_shipped(folder):
-        trust.require(found)
+    for lab in found.course:
+        if not is_shipped(lab.folder):
+            trust.require(lab)
     return found
 
 
@@ -179,13 +207,13 @@ def _below(folder: Path, where: str) -> Iterator[Place]:
         yield Place(_id(path.parent) or path.parent.name, path.parent.resolve(), where)
 
 
-def _id(folder: Path) -> str:
-    """The name of the lab in a folder; "" if its file says none."""
+def _id(folder: Path, key: str = "id") -> str:
+    """The name of the lab in a folder, or of the one that another `key` names; "" if its file says none."""
     try:
         tree = parsed(folder / "lab.yaml")
     except UsageError:
         return ""
-    name = tree.get("id") if isinstance(tree, dict) else None
+    name = tree.get(key) if isinstance(tree, dict) else None
     return name if isinstance(name, str) and is_id(name) else ""
 
 

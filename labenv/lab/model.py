@@ -127,7 +127,7 @@ class Lab:
     """One course lab. The texts of its steps are in the first of `languages` that has them, else as the lab's author wrote them.
 
     `kits` are the packages of labenv that it uses beside the core; `layers` are where the faults of its drills can be, by id, with what
-    a person calls them.
+    a person calls them. `after` names the lab at whose end it begins, and `before` is that lab, where it was looked for (labs.read).
     """
 
     id: str
@@ -142,6 +142,13 @@ class Lab:
     languages: tuple[str, ...] = ()
     kits: tuple[str, ...] = ()
     layers: Mapping[str, str] = field(default_factory=dict)
+    after: str = ""
+    before: "Lab | None" = None
+
+    @property
+    def course(self) -> tuple["Lab", ...]:
+        """The labs that lead to it, and itself, in their order."""
+        return (*(self.before.course if self.before else ()), self)
 
     @cached_property
     def _order(self) -> dict[str, int]:
@@ -164,8 +171,12 @@ class Lab:
 
     @cached_property
     def digest(self) -> str:
-        """A hash over the lab's description and templates: what its overlays are made from."""
-        files = [self.folder / "lab.yaml", *sorted((self.folder / "templates").rglob("*.j2"))]
+        """A hash over the lab's description and templates, and those of the labs before it: what its overlays are made from."""
+        files = [
+            path
+            for lab in self.course
+            for path in (lab.folder / "lab.yaml", *sorted((lab.folder / "templates").rglob("*.j2")))
+        ]
         return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
     @property
@@ -184,15 +195,15 @@ class Lab:
         return stage
 
     def image_of(self, machine: str, default: str, at: str) -> str:
-        """The image folder of a machine at a stage: the last one that the lab names for it, or `default`."""
-        image = default
+        """The image folder of a machine at a stage: the last one that the lab, or one before it, names for it, or `default`."""
+        image = self.before.image_of(machine, default, self.before.last_stage) if self.before else default
         for since, name in self.images.get(machine, ()):
             if self.reached(since, at):
                 image = name
         return image
 
     def files_of(self, machine: str, at: str) -> list[File]:
-        """The files of a machine's overlay at a stage."""
+        """The lab's own files of a machine's overlay at a stage."""
         return [
             file
             for file in self.files.get(machine, ())
@@ -201,7 +212,7 @@ class Lab:
 
 
 def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
-    """The lab in a folder, with its texts in one of `languages` where they are translated.
+    """The lab in a folder without those before it, and with its texts in one of `languages` where they are translated.
 
     Raises UsageError for an invalid lab.yaml, and for one that another version of labenv reads.
     """
@@ -229,6 +240,7 @@ def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
             languages=languages,
             kits=tuple(tree.get("kits", ())),
             layers=dict(tree.get("layers", {})),
+            after=tree.get("after", ""),
         )
 
 

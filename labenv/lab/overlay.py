@@ -10,6 +10,7 @@ import re
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class Item:
 def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
     """The files of machine `node` for that student at that stage: the topology's for it, then the lab's, which win.
 
+    A lab that begins where another ends has that one's files, too, as they are at its end; its own win.
+
     Raises Unrenderable for a template that cannot be rendered, UsageError for a path that leads elsewhere.
     """
     context = {
@@ -53,11 +56,15 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
         "network": student.prefix,
         "machine": node,
         "machines": tuple(node for node in topology.nodes if not node.profile),
-        "reached": lambda name: lab.reached(name, stage),
     }
     items = [Item(MACHINE, f"{node.name}\n".encode(), 0o644)] if node.systemd else []
-    items += [_item(file, node.own.templates, context) for file in node.own.files] if node.own else []
-    items += [_item(file, lab.folder / "templates", context) for file in lab.files_of(node.name, stage)]
+    if node.own:
+        own = context | {"reached": partial(lab.reached, at=stage)}
+        items += [_item(file, node.own.templates, own) for file in node.own.files]
+    for each in lab.course:
+        at = stage if each is lab else each.last_stage
+        its = context | {"reached": partial(each.reached, at=at)}
+        items += [_item(file, each.folder / "templates", its) for file in each.files_of(node.name, at)]
     return list({item.path: item for item in items}.values())
 
 

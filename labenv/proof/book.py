@@ -81,8 +81,9 @@ def _common(lab: Lab, tags: Iterable[str]) -> str:
     apart = {lab.folder / "mutations.yaml", *drills.originals(lab.folder / "drills")}
     of_lab = [path for path in _files(lab.folder) if path not in apart and not _TRANSLATION.search(path.name)]
     of_labenv = [path for path in _files(_PROGRAM) if not path.is_relative_to(_PROGRAM / "labs")]
-    shared = resources.topologies()
-    for folder, files in ((lab.folder, of_lab), (_PROGRAM, of_labenv), (shared, _files(shared))):
+    before = [each.folder for each in lab.course[:-1]]
+    beside = [(folder, _files(folder)) for folder in (*before, resources.topologies())]
+    for folder, files in ((lab.folder, of_lab), (_PROGRAM, of_labenv), *beside):
         for path in files:
             found.update(f"{path.relative_to(folder)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     found.update("\0".join(sorted(tags)).encode())

@@ -16,7 +16,7 @@ from labenv.lab.lint import fixtures, form, handin, lab, mutations, rest, steps
 from labenv.lab.lint import rubric as rubrics
 from labenv.lab.lint.found import Finding, Found
 from labenv.lab.lint.student import STUDENT
-from labenv.lab.model import Lab, parsed, read
+from labenv.lab.model import Lab, parsed
 
 __all__ = ["Finding", "lint", "notes", "rubric", "schemas"]
 
@@ -49,7 +49,11 @@ def lint(folder: Path) -> list[Finding]:
         form.names(found, sheet)
     if found.findings:
         return found.findings
-    made = read(folder)
+    try:
+        made = labs.read(folder)
+    except UsageError as error:
+        found.add("lab.yaml", str(error).partition(": after: ")[2], ["after"])
+        return found.findings
     try:
         plan = topology.load_for(made, None, STUDENT)
     except topology.TopologyError as error:
