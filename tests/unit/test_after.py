@@ -31,7 +31,13 @@ def make(name: str, after: str, *, lines: dict[str, str] | None = None, images: 
     shipped = labs.named("lab4b")
     assert shipped
     (folder / "topology.yaml").write_bytes((shipped / "topology.yaml").read_bytes())
-    tree = {"id": name, "title": name, "topology": "topology.yaml", "after": after, "files": {"vm2": files}}
+    tree: dict[str, object] = {
+        "id": name,
+        "title": name,
+        "topology": "topology.yaml",
+        "after": after,
+        "files": {"vm2": files},
+    }
     tree |= {"stages": [{"id": "begun", "title": "Begun"}, {"id": "done", "title": "Done"}]}
     tree |= {"images": images} if images else {}
     (folder / "lab.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
