@@ -109,11 +109,18 @@ def needed(lab: Lab) -> list[str]:
     """The names of the images that a lab may need at any of its stages, with all of its machines, and labenv's own tools."""
     nodes = topology.of(lab, _ANYBODY).nodes
     later = [name for entries in lab.images.values() for _, name in entries]
-    images = {node.image for node in nodes} | set(later) | {TOOLS}
+    first = {lab.image_of(node.name, node.image, lab.stages[0].id) for node in nodes}
+    images = {node.image for node in nodes} | first | set(later) | {TOOLS}
     known = of(lab)
     while more := {image.below.name for name in images if (image := known.get(name)) and image.below} - images:
         images |= more
     return named(sorted(images, key=[*known, *sorted(images)].index), known)
+
+
+def desktop(lab: Lab) -> list[str]:
+    """The name of the image of a lab's desktop, if it has one: it is made on a student's wish."""
+    desk = topology.of(lab, _ANYBODY).desk
+    return [desk.desktop_image] if desk else []
 
 
 def usual() -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from labenv.engine import Engine, authority, wall
 from labenv.engine.desk import NETWORK, Desk, Parts, remove_home
 from labenv.engine.errors import NetworkTaken
-from labenv.engine.image_sources import wanted
+from labenv.engine.image_sources import Image, wanted
 from labenv.engine.images import Images
 from labenv.environment import Environment, Machine, network_name
 from labenv.environments import up, window
@@ -27,10 +27,9 @@ from labenv.environments.pools import free_pool
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, announced
 from labenv.lab import labs, overlay, topology
-from labenv.lab.topology import Network, Node
+from labenv.lab.topology import DESKTOP, Network, Node
 from labenv.parallel import Together
 
-_IMAGE = "desktop"
 # The last of an environment's ten ports (labenv.topology); from another environment's block if it is taken.
 _PLACE = 9
 _TRIES = 16  # networks for the page
@@ -71,7 +70,7 @@ def show(
     machine does not run or the desktop fails.
     """
     who = environment.student
-    if configured and not labs.of(environment).files.get(_IMAGE):
+    if configured and not any(each.files.get(DESKTOP) for each in labs.of(environment).course):
         raise UsageError(f"{environment.lab} has no accounts for a mail client. Omit --configured.")
     with changing(engine, who.id, listen) as change:
         host = _host(change.environment)
@@ -84,7 +83,7 @@ def show(
             )
         if port:
             _check(engine, port)
-        changes = _bring(engine, change, desk, host, listen, tag=wanted()[_IMAGE].tag, port=port)
+        changes = _bring(engine, change, desk, host, listen, tag=_image(change.plan).tag, port=port)
         password = window.new_password(engine, desk)
     with Together(1) as pool:  # both take about the same time
         others = pool.submit(_bring_others, engine, change, listen)
@@ -213,8 +212,9 @@ def _bring(
         if page is None or (engine.is_local and port_in_use(page)):
             page = _free_port(engine, change.environment, listen)
         _lay_network(engine, change.plan, listen)
-    if "missing" in (there.desktop, there.screen) and tag == wanted()[_IMAGE].tag:
-        Images(engine).ensure([_IMAGE], listen)
+    image = _image(change.plan)
+    if "missing" in (there.desktop, there.screen) and tag == image.tag:
+        Images(engine).ensure([image.name], listen)
     with announced(listen, "desktop", f"starting {change.student_id}'s desktop"):
         changes = _make(engine, change.plan, desk, host, there, page, tag)
         desk.start()
@@ -293,10 +293,16 @@ def _lay_network(engine: Engine, plan: Plan, listen: Listener) -> None:
     walled(engine, who, [wall.bridge(who, NETWORK)], listen)
 
 
+def _image(plan: Plan) -> Image:
+    host = plan.topology.desk
+    assert host  # it runs
+    return wanted()[host.desktop_image]
+
+
 def _files(plan: Plan) -> list[overlay.Item]:
     host = plan.topology.desk
     assert host  # it runs
-    node: Node = replace(host, name=_IMAGE, image=_IMAGE, ports=(), own=None)
+    node: Node = replace(host, name=DESKTOP, image=host.desktop_image, ports=(), own=None)
     return overlay.overlay(plan.lab, plan.topology, node, plan.student, plan.stage)
 
 

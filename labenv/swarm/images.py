@@ -8,22 +8,22 @@ from labenv.engine.images import Images
 from labenv.errors import EngineError, LabenvError
 from labenv.events import Event, Listener, announced, counting
 from labenv.lab import labs
+from labenv.lab.model import Lab
 from labenv.parallel import Together
 from labenv.swarm.where import Nodes
 from labenv.text import many
 
 _BLOCK = 1 << 20
-_DESKTOP = "desktop"  # which is made on a student's wish, so that it would be built on each node
 _TOGETHER = 4  # nodes that get images at the same time: the manager's network is what they share
 
 
 def needed(wanted: Iterable[str], *, desktop: bool = False) -> list[str]:
     """The tags of the images that nodes need for these labs, and labenv's own. Raises UsageError for a lab that does not exist."""
-    found: dict[str, None] = {image_sources.wanted()[_DESKTOP].tag: None} if desktop else {}
+    found: dict[str, None] = {}
     for name in wanted:
         lab = labs.load(name)
         known = image_sources.of(lab)
-        found |= dict.fromkeys(known[image].tag for image in image_sources.needed(lab))
+        found |= dict.fromkeys(known[image].tag for image in _names(lab, desktop=desktop))
     return [*found, own_tag()]
 
 
@@ -31,10 +31,13 @@ def ready(manager: Engine, wanted: Iterable[str], listen: Listener, *, desktop: 
     """Build on the manager what it lacks of the images for these labs, and return the id of labenv's own. Raises EngineError, UsageError."""
     for name in wanted:
         lab = labs.load(name)
-        Images(manager, image_sources.of(lab)).ensure(image_sources.needed(lab), listen)
-    if desktop:
-        Images(manager).ensure([_DESKTOP], listen)
+        Images(manager, image_sources.of(lab)).ensure(_names(lab, desktop=desktop), listen)
     return image_id(manager, Images(manager).ensure_own(listen))
+
+
+def _names(lab: Lab, *, desktop: bool) -> list[str]:
+    """The images that a lab needs; a desktop is made on a student's wish, so that its image would be built on each node."""
+    return [*image_sources.needed(lab), *(image_sources.desktop(lab) if desktop else ())]
 
 
 def own_tag() -> str:

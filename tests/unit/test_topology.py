@@ -47,6 +47,7 @@ WRONG = {
     "a file that includes itself": ("[outside.yaml]", "[mine.yaml]", "mine.yaml includes itself"),
     "a machine in two files": ("  vm2:", "  outside:", "services.outside: /"),
     "a desktop of no profile": ("profiles: [outside]", "profiles: [mars]", "no machine has the profile 'mars'"),
+    "a desktop of another image": ("profiles: [outside]", "image: mail", "image: expected desktop or browser"),
     "two desktops": ("    image: mail\n", "    image: mail\n    x-labenv: {desktop: true}\n", "host and vm2 both have"),
 }
 WRONG_OUTSIDE = {

@@ -13,10 +13,11 @@ from labenv.errors import UsageError
 from labenv.lab.model import Lab
 from labenv.lab.topology import compose, machines, networks
 from labenv.lab.topology.placed import TopologyError, placed
-from labenv.lab.topology.records import Limits, Network, Node, Port, Topology, port_at
+from labenv.lab.topology.records import DESKTOP, Limits, Network, Node, Port, Topology, port_at
 from labenv.student import Student
 
 __all__ = [
+    "DESKTOP",
     "Limits",
     "Network",
     "Node",

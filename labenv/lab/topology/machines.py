@@ -10,12 +10,13 @@ from labenv.errors import UsageError
 from labenv.lab.model import answer_of, file_of
 from labenv.lab.topology.compose import Entry, Tree, filled, listed, mapping
 from labenv.lab.topology.networks import inside
-from labenv.lab.topology.records import PORTS_EACH, Limits, Network, Node, Own, Port
+from labenv.lab.topology.records import DESKTOP, PORTS_EACH, Limits, Network, Node, Own, Port
 
 _SERVICE = {"image", "hostname", "networks", "ports", "profiles", "x-labenv"}
 _LIMITS = {"mem_limit", "pids_limit", "cpu_shares", "storage_opt", "tmpfs"}
 _EXTRA = {"systemd", "addresses", "since", "desktop", "files", "answers"}
 _ANSWERS = {"banner", "dns", "http", "tls", "command"}  # kinds of labenv.lab.model.Answer
+_DESKTOPS = (DESKTOP, "browser")  # images of desktops: the second has Firefox besides
 _RESERVED = ("desktop", "screen")  # containers of the desktop
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _PORT = re.compile(r"127\.0\.0\.1::(\d+)(?:/(tcp|udp))?")
@@ -106,7 +107,7 @@ def _node(
         _limits(service, where),
         tuple(networks[other].name for other, _ in further),
         _stage(extra.get("since", ""), f"{where}.x-labenv.since"),
-        _desktop(extra.get("desktop", False), f"{where}.x-labenv.desktop"),
+        *_desktop(extra.get("desktop", False), f"{where}.x-labenv.desktop"),
         _own(name, extra, entry),
     )
     return node, dict(further)
@@ -139,12 +140,15 @@ def _stage(since: Any, where: str) -> str:
     return since
 
 
-def _desktop(value: Any, where: str) -> tuple[str, ...] | None:
-    """The profiles that the machine's desktop needs; None for a machine without a desktop."""
+def _desktop(value: Any, where: str) -> tuple[tuple[str, ...] | None, str]:
+    """The profiles that the machine's desktop needs, None for a machine without a desktop; and the desktop's image."""
     if isinstance(value, bool):
-        return () if value else None
-    profiles = listed(mapping(value, where, {"profiles"}).get("profiles", []), f"{where}.profiles")
-    return tuple(map(str, profiles))
+        return () if value else None, DESKTOP
+    given = mapping(value, where, {"profiles", "image"})
+    image = given.get("image", DESKTOP)
+    if image not in _DESKTOPS:
+        raise UsageError(f"{where}.image: expected {' or '.join(_DESKTOPS)}.")
+    return tuple(map(str, listed(given.get("profiles", []), f"{where}.profiles"))), image
 
 
 def _own(name: str, extra: dict[str, Any], entry: Entry) -> Own | None:

@@ -14,6 +14,7 @@ from labenv.lab.model import Answer, File
 # Each environment publishes on its own ten ports, so that a mail client's settings survive `down` and `up`.
 _FIRST_PORT = 20000
 PORTS_EACH = 10
+DESKTOP = "desktop"  # the image of a desktop, unless a topology names another one, and its name in a lab's `files`
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Node:
     `network` is the name of the network that has the address, `joins` are those of further networks that it is on. A machine
     with a `profile` exists only if that profile is requested, one with `since` only from that stage on. `addresses` are
     additional ones that the machine assigns to itself. `desktop` are the profiles whose machines the desktop of this machine
-    needs; None if it is not the machine that has one. `own` is what the topology brings for it. `moves` are addresses that the
+    needs; None if it is not the machine that has one; `desktop_image` is what that is made from. `own` is what the topology brings for it. `moves` are addresses that the
     engine has for it, each with the one, and its prefix, that the machine gives itself in its place.
     """
 
@@ -89,6 +90,7 @@ class Node:
     joins: tuple[str, ...] = ()
     since: str = ""
     desktop: tuple[str, ...] | None = None
+    desktop_image: str = DESKTOP
     own: Own | None = None
     moves: tuple[tuple[str, str], ...] = ()
 
@@ -194,7 +196,8 @@ class Topology:
             there = known.get(node.name)
             if not there:
                 return node
-            return replace(node, own=node.own or there.own, desktop=node.desktop if has_desk else there.desktop)
+            desk = node if has_desk else there
+            return replace(node, own=node.own or there.own, desktop=desk.desktop, desktop_image=desk.desktop_image)
 
         return replace(self, nodes=tuple(map(completed, self.nodes)))
 
