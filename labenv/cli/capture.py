@@ -84,12 +84,13 @@ def capture(
         raise UsageError("--write, --text and --json cannot be combined: each is another form of the packets.")
     if port and every:
         raise UsageError("--all cannot be combined with --port: it takes all ports.")
-    if write == "-" and sys.stdout.isatty():
+    has_terminal = os.isatty(sys.stdout.fileno())  # sys.stdout says that it is none with plain output
+    if write == "-" and has_terminal:
         raise UsageError(
             "Packets are no text for a terminal. Write them to a file (--write FILE), or leave --write out."
         )
     wanted = common.duration("--for", seconds) if seconds else _GUESTS if is_guest() else None
-    packed = write is not None or not (text or json or sys.stdout.isatty())
+    packed = write is not None or not (text or json or has_terminal)
     file = None if write in (None, "-") else Path(str(write))
     if file and not _may_replace(file, yes=yes):
         print("Nothing was captured.", file=sys.stderr)
