@@ -3,7 +3,7 @@
 prefix() { sed "s|^|$1 |"; }
 {% if machine.name != "host" %}
 # All parameters, also those that have their default: to set one to that is the same.
-postconf -x 2>&1 | prefix postconf
+postconf -x 2>&1 | grep -v '^process_id =' | prefix postconf
 postconf -M | prefix master.cf
 {% else %}
 for zone in {{ domain }} {{ network.split(".") | reverse | join(".") }}.in-addr.arpa; do
