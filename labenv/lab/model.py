@@ -83,7 +83,10 @@ class Tries:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a machine's overlay: rendered from `template`, or a symbolic `link`; it exists from `since` and no longer at `until`."""
+    """A file of a machine's overlay: rendered from `template`, or a symbolic `link`; it exists from `since` and no longer at `until`.
+
+    It belongs to the user and the group with the number `uid`.
+    """
 
     path: str
     template: str | None
@@ -91,6 +94,7 @@ class File:
     mode: int
     since: str
     until: str | None
+    uid: int = 0
 
 
 @dataclass(frozen=True)
@@ -327,4 +331,5 @@ def file_of(entry: dict[str, Any], first: str) -> File:
         mode=int(entry.get("mode", "0644"), 8),
         since=entry.get("since", first),
         until=entry.get("until"),
+        uid=entry.get("uid", 0),
     )

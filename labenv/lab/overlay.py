@@ -41,6 +41,7 @@ class Item:
     content: bytes
     mode: int
     link: str | None = None
+    uid: int = 0
 
 
 def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
@@ -85,7 +86,7 @@ def _item(file: File, folder: Path, context: dict[str, Any]) -> Item:
         raise UsageError(f"{where}: expected an absolute path without '..' for {context['machine'].name}.")
     if file.link:
         return Item(path, b"", 0o777, line(file.link))
-    return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode)
+    return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode, uid=file.uid)
 
 
 def hostname(items: list[Item]) -> str | None:
@@ -94,12 +95,13 @@ def hostname(items: list[Item]) -> str | None:
 
 
 def as_tar(items: list[Item]) -> bytes:
-    """The overlay as a tar archive rooted at /, owned by root; folders are left to the image."""
+    """The overlay as a tar archive rooted at /; folders are left to the image."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for item in items:
             entry = tarfile.TarInfo(item.path.lstrip("/"))
             entry.mode, entry.mtime = item.mode, BORN
+            entry.uid = entry.gid = item.uid
             if item.link:
                 entry.type, entry.linkname = tarfile.SYMTYPE, item.link
             entry.size = len(item.content)

@@ -21,7 +21,7 @@ from labenv.mail.follow import PATH as LOG
 from labenv.mail.maillog import Hop
 from labenv.mail.office import PROBE
 from labenv.mail.restarts import POSTFIX
-from labenv.mail.sessions import Smtp
+from labenv.mail.sessions import ITSELF, Smtp
 from labenv.mail.settings import HOT, MAIN, set_there
 from labenv.mail.telling import Scene
 
@@ -238,7 +238,8 @@ class Post:
         hosts = {host for machine in machines for host, _ in machine.dialled}
         strangers = {source for machine in machines for _, source in machine.dialled if source}
         callers = {machine.address for machine in machines}
-        logs = [(m, LOG) for m in machines if m.name in self._logs or hosts & {m.address, m.fqdn}]
+        themselves = {machine.name for machine in machines if any(host == ITSELF for host, _ in machine.dialled)}
+        logs = [(m, LOG) for m in machines if m.name in {*self._logs, *themselves} or hosts & {m.address, m.fqdn}]
         logs += [(m, NAMED) for m in machines if self._logs and m.name not in self._logs]
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda log: take_out(*log, self.token, callers, strangers, self._domains), logs))

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from labenv.checks import kernel
 from labenv.checks.evidence import CheckFailed
+from labenv.checks.firewall import greeted
 from labenv.checks.machine import Machine
 from labenv.mail.office import PROBE
 from labenv.text import decoded
@@ -17,16 +19,33 @@ from labenv.text import decoded
 _GREETING = 8
 _READY = 220  # RFC 5321 section 4.2.3
 _NOTHING = 3  # as follow.pl knows it
+ITSELF = "localhost"  # how a machine calls itself
+ASTRAY = "does not end at that port: its addresses are rewritten on the way"
+ENDS_THERE = "it ends there"
 
 
 def smtp(
     start: Machine, end: Machine, *, source: str | None = None, hopeless: Callable[[], object] | None = None
 ) -> "Smtp":
-    """An SMTP session from a machine to another's port 25; `hopeless` as for `Machine.dial`. Raises CheckFailed if there is none."""
+    """An SMTP session from a machine to port 25 of another, or its own; `hopeless` as for `Machine.dial`.
+
+    Raises CheckFailed if there is none.
+    """
     try:
         return Smtp(start, end, source, hopeless)
     except (OSError, smtplib.SMTPException) as error:
         raise _unreached(start, end, 25, error) from error
+
+
+def greeting(start: Machine, end: Machine) -> str:
+    """The line with which port 25 of a machine greets another one, or itself.
+
+    Raises CheckFailed as `greeted` does, and if something else answers there.
+    """
+    with greeted(smtp, start, end, 25) as session:
+        if start is not end and kernel.astray(start, end, 25):
+            raise CheckFailed(f"A connection from {start.name} to port 25 of {end.name} {ASTRAY}", ENDS_THERE)
+        return session.banner
 
 
 def imap(start: Machine, end: Machine, *, hopeless: Callable[[], object] | None = None) -> "Imap":
@@ -58,7 +77,8 @@ class Smtp(smtplib.SMTP):
         self._hopeless = hopeless
         self._source = source
         self.banner = ""
-        super().__init__(other.address, 25, local_hostname=f"{PROBE}.{machine.fqdn}", timeout=_GREETING)
+        host = ITSELF if other is machine else other.address
+        super().__init__(host, 25, local_hostname=f"{PROBE}.{machine.fqdn}", timeout=_GREETING)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
         """Connect as smtplib does, and keep the greeting."""
