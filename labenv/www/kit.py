@@ -5,5 +5,7 @@ from labenv.www.restarts import APACHE, HTTPD, NGINX
 
 KIT = Kit(
     services=(NGINX, APACHE, HTTPD),
-    watched=Watched(paths=("/run/nginx.pid", "/run/apache2/apache2.pid", "/run/httpd/httpd.pid", "/srv/www", "/var/www")),
+    watched=Watched(
+        paths=("/run/nginx.pid", "/run/apache2/apache2.pid", "/run/httpd/httpd.pid", "/srv/www", "/var/www")
+    ),
 )

@@ -1,5 +1,5 @@
-// look USER | forget USER BEFORE, in the folder of a Roundcube: its settings and what its database has, as JSON; or have the database
-// know of a user no more than before. PHP runs it without the tag.
+// look USER | forget USER BEFORE SESSIONS, in the folder of a Roundcube: its settings and what its database has, as JSON; or have the
+// database know of a user no more than before, and nothing of some sessions. PHP runs it without the tag.
 define('INSTALL_PATH', getcwd() . '/');
 require 'program/include/iniset.php';
 [, $does, $name] = $argv;
@@ -27,6 +27,9 @@ try {
     }
     if ($does === 'forget') {
         $before = json_decode($argv[3], true);
+        foreach (json_decode($argv[4]) as $session) {
+            $database->prepare('DELETE FROM session WHERE sess_id = ?')->execute([$session]);
+        }
         if (!$before) {
             $database->prepare('DELETE FROM users WHERE username = ?')->execute([$name]);
         } else {

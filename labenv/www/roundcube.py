@@ -18,7 +18,8 @@ from labenv.www.pages import Answer
 
 _READ = (Path(__file__).parent / "roundcube.php").read_text(encoding="utf-8")
 _FAR = 3  # redirections that are followed
-_SESSION = {"roundcube_sessid", "roundcube_sessauth"}
+_SESSION = "roundcube_sessid"
+_COOKIES = {_SESSION, "roundcube_sessauth"}
 # The pages' scripts, and the answers to their own requests, have what a person reads.
 _SAID = re.compile(r'display_message\("((?:[^"\\]|\\.)*)"')
 _SENT = "sent_successfully"
@@ -62,9 +63,9 @@ def settings(machine: Machine, folder: str, account: str, user: str = "") -> Set
         return Settings({}, complaint=one_line(lines[0]) if lines else f"PHP ends with status {answer.rc}")
 
 
-def forget(machine: Machine, folder: str, account: str, user: str, before: Settings) -> None:
-    """Let Roundcube's database know of a user what it knew before, as `settings` has it."""
-    _php(machine, folder, account, "forget", user, json.dumps(before.user))
+def forget(machine: Machine, folder: str, account: str, user: str, before: Settings, browser: "Browser") -> None:
+    """Let Roundcube's database know of a user what it knew before, as `settings` has it, and nothing of a browser."""
+    _php(machine, folder, account, "forget", user, json.dumps(before.user), json.dumps(sorted(browser.sessions)))
 
 
 def _php(machine: Machine, folder: str, account: str, *words: str) -> Any:
@@ -73,10 +74,11 @@ def _php(machine: Machine, folder: str, account: str, *words: str) -> Any:
 
 
 class Browser:
-    """A browser with a Roundcube at the path of a site, on a machine."""
+    """A browser with a Roundcube at the path of a site, on a machine. `sessions` are all that it has had."""
 
     def __init__(self, start: Caller, host: str, *, name: str, path: str = "/webmail/", tls: bool = False) -> None:
         self._start, self._host, self._name, self._path, self._tls = start, host, name, path, tls
+        self.sessions: set[str] = set()
         self._cookies: dict[str, str] = {}
         self._token = ""
 
@@ -87,7 +89,8 @@ class Browser:
             answer = pages.fetch(
                 self._start, self._host, path, name=self._name, tls=self._tls, form=form, cookies=self._cookies
             )
-            self._cookies |= {key: value for key, value in answer.cookies.items() if key in _SESSION}
+            self._cookies |= {key: value for key, value in answer.cookies.items() if key in _COOKIES}
+            self.sessions |= {value for key, value in self._cookies.items() if key == _SESSION}
             if not answer.location:
                 break
             path, form = re.sub(r"^https?://[^/]+", "", urljoin(path, answer.location)), None
