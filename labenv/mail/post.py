@@ -152,6 +152,12 @@ class Post:
         session.sendmail(sender, [recipient], text)
         return message_id
 
+    def announce(self, name: str, recipient: str) -> tuple[str, str]:
+        """The message id and the subject of a message that another program is to send; it is followed and removed as the others."""
+        self._prepare()
+        message_id, _ = self._compose(name, recipient)
+        return message_id, f"{self.token} {name}"
+
     def follow(self, machine: Machine, message_id: str) -> Hop:
         """The message's hop on a machine, once something has happened to it there.
 
