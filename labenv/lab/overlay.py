@@ -47,7 +47,7 @@ class Item:
 def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
     """The files of machine `node` for that student at that stage: the topology's for it, then the lab's, which win.
 
-    A lab that begins where another ends has that one's files, too, as they are at its end; its own win.
+    The files of its sources are there as they are at the end of those labs; its own win.
 
     Raises Unrenderable for a template that cannot be rendered, UsageError for a path that leads elsewhere.
     """
@@ -62,7 +62,7 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
     if node.own:
         own = context | {"reached": partial(lab.reached, at=stage)}
         items += [_item(file, node.own.templates, own) for file in node.own.files]
-    for each in lab.course:
+    for each in lab.sources:
         at = stage if each is lab else each.last_stage
         its = context | {"reached": partial(each.reached, at=at)}
         items += [_item(file, each.folder / "templates", its) for file in each.files_of(node.name, at)]
