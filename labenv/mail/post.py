@@ -5,6 +5,7 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -99,6 +100,7 @@ class Post:
         self._listed: dict[str, str] = {}
         self._sent: set[str] = set()
         self._domains: set[str] = set()
+        self._sessions: set[str] = set()
         self._filed: dict[tuple[str, str, str], Filed] = {}
         self._over = threading.Event()
         self._unlogged = False
@@ -157,6 +159,10 @@ class Post:
         self._prepare()
         message_id, _ = self._compose(name, recipient)
         return message_id, f"{self.token} {name}"
+
+    def claim(self, sessions: Iterable[str]) -> None:
+        """Have the lines of these sessions of Dovecot's taken out of the logs, too: another program began them for a check."""
+        self._sessions |= set(sessions)
 
     def follow(self, machine: Machine, message_id: str) -> Hop:
         """The message's hop on a machine, once something has happened to it there.
@@ -248,7 +254,11 @@ class Post:
         logs = [(m, LOG) for m in machines if m.name in {*self._logs, *themselves} or hosts & {m.address, m.fqdn}]
         logs += [(m, NAMED) for m in machines if self._logs and m.name not in self._logs]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda log: take_out(*log, self.token, callers, strangers, self._domains), logs))
+            list(
+                pool.map(
+                    lambda log: take_out(*log, self.token, callers, strangers, self._domains, self._sessions), logs
+                )
+            )
 
     def _wait(self, seconds: float) -> bool:
         """Whether every message has come to rest within that many seconds."""

@@ -94,6 +94,7 @@ def test_a_course_may_have_many_labs() -> None:
     there = laid("tls", "vm2", "begun")
     assert (there["/etc/motd"], there["/etc/issue"]) == (b"webmail", b"tls")
     assert "webmail" in labs.next_after(labs.load("lab4b"))
+    assert labs.next_after(labs.read(labs.named("webmail") or Path())) == ["tls"]
 
 
 def test_the_images_of_the_end_of_the_lab_before_are_there_until_its_own() -> None:

@@ -96,8 +96,10 @@ def _written(site: Site, post: Post, browser: Browser) -> Correspondence:
     log = post.log(vm3)
     if refused := browser.login(student.id, student.password):
         return Correspondence(refused=refused)
+    ours = re.compile(
+        rf"imap-login: (Login: user=<{re.escape(student.id)}>.*rip={re.escape(vm1.address)},.*session=<(\S+)>)"
+    )
     try:
-        ours = re.compile(rf"imap-login: (Login: user=<{re.escape(student.id)}>.*rip={re.escape(vm1.address)},.*)")
         found = ours.search(log.until(lambda text: bool(ours.search(text)), _SOON))
         login = found[1] if found else ""
         recipient = f"{student.id}@{student.domain}"
@@ -117,6 +119,7 @@ def _written(site: Site, post: Post, browser: Browser) -> Correspondence:
         return Correspondence(login=login, sender=sender, vm2=first)
     finally:
         browser.logout()
+        post.claim(session for _, session in ours.findall(log.read()))
 
 
 @probe
