@@ -21,7 +21,7 @@ def crossing(start: Machine, end: Machine, user: str, post: Post) -> Crossing:
     """A message of root on a machine to a user of another one, under the machine's own name. Raises CheckFailed as `Post.follow` does."""
     message_id = post.submit(start, f"{start.name}-{end.name}", f"{user}@{end.fqdn}")
     sent = post.follow(start, message_id)
-    crossed = any(delivery.status == "sent" for delivery in sent.deliveries)
+    crossed = any((delivery.status, delivery.address) == ("sent", end.address) for delivery in sent.deliveries)
     return Crossing(sent, post.follow(end, message_id) if crossed else None)
 
 

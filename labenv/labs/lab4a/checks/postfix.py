@@ -2,11 +2,11 @@
 
 from labenv.checks import doors
 from labenv.checks.doors import Firewall, Reach
-from labenv.checks.evidence import Evidence
+from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.labs.lab4a.checks import common
 from labenv.labs.lab4a.checks.common import PORT
-from labenv.mail.settings import expect, postconf, set_in_file, words
+from labenv.mail.settings import Setting, expect, postconf, set_in_file, words
 
 # The parameters that the sheet has a student write, and those that others copy.
 _ONCE = ("inet_interfaces", "mydomain", "myorigin", "myhostname", "mydestination")
@@ -14,7 +14,7 @@ _ONCE = ("inet_interfaces", "mydomain", "myorigin", "myhostname", "mydestination
 
 def has(machine: Machine, programs: tuple[str, ...], evidence: Evidence) -> None:
     """Each of the programs is installed."""
-    there = machine.once("command -v mail nc postfix postconf").stdout.split()
+    there = machine.once("for program in mail nc postfix postconf; do command -v $program; done").stdout.split()
     names = {str(path).rpartition("/")[2] for path in there}
     missing = [name for name in programs if name not in names]
     saw = f"{machine.name} {'lacks' if missing else 'has'} the program {', '.join(missing or programs)}"
@@ -33,14 +33,14 @@ def listens_for_all(machine: Machine, evidence: Evidence) -> None:
 
 def knows_its_domain(machine: Machine, domain: str, evidence: Evidence) -> None:
     """Its domain is the student's."""
-    setting = postconf(machine, "mydomain")
+    setting = _setting(machine, "mydomain")
     expect(setting, setting.value.lower() == domain, domain, evidence)
     set_in_file(setting, evidence)
 
 
 def sends_as_itself(machine: Machine, evidence: Evidence) -> None:
     """What follows a bare user name is its full name."""
-    setting = postconf(machine, "myorigin")
+    setting = _setting(machine, "myorigin")
     value = setting.value
     if value.startswith("/"):  # a file with the name, as Debian has it (postconf(5), myorigin)
         value = machine.output("head -n 1 %s", value).strip()
@@ -50,14 +50,14 @@ def sends_as_itself(machine: Machine, evidence: Evidence) -> None:
 
 def knows_its_name(machine: Machine, evidence: Evidence) -> None:
     """It calls itself by the machine's full name."""
-    setting = postconf(machine, "myhostname")
+    setting = _setting(machine, "myhostname")
     expect(setting, setting.value.lower() == machine.fqdn, machine.fqdn, evidence)
 
 
 def sets_each_once(machine: Machine, evidence: Evidence) -> None:
     """No parameter of the sheet has two lines in force."""
     for name in _ONCE:
-        count = len(postconf(machine, name).lines)
+        count = len(_setting(machine, name).lines)
         evidence(count < 2, f"main.cf on {machine.name} sets {name} {count} times", "at most once")
 
 
@@ -68,13 +68,17 @@ def greets_as_itself(greeting: str, machine: Machine, to: str, evidence: Evidenc
 
 
 def lets_smtp_in(reaches: dict[str, Reach], machine: Machine, evidence: Evidence) -> None:
-    """The firewall lets the other machine in; better host as well, as a mail client will be there."""
+    """The firewall lets the other machine in; better host as well, as a mail client will be there.
+
+    That the other machine does not let it out itself is for the checks of greetings to say.
+    """
     for start, found in reaches.items():
         saw = f"{start} tries port {PORT} of {machine.name}: {found.words}"
-        if start != "host":
+        if start == "host" or f"; {start} " in found.words:
+            if not found.let_in:
+                evidence.doubt(saw, "the whole network is let in: in Lab 4b a mail client on host sends through it")
+        else:
             evidence(found.let_in, saw, "the firewall lets it in")
-        elif not found.let_in:
-            evidence.doubt(saw, "the whole network is let in: in Lab 4b a mail client on host sends through it")
 
 
 def rules_are_saved(
@@ -91,3 +95,13 @@ def rules_are_saved(
     if found.same:
         found = doors.tried(site, machine.name, [packet])
     doors.stays_open(machine, found, packet, start.name, evidence)
+
+
+def _setting(machine: Machine, name: str) -> Setting:
+    """A parameter of main.cf; on vm2 it waits for the step about the first line that the sheet has changed, if Postfix cannot read that file."""
+    try:
+        return postconf(machine, name)
+    except CheckFailed as error:
+        if machine.name == "vm2":
+            raise Waits("34") from error
+        raise

@@ -5,11 +5,12 @@ They start in the order of this file: the longest first.
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 from labenv.checks import doors, kernel, units
 from labenv.checks.doors import Firewall, Reach
 from labenv.checks.evidence import CheckFailed
-from labenv.checks.firewall import Dropped
+from labenv.checks.firewall import Dropped, who_drops_connection
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe
 from labenv.labs.lab4a.checks import mailboxes
@@ -133,7 +134,8 @@ def _reaches(site: Site, name: str) -> dict[str, Reach]:
             return Reach(True, greeting(site[start], site[name]), let_in=True)
         dropped = Dropped(site[start], site[name], PORT)
         found = doors.reach(site, start, name, PORT, hopeless=dropped)
-        return found if found.let_in else Reach(found.made, f"{found.words}{dropped.rule}", possible=found.possible)
+        rule = dropped.rule or who_drops_connection(site[start], site[name], PORT)
+        return found if found.let_in else replace(found, words=f"{found.words}{rule}")
 
     starts = (other(site, site[name]).name, "host")
     with ThreadPoolExecutor(len(starts)) as pool:

@@ -9,7 +9,7 @@ from labenv.labs.lab4a.checks.common import MAIL_MACHINES, PORT
 from labenv.mail import servers
 from labenv.mail.maillog import Hop
 from labenv.mail.post import Post
-from labenv.mail.settings import postconf, set_there
+from labenv.mail.settings import main_cf, set_there
 
 # What can have mail delivered to another place than /var/spool/mail (local(8)).
 _PLACES = ("mailbox_transport", "mailbox_command", "home_mailbox", "mail_spool_directory")
@@ -118,5 +118,6 @@ def test_vm2_greets_vm3(greeting_to_vm3: str, vm2: Machine, evidence: Evidence) 
 
 def _wait_for_an_edit(vm2: Machine, name: str) -> None:
     """Without a line in main.cf a parameter may be right by default. Raises Waits while that file is as it came, for this machine alone."""
-    if not postconf(vm2, name).lines and postconf(vm2, "inet_interfaces").value == "localhost":
+    there = main_cf(vm2)
+    if not there.lines(name) and there.lines("inet_interfaces") == ("inet_interfaces = localhost",):
         raise Waits("34")
