@@ -58,6 +58,6 @@ def _bad(engine: Engine, machine: Machine, entry: Any) -> Bad | None:
         until = datetime.fromtimestamp(entry["down"], UTC).isoformat(timespec="seconds") if entry["down"] > now else ""
         loss = int(entry["loss"]) / 100 if now < entry["since"] + LONGEST else 0.0
         bad = Bad(loss, int(entry["delay"]), until)
-    except (LookupError, TypeError, ValueError, OverflowError):  # another labenv wrote it
+    except (LookupError, TypeError, ValueError, OverflowError, OSError):  # another labenv wrote it
         return None
     return bad if bad.to_dict() else None
