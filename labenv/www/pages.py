@@ -75,7 +75,7 @@ def fetch(
         raise CheckFailed(f"{host} port {port} gives {start.name} no answer in HTTP: {said}", "an answer") from error
     finally:
         client.close()
-    said = [(key.lower(), one_line(value)) for key, value in answer.getheaders()]
-    pairs = [value.partition(";")[0].partition("=") for key, value in said if key == "set-cookie"]
+    lines = [(key.lower(), one_line(value)) for key, value in answer.getheaders()]
+    pairs = [value.partition(";")[0].partition("=") for key, value in lines if key == "set-cookie"]
     given = {key.strip(): value.strip() for key, _, value in pairs}
-    return Answer(answer.status, shown(answer.reason), dict(said), decoded(body), given)
+    return Answer(answer.status, shown(answer.reason), dict(lines), decoded(body), given)
