@@ -254,7 +254,7 @@ def test_a_lab_without_steps_is_refused(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_lab_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"has no lab\.yaml, so it is not a lab\. The labs are: lab3, lab4b"):
+    with pytest.raises(UsageError, match=r"has no lab\.yaml, so it is not a lab\. The labs are: lab3, lab4a, lab4b"):
         lint.lint(tmp_path)
 
 
