@@ -25,13 +25,11 @@ def test_lab_4a_typed_word_by_word_passes_every_check(cli: Cli, student: str, te
 
 def _mail(vm2: Terminal, student: str, domain: str) -> None:
     assert "already installed" in vm2.type("yum install mailx")
-    for more in ("-s 'Lab4a - test1'", "-r 'someone@hacker.com (Canadian Revenue Agency)' -s 'Lab4a - test2'"):
-        vm2.screen.send(f"mail {more} {student}@myseneca.ca\rCan you read this?\r{CTRL_D}")
-        vm2.until(vm2.prompt)
+    _send(vm2, "-s 'Lab4a - test1'", f"{student}@myseneca.ca", CTRL_D)
+    _send(vm2, '-r "someone@hacker.com (Canadian Revenue Agency)" -s "Lab4a - test2"', f"{student}@myseneca.ca", CTRL_D)
     vm2.log(rf"to=<{student}@myseneca.ca>.*status=deferred")
     vm2.log("pickup.*from=<someone@hacker.com>")
-    vm2.screen.send(f"mail -s 'Lab4a - Local - Test1' {student}\rIt is for me.\r.\r")
-    vm2.until(vm2.prompt)
+    _send(vm2, "-s 'Lab4a - Local - Test1'", student, ".\r")
     vm2.log(rf"to=<{student}@vm2.{domain}>, orig_to=<{student}>, relay=local.*status=sent")
     # Logged in as the own user, whose prompt ends with a dollar sign.
     assert "$" in vm2.type(f"su - {student}")
@@ -44,6 +42,16 @@ def _mail(vm2: Terminal, student: str, domain: str) -> None:
     vm2.screen.send("q\r")
     vm2.until(vm2.prompt)
     vm2.type("exit")
+
+
+def _send(vm2: Terminal, options: str, recipient: str, end: str) -> None:
+    """A message that is typed at the mail command, which shows its header first, up to a dot or Ctrl-D on a line of its own."""
+    vm2.screen.send(f"mail {options} {recipient}\r")
+    vm2.until("\nSubject: Lab4a")
+    vm2.screen.send("It is for me.\r")
+    vm2.until("for me")
+    vm2.screen.send(end)
+    vm2.until(vm2.prompt)
 
 
 def _read(vm2: Terminal) -> None:
