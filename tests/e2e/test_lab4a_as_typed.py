@@ -140,3 +140,17 @@ def test_its_end_is_the_beginning_of_lab_4b(cli: Cli, engine: Engine, student: s
         cli("down", "-s", student)
     assert found[0] == found[1]
     assert set(found[0]) == {"host", "vm2", "vm3"}
+
+
+def test_the_world_outside_says_what_it_thinks_of_a_forged_sender(cli: Cli, student: str) -> None:
+    cli("up", student, "--lab", "lab4a", "--at", "lab3", "--outside", "--no-check")
+    cli("solve", "mua", "-s", student)
+    inbox = f"/var/mail/myseneca.ca/{student}/new"
+    cli.inside(student, "outside", f"timeout 20 sh -c 'until [ $(ls {inbox} | wc -l) = 2 ]; do sleep 0.1; done'")
+    found = cli.inside(student, "outside", f"grep -rh '^Authentication-Results:' {inbox}").splitlines()
+    assert sorted(re.sub(r".*; (spf=\w+) .*mailfrom=", r"\1 ", line) for line in found) == [
+        "spf=fail hacker.com",
+        f"spf=none vm2.{student}.ops",
+    ]
+    [fifth] = cli.json("check", "5", "-s", student)["results"]
+    assert (fifth["status"], f"root@vm2.{student}.ops" in fifth["evidence"]) == ("pass", True)

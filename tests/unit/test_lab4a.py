@@ -9,6 +9,7 @@ import pytest
 
 from labenv.classroom.handins.claims import Files
 from labenv.lab import labs, topology
+from labenv.lab.mutations import faults, variants
 from labenv.lab.overlay import Item, as_tar, overlay
 from labenv.labs.lab4a.checks import mailboxes
 from labenv.labs.lab4a.claims import contradictions
@@ -63,6 +64,21 @@ def test_each_error_of_the_sheet_is_told_at_its_step() -> None:
 def test_titles_and_hints_are_said_once() -> None:
     said = [text for step in LAB.steps.values() for text in (step.title, *step.hints, step.note) if text]
     assert len(said) == len(set(said))
+
+
+def test_each_check_is_seen_to_fail_by_a_fault_of_its_own() -> None:
+    modules = (LAB.folder / "checks").glob("test_*.py")
+    bound = re.compile(r'^@step\("(\w+)".*\)\ndef test_(\w+)', re.MULTILINE)
+    checks = {
+        f"{step}/{name}" for module in modules for step, name in bound.findall(module.read_text(encoding="utf-8"))
+    }
+    judged = {check for check in checks if not LAB.steps[check.partition("/")[0]].is_for_a_person}
+    alone = {step for step in LAB.steps if sum(check.startswith(f"{step}/") for check in judged) == 1}
+    tripped = {name.partition("@")[0] for fault in faults(LAB) for name in fault.trips}
+    assert {
+        check for check in judged if check not in tripped and not {check.partition("/")[0]} & tripped & alone
+    } == set()
+    assert (len(faults(LAB)) >= 40, len(variants(LAB)) >= 20) == (True, True)
 
 
 def test_postfix_begins_as_its_package_brings_it_and_is_edited_stage_by_stage() -> None:
