@@ -61,11 +61,12 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
     items = [Item(MACHINE, f"{node.name}\n".encode(), 0o644)] if node.systemd else []
     if node.own:
         own = context | {"reached": partial(lab.reached, at=stage)}
-        items += [_item(file, node.own.templates, own) for file in node.own.files]
+        items += [_item(file, node.own.templates, context=own) for file in node.own.files]
     for each in lab.sources:
         at = stage if each is lab else each.last_stage
         its = context | {"reached": partial(each.reached, at=at)}
-        items += [_item(file, each.folder / "templates", its) for file in each.files_of(node.name, at)]
+        folders = [lab.folder / "templates" for lab in reversed(each.sources)]
+        items += [_item(file, *folders, context=its) for file in each.files_of(node.name, at)]
     return list({item.path: item for item in items}.values())
 
 
@@ -73,10 +74,13 @@ def lent(node: Node, members: Sequence[Student]) -> list[Item]:
     """The files that the topology has for a machine of these students together. Raises as `overlay` does."""
     if not node.own:
         return []
-    return [_item(file, node.own.templates, {"members": members, "machine": node}) for file in node.own.files]
+    context = {"members": members, "machine": node}
+    return [_item(file, node.own.templates, context=context) for file in node.own.files]
 
 
-def _item(file: File, folder: Path, context: dict[str, Any]) -> Item:
+def _item(file: File, folder: Path, *others: Path, context: dict[str, Any]) -> Item:
+    """A file from a folder of templates; they may include those of `others`."""
+
     def line(text: str) -> str:
         return templates.text(text, **context) if "{{" in text else text
 
@@ -86,7 +90,7 @@ def _item(file: File, folder: Path, context: dict[str, Any]) -> Item:
         raise UsageError(f"{where}: expected an absolute path without '..' for {context['machine'].name}.")
     if file.link:
         return Item(path, b"", 0o777, line(file.link))
-    return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode, uid=file.uid)
+    return Item(path, templates.file(folder, file.template or "", *others, **context).encode(), file.mode, uid=file.uid)
 
 
 def hostname(items: list[Item]) -> str | None:

@@ -237,7 +237,8 @@ def test_the_network_files(student: Student) -> None:
     for machine, last in MACHINES.items():
         overlay = render(machine, "lab4a", student)
         assert not re.search(r"\bvm\d|\bhost\b|\.ops", overlay["/etc/labenv/hosts"]), "names belong into the DNS"
-        assert f"search {student.domain}\nnameserver {student.network}.1\n" in overlay["/etc/labenv/resolv.conf"]
+        server = "127.0.0.1" if machine == "host" else f"{student.network}.1"
+        assert f"search {student.domain}\nnameserver {server}\n" in overlay["/etc/labenv/resolv.conf"]
         eth0 = dict(settings(overlay["/etc/sysconfig/network-scripts/ifcfg-eth0"]))
         assert eth0["IPADDR"] == f"{student.network}.{last}"
         assert eth0.get("GATEWAY") == (None if machine == "host" else f"{student.network}.1")
