@@ -316,7 +316,7 @@ PLACES: list[tuple[str, str, str, str, str]] = [
         "topology.yaml",
         "    image: mail\n",
         "    image: mail\n    image: base\n",
-        "29:5",
+        "38:5",
         "the key 'image' is here a second time.",
     ),
     (
