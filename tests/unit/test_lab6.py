@@ -70,8 +70,10 @@ def test_the_key_of_the_sessions_has_the_length_that_roundcube_needs() -> None:
 def test_what_vm1_says_is_read() -> None:
     found = state.read(_ANSWER)
     assert found.programs == {"httpd", "mysql"}
-    assert (found.syntax, found.libraries) == ("Syntax OK", {"libphp8.2.so", "mysqli.so"})
-    assert (found.webmail, found.strange) == ({"index.php"}, "501:501 /var/www/html/webmail/INSTALL")
+    assert found.syntax == "Syntax OK"
+    assert found.libraries == {"libphp8.2.so", "mysqli.so"}
+    assert found.webmail == {"index.php"}
+    assert found.strange == "501:501 /var/www/html/webmail/INSTALL"
     assert found.closed == ("root:root 755 /var/www/html/webmail/temp",)
     assert found.best == ("roundcubemail", frozenset())
     less = _ANSWER.replace("roundcubemail/users.frm\n", "").replace("other/users.frm\n", "")
