@@ -6,10 +6,11 @@ require 'program/include/iniset.php';
 $config = new rcube_config();
 $complaint = $config->get_error() ?: '';
 $values = [];
-foreach (['imap_host', 'smtp_host', 'smtp_user', 'smtp_pass', 'mail_domain', 'enable_installer', 'db_dsnw', 'default_port', 'smtp_port'] as $key) {
+foreach (['imap_host', 'smtp_host', 'smtp_user', 'smtp_pass', 'mail_domain', 'enable_installer', 'db_dsnw'] as $key) {
     $values[$key] = $config->get($key);
 }
-$own = array_keys(array_intersect_key($config->all(), array_flip(['default_host', 'smtp_server'])));
+$text = @file_get_contents(RCUBE_CONFIG_DIR . 'config.inc.php') ?: '';
+preg_match_all('/^\s*\$config\[.(default_host|default_port|smtp_server|smtp_port).\]/m', $text, $own);
 $tables = [];
 $refusal = '';
 $user = null;
@@ -42,4 +43,4 @@ try {
     $refusal = $error->getMessage();
 }
 unset($values['db_dsnw']);
-echo json_encode(['values' => $values + ['old' => $own], 'tables' => $tables, 'complaint' => $complaint, 'refusal' => $refusal, 'user' => $user]);
+echo json_encode(['values' => $values + ['old' => $own[1]], 'tables' => $tables, 'complaint' => $complaint, 'refusal' => $refusal, 'user' => $user]);

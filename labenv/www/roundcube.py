@@ -29,7 +29,7 @@ _FROM = re.compile(r'(?s)<select[^>]*name="_from".*?<option value="(\d+)"[^>]*>(
 
 @dataclass(frozen=True)
 class Settings:
-    """Roundcube's settings, with the old names where only they are set, and the tables that its database has for it.
+    """Roundcube's settings by their names of today, as `old` the names of its file that are older, and the tables of its database.
 
     `complaint` says why the settings cannot be read, `refusal` why the database gives nothing. `user` is what the database knows of a user.
     """

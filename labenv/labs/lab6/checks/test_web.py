@@ -3,6 +3,7 @@
 from labenv.checks import doors, services
 from labenv.checks.doors import OUTSIDE, Firewall, Reach
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
+from labenv.checks.firewall import who_drops_connection
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.restarts import not_restarted
@@ -30,16 +31,16 @@ def test_apache_runs(vm1: Machine, evidence: Evidence) -> None:
 
 
 @step("5", machine="vm1")
-def test_firewall_lets_requests_in(web_from_host: tuple[Reach, str], evidence: Evidence) -> None:
-    reached, rule = web_from_host
-    if reached.let_in and not reached.made:
+def test_firewall_lets_requests_in(web_from_host: Reach, host: Machine, vm1: Machine, evidence: Evidence) -> None:
+    if web_from_host.let_in and not web_from_host.made:
         raise Waits("3")
-    evidence(reached.made, f"host to vm1 port {HTTP}: {reached.words}{rule}", "a connection")
+    why = "" if web_from_host.made else who_drops_connection(host, vm1, HTTP)
+    evidence(web_from_host.made, f"host to vm1 port {HTTP}: {web_from_host.words}{why}", "a connection")
 
 
 @step("5", machine="vm1")
 def test_rules_are_saved(
-    web_from_host: tuple[Reach, str],
+    web_from_host: Reach,
     firewall_of_vm1: Firewall,
     vm1: Machine,
     host: Machine,
@@ -49,7 +50,7 @@ def test_rules_are_saved(
     services.runs_and_starts(vm1, "iptables", evidence, among=SERVICES)
     found = firewall_of_vm1
     doors.rules_load(site, vm1, found, "host", OUTSIDE, evidence)
-    if found.same and web_from_host[0].let_in:
+    if found.same and web_from_host.let_in:
         evidence(True, "the rules that are saved on vm1 are those in force", "they do the same")
         return
     packet = doors.packet(site, "host", HTTP)
@@ -72,7 +73,7 @@ def test_first_page_is_there(visits: Visits, vm1: Machine, evidence: Evidence) -
     wanted = f"web page on {vm1.fqdn} and the current time is"
     good = answer.status == 200 and wanted.lower() in answer.text.lower()
     seen = f"host asks for http://{vm1.fqdn}/: {answer}, {one_line(answer.text)[:120] or 'an empty page'}"
-    remark = "" if good else last_error(vm1, "/var/www/html") + not_restarted(vm1, HTTPD)
+    remark = "" if good else last_error(vm1, "permission") + not_restarted(vm1, HTTPD)
     evidence(good, seen + remark, f"200 and a page with '{wanted}'")
 
 
