@@ -3,12 +3,14 @@
 import io
 import re
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labenv.classroom.handins.claims import Files
-from labenv.lab import labs, topology
+from labenv.errors import UsageError
+from labenv.lab import labs, templates, topology
 from labenv.lab.mutations import faults, variants
 from labenv.lab.overlay import Item, as_tar, overlay
 from labenv.labs.lab4a.checks import mailboxes
@@ -88,6 +90,15 @@ def test_postfix_begins_as_its_package_brings_it_and_is_edited_stage_by_stage() 
     assert [serves("vm2", stage.id) for stage in LAB.stages] == [False, False, False, True, True]
     assert [serves("vm3", stage.id) for stage in LAB.stages] == [False, False, False, False, True]
     assert laid("lab4a", "vm2", "lab3")["/etc/postfix/main.cf"] == laid("lab3", "vm2", "done")["/etc/postfix/main.cf"]
+
+
+def test_templates_may_include_those_of_the_labs_before_and_no_others(tmp_path: Path) -> None:
+    for name, text in {"first": "{{ word }}\n", "second": "{% set word = 'here' %}\n{% include 'own.j2' %}\n"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{'own' if name == 'first' else 'more'}.j2").write_text(text, encoding="utf-8")
+    assert templates.file(tmp_path / "second", "more.j2", tmp_path / "first") == "here\n"
+    with pytest.raises(UsageError, match=r"own\.j2"):
+        templates.file(tmp_path / "second", "more.j2")
 
 
 def test_the_students_mailbox_is_the_students() -> None:

@@ -1,5 +1,7 @@
 """What both machines are judged by, vm2 in Investigation 2 and vm3 in Investigation 3."""
 
+import re
+
 from labenv.checks import doors
 from labenv.checks.doors import Firewall, Reach
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
@@ -70,15 +72,15 @@ def greets_as_itself(greeting: str, machine: Machine, to: str, evidence: Evidenc
 def lets_smtp_in(reaches: dict[str, Reach], machine: Machine, evidence: Evidence) -> None:
     """The firewall lets the other machine in; better host as well, as a mail client will be there.
 
-    That the other machine does not let it out itself is for the checks of greetings to say.
+    That the other machine does not let it out itself is for the checks of greetings to say, if host gets in.
     """
     for start, found in reaches.items():
         saw = f"{start} tries port {PORT} of {machine.name}: {found.words}"
-        if start == "host" or f"; {start} " in found.words:
-            if not found.let_in:
-                evidence.doubt(saw, "the whole network is let in: in Lab 4b a mail client on host sends through it")
-        else:
+        kept_in = re.search(rf"; {start} (drops|rejects) it: ", found.words) and reaches["host"].let_in
+        if start != "host" and not kept_in:
             evidence(found.let_in, saw, "the firewall lets it in")
+        elif not found.let_in:
+            evidence.doubt(saw, "the whole network is let in: in Lab 4b a mail client on host sends through it")
 
 
 def rules_are_saved(
