@@ -133,3 +133,14 @@ def test_a_check_leaves_the_webmail_and_the_mail_as_they_were(cli: Cli, engine: 
         assert cli.json("check", "-s", done["student"], "50")["summary"]["failed"] == 0
     vm3("sleep 2")  # Dovecot's last lines come a moment after the end of a session
     assert state() == before
+
+
+def test_a_save_under_a_running_database_restores_it(cli: Cli, engine: Engine, student: str) -> None:
+    made = cli.json("up", student, "--lab", "lab6", "--at", "unpacked", "--no-check")
+    sql = f"mysql -u root -p{made['password']} roundcubemail -Ne"
+    typing(engine, made, "vm1")(f"{sql} \"CREATE TABLE mine (what TEXT); INSERT INTO mine VALUES ('kept')\"")
+    cli("save", "kept", "-s", student)
+    typing(engine, made, "vm1")(f"{sql} 'DROP TABLE mine'")
+    cli("restore", "kept", "-s", student)
+    [again] = cli.json("status", "-s", student)["environments"]
+    assert typing(engine, again, "vm1")(f"{sql} 'SELECT what FROM mine'") == "kept\n"

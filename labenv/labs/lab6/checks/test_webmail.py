@@ -103,7 +103,8 @@ def test_login_works(correspondence: Correspondence, vm1: Machine, student: Stud
     if found.failed and not found.login:
         raise found.failed
     said = f"; Roundcube logged: {found.said}" if found.refused and found.said else ""
-    saw = f"{student.id} logs in to http://{vm1.fqdn}/webmail/: {found.refused or 'the mailbox opens'}{said}"
+    remark = "; checks log in with the lab's password" if found.refused.startswith("Login failed") else ""
+    saw = f"{student.id} logs in to http://{vm1.fqdn}/webmail/: {found.refused or 'the mailbox opens'}{remark}{said}"
     evidence(not found.refused, saw, "the mailbox opens", by="vm3")
     evidence(found.login, f"the log of vm3 has {found.login or 'no login from vm1'}", f"a login from {vm1.address}")
 
