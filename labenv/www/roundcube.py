@@ -138,7 +138,7 @@ def said(text: str) -> str:
         except ValueError:
             return ""
     found = _SAID.findall(text)
-    return one_line(re.sub(r"\\(.)", r"\1", found[-1])) if found else ""
+    return one_line(unescape(re.sub(r"\\(.)", r"\1", found[-1]))) if found else ""
 
 
 def _words(text: str) -> str:
