@@ -3,9 +3,12 @@
 They start in the order of this file: the longest first.
 """
 
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from labenv.checks import doors, kernel, units
 from labenv.checks.doors import Firewall, Reach
@@ -23,16 +26,51 @@ from labenv.mail.post import Post
 from labenv.mail.sessions import greeting
 
 
+class _Ways:
+    """Lets any number of connections to one machine be tried at a time, and meanwhile none to the other.
+
+    Packets that are dropped on the way back and forth could not be told from answers that are (who_drops).
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._to, self._trying = "", 0
+
+    @contextmanager
+    def to(self, name: str) -> Iterator[None]:
+        """The time in which connections to a machine are tried."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._to in ("", name))
+            self._to, self._trying = name, self._trying + 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._trying -= 1
+                if not self._trying:
+                    self._to = ""
+                self._changed.notify_all()
+
+
+_WAYS: WeakKeyDictionary[Site, _Ways] = WeakKeyDictionary()
+
+
+def _to(site: Site, name: str) -> AbstractContextManager[None]:
+    return _WAYS.setdefault(site, _Ways()).to(name)
+
+
 @probe
 def greeting_to_vm3(site: Site) -> str:
     """How vm2 greets vm3."""
-    return greeting(site["vm3"], site["vm2"])
+    with _to(site, "vm2"):
+        return greeting(site["vm3"], site["vm2"])
 
 
 @probe
 def greeting_to_vm2(site: Site) -> str:
     """How vm3 greets vm2."""
-    return greeting(site["vm2"], site["vm3"])
+    with _to(site, "vm3"):
+        return greeting(site["vm2"], site["vm3"])
 
 
 @probe
@@ -116,7 +154,8 @@ def _crossing(site: Site, start: str, post: Post) -> Crossing:
     here = site[start]
     there = other(site, here)
     try:
-        greeting(here, there)
+        with _to(site, there.name):
+            greeting(here, there)
     except CheckFailed as error:
         raise CheckFailed(f"{error.saw}, so no message was sent", "a greeting, and a message", by=error.by) from error
     return crossing(here, there, "root", post)
@@ -124,7 +163,8 @@ def _crossing(site: Site, start: str, post: Post) -> Crossing:
 
 def _firewall(site: Site, name: str) -> Firewall:
     start = other(site, site[name]).name
-    return doors.look(site, name, lambda: [doors.packet(site, start, PORT)], start, None)
+    with _to(site, name):
+        return doors.look(site, name, lambda: [doors.packet(site, start, PORT)], start, None)
 
 
 def _reaches(site: Site, name: str) -> dict[str, Reach]:
@@ -138,5 +178,5 @@ def _reaches(site: Site, name: str) -> dict[str, Reach]:
         return found if found.let_in else replace(found, words=f"{found.words}{rule}")
 
     starts = (other(site, site[name]).name, "host")
-    with ThreadPoolExecutor(len(starts)) as pool:
+    with _to(site, name), ThreadPoolExecutor(len(starts)) as pool:
         return dict(zip(starts, pool.map(reached, starts), strict=True))
