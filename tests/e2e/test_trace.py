@@ -80,7 +80,7 @@ def test_a_message_that_is_delivered(lab: Lab) -> None:
     assert found, shown[-1]
     assert message_id in lab.on("vm3", f"cat {found[1]}")
     assert any("vm2   root submits it to Postfix on vm2" in line for line in shown)
-    assert any(re.match(r" +\w+ \d+ \S+ vm3 dovecot: lda\(.*saved mail to INBOX$", line) for line in shown)
+    assert any(re.match(r" +\w+ +\d+ \S+ vm3 dovecot: lda\(.*saved mail to INBOX$", line) for line in shown)
 
 
 def test_a_message_of_a_client_on_host_through_vm2(lab: Lab) -> None:
