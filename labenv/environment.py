@@ -105,6 +105,20 @@ class Pool:
         return _moved(address, self.there, self.own)
 
 
+@dataclass(frozen=True)
+class PastLab:
+    """A lab that a student has gone on from, in the same environment: the steps that passed then, those ticked, and when (ISO 8601, UTC)."""
+
+    lab: str
+    passed: tuple[str, ...]
+    ticked: tuple[str, ...]
+    time: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The lab as `status --json` shows it."""
+        return {"lab": self.lab, "passed": list(self.passed), "ticked": list(self.ticked), "time": self.time}
+
+
 def _moved(address: str, of: str, to: str) -> str:
     return str(IPv4Network(to)[int(IPv4Address(address)) - int(IPv4Network(of)[0])])
 
@@ -115,7 +129,8 @@ class Environment:
 
     A `foreign` one came out of an archive, or has a machine that did. `network` are the addresses of its first network; empty if
     they are the usual ones, 192.168.X.0/24. `lab_folder` is the folder of a lab that labenv does not ship. With `pools`, another environment has the same X: no port is published. One that `replays` the submission of a student has that
-    student's files, on machines of an id of its own. `elsewhere` is on an engine whose 127.0.0.1 is not this computer's.
+    student's files, on machines of an id of its own. `elsewhere` is on an engine whose 127.0.0.1 is not this computer's. `past` are the
+    labs of the course that the student has done in it before.
     """
 
     student: Student
@@ -130,6 +145,7 @@ class Environment:
     pools: tuple[Pool, ...] = ()
     replays: str = ""
     elsewhere: bool = False
+    past: tuple[PastLab, ...] = ()
 
     @property
     def judged(self) -> Student:
@@ -179,6 +195,7 @@ class Environment:
             "domain": self.student.domain,
             "network": str(self.subnet),
             "password": self.student.password,
+            **({"past": [lab.to_dict() for lab in self.past]} if self.past else {}),
             "machines": [
                 {
                     "name": m.name,

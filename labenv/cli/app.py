@@ -52,6 +52,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "tick": "tick.tick",
         "trace": "trace.trace",
         "logbook": "logbook.logbook",
+        "advance": "advance.advance",
         "drill": "drill.app",
     },
     "Handing in": {

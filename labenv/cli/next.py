@@ -6,6 +6,7 @@ import typer
 
 from labenv.cli import common, screen
 from labenv.cli.common import JsonOption, StudentOption
+from labenv.cli.output import is_guest
 
 if TYPE_CHECKING:
     pass
@@ -29,6 +30,7 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
         common.count_look(engine, environment, listen)
         common.if_interrupted("Checks change nothing. The results so far are lost.")
         from labenv.checks.run import run_checks
+        from labenv.lab import labs
         from labenv.sheet import guide
 
         report = run_checks(engine, environment, written=True, first=True, listen=listen)
@@ -40,5 +42,7 @@ def next_(student: StudentOption = None, json: JsonOption = False) -> None:
         from labenv.cli import show
 
         show.next_step(found)
+        if not found.step and not is_guest() and labs.next_after(lab):
+            print(f"Your machines can go on to the next lab: labenv advance -s {environment.student.id}")
     if found.step:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from labenv.cli import fold
 from labenv.cli.output import is_guest, sign
+from labenv.text import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,6 +66,8 @@ def environments(
             for m in environment.machines
         ]
         table(("machine", "address", "state", "ports on 127.0.0.1"), rows)
+        for past in environment.past:
+            _out.print(f"{past.lab}: {many(len(past.passed), 'step')} passed when it was left, {past.time[:10]}")
         if steps := ticked.get(student.id):
             _out.print(f"ticked by hand: {', '.join(steps)}")
         if not is_guest() and (note := Reach(environment).note):

@@ -281,6 +281,11 @@ class Engine:
         made: dict[str, Any] = self.api.create_host_config(ulimits=ulimits, **given)
         return made
 
+    def lay(self, container: str, files: bytes) -> None:
+        """Lay a tar archive rooted at / over a machine that was made and not started. Raises EngineError."""
+        with refusals(f"laying files over {container}"):
+            self.api.put_archive(container, "/", files)
+
     def limit(self, container: str, node: Node) -> bool:
         """Give an existing machine the limits of its node, running or not; returns whether it had others. Raises EngineError."""
         with refusals(f"limiting {container}"):

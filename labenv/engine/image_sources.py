@@ -30,6 +30,8 @@ _LARGEST = 1_000_000_000  # bytes of an image's folder, which goes to the engine
 OWN = "labenv"  # the image with labenv itself (labenv.engine.own_image): its tag depends on all of labenv's files
 # The image that is in every machine as a volume (labenv.engine.tools), and the volume's name before the hash of the image.
 TOOLS, TOOLS_VOLUME = "tools", "labenv-tools-"
+# Where an image has the packages that yum or apt finds, and the volume of labenv.engine.repository likewise.
+REPOSITORY, REPOSITORY_VOLUME = "/usr/share/labenv/repo", "labenv-repository-"
 _NOTHING: Mapping[str, Path] = {}
 _ANYBODY = Student("anybody", 200, "anna", "")  # a topology's images are the same for everybody
 

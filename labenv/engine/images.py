@@ -12,7 +12,17 @@ import docker.errors
 from labenv import __version__
 from labenv.engine import Engine, debian, own_image, packages
 from labenv.engine.errors import refusals
-from labenv.engine.image_sources import TOOLS, TOOLS_VOLUME, Image, context, named, title, usual, wanted
+from labenv.engine.image_sources import (
+    REPOSITORY_VOLUME,
+    TOOLS,
+    TOOLS_VOLUME,
+    Image,
+    context,
+    named,
+    title,
+    usual,
+    wanted,
+)
 from labenv.errors import EngineError
 from labenv.events import Event, Listener, announced
 from labenv.parallel import Together
@@ -185,9 +195,10 @@ class Images:
                 }
                 for built in sorted(doomed, key=lambda b: place[b.tag], reverse=True):
                     self.engine.api.remove_image(built.tag)
-                for built in (built for built in doomed if built.name == TOOLS):
+                for built in doomed:
+                    volume = TOOLS_VOLUME if built.name == TOOLS else REPOSITORY_VOLUME
                     with suppress(docker.errors.APIError):  # it was never filled, or a machine uses it
-                        self.engine.api.remove_volume(f"{TOOLS_VOLUME}{built.tag.rpartition(':')[2]}")
+                        self.engine.api.remove_volume(f"{volume}{built.tag.rpartition(':')[2]}")
         return doomed
 
 

@@ -6,7 +6,7 @@ They are the state: nothing else stores what an environment is.
 import json
 from collections.abc import Mapping
 
-from labenv.environment import USUAL, Allowance, Belonging, Environment, Machine, Pool
+from labenv.environment import USUAL, Allowance, Belonging, Environment, Machine, PastLab, Pool
 from labenv.lab.topology import Node
 from labenv.student import Student
 
@@ -19,6 +19,7 @@ ALLOWANCE = "labenv.allowance"  # what that class allows each machine: bytes of 
 POOLS = "labenv.pools"  # on an environment that has the X of another: what the engine knows its networks by
 FEDERATED = "labenv.federated"  # on an environment that shares the world outside with its class
 LINK = "labenv.link"  # the number of its link to the world outside, if that is not X
+PAST = "labenv.past"  # the labs that the student has done in it before
 REPLAYS = "labenv.replays"  # the student whose submission is judged on an environment
 MACHINE = "labenv.machine"
 OPTIONAL = "labenv.optional"
@@ -43,6 +44,7 @@ def environment_labels(environment: Environment) -> dict[str, str]:
         POOLS: " ".join(f"{pool.network}={pool.there}={pool.own}" for pool in environment.pools),
         LINK: "" if student.link in (None, student.x) else str(student.link),
         REPLAYS: environment.replays,
+        PAST: ";".join(" ".join((p.lab, p.time, ",".join(p.passed), ",".join(p.ticked))) for p in environment.past),
     }
     return {
         LABEL: student.id,
@@ -75,6 +77,15 @@ def student_of(student_id: str, labels: Mapping[str, str]) -> Student:
 def pools_in(labels: Mapping[str, str]) -> tuple[Pool, ...]:
     """What the engine knows an environment's networks by, by the labels. Raises TypeError for an invalid one."""
     return tuple(Pool(*word.split("=")) for word in labels.get(POOLS, "").split())
+
+
+def past_in(labels: Mapping[str, str]) -> tuple[PastLab, ...]:
+    """The labs that a student has done before in an environment, by the labels. Raises ValueError for an invalid one."""
+    found = []
+    for told in filter(None, labels.get(PAST, "").split(";")):
+        lab, time, passed, ticked = told.split(" ")
+        found.append(PastLab(lab, tuple(filter(None, passed.split(","))), tuple(filter(None, ticked.split(","))), time))
+    return tuple(found)
 
 
 def listed(machine: Machine | Node) -> list[str]:

@@ -15,6 +15,7 @@ from labenv.engine.labels import (
     REPLAYS,
     TOPOLOGY,
     belonging_in,
+    past_in,
     pools_in,
     student_of,
 )
@@ -56,6 +57,7 @@ def environment_of(labels: dict[str, str], containers: list[dict[str, Any]], ali
         belonging_in(labels),
         pools,
         replays=labels.get(REPLAYS, ""),
+        past=past_in(labels),
     )
 
 

@@ -20,7 +20,7 @@ from labenv import places
 from labenv.engine import Engine, debian, tools
 from labenv.engine.channel import Channel
 from labenv.engine.errors import refusals
-from labenv.engine.image_sources import latest
+from labenv.engine.image_sources import REPOSITORY, latest
 from labenv.engine.stream import TOOLS
 from labenv.environment import Machine
 from labenv.errors import EngineError
@@ -55,7 +55,6 @@ _PATH_MAX = 4096
 _MAGIC = b"glibc-ld.so.cache1.1"
 _LIBRARIES = re.compile(r"/(usr/(local/)?)?lib(64)?/")
 _UNPACKED = "/tmp/packages"
-_REPOSITORY = "/usr/share/labenv/repo"
 # Scripts that are called by the name of a package, and lay files of the image's over it when yum has installed it.
 _LAYOUTS = "/usr/lib/labenv/packages"
 # Before the name of a package that has a file, in a digest's place.
@@ -63,7 +62,7 @@ _PACKAGED = "package:"
 # What the image has, and which of its packages have which files; of images without such a list, all that its packages have.
 _PRISTINE = f"""
 {TOOLS}/bin/digests 0 {" ".join(_PLACES)}
-mkdir -p {_UNPACKED} && cd {_REPOSITORY} || exit 0
+mkdir -p {_UNPACKED} && cd {REPOSITORY} || exit 0
 [ ! -e Links ] || while read -r link name; do
     mkdir -p "{_UNPACKED}${{link%/*}}" && ln -s "/etc/alternatives/$name" "{_UNPACKED}$link"
 done <Links
@@ -79,7 +78,7 @@ fi
 cd {_UNPACKED} && exec {TOOLS}/bin/digests 0 {_UNPACKED}
 """
 _UNPACK = f"""
-for package; do dpkg-deb -x {_REPOSITORY}/$package.deb {_UNPACKED}; done
+for package; do dpkg-deb -x {REPOSITORY}/$package.deb {_UNPACKED}; done
 cd {_UNPACKED} && exec {TOOLS}/bin/digests 0 {_UNPACKED}
 """
 
@@ -133,11 +132,12 @@ def strange(
     image, remark = image_of(engine, machine)
     if not image:
         return Strange(machine.name, added=foreign, remarks=(remark,))
-    known = _known(engine, image)
+    packages_in = _repository(engine, machine)
+    known = _known(engine, image, packages_in)
     odd = [(path, said) for path, said in found if said not in known.get(path, ()) and not _is_off(path, said, known)]
     digests = {digest for path, _ in odd for digest in known.get(path, ())}
     if packages := sorted(digest.removeprefix(_PACKAGED) for digest in digests if digest.startswith(_PACKAGED)):
-        unpacked = _known(engine, image, *packages)
+        unpacked = _known(engine, image, packages_in, *packages)
         odd = [(path, said) for path, said in odd if said not in unpacked.get(path, ())]
     if odd and laid:
         own = laid(machine.name)
@@ -209,18 +209,25 @@ def image_of(engine: Engine, machine: Machine) -> tuple[str, str]:
     return "", f"{remark}, so its programs could not be compared."
 
 
-def _known(engine: Engine, image: str, *packages: str) -> Digests:
-    """What an image brings, or what some packages of its repository would bring. Raises EngineError."""
+def _repository(engine: Engine, machine: Machine) -> str:
+    """The volume in which a machine has the repository of another image (labenv.engine.repository); empty if it has its own image's."""
+    with refusals(f"looking for the packages of {machine.name}"):
+        mounts = engine.api.inspect_container(machine.container)["Mounts"]
+    return next((mount.get("Name", "") for mount in mounts if mount["Destination"] == REPOSITORY), "")
+
+
+def _known(engine: Engine, image: str, repository: str, *packages: str) -> Digests:
+    """What an image brings, or what some packages of its repository, or of the one in that volume, would bring. Raises EngineError."""
     script = _UNPACK if packages else _PRISTINE
     folder = places.cache("origin")
-    key = hashlib.sha256(" ".join((image, script, *packages)).encode()).hexdigest()
+    key = hashlib.sha256(" ".join((image, script, repository, *packages)).encode()).hexdigest()
     kept = folder and folder / f"{key}.json"
     if kept:
         with suppress(OSError, ValueError):  # not cached yet, or damaged
             known: Digests = json.loads(kept.read_bytes())
             return known
     known = defaultdict(list)
-    for path, digest in _read(_pristine(engine, image, script, packages)):
+    for path, digest in _read(_pristine(engine, image, repository, script, packages)):
         inside = path.removeprefix(_UNPACKED)
         # A package may still name the folders that Debian has merged.
         merged = f"/usr{inside}" if inside.startswith(tuple(f"{folder}/" for folder in _MERGED)) else inside
@@ -233,9 +240,10 @@ def _known(engine: Engine, image: str, *packages: str) -> Digests:
     return known
 
 
-def _pristine(engine: Engine, image: str, script: str, packages: Sequence[str]) -> bytes:
+def _pristine(engine: Engine, image: str, repository: str, script: str, packages: Sequence[str]) -> bytes:
     """The digests of an image's files, taken in a container of it that nobody else has touched."""
-    settings = engine.settings(binds=[tools.bind(engine, silent)], network_mode="none")
+    binds = [tools.bind(engine, silent), *([f"{repository}:{REPOSITORY}:ro"] if repository else [])]
+    settings = engine.settings(binds=binds, network_mode="none")
     entrypoint = [f"{TOOLS}/bin/sh", "-c", script, "sh"]
     with (
         refusals("looking at what an image brings"),

@@ -29,6 +29,7 @@ from labenv.engine.labels import (
     RECORD,
     TOPOLOGY,
     belonging_in,
+    past_in,
     pools_in,
     student_of,
 )
@@ -111,6 +112,7 @@ class Save:
             lab_folder=folder,
             belongs=belonging_in(labels),
             pools=pools_in(labels),
+            past=past_in(labels),
         )
 
 

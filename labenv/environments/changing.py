@@ -41,7 +41,7 @@ class Change:
         names = [machine.name for machine in there.machines]
         lab, source = labs.of(there), there.topology
         plan = plan_again(there.student, lab, there.stage, source, names, belongs=there.belongs, pools=there.pools)
-        return replace(plan, foreign=there.foreign)
+        return replace(plan, foreign=there.foreign, past=there.past)
 
 
 def changed_by(engine: Engine, student_id: str) -> str:

@@ -27,6 +27,7 @@ from labenv.engine.labels import (
     NETWORK,
     NOTED,
     OPTIONAL,
+    PAST,
     POOLS,
     environment_labels,
     listed,
@@ -66,6 +67,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "WorkingDir": lambda value: value in ("/", "/root"),
     "StopSignal": lambda value: value in ("SIGRTMIN+3", "37", "SIGTERM", "15"),
 }
+_PAST = r"[a-z0-9-]{1,40} [0-9T:+-]{1,40} [0-9a-z,]{0,2000} [0-9a-z,]{0,2000}"
 _WORDS = {
     "labenv.made-from": r"[0-9a-f]{0,64}",
     "labenv.password": r"[a-z0-9]{1,64}",
@@ -83,6 +85,7 @@ _WORDS = {
     CLASS: r"[a-z0-9-]{1,64}",  # here it belongs to none, which allows it nothing else
     ALLOWANCE: r"[0-9]{1,15} [0-9]{1,9}",
     FEDERATED: r"yes",  # and shares nothing
+    PAST: rf"{_PAST}(?:;{_PAST}){{0,20}}",
     POOLS: r"[\w./=-]{1,400}(?: [\w./=-]{1,400}){0,20}",  # likewise: it may have its X to itself
     LINK: r"[0-9]{1,3}",
     LAB_FOLDER: r"/[^\x00-\x1f\x7f-\x9f]{1,4000}",  # not read here

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from labenv.computer import Computer
-from labenv.engine import Engine, authority, kept, tools, wall
+from labenv.engine import Engine, authority, image_sources, kept, repository, tools, wall
 from labenv.engine.create import create
-from labenv.engine.image_sources import wanted
 from labenv.engine.images import Images
 from labenv.engine.labels import FOREIGN, HOSTNAME, environment_labels, machine_labels
 from labenv.engine.turns import in_turn
@@ -79,7 +78,12 @@ def make(
         labels_too |= copied.labels
         published = made.topology.published(node, made.student.x, shift)
         files = overlay.as_tar([*laid, *trusted])
-        container = create(engine, node, made.student, copied.image, published, labels_too, files, binds)
+        mounts = binds
+        if node.name in made.copied:
+            mounts += repository.bind(engine, image_sources.of(made.lab), made.image(node), copied.image, listen)
+        container = create(engine, node, made.student, copied.image, published, labels_too, files, mounts)
+        if copied.renewed:
+            engine.lay(container, overlay.as_tar([*copied.renewed]))
         for network in made.topology.networks:
             if network.name == node.network or node.name in network.joined_by:
                 if network.name in coming:
@@ -147,7 +151,7 @@ def walled(engine: Engine, who: Student, bridges: Collection[str], listen: Liste
         with announced(listen, step, "closing the computer to the labs' networks (nft, table inet labenv)"):
             images = Images(engine)
             images.ensure(["machine"], listen)
-            wall.build(engine, who, wanted()["machine"].tag, bridges)
+            wall.build(engine, who, image_sources.wanted()["machine"].tag, bridges)
     except EngineError as error:
         way = wall.by_hand(engine.facts, Computer().sudo)
         text = f"{error} Until the rules are set, a machine can reach the engine's computer. To set them there: {way}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from labenv import student
 from labenv.engine import Engine, image_sources, wall
 from labenv.engine.labels import BRIDGED, environment_labels
-from labenv.environment import ALONE, Belonging, Environment, Machine, Pool, container_name
+from labenv.environment import ALONE, Belonging, Environment, Machine, PastLab, Pool, container_name
 from labenv.environments.networks import Takings, free_link, free_x, takings, uplink_mtu
 from labenv.environments.pools import pools_for
 from labenv.errors import EngineError, UsageError
@@ -51,10 +51,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Copied:
-    """What a machine that comes out of a save is made from: that image, and labels that stay as they were."""
+    """What a machine that comes out of a save is made from: that image, and labels that stay as they were.
+
+    `renewed` are files that are laid over it all the same.
+    """
 
     image: str
     labels: dict[str, str]
+    renewed: tuple[overlay.Item, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,19 @@ class Plan:
     foreign: bool = False
     belongs: Belonging = ALONE
     pools: tuple[Pool, ...] = ()
+    past: tuple[PastLab, ...] = ()
 
     def images(self) -> dict[str, str]:
         """The image folder of each machine."""
         return {node.name: self.lab.image_of(node.name, node.image, self.stage) for node in self.topology.nodes}
 
+    def image(self, node: Node) -> image_sources.Image:
+        """A machine's image."""
+        return image_sources.of(self.lab)[self.images()[node.name]]
+
     def image_tag(self, node: Node) -> str:
         """The tag of a machine's image."""
-        return image_sources.of(self.lab)[self.images()[node.name]].tag
+        return self.image(node).tag
 
     def overlay(self, node: Node) -> list[overlay.Item]:
         """The files laid over a machine's image."""
@@ -116,6 +125,7 @@ class Plan:
             folder,
             self.belongs,
             self.pools,
+            past=self.past,
         )
 
     def at(self, stage: str) -> "Plan":
@@ -123,7 +133,7 @@ class Plan:
         there = self.environment()
         names = [node.name for node in self.topology.nodes]
         again = plan_again(self.student, self.lab, stage, there.topology, names, belongs=self.belongs, pools=self.pools)
-        return replace(again, foreign=self.foreign)
+        return replace(again, foreign=self.foreign, past=self.past)
 
 
 def validated(request: Request) -> Request:

@@ -103,7 +103,7 @@ def plan_of(engine: Engine, wanted: Save, nonce: str = "-", *, shares_x: bool = 
         labels |= {HOSTNAME: copy.labels[HOSTNAME]} if HOSTNAME in copy.labels else {}
         copied[copy.machine] = Copied(copy.tag, labels)
     foreign = any(FOREIGN in copy.labels for copy in wanted.copies)
-    return replace(plan, copied=copied, foreign=foreign)
+    return replace(plan, copied=copied, foreign=foreign, past=then.past)
 
 
 def _pools(engine: Engine, kept: Save, wanted: Topology, *, may_share: bool) -> tuple[Pool, ...]:

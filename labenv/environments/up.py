@@ -187,7 +187,7 @@ def _reconcile(change: Change, request: Request, there: Environment, listen: Lis
         belongs=there.belongs,
         pools=there.pools,
     )
-    made = replace(made, foreign=there.foreign)
+    made = replace(made, foreign=there.foreign, past=there.past)
     Images(engine, image_sources.of(made.lab)).ensure(set(made.images().values()), listen)
     running = sum(machine.state == "running" for machine in there.machines)
     room.ensure(engine, len(made.topology.nodes) - running, listen)

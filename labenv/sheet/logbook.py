@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from labenv.engine import Engine
 
 PATH = "/root/logbook.md"
+PAST = "/root/logbook-{}.md"  # the book of a lab that the student has gone on from
 LARGEST = 1_000_000
 _CHUNK = 60_000  # Linux limits one argument of a command to 128 KiB (execve(2), MAX_ARG_STRLEN)
 # Labels that say when and where, but not what was done.

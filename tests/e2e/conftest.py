@@ -24,7 +24,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from labenv.engine import Engine, image_sources, own_image
 from labenv.engine.find import connect
-from labenv.engine.image_sources import TOOLS_VOLUME
+from labenv.engine.image_sources import REPOSITORY_VOLUME, TOOLS_VOLUME
 from labenv.engine.labels import LABEL
 from labenv.events import silent
 from tests.e2e import nodes, rig
@@ -241,10 +241,11 @@ def finished(cli: Cli, new_student: Callable[[], str]) -> Iterator[dict[str, Any
 
 
 def mounted(engine: Engine, student: str) -> set[str]:
-    """The volumes in the machines of a student that are theirs: labenv's tools lie in one for all."""
+    """The volumes in the machines of a student that are theirs: labenv's tools, and packages, lie in one for all."""
     containers = engine.api.containers(all=True, filters={"label": f"{LABEL}={student}"})
     mounts = [mount for container in containers for mount in engine.api.inspect_container(container["Id"])["Mounts"]]
-    return {m["Name"] for m in mounts if m["Type"] == "volume" and not m["Name"].startswith(TOOLS_VOLUME)}
+    shared = (TOOLS_VOLUME, REPOSITORY_VOLUME)
+    return {m["Name"] for m in mounts if m["Type"] == "volume" and not m["Name"].startswith(shared)}
 
 
 @pytest.fixture

@@ -258,6 +258,7 @@ CALLS = {
     "tick": ["tick", "tick 6 understood", "tick 6 --remove"],
     "trace": ["trace"],
     "logbook": ["logbook"],
+    "advance": ["advance nosuch"],
     "drill": ["drill list", "drill report", "drill lint"],
     "evidence": ["evidence vm2"],
     "submit": ["submit {folder}/x.tar.gz"],

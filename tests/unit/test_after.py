@@ -1,10 +1,14 @@
 """A lab that begins where another ends has that one's files and images, and its own win."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from labenv.engine.labels import PAST, environment_labels, past_in
+from labenv.environment import Environment, PastLab
+from labenv.environments import foreign
 from labenv.errors import UsageError
 from labenv.lab import labs, topology, trust
 from labenv.lab.lint import lint
@@ -123,3 +127,14 @@ def test_the_lab_before_is_asked_about_too() -> None:
         labs.load("second")
     trust.trust(second.parent / "first")
     assert labs.load("second").before
+
+
+def test_an_environment_tells_by_its_labels_what_was_done_in_it_before() -> None:
+    past = (
+        PastLab("lab3", ("1", "11b"), (), "2026-11-30T10:00:00+00:00"),
+        PastLab("lab4a", (), ("3",), "2026-12-07T10:00:00+00:00"),
+    )
+    labels = environment_labels(Environment(ANNA, "lab4b", "lab4a", (), "topology", past=past))
+    assert past_in(labels) == past
+    assert past_in(environment_labels(Environment(ANNA, "lab4b", "lab4a", (), "topology"))) == ()
+    assert re.fullmatch(foreign._WORDS[PAST], labels[PAST], re.ASCII), "an archive of it can be imported"

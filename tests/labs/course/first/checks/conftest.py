@@ -1,0 +1,5 @@
+"""The machines, as the checks ask for them by name."""
+
+from labenv.checks.plugin import machine_fixture
+
+server = machine_fixture("server")
