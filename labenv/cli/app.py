@@ -26,6 +26,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "shell": "shell.shell",
         "exec": "exec.execute",
         "logs": "logs.logs",
+        "capture": "capture.capture",
         "serve": "serve.serve",
         "desktop": "desktop.desktop",
         "client": "client.client",

@@ -236,6 +236,7 @@ CALLS = {
     "shell": [],
     "exec": ["exec vm2 -- true"],
     "logs": ["logs vm3 -n 3"],
+    "capture": ["capture --for 1s"],
     "serve": [],
     "desktop": [],
     "client": ["client"],
