@@ -137,6 +137,7 @@ class Lab:
 
     `kits` are the packages of labenv that it uses beside the core; `layers` are where the faults of its drills can be, by id, with what
     a person calls them. `after` names the lab at whose end it begins, and `before` is that lab, where it was looked for (labs.read).
+    `profiles` are those of its topology whose machines its solutions need.
     """
 
     id: str
@@ -153,6 +154,7 @@ class Lab:
     layers: Mapping[str, str] = field(default_factory=dict)
     after: str = ""
     before: "Lab | None" = None
+    profiles: tuple[str, ...] = ()
 
     @property
     def course(self) -> tuple["Lab", ...]:
@@ -250,6 +252,7 @@ def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
             kits=tuple(tree.get("kits", ())),
             layers=dict(tree.get("layers", {})),
             after=tree.get("after", ""),
+            profiles=tuple(tree.get("with", ())),
         )
 
 
