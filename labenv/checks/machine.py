@@ -149,7 +149,7 @@ class Site:
     def captured(self, name: str, *ports: int) -> "Iterator[list[Packet]]":
         """The packets of a machine that come from or go to these ports during the block, labenv's own too.
 
-        The list has them when the block has ended. Raises EngineError.
+        The list has them when the block has ended. Raises EngineError, also if it cannot have them all.
         """
         from labenv.environments.capture import Choice, capturing  # few checks need it
         from labenv.environments.wire.packets import packet
@@ -160,6 +160,8 @@ class Site:
             yield there
             going.end()
             there += filter(None, map(packet, going.packets()))
+            if going.cut:
+                raise EngineError(f"What passed {name} is not known. {going.cut}")
 
     def close(self) -> None:
         """Close every channel."""

@@ -31,6 +31,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
         "desktop": "desktop.desktop",
         "client": "client.client",
         "tunnel": "tunnel.tunnel",
+        "impair": "impair.impair",
         "reboot": "reboot.reboot",
         "down": "down.down",
     },

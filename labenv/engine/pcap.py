@@ -1,7 +1,7 @@
 """The format in which tcpdump(8) writes packets (pcap-savefile(5)), read as it comes.
 
-Own code and no library: it is a header and a length before each packet. dpkt has had no release since 2022, and scapy takes half a
-second to load.
+Own code and no library: dpkt and scapy know hundreds of protocols, and what is needed here is a header, and a length before each
+packet.
 """
 
 import struct

@@ -5,6 +5,7 @@ student goes on working. A static tcpdump among labenv's tools would run in the 
 read packets and nothing else. It ends with the connection that it writes to, however that ends.
 """
 
+import re
 import secrets
 import time
 from collections import deque
@@ -34,14 +35,15 @@ _BEGIN = 20.0  # seconds until tcpdump reads; it takes a tenth of one
 _END = 5.0  # seconds until what has passed so far has been read
 _LONGEST_COMPLAINT = 2000
 _OWN = 0x88B5  # an EtherType for local experiments (IEEE 802): no packet of a lab has it
-# When the input ends, a packet of labenv's own follows those that have passed, on the loopback interface, which is the first one. It
-# does not go through a firewall (packet(7)).
+# When the input ends, tcpdump says how many were lost (SIGUSR1), and a packet of labenv's own follows those that have passed, on the
+# loopback interface, which is the first one. It does not go through a firewall (packet(7)).
 _PROGRAM = f"""\
 exec 3<&0
 token=$0
-timeout --foreground 12h tcpdump "$@" </dev/null & dump=$!
+tcpdump "$@" </dev/null & dump=$!
 {{
-    cat <&3 >/dev/null
+    timeout 13h cat <&3 >/dev/null
+    kill -s USR1 $dump
     perl -e 'socket my $s, 17, 2, 0 or die $!; send $s, $ARGV[0], 0, pack "SnlSCCa8", 17, {_OWN}, 1, 0, 0, 0, "" or die $!' "$token"
     sleep {_END:g}
     kill $dump
@@ -78,6 +80,12 @@ class Tap:
     def header(self) -> bytes:
         """The first bytes of a file of its packets (pcap-savefile(5))."""
         return self._reader.header
+
+    @property
+    def lost(self) -> int:
+        """How many packets passed too fast to be read, as far as tcpdump has said so: it does at the end."""
+        found = re.findall(r"(\d+) packets? dropped by kernel", self._said)
+        return int(found[-1]) if found else 0
 
     def next(self, deadline: float | None) -> Record | None:
         """The next packet; None when there are no more. Raises TimeoutError past the deadline, EngineError for what is no packet."""

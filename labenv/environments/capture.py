@@ -15,6 +15,7 @@ from labenv.environments.plan import topology_of
 from labenv.errors import EngineError, UsageError
 from labenv.events import Listener
 from labenv.lab import labs
+from labenv.text import many
 
 MOST = 50_000_000  # bytes of packets
 LONGEST = 12 * 3600.0  # seconds
@@ -62,7 +63,10 @@ def machine_of(environment: Environment, name: str | None) -> Machine:
 
 
 class Capture:
-    """A capture that goes on: what a file of its packets begins with, how many they are, their bytes; `cut` says why they are not all."""
+    """A capture that goes on: what a file of its packets begins with, how many they are, their bytes.
+
+    At its end, `cut` says why they are not all; it is empty if they are.
+    """
 
     def __init__(self, engine: Engine, environment: Environment, machine: Machine, tap: Tap, before: str) -> None:
         self.header = tap.header
@@ -95,6 +99,7 @@ class Capture:
                 now = time.monotonic()
                 if now >= over:
                     if self._is_ending:
+                        self.cut = f"The last packets did not come within {_END:g} s."
                         return
                     self.end()
                     over = now + _END
@@ -108,6 +113,8 @@ class Capture:
                     raise EngineError(
                         f"The capture on {self._machine.name} ended, because its container is gone. Begin again."
                     )
+                if lost := self._tap.lost:
+                    self.cut = f"The computer was too busy to read {many(lost, 'packet')} more."
                 return
             if self.size + len(record.raw) > MOST:
                 self.cut = (

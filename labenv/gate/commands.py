@@ -89,7 +89,7 @@ OWN: dict[str, str] = {
 SAME = {"quit": "exit", "logout": "exit", "bye": "exit", "up": "start", "?": "help", "menu": "help", "exec": "shell"}
 # The commands of labenv that are not for students.
 _OTHERS = """
-    advance logs serve desktop client tunnel down reset export import history diff when solve evidence review replay class swarm doctor render bench images lab
+    advance logs serve desktop client tunnel impair down reset export import history diff when solve evidence review replay class swarm doctor render bench images lab
 """
 NOT_HERE = frozenset(_OTHERS.split())
 _NEEDS = {"restore": "restore needs the name of a save: restore NAME. `saves` lists them."}

@@ -7,7 +7,5 @@ from labenv.www.restarts import APACHE, HTTPD, NGINX
 # each request.
 KIT = Kit(
     services=(NGINX, APACHE, HTTPD),
-    watched=Watched(
-        paths=("/run/nginx.pid", "/run/apache2/apache2.pid", "/run/httpd/httpd.pid", "/srv/www")
-    ),
+    watched=Watched(paths=("/run/nginx.pid", "/run/apache2/apache2.pid", "/run/httpd/httpd.pid", "/srv/www")),
 )

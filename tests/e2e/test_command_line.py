@@ -241,6 +241,7 @@ CALLS = {
     "desktop": [],
     "client": ["client"],
     "tunnel": [],
+    "impair": ["impair vm2 --clear"],
     "reboot": [],
     "down": ["down --dry-run"],
     "save": ["save read-aloud"],

@@ -249,6 +249,7 @@ class Passing:
     """A tap that packets of some size come from, without an end."""
 
     header = HEADER
+    lost = 0
 
     def __init__(self, size: int) -> None:
         self._record = Record(0.0, bytes(size), bytes(16 + size))
@@ -268,3 +269,24 @@ def test_a_capture_ends_when_it_is_too_much_and_says_so(monkeypatch: pytest.Monk
     assert len(packets) == going.count == 16
     assert going.size == len(HEADER) + sum(len(each.raw) for each in packets) <= 1_000_000
     assert going.cut == "That is 1 MB, the most of one capture. Choose fewer packets, with --port."
+
+
+class Ended:
+    """A tap whose packets have all been read."""
+
+    header = HEADER
+    lost = 2
+
+    def next(self, deadline: float) -> None:
+        return None
+
+    def end(self) -> None:
+        pass
+
+
+def test_packets_that_could_not_be_read_are_counted() -> None:
+    environment = cast(Environment, None)
+    going = capture.Capture(cast(Engine, None), environment, cast(Machine, None), cast(Tap, Ended()), "")
+    going.end()
+    assert list(going.packets()) == []
+    assert going.cut == "The computer was too busy to read 2 packets more."
