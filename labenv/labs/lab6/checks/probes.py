@@ -4,7 +4,7 @@ import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labenv.checks import doors, units
 from labenv.checks.doors import OUTSIDE, Firewall, Reach
@@ -16,12 +16,15 @@ from labenv.labs.lab6.checks import state
 from labenv.labs.lab6.checks.common import HTTP, MYSQL, SERVICES
 from labenv.mail.maillog import Hop
 from labenv.mail.post import Post
+from labenv.text import one_line
 from labenv.www import pages, roundcube
 from labenv.www.pages import Answer
 from labenv.www.roundcube import Browser, Settings
 
 PRIVATE = "/private/index.php"
 _STARTED = ("/", "/index.html", "/index.php", PRIVATE)
+# Roundcube notes what it has sent.
+_FORGOTTEN = "cd %s/logs && sed -i %s sendmail.log && [ -s sendmail.log ] || rm -f sendmail.log"
 _SOON, _PAUSE = 3.0, 0.1  # seconds until a message that has arrived is listed, and between two looks
 
 
@@ -83,12 +86,11 @@ def correspondence(site: Site, post: Post) -> Correspondence:
         found = _written(site, post, browser)
     except CheckFailed as error:
         found = Correspondence(failed=error)
-    said = vm1.run("tail -c +%s %s 2>/dev/null | grep -v -i deprecated | tail -n 1", str(int(size) + 1), log).stdout
-    roundcube.forget(vm1, state.WEBMAIL, state.ACCOUNT, student.id, before, browser)
-    vm1.run(
-        f"cd {state.WEBMAIL}/logs && sed -i '/{post.token}/d' sendmail.log && [ -s sendmail.log ] || rm -f sendmail.log"
-    )
-    return Correspondence(**{**vars(found), "said": re.sub(r"^\[[^]]*\]: (<\w+> )?", "", said.strip())[:300]})
+    finally:
+        roundcube.forget(vm1, state.WEBMAIL, state.ACCOUNT, student.id, before, browser)
+        vm1.run(_FORGOTTEN, state.WEBMAIL, f"/{post.token}/d")
+    lines = vm1.run("tail -c +%s %s 2>/dev/null | grep -v -i deprecated | tail -n 1", str(int(size) + 1), log).stdout
+    return replace(found, said=re.sub(r"^\[[^]]*\]: (<\w+> )?", "", one_line(lines.strip()))[:300])
 
 
 def _written(site: Site, post: Post, browser: Browser) -> Correspondence:
@@ -108,15 +110,13 @@ def _written(site: Site, post: Post, browser: Browser) -> Correspondence:
         if unsent:
             return Correspondence(login=login, sender=sender, unsent=unsent)
         first = post.follow(vm2, message_id)
-        listed = False
-        if any(d.status == "sent" for d in first.deliveries):
-            until = time.monotonic() + _SOON
-            while not (listed := browser.lists(subject)) and time.monotonic() < until:
-                time.sleep(_PAUSE)
-            return Correspondence(
-                login=login, sender=sender, vm2=first, vm3=post.follow(vm3, message_id), listed=listed
-            )
-        return Correspondence(login=login, sender=sender, vm2=first)
+        if not any(delivery.status == "sent" for delivery in first.deliveries):
+            return Correspondence(login=login, sender=sender, vm2=first)
+        until = time.monotonic() + _SOON  # to follow it on vm3 takes it out of the mailbox
+        while not (listed := browser.lists(subject)) and time.monotonic() < until:
+            time.sleep(_PAUSE)
+        last = post.follow(vm3, message_id)
+        return Correspondence(login=login, sender=sender, vm2=first, vm3=last, listed=listed)
     finally:
         browser.logout()
         post.claim(session for _, session in ours.findall(log.read()))
