@@ -16,6 +16,7 @@ from typing import Any
 
 import jinja2
 
+from labenv.checks import tls
 from labenv.environment import Environment
 from labenv.environments.reach import Reach
 from labenv.environments.tunnel import Tunnels
@@ -130,8 +131,7 @@ def _certificates(account: Account) -> dict[str, Certificate]:
 
 
 def _shown(protocol: str, service: Service) -> Certificate:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = tls.context()
     place = (service.host, service.port)
     try:
         if service.security == "tls":
