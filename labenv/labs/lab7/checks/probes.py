@@ -34,6 +34,7 @@ from labenv.www.pages import Answer
 from labenv.www.roundcube import Browser, Settings
 
 _SOON, _PAUSE = 3.0, 0.1  # seconds until what has happened is logged or listed, and between two looks
+_OK = 200
 _TOLD = 0.5  # the same for a line that has been logged before the message was taken
 _FORGOTTEN = "cd %s/logs && sed -i %s sendmail.log && [ -s sendmail.log ] || rm -f sendmail.log"
 
@@ -174,11 +175,14 @@ def _writes(site: Site, post: Post) -> Correspondence:
 def _written(site: Site, post: Post, secure: Browser, insecure: Browser) -> Correspondence:
     vm1, vm2, vm3, student = site["vm1"], site["vm2"], site["vm3"], site.student
     log = post.log(vm3)
-    browser, plain = secure, ""
+    browser = secure
     try:
-        browser.page()
+        page = browser.page()
+        plain = "" if page.status == _OK else str(page)
     except CheckFailed as error:
-        browser, plain = insecure, str(error)
+        plain = error.saw
+    if plain:
+        browser = insecure
     if refused := browser.login(student.id, student.password):
         return Correspondence(plain, refused=refused)
     ours = re.compile(

@@ -8,7 +8,7 @@ from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.restarts import not_restarted
 from labenv.labs.lab7.checks import keys, state
-from labenv.labs.lab7.checks.common import HTTP, HTTPS, SERVICES, WEB_LOG, last_line
+from labenv.labs.lab7.checks.common import HTTPS, SERVICES, WEB_LOG, last_line
 from labenv.labs.lab7.checks.probes import Wire, packets_of
 from labenv.www.certificates import Certificate
 from labenv.www.pages import Answer
