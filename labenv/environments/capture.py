@@ -46,7 +46,7 @@ def ports_of(environment: Environment) -> tuple[int, ...]:
     lab = labs.of(environment)
     found = {answer.port for answer in lab.answers if answer.port}
     found |= {port.number for node in topology_of(environment).nodes for port in node.ports}
-    found |= {lab.account.imap[1], lab.account.smtp[1]} if lab.account else set()
+    found |= {lab.account.imap.port, lab.account.smtp.port} if lab.account else set()
     return tuple(sorted(found))
 
 
@@ -56,7 +56,7 @@ def machine_of(environment: Environment, name: str | None) -> Machine:
     if not name and not account:
         known = ", ".join(machine.name for machine in environment.machines)
         raise UsageError(f"Say whose packets: labenv capture MACHINE. The machines are: {known}.")
-    machine = environment.machine(name or (account.imap[0] if account else ""))
+    machine = environment.machine(name or (account.imap.machine if account else ""))
     if machine.state != "running":
         raise EngineError(f"{machine.name} is {machine.state}. Start it: labenv up {environment.student.id}")
     return machine

@@ -117,13 +117,22 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Service:
+    """Where a mail client connects: a port of a machine. `security` is "none", "starttls" or "tls"."""
+
+    machine: str
+    port: int
+    security: str
+
+
+@dataclass(frozen=True)
 class Account:
-    """The mail account that the lab builds. `address` and `user` are templates; the rest are machines with a port."""
+    """The mail account that the lab builds. `address` and `user` are templates."""
 
     address: str
     user: str
-    imap: tuple[str, int]
-    smtp: tuple[str, int]
+    imap: Service
+    smtp: Service
 
 
 @dataclass(frozen=True)
@@ -328,7 +337,10 @@ def answer_of(entry: dict[str, Any], first: str) -> Answer:
 
 
 def _account(entry: dict[str, Any]) -> Account:
-    imap, smtp = ((entry[end]["machine"], entry[end]["port"]) for end in ("imap", "smtp"))
+    imap, smtp = (
+        Service(entry[end]["machine"], entry[end]["port"], entry[end].get("security", "none"))
+        for end in ("imap", "smtp")
+    )
     return Account(entry["address"], entry["user"], imap, smtp)
 
 
