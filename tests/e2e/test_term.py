@@ -5,7 +5,7 @@ from itertools import pairwise
 from labenv.lab import labs
 from tests.e2e.conftest import Cli
 
-TERM = [lab.id for lab in labs.load("lab6").course]
+TERM = [lab.id for lab in labs.load("lab7").course]
 
 
 def test_one_environment_goes_through_all_labs_and_keeps_what_was_done_in_each(cli: Cli, student: str) -> None:
