@@ -37,9 +37,8 @@ def test_certificates_are_accepted(wire: Wire, evidence: Evidence) -> None:
     letter = wire.letter
     trouble = letter.said if (letter.refused or letter.unsent) and _UNTRUSTED.search(letter.said) else ""
     evidence(not trouble, f"Roundcube has logged: {trouble or 'no trouble with TLS'}", "it takes both certificates")
-    if letter.failed or letter.refused or letter.unsent:
-        raise Waits("17")
-    evidence("TLS" in letter.login, "Roundcube reads without TLS", "TLS")
+    if letter.login:
+        evidence("TLS" in letter.login, f"the log of vm3 has {letter.login}", "a login with TLS")
 
 
 @step("16", machine="vm1")
