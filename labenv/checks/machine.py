@@ -2,9 +2,10 @@
 
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from testinfra.backend.base import BaseBackend
 from testinfra.host import Host
@@ -16,8 +17,12 @@ from labenv.engine.channel import Channel
 from labenv.engine.patience import Patience
 from labenv.environment import Environment
 from labenv.errors import EngineError
+from labenv.events import silent
 from labenv.student import Student
 from labenv.text import decoded
+
+if TYPE_CHECKING:
+    from labenv.environments.wire.packets import Packet
 
 # Before a command that looks up the machine's own name: a resolver that is dead costs it a second (resolv.conf(5)).
 QUICK = "RES_OPTIONS='timeout:1 attempts:1'"
@@ -119,11 +124,11 @@ class Site:
     def __init__(self, engine: Engine, environment: Environment) -> None:
         """Open nothing yet."""
         self.student: Student = environment.judged
-        self._holder = environment.student.id
         there = (*environment.machines, *lent.of(engine, environment))
         self.names = {address: one.name for one in there for address in (one.address, *one.addresses)}
         self.subnet = environment.subnet
         self._engine = engine
+        self._environment = environment
         self._records = {record.name: record for record in there}
         patience = Patience()  # of one run: a process may make many
         self.machines = {record.name: Machine(engine, record, patience) for record in there}
@@ -138,7 +143,25 @@ class Site:
 
     def try_rules(self, name: str, rules: bytes, packets: Sequence[trial.Packet]) -> trial.Verdict:
         """What saved firewall rules of a machine would do with packets; nothing in it changes. Raises as `trial.tried` does."""
-        return trial.tried(self._engine, self._holder, self._records[name], rules, packets)
+        return trial.tried(self._engine, self._environment.student.id, self._records[name], rules, packets)
+
+    @contextmanager
+    def captured(self, name: str, *ports: int) -> "Iterator[list[Packet]]":
+        """The packets of a machine that come from or go to these ports during the block, labenv's own too.
+
+        The list has them when the block has ended. Raises EngineError, also if it cannot have them all.
+        """
+        from labenv.environments.capture import Choice, capturing  # few checks need it
+        from labenv.environments.wire.packets import packet
+
+        choice = Choice(ports, own=True)
+        there: list[Packet] = []
+        with capturing(self._engine, self._environment, self._records[name], choice, silent) as going:
+            yield there
+            going.end()
+            there += filter(None, map(packet, going.packets()))
+            if going.cut:
+                raise EngineError(f"What passed {name} is not known. {going.cut}")
 
     def close(self) -> None:
         """Close every channel."""

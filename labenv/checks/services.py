@@ -35,3 +35,36 @@ def runs_and_starts(machine: Machine, name: str, evidence: Evidence, *, among: t
         saw = f"{saw}, but systemd would not start it again: {unit.refusal}"
         evidence(False, f"{saw}. What a boot does, only labenv check --after-reboot shows", "it can be started")
     evidence(True, saw, "active and enabled")
+
+
+def runs_its_program(
+    machine: Machine, name: str, programs: tuple[str, ...], evidence: Evidence, *, among: tuple[str, ...], named: bool
+) -> None:
+    """The unit of a service has a process; where one of it stays root's, so that a kernel says its program (`named`), one of its own.
+
+    `programs` are as for `is_own`, none if they are not known; `among` is as for `runs_and_starts`.
+    """
+    unit = units.look(machine, among)[name]
+    saw = f"{name} on {machine.name} is {unit.active} and {unit.enabled}"
+    running = kernel.processes(machine)
+    mine = [process for process in running if process.unit == f"{name}.service"]
+    own = [process for process in mine if is_own(process, programs)]
+    if programs and running and not (own if named and names_programs(running) else mine):
+        evidence(False, f"{saw}, but no process of its own program runs", f"{programs[0]} in {name}.service")
+    if unit.changed:
+        saw = f"{unit.changed[-1]} on {machine.name} was changed after {name} started"
+        evidence.doubt(saw, f"restart {name}, or see what a boot makes of it with labenv check --after-reboot")
+
+
+def is_own(process: kernel.Process, programs: tuple[str, ...]) -> bool:
+    """Whether a process runs one of these programs, or one in a folder of them. One that was replaced since it started is " (deleted)" (proc(5))."""
+    return any(
+        process.program == own or (own.endswith("/") and process.program.startswith(own))
+        for own in programs
+        if not process.program.endswith(" (deleted)")
+    )
+
+
+def names_programs(running: list[kernel.Process]) -> bool:
+    """Whether the kernel says which program a process runs."""
+    return any(process.program for process in running if process.number == 1)

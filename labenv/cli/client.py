@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from labenv.environment import Environment
     from labenv.mail.client import Account
 
+_SECURITY = {"none": "no encryption", "starttls": "STARTTLS", "tls": "SSL/TLS"}
+
 
 def client(
     write: Annotated[
@@ -79,10 +81,11 @@ def _tell(environment: "Environment", account: "Account", write: Path | None, *,
 
 
 def _text(account: "Account") -> str:
+    imap, smtp = account.imap, account.smtp
     return (
         f"{account.address}\n"
-        f"  incoming  IMAP, {account.imap.host} port {account.imap.port}, no encryption, normal password\n"
-        f"  outgoing  SMTP, {account.smtp.host} port {account.smtp.port}, no encryption, no authentication\n"
+        f"  incoming  IMAP, {imap.host} port {imap.port}, {_SECURITY[imap.security]}, normal password\n"
+        f"  outgoing  SMTP, {smtp.host} port {smtp.port}, {_SECURITY[smtp.security]}, no authentication\n"
         f"  user      {account.user}\n"
         f"  password  {account.password}\n"
     )
@@ -90,7 +93,7 @@ def _text(account: "Account") -> str:
 
 def _use(files: list[Path]) -> str:
     thunderbird, *others = files
-    mutt, mbsync, msmtp = (shlex.quote(str(file)) for file in others)
+    mutt, mbsync, msmtp, *_ = (shlex.quote(str(file)) for file in others)
     return (
         f"Wrote files to {thunderbird.parent}. muttrc and mbsyncrc contain the password, so keep them private.\n"
         f"  Thunderbird  copy {thunderbird.name} to the folder isp in its program folder, then add the address above\n"

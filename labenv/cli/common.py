@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from labenv.cli import output
 from labenv.cli.app import INTERRUPTED
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import Event, Listener, silent
+from labenv.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,6 +173,14 @@ def write_text(file: Path, text: str, *, private: bool = False) -> None:
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}. Choose another file.") from error
     print(f"Wrote {file}", file=sys.stderr)
+
+
+def duration(option: str, text: str) -> float:
+    """The seconds of a time such as 30s, 5m or 1h, as an option has it. Raises UsageError for another text, and for no time at all."""
+    match = re.fullmatch(r"(\d{1,6})([smh]?)", text)
+    if not match or not int(match[1]):
+        raise UsageError(f"{option} needs a time such as 30s, 5m or 1h, and {shown(text) or 'nothing'} is none.")
+    return int(match[1]) * {"m": 60.0, "h": 3600.0}.get(match[2], 1.0)
 
 
 def check_writable(file: Path) -> None:

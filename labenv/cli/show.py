@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from labenv.engine.images import Built
     from labenv.environment import Environment
     from labenv.environments.history.story import Entry
+    from labenv.environments.links import Bad
     from labenv.sheet.guide import Hint, Next
 
 _out = Console(highlight=False, soft_wrap=True)  # the terminal's width is for labenv.cli.output
@@ -43,9 +44,15 @@ def _mark(status: str) -> str:
 
 
 def environments(
-    there: "Sequence[Environment]", ticked: "Mapping[str, Sequence[str]]", nodes: "Mapping[str, str]"
+    there: "Sequence[Environment]",
+    ticked: "Mapping[str, Sequence[str]]",
+    nodes: "Mapping[str, str]",
+    impaired: "Mapping[str, Mapping[str, Bad]]",
 ) -> None:
-    """The environments as tables, one line per machine, and the steps that each student ticked; of a swarm, on which of its `nodes`."""
+    """The environments as tables, one line per machine; the steps that each student ticked, and which links are bad.
+
+    Of a swarm, also on which of its `nodes` they are.
+    """
     from labenv.environments.reach import Reach
 
     if not there:
@@ -68,6 +75,10 @@ def environments(
         table(("machine", "address", "state", "ports on 127.0.0.1"), rows)
         for past in environment.past:
             _out.print(f"{past.lab}: {many(len(past.passed), 'step')} passed when it was left, {past.time[:10]}")
+        for name, bad in impaired.get(student.id, {}).items():
+            _out.print(
+                f"{name}'s link is bad: {bad.sentence}. To end that: labenv impair {name} --clear", style="yellow"
+            )
         if steps := ticked.get(student.id):
             _out.print(f"ticked by hand: {', '.join(steps)}")
         if not is_guest() and (note := Reach(environment).note):

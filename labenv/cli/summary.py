@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from labenv.lab.model import Lab
 
 # What listens on the ports that labs publish, in the order in which they are shown; others are shown by their number.
-_SERVICES = {"25": "SMTP", "143": "IMAP", "53": "DNS", "80": "HTTP", "443": "HTTPS"}
+_SERVICES = {"25": "SMTP", "143": "IMAP", "993": "IMAPS", "53": "DNS", "80": "HTTP", "443": "HTTPS"}
 
 
 def show(environment: "Environment", changes: "Sequence[str]", report: "Report | None") -> None:

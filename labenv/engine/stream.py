@@ -1,4 +1,4 @@
-"""The connection of one exec: bytes in, frames of both outputs out.
+"""The connection of one exec, or of a container's first process: bytes in, frames of both outputs out.
 
 They come in the frames of Docker's attach stream (Engine API, "Attach to a container": one byte of kind, three of padding,
 four of length).
@@ -22,15 +22,12 @@ TOOLS = "/labenv-tools"  # where the tools of labenv.engine.tools are in a machi
 _NOISE = 100  # frames
 
 
-class Stream:
-    """The hijacked connection of one exec: bytes in, frames of stdout and stderr out."""
+class Frames:
+    """A hijacked connection of the engine: bytes in, frames of stdout and stderr out."""
 
-    def __init__(self, api: docker.APIClient, container: str, argv: list[str]) -> None:
-        try:
-            exec_id = api.exec_create(container, argv, stdin=True, environment={"LC_ALL": "C.UTF-8"})["Id"]
-            self._owner = cast(Any, api.exec_start(exec_id, socket=True))
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise EngineError(f"{machine_state(api, container)}, so no command can run there.") from error
+    def __init__(self, owner: Any) -> None:
+        """Take the connection over; `owner` is what the SDK gave for it."""
+        self._owner = owner
         # A plain socket is wrapped in a SocketIO here, a TLS or ssh one is not.
         self._socket = cast(socket.socket, getattr(self._owner, "_sock", self._owner))
         # Blocking, and select waits for it: a time limit on the socket would apply to both directions, and `dial` reads and
@@ -95,6 +92,19 @@ class Stream:
     def _readable(self, seconds: float) -> bool:
         pending = getattr(self._socket, "pending", int)  # select does not see what TLS has already decrypted
         return bool(pending() or select.select([self._socket], [], [], seconds)[0])
+
+
+class Stream(Frames):
+    """The connection of one exec, which starts with it."""
+
+    def __init__(self, api: docker.APIClient, container: str, argv: list[str]) -> None:
+        """Run a command in a container. Raises EngineError if it does not run."""
+        try:
+            exec_id = api.exec_create(container, argv, stdin=True, environment={"LC_ALL": "C.UTF-8"})["Id"]
+            owner = api.exec_start(exec_id, socket=True)
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise EngineError(f"{machine_state(api, container)}, so no command can run there.") from error
+        super().__init__(owner)
 
 
 def early(owner: Any, connection: socket.socket) -> bytes:

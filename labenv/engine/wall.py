@@ -12,13 +12,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from labenv.engine import Engine
-from labenv.engine.errors import refusals
-from labenv.engine.labels import LABEL
+from labenv.engine import Engine, computer_network
 from labenv.engine.recipe import Facts
 from labenv.errors import EngineError
 from labenv.student import Student
-from labenv.text import decoded
 
 BRIDGE = "com.docker.network.bridge.name"  # the driver option for the name of a network's bridge
 _PREFIX = "labenv"  # of the bridges' names, as in wall.nft
@@ -64,33 +61,9 @@ def are_here(bridges: Iterable[str]) -> bool:
 
 
 def build(engine: Engine, student: Student, image: str, bridges: Iterable[str]) -> None:
-    """Load the rules where the engine is, with a container of labenv's own image that ends at once.
-
-    Whoever may use an engine may do that: it needs no right beyond. Raises EngineError if the engine does not allow it.
-    """
-    api = engine.api
-    settings = engine.settings(
-        network_mode="host",
-        cap_drop=["ALL"],
-        cap_add=["NET_ADMIN"],
-        read_only=True,
-        auto_remove=True,
-        security_opt=["no-new-privileges"],
-        userns_mode="host" if engine.facts.userns else None,
-    )
-    with refusals("building the wall around the labs"):
-        # The label has it removed with the environment, if labenv is killed right now.
-        made = api.create_container(
-            image,
-            entrypoint=["sh", "-c", f'nft "$0" && echo {_LOADED}'],
-            command=[rules()],
-            labels={LABEL: student.id},
-            host_config=settings,
-            use_config_proxy=False,
-        )["Id"]
-        output = api.attach(made, stream=True)
-        api.start(made)
-        said = decoded(b"".join(output)).strip()
+    """Load the rules where the engine is. Raises EngineError if it does not allow that."""
+    script = f'nft "$0" && echo {_LOADED}'
+    said = computer_network.said(engine, student.id, image, script, [rules()], "building the wall around the labs")
     if said != _LOADED or (are_here(bridges) and not stands()):
         raise EngineError(f"The engine's computer did not take the rules: {said or 'no reason given'}")
 

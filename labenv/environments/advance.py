@@ -38,7 +38,7 @@ def advance(
 ) -> Outcome:
     """Take a student's machines on from the lab that is `past` to the first stage of another; the current state is saved first.
 
-    `renewed` are files, by machine, that are laid over those that come along; so is the list of watched files. `changes` of the outcome
+    `renewed` are files, by machine, that are laid over those that come along; so are the list of watched files, and what is below /usr. `changes` of the outcome
     begins with the name of the save. Raises UsageError, EngineError; then nothing was changed.
     """
     with changing(engine, student_id, listen) as change:
@@ -116,6 +116,7 @@ def _copied(
     for node in along:
         copy = copies[node.name]
         labels = {HOSTNAME: copy.labels[HOSTNAME]} if HOSTNAME in copy.labels else {}
-        watched = [item for item in fresh.overlay(node) if item.path == WATCHED]
-        found[node.name] = Copied(copy.tag, labels, (*watched, *renewed.get(node.name, ())))
+        # What a lab lays below /usr is the system's, such as what a package brings when it is installed, and nobody's work.
+        laid = [item for item in fresh.overlay(node) if item.path == WATCHED or item.path.startswith("/usr/")]
+        found[node.name] = Copied(copy.tag, labels, (*laid, *renewed.get(node.name, ())))
     return found

@@ -70,7 +70,7 @@ def show(
     machine does not run or the desktop fails.
     """
     who = environment.student
-    if configured and not any(each.files.get(DESKTOP) for each in labs.of(environment).course):
+    if configured and not any(each.files.get(DESKTOP) for each in labs.of(environment).sources):
         raise UsageError(f"{environment.lab} has no accounts for a mail client. Omit --configured.")
     with changing(engine, who.id, listen) as change:
         host = _host(change.environment)

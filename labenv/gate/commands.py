@@ -16,6 +16,7 @@ _FLAG = None
 _WORD = re.compile(r"[A-Za-z0-9<][\w.@:<>+-]{0,199}", re.ASCII)  # a step, a message id, the name of a save or a drill
 _PART = re.compile(r"[A-Za-z0-9][\w.@:/+-]{0,299}", re.ASCII)  # a part of a hand-in, or MACHINE:PATH
 _NUMBER = re.compile(r"[0-9]{1,6}")
+_TIME = re.compile(r"[0-9]{1,3}s?|[0-9]{1,2}m")
 _TEXT = re.compile(r"[^-].{0,999}", re.DOTALL)  # a sentence of the student's own
 _DRILLS = ("start", "status", "diagnose", "hint", "check", "give-up")
 _SHOWN = 40  # characters of what was typed
@@ -47,6 +48,13 @@ COMMANDS: dict[str, Command] = {
     "next": Command("what to do next", _JSON),
     "hint": Command("a hint: hint, or hint 17", {**_JSON, "--level": _NUMBER}, (_WORD,), 1),
     "trace": Command("the path of a message: trace, or trace ID", {**_JSON, "--no-pager": _FLAG}, (_WORD,), 1),
+    "capture": Command(
+        "what passes a machine on the network: capture MACHINE",
+        {**_JSON, "--port": _NUMBER, "--all": _FLAG, "--text": _FLAG, "--for": _TIME},
+        (_WORD,),
+        1,
+        in_menu=False,
+    ),
     "tick": Command(
         "steps that only you can judge: tick STEP what I saw",
         {**_JSON, "--remove": _FLAG},
@@ -81,7 +89,7 @@ OWN: dict[str, str] = {
 SAME = {"quit": "exit", "logout": "exit", "bye": "exit", "up": "start", "?": "help", "menu": "help", "exec": "shell"}
 # The commands of labenv that are not for students.
 _OTHERS = """
-    advance logs serve desktop client tunnel down reset export import history diff when solve evidence review replay class swarm doctor render bench images lab
+    advance logs serve desktop client tunnel impair down reset export import history diff when solve evidence review replay class swarm doctor render bench images lab
 """
 NOT_HERE = frozenset(_OTHERS.split())
 _NEEDS = {"restore": "restore needs the name of a save: restore NAME. `saves` lists them."}

@@ -83,7 +83,10 @@ class Tries:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a machine's overlay: rendered from `template`, or a symbolic `link`; it exists from `since` and no longer at `until`."""
+    """A file of a machine's overlay: rendered from `template`, or a symbolic `link`; it exists from `since` and no longer at `until`.
+
+    It belongs to the user and the group with the number `uid`.
+    """
 
     path: str
     template: str | None
@@ -91,6 +94,7 @@ class File:
     mode: int
     since: str
     until: str | None
+    uid: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,13 +117,22 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Service:
+    """Where a mail client connects: a port of a machine. `security` is "none", "starttls" or "tls"."""
+
+    machine: str
+    port: int
+    security: str
+
+
+@dataclass(frozen=True)
 class Account:
-    """The mail account that the lab builds. `address` and `user` are templates; the rest are machines with a port."""
+    """The mail account that the lab builds. `address` and `user` are templates."""
 
     address: str
     user: str
-    imap: tuple[str, int]
-    smtp: tuple[str, int]
+    imap: Service
+    smtp: Service
 
 
 @dataclass(frozen=True)
@@ -127,7 +140,9 @@ class Lab:
     """One course lab. The texts of its steps are in the first of `languages` that has them, else as the lab's author wrote them.
 
     `kits` are the packages of labenv that it uses beside the core; `layers` are where the faults of its drills can be, by id, with what
-    a person calls them. `after` names the lab at whose end it begins, and `before` is that lab, where it was looked for (labs.read).
+    a person calls them. `after` names the lab at whose end it begins, and `before` is that lab, where it was looked for (labs.read). One that
+    `is_complete` has all files and images of that end itself.
+    `profiles` are those of its topology whose machines its solutions need.
     """
 
     id: str
@@ -143,12 +158,19 @@ class Lab:
     kits: tuple[str, ...] = ()
     layers: Mapping[str, str] = field(default_factory=dict)
     after: str = ""
+    is_complete: bool = False
     before: "Lab | None" = None
+    profiles: tuple[str, ...] = ()
 
     @property
     def course(self) -> tuple["Lab", ...]:
         """The labs that lead to it, and itself, in their order."""
         return (*(self.before.course if self.before else ()), self)
+
+    @property
+    def sources(self) -> tuple["Lab", ...]:
+        """The labs whose files and images its machines have, in their order: those of a later one win."""
+        return (*(self.before.sources if self.before and not self.is_complete else ()), self)
 
     @cached_property
     def _order(self) -> dict[str, int]:
@@ -171,10 +193,10 @@ class Lab:
 
     @cached_property
     def digest(self) -> str:
-        """A hash over the lab's description and templates, and those of the labs before it: what its overlays are made from."""
+        """A hash over the lab's description and templates, and those of its sources: what its overlays are made from."""
         files = [
             path
-            for lab in self.course
+            for lab in self.sources
             for path in (lab.folder / "lab.yaml", *sorted((lab.folder / "templates").rglob("*.j2")))
         ]
         return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
@@ -196,7 +218,9 @@ class Lab:
 
     def image_of(self, machine: str, default: str, at: str) -> str:
         """The image folder of a machine at a stage: the last one that the lab, or one before it, names for it, or `default`."""
-        image = self.before.image_of(machine, default, self.before.last_stage) if self.before else default
+        image = default
+        for lab in self.sources[:-1]:
+            image = lab.image_of(machine, image, lab.last_stage)
         for since, name in self.images.get(machine, ()):
             if self.reached(since, at):
                 image = name
@@ -241,6 +265,8 @@ def read(folder: Path, languages: tuple[str, ...] = ()) -> Lab:
             kits=tuple(tree.get("kits", ())),
             layers=dict(tree.get("layers", {})),
             after=tree.get("after", ""),
+            is_complete=tree.get("complete", False),
+            profiles=tuple(tree.get("with", ())),
         )
 
 
@@ -311,7 +337,10 @@ def answer_of(entry: dict[str, Any], first: str) -> Answer:
 
 
 def _account(entry: dict[str, Any]) -> Account:
-    imap, smtp = ((entry[end]["machine"], entry[end]["port"]) for end in ("imap", "smtp"))
+    imap, smtp = (
+        Service(entry[end]["machine"], entry[end]["port"], entry[end].get("security", "none"))
+        for end in ("imap", "smtp")
+    )
     return Account(entry["address"], entry["user"], imap, smtp)
 
 
@@ -327,4 +356,5 @@ def file_of(entry: dict[str, Any], first: str) -> File:
         mode=int(entry.get("mode", "0644"), 8),
         since=entry.get("since", first),
         until=entry.get("until"),
+        uid=entry.get("uid", 0),
     )

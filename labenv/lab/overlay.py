@@ -41,12 +41,13 @@ class Item:
     content: bytes
     mode: int
     link: str | None = None
+    uid: int = 0
 
 
 def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: str) -> list[Item]:
     """The files of machine `node` for that student at that stage: the topology's for it, then the lab's, which win.
 
-    A lab that begins where another ends has that one's files, too, as they are at its end; its own win.
+    The files of its sources are there as they are at the end of those labs; its own win.
 
     Raises Unrenderable for a template that cannot be rendered, UsageError for a path that leads elsewhere.
     """
@@ -60,11 +61,12 @@ def overlay(lab: Lab, topology: Topology, node: Node, student: Student, stage: s
     items = [Item(MACHINE, f"{node.name}\n".encode(), 0o644)] if node.systemd else []
     if node.own:
         own = context | {"reached": partial(lab.reached, at=stage)}
-        items += [_item(file, node.own.templates, own) for file in node.own.files]
-    for each in lab.course:
+        items += [_item(file, node.own.templates, context=own) for file in node.own.files]
+    for each in lab.sources:
         at = stage if each is lab else each.last_stage
         its = context | {"reached": partial(each.reached, at=at)}
-        items += [_item(file, each.folder / "templates", its) for file in each.files_of(node.name, at)]
+        folders = [lab.folder / "templates" for lab in reversed(each.sources)]
+        items += [_item(file, *folders, context=its) for file in each.files_of(node.name, at)]
     return list({item.path: item for item in items}.values())
 
 
@@ -72,10 +74,13 @@ def lent(node: Node, members: Sequence[Student]) -> list[Item]:
     """The files that the topology has for a machine of these students together. Raises as `overlay` does."""
     if not node.own:
         return []
-    return [_item(file, node.own.templates, {"members": members, "machine": node}) for file in node.own.files]
+    context = {"members": members, "machine": node}
+    return [_item(file, node.own.templates, context=context) for file in node.own.files]
 
 
-def _item(file: File, folder: Path, context: dict[str, Any]) -> Item:
+def _item(file: File, folder: Path, *others: Path, context: dict[str, Any]) -> Item:
+    """A file from a folder of templates; they may include those of `others`."""
+
     def line(text: str) -> str:
         return templates.text(text, **context) if "{{" in text else text
 
@@ -85,7 +90,7 @@ def _item(file: File, folder: Path, context: dict[str, Any]) -> Item:
         raise UsageError(f"{where}: expected an absolute path without '..' for {context['machine'].name}.")
     if file.link:
         return Item(path, b"", 0o777, line(file.link))
-    return Item(path, templates.file(folder, file.template or "", **context).encode(), file.mode)
+    return Item(path, templates.file(folder, file.template or "", *others, **context).encode(), file.mode, uid=file.uid)
 
 
 def hostname(items: list[Item]) -> str | None:
@@ -94,12 +99,13 @@ def hostname(items: list[Item]) -> str | None:
 
 
 def as_tar(items: list[Item]) -> bytes:
-    """The overlay as a tar archive rooted at /, owned by root; folders are left to the image."""
+    """The overlay as a tar archive rooted at /; folders are left to the image."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for item in items:
             entry = tarfile.TarInfo(item.path.lstrip("/"))
             entry.mode, entry.mtime = item.mode, BORN
+            entry.uid = entry.gid = item.uid
             if item.link:
                 entry.type, entry.linkname = tarfile.SYMTYPE, item.link
             entry.size = len(item.content)

@@ -39,7 +39,7 @@ class Unrenderable(UsageError):
 
 def text(source: str, **context: Any) -> str:
     """A rendered text. Raises Unrenderable for an invalid template, a name that `context` does not have, or one that does not end."""
-    sandbox = _sandbox(None)
+    sandbox = _sandbox()
     try:
         return sandbox.rendered(sandbox.from_string(source.removesuffix("\n")), context)
     except Exception as error:  # an operation in the text can raise anything
@@ -51,9 +51,9 @@ def for_student(source: str, student: Student, **more: Any) -> str:
     return text(source, student=student, domain=student.domain, network=student.prefix, **more)
 
 
-def file(folder: Path, name: str, **context: Any) -> str:
-    """The file `name` of a folder of templates, rendered. Raises Unrenderable as `text` does."""
-    sandbox = _sandbox(folder)
+def file(folder: Path, name: str, *others: Path, **context: Any) -> str:
+    """The file `name` of a folder of templates, rendered; it may include those of `others`. Raises Unrenderable as `text` does."""
+    sandbox = _sandbox(folder, *others)
     try:
         with suppress(OSError):  # jinja2 says what is wrong with one that is not there
             if (size := (folder / name).stat().st_size) > _LARGEST_FILE:
@@ -80,13 +80,13 @@ def _line(error: Exception, file: str) -> int:
 
 
 @functools.cache
-def _sandbox(folder: Path | None) -> "Sandbox":
+def _sandbox(*folders: Path) -> "Sandbox":
     import jinja2  # now, not before: see above
 
     from labenv.lab.sandbox import Sandbox  # as above
 
     return Sandbox(
-        loader=jinja2.FileSystemLoader(folder) if folder else None, bytecode_cache=_compiled() if folder else None
+        loader=jinja2.FileSystemLoader(folders) if folders else None, bytecode_cache=_compiled() if folders else None
     )
 
 

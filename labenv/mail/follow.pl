@@ -1,9 +1,10 @@
-# Takes the lines of labenv's checks out of a machine's log, as `perl -e … take TOKEN CALLERS STRANGERS DOMAINS LOG RUN` in the
+# Takes the lines of labenv's checks out of a machine's log, as `perl -e … take TOKEN CALLERS STRANGERS DOMAINS SESSIONS LOG RUN` in the
 # machine once a run has ended, and as `perl -e … select TOKEN CALLERS STRANGERS DOMAINS` out of its input: it prints what stays.
 #
 # A line is labenv's own if it says so: it belongs to a message with labenv's message id, to a session in which a client of
 # labenv's spoke (three times NOOP, or its name in HELO), or that began at one of labenv's ports (images/tools/source/connect.c;
-# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses; or, in a second
+# Dovecot has the port in its session ids), or to one of STRANGERS, addresses that nobody but labenv uses; or to one of SESSIONS of
+# Dovecot's, which another program began for a check; or, in a second
 # in which the checks wrote to one of DOMAINS, a machine refused what another one passed on to there, or named(8) could not resolve
 # it. Every other line stays, in its order, and the file stays the same file. What is left of a run that was killed goes with the next
 # one's lines.
@@ -33,7 +34,7 @@ my $LARGEST = 16_000_000;
 my %message;    # by queue id, while it has one
 my (@messages, %smtpd, @sessions, %agent, %cleaner, %counter, %loose);
 my %awaited;    # the processes of sessions whose end is to come, after so many bytes of the log: their beginning is out
-my ($token, %caller, %stranger, %domain, %second);
+my ($token, %caller, %stranger, %domain, %session, %second);
 
 # A group of lines that go or stay together: `own` and `other` count what speaks for labenv, and for somebody else.
 sub group { return { own => 0, other => 0, lines => [], @_ } }
@@ -135,7 +136,7 @@ sub dovecot {
         require MIME::Base64;
         my ($port, @address) = unpack 'x6vC4', MIME::Base64::decode_base64($session);
         my $address = join '.', @address;
-        return unless $stranger{$address} || $caller{$address} && $port >= $PORTS[0] && $port <= $PORTS[1];
+        return unless $session{$session} || $stranger{$address} || $caller{$address} && $port >= $PORTS[0] && $port <= $PORTS[1];
         my $group = $agent{$session} //= group(own => 1, open => 1);
         push @{ $group->{lines} }, $place;
         $group->{open} = 0 if $text =~ /Disconnected|Logged out|Aborted login|Connection closed/;
@@ -317,7 +318,8 @@ sub awaits {
     print $file "$_ $awaited{$_}\n" for keys %awaited;
 }
 
-(my $mode, $token, my ($callers, $strangers, $domains, $log, $run)) = @ARGV;
+(my $mode, $token, my ($callers, $strangers, $domains, $sessions, $log, $run)) = @ARGV;
+%session = map { $_ => 1 } split ' ', $sessions // '';
 %domain = map { $_ => 1 } split ' ', $domains;
 %caller = map { $_ => 1 } split ' ', $callers;
 %stranger = map { $_ => 1 } split ' ', $strangers;

@@ -44,12 +44,12 @@ echo "rsyslog runs, but /etc/rsyslog.conf does not send all messages of the faci
 def take_out(machine: Machine, log: str, token: str, *sets: Iterable[str]) -> None:
     """Take the lines of the runs that are over out of a machine's log, among them those of the run that has this token.
 
-    The `sets` are the addresses from which labenv connects, those from which nobody else does, and the domains to which it wrote. A
-    machine of an earlier version, without labenv's own tools, keeps the lines, and so does one that does not answer.
+    The `sets` are the addresses from which labenv connects, those from which nobody else does, the domains to which it wrote, and the
+    sessions of Dovecot that others began for it. A machine of an earlier version, without labenv's own tools, keeps the lines, and so does one that does not answer.
     """
     if machine.has_tools:
         with suppress(EngineError):
-            machine.run("perl -e %s take %s %s %s %s %s $$", _PROGRAM, token, *map(" ".join, sets), log)
+            machine.run("perl -e %s take %s %s %s %s %s %s $$", _PROGRAM, token, *map(" ".join, sets), log)
 
 
 class Maillog:

@@ -5,6 +5,7 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -21,7 +22,7 @@ from labenv.mail.follow import PATH as LOG
 from labenv.mail.maillog import Hop
 from labenv.mail.office import PROBE
 from labenv.mail.restarts import POSTFIX
-from labenv.mail.sessions import Smtp
+from labenv.mail.sessions import ITSELF, Smtp
 from labenv.mail.settings import HOT, MAIN, set_there
 from labenv.mail.telling import Scene
 
@@ -99,6 +100,7 @@ class Post:
         self._listed: dict[str, str] = {}
         self._sent: set[str] = set()
         self._domains: set[str] = set()
+        self._sessions: set[str] = set()
         self._filed: dict[tuple[str, str, str], Filed] = {}
         self._over = threading.Event()
         self._unlogged = False
@@ -151,6 +153,16 @@ class Post:
         message_id, text = self._compose(name, recipient, sender)
         session.sendmail(sender, [recipient], text)
         return message_id
+
+    def announce(self, name: str, recipient: str) -> tuple[str, str]:
+        """The message id and the subject of a message that another program is to send; it is followed and removed as the others."""
+        self._prepare()
+        message_id, _ = self._compose(name, recipient)
+        return message_id, f"{self.token} {name}"
+
+    def claim(self, sessions: Iterable[str]) -> None:
+        """Have the lines of these sessions of Dovecot's taken out of the logs, too: another program began them for a check."""
+        self._sessions |= set(sessions)
 
     def follow(self, machine: Machine, message_id: str) -> Hop:
         """The message's hop on a machine, once something has happened to it there.
@@ -238,10 +250,15 @@ class Post:
         hosts = {host for machine in machines for host, _ in machine.dialled}
         strangers = {source for machine in machines for _, source in machine.dialled if source}
         callers = {machine.address for machine in machines}
-        logs = [(m, LOG) for m in machines if m.name in self._logs or hosts & {m.address, m.fqdn}]
+        themselves = {machine.name for machine in machines if any(host == ITSELF for host, _ in machine.dialled)}
+        logs = [(m, LOG) for m in machines if m.name in {*self._logs, *themselves} or hosts & {m.address, m.fqdn}]
         logs += [(m, NAMED) for m in machines if self._logs and m.name not in self._logs]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda log: take_out(*log, self.token, callers, strangers, self._domains), logs))
+            list(
+                pool.map(
+                    lambda log: take_out(*log, self.token, callers, strangers, self._domains, self._sessions), logs
+                )
+            )
 
     def _wait(self, seconds: float) -> bool:
         """Whether every message has come to rest within that many seconds."""

@@ -81,7 +81,7 @@ def _common(lab: Lab, tags: Iterable[str]) -> str:
     apart = {lab.folder / "mutations.yaml", *drills.originals(lab.folder / "drills")}
     of_lab = [path for path in _files(lab.folder) if path not in apart and not _TRANSLATION.search(path.name)]
     of_labenv = [path for path in _files(_PROGRAM) if not path.is_relative_to(_PROGRAM / "labs")]
-    before = [each.folder for each in lab.course[:-1]]
+    before = [each.folder for each in lab.sources[:-1]]
     beside = [(folder, _files(folder)) for folder in (*before, resources.topologies())]
     for folder, files in ((lab.folder, of_lab), (_PROGRAM, of_labenv), *beside):
         for path in files:

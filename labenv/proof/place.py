@@ -107,7 +107,8 @@ class Place:
                 raise Untypeable(f"it could not be typed on {name} (status {done.rc}): {done.complaint}")
 
     def _up(self, student: str, stage: str, x: int | None) -> Environment:
-        request = Request(student, x=x, first=_FIRST, stage=stage, lab=self.source)
+        profiles = frozenset(self.lab.profiles)
+        request = Request(student, x=x, first=_FIRST, stage=stage, lab=self.source, profiles=profiles)
         return up(self.engine, request, silent).environment
 
     def _environment(self, student: str) -> Environment:

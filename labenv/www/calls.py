@@ -1,9 +1,9 @@
 """Connections to a web server from inside a machine, plain or over TLS."""
 
 import socket
-import ssl
 from typing import Protocol
 
+from labenv.checks import tls
 from labenv.checks.evidence import CheckFailed
 from labenv.text import shown
 
@@ -32,13 +32,9 @@ def connected(start: Caller, host: str, port: int, name: str = "") -> socket.soc
         ) from error
     if not name:
         return plain
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        return context.wrap_socket(plain, server_hostname=name)
-    except OSError as error:  # ssl.SSLError is one
-        plain.close()
-        why = getattr(error, "reason", None) or str(error) or type(error).__name__
+        return tls.secured(plain, name)
+    except OSError as error:
         raise CheckFailed(
-            f"{host} port {port} does not speak TLS with {start.name}: {shown(str(why))}", "TLS"
+            f"{host} port {port} does not speak TLS with {start.name}: {shown(tls.why(error))}", "TLS"
         ) from error

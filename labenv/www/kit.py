@@ -1,9 +1,11 @@
 """The kit for labs about web servers: when they last read their files, and what to watch."""
 
 from labenv.checks.interface import Kit, Watched
-from labenv.www.restarts import APACHE, NGINX
+from labenv.www.restarts import APACHE, HTTPD, NGINX
 
+# What lies elsewhere, such as in /var/www, the lab lists among the files of which it keeps a history: there, programs may write for
+# each request.
 KIT = Kit(
-    services=(NGINX, APACHE),
-    watched=Watched(paths=("/run/nginx.pid", "/run/apache2/apache2.pid", "/srv/www", "/var/www")),
+    services=(NGINX, APACHE, HTTPD),
+    watched=Watched(paths=("/run/nginx.pid", "/run/apache2/apache2.pid", "/run/httpd/httpd.pid", "/srv/www")),
 )

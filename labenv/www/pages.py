@@ -1,7 +1,9 @@
 """What a web server answers: status, headers, and the beginning of the page."""
 
 import http.client
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 from labenv.checks.evidence import CheckFailed
 from labenv.text import decoded, one_line, shown
@@ -12,12 +14,13 @@ _LARGEST = 200_000  # bytes of a page that are read
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer to one request: `headers` by their names in lower case, of the page at most 200 kB."""
+    """An answer to one request: `headers` by their names in lower case, of the page at most 200 kB, and the `cookies` that it sets."""
 
     status: int
     reason: str
     headers: dict[str, str]
     text: str
+    cookies: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Its first line, and where it leads."""
@@ -37,16 +40,34 @@ class _Connection(http.client.HTTPConnection):
         """Nothing is left to do."""
 
 
-def fetch(start: Caller, host: str, path: str = "/", *, name: str, tls: bool = False, port: int = 0) -> Answer:
+def fetch(
+    start: Caller,
+    host: str,
+    path: str = "/",
+    *,
+    name: str,
+    tls: bool = False,
+    port: int = 0,
+    form: Mapping[str, str] | None = None,
+    cookies: Mapping[str, str] | None = None,
+) -> Answer:
     """What the server at the address `host` answers about `path` of the site `name`, asked from inside a machine.
 
-    It follows no redirection, and takes any certificate. Raises CheckFailed if there is no answer that is HTTP.
+    With a `form`, that is sent (POST). It follows no redirection, and takes any certificate. Raises CheckFailed if there is no answer that
+    is HTTP.
     """
     port = port or (HTTPS if tls else HTTP)
     client = _Connection(name, HTTPS if tls else HTTP)
     client.sock = connected(start, host, port, name if tls else "")
     try:
-        client.request("GET", path, headers={"User-Agent": "labenv", "Connection": "close"})
+        headers = {"User-Agent": "labenv", "Connection": "close"}
+        if cookies:
+            headers["Cookie"] = "; ".join(f"{key}={value}" for key, value in cookies.items())
+        if form is None:
+            client.request("GET", path, headers=headers)
+        else:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            client.request("POST", path, urlencode(form), headers)
         answer = client.getresponse()
         body = answer.read(_LARGEST)
     except (OSError, http.client.HTTPException) as error:
@@ -54,5 +75,7 @@ def fetch(start: Caller, host: str, path: str = "/", *, name: str, tls: bool = F
         raise CheckFailed(f"{host} port {port} gives {start.name} no answer in HTTP: {said}", "an answer") from error
     finally:
         client.close()
-    headers = {key.lower(): one_line(value) for key, value in answer.getheaders()}
-    return Answer(answer.status, shown(answer.reason), headers, decoded(body))
+    lines = [(key.lower(), one_line(value)) for key, value in answer.getheaders()]
+    pairs = [value.partition(";")[0].partition("=") for key, value in lines if key == "set-cookie"]
+    given = {key.strip(): value.strip() for key, _, value in pairs}
+    return Answer(answer.status, shown(answer.reason), dict(lines), decoded(body), given)

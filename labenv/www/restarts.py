@@ -27,4 +27,8 @@ class Forking(Service):
 
 
 NGINX = Forking("nginx", "nginx", f"find /etc/nginx -type f {FOUND}", "nginx")
+# In a folder, a package's own files have the time at which they were packed; the folder has that of the installation.
+HTTPD = Forking(
+    "httpd", "Apache", f"find /etc/httpd/conf* /etc/php.ini /etc/php.d/ ! -name '.*.sw?' {FOUND} 2>/dev/null", "httpd"
+)
 APACHE = Forking("apache2", "Apache", f"find /etc/apache2 -type f {FOUND}", "apache2")

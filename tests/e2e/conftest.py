@@ -43,6 +43,8 @@ LONGEST = (
     "test_kill_points",
     "test_drills",
     "test_sheet_as_typed",
+    "test_lab6_as_typed",
+    "test_lab6_machines",
     "test_thunderbird",
     "test_second_engine",
     "test_saves",

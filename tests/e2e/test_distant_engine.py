@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from labenv.engine import Engine
+from tests.e2e.conftest import Cli
 
 HOLD = """
 import sys
 from labenv.engine import Engine
+from tests.e2e.conftest import Cli
 from labenv.engine.find import connect
 from labenv.environments.lock import locked
 from labenv.errors import EngineError
@@ -88,3 +90,13 @@ def test_commands_on_two_computers_wait_for_each_other_and_a_dead_one_is_not_wai
             assert three.stdout.readline() == "held\n"
             three.communicate()
     assert there() == 0, "nothing is left of the lock"
+
+
+def test_packets_come_from_a_distant_engine(cli: Cli, distant: str, student: str) -> None:
+    cli("up", student, "--no-check")
+    far = Cli({"DOCKER_HOST": distant})
+    asks = threading.Timer(3, lambda: cli.inside(student, "vm2", "(sleep 1; echo QUIT) | nc -w 3 vm3 25"))
+    asks.start()
+    document = far.json("capture", "vm3", "-s", student, "--port", "25", "--for", "9s")
+    asks.join()
+    assert any(line.startswith("220 vm3") for turn in document["turns"] for line in turn["says"]), document

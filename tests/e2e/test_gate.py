@@ -231,6 +231,24 @@ def test_no_command_of_the_menu_names_another_without_a_mark(gate: Gate) -> None
     assert gate.run(gate.amy, "reboot vm3").returncode == 0
 
 
+def test_a_student_sees_what_is_on_the_wire_and_writes_no_file_of_the_server(gate: Gate) -> None:
+    there = [gate.ssh, *gate.options("-o", "BatchMode=yes"), f"{gate.amy}@127.0.0.1", "capture vm2 --port 25 --for 1s"]
+    packets = subprocess.run(there, capture_output=True, timeout=_PATIENCE, check=True)
+    assert packets.stdout[:4] == b"\xd4\xc3\xb2\xa1"
+    assert b"Capturing on vm2, ports 25." in packets.stderr
+    assert "capture has no option --write here" in gate.run(gate.amy, "capture", "vm2", "--write", "x.pcap").stderr
+    person = gate.terminal(gate.amy)
+    person.expect("> ")
+    person.sendline("capture vm2 --port 25")
+    person.expect("Press Ctrl-C to end")
+    gate.run(f"{gate.amy}+vm3", "(sleep 1; echo QUIT; sleep 1) | nc -w 3 vm2 25")
+    person.expect(r"vm2:smtp.*vm3:\d+  220 vm2")
+    person.sendintr()
+    person.expect(r"\d+ packets")
+    person.expect("> ")
+    person.close()
+
+
 def test_a_hand_in_is_kept_by_the_server_and_only_its_owner_fetches_it(gate: Gate, tmp_path: Path) -> None:
     done = gate.run(gate.amy, "submit", "--without", "history")
     assert "Handed in: lab4b" in done.stdout, done

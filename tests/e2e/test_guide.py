@@ -165,7 +165,7 @@ def test_a_login_that_failed_is_told_until_the_client_gets_in(cli: Cli, finished
 
 def test_a_hint_about_a_persons_step_or_none_is_refused(cli: Cli, finished: dict[str, Any]) -> None:
     name = finished["student"]
-    assert "it has no check" in cli("hint", "32", "-s", name, rc=2).stderr
+    assert "it has no check" in cli("hint", "44", "-s", name, rc=2).stderr
     assert "has no step 99" in cli("hint", "99", "-s", name, rc=2).stderr
 
 

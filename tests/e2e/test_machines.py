@@ -64,7 +64,7 @@ def test_names_and_addresses_are_the_courses(cli: Cli, finished: dict[str, Any])
         said = cli.inside(student, machine, "hostname; hostname -f; hostname -d; hostname -I")
         assert said.split() == [f"{machine}.{domain}", f"{machine}.{domain}", domain, f"{prefix}{last}"]
         resolver = cli.inside(student, machine, "cat /etc/resolv.conf /etc/hosts")
-        assert f"nameserver {prefix}1" in resolver
+        assert f"nameserver {'127.0.0.1' if machine == 'host' else f'{prefix}1'}\n" in resolver
         assert "127.0.0.11" not in resolver
         assert "vm" not in resolver.replace(domain, "").split("nameserver")[1]
 

@@ -70,13 +70,31 @@ def test_its_own_file_wins_and_knows_its_own_stages() -> None:
     assert b"mydomain" in laid("lab4b", "vm2", "done")["/etc/postfix/main.cf"]
 
 
+def test_a_complete_lab_has_its_own_files_alone() -> None:
+    folder = make("webmail", "lab4b", lines={"/etc/motd": "webmail"})
+    (folder / "lab.yaml").write_text(
+        (folder / "lab.yaml").read_text(encoding="utf-8") + "complete: true\n", encoding="utf-8"
+    )
+    assert laid("webmail", "vm2", "begun").keys() == {"/etc/motd", "/etc/labenv/machine"}
+    lab = labs.read(folder)
+    assert lab.image_of("vm3", "mail", "begun") == "mail"
+    assert [each.id for each in lab.course][-2:] == ["lab4b", "webmail"]
+
+
 def test_a_course_may_have_many_labs() -> None:
     make("webmail", "lab4b", lines={"/etc/motd": "webmail"})
     make("tls", "webmail", lines={"/etc/issue": "tls"})
-    assert [lab.id for lab in labs.read(labs.named("tls") or Path()).course] == ["lab4b", "webmail", "tls"]
+    assert [lab.id for lab in labs.read(labs.named("tls") or Path()).course] == [
+        "lab3",
+        "lab4a",
+        "lab4b",
+        "webmail",
+        "tls",
+    ]
     there = laid("tls", "vm2", "begun")
     assert (there["/etc/motd"], there["/etc/issue"]) == (b"webmail", b"tls")
-    assert labs.next_after(labs.load("lab4b")) == ["webmail"]
+    assert "webmail" in labs.next_after(labs.load("lab4b"))
+    assert labs.next_after(labs.read(labs.named("webmail") or Path())) == ["tls"]
 
 
 def test_the_images_of_the_end_of_the_lab_before_are_there_until_its_own() -> None:

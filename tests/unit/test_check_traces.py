@@ -220,7 +220,7 @@ class File:
     @property
     def command(self) -> list[str]:
         program = PROGRAM.replace("/run/labenv-checks", str(self.runs))
-        return ["perl", "-we", program, "take", TOKEN, HOST, STRANGER, DOMAIN, str(self.path), "1"]
+        return ["perl", "-we", program, "take", TOKEN, HOST, STRANGER, DOMAIN, "", str(self.path), "1"]
 
     def take(self) -> None:
         subprocess.run(self.command, check=True, timeout=20)

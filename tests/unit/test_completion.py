@@ -15,7 +15,7 @@ def after(**options: Any) -> typer.Context:
 
 
 def test_profiles_are_those_of_the_topology_that_is_named(tmp_path: Path) -> None:
-    assert common.complete_profile(after(lab=None, topology=None), "") == ["outside"]
+    assert common.complete_profile(after(lab=None, topology=None), "") == ["outside", "term"]
     assert common.complete_profile(after(lab="lab4b", topology=None), "x") == []
     assert common.complete_profile(after(lab="none", topology=None), "") == []
     assert common.complete_profile(after(lab=None, topology=str(tmp_path / "none.yaml")), "") == []

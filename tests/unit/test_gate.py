@@ -108,6 +108,7 @@ class TestACommand:
             ("drill start slow-dns", ["drill", "start", "-s", "amy", "--", "slow-dns"]),
             ("drill give-up --yes", ["drill", "give-up", "-s", "amy", "--yes"]),
             ("trace <a.b@vm2>", ["trace", "-s", "amy", "--", "<a.b@vm2>"]),
+            ("capture vm3 --port 143", ["capture", "-s", "amy", "--port", "143", "--", "vm3"]),
         ],
     )
     def test_is_run_for_the_student_alone(self, line: str, arguments: list[str]) -> None:
@@ -125,6 +126,7 @@ class TestACommand:
             "logbook /etc/shadow",
             "submit /tmp/x.tar.gz",
             "submit --force",
+            "capture vm3 --write x.pcap",
             "drill start --from /tmp",
             "drill lint /tmp",
             "drill list --answers",

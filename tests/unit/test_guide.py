@@ -98,7 +98,7 @@ def test_a_step_for_a_person_has_no_hint_but_what_to_do() -> None:
     ):
         guide.hint(Mock(spec=Engine), Mock(spec=Environment), "36", LAB)
     with pytest.raises(UsageError, match="is for you: it has no check, so there is no hint"):
-        guide.hint(Mock(spec=Engine), Mock(spec=Environment), "32", LAB)
+        guide.hint(Mock(spec=Engine), Mock(spec=Environment), "44", LAB)
 
 
 def test_a_chain_is_fixed_from_its_beginning() -> None:

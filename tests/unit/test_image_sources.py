@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made.mkdir()
     shutil.copy(resources.labs() / "lab4b" / "topology.yaml", made)
     stages = [{"id": "start", "title": "Start"}, {"id": "done", "title": "Done"}]
-    images = {"vm3": [{"since": "done", "image": "web"}]}
+    images = {"vm3": [{"since": "done", "image": "site"}]}
     (made / "lab.yaml").write_text(
         yaml.safe_dump({"id": "router", "title": "x", "topology": "topology.yaml", "stages": stages, "images": images})
     )
@@ -37,22 +37,22 @@ def image(folder: Path, name: str, base: str) -> None:
 
 def test_a_labs_own_images_come_first(folder: Path) -> None:
     assert of(model.read(folder)) == wanted()
-    image(folder, "web", "labenv/mail")
+    image(folder, "site", "labenv/mail")
     image(folder, "mail", "labenv/mail")
     image(folder, "bare", "debian:bookworm-slim")
     image_sources._of.cache_clear()
     own = of(model.read(folder))
     assert own["base"] is wanted()["base"]
     assert own["mail"].below is wanted()["mail"]  # its own name stands for labenv's
-    assert own["web"].below is own["mail"]
+    assert own["site"].below is own["mail"]
     assert own["bare"].below is None
-    assert [title(own[name].tag) for name in ("web", "mail", "base")] == ["router-web", "router-mail", "base"]
+    assert [title(own[name].tag) for name in ("site", "mail", "base")] == ["router-site", "router-mail", "base"]
     assert wanted()["mail"].tag != own["mail"].tag
 
 
 def test_a_lab_needs_the_images_of_its_machines_at_all_stages(folder: Path) -> None:
-    image(folder, "web", "labenv/mail")
-    assert {"base", "mail", "host", "outside", "tools", "web"} <= {*needed(model.read(folder))}
+    image(folder, "site", "labenv/mail")
+    assert {"base", "mail", "host", "outside", "tools", "site"} <= {*needed(model.read(folder))}
     assert "desktop" not in usual()
     assert set(usual()) <= set(wanted())
 
@@ -60,8 +60,8 @@ def test_a_lab_needs_the_images_of_its_machines_at_all_stages(folder: Path) -> N
 @pytest.mark.parametrize(
     ("name", "base", "sentence"),
     [
-        ("web", "labenv/nothing", "web stand on images that do not exist"),
-        ("web", "labenv/web", "web stand on images that do not exist"),
+        ("site", "labenv/nothing", "site stand on images that do not exist"),
+        ("site", "labenv/site", "site stand on images that do not exist"),
         ("Web", "labenv/base", "an image cannot be called 'Web' here"),
     ],
 )
@@ -72,30 +72,30 @@ def test_a_folder_that_cannot_be_an_image_is_refused(folder: Path, name: str, ba
 
 
 def test_an_image_that_a_lab_names_must_be_there(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"There is no image 'web'\. The images are: "):
+    with pytest.raises(UsageError, match=r"There is no image 'site'\. The images are: "):
         needed(model.read(folder))
 
 
 def test_the_images_of_a_lab_in_use_are_not_old(folder: Path) -> None:
-    image(folder, "web", "labenv/base")
-    tag = of(model.read(folder))["web"].tag
+    image(folder, "site", "labenv/base")
+    tag = of(model.read(folder))["site"].tag
     assert tag not in current()
     trust.trust(folder)
     assert current()[tag].lab == "router"
 
 
 def test_what_cannot_go_into_an_image_is_not_waited_for(folder: Path) -> None:
-    image(folder, "web", "labenv/mail")
-    os.mkfifo(folder / "images" / "web" / "pipe")
+    image(folder, "site", "labenv/mail")
+    os.mkfifo(folder / "images" / "site" / "pipe")
     image_sources._of.cache_clear()
-    with pytest.raises(UsageError, match=r"web/pipe is not a regular file. Remove it from the image's folder."):
+    with pytest.raises(UsageError, match=r"site/pipe is not a regular file. Remove it from the image's folder."):
         of(model.read(folder))
-    (folder / "images" / "web" / "pipe").unlink()
-    with (folder / "images" / "web" / "large").open("wb") as large:
+    (folder / "images" / "site" / "pipe").unlink()
+    with (folder / "images" / "site" / "large").open("wb") as large:
         large.truncate(2_000_000_000)
-    with pytest.raises(UsageError, match=r"web has more than 1000 MB. Remove what the image does not need."):
+    with pytest.raises(UsageError, match=r"site has more than 1000 MB. Remove what the image does not need."):
         of(model.read(folder))
-    (folder / "images" / "web" / "Dockerfile").unlink()
-    os.mkfifo(folder / "images" / "web" / "Dockerfile")
+    (folder / "images" / "site" / "Dockerfile").unlink()
+    os.mkfifo(folder / "images" / "site" / "Dockerfile")
     with pytest.raises(UsageError, match=r"Dockerfile cannot be read .it is not a regular file"):
         of(model.read(folder))

@@ -113,7 +113,7 @@ def test_a_folder_without_a_lab_is_answered_with_a_sentence(tmp_path: Path) -> N
 
 
 def test_an_unknown_lab_is_answered_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"There is no lab 'lab9'\. The labs are: lab3, lab4b\."):
+    with pytest.raises(UsageError, match=r"There is no lab 'lab9'\. The labs are: lab3, lab4a, lab4b, "):
         labs.load("lab9")
 
 

@@ -95,7 +95,7 @@ def test_a_name_that_labenv_has_is_never_a_folder(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("lab9", "There is no lab 'lab9'. The labs are: lab3, lab4b. Or give a lab's folder: ./lab9"),
+        ("lab9", "There is no lab 'lab9'. The labs are: lab3, lab4a, lab4b, "),
         ("./lab9", "./lab9 is not a lab: it has no file lab.yaml. To begin one: labenv lab new NAME"),
         ("..", ".. is not a lab: it has no file lab.yaml."),
     ],

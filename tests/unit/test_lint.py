@@ -123,7 +123,7 @@ STEPS: list[tuple[str, Break, str]] = [
     (
         "solution on an unknown machine",
         setting("17", "solution", [{"machines": ["vm9"], "type": "true"}]),
-        "step 17: the machine 'vm9' is unknown. The machines are: host, outside, vm2, vm3.",
+        "step 17: the machine 'vm9' is unknown. The machines are: host, outside, vm1, vm2, vm3.",
     ),
     ("unknown need", setting("17", "needs", ["170"]), "step 17: the step '170' is unknown."),
     (
@@ -254,7 +254,7 @@ def test_a_lab_without_steps_is_refused(folder: Path) -> None:
 
 
 def test_a_folder_that_is_no_lab_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"has no lab\.yaml, so it is not a lab\. The labs are: lab3, lab4b"):
+    with pytest.raises(UsageError, match=r"has no lab\.yaml, so it is not a lab\. The labs are: lab3, lab4a, lab4b"):
         lint.lint(tmp_path)
 
 
@@ -316,7 +316,7 @@ PLACES: list[tuple[str, str, str, str, str]] = [
         "topology.yaml",
         "    image: mail\n",
         "    image: mail\n    image: base\n",
-        "29:5",
+        "38:5",
         "the key 'image' is here a second time.",
     ),
     (

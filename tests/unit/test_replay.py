@@ -237,6 +237,7 @@ def test_a_file_that_cannot_be_replayed_says_why(tmp_path: Path) -> None:
 def test_only_steps_that_a_check_judges_are_transient() -> None:
     assert transient(LAB) == {"8"}
     assert transient(labs.load("lab3")) == set()
+    assert transient(labs.load("lab4a")) == {"4", "7", "9", "10", "12", "14", "16", "43", "44", "45"}
 
 
 def test_a_lab_that_says_nothing_of_replay_has_its_files_carried(tmp_path: Path) -> None:

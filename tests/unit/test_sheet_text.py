@@ -10,7 +10,7 @@ from labenv.lab import labs, lint, sheet_text
 from labenv.lab.model import read
 
 
-@pytest.mark.parametrize("name", ["lab3", "lab4b"])
+@pytest.mark.parametrize("name", ["lab3", "lab4a", "lab4b"])
 def test_a_lab_of_the_course_shows_the_sheet_with_its_authors_and_licence(name: str) -> None:
     sheet = sheet_text.of(labs.load(name))
     assert sheet

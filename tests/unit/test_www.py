@@ -36,6 +36,14 @@ class Site(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(f"{self.headers['Host']} {self.path}\n\x1b[2J".encode())
 
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Set-Cookie", "session=1; path=/")
+        self.send_header("Set-Cookie", "auth=2; HttpOnly")
+        self.end_headers()
+        self.wfile.write(sent + b" with " + self.headers["Cookie"].encode())
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -154,3 +162,12 @@ def test_who_is_not_there_or_speaks_something_else_is_said_in_a_sentence() -> No
 def test_what_is_no_certificate_is_no_crash(data: bytes) -> None:
     with pytest.raises((ValueError, IndexError)):
         certificates.read(data)
+
+
+def test_a_form_is_sent_with_cookies_and_those_of_the_answer_are_read() -> None:
+    with serving() as port:
+        answer = pages.fetch(
+            Here(), "127.0.0.1", "/", name=SITE, port=port, form={"who": "bob & amy"}, cookies={"a": "1", "b": "2"}
+        )
+    assert answer.text == "who=bob+%26+amy with a=1; b=2"
+    assert answer.cookies == {"session": "1", "auth": "2"}

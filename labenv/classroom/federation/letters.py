@@ -150,7 +150,7 @@ def _sent(wave: Sequence[Desk], ends: Mapping[str, Desk]) -> None:
         if not others or desk.trouble:
             return
         try:
-            desk.sent = desk.post.submit(desk.site[desk.account.smtp[0]], "matrix", *others, sender="<>")
+            desk.sent = desk.post.submit(desk.site[desk.account.smtp.machine], "matrix", *others, sender="<>")
         except (EngineError, CheckFailed) as error:
             desk.trouble = one_line(error.saw if isinstance(error, CheckFailed) else f"{error}")[:_LONGEST]
 

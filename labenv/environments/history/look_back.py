@@ -34,7 +34,7 @@ def opened(engine: Engine, environment: Environment, listen: Listener) -> Reposi
     history.collect_now(engine, environment, listen)
     if not book.began():
         lab = labs.of(environment)
-        if not any(file.path == WATCHED for each in lab.course for files in each.files.values() for file in files):
+        if not any(file.path == WATCHED for each in lab.sources for files in each.files.values() for file in files):
             raise UsageError(
                 f"{lab.id} has no history: no machine has a file {WATCHED}, which lists the watched files."
             )

@@ -90,6 +90,8 @@ def names(found: Found, lab: Lab, plan: Topology) -> None:
                 f"{node.name}: the image '{node.image}' is unknown. The images are: {', '.join(sorted(set(images)))}."
             )
             in_topology(found, lab, said, ["services", node.name, "image"])
+    wished: list[tuple[str, Place]] = [(profile, ["with", number]) for number, profile in enumerate(lab.profiles)]
+    found.unknown(_FILE, "profile", wished, plan.profiles)
     found.unknown(_FILE, "kit", [(kit, ["kits", number]) for number, kit in enumerate(lab.kits)], kits.names())
     if (twice := labs.doubled().get(lab.id)) and any(place.folder == lab.folder for place in labs.everywhere()):
         found.add(_FILE, twice, ["id"])

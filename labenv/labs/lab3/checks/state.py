@@ -12,7 +12,7 @@ echo '{_SECTION}resolver'; cat /etc/resolv.conf
 echo '{_SECTION}name'; hostname
 echo '{_SECTION}full'; case $(hostname) in *.*) {QUICK} hostname -f 2>&1;; esac
 echo '{_SECTION}wish'; cat /etc/hostname
-echo '{_SECTION}programs'; command -v host dig nslookup lynx
+echo '{_SECTION}programs'; for program in host dig nslookup lynx; do command -v $program; done
 for file in /etc/sysconfig/network-scripts/ifcfg-*; do echo "{_SECTION}$file"; cat "$file"; echo; done
 """
 # What the network scripts pass over.

@@ -7,6 +7,7 @@ from labenv.checks.machine import QUICK, Machine, Site
 from labenv.checks.plugin import step
 from labenv.dns.asking import Lookup
 from labenv.labs.lab4b.checks import common, dns
+from labenv.mail import servers
 from labenv.mail.settings import expect, postconf, words
 
 MAIL_MACHINES = ("vm2", "vm3")
@@ -27,7 +28,7 @@ def test_postfix_serves_the_network(machine: Machine, domain: str, evidence: Evi
     for name, wanted in (("mydomain", domain), ("myhostname", machine.fqdn)):
         setting = postconf(machine, name)
         expect(setting, setting.value.lower() == wanted, wanted, evidence)
-    common.on_every_interface(machine, 25, evidence)
+    servers.on_every_interface(machine, 25, evidence)
 
 
 @step("0", machine=MAIL_MACHINES)

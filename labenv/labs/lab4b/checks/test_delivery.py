@@ -11,7 +11,7 @@ from labenv.checks.plugin import step
 from labenv.labs.lab4b.checks import common, doors
 from labenv.labs.lab4b.checks.probes import Dialogue, Journey
 from labenv.labs.lab4b.checks.test_lda import agent_says, in_maildir, saved_by_dovecot
-from labenv.mail import logs
+from labenv.mail import logs, servers
 from labenv.mail.post import Post
 from labenv.student import Student
 
@@ -28,7 +28,7 @@ def test_smtp_listens_and_stays_open(
     request: pytest.FixtureRequest,
     evidence: Evidence,
 ) -> None:
-    common.on_every_interface(machine, 25, evidence)
+    servers.on_every_interface(machine, 25, evidence)
     found = {"vm2": firewall_of_vm2, "vm3": firewall_of_vm3}[machine.name]
     doors.rules_load(site, machine, found, evidence)
     if found.same and all(_greeted(request, probe) for probe in _GREETINGS[machine.name]):

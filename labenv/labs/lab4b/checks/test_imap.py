@@ -9,8 +9,10 @@ from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import step
 from labenv.checks.restarts import not_restarted
 from labenv.labs.lab4b.checks import common, doors
-from labenv.labs.lab4b.checks.probes import ASTRAY, ENDS_THERE, Inbox
+from labenv.labs.lab4b.checks.probes import Inbox
+from labenv.mail import servers
 from labenv.mail.restarts import DOVECOT
+from labenv.mail.sessions import ASTRAY, ENDS_THERE
 from labenv.mail.settings import Dovecot, expect, set_in_file, words
 from labenv.student import Student
 
@@ -33,7 +35,7 @@ def test_dovecot_runs(vm3: Machine, evidence: Evidence) -> None:
 
 @step("30", machine="vm3")
 def test_imap_listens(vm3: Machine, imap_from_host: Reach, evidence: Evidence) -> None:
-    common.on_every_interface(vm3, 143, evidence)
+    servers.on_every_interface(vm3, 143, evidence)
     evidence(imap_from_host.made, f"host to vm3 port 143: {imap_from_host.words}", "a connection")
 
 

@@ -4,15 +4,14 @@ The checks send their own. The student's are looked up in the logs: as evidence,
 """
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 
-from labenv.checks import firewall
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine, Site
 from labenv.checks.plugin import probe, step
 from labenv.checks.restarts import stale
 from labenv.labs.lab4b.checks.probes import Journey, reached_vm3, through_relay
+from labenv.mail.crossings import Crossing, crossing, dropped
 from labenv.mail.maillog import Hop
 from labenv.mail.own import OwnMail
 from labenv.mail.own import own_mail as read_own_mail
@@ -29,25 +28,17 @@ _RECEIVING = (
 _SENDING = ("smtp_generic_maps", *_RECEIVING)
 
 
-@dataclass(frozen=True)
-class Crossing:
-    """A message from one machine to a user of the other: its hop on each, on the second only if it arrived there."""
-
-    sent: Hop
-    received: Hop | None
-
-
 @probe
 def vm2_to_vm3(site: Site, post: Post) -> Crossing:
     """Mail of root on vm2 to a user on vm3, under the machine's own name."""
     through_relay(site)
-    return _crossing(site["vm2"], site["vm3"], site.student.id, post)
+    return crossing(site["vm2"], site["vm3"], site.student.id, post)
 
 
 @probe
 def vm3_to_vm2(site: Site, post: Post) -> Crossing:
     """The same the other way."""
-    return _crossing(site["vm3"], site["vm2"], site.student.id, post)
+    return crossing(site["vm3"], site["vm2"], site.student.id, post)
 
 
 @probe
@@ -191,7 +182,7 @@ def _arrives_from_the_domain(
             return
         if start.name == "vm2":
             _wait_for_the_relay_host(crossing.sent, post, site)
-        rule = _dropped(start, end, crossing.sent)
+        rule = dropped(start, end, crossing.sent)
         raise CheckFailed(
             f"The message did not get from {start.name} to {end.name}: {post.fate(start, crossing.sent)}{rule}",
             "status=sent",
@@ -204,12 +195,6 @@ def _arrives_from_the_domain(
     evidence(right, saw, sender, by="" if rewrites else start.name)
     if own:
         evidence(own, f"{end.name} also got your own message like this, {_when(own[0].time)}", "it did")
-
-
-def _dropped(start: Machine, end: Machine, hop: Hop) -> str:
-    """Which firewall keeps a message from its next machine, if Postfix got no connection."""
-    lost = re.search(r"connect to \S+: (Connection timed out|No route to host|Connection refused)", hop.fate)
-    return firewall.who_drops_connection(start, end, 25) if lost else ""
 
 
 def _once_it_did(time: datetime, what: str, now: Hop, post: Post, machine: Machine, evidence: Evidence) -> None:
@@ -225,13 +210,6 @@ def _wait_for_the_relay_host(hop: Hop, post: Post, site: Site) -> None:
     waits = not hop.deliveries and stale(site["vm2"], POSTFIX)  # for a relay host of before the edit
     if (tried or waits) and not reached_vm3(hop, post, site) and postconf(site["vm2"], "relayhost").value:
         raise Waits("18")
-
-
-def _crossing(start: Machine, end: Machine, user: str, post: Post) -> Crossing:
-    message_id = post.submit(start, f"{start.name}-{end.name}", f"{user}@{end.fqdn}")
-    sent = post.follow(start, message_id)
-    crossed = any(delivery.status == "sent" for delivery in sent.deliveries)
-    return Crossing(sent, post.follow(end, message_id) if crossed else None)
 
 
 def _when(time: datetime) -> str:

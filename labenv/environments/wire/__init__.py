@@ -1,0 +1,1 @@
+"""What is on the wire: packets taken apart, and told as the dialogue that they carry."""
