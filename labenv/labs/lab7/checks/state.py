@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from labenv.checks.machine import Machine
 
-# A process keeps what it has loaded, whatever is installed later; so its own libraries count.
+# A process keeps what it has loaded, whatever is installed later; so its own libraries count. httpd lists no modules if its files
+# have an error.
 _LOOK = """
 echo "syntax $(httpd -t 2>&1 | head -n 3 | tr '\\n' ' ')"
 grep -q '/mod_ssl\\.so' "/proc/$(systemctl show -p MainPID --value httpd)/maps" 2>/dev/null && echo loaded
-[ -e /etc/httpd/modules/mod_ssl.so ] && httpd -M 2>/dev/null | grep -q ssl_module && echo configured
+modules=$(httpd -M 2>/dev/null) || modules=$(cat /etc/httpd/conf.modules.d/*.conf | grep '^[[:space:]]*LoadModule')
+case $modules in *ssl_module*) echo configured ;; esac
 true
 """
 
