@@ -262,3 +262,10 @@ def terminal() -> Iterator[Open]:
     yield make
     for one in opened:
         one.screen.close(force=True)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show why a test was run once more: the last try's words alone often speak of what the first has left."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"a {report.when} that was run once more: {report.nodeid}", sep="_")
+        terminalreporter.write_line(report.longreprtext[-3000:])

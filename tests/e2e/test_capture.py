@@ -255,7 +255,7 @@ def test_a_file_that_is_there_is_asked_about_in_a_terminal(finished: dict[str, A
     file.write_text("mine")
     arguments = ["-m", "labenv", "capture", "vm3", "-s", finished["student"], "--write", str(file)]
     person = pexpect.spawn(sys.executable, arguments, encoding="utf-8", timeout=30, env={**os.environ, "TERM": "xterm"})
-    person.expect("Replace .*a.pcap.*N")
+    person.expect(r"Replace\s.*a\.pcap.*N")  # a long path stands on a line of its own
     person.sendline("n")
     person.expect("Nothing was captured")
     person.expect(pexpect.EOF)
