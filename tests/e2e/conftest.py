@@ -42,8 +42,7 @@ SINGLE = ("test_a_lab_is_as_it_says",)
 LONGEST = (
     "test_kill_points",
     "test_drills",
-    "test_sheet_as_typed",
-    "test_lab6_as_typed",
+    "test_term",
     "test_lab6_machines",
     "test_thunderbird",
     "test_second_engine",
