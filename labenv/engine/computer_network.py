@@ -27,7 +27,7 @@ def said(engine: Engine, student_id: str, image: str, script: str, arguments: Se
         # The label has it removed with the environment, if labenv is killed right now.
         made = api.create_container(
             image,
-            entrypoint=["sh", "-c", script],
+            entrypoint=["sh", "-c", f"exec 2>&1\n{script}"],  # on one pipe, in the order in which it was said
             command=list(arguments),
             labels={LABEL: student_id},
             host_config=settings,

@@ -40,15 +40,19 @@ class Impairment:
 GOOD = Impairment()
 
 
+class NoNetem(EngineError):
+    """The kernel cannot delay packets."""
+
+
 def impair(
     engine: Engine, student_id: str, machine: Machine, bridges: Iterable[str], image: str, wrong: Impairment
 ) -> None:
-    """Let that be wrong with all links of a running machine to these bridges, and nothing else. Raises EngineError."""
+    """Let that be wrong with all links of a running machine to these bridges, and nothing else. Raises NoNetem, EngineError."""
     with engine.shell(machine, reads=True) as shell:
         seen = re.findall(r"^\d{1,9}:\d{1,9}$", shell.run(_INTERFACES).text, re.MULTILINE)
     said = _said(engine, student_id, image, " ".join(seen[:_MOST]), " ".join(bridges), wrong)
     if said.endswith("no netem"):
-        raise EngineError(
+        raise NoNetem(
             "The kernel of the engine's computer cannot delay packets: it lacks netem (tc-netem(8), CONFIG_NET_SCH_NETEM). "
             "Leave --delay out, or use an engine on another kernel."
         )

@@ -2,7 +2,7 @@
 
 from labenv.engine import Engine, kept, records, save_store
 from labenv.environment import Environment
-from labenv.environments import history, impair, links
+from labenv.environments import history, links
 from labenv.environments.changing import Change, changing
 from labenv.environments.recovery import remove_all
 from labenv.events import Event, Listener, announced
@@ -34,7 +34,7 @@ def removed(change: Change, environment: Environment, listen: Listener) -> int:
     noted = save_store.note(engine, who, "removing")
     impaired = records.read(engine, who, links.RECORD)
     remove_all(engine, who)
-    impair.tidied(engine, who, impaired)
+    links.tidied(engine, who, impaired)
     count = len(save_store.tidied(engine, who))
     for other in save_store.notes(engine, who):
         if other != noted:

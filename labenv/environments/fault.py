@@ -1,8 +1,9 @@
 """The fault of a drill: put it in, look for its symptom, take it out; undo a start that was interrupted."""
 
 from labenv.engine import Engine, save_store
+from labenv.engine.link import GOOD, LONGEST, Impairment, NoNetem
 from labenv.environment import Environment
-from labenv.environments import drill_records, history
+from labenv.environments import drill_records, history, links
 from labenv.environments.drill_records import Running
 from labenv.errors import LabenvError, UsageError
 from labenv.events import Event, Listener
@@ -31,17 +32,39 @@ def type_(engine: Engine, environment: Environment, drill: Drill, text: str) -> 
             raise Misfit(f"The drill's commands did not work on {name} (status {done.rc}): {done.complaint}")
 
 
+def break_(engine: Engine, environment: Environment, drill: Drill, listen: Listener) -> None:
+    """Do what a drill does: first to the links, then in the machines. Raises as `type_` does."""
+    if drill.impair:
+        down = LONGEST if drill.impair.down else 0
+        wrong = Impairment(round(drill.impair.loss * 100), drill.impair.delay, down)
+        for name in drill.machines:
+            try:
+                links.change(engine, environment, name, wrong, listen, told=False)
+            except NoNetem as error:
+                raise Misfit(str(error)) from error
+    if drill.breaks:
+        type_(engine, environment, drill, drill.breaks)
+
+
+def fix(engine: Engine, environment: Environment, drill: Drill, listen: Listener) -> None:
+    """Undo what a drill has done, as far as it is still there. Raises as `type_` does."""
+    for name in drill.machines if drill.impair else ():
+        links.change(engine, environment, name, GOOD, listen)
+    if drill.fix:
+        type_(engine, environment, drill, drill.fix)
+
+
 def put_in(engine: Engine, environment: Environment, found: Running, listen: Listener) -> None:
     """Put the fault in: in the history, that is labenv's doing. Raises as `type_` does."""
     with history.told(engine, environment, listen, _START):
-        type_(engine, environment, found.drill, found.drill.breaks)
+        break_(engine, environment, found.drill, listen)
 
 
 def take_out(engine: Engine, environment: Environment, found: Running, listen: Listener, said: str = _START) -> bool:
     """Take the fault out: in the history, the command `said` does that. Returns whether it worked; if not, the student is told how to get back."""
     try:
         with history.told(engine, environment, listen, said):
-            type_(engine, environment, found.drill, found.drill.fix)
+            fix(engine, environment, found.drill, listen)
     except LabenvError as error:  # such as a file that the student has removed: no reason to keep the drill forever
         listen(Event("drill", f"{error} {way_back(environment, found)}", "warn"))
         return False

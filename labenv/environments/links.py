@@ -1,18 +1,22 @@
-"""Which machines of an environment have a bad link. What is in force is in the kernel; a record on the engine says what that is."""
+"""Bad links of an environment's machines. What is in force is in the kernel; a record on the engine says what that is."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from labenv.engine import Engine
-from labenv.engine.link import LONGEST
+from labenv.engine import Engine, link, records
+from labenv.engine.image_sources import wanted
+from labenv.engine.images import Images
+from labenv.engine.link import GOOD, LONGEST, Impairment
 from labenv.engine.session import life
 from labenv.environment import Environment, Machine
+from labenv.events import Listener
 from labenv.text import number
 
 RECORD = "links"  # the kind of the record
+_IMAGE = "machine"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,10 @@ class Bad:
 
 
 def in_force(engine: Engine, environment: Environment, noted: Any) -> dict[str, Bad]:
-    """What is wrong with links now, by machine, by what a record says: a machine that was booted since has a good one. Raises EngineError."""
+    """What is wrong with links now, by machine, by what a record says: a machine that was booted since has a good one.
+
+    What a drill has done is not told. Raises EngineError.
+    """
     there = {machine.name: machine for machine in environment.machines}
     found = {}
     for name, entry in noted.items() if isinstance(noted, Mapping) else ():
@@ -50,14 +57,43 @@ def in_force(engine: Engine, environment: Environment, noted: Any) -> dict[str, 
     return found
 
 
+def change(
+    engine: Engine, environment: Environment, name: str, wrong: Impairment, listen: Listener, *, told: bool = True
+) -> Bad | None:
+    """Let that be wrong with the link of a machine that runs, in place of what was before, for a command that holds the student's lock.
+
+    With `GOOD` it is good again. Unless `told`, as it is the fault of a drill, `status` does not show it. Raises NoNetem, EngineError.
+    """
+    who, machine = environment.student.id, environment.machine(name)
+    Images(engine).ensure([_IMAGE], listen)
+    bridges = filter(None, engine.bridges(who).values())
+    link.impair(engine, who, machine, bridges, wanted()[_IMAGE].tag, wrong)
+    noted = {other: entry for other, entry in (records.read(engine, who, RECORD) or {}).items() if other != name}
+    if wrong != GOOD:
+        now = time.time()
+        end = now + wrong.down if wrong.down else 0
+        noted[name] = asdict(wrong) | {"life": life(engine, machine.container), "since": now, "down": end, "told": told}
+    if noted:
+        records.write(engine, who, RECORD, noted)
+    else:
+        records.remove(engine, who, RECORD)
+    return in_force(engine, environment, noted).get(name)
+
+
+def tidied(engine: Engine, student_id: str, noted: Any) -> None:
+    """Remove from the computer's rules what belonged to links of an environment that is gone, if there was any. Raises EngineError."""
+    if noted:
+        link.tidy(engine, student_id, wanted()[_IMAGE].tag)
+
+
 def _bad(engine: Engine, machine: Machine, entry: Any) -> Bad | None:
     try:
-        if entry["life"] != life(engine, machine.container):
+        if not entry.get("told", True) or entry["life"] != life(engine, machine.container):
             return None
         now = time.time()
         until = datetime.fromtimestamp(entry["down"], UTC).isoformat(timespec="seconds") if entry["down"] > now else ""
         loss = int(entry["loss"]) / 100 if now < entry["since"] + LONGEST else 0.0
         bad = Bad(loss, int(entry["delay"]), until)
-    except (LookupError, TypeError, ValueError, OverflowError, OSError):  # another labenv wrote it
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, OSError):  # another labenv wrote it
         return None
     return bad if bad.to_dict() else None

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,17 @@ _ANYBODY = Student("nobody", 200, "anna", "abcd2345")  # templates are tried wit
 
 
 @dataclass(frozen=True)
+class BadLink:
+    """What is wrong with a link: percent of the packets that are lost, milliseconds that they come late, whether none passes."""
+
+    loss: float = 0
+    delay: int = 0
+    down: bool = False
+
+
+@dataclass(frozen=True)
 class Drill:
-    """A fault: what root types on `machines` to cause it (`breaks`) and to fix it (`fix`), and the texts about it.
+    """A fault: what root types on `machines` to cause it (`breaks`) and to fix it (`fix`), or their bad links; and the texts about it.
 
     `symptom` is a user's report; `seen` a machine and a command that exits with 0 while the symptom is there. `trips` are
     the checks that fail. `also` are layers that are a right diagnosis too: a setting may belong to several. `half`, which may be
@@ -51,6 +60,13 @@ class Drill:
     explanation: str
     also: tuple[str, ...] = ()
     half: str = ""
+    impair: BadLink | None = None
+
+    @property
+    def remedy(self) -> str:
+        """One way to fix it, as it is shown at the end."""
+        cables = [f"labenv reboot {name}" for name in self.machines] if self.impair else []
+        return "\n".join(filter(None, [self.fix, *cables]))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -141,8 +157,8 @@ def from_dict(name: str, tree: dict[str, Any]) -> Drill:
         level=tree["level"],
         layer=tree["layer"],
         machines=tuple(tree["machines"]),
-        breaks=tree["break"],
-        fix=tree["fix"],
+        breaks=tree.get("break", ""),
+        fix=tree.get("fix", ""),
         symptom=tree["symptom"].strip(),
         seen=(tree["seen"]["machine"], tree["seen"]["type"]),
         trips=tuple(tree["trips"]),
@@ -151,6 +167,7 @@ def from_dict(name: str, tree: dict[str, Any]) -> Drill:
         explanation=tree["explanation"].strip(),
         also=tuple(tree.get("also", ())),
         half=tree.get("half", ""),
+        impair=BadLink(**tree["impair"]) if tree.get("impair") else None,
     )
 
 
@@ -171,6 +188,7 @@ def to_dict(drill: Drill) -> dict[str, Any]:
         "explanation": drill.explanation,
         "also": list(drill.also),
         "half": drill.half,
+        "impair": asdict(drill.impair) if drill.impair else None,
     }
 
 
@@ -251,6 +269,11 @@ def _meaning(path: Path, tree: dict[str, Any], lab: Lab) -> Iterator[tuple[list[
             [],
             f"a drill is named as its file: '{path.stem}' must begin with a letter and have only a-z, 0-9 and '-'.",
         )
+    typed = {"break", "fix"} & tree.keys()
+    if len(typed) == 1 or not typed | ({"impair"} & tree.keys()):
+        yield [*typed], "a drill needs `break` and `fix`, which are typed in its machines, or `impair`, or all three."
+    if tree["survives-reboot"] and not typed:
+        yield ["survives-reboot"], "a reboot ends what `impair` does. Write false, or add `break` and `fix`."
     machines = [node.name for node in topology.of(lab, _ANYBODY).nodes]
     named: list[tuple[list[str | int], str]] = [(["machines", i], name) for i, name in enumerate(tree["machines"])]
     named.append((["seen", "machine"], tree["seen"]["machine"]))

@@ -49,7 +49,7 @@ def _tried(place: Place, environment: Environment, drill: Drill) -> list[str]:
     def fails() -> bool:
         return any(result.status == "fail" for result in place.checked(environment))
 
-    fault.type_(engine, environment, drill, drill.breaks)
+    fault.break_(engine, environment, drill, silent)
     expected = Mutation(drill.name, drill.title, "", drill.machines, "", drill.trips, ())
     found += [f"with the fault: {said}" for said in verdict.of_mutation(expected, place.checked(environment))]
     expect(is_seen(), "the symptom is not seen")
@@ -65,7 +65,7 @@ def _tried(place: Place, environment: Environment, drill: Drill) -> list[str]:
     )
     if drill.half or not drill.survives_reboot:
         expect(fails() == drill.survives_reboot, "after a reboot the checks are not as survives-reboot says")
-    fault.type_(engine, environment, drill, drill.fix)
+    fault.fix(engine, environment, drill, silent)
     found += [f"after the fix: {said}" for said in verdict.failures(place.checked(environment))]
     expect(not is_seen(), "the symptom is still seen after the fix")
     return found

@@ -265,6 +265,6 @@ def _failures(lab: Lab, report: Report) -> list[CheckResult]:
 
 def _result(engine: Engine, environment: Environment, found: Running, *, mended: bool) -> Result:
     who = environment.student
-    told = drills.filled(found.drill.explanation, who), drills.filled(found.drill.fix, who)
+    told = drills.filled(found.drill.explanation, who), drills.filled(found.drill.remedy, who)
     said = drill_records.contents(engine, who.id)
     return drill_records.result(found, told, said, content(engine, environment), mended=mended)

@@ -124,6 +124,27 @@ def test_a_drill_that_does_not_fit_what_was_built_is_passed_over(cli: Cli, engin
     cli.inside(drilled, "vm3", "mv /etc/sysconfig/iptables.mine /etc/sysconfig/iptables; systemctl reload iptables")
 
 
+def test_a_bad_link_is_a_fault_that_nothing_in_the_machines_tells_of(cli: Cli, drilled: str, tmp_path: Path) -> None:
+    begun = cli.json("drill", "start", "one-machine-is-silent", "-s", drilled)
+    assert "Nothing of vm3 answers" in begun["symptom"]
+    assert "impaired" not in str(cli.json("status", "-s", drilled)["environments"]), "the student is to find it"
+    assert cli.json("drill", "check", "-s", drilled, rc=1)["result"] is None
+    cli("reboot", "vm3", "-s", drilled)
+    result = cli.json("drill", "check", "-s", drilled)["result"]
+    assert (result["mended"], result["solution"]) == (True, "labenv reboot vm3")
+
+    late = (LAB.folder / "drills" / "one-machine-is-silent.yaml").read_text().replace("down: true", "delay: 9000")
+    (tmp_path / "late.yaml").write_text(late)
+    there = ("drill", "start", "late", "--from", str(tmp_path), "-s", drilled)
+    said = cli(*there, rc=None)
+    if "it lacks netem" in said.stderr:
+        assert said.returncode == 2
+        assert "No drill is running" in cli("drill", "status", "-s", drilled, rc=2).stderr
+    else:
+        assert said.returncode == 0, said
+        assert cli.json("drill", "give-up", "-s", drilled)["checks"]["failed"] == 0
+
+
 def test_a_start_that_was_killed_is_undone_or_has_started_a_drill(cli: Cli, drilled: str) -> None:
     words = ["drill", "start", "-s", drilled, "--level", "1", "--seed", "week 7"]
 

@@ -19,6 +19,7 @@ from labenv.environments.drill_records import Diagnosis, Running
 from labenv.errors import UsageError
 from labenv.events import Event
 from labenv.lab import drills, labs
+from labenv.lab.drills import BadLink
 from labenv.sheet.drill import _failures
 
 LAB = labs.load("lab4b")
@@ -90,6 +91,28 @@ def test_a_layer_is_not_named_twice(tmp_path: Path) -> None:
     path.write_text(text.replace("also: [imap]", "also: [disk]"), encoding="utf-8")
     [finding] = drills.lint(path, LAB)
     assert (finding.line, "disk" in finding.sentence) == (5, True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("impair: {down: true}", "", ":2: a drill needs `break` and `fix`"),
+        ("impair: {down: true}", "break: 'true'", ":6: a drill needs `break` and `fix`"),
+        ("impair: {down: true}", "impair: {}", ":6: impair"),
+        ("{down: true}", "{loss: 101}", ":6: impair: loss"),
+        ("{down: true}", "{delay: 0}", ":6: impair: delay"),
+        ("survives-reboot: false", "survives-reboot: true", "a reboot ends what `impair` does"),
+    ],
+)
+def test_a_bad_link_is_a_fault_until_a_reboot(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = (LAB.folder / "drills" / "one-machine-is-silent.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    drill = drills.read(file, LAB)
+    assert (drill.impair, drill.remedy) == (BadLink(down=True), "labenv reboot vm3")
+    assert drills.from_dict(drill.name, json.loads(json.dumps(drills.to_dict(drill)))) == drill
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    assert said in str(drills.lint(file, LAB)[0])
 
 
 def test_the_layers_are_the_labs(tmp_path: Path) -> None:
