@@ -254,7 +254,7 @@ def test_a_translation_is_no_drill_unless_it_has_none(drill: Path) -> None:
     drill.unlink()
     done = CliRunner().invoke(app, ["drill", "lint", str(drill.parent)])
     assert done.exit_code == 2
-    assert "mine.fr.yaml:2: the key 'break' is missing." in done.stdout
+    assert "mine.fr.yaml:2: the key 'level' is missing." in done.stdout
 
 
 @pytest.mark.parametrize(
