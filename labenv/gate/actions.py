@@ -20,7 +20,7 @@ from labenv.sheet import logbook
 from labenv.swarm.where import AwayError
 from labenv.text import one_line
 
-_SAVE = ("save", "restore", "drill")  # what makes a save
+_SAVE = ("save", "restore", "drill", "advance")  # what makes a save
 
 
 @dataclass
@@ -84,6 +84,8 @@ async def prepare(gate: Gate, student: str, typed: Sequence[str]) -> Action:
     there = await environment(gate, student)
     if arguments[:2] == ["drill", "start"]:
         arguments[2:2] = _among(assignment_of(gate.current(), there), arguments)
+    if typed[0] == "advance":
+        arguments = _advance(gate.current(), there, arguments)
     arguments = labenv(*arguments)
     match typed[0]:
         case "submit":
@@ -196,6 +198,21 @@ def _among(assignment: Assignment | None, arguments: Sequence[str]) -> list[str]
     if "--" in arguments and (name := arguments[-1]) not in assignment.drills:
         raise UsageError(f"Your class does not use the drill {name}. Its drills for {assignment.name} are: {mine}.")
     return ["--among", ",".join(assignment.drills)]
+
+
+def _advance(of: Class, there: Environment, arguments: Sequence[str]) -> list[str]:
+    """The arguments with the lab of the class that a student goes on to. Raises UsageError if there is none, or if it is not open yet."""
+    options, named = list(arguments), None
+    if "--" in options:
+        *options, _, named = options
+    after = labs.next_after(labs.of(there))
+    mine = [each for each in of.labs if each.name in after and named in (None, each.name)]
+    if not mine:
+        which = f"no lab {one_line(named)[:40]}" if named else "no lab"
+        raise UsageError(f"{of.name} has {which} that begins where {there.lab} ends.")
+    if not mine[0].is_open(datetime.now(UTC)):
+        raise UsageError(f"{mine[0].name} is not open yet.")
+    return [*options, "--", mine[0].name]
 
 
 def _check_saves(gate: Gate, student: str) -> None:

@@ -76,6 +76,13 @@ COMMANDS: dict[str, Command] = {
     "reboot": Command(
         "reboot a machine: reboot MACHINE, or reboot --all", {"--all": _FLAG, "--hard": _FLAG}, (_WORD,), 1
     ),
+    "advance": Command(
+        "go on to the next lab of your class with your own machines",
+        {**_JSON, "--anyway": _FLAG, "--yes": _FLAG, "-y": _FLAG},
+        (_WORD,),
+        1,
+        in_menu=False,
+    ),
     "submit": Command("hand in; submit --dry-run only lists", {**_JSON, "--without": _PART, "--dry-run": _FLAG}),
 }
 # What the gate itself does, and other words for it.
@@ -89,7 +96,7 @@ OWN: dict[str, str] = {
 SAME = {"quit": "exit", "logout": "exit", "bye": "exit", "up": "start", "?": "help", "menu": "help", "exec": "shell"}
 # The commands of labenv that are not for students.
 _OTHERS = """
-    advance logs serve desktop client tunnel impair down reset export import history diff when solve evidence review replay class swarm doctor render bench images lab
+    logs serve desktop client tunnel impair down reset export import history diff when solve evidence review replay class swarm doctor render bench images lab
 """
 NOT_HERE = frozenset(_OTHERS.split())
 _NEEDS = {"restore": "restore needs the name of a save: restore NAME. `saves` lists them."}

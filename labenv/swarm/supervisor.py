@@ -10,13 +10,14 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from labenv.engine import Engine, image_sources, save_store
 from labenv.engine.endpoint import Endpoint
 from labenv.engine.find import reconnect
 from labenv.engine.images import Images
-from labenv.environment import Allowance, Belonging
+from labenv.environment import Allowance, Belonging, Environment
 from labenv.environments.changing import changing, staying
 from labenv.environments.plan import Request, wished
 from labenv.environments.up import up
@@ -103,18 +104,19 @@ def _bring(engine: Engine, request: Request, keeper: Keeper, lease: dict[str, An
     if there and lease["stale"]:
         copies.keep_aside(engine, who, keeper, name, lambda: True, _log)
         there = None
+    request = request_as(request, there) if there else request
     _refuse_without_images(engine, request, name)
     if there:
-        up(engine, request_as(request, there.stage, there.student.x), _log)
+        up(engine, request, _log)
     elif lease["stamp"]:
         copies.bring_back(engine, who, lease["stamp"], keeper, _log)
     else:
         up(engine, request, _log)
 
 
-def request_as(request: Request, stage: str, x: int) -> Request:
-    """The request that an environment meets which began at another stage."""
-    return Request(request.student_id, x, None, stage, request.lab, profiles=request.profiles, belongs=request.belongs)
+def request_as(request: Request, there: Environment) -> Request:
+    """The request that an environment meets which began at another stage, or went on to another lab."""
+    return replace(request, x=there.student.x, first=None, stage=there.stage, lab=there.lab)
 
 
 def _refuse_without_images(engine: Engine, request: Request, name: str) -> None:

@@ -320,6 +320,17 @@ def test_a_drill_that_the_class_does_not_use_is_refused(tmp_path: Path) -> None:
         prepared(tmp_path, "labs: [{lab: lab4b, drills: [home-is-closed]}]", "drill start reading-times-out")
 
 
+@pytest.mark.parametrize("typed_", ["advance", "advance lab6", "advance --anyway lab6"])
+def test_a_student_goes_on_to_the_next_lab_of_the_class_once_it_is_open(typed_: str, tmp_path: Path) -> None:
+    arguments = prepared(tmp_path, "labs: [{lab: lab4b}, {lab: lab6}]", typed_).arguments
+    assert arguments[-2:] == ["--", "lab6"]
+    assert ("--anyway" in arguments) == ("--anyway" in typed_)
+    with pytest.raises(UsageError, match="lab6 is not open yet"):
+        prepared(tmp_path, "labs: [{lab: lab4b}, {lab: lab6, open: 2037-01-01}]", typed_)
+    with pytest.raises(UsageError, match=r"has no lab( lab6)? that begins where lab4b ends"):
+        prepared(tmp_path, "labs: [{lab: lab4b}, {lab: lab7}]", typed_)
+
+
 def test_sftp_has_no_way_to_a_file_that_is_not_decided_here() -> None:
     for name, method in inspect.getmembers(SFTPServer, inspect.isfunction):
         if {"path", "oldpath"} & set(inspect.signature(method).parameters) and name not in (

@@ -21,14 +21,15 @@ import pytest
 import requests
 
 from labenv.engine import Engine, swarm
-from labenv.environment import Allowance, Belonging
+from labenv.environment import Allowance, Belonging, Environment
 from labenv.environments.plan import Request
 from labenv.environments.room import MEMORY
 from labenv.errors import EngineError, LabenvError, UsageError
 from labenv.events import silent
+from labenv.student import Student
 from labenv.swarm import images, init, leases, services, setup, wishes, words
 from labenv.swarm.services import Reserve
-from labenv.swarm.supervisor import request_of, told_of
+from labenv.swarm.supervisor import request_as, request_of, told_of
 from labenv.swarm.wishes import Wish
 
 ADDRESS = "127.0.0.1"
@@ -186,6 +187,13 @@ def request(profiles: tuple[str, ...] = (), **more: Any) -> Request:
     belongs = Belonging("ops", Allowance(512 << 20, 100))
     wanted = Request("anna", 90, None, None, "lab3", profiles=frozenset(profiles), belongs=belongs)
     return replace(wanted, **more)
+
+
+def test_an_environment_that_went_on_to_another_lab_is_brought_up_as_that_lab() -> None:
+    there = Environment(Student("ana", 77, "ana", ""), "lab6", "lab4b", (), "")
+    met = request_as(request(), there)
+    assert (met.lab, met.stage, met.x, met.first) == ("lab6", "lab4b", 77, None)
+    assert (met.student_id, met.belongs) == (request().student_id, request().belongs)
 
 
 def test_a_supervisor_never_differs_between_two_calls(manager: Engine, daemon: Docker) -> None:
