@@ -1,7 +1,7 @@
 """The labs that labenv ships are as they say: the rows that `labenv lab test` has are judged here, each as a test of its own.
 
-Of the faults, `make test` judges as many as it takes to see each check fail, and of the right variants every second; `make soak` judges
-all. A worker judges one row after the
+Of the faults, `make test` judges as many as it takes to see each check fail, of the right variants and the drills every second, and of
+the solutions those of the whole sheet in a row; `make soak` judges all. A worker judges one row after the
 other in the same places, as a process of the proof does. And the command itself, on a lab that is wrong in every way that only real
 machines show.
 """
@@ -28,7 +28,7 @@ from labenv.lab.model import Lab
 from labenv.proof import names
 from labenv.proof.judge import judged
 from labenv.proof.place import Place
-from labenv.proof.rows import Row, rows
+from labenv.proof.rows import EVERYTHING, Row, rows
 from tests.e2e.conftest import Cli
 
 # Those that labenv ships, whatever else this computer has. What stages say is asserted by test_stages.
@@ -48,9 +48,12 @@ def _rows(lab: Lab) -> list[Row]:
     there = [row for row in rows(lab) if row.kind != "stage"]
     if os.environ.get("SOAK"):
         return there
-    left_out = {fault.id for fault in mutations.faults(lab)} - set(_enough(lab))
-    left_out.update(row.name for row in [row for row in there if row.kind == "variant"][1::2])
-    return [row for row in there if row.name not in left_out]
+    enough = {f"fault/{name}" for name in _enough(lab)}
+    left_out = {row.id for row in there if row.kind == "fault"} - enough
+    left_out.update(row.id for row in there if row.kind == "solution" and row.name != EVERYTHING)
+    for kind in ("variant", "drill"):
+        left_out.update(row.id for row in [row for row in there if row.kind == kind][1::2])
+    return [row for row in there if row.id not in left_out]
 
 
 ROWS = [(lab, row) for lab in LABS for row in _rows(lab)]
