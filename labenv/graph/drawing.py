@@ -48,7 +48,7 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Box:
-    """A machine in the drawing: its left edge, its middle, its height, its lines, and over which signs which names stand."""
+    """A machine in the drawing: its left edge, its middle, its height, its lines, and which names stand over which signs, how far below its top."""
 
     name: str
     left: int
@@ -57,6 +57,7 @@ class _Box:
     lines: tuple[_Line, ...]
     state: str
     columns: tuple[tuple[int, str], ...]
+    head: int
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def _made(graph: Graph, turn: int, style: str) -> str:
     at = {node.name: box for node, box in zip(graph.nodes, boxes, strict=True)}
     points = [at[name].x for name in graph.way if name in at]
     bottom = top + max((box.tall for box in boxes), default=0)
-    lanes = list(_lanes(graph, at, top, bottom))
     width = max(boxes[-1].left + wide + 20 if boxes else 0, 500 if style else 0)
+    lanes = list(_lanes(graph, at, top, bottom, width))
     caption = _caption(graph, width) if style else []
     foot = bottom + _LANE * len(lanes) + 30
     return _TEMPLATES.get_template("network.svg.j2").render(
@@ -103,7 +104,6 @@ def _made(graph: Graph, turn: int, style: str) -> str:
         height=foot + _LINE * len(caption) + 30 if style else foot - 14,
         top=top,
         wide=wide,
-        head=_HEAD + _NAMES,
         foot=foot,
         style=style,
         title=f"{graph.domain}: {graph.lab} at {graph.stage}",
@@ -131,17 +131,18 @@ def _box(graph: Graph, node: Node, wide: int, place: int, sources: Sequence[str]
 
     def add(text: str, look: str = "", signs: tuple[tuple[str, int, str], ...] = (), most: int = 1) -> None:
         nonlocal y
-        room = (wide - 20) // _LETTER if not signs else (_LABEL - 10) // _LETTER
+        room = (wide - 22) // _LETTER if not signs else (_LABEL - 10) // _LETTER
         for part in _folded(text, room, most):
             y += _LINE
             lines.append(_Line(y - 6, part, look, signs))
 
     for address in node.addresses:
         add(address, "soft")
-    if others:
-        y = max(y, _HEAD + _NAMES - _LINE)
     if not node.runs:
         add(f"✗ {node.state}", "bad")
+    if others:
+        y = max(y, _HEAD + _NAMES - _LINE)
+    head = y - 2
     shown = node.doors[:_MOST]
     for door in shown:
         marks = tuple((_SIGNS[r], at[start], f"from {start}: {r}") for start, r in door.results)
@@ -160,10 +161,10 @@ def _box(graph: Graph, node: Node, wide: int, place: int, sources: Sequence[str]
     state = "up" if node.runs else "down"
     if end:
         state += " arrived" if arrived else " stopped"
-    return _Box(_short(node.name, _LONG - 6), left, left + wide // 2, y + 6, tuple(lines), state, columns)
+    return _Box(_short(node.name, _LONG - 6), left, left + wide // 2, y + 6, tuple(lines), state, columns, head)
 
 
-def _lanes(graph: Graph, at: dict[str, _Box], top: int, bottom: int) -> Iterator[_Lane]:
+def _lanes(graph: Graph, at: dict[str, _Box], top: int, bottom: int, width: int) -> Iterator[_Lane]:
     """Where mail goes, as arrows from box to box: relayhosts, and the MX records from the servers that answer them."""
     ways = [(node.name, node.relays_to, f"relayhost {node.relay}") for node in graph.nodes if node.relay]
     ways += [
@@ -177,11 +178,17 @@ def _lanes(graph: Graph, at: dict[str, _Box], top: int, bottom: int) -> Iterator
         if end not in ("", start):
             there, x2 = top + at[end].tall, at[end].x + aside
             yield _Lane(
-                f"{begin} H {x2} V {there + 8}", _tip(x2, there, down=False), min(x, x2) + 8, y - 5, _short(text, 70)
+                f"{begin} H {x2} V {there + 8}",
+                _tip(x2, there, down=False),
+                min(x, x2) + 8,
+                y - 5,
+                _short(text, (width - min(x, x2) - 28) // _LETTER),
             )
         else:
             to = text if end else f"{text}, no machine of this lab"
-            yield _Lane(f"{begin} h 8", f"M {x + 16} {y} l -8 -4 v 8 z", x + 22, y + 4, _short(to, 70))
+            yield _Lane(
+                f"{begin} h 8", f"M {x + 16} {y} l -8 -4 v 8 z", x + 22, y + 4, _short(to, (width - x - 42) // _LETTER)
+            )
 
 
 def _caption(graph: Graph, width: int) -> list[str]:

@@ -20,14 +20,15 @@ _LONGEST = 60  # characters of one opening
 
 @dataclass(frozen=True)
 class Opening:
-    """What one rule accepts, in words: "22/tcp from 192.168.15.0/24". `ports` are those of TCP that it names one by one.
+    """What one rule accepts, or with `refuses` the contrary, in words: "22/tcp from 192.168.15.0/24".
 
-    A `late` one comes after a rule that lets nothing through any more.
+    `ports` are those of TCP that it names one by one. A `late` one comes after a rule that lets nothing through any more.
     """
 
     words: str
     ports: tuple[int, ...] = ()
     late: bool = False
+    refuses: bool = False
 
     def __str__(self) -> str:
         """The words, and whether the rule is of any use."""
@@ -36,21 +37,23 @@ class Opening:
 
 @dataclass(frozen=True)
 class Firewall:
-    """What the rules for incoming packets accept, and what they do with the rest, in words. `others` are tables of nft's own.
+    """What the rules for incoming packets accept, what they refuse before, and what they do with the rest, in words.
 
-    Answers to a machine's own connections, and what it says to itself, are left out.
+    Answers to a machine's own connections, and what it says to itself, are left out; so is what is refused if the rest is, too.
+    `others` are tables of nft's own.
     """
 
     openings: tuple[Opening, ...]
     rest: str
+    refusals: tuple[Opening, ...] = ()
     others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """It in one line."""
-        if not self.openings and self.rest == _REST["ACCEPT"]:
-            said = "accepts everything"
-        else:
-            said = f"accepts {', '.join(map(str, self.openings)) or 'nothing'}; {self.rest}"
+        said = f"accepts {', '.join(map(str, self.openings)) or 'nothing'}; {self.rest}"
+        if self.rest == _REST["ACCEPT"]:
+            refused = ", ".join(map(str, self.refusals))
+            said = f"refuses {refused}; {self.rest}" if refused else "accepts everything"
         return said + "".join(f"; nft's own {table} is not read here" for table in self.others)
 
 
@@ -62,7 +65,10 @@ def parsed(told: str) -> Firewall:
     policy = next((r.text for r in rules.rules if (r.table, r.chain, r.number) == ("filter", "INPUT", 0)), "ACCEPT")
     others = [line.strip() for line in tables.splitlines() if line.startswith("table ")]
     mine = tuple(one_line(line)[:_LONGEST] for line in others if not _OF_IPTABLES.fullmatch(line))
-    return Firewall(tuple(dict.fromkeys(found)), _REST.get(end or policy, _REST["ACCEPT"]), mine)
+    rest = _REST.get(end or policy, _REST["ACCEPT"])
+    refused = tuple(one for one in found if one.refuses and not one.late) if rest == _REST["ACCEPT"] else ()
+    accepted = tuple(one for one in dict.fromkeys(found) if not one.refuses)
+    return Firewall(accepted, rest, refused, mine)
 
 
 @dataclass(frozen=True)
@@ -78,29 +84,31 @@ class _Asks:
 
 
 def _walk(rules: Rules, chain: str, given: Sequence[_Asks], above: Sequence[str]) -> tuple[list[Opening], str]:
-    """What a chain accepts of the packets that come to it, and the target by which it ends the way of all that are left, if it has one."""
+    """What a chain accepts and refuses of the packets that come to it, and the target by which it ends the way of all that are left."""
     found: list[Opening] = []
     end = ""
     for rule in (r for r in rules.rules if (r.table, r.chain) == ("filter", chain) and r.number):
-        asks, there, ends = _conditions(rule), list[Opening](), ""
-        if rule.target == "ACCEPT":
-            there = list(_opening([*given, *asks]))
-        if rule.target in _REST:
-            ends = rule.target
-        elif rule.target not in above and len(above) < _DEEPEST:
-            there, ends = _walk(rules, rule.target, [*given, *asks], (*above, chain))
+        asks, target = _parts(rule)
+        there: list[Opening] = []
+        ends = ""
+        if target in _REST:
+            ends = target
+            there = list(_opening([*given, *asks], refuses=target != "ACCEPT"))
+        elif target not in above and len(above) < _DEEPEST:
+            there, ends = _walk(rules, target, [*given, *asks], (*above, chain))
         found += [replace(one, late=one.late or end in ("DROP", "REJECT")) for one in there]
         end = end or ("" if asks else ends)
     return found, end
 
 
-def _conditions(rule: Rule) -> list[_Asks]:
-    """What a packet has to be like for the rule, as iptables-save writes it."""
+def _parts(rule: Rule) -> tuple[list[_Asks], str]:
+    """What a packet has to be like for the rule, as iptables-save writes it, and its target: "" if it has none."""
     found: list[_Asks] = []
     contrary = False
-    for word in _PARTS.findall(rule.text)[2:]:  # after -A CHAIN
+    words = iter(_PARTS.findall(rule.text)[2:])  # after -A CHAIN
+    for word in words:
         if word in _TARGETS:
-            break
+            return _telling(found), next(words, "")
         if word == "!":
             contrary = True
         elif word.startswith("-"):
@@ -108,14 +116,18 @@ def _conditions(rule: Rule) -> list[_Asks]:
             contrary = False
         elif found:
             found[-1] = replace(found[-1], values=f"{found[-1].values} {word}".strip())
-    return [one for one in found if one.option not in _SAYS_NOTHING]
+    return _telling(found), ""
 
 
-def _opening(asks: Sequence[_Asks]) -> Iterator[Opening]:
-    """What is accepted under these conditions; nothing if it is no new connection from elsewhere."""
+def _telling(asks: Sequence[_Asks]) -> list[_Asks]:
+    return [one for one in asks if one.option not in _SAYS_NOTHING]
+
+
+def _opening(asks: Sequence[_Asks], *, refuses: bool) -> Iterator[Opening]:
+    """What is accepted, or refused, under these conditions; nothing if it is all the rest, or no new connection from elsewhere."""
     plain = {one.option: one.values for one in asks if not one.contrary}
     state = plain.get("--state") or plain.get("--ctstate") or "NEW"
-    if plain.get("-i") == "lo" or "NEW" not in state:
+    if not asks or plain.get("-i") == "lo" or "NEW" not in state:
         return
     protocol, ports = plain.get("-p", ""), plain.get("--dports") or plain.get("--dport") or ""
     said = f"{ports}/{protocol}" if ports else protocol or "everything"
@@ -123,4 +135,4 @@ def _opening(asks: Sequence[_Asks]) -> Iterator[Opening]:
     told = {"-p", "-s", "-i", "--dport", "--dports", "--state", "--ctstate"}
     said += "".join(f" {one}" for one in asks if one.contrary or one.option not in told)
     numbers = tuple(int(port) for port in ports.split(",") if port.isdecimal() and int(port) < 65536)
-    yield Opening(one_line(said)[:_LONGEST], numbers if protocol == "tcp" else ())
+    yield Opening(one_line(said)[:_LONGEST], numbers if protocol == "tcp" else (), refuses=refuses)
