@@ -70,8 +70,6 @@ def graph(
     if json and (form or write):
         raise UsageError("--json cannot be combined with --format and --write: it is another form of the graph.")
     wanted = form or _form_of(write)
-    if write:
-        common.check_writable(write)
     with screen.progress(quiet=True) as listen:
         engine = common.open_engine(listen)
         found = look(engine, common.chosen(engine, student), probe=not no_probe)

@@ -22,13 +22,15 @@ _LONGEST = 60  # characters of one opening
 class Opening:
     """What one rule accepts, or with `refuses` the contrary, in words: "22/tcp from 192.168.15.0/24".
 
-    `ports` are those of TCP that it names one by one. A `late` one comes after a rule that lets nothing through any more.
+    `ports` are those of TCP that it names one by one. A `late` one comes after a rule that lets nothing through any more. An `inner` one
+    stands in a chain of the machine's own.
     """
 
     words: str
     ports: tuple[int, ...] = ()
     late: bool = False
     refuses: bool = False
+    inner: bool = False
 
     def __str__(self) -> str:
         """The words, and whether the rule is of any use."""
@@ -37,10 +39,10 @@ class Opening:
 
 @dataclass(frozen=True)
 class Firewall:
-    """What the rules for incoming packets accept, what they refuse before, and what they do with the rest, in words.
+    """What the rules for incoming packets accept, what they refuse, and what they do with the rest, in words.
 
-    Answers to a machine's own connections, and what it says to itself, are left out; so is what is refused if the rest is, too.
-    `others` are tables of nft's own.
+    Answers to a machine's own connections, and what it says to itself, are left out; so is what a chain of its own refuses if all
+    the rest is refused, too. `others` are tables of nft's own.
     """
 
     openings: tuple[Opening, ...]
@@ -50,10 +52,13 @@ class Firewall:
 
     def __str__(self) -> str:
         """It in one line."""
-        said = f"accepts {', '.join(map(str, self.openings)) or 'nothing'}; {self.rest}"
-        if self.rest == _REST["ACCEPT"]:
-            refused = ", ".join(map(str, self.refusals))
-            said = f"refuses {refused}; {self.rest}" if refused else "accepts everything"
+        if not self.openings and not self.refusals and self.rest == _REST["ACCEPT"]:
+            said = "accepts everything"
+        else:
+            accepted, refused = (", ".join(map(str, ones)) for ones in (self.openings, self.refusals))
+            said = f"refuses {refused}; " if refused else ""
+            said += f"accepts {accepted or 'nothing'}; " if accepted or not refused else ""
+            said += self.rest
         return said + "".join(f"; nft's own {table} is not read here" for table in self.others)
 
 
@@ -66,7 +71,7 @@ def parsed(told: str) -> Firewall:
     others = [line.strip() for line in tables.splitlines() if line.startswith("table ")]
     mine = tuple(one_line(line)[:_LONGEST] for line in others if not _OF_IPTABLES.fullmatch(line))
     rest = _REST.get(end or policy, _REST["ACCEPT"])
-    refused = tuple(one for one in found if one.refuses and not one.late) if rest == _REST["ACCEPT"] else ()
+    refused = tuple(one for one in found if one.refuses and not one.late and (not one.inner or rest == _REST["ACCEPT"]))
     accepted = tuple(one for one in dict.fromkeys(found) if not one.refuses)
     return Firewall(accepted, rest, refused, mine)
 
@@ -93,7 +98,7 @@ def _walk(rules: Rules, chain: str, given: Sequence[_Asks], above: Sequence[str]
         ends = ""
         if target in _REST:
             ends = target
-            there = list(_opening([*given, *asks], refuses=target != "ACCEPT"))
+            there = [replace(one, inner=bool(above)) for one in _opening([*given, *asks], refuses=target != "ACCEPT")]
         elif target not in above and len(above) < _DEEPEST:
             there, ends = _walk(rules, target, [*given, *asks], (*above, chain))
         found += [replace(one, late=one.late or end in ("DROP", "REJECT")) for one in there]

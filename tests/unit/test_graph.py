@@ -201,6 +201,10 @@ def test_what_a_firewall_accepts_is_said_in_words_and_what_comes_too_late() -> N
         (":INPUT DROP [0:0]", "accepts nothing; drops the rest"),
         (":INPUT DROP [0:0]\n-A INPUT -j ACCEPT", "accepts everything"),
         (":INPUT DROP [0:0]\n-A INPUT -s 10.0.0.1/32 -j ACCEPT", "accepts everything from 10.0.0.1/32; drops the rest"),
+        (
+            ":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 143 -j DROP\n-A INPUT -p tcp --dport 143 -j ACCEPT",
+            "refuses 143/tcp; accepts 143/tcp; drops the rest",
+        ),
         (":INPUT ACCEPT [0:0]\n-A INPUT -p tcp --dport 143 -j DROP", "refuses 143/tcp; accepts the rest"),
         (
             ":INPUT ACCEPT [0:0]\n-A INPUT -s 10.0.0.1/32 -j A\n-A A -j REJECT",
