@@ -11,7 +11,8 @@ from labenv.engine import Engine, lent
 from labenv.environment import Environment, Machine
 from labenv.environments.plan import topology_of
 from labenv.errors import EngineError, UsageError
-from labenv.graph import openings, services
+from labenv.graph import firewall, services
+from labenv.graph.firewall import Firewall
 from labenv.graph.reach import Reach, measure
 from labenv.graph.record import Door, Graph, Mx, Node
 from labenv.graph.services import Service
@@ -33,7 +34,7 @@ class _Told:
     """What a machine says of itself; nothing if it does not run."""
 
     running: tuple[Service, ...] = ()
-    firewall: openings.Firewall | None = None
+    firewall: Firewall | None = None
     relay: str = ""
     answer: exchangers.Answer | None = None
     note: str = ""
@@ -107,7 +108,7 @@ def _expected(environment: Environment) -> Mapping[str, set[int]]:
 def _ask(engine: Engine, environment: Environment, machine: Machine) -> _Told:
     if machine.state != "running":
         return _Told()
-    asks = (services.ASK, openings.ASK, relayhost.ASK, exchangers.ask(environment.student.domain, machine.address))
+    asks = (services.ASK, firewall.ASK, relayhost.ASK, exchangers.ask(environment.student.domain, machine.address))
     try:
         with engine.shell(machine) as shell:
             said = shell.run(f"\necho {shlex.quote(_CUT)}\n".join(asks), timeout=_SECONDS).text
@@ -115,7 +116,7 @@ def _ask(engine: Engine, environment: Environment, machine: Machine) -> _Told:
         return _Told(note=f"{machine.name} could not be asked: {error}")
     parts = (said.split(f"{_CUT}\n") + [""] * len(asks))[: len(asks)]
     return _Told(
-        services.parsed(parts[0]), openings.parsed(parts[1]), relayhost.parsed(parts[2]), exchangers.parsed(parts[3])
+        services.parsed(parts[0]), firewall.parsed(parts[1]), relayhost.parsed(parts[2]), exchangers.parsed(parts[3])
     )
 
 
@@ -125,7 +126,7 @@ def _listening(told: _Told) -> set[int]:
 
 def _ports(machine: Machine, told: _Told, expected: Collection[int]) -> dict[int, str]:
     """The ports of a machine that are looked at, each with the address: those of the lab first, those where something listens, and those that its firewall names."""
-    opened = {port for one in (told.firewall.openings if told.firewall else ()) for port in one.ports}
+    opened = {port for one in (told.firewall.rulings if told.firewall else ()) for port in one.ports}
     order = [*sorted(expected), *sorted(_listening(told)), *sorted(opened)]
     return {port: _address(machine, told, port) for port in list(dict.fromkeys(order))[:_MOST]}
 

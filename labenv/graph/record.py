@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from labenv.dns.exchangers import Answer
-from labenv.graph.openings import Firewall
+from labenv.graph.firewall import Firewall
 from labenv.graph.reach import Reach, Result
 
 if TYPE_CHECKING:
@@ -154,9 +154,17 @@ def _node(node: Node) -> dict[str, Any]:
             if door.program
         ],
         "down": [{"service": name, "state": how} for name, how in node.down],
-        "firewall": {**asdict(firewall), "words": str(firewall)} if firewall else None,
+        "firewall": _firewall(firewall) if firewall else None,
         "relayhost": {"value": node.relay, "machine": node.relays_to} if node.relay else None,
     }
+
+
+def _firewall(firewall: Firewall) -> dict[str, Any]:
+    rulings = [
+        {"accepts": not one.refuses, "words": one.words, "ports": list(one.ports), "late": one.late}
+        for one in firewall.rulings
+    ]
+    return {"words": str(firewall), "rulings": rulings, "rest": firewall.rest, "others": list(firewall.others)}
 
 
 def way(trace: "Trace") -> list[str]:

@@ -14,7 +14,7 @@ from labenv.computer import Computer
 from labenv.dns import exchangers
 from labenv.engine import apt
 from labenv.events import silent
-from labenv.graph import dot, drawing, mermaid, openings, record
+from labenv.graph import dot, drawing, firewall, mermaid, record
 from labenv.graph.reach import Reach
 from labenv.graph.record import Door, Graph, Mx, Node
 from labenv.graph.services import parsed
@@ -41,7 +41,7 @@ def traced(*machines: str, end: End) -> Trace:
 def hostile() -> Graph:
     """A graph in which each word is as bad as can be."""
     bad = machine(MARKUP, MARKUP, Door(25, MARKUP, (MARKUP,), (("vm3", "open"),)), state=MARKUP)
-    bad = replace(bad, down=((MARKUP, MARKUP),), relay=MARKUP, firewall=openings.Firewall((), MARKUP, others=(MARKUP,)))
+    bad = replace(bad, down=((MARKUP, MARKUP),), relay=MARKUP, firewall=firewall.Firewall((), MARKUP, others=(MARKUP,)))
     other = machine("vm3", "192.168.15.4", Door(25, "", (), ((MARKUP, "no answer"),)))
     return replace(
         graph(bad, replace(other, relay=MARKUP, relays_to=MARKUP)),
@@ -181,15 +181,15 @@ table inet mine
 
 
 def test_what_a_firewall_accepts_is_said_in_words_and_what_comes_too_late() -> None:
-    there = openings.parsed(RULES)
-    assert [str(one) for one in there.openings] == [
+    there = firewall.parsed(RULES)
+    assert [str(one) for one in there.rulings] == [
         "22/tcp from 192.168.15.0/24",
         "53/udp",
         "80,443/tcp from 192.168.15.0/24",
         "icmp on eth0 ! -s 10.0.0.0/8 --limit 1/sec",
         "143/tcp (too late: a rule before it refuses everything)",
     ]
-    assert [one.ports for one in there.openings] == [(22,), (), (80, 443), (), (143,)]
+    assert [one.ports for one in there.rulings] == [(22,), (), (80, 443), (), (143,)]
     assert (there.rest, there.others) == ("rejects the rest", ("table inet mine",))
 
 
@@ -205,6 +205,10 @@ def test_what_a_firewall_accepts_is_said_in_words_and_what_comes_too_late() -> N
             ":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 143 -j DROP\n-A INPUT -p tcp --dport 143 -j ACCEPT",
             "refuses 143/tcp; accepts 143/tcp; drops the rest",
         ),
+        (
+            ":INPUT DROP [0:0]\n-A INPUT -s 10.0.0.1/32 -p tcp --dport 22 -j ACCEPT\n-A INPUT -p tcp --dport 22 -j DROP",
+            "accepts 22/tcp from 10.0.0.1/32; refuses 22/tcp; drops the rest",
+        ),
         (":INPUT ACCEPT [0:0]\n-A INPUT -p tcp --dport 143 -j DROP", "refuses 143/tcp; accepts the rest"),
         (
             ":INPUT ACCEPT [0:0]\n-A INPUT -s 10.0.0.1/32 -j A\n-A A -j REJECT",
@@ -214,7 +218,7 @@ def test_what_a_firewall_accepts_is_said_in_words_and_what_comes_too_late() -> N
     ],
 )
 def test_a_firewall_in_one_line(rules: str, words: str) -> None:
-    assert str(openings.parsed(f"*filter\n{rules}\nCOMMIT\n--\n")) == words
+    assert str(firewall.parsed(f"*filter\n{rules}\nCOMMIT\n--\n")) == words
 
 
 def test_nonsense_from_a_machine_is_no_error() -> None:
@@ -226,7 +230,7 @@ def test_nonsense_from_a_machine_is_no_error() -> None:
         '-A INPUT "',
         MARKUP,
     ):
-        openings.parsed(told)
+        firewall.parsed(told)
         exchangers.parsed(told)
         relayhost.parsed(told)
         parsed(told)

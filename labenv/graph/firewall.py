@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from labenv.checks.firewall import Rule, Rules, parse
 from labenv.text import one_line
@@ -19,7 +20,7 @@ _LONGEST = 60  # characters of one opening
 
 
 @dataclass(frozen=True)
-class Opening:
+class Ruling:
     """What one rule accepts, or with `refuses` the contrary, in words: "22/tcp from 192.168.15.0/24".
 
     `ports` are those of TCP that it names one by one. A `late` one comes after a rule that lets nothing through any more. An `inner` one
@@ -39,27 +40,27 @@ class Opening:
 
 @dataclass(frozen=True)
 class Firewall:
-    """What the rules for incoming packets accept, what they refuse, and what they do with the rest, in words.
+    """What the rules for incoming packets accept and refuse, in their order, and what they do with the rest, in words.
 
     Answers to a machine's own connections, and what it says to itself, are left out; so is what a chain of its own refuses if all
     the rest is refused, too. `others` are tables of nft's own.
     """
 
-    openings: tuple[Opening, ...]
+    rulings: tuple[Ruling, ...]
     rest: str
-    refusals: tuple[Opening, ...] = ()
     others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """It in one line."""
-        if not self.openings and not self.refusals and self.rest == _REST["ACCEPT"]:
-            said = "accepts everything"
+        said = [
+            f"{'refuses' if refuses else 'accepts'} {', '.join(map(str, group))}"
+            for refuses, group in groupby(self.rulings, lambda one: one.refuses)
+        ]
+        if not said:
+            said = ["accepts everything" if self.rest == _REST["ACCEPT"] else f"accepts nothing; {self.rest}"]
         else:
-            accepted, refused = (", ".join(map(str, ones)) for ones in (self.openings, self.refusals))
-            said = f"refuses {refused}; " if refused else ""
-            said += f"accepts {accepted or 'nothing'}; " if accepted or not refused else ""
-            said += self.rest
-        return said + "".join(f"; nft's own {table} is not read here" for table in self.others)
+            said.append(self.rest)
+        return "; ".join([*said, *(f"nft's own {table} is not read here" for table in self.others)])
 
 
 def parsed(told: str) -> Firewall:
@@ -71,9 +72,8 @@ def parsed(told: str) -> Firewall:
     others = [line.strip() for line in tables.splitlines() if line.startswith("table ")]
     mine = tuple(one_line(line)[:_LONGEST] for line in others if not _OF_IPTABLES.fullmatch(line))
     rest = _REST.get(end or policy, _REST["ACCEPT"])
-    refused = tuple(one for one in found if one.refuses and not one.late and (not one.inner or rest == _REST["ACCEPT"]))
-    accepted = tuple(one for one in dict.fromkeys(found) if not one.refuses)
-    return Firewall(accepted, rest, refused, mine)
+    worth = (one for one in found if not one.inner or not one.refuses or rest == _REST["ACCEPT"])
+    return Firewall(tuple(one for one in dict.fromkeys(worth) if not (one.refuses and one.late)), rest, mine)
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,17 @@ class _Asks:
         return " ".join(filter(None, ["!" if self.contrary else "", self.option, self.values]))
 
 
-def _walk(rules: Rules, chain: str, given: Sequence[_Asks], above: Sequence[str]) -> tuple[list[Opening], str]:
+def _walk(rules: Rules, chain: str, given: Sequence[_Asks], above: Sequence[str]) -> tuple[list[Ruling], str]:
     """What a chain accepts and refuses of the packets that come to it, and the target by which it ends the way of all that are left."""
-    found: list[Opening] = []
+    found: list[Ruling] = []
     end = ""
     for rule in (r for r in rules.rules if (r.table, r.chain) == ("filter", chain) and r.number):
         asks, target = _parts(rule)
-        there: list[Opening] = []
+        there: list[Ruling] = []
         ends = ""
         if target in _REST:
             ends = target
-            there = [replace(one, inner=bool(above)) for one in _opening([*given, *asks], refuses=target != "ACCEPT")]
+            there = [replace(one, inner=bool(above)) for one in _ruling([*given, *asks], refuses=target != "ACCEPT")]
         elif target not in above and len(above) < _DEEPEST:
             there, ends = _walk(rules, target, [*given, *asks], (*above, chain))
         found += [replace(one, late=one.late or end in ("DROP", "REJECT")) for one in there]
@@ -128,7 +128,7 @@ def _telling(asks: Sequence[_Asks]) -> list[_Asks]:
     return [one for one in asks if one.option not in _SAYS_NOTHING]
 
 
-def _opening(asks: Sequence[_Asks], *, refuses: bool) -> Iterator[Opening]:
+def _ruling(asks: Sequence[_Asks], *, refuses: bool) -> Iterator[Ruling]:
     """What is accepted, or refused, under these conditions; nothing if it is all the rest, or no new connection from elsewhere."""
     plain = {one.option: one.values for one in asks if not one.contrary}
     state = plain.get("--state") or plain.get("--ctstate") or "NEW"
@@ -140,4 +140,4 @@ def _opening(asks: Sequence[_Asks], *, refuses: bool) -> Iterator[Opening]:
     told = {"-p", "-s", "-i", "--dport", "--dports", "--state", "--ctstate"}
     said += "".join(f" {one}" for one in asks if one.contrary or one.option not in told)
     numbers = tuple(int(port) for port in ports.split(",") if port.isdecimal() and int(port) < 65536)
-    yield Opening(one_line(said)[:_LONGEST], numbers if protocol == "tcp" else (), refuses=refuses)
+    yield Ruling(one_line(said)[:_LONGEST], numbers if protocol == "tcp" else (), refuses=refuses)
