@@ -196,9 +196,9 @@ def told(graph: Graph) -> Iterator[str]:
             yield f"{node.name} hands mail on to {node.relay}{f', which is {node.relays_to}' if node.relays_to else ''}."
     for one in graph.mx:
         yield f"Mail for {graph.domain} goes to {one.name}, says {' and '.join(one.servers)} (MX {one.preference})."
+    yield from graph.notes
     if graph.message:
         yield f"The message: {' → '.join(graph.way)}. It was {graph.message.verdict}."
-    yield from graph.notes
 
 
 def _by_program(node: Node) -> Iterator[tuple[str, Iterable[Door]]]:
