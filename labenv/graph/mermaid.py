@@ -9,7 +9,7 @@ from labenv.graph.record import Graph
 
 _LINES: dict[Kind, str] = {"open": "-->", "closed": "-.->", "mail": "==>", "message": "==>"}
 _COLOURS: dict[Kind, str] = {"closed": "#b3261e", "message": "#1f5fa8"}
-_WIDE = 44  # characters of a line
+_WIDE = 28  # characters of a line: Mermaid itself breaks longer ones
 # Anything else could be Mermaid's, HTML's or Markdown's.
 _OTHER = re.compile(r"[^\w .,:/()-]", re.ASCII)
 
