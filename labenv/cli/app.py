@@ -23,6 +23,7 @@ CHAPTERS: dict[str, dict[str, str]] = {
     "Machines": {
         "up": "up.up",
         "status": "status.status",
+        "graph": "graph.graph",
         "shell": "shell.shell",
         "exec": "exec.execute",
         "logs": "logs.logs",

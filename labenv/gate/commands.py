@@ -55,6 +55,11 @@ COMMANDS: dict[str, Command] = {
         1,
         in_menu=False,
     ),
+    "graph": Command(
+        "who reaches whom, as measured, and where mail goes",
+        {**_JSON, "--format": re.compile("text|mermaid|dot|svg"), "--no-probe": _FLAG},
+        in_menu=False,
+    ),
     "tick": Command(
         "steps that only you can judge: tick STEP what I saw",
         {**_JSON, "--remove": _FLAG},

@@ -6,6 +6,7 @@ import httpx
 from fastapi import FastAPI
 from nicegui import ui
 
+from labenv.graph import drawing
 from labenv.reports.pages import LOOK
 
 _STYLE = Path(__file__).with_name("page.css")
@@ -14,7 +15,7 @@ _RECONNECT = 60.0  # seconds in which a page whose line dropped finds everything
 
 def dress(app: FastAPI) -> None:
     """Give an application our style, and NiceGUI below it."""
-    ui.add_css("".join(file.read_text(encoding="utf-8") for file in (LOOK, _STYLE)), shared=True)
+    ui.add_css("".join(file.read_text(encoding="utf-8") for file in (LOOK, drawing.STYLE, _STYLE)), shared=True)
     ui.run_with(
         app,
         dark=None,

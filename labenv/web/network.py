@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nicegui import background_tasks, ui
@@ -9,8 +10,10 @@ from nicegui import background_tasks, ui
 from labenv.engine import Engine
 from labenv.environment import Environment
 from labenv.errors import LabenvError
+from labenv.graph import drawing, record
+from labenv.graph.look import look
+from labenv.graph.record import Graph
 from labenv.mail import trace as traces
-from labenv.web import drawing, services
 from labenv.web.desk import Desk, Sight
 from labenv.web.parts import State, button, told, words
 
@@ -24,8 +27,7 @@ class Network:
     def __init__(self, desk: Desk) -> None:
         """Draw into the element that is open now."""
         self._desk = desk
-        self._environment: Environment | None = None
-        self._services: drawing.Services = {}
+        self._graph: Graph | None = None
         self._trace: Trace | None = None
         self._turn = 0
         self._told = bool(desk.sight.pending), desk.sight.at
@@ -61,9 +63,9 @@ class Network:
 
     async def _look(self) -> None:
         async with self._looks:
-            before = self._environment, self._services
-            self._environment, self._services = await self._desk.ask(_looked)
-            if before != (self._environment, self._services):
+            before = self._graph
+            self._graph = await self._desk.ask(_looked)
+            if before != self._graph:
                 self._draw()
 
     async def _follow(self) -> None:
@@ -74,12 +76,12 @@ class Network:
             self._tell(self._trace)
 
     def _draw(self) -> None:
-        if self._environment:
-            shown = self._environment, self._services, self._trace
-            self._drawing.set_content(drawing.drawn(*shown, self._turn))
+        if self._graph:
+            shown = replace(self._graph, message=self._trace)
+            self._drawing.set_content(drawing.drawn(shown, self._turn))
             self._words.clear()
             with self._words:
-                for sentence in drawing.told(*shown):
+                for sentence in record.told(shown):
                     words("li", sentence)
 
     def _tell(self, found: "Trace") -> None:
@@ -102,8 +104,8 @@ class Network:
                 ui.label(note).classes("note")
 
 
-def _looked(engine: Engine, environment: Environment) -> tuple[Environment, drawing.Services]:
-    return environment, services.look(engine, environment)
+def _looked(engine: Engine, environment: Environment) -> Graph:
+    return look(engine, environment, probe=False, latest=False)
 
 
 def _traced(engine: Engine, environment: Environment, wanted: str) -> "Trace":

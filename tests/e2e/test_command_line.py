@@ -233,6 +233,7 @@ def test_a_users_docker_settings_stay_out_of_the_lab(student: str, tmp_path: Pat
 CALLS = {
     "up": ["up {student} --no-check", "up {student} --net 300"],
     "status": ["status"],
+    "graph": ["graph", "graph --write {folder}/x.svg"],
     "shell": [],
     "exec": ["exec vm2 -- true"],
     "logs": ["logs vm3 -n 3"],

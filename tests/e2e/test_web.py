@@ -121,7 +121,7 @@ def test_the_network_the_sheet_the_log_book_saves_and_the_hand_in_are_on_the_pag
 ) -> None:
     page.get_by_role("tab", name="Network", exact=True).click()
     expect(page.locator(".drawing svg .name")).to_have_text(["host", "vm2", "vm3"])
-    expect(page.locator(".drawing")).to_contain_text("named 53")
+    expect(page.locator(".drawing")).to_contain_text("53 named")
 
     page.get_by_role("tab", name="Sheet", exact=True).click()
     expect(page.locator(".tools")).to_contain_text("© 2022 Seneca College")

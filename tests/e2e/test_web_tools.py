@@ -147,7 +147,7 @@ def test_a_log_follows_and_what_a_stopped_machine_ended_is_told(
 def test_the_network_shows_what_runs_and_where_a_message_stopped_and_why(page: Page, served: Served, cli: Cli) -> None:
     network = tool(page, "Network")
     vm3 = network.locator(".drawing .node").filter(has_text="vm3")
-    expect(vm3).to_contain_text("dovecot 143, 993")
+    expect(vm3).to_contain_text("143 dovecot")
     cli.inside(served.student, "vm3", "systemctl stop postfix")
     expect(vm3.locator(".bad")).to_have_text("✗ postfix stopped")
     cli.inside(served.student, "vm2", f"echo x | mail -s '{MARKUP}' {served.student}@{served.student}.ops")

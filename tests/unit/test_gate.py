@@ -108,6 +108,7 @@ class TestACommand:
             ("drill start slow-dns", ["drill", "start", "-s", "amy", "--", "slow-dns"]),
             ("drill give-up --yes", ["drill", "give-up", "-s", "amy", "--yes"]),
             ("trace <a.b@vm2>", ["trace", "-s", "amy", "--", "<a.b@vm2>"]),
+            ("graph --format svg", ["graph", "-s", "amy", "--format", "svg"]),
             ("capture vm3 --port 143", ["capture", "-s", "amy", "--port", "143", "--", "vm3"]),
         ],
     )
@@ -127,6 +128,8 @@ class TestACommand:
             "submit /tmp/x.tar.gz",
             "submit --force",
             "capture vm3 --write x.pcap",
+            "graph --write x.svg",
+            "graph --format pdf",
             "drill start --from /tmp",
             "drill lint /tmp",
             "drill list --answers",
