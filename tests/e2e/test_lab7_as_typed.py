@@ -1,5 +1,6 @@
 """The sheet of Lab 7 typed word by word by a person at a terminal; then all checks."""
 
+import re
 from dataclasses import dataclass
 
 from tests.e2e.conftest import Cli
@@ -64,6 +65,10 @@ def test_lab_7_typed_word_by_word_passes_every_check(cli: Cli, student: str, ter
     results = cli.json("check", "-s", student, rc=None)["results"]
     assert [result for result in results if result["status"] not in ("pass", "skip")] == []
     assert len({result["step"] for result in results if result["status"] == "pass"}) >= 19
+    noted = at.vm1.type("cat /var/log/httpd/*access_log /var/log/httpd/ssl_request_log")
+    assert re.findall(r'"([A-Z]+ [^"]* HTTP/1.1)"', noted) == ["GET /webmail/ HTTP/1.1"] * 2, (
+        "the visit with curl alone, in two logs"
+    )
     cli("reboot", "--all", "-s", student)
     results = cli.json("check", "-s", student, rc=None)["results"]
     assert [result for result in results if result["status"] not in ("pass", "skip")] == []
