@@ -68,6 +68,7 @@ class Machine(Host):  # type: ignore[misc]  # testinfra ships no types
         over = self._calls if record.has_tools else None
         self.channel = engine.shell(record, reads=True, patience=patience, over=over)
         self.dialled: set[tuple[str, str | None]] = set()
+        self.requested: list[tuple[str, str]] = []  # what was asked of web servers: the host, and the first line
         self._known: dict[str, Any] = {}
         self._asking = threading.Lock()
         super().__init__(ChannelBackend(self.channel, record.name))

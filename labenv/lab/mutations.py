@@ -19,7 +19,7 @@ class Mutation:
     """A change to a finished environment: what is typed as root on each of the `machines`, and the checks that must `trip`.
 
     Checks are named "17/vm2_has_a_relay_host", or "9/origin_is_the_domain@vm2" where one runs on several machines; a
-    bare step number stands for any check of that step. A right variant trips none and says which checks `warn`. What a student
+    bare step number stands for any check of that step. Those of `waits` can neither pass nor fail then. A right variant trips none and says which checks `warn`. What a student
     reads about it must have each of the words in `says`, which are templates like `do`.
     """
 
@@ -31,6 +31,7 @@ class Mutation:
     trips: tuple[str, ...]
     warns: tuple[str, ...]
     says: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
 
     def script(self, student: Student) -> str:
         """What is typed, for that student; the first command that fails ends it. Raises templates.Unrenderable."""
@@ -71,4 +72,5 @@ def _mutation(entry: dict[str, Any]) -> Mutation:
         trips=tuple(entry.get("trips", ())),
         warns=tuple(entry.get("warns", ())),
         says=tuple(entry.get("says", ())),
+        waits=tuple(entry.get("waits", ())),
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from labenv.checks import lines
 from labenv.checks.machine import Machine
 from labenv.computer import slowness
 from labenv.errors import EngineError
@@ -23,7 +24,7 @@ _QUIET = 5.0  # seconds without a new line; a daemon that asks a dead resolver i
 _LARGEST = 4_000_000  # characters that are kept, the newest: a log that shrinks again and again would fill the memory
 _SUSPICION = 1.0  # seconds without what is waited for, after which the log itself is tried; a line takes milliseconds
 _TRIAL = 1.0  # seconds that a line of labenv's own may take
-_PROGRAM = Path(__file__).with_suffix(".pl").read_text(encoding="utf-8")
+PROGRAM = lines.program(Path(__file__).with_suffix(".pl"))
 # Why rsyslogd(8) may not write the log: what is in the way first.
 _WHY = rf"""
 state=$(systemctl is-active rsyslog)
@@ -49,7 +50,7 @@ def take_out(machine: Machine, log: str, token: str, *sets: Iterable[str]) -> No
     """
     if machine.has_tools:
         with suppress(EngineError):
-            machine.run("perl -e %s take %s %s %s %s %s %s $$", _PROGRAM, token, *map(" ".join, sets), log)
+            machine.run("perl -e %s take %s %s %s %s %s %s $$", PROGRAM, token, *map(" ".join, sets), log)
 
 
 class Maillog:

@@ -19,6 +19,8 @@ def of_mutation(mutation: Mutation, results: tuple[CheckResult, ...]) -> list[st
         for name in sorted(failed)
         if not any(_means(wanted, name) for wanted in mutation.trips)
     ]
+    waiting = {name for name, result in named.items() if result.status == "skip"}
+    found += [f"{name} did not wait" for name in mutation.waits if not any(_means(name, each) for each in waiting)]
     if not mutation.trips:
         warned = {name for name, result in named.items() if result.status == "warn"}
         found += [f"{name} warned: {named[name].evidence}" for name in sorted(warned - set(mutation.warns))]

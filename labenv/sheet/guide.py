@@ -101,8 +101,11 @@ def next_step(report: Report, lab: Lab) -> Next:
             order = list(lab.steps)
             before = [(name, told) for name, told in report.attempts if order.index(name) < order.index(step.id)]
             return Next(step.id, result.machine, sentence, step.note, left, _attempts(before, lab))
+    waiting = [r for r in report.results if r.status == "skip" and not lab.steps[r.step].is_for_a_person]
     pages = [r for r in report.results if is_left(r, lab) and r.check != PERSON]
-    if pages:
+    if waiting:
+        sentence = f"No check fails, but step {waiting[0].step} waits: {waiting[0].evidence}"
+    elif pages:
         step = lab.steps[pages[0].step]
         yours, seen = f"Left for you is step {step.id} ({on_the_sheet(step)}):", pages[0].evidence
         sentence = f"{yours} {step.how}. All checks pass; {seen}" if step.how else f"All checks pass. {yours} {seen}"

@@ -10,7 +10,7 @@ from labenv.sheet import logbook
 
 
 def chapter(site: Site, lab: Lab, title: str, evidence: Evidence) -> None:
-    """Judge the section `title` of the log book: nothing there skips the check, parts without a word fail it."""
+    """Judge the section `title` of the log book: a part without a word skips the check, as only a person can say what belongs there."""
     machine = logbook.keeper(lab)
     try:
         text = site[machine].run(f"head -c {logbook.LARGEST} {logbook.PATH}").stdout

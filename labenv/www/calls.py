@@ -14,6 +14,7 @@ class Caller(Protocol):
     """A machine of the checks, as far as it starts connections."""
 
     name: str
+    requested: list[tuple[str, str]]
 
     def dial(self, host: str, port: int) -> socket.socket:
         """A socket from there to host:port. Raises OSError."""

@@ -57,17 +57,17 @@ def fetch(
     is HTTP.
     """
     port = port or (HTTPS if tls else HTTP)
+    method = "GET" if form is None else "POST"
     client = _Connection(name, HTTPS if tls else HTTP)
     client.sock = connected(start, host, port, name if tls else "")
     try:
         headers = {"User-Agent": "labenv", "Connection": "close"}
         if cookies:
             headers["Cookie"] = "; ".join(f"{key}={value}" for key, value in cookies.items())
-        if form is None:
-            client.request("GET", path, headers=headers)
-        else:
+        if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            client.request("POST", path, urlencode(form), headers)
+        start.requested.append((host, f"{method} {path} HTTP/1.1"))
+        client.request(method, path, None if form is None else urlencode(form), headers)
         answer = client.getresponse()
         body = answer.read(_LARGEST)
     except (OSError, http.client.HTTPException) as error:

@@ -173,6 +173,7 @@ def test_what_cannot_be_replayed_is_said_and_stops_no_other(
         members = {m.name: archive.extractfile(m).read() for m in archive if m.name.partition("/")[0] != pieces.FOLDER}  # type: ignore[union-attr]
     about = json.loads(members.pop("manifest.json"))
     submit.write(tmp_path / "older.tar.gz", members, about)
+    submit.write(tmp_path / "webmail.tar.gz", members, about | {"lab": "lab6"})
     (tmp_path / "none.tar.gz").write_bytes(b"no archive")
     bad = members | {"replay/vm3.json": Pieces((Carried("/etc/aliases", Place(0, "a b", ""), ""),)).to_json()}
     submit.write(tmp_path / "bad.tar.gz", bad, about)
@@ -181,6 +182,7 @@ def test_what_cannot_be_replayed_is_said_and_stops_no_other(
         "older.tar.gz: nothing in it can be replayed: it was made by a labenv that packed nothing for replay"
         in done.stderr
     )
+    assert "webmail.tar.gz: lab6 cannot be judged on clean machines: its pages " in done.stderr
     assert "none.tar.gz: it is no gzip" in done.stderr or "none.tar.gz: " in done.stderr
     assert "bad.tar.gz: what it has for replay does not have the form" in done.stderr
 

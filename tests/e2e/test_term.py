@@ -64,9 +64,13 @@ def test_a_sheet_typed_word_by_word_passes_every_check(cli: Cli, student: str, t
 def _typed(cli: Cli, student: str, terminal: Open, lab: str) -> None:
     """Type a lab's sheet; all that can be checked passes, and nothing in the machines is other than labenv knows it."""
     SHEETS[lab].typed(Sitting(cli, terminal, student))
+    visits = "cat /var/log/httpd/*access_log /var/log/httpd/ssl_request_log 2>/dev/null; true"
+    noted = cli.inside(student, "vm1", visits) if lab in ("lab6", "lab7") else ""
     assert "not from the image" not in cli("check", "-s", student, rc=None).stdout
     results = cli.json("check", "-s", student, rc=None)["results"]
     assert not _failing(results)
+    if noted:
+        assert cli.inside(student, "vm1", visits) == noted, "a check leaves no visit behind"
     assert len({result["step"] for result in results if result["status"] == "pass"}) >= PASSING[lab]
 
 

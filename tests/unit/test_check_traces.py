@@ -13,7 +13,7 @@ from labenv.mail import follow
 from labenv.mail.office import PROBE
 from labenv.mail.sessions import _NOTHING
 
-PROGRAM = Path(follow.__file__).with_suffix(".pl").read_text()
+PROGRAM = follow.PROGRAM
 TOKEN = f"{PROBE}-cbccee7a682b"
 HOST, VM2, STRANGER, DOMAIN = "192.168.226.1", "192.168.226.3", "203.0.113.1", "elsewhere.test"
 

@@ -70,6 +70,11 @@ def test_what_only_a_person_can_judge_is_named_when_nothing_else_is_left() -> No
     assert said.left == ("1", "2", "3", "27", "50", "51")
 
 
+def test_a_step_that_waits_is_not_called_passed() -> None:
+    said = guide.next_step(report(found("9", "pass"), found("21", "skip", "Dovecot is not installed")), LAB).sentence
+    assert said == "No check fails, but step 21 waits: Dovecot is not installed"
+
+
 def test_nothing_at_all_is_left() -> None:
     assert guide.next_step(report(found("9", "pass")), LAB).sentence == "All checks pass."
 

@@ -47,6 +47,16 @@ def result(check: str, status: Status, said: str = "seen", machine: str = "vm2")
             [result("9/origin", "fail", machine=name) for name in ("vm2", "vm3")],
             ["9/origin@vm2 failed"],
         ),
+        (
+            replace(FAULT, says=(), waits=("9/origin", "9/other")),
+            [
+                result("17/x_relay", "pass"),
+                result("17/has_a_relay", "fail"),
+                result("9/origin", "skip"),
+                result("9/other", "pass"),
+            ],
+            ["9/other did not wait"],
+        ),
         (VARIANT, [result("9/origin", "warn")], []),
         (
             VARIANT,

@@ -23,6 +23,9 @@ class Here:
 
     name = "client"
 
+    def __init__(self) -> None:
+        self.requested: list[tuple[str, str]] = []
+
     def dial(self, host: str, port: int) -> socket.socket:
         return socket.create_connection((host, port), 5)
 

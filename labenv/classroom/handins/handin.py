@@ -65,7 +65,7 @@ class Wanted:
 
     `step` is the step of the sheet that is done with the submission; empty if the sheet has none. `ids` and `everyday` are for
     comparing submissions: what a machine makes once, and words that everybody types. `carried` are patterns of files that replay needs, those
-    of `files` among them, and `folders` of folders of which only the rights count.
+    of `files` among them, and `folders` of folders of which only the rights count. `no_replay` is why no clean machine can judge the lab.
     """
 
     machines: tuple[str, ...]
@@ -76,6 +76,7 @@ class Wanted:
     everyday: frozenset[str] = frozenset()
     carried: dict[str, tuple[str, ...]] = field(default_factory=dict)
     folders: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    no_replay: str = ""
 
 
 NOTHING = Wanted((), (), {})
@@ -118,6 +119,7 @@ def wanted(lab: Lab) -> Wanted:
             frozenset(tree.get("everyday", ())),
             {name: (*files.get(name, ()), *more.get(name, ())) for name in {**files, **more}},
             {name: tuple(paths) for name, paths in replay.get("folders", {}).items()},
+            tree.get("no-replay", ""),
         )
     except (KeyError, TypeError, AttributeError, re.error) as error:
         raise UsageError(f"{path} is not a valid handin.yaml ({error!r}).") from error

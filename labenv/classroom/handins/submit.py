@@ -140,7 +140,7 @@ def pack(
             for path, content in files.items():
                 place = "history" if path.endswith(".bash_history") else "config"
                 members[f"{place}/{machine}{path}"] = content
-        if pieces.FOLDER not in without:
+        if pieces.FOLDER not in without and not wanted.no_replay:
             for name in (machine.name for machine in environment.regular):
                 members[pieces.member(name)] = gather.gathered(engine, environment, lab, name, wanted).to_json()
     unfit = [n for n, content in members.items() if len(content) > handin.LARGEST or not handin.is_name(n)]

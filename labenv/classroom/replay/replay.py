@@ -74,6 +74,10 @@ def read(file: Path) -> Submitted:
     try:
         given = archive.read(file)
         student, lab = look.student_of(given.manifest), look.lab_of(given.manifest)
+        if why := handin.wanted(lab).no_replay:
+            raise Unreadable(
+                f"{lab.id} cannot be judged on clean machines: {why}. To see the results and the evidence in it: labenv review"
+            )
         parts = {name: data for name, data in given.members.items() if name.startswith(f"{pieces.FOLDER}/")}
         if not parts:
             raise Unreadable(f"nothing in it can be replayed: {NOTHING}")

@@ -32,7 +32,7 @@ def mutations(found: Found, lab: Lab, plan: Topology) -> None:
     for kind, number, entry in entries:
         here: list[str | int] = [kind, number]
         machines += [(name, [*here, "machines", place]) for place, name in enumerate(entry["machines"])]
-        for key in ("trips", "warns"):
+        for key in ("trips", "waits", "warns"):
             for place, check in enumerate(entry.get(key, ())):
                 step, slash, _ = check.partition("/")
                 steps.append((step, [*here, key, place]))

@@ -66,6 +66,7 @@ class _Stranger:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self.requested = site["host"].requested
 
     def dial(self, host: str, port: int) -> socket.socket:
         """A socket from there."""

@@ -64,11 +64,12 @@ class Sent:
 class Correspondence:
     """A message that was written in the webmail, over TLS unless `plain` says why not: its hops, and whether the webmail then listed it.
 
-    `refused` is why there was no login, `unsent` why it was not sent, both in the page's words; `login` is the line of vm3's log, `tls` that
-    of vm2 about vm1's TLS.
+    `stuck` is why it was not sent over TLS, although it was without. `refused` is why there was no login, `unsent` why it was not sent, all in
+    the page's words; `login` is the line of vm3's log, `tls` that of vm2 about vm1's TLS.
     """
 
     plain: str = ""
+    stuck: str = ""
     refused: str = ""
     login: str = ""
     unsent: str = ""
@@ -173,24 +174,30 @@ def _writes(site: Site, post: Post) -> Correspondence:
 
 
 def _written(site: Site, post: Post, secure: Browser, insecure: Browser) -> Correspondence:
-    vm1, vm2, vm3, student = site["vm1"], site["vm2"], site["vm3"], site.student
-    log = post.log(vm3)
-    browser = secure
     try:
-        page = browser.page()
+        page = secure.page()
         plain = "" if page.status == _OK else str(page)
     except CheckFailed as error:
         plain = error.saw
-    if plain:
-        browser = insecure
+    found = _by(insecure if plain else secure, site, post)
+    if found.unsent and not plain:
+        with suppress(CheckFailed):
+            other = _by(insecure, site, post)
+            return found if other.refused or other.unsent else replace(other, stuck=found.unsent)
+    return replace(found, plain=plain)
+
+
+def _by(browser: Browser, site: Site, post: Post) -> Correspondence:
+    vm1, vm2, vm3, student = site["vm1"], site["vm2"], site["vm3"], site.student
+    log = post.log(vm3)
     if refused := browser.login(student.id, student.password):
-        return Correspondence(plain, refused=refused)
+        return Correspondence(refused=refused)
     ours = re.compile(
         rf"imap-login: (Login: user=<{re.escape(student.id)}>.*rip={re.escape(vm1.address)},.*session=<(\S+)>)"
     )
     try:
         login = ours.search(log.until(lambda text: bool(ours.search(text)), _SOON))
-        found = Correspondence(plain, login=login[1] if login else "")
+        found = Correspondence(login=login[1] if login else "")
         recipient = f"{student.id}@{student.domain}"
         message_id, subject = post.announce("webmail", recipient)
         _, unsent = browser.send(message_id, recipient, subject)

@@ -1,5 +1,7 @@
 """Investigation 1, "Encrypting Dovecot", and reading mail over TLS."""
 
+import pytest
+
 from labenv.checks import doors, services, units
 from labenv.checks.doors import OUTSIDE, Firewall, Reach
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
@@ -34,9 +36,8 @@ def test_vm3_shows_its_certificate(
 ) -> None:
     if dovecot.complaint:
         raise CheckFailed(f"Dovecot on vm3 cannot read its configuration: {dovecot.complaint}", "one without errors")
-    if not services.listening(vm3, IMAPS) & {"0.0.0.0", vm3.address}:  # a later step is about that
-        evidence(True, f"nothing listens on port {IMAPS} of vm3, so nothing shows a certificate", "yours, if any")
-        return
+    if not services.listening(vm3, IMAPS) & {"0.0.0.0", vm3.address}:
+        pytest.skip(f"nothing listens on port {IMAPS} of vm3, so nothing shows a certificate")  # step 12 is about that
     if isinstance(imaps_certificate, CheckFailed):
         remark = last_line(vm3, MAIL_LOG, _COMPLAINT) + not_restarted(vm3, DOVECOT)
         raise CheckFailed(f"{imaps_certificate.saw}{remark}", "a handshake")
@@ -55,8 +56,9 @@ def test_no_password_can_be_read(wire: Wire, evidence: Evidence) -> None:
         return
     who = " and ".join(f"{name} and vm3" for name in wire.readable)
     saw = f"the password can be read between {who}" if who else "the password cannot be read"
-    used = "while it was used" if wire.passed else "as nobody could use it"
-    evidence(not who, f"{saw}, in {wire.passed} bytes that passed vm3 {used}", "nothing of it")
+    if not who and isinstance(wire.session, CheckFailed):
+        pytest.skip(f"nobody could use the password, so nothing shows that it cannot be read: {wire.session.saw}")
+    evidence(not who, f"{saw}, in {wire.passed} bytes that passed vm3 while it was used", "nothing of it")
 
 
 @step("10", machine="vm3")

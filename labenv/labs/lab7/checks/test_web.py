@@ -109,6 +109,7 @@ def test_letter_written_over_https_arrives(wire: Wire, evidence: Evidence) -> No
     letter = wire.letter
     if letter.plain or letter.refused or letter.failed:
         raise Waits("22")
+    evidence(not letter.stuck, f"a message is written over https: {letter.stuck}", "it is sent, as over http")
     arrived = letter.vm3 and any(delivery.status == "sent" for delivery in letter.vm3.deliveries)
     if not arrived:
         raise Waits("17")

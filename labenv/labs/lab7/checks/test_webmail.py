@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from labenv.checks import units
 from labenv.checks.evidence import CheckFailed, Evidence, Waits
 from labenv.checks.machine import Machine
@@ -37,8 +39,10 @@ def test_certificates_are_accepted(wire: Wire, evidence: Evidence) -> None:
     letter = wire.letter
     trouble = letter.said if (letter.refused or letter.unsent) and _UNTRUSTED.search(letter.said) else ""
     evidence(not trouble, f"Roundcube has logged: {trouble or 'no trouble with TLS'}", "it takes both certificates")
-    if letter.login:
-        evidence("TLS" in letter.login, f"the log of vm3 has {letter.login}", "a login with TLS")
+    if not letter.login or letter.unsent:
+        why = letter.failed.saw if letter.failed else letter.refused or letter.unsent or "vm3 has no login from vm1"
+        pytest.skip(f"a message is neither written nor read in the webmail, so not both were asked for: {why}")
+    evidence("TLS" in letter.login, f"the log of vm3 has {letter.login}", "a login with TLS")
 
 
 @step("16", machine="vm1")
