@@ -26,7 +26,7 @@ def desktop(
 ) -> None:
     """Show host's desktop in the browser: Thunderbird, a root terminal on host, a file manager.
 
-    The first time, Thunderbird asks for your account, as on the sheet. Run the command again to show the running desktop
+    The first time, Thunderbird asks for your account, as on the sheet. In a lab about the web there is Firefox, too. Run the command again to show the running desktop
     with a new password. The image is built on first use.
 
     Examples:

@@ -166,8 +166,9 @@ class _Open:
 def brought_back(engine: Engine, change: Change, listen: Listener) -> Iterator[None]:
     """Around a command that boots host or makes it again: a desktop that runs is there again afterwards, with Thunderbird.
 
-    Its files, its page's port and its password stay, so a page that is open continues by itself. A desktop that cannot be
-    started again fails no command: the user is told. Raises EngineError.
+    Its files, its page's port and its password stay, so a page that is open continues by itself; its image, too, unless the
+    command leads to a lab with another one. A desktop that cannot be started again fails no command: the user is told. Raises
+    EngineError.
     """
     there = change.look()
     was = _open(engine, there) if there else None
@@ -177,10 +178,13 @@ def brought_back(engine: Engine, change: Change, listen: Listener) -> Iterator[N
     yield
     if not was:
         return
+    now = Change(engine, change.student_id)  # the command may have another stage or lab than what it found
     try:
-        host = _host(change.environment)
-        desk = Desk(engine, change.environment.student, host)
-        _bring(engine, change, desk, host, listen, tag=was.image, port=was.port)
+        host = _host(now.environment)
+        desk = Desk(engine, now.environment.student, host)
+        image = _image(now.plan)
+        same = was.image.rpartition("/")[2].partition(":")[0] == image.name
+        _bring(engine, now, desk, host, listen, tag=was.image if same else image.tag, port=was.port)
         for profile in was.profiles:
             with announced(listen, "Thunderbird", "opening Thunderbird again"):
                 window.open_thunderbird(engine, desk, profile)

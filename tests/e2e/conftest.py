@@ -32,8 +32,8 @@ from tests.e2e.terminal import Open, Terminal
 
 # A shell starts background commands with SIGINT ignored, and everything that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# A module of fixtures from which tests also import is there before pytest takes it for a plugin.
-pytest.register_assert_rewrite("tests.e2e.pages")
+# Modules of fixtures from which tests also import are there before pytest takes them for plugins.
+pytest.register_assert_rewrite("tests.e2e.desk", "tests.e2e.pages")
 
 
 # Tests that any worker takes one by one, in an environment of the worker's: they come last, and keep all workers busy.
@@ -45,6 +45,7 @@ LONGEST = (
     "test_term",
     "test_lab6_machines",
     "test_thunderbird",
+    "test_firefox",
     "test_second_engine",
     "test_saves",
     "test_solve",

@@ -4,20 +4,12 @@ Marionette sends the clicks and the typing. Thunderbird is started again for it,
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from labenv.engine import Engine
-from labenv.engine.dial import dial
-from labenv.errors import EngineError
-from tests.e2e.webdriver import Marionette, Refused, until
-
-_MAIN = "^/usr/lib/thunderbird/thunderbird "
-_END = f"pkill -f '{_MAIN}'; while pgrep -f '{_MAIN}' >/dev/null; do sleep 0.1; done"
-_START = (
-    "cd /home/$STUDENT && exec /usr/lib/labenv/as-student thunderbird --marionette --remote-allow-system-access "
-    "--profile /home/$STUDENT/.thunderbird/{profile}"
-)
+from tests.e2e.webdriver import Refused, started, until
 
 # The account dialog is made of nested web components.
 _HUB = """
@@ -49,6 +41,7 @@ _TYPING = """
         }, {once: true});
     }});
 """
+_MAIN, _LETTER, _EXCEPTION = "/messenger.xhtml", "/messengercompose.xhtml", "/exceptionDialog.xhtml"  # its windows
 _PANE = "const pane = document.getElementById('tabmail').currentAbout3Pane;"
 _WRITE = """
     const [to, subject, text] = args;
@@ -79,11 +72,9 @@ class Thunderbird:
     """Thunderbird with the profile "own" or "configured" on the desktop in `container`."""
 
     def __init__(self, engine: Engine, container: str, profile: str, password: str) -> None:
-        for command, detach in ((_END, False), (_START.format(profile=profile), True)):
-            engine.api.exec_start(engine.api.exec_create(container, ["sh", "-c", command])["Id"], detach=detach)
-        self._inside: Marionette = until("Thunderbird can be driven", lambda: _reached(engine, container))
+        self._inside = started(engine, container, "thunderbird", f".thunderbird/{profile}", 2828)
+        self._main: str = until("its main window is open", lambda: self._window(_MAIN))
         self._inside.run(_TYPING, password)
-        self._main = self._inside.windows()[0]
 
     def set_up_account(
         self,
@@ -175,6 +166,11 @@ class Thunderbird:
         """
         return self._inside.run(_PANE + script) or []
 
+    def get_messages(self) -> None:
+        """Press the button with which it logs in to the account of the open folder, and asks for the password if it has none."""
+        button = "pane.document.getElementById('folderPaneGetMessages')"
+        self._inside.run(f"{_PANE} pane.setTimeout(() => {button}.click(), 0);")
+
     def unread(self) -> int:
         """How many messages of the open folder are unread, as the list of folders shows it; without asking the server."""
         return int(self._inside.run(_PANE + "return pane.gFolder.getNumUnread(false);"))
@@ -192,19 +188,44 @@ class Thunderbird:
 
     def send(self, to: str, subject: str, text: str, picture: Path) -> None:
         """Write a message from the account of the open folder and send it; wait until it has been sent."""
+        self.write(to, subject, text, picture)
+        self.send_it(subject)
+
+    def write(self, to: str, subject: str, text: str, picture: Path) -> None:
+        """Write a message from the account of the open folder, in a window that stays open."""
         self._inside.run(f"{_PANE} pane.document.getElementById('folderPaneWriteMessage').click();")
-        until("a window to write in opens", lambda: len(self._inside.windows()) == 2)
-        [window] = set(self._inside.windows()) - {self._main}
-        self._inside.use(window)
+        self._at_window(_LETTER)
         ready = (
             "return document.readyState == 'complete' && !!window.gMsgCompose?.editor && !window.gLoadingComposition"
         )
         until("the window is ready", lambda: self._inside.run(ready))
         self._inside.run(_WRITE, to, subject, text)
         self._inside.screenshot(picture)
+        self._inside.use(self._main)
+
+    def press_send(self) -> None:
+        """Press Send in the window of the message that is written."""
+        self._at_window(_LETTER)
         self._inside.run("window.setTimeout(() => document.getElementById('button-send').click(), 0);")
         self._inside.use(self._main)
+
+    def send_it(self, subject: str) -> None:
+        """Press Send, and wait until the message has been sent and its window is closed."""
+        self.press_send()
         until(f"'{subject}' is sent", lambda: self._inside.windows() == [self._main])
+
+    def trust(self, picture: Path) -> tuple[str, str]:
+        """Confirm the security exception that it asks for; returns whose certificate it is (NAME:PORT) and what is wrong with it."""
+        self._at_window(_EXCEPTION)
+        confirm = "document.querySelector('dialog').getButton('extra1')"
+        until("it has looked at the certificate", lambda: self._inside.run(f"return !{confirm}.disabled"))
+        whose = self._inside.run("return document.getElementById('locationTextBox').value")
+        wrong = self._inside.run("return document.getElementById('statusLongDescription').textContent")
+        self._inside.screenshot(picture)
+        self._inside.run(f"window.setTimeout(() => {confirm}.click(), 0);")
+        until("the exception is confirmed", lambda: not self._window(_EXCEPTION))
+        self._inside.use(self._main)
+        return whose, wrong
 
     def paste(self) -> str:
         """The text that it would paste."""
@@ -222,6 +243,19 @@ class Thunderbird:
     def close(self) -> None:
         """Disconnect from it; it keeps running."""
         self._inside.close()
+
+    def _window(self, page: str) -> str | None:
+        """The handle of the window that shows one of its pages; the current window is any afterwards."""
+        for handle in self._inside.windows():
+            with suppress(Refused):  # it has been closed meanwhile
+                self._inside.use(handle)
+                if (self._inside.run("return document.location.pathname") or "").endswith(page):
+                    return handle
+        return None
+
+    def _at_window(self, page: str) -> None:
+        """Wait for such a window, and send commands to it from now on."""
+        self._inside.use(until(f"{page} is open", lambda: self._window(page)))
 
     def _picture(self, file: Path) -> None:
         self._inside.screenshot(file)
@@ -241,10 +275,3 @@ class Thunderbird:
         self._until_hub(f"it asks for the {server} server", f"return !!seen('#{server}Hostname')")
         for field, value in settings.items():
             self._hub("type(args[0], args[1]);", f"#{server}{field}", value)
-
-
-def _reached(engine: Engine, container: str) -> Marionette | None:
-    try:
-        return Marionette(dial(engine.api, container, "127.0.0.1", 2828, timeout=180))
-    except (OSError, EngineError, Refused):
-        return None

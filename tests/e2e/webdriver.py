@@ -1,4 +1,4 @@
-"""Programs with a window, driven by their own automation: Chromium by WebDriver, Thunderbird by Marionette.
+"""Programs with a window, driven by their own automation: Chromium by WebDriver, Thunderbird and Firefox by Marionette.
 
 Both take the same commands (W3C WebDriver), one over HTTP, the other over a socket with JSON
 (https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html).
@@ -13,6 +13,10 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from labenv.engine import Engine
+from labenv.engine.dial import dial
+from labenv.errors import EngineError
 
 
 class Refused(AssertionError):
@@ -63,7 +67,7 @@ class Chromium:
 
 
 class Marionette:
-    """Thunderbird itself, from the inside: scripts run with all of its rights ("chrome context")."""
+    """A program of Mozilla's, from the inside: scripts run with all of its rights ("chrome context"), unless told otherwise."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -76,7 +80,7 @@ class Marionette:
         self.command("WebDriver:SetTimeouts", script=120_000)
 
     def command(self, name: str, **parameters: Any) -> Any:
-        """Send a command and return its result, once no dialog blocks it. Raises Refused with Thunderbird's message."""
+        """Send a command and return its result, once no dialog blocks it. Raises Refused with the program's message."""
         deadline = time.monotonic() + 60
         while True:
             result, error = self._asked(name, parameters)
@@ -119,7 +123,7 @@ class Marionette:
         file.write_bytes(base64.b64decode(self.command("WebDriver:TakeScreenshot", full=True, hash=False)["value"]))
 
     def close(self) -> None:
-        """Disconnect from Thunderbird; it keeps running."""
+        """Disconnect from the program; it keeps running."""
         self._socket.close()
 
     def _read(self) -> Any:
@@ -132,9 +136,31 @@ class Marionette:
         data = b""
         while len(data) < count:
             if not (block := self._socket.recv(count - len(data))):
-                raise Refused("Thunderbird ended the conversation.")
+                raise Refused("The program ended the conversation.")
             data += block
         return data
+
+
+def started(engine: Engine, container: str, program: str, profile: str, port: int) -> Marionette:
+    """Start a program of Mozilla's on the desktop in `container` so that it can be driven, again if it runs, with a profile in the user's home."""
+    main = f"^(/usr/lib/{program}/)?{program} .*--profile"
+    end = f"pkill -f '{main}'; while pgrep -f '{main}' >/dev/null; do sleep 0.1; done"
+    start = (
+        f"cd /home/$STUDENT && as=/usr/lib/labenv/as-student && $as mkdir -p {profile} && "
+        f"echo 'user_pref(\"marionette.port\", {port});' | $as tee {profile}/user.js && "
+        f"exec $as {program} --marionette --remote-allow-system-access --profile /home/$STUDENT/{profile}"
+    )
+    for command, detach in ((end, False), (start, True)):
+        engine.api.exec_start(engine.api.exec_create(container, ["sh", "-c", command])["Id"], detach=detach)
+
+    def reached() -> Marionette | None:
+        try:
+            return Marionette(dial(engine.api, container, "127.0.0.1", port, timeout=180))
+        except (OSError, EngineError, Refused):
+            return None
+
+    driven: Marionette = until(f"{program} can be driven", reached)
+    return driven
 
 
 def until(what: str, fact: Callable[[], Any], patience: float = 90) -> Any:
