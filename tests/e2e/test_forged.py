@@ -144,7 +144,7 @@ def test_no_program_of_the_machine_carries_a_question_or_its_answer(
     for what in ("named-checkzone", "/proc/net/tcp", "nc -v"):
         assert what not in asked
     # What tidies the logs when all is judged may be the machine's.
-    assert asked.count("/usr/bin/perl -e") == asked.count("/usr/bin/perl -e # Takes the lines of labenv's checks out")
+    assert asked.count("/usr/bin/perl -e") == asked.count("/usr/bin/perl -e # Takes lines out of a log")
 
 
 def test_a_fake_unit_is_told_by_its_program(cli: Cli, who: str, forged: Callable[[str, str, str], None]) -> None:
