@@ -168,10 +168,13 @@ def _firewall(firewall: Firewall) -> dict[str, Any]:
 
 
 def way(trace: "Trace") -> list[str]:
-    """The machines that a message came to, in order, to the one where it stopped."""
-    names = [name for name, _ in groupby(moment.machine for moment in trace.moments)]
+    """The machines that a message came to, in order, to the one where it stopped.
+
+    Each is named once: what a machine says after it has handed the message on, such as that it was taken, is no way back.
+    """
+    names = list(dict.fromkeys(moment.machine for moment in trace.moments))
     stopped = [end.machine for end in trace.ends if end.state != "delivered"]
-    return [*names, *(name for name in stopped[:1] if names[-1:] != [name])]
+    return [*names, *(name for name in stopped[:1] if name not in names)]
 
 
 def told(graph: Graph) -> Iterator[str]:

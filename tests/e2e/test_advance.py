@@ -161,7 +161,7 @@ def test_after_the_last_lab_comes_none(course: Cli, student: str) -> None:
     assert "No lab begins where t-second ends, so there is nothing to go on to." in said
 
 
-@pytest.mark.parametrize("half", [BEFORE[::2], BEFORE[1::2]], ids=["even", "odd"])
+@pytest.mark.parametrize("half", [BEFORE[::2], pytest.param(BEFORE[1::2], marks=pytest.mark.soak)], ids=["even", "odd"])
 def test_a_killed_advance_leads_back_and_the_next_one_arrives(
     course: Cli, engine: Engine, begun: str, half: tuple[str, ...], new_student: Callable[[], str]
 ) -> None:

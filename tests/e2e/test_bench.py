@@ -27,6 +27,7 @@ def test_bench_measures_and_leaves_nothing(cli: Cli, engine: Engine) -> None:
     assert not [tag for tag in tags if tag.startswith("labenv-bench")]
 
 
+@pytest.mark.soak
 def test_a_class_is_measured_from_the_first_evening_to_its_grades(cli: Cli, engine: Engine) -> None:
     rows = cli.json("bench", "--class", "1", "--runs", "1")["rows"]
     assert {row["unit"] for row in rows} == {"s", "MiB"}

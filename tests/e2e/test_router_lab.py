@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import Cli
 
 LAB = Path(__file__).parents[1] / "labs" / "router"
 
 
+@pytest.mark.soak
 def test_the_stages_solutions_and_drills_of_a_router_lab_are_as_they_say(cli: Cli) -> None:
     assert cli("lab", "lint", str(LAB)).stdout == "router: no errors\n"
     cli("lab", "trust", str(LAB))

@@ -35,6 +35,7 @@ def state(engine: Engine, student: str) -> Facts:
     return in_force(engine, LAB, engine.environments(student)[0])
 
 
+@pytest.mark.soak
 def test_after_the_whole_sheet_every_check_passes_and_solving_again_changes_nothing(
     cli: Cli, engine: Engine, solved: str
 ) -> None:

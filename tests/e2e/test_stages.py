@@ -11,7 +11,12 @@ from labenv.sheet import guide
 from tests.e2e.conftest import Cli
 
 LABS = [labs.load(place.name) for place in labs.everywhere() if labs.is_shipped(place.folder)]
-STAGES = [(lab, stage.id) for lab in LABS for stage in lab.stages]
+# Of each lab the first stage and the last; those between are for make soak.
+STAGES = [
+    pytest.param(lab, stage.id, marks=() if stage in (lab.stages[0], lab.stages[-1]) else pytest.mark.soak)
+    for lab in LABS
+    for stage in lab.stages
+]
 
 
 @pytest.mark.parametrize(("lab", "stage"), STAGES, ids=lambda value: getattr(value, "id", value))

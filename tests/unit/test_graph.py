@@ -125,6 +125,8 @@ def test_a_refused_message_is_drawn_to_the_machine_that_refused_it_and_told_in_w
     refused = traced("vm2", end=End("r", "refused", "vm3", "vm3 does not know r"))
     shown = replace(there, message=refused)
     assert shown.way == ["vm2", "vm3"]
+    handed_on = traced("vm2", "vm3", "vm2", "vm3", end=End("r", "delivered", "vm3"))
+    assert replace(there, message=handed_on).way == ["vm2", "vm3"], "that it was taken is no way back"
     assert list(record.told(shown)) == [
         "vm2 (192.168.15.3) runs. Services: named on 953 (local); postfix on 25.",
         "Ports of vm2, as measured: 25 is open to vm3; closed to host (no answer).",
