@@ -138,14 +138,9 @@ def _lines(found: "Graph") -> "Iterator[tuple[int, Text]]":
         for line in _of_machine(node):
             yield 2, line
     for one in found.mx:
-        where = f", which is {one.machine}" if one.machine else ", no machine of this lab"
-        yield 1, Text(f"MX {one.preference} is {one.name}{where}, says {' and '.join(one.servers)}")
+        yield 1, Text(f"MX {one.preference} is {one.name}, {_which(one.machine)}, says {' and '.join(one.servers)}")
     if message := found.message:
-        good = all(end.state == "delivered" for end in message.ends)
-        yield (
-            1,
-            Text(f"the last message: {' → '.join(found.way)}. It was {message.verdict}.", "green" if good else "red"),
-        )
+        yield 1, Text(f"the last message: {found.fate}", "green" if message.delivered else "red")
     for note in found.notes:
         yield 1, Text(note, "yellow")
 
@@ -165,6 +160,9 @@ def _of_machine(node: "Node") -> "Iterator[Text]":
     if node.firewall:
         yield Text(f"firewall {node.firewall}", "dim")
     if node.relay:
-        yield Text(
-            f"relayhost {node.relay}{f', which is {node.relays_to}' if node.relays_to else ', no machine of this lab'}"
-        )
+        yield Text(f"relayhost {node.relay}, {_which(node.relays_to)}")
+
+
+def _which(machine: str) -> str:
+    """Whether a name is one of the lab's machines, in words."""
+    return f"which is {machine}" if machine else "no machine of this lab"

@@ -93,5 +93,4 @@ def _show(found: "Trace") -> None:
             out.print(Text(margin + part, style="dim"))
     for note in found.notes:
         out.print(Text(note, style="yellow"))
-    good = all(end.state == "delivered" for end in found.ends)
-    out.print(Text(found.verdict, style="bold green" if good else "bold red"))
+    out.print(Text(found.verdict, style="bold green" if found.delivered else "bold red"))

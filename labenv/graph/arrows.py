@@ -52,8 +52,8 @@ def boxes_and_arrows(graph: Graph) -> tuple[list[Box], list[Arrow]]:
             boxes.append(Box(end, (node.relay, "no machine of this lab"), is_machine=False))
         arrows.append(Arrow(keys[node.name], end, f"relayhost {node.relay}", "mail"))
     if graph.message:
-        delivered = all(end.state == "delivered" for end in graph.message.ends)
-        boxes.append(Box("message", ("the last message", graph.message.verdict), is_machine=False, is_well=delivered))
+        said = "the last message", graph.message.verdict
+        boxes.append(Box("message", said, is_machine=False, is_well=graph.message.delivered))
         way = ["message", *(keys[name] for name in graph.way if name in keys)]
         arrows += [Arrow(*pair, f"message {number}", "message") for number, pair in enumerate(pairwise(way), 1)]
     return boxes, arrows

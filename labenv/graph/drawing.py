@@ -192,7 +192,7 @@ def _lanes(graph: Graph, at: dict[str, _Box], top: int, bottom: int, width: int)
 
 
 def _caption(graph: Graph, width: int) -> list[str]:
-    said = [f"The last message: {' → '.join(graph.way)}. It was {graph.message.verdict}."] if graph.message else []
+    said = [f"The last message: {graph.fate}"] if graph.message else []
     return [line for text in (*said, *graph.notes) for line in _folded(text, (width - 40) // _LETTER, 4)]
 
 

@@ -102,8 +102,20 @@ class Graph:
 
     @property
     def way(self) -> list[str]:
-        """The machines that the message came to, in order, to the one where it stopped."""
-        return way(self.message) if self.message else []
+        """The machines that the message came to, in order, to the one where it stopped.
+
+        Each is named once: what a machine says after it has handed the message on, such as that it was taken, is no way back.
+        """
+        if not self.message:
+            return []
+        names = [moment.machine for moment in self.message.moments]
+        stopped = [end.machine for end in self.message.ends if end.state != "delivered"]
+        return list(dict.fromkeys([*names, *stopped[:1]]))
+
+    @property
+    def fate(self) -> str:
+        """The way of the message, and what became of it; "" if there is none."""
+        return f"{' → '.join(self.way)}. It was {self.message.verdict}." if self.message else ""
 
     @property
     def sources(self) -> list[str]:
@@ -167,16 +179,6 @@ def _firewall(firewall: Firewall) -> dict[str, Any]:
     return {"words": str(firewall), "rulings": rulings, "rest": firewall.rest, "others": list(firewall.others)}
 
 
-def way(trace: "Trace") -> list[str]:
-    """The machines that a message came to, in order, to the one where it stopped.
-
-    Each is named once: what a machine says after it has handed the message on, such as that it was taken, is no way back.
-    """
-    names = list(dict.fromkeys(moment.machine for moment in trace.moments))
-    stopped = [end.machine for end in trace.ends if end.state != "delivered"]
-    return [*names, *(name for name in stopped[:1] if name not in names)]
-
-
 def told(graph: Graph) -> Iterator[str]:
     """What the drawing shows, a sentence for each machine, and some for the mail."""
     for node in graph.nodes:
@@ -201,7 +203,7 @@ def told(graph: Graph) -> Iterator[str]:
         yield f"Mail for {graph.domain} goes to {one.name}, says {' and '.join(one.servers)} (MX {one.preference})."
     yield from graph.notes
     if graph.message:
-        yield f"The message: {' → '.join(graph.way)}. It was {graph.message.verdict}."
+        yield f"The message: {graph.fate}"
 
 
 def _by_program(node: Node) -> Iterator[tuple[str, Iterable[Door]]]:

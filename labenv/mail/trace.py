@@ -112,6 +112,11 @@ class Trace:
     notes: tuple[str, ...] = ()
 
     @property
+    def delivered(self) -> bool:
+        """Whether it was, to every recipient."""
+        return all(end.state == "delivered" for end in self.ends)
+
+    @property
     def verdict(self) -> str:
         """One sentence: delivered where, or stopped where and why."""
         if len(self.ends) == 1:

@@ -85,7 +85,7 @@ class Network:
                     words("li", sentence)
 
     def _tell(self, found: "Trace") -> None:
-        good = all(end.state == "delivered" for end in found.ends)
+        good = found.delivered
         self._verdict.clear()
         with self._verdict, ui.element("section").classes(f"next {'pass' if good else 'fail'}"):
             words("b", "✓ " if good else "✗ ").props('aria-hidden="true"')
